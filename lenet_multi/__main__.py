@@ -1,0 +1,145 @@
+"""The `lenet-multi` command: one verb each for training and comparing."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from lenet_multi import __version__
+from lenet_multi.backends import BACKENDS
+from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TrainConfig, flag
+from lenet_multi.errors import UserError
+
+INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="lenet-multi")
+def cli() -> None:
+    """One LeNet, trained the same on TensorFlow, JAX and PyTorch, and compared.
+
+    \b
+    Examples:
+      lenet-multi train --backend jax
+      KERAS_BACKEND=torch lenet-multi train --recipe notebook
+      lenet-multi compare runs/one runs/two
+    """
+
+
+def setting_options(command: Any) -> Any:
+    """Give `command` a flag for each setting of `TrainConfig`, with its unit and default."""
+    for setting in reversed(dataclasses.fields(TrainConfig)):
+        if setting.name == "recipe":
+            continue
+        choices = setting.metadata["choices"]
+        unit = f" [{setting.metadata['unit']}]" if setting.metadata["unit"] else ""
+        command = click.option(
+            flag(setting.name),
+            setting.name,
+            type=click.Choice(choices) if choices else setting.type,
+            default=None,
+            help=f"{setting.metadata['meaning']}{unit}  (default: {setting.default})",
+        )(command)
+    return command
+
+
+@cli.command("train")
+@click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    default=DEFAULT_RECIPE,
+    show_default=True,
+    help="named settings to start from; the flags below change single ones",
+)
+@click.option(
+    "--backend",
+    metavar=f"[{'|'.join(BACKENDS)}]",
+    help="as KERAS_BACKEND does  (default: the first one installed)",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="run folder to write  (default: runs/RECIPE-BACKEND-TIME)",
+)
+@click.option("--overwrite", is_flag=True, help="replace the run in --out")
+@setting_options
+def train_command(
+    recipe: str, backend: str | None, out: Path | None, overwrite: bool, **settings: Any
+) -> None:
+    """Train and evaluate on one backend, and keep the run in a folder.
+
+    \b
+    Examples:
+      lenet-multi train --backend jax
+      lenet-multi train --recipe baseline --seed 1 --out runs/seed-1
+    """
+    from lenet_multi import backends, data
+    from lenet_multi.runs import default_folder, new_run_folder, write_run
+    from lenet_multi.train import train
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    config = dataclasses.replace(RECIPES[recipe], **given)
+    chosen = backends.choose(backend)
+    out = out or default_folder(f"{recipe}-{chosen}")
+    with new_run_folder(out, overwrite=overwrite) as draft:
+        dataset = data.load(config.data, classes=config.classes)
+        run = train(config, dataset, backend=chosen)
+        try:
+            write_run(
+                draft,
+                run.result,
+                logits=run.evaluation.logits,
+                labels=dataset.test.labels,
+                save_model=run.save_model,
+            )
+            click.echo(f"Run folder: {out}")
+        finally:  # what was computed is told even where it cannot be kept
+            click.echo(f"Test loss: {run.result.test_loss}")
+            click.echo(f"Test accuracy: {run.result.test_accuracy}")
+
+
+@cli.command("compare")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="comparison.json",
+    show_default=True,
+    help="file for the comparison as JSON",
+)
+def compare_command(runs: tuple[Path, ...], out: Path) -> None:
+    """Compare two or more run folders; exit status 0 when they agree, 1 when they differ."""
+    from rich.console import Console
+
+    from lenet_multi.compare import compare, print_tables, write_json
+
+    comparison = compare(runs)
+    print_tables(comparison, Console(width=None if sys.stdout.isatty() else 120))
+    write_json(comparison, out)
+    sys.exit(0 if comparison.passed else 1)
+
+
+def main(*verb: str) -> NoReturn:
+    """Run the command line, after `verb` where given; every error is one line on stderr."""
+    try:
+        cli.main([*verb, *sys.argv[1:]], prog_name="lenet-multi", standalone_mode=False)
+    except click.ClickException as error:
+        fail(error.format_message())
+    except UserError as error:
+        fail(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("lenet-multi: interrupted; no run folder was written", err=True)
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line on stderr and exit with status 2."""
+    click.echo(f"lenet-multi: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The Keras backends: their names, which are installed, and how one is chosen."""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from lenet_multi.errors import UserError
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+# Distributions that provide a backend's module, where the name is not the module's.
+_DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of the installed backends, without importing one."""
+    return tuple(name for name in BACKENDS if find_spec(name) is not None)
+
+
+def installed_version(backend: str) -> str:
+    """Return the version of an installed backend, without importing it."""
+    for distribution in _DISTRIBUTIONS.get(backend, (backend,)):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    raise UserError(f"no installed package provides {backend!r}; {_remedy(backend)}")
+
+
+def choose(asked: str | None, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the backend that `--backend` or `KERAS_BACKEND` asks for.
+
+    Where neither speaks, it is the first installed one in the order of `BACKENDS`.
+
+    Raises `UserError` when the two conflict, or the backend is unknown or not installed.
+    """
+    from_environment = environ.get("KERAS_BACKEND") or None
+    if asked and from_environment and asked != from_environment:
+        raise UserError(
+            f"--backend {asked} conflicts with KERAS_BACKEND={from_environment}; drop one of them"
+        )
+    present = installed()
+    name = asked or from_environment or next(iter(present), None)
+    if name is None:
+        raise UserError("no Keras backend is installed; " + _remedy("jax"))
+    if name not in BACKENDS:
+        near = get_close_matches(name.lower(), BACKENDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(BACKENDS)}"
+        raise UserError(f"unknown backend {name!r}; {hint}")
+    if name not in present:
+        others = f" (installed: {', '.join(present)})" if present else ""
+        raise UserError(f"backend {name!r} is not installed{others}; {_remedy(name)}")
+    return name
+
+
+def _remedy(backend: str) -> str:
+    return f"install it with: pip install 'lenet-multi[{backend}]'"

@@ -1,0 +1,181 @@
+"""Compare run folders, without Keras: did the same model train the same on each backend?"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lenet_multi.errors import UserError
+from lenet_multi.metrics import count_correct
+from lenet_multi.runs import Result, Run, read_run
+from lenet_multi.tolerances import TEST_ACCURACY
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question put to all runs: what each showed, what was allowed, the verdict."""
+
+    name: str
+    shown: list[str]
+    allowed: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs and the checks they went through."""
+
+    runs: list[Run]
+    checks: list[Check]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+
+def compare(folders: Sequence[Path]) -> Comparison:
+    """Return the comparison of two or more run folders.
+
+    Raises `UserError` when there are fewer than two different folders, or one is no run.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders) or len(folders) < 2:
+        raise UserError("give two or more different run folders; a run always equals itself")
+    runs = [read_run(folder) for folder in folders]
+    return Comparison(runs, [check(runs) for check in CHECKS])
+
+
+def _same(name: str, read: Callable[[Result], Any], show: Callable[[Any], str]) -> "CheckFunction":
+    def check(runs: Sequence[Run]) -> Check:
+        values = [read(run.result) for run in runs]
+        equal = all(value == values[0] for value in values)
+        return Check(name, [show(value) for value in values], "equal", equal)
+
+    return check
+
+
+def _recount(runs: Sequence[Run]) -> Check:
+    """Count the right answers again from the logits: a stale or edited result shows here."""
+    shown, passed = [], True
+    for run in runs:
+        counted = count_correct(run.logits, run.labels)
+        recorded = run.result.test_correct
+        consistent = counted == recorded and run.result.test_accuracy == recorded / len(run.labels)
+        passed &= consistent
+        shown.append(f"{counted:,}" if consistent else f"{counted:,}, not {recorded:,}")
+    return Check("right answers, recounted", shown, "as recorded", passed)
+
+
+def _test_accuracy(runs: Sequence[Run]) -> Check:
+    accuracies = [run.result.test_accuracy for run in runs]
+    gap = 100 * (max(accuracies) - min(accuracies))
+    return Check(
+        "test accuracy",
+        [f"{accuracy:.2%}" for accuracy in accuracies],
+        f"{gap:.2f} apart, {TEST_ACCURACY.value} {TEST_ACCURACY.unit} allowed",
+        gap <= TEST_ACCURACY.value,
+    )
+
+
+CheckFunction = Callable[[Sequence[Run]], Check]
+
+
+def _short(digest: str) -> str:
+    return digest[:12]
+
+
+CHECKS: tuple[CheckFunction, ...] = (
+    _same("settings", lambda result: result.config, lambda config: str(config.get("recipe"))),
+    _same("data (SHA-256)", lambda result: result.data_sha256, _short),
+    _same(
+        "weight tensors: names, shapes, types",
+        lambda result: result.weights,
+        lambda weights: f"{len(weights)} tensors",
+    ),
+    _same("parameters", lambda result: result.parameters, "{:,}".format),
+    _same("initial weights (SHA-256)", lambda result: result.initial_weights_sha256, _short),
+    _same("first epoch's order (SHA-256)", lambda result: result.first_epoch_order_sha256, _short),
+    _recount,
+    _test_accuracy,
+)
+
+
+def write_json(comparison: Comparison, path: Path) -> None:
+    """Write the comparison as JSON.
+
+    Raises `UserError` when `path` cannot be written.
+    """
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "passed": comparison.passed,
+        "runs": [
+            {"folder": str(run.folder), **dataclasses.asdict(run.result)} for run in comparison.runs
+        ],
+        "checks": [dataclasses.asdict(check) for check in comparison.checks],
+    }
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+
+
+def print_tables(comparison: Comparison, console: Console) -> None:
+    """Print the runs side by side, and below them the checks with their verdicts."""
+    console.print(_results_table(comparison.runs))
+    console.print(_checks_table(comparison))
+    failed = [check.name for check in comparison.checks if not check.passed]
+    console.print(
+        "The runs agree." if not failed else f"The runs DIFFER, first in: {failed[0]}.",
+        style="bold green" if not failed else "bold red",
+    )
+
+
+def _results_table(runs: Sequence[Run]) -> Table:
+    table = Table(title="Runs", title_justify="left")
+    table.add_column("")
+    rows: dict[str, Callable[[Result], str]] = {
+        "test accuracy": lambda result: f"{result.test_accuracy:.2%}",
+        "test loss": lambda result: f"{result.test_loss:.4f}",
+        "right of all": lambda result: f"{result.test_correct:,} of {result.test_images:,}",
+        "epochs": lambda result: str(len(result.epochs)),
+        "seconds per epoch": lambda result: f"{_seconds_per_epoch(result):.2f}",
+        "seconds in all": lambda result: f"{sum(result.seconds.values()):.1f}",
+        "peak memory": lambda result: f"{result.peak_memory_bytes / 2**20:,.0f} MiB",
+    }
+    for run in runs:
+        table.add_column(run.result.backend, justify="right")
+    for name, cell in rows.items():
+        table.add_row(name, *(cell(run.result) for run in runs))
+    return table
+
+
+def _seconds_per_epoch(result: Result) -> float:
+    """The median over epochs, which leaves the first one's compilation out."""
+    seconds = sorted(epoch["train_seconds"] for epoch in result.epochs)
+    return seconds[len(seconds) // 2]
+
+
+def _checks_table(comparison: Comparison) -> Table:
+    table = Table(title="Do they agree?", title_justify="left")
+    table.add_column("check")
+    for run in comparison.runs:
+        table.add_column(run.result.backend, justify="right")
+    table.add_column("allowed")
+    table.add_column("verdict")
+    for check in comparison.checks:
+        verdict = "[green]pass[/]" if check.passed else "[bold red]FAIL[/]"
+        table.add_row(check.name, *check.shown, check.allowed, verdict)
+    return table
+
+
+if __name__ == "__main__":
+    from lenet_multi.__main__ import main
+
+    main("compare")

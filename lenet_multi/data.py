@@ -1,0 +1,158 @@
+"""Image sets as NumPy arrays: the packaged MNIST, a user's own, their split and order."""
+
+import hashlib
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.errors import UserError
+from lenet_multi.idx import read_idx
+
+PACKAGED_MNIST = Path(__file__).parent / "mnist"
+
+_IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+_NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's own mnist.npz
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images (N, height, width, channels) uint8 and their labels (N,) uint8."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, part: slice) -> "ImageSet":
+        return ImageSet(self.images[part], self.labels[part])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test set of images of one shape."""
+
+    train: ImageSet
+    test: ImageSet
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width, channels."""
+        return self.train.images.shape[1:]
+
+    def sha256(self) -> str:
+        """Return the SHA-256 over the bytes of all four arrays, as hexadecimal digits."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.test):
+            digest.update(np.ascontiguousarray(part.images))
+            digest.update(np.ascontiguousarray(part.labels))
+        return digest.hexdigest()
+
+
+def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
+    """Return the image sets named by `source`.
+
+    `source` is "mnist", a folder with the four IDX files (plain or .gz), or an .npz
+    with x_train, y_train, x_test and y_test (uint8).
+
+    Raises `UserError` when something is missing, damaged or no image set.
+    """
+    path = Path(source)
+    if source == "mnist":
+        arrays = _read_folder(PACKAGED_MNIST)
+    elif path.is_dir():
+        arrays = _read_folder(path)
+    elif path.suffix == ".npz":
+        arrays = _read_npz(path)
+    else:
+        raise UserError(
+            f"no data at {source!r}: give 'mnist', a folder of IDX files or an existing .npz"
+        )
+    x_train, y_train, x_test, y_test = arrays
+    dataset = Dataset(
+        _image_set(x_train, y_train, f"{source} (training)", classes),
+        _image_set(x_test, y_test, f"{source} (test)", classes),
+    )
+    if dataset.test.images.shape[1:] != dataset.image_shape:
+        raise UserError(f"{source}: training and test images differ in shape")
+    return dataset
+
+
+def _read_folder(folder: Path) -> list[NDArray[np.uint8]]:
+    return [read_idx(_find(folder, name), dimensions=int(name[-7])) for name in _IDX_NAMES]
+
+
+def _find(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise UserError(f"{folder} holds neither {name} nor {name}.gz")
+
+
+def _read_npz(path: Path) -> list[NDArray[np.uint8]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return [archive[name] for name in _NPZ_NAMES]
+    except KeyError as error:
+        raise UserError(
+            f"{path} lacks an array: {error.args[0]}; wanted are {', '.join(_NPZ_NAMES)}"
+        ) from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no .npz of plain uint8 arrays: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _image_set(
+    images: NDArray[np.uint8], labels: NDArray[np.uint8], name: str, classes: int
+) -> ImageSet:
+    if images.ndim == 3:
+        images = images[..., np.newaxis]  # (N, H, W) -> (N, H, W, 1)
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise UserError(
+            f"{name}: images must be uint8 of 3 or 4 axes, not {images.dtype} of {images.ndim}"
+        )
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(
+            f"{name}: labels must be integers of 1 axis, not {labels.dtype} of {labels.ndim}"
+        )
+    if len(images) != len(labels):
+        raise UserError(f"{name}: {len(images)} images but {len(labels)} labels")
+    if not len(labels):
+        raise UserError(f"{name}: there are no images")
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        raise UserError(
+            f"{name}: labels run from {low} to {high}, outside 0 to {classes - 1}; see --classes"
+        )
+    return ImageSet(images, labels.astype(np.uint8, copy=False))
+
+
+def split(images: ImageSet, validation_split: float) -> tuple[ImageSet, ImageSet]:
+    """Return the training and the validation images, cut as Keras's `fit` cuts them.
+
+    `validation_split` is the share of the *last* images that validates.
+
+    Raises `UserError` when either part would be empty.
+    """
+    at = math.floor(len(images) * (1 - validation_split))
+    if not 0 < at < len(images):
+        raise UserError(
+            f"--validation-split {validation_split} of {len(images)} images leaves {at} for "
+            f"training and {len(images) - at} for validation; neither may be 0"
+        )
+    return images[:at], images[at:]
+
+
+def epoch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order (count,) int64 in which epoch number `epoch`, from 0, sees the images."""
+    return np.random.default_rng([seed, epoch]).permutation(count)

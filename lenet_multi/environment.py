@@ -1,0 +1,53 @@
+"""What a run's figures depend on besides its settings: versions, machine, memory."""
+
+import os
+import platform
+import resource
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from lenet_multi import __version__
+from lenet_multi.backends import installed_version
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Return the versions of Python, this package, NumPy, Keras and the backend."""
+    return {
+        "python": platform.python_version(),
+        "lenet-multi": __version__,
+        "numpy": version("numpy"),
+        "keras": version("keras"),
+        backend: installed_version(backend),
+    }
+
+
+def machine() -> dict[str, str | int]:
+    """Return the operating system, the processor's name and its logical cores."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def threads() -> int:
+    """Return the number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes

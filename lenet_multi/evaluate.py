@@ -1,0 +1,30 @@
+"""Evaluate a model on a test set: every image counted, none averaged over unequal batches."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.batches import EVALUATION_BATCH_SIZE, Batches
+from lenet_multi.data import ImageSet
+from lenet_multi.metrics import count_correct, cross_entropy
+from lenet_multi.model import with_logits
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits (N, classes) float32 and what they say: images right, mean cross-entropy in nats."""
+
+    logits: NDArray[np.float32]
+    correct: int
+    loss: float
+
+
+def evaluate(model: keras.Model, images: ImageSet) -> Evaluation:
+    """Return the evaluation of `model` on all `images`, through its logits."""
+    batches = Batches(images, batch_size=EVALUATION_BATCH_SIZE)
+    logits = with_logits(model).predict(batches, verbose=0)
+    return Evaluation(
+        logits, count_correct(logits, images.labels), cross_entropy(logits, images.labels)
+    )

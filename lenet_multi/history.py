@@ -1,0 +1,46 @@
+"""Record each epoch's figures and seconds."""
+
+import time
+from typing import Any
+
+import keras
+
+from lenet_multi.runs import Epoch
+
+
+class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
+    """Collect an `Epoch` at every epoch's end, in `epochs`."""
+
+    async_safe = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs: list[Epoch] = []
+        self._began = self._trained = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Start the epoch's clock."""
+        self._began = time.perf_counter()
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Stop the training clock, once the last step's result is really there.
+
+        JAX returns from a step before it is computed.
+        """
+        keras.ops.convert_to_numpy(self.model.optimizer.iterations)
+        self._trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """File the epoch."""
+        figures = logs or {}
+        self.epochs.append(
+            Epoch(
+                epoch=epoch + 1,
+                loss=figures["loss"],
+                accuracy=figures["accuracy"],
+                val_loss=figures["val_loss"],
+                val_accuracy=figures["val_accuracy"],
+                train_seconds=self._trained - self._began,
+                validation_seconds=time.perf_counter() - self._trained,
+            )
+        )

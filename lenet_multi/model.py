@@ -1,0 +1,139 @@
+"""The networks, defined once for every backend, and the weights they start from."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.errors import UserError
+
+_SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
+
+
+def lenet(
+    input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10, *, head: str = "logits"
+) -> keras.Sequential:
+    """Return the notebook's LeNet: (N, height, width, channels) float32 to (N, classes) float32.
+
+    With 28x28x1 images and 10 classes it has 431,080 parameters. `head` is "logits" or
+    "softmax".
+
+    Raises `UserError` when the images are too small for the two convolutions.
+    """
+    if min(input_shape[:2]) < _SMALLEST_SIDE:
+        raise UserError(
+            f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for the LeNet; "
+            f"it takes {_SMALLEST_SIDE}x{_SMALLEST_SIDE} or larger"
+        )
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            layers.Conv2D(20, 5, activation="relu", name="conv1"),
+            layers.MaxPooling2D(2, name="pool1"),
+            layers.Conv2D(50, 5, activation="relu", name="conv2"),
+            layers.MaxPooling2D(2, name="pool2"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(500, activation="relu", name="dense1"),
+            layers.Dense(classes, activation=_activation(head), name="dense2"),
+        ],
+        name="lenet",
+    )
+
+
+def softmax_regression(
+    input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10, *, head: str = "logits"
+) -> keras.Sequential:
+    """Return one dense layer on the pixels: 7,850 parameters on 28x28x1 images and 10 classes."""
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            layers.Flatten(name="flatten"),
+            layers.Dense(classes, activation=_activation(head), name="dense"),
+        ],
+        name="softmax_regression",
+    )
+
+
+def _activation(head: str) -> str | None:
+    return "softmax" if head == "softmax" else None
+
+
+ARCHITECTURES = {"lenet": lenet, "softmax-regression": softmax_regression}
+
+
+def build(config: TrainConfig, input_shape: tuple[int, ...]) -> keras.Model:
+    """Return the network of `config` with the initial weights of its seed, ready to train."""
+    model = ARCHITECTURES[config.architecture](input_shape, config.classes, head=config.head)
+    shapes = [weight.shape for weight in model.weights]
+    model.set_weights(draw_initial_weights(shapes, seed=config.seed))
+    loss_class = {
+        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    }[config.loss]
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=config.learning_rate),
+        loss=loss_class(from_logits=config.head == "logits"),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def draw_initial_weights(
+    shapes: Sequence[tuple[int, ...]], *, seed: int
+) -> list[NDArray[np.float32]]:
+    """Return Keras's default initial weights, drawn by NumPy so that backends share the bits.
+
+    Kernels are Glorot uniform, U(-a, a) with a = sqrt(6 / (fan_in + fan_out)) (Glorot and
+    Bengio, 2010, equation 16); tensors of one axis are biases, and zero.
+    """
+    generator = np.random.default_rng(seed)
+    return [
+        _glorot_uniform(generator, shape) if len(shape) > 1 else np.zeros(shape, np.float32)
+        for shape in shapes
+    ]
+
+
+def _glorot_uniform(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    *receptive_field, fan_in, fan_out = shape  # (height, width, in, out) or (in, out)
+    positions = math.prod(receptive_field)
+    limit = math.sqrt(6 / (positions * (fan_in + fan_out)))
+    return generator.uniform(-limit, limit, shape).astype(np.float32)
+
+
+def weights_sha256(model: keras.Model) -> str:
+    """Return the SHA-256 over path, shape, dtype and bytes of every weight the model holds."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        digest.update(f"{weight.path} {values.shape} {values.dtype.str}\n".encode())
+        digest.update(values)
+    return digest.hexdigest()
+
+
+def with_logits(model: keras.Model) -> keras.Model:
+    """Return `model`, or its copy without the softmax when it ends in one."""
+    if model.layers[-1].activation is keras.activations.linear:
+        return model
+    twin = keras.models.clone_model(model)
+    twin.layers[-1].activation = keras.activations.linear
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def save(model: keras.Model, path: str) -> None:
+    """Write a `.keras` file that each backend compiles in its own best way.
+
+    Keras writes the saving backend's answer to `jit_compile="auto"` into the file, which
+    would turn XLA off on JAX, or torch.compile on; the file keeps the question instead.
+    """
+    compile_config = model.get_compile_config
+    model.get_compile_config = lambda: {**compile_config(), "jit_compile": "auto"}
+    try:
+        model.save(path)
+    finally:
+        del model.get_compile_config

@@ -1,0 +1,63 @@
+"""Show training live on stderr: a bar while it runs, a line for each finished epoch."""
+
+from types import TracebackType
+
+import keras
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
+    """A bar over the steps of all epochs; only the epochs' lines where stderr is no terminal."""
+
+    async_safe = True  # so that JAX and torch need not wait for each step's figures
+
+    def __init__(self, *, epochs: int, steps: int) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self.task = self.progress.add_task("epoch 1", total=epochs * steps)
+
+    def __enter__(self) -> "ProgressBar":
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Name the epoch beside the bar."""
+        self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Move the bar by one step."""
+        self.progress.advance(self.task)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Print the epoch's figures on a line of their own."""
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        self.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}")

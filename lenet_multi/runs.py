@@ -1,0 +1,220 @@
+"""The run folder, where backends meet: what is in it, writing it whole, reading it.
+
+| file | content |
+|---|---|
+| `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds |
+| `history.csv` | a row for each epoch |
+| `model.keras` | the trained model; loads in plain Keras on any backend |
+| `predictions.npz` | test `logits` (N, classes) float32 and `labels` (N,) uint8 |
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.errors import UserError
+
+SCHEMA_VERSION = 1
+
+RESULT, HISTORY, MODEL, PREDICTIONS = (
+    "result.json",
+    "history.csv",
+    "model.keras",
+    "predictions.npz",
+)
+
+# A LeNet's folder takes 6 MB, two thirds of it Adam's moments.
+_NEEDED_BYTES = 16 * 2**20
+
+
+class Epoch(TypedDict):
+    """One epoch: Keras's figures (training ones are means over the epoch) and seconds."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    train_seconds: float
+    validation_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What `result.json` records of a run."""
+
+    schema_version: int
+    backend: str
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    device: str
+    threads: int
+    keras_config: dict[str, Any]
+    config: dict[str, Any]
+    data_sha256: str
+    train_images: int
+    validation_images: int
+    test_images: int
+    parameters: int
+    weights: list[dict[str, Any]]
+    initial_weights_sha256: str
+    first_epoch_order_sha256: str
+    final_weights_sha256: str
+    epochs: list[Epoch]
+    test_correct: int
+    test_accuracy: float
+    test_loss: float
+    seconds: dict[str, float]
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder as read: its place, its result, its test logits and labels."""
+
+    folder: Path
+    result: Result
+    logits: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+
+def default_folder(name: str) -> Path:
+    """Return runs/`name`-TIME, for a run that was given no folder."""
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+@contextmanager
+def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a draft folder to fill, and put it in the place of `folder` when the block succeeds.
+
+    Whatever happens, no half-written `folder` is left, and an older run in its place is
+    kept until the new one is whole.
+
+    Raises `UserError` when `folder` holds a run and `overwrite` is false, holds anything
+    else, or cannot be written.
+    """
+    folder = folder.resolve()
+    _refuse_occupied(folder, overwrite=overwrite)
+    with _writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(folder.parent).free < _NEEDED_BYTES:
+            raise UserError(
+                f"the disk that holds {folder.parent} is full: {_NEEDED_BYTES // 2**20} MiB are "
+                "needed; free some, or choose another --out"
+            )
+        draft = folder.with_name(f".{folder.name}-{os.getpid()}")
+        draft.mkdir()
+    try:
+        yield draft
+        with _writing(folder):
+            _put_in_place(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; choose another --out")
+    if (folder / RESULT).exists():
+        if not overwrite:
+            raise UserError(
+                f"{folder} holds a run, which is kept; pass --overwrite or choose another --out"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds files that are no run; choose another --out")
+
+
+def _put_in_place(draft: Path, folder: Path) -> None:
+    if folder.exists():
+        replaced = draft.with_name(f"{draft.name}-replaced")
+        folder.rename(replaced)
+        draft.rename(folder)
+        shutil.rmtree(replaced)
+    else:
+        draft.rename(folder)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise UserError(f"cannot write {target}: {reason}; choose another --out") from error
+
+
+def write_run(
+    draft: Path,
+    result: Result,
+    *,
+    logits: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    save_model: Callable[[str], None],
+) -> None:
+    """Fill a draft folder; `save_model` writes the `.keras` file to the path it is given.
+
+    Raises `UserError` when the disk refuses.
+    """
+    with _writing(draft):
+        save_model(str(draft / MODEL))
+        np.savez(draft / PREDICTIONS, logits=logits, labels=labels)
+        with (draft / HISTORY).open("w", newline="") as file:
+            table = csv.DictWriter(file, fieldnames=list(Epoch.__annotations__))
+            table.writeheader()
+            table.writerows(result.epochs)
+        (draft / RESULT).write_text(json.dumps(dataclasses.asdict(result), indent=2) + "\n")
+
+
+def read_run(folder: Path) -> Run:
+    """Return the run in `folder`, without Keras.
+
+    Raises `UserError` when a file is missing or damaged, or the files do not belong together.
+    """
+    for name in (RESULT, HISTORY, MODEL, PREDICTIONS):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is no run folder: it has no {name}")
+    result = _read_result(folder / RESULT)
+    try:
+        with np.load(folder / PREDICTIONS, allow_pickle=False) as archive:
+            logits, labels = archive["logits"], archive["labels"]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{folder / PREDICTIONS} is damaged: {error}; train again") from error
+    if logits.shape != (result.test_images, result.config.get("classes")) or labels.shape != (
+        result.test_images,
+    ):
+        raise UserError(
+            f"{folder / PREDICTIONS} is not of the run in {RESULT}: logits {logits.shape}, "
+            f"labels {labels.shape} for {result.test_images} test images; train again"
+        )
+    return Run(folder, result, logits, labels)
+
+
+def _read_result(path: Path) -> Result:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}; train again") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
+        )
+    kinds = {name: get_origin(hint) or hint for name, hint in get_type_hints(Result).items()}
+    wrong = sorted(kinds.keys() ^ content.keys()) or [
+        name for name, kind in kinds.items() if not isinstance(content[name], kind)
+    ]
+    if wrong:
+        raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
+    return Result(**content)

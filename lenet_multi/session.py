@@ -1,0 +1,52 @@
+"""Start Keras on the chosen backend: quietly, and with the same numerics everywhere."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, MutableMapping
+
+from lenet_multi.errors import UserError
+
+# Keras reads these at import and then cuts every `fit` short without a word.
+_CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+
+
+def start(backend: str, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Import Keras on `backend`, with Keras's own defaults whatever ~/.keras/keras.json says.
+
+    Raises `UserError` when the environment would make Keras cut training short.
+    """
+    for variable in _CUTTING_VARIABLES:
+        if variable in environ:
+            raise UserError(f"{variable} would cut training short; unset it and use --epochs")
+    environ["KERAS_BACKEND"] = backend
+    environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
+    with _stderr_held_back():
+        import keras
+
+        keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Keep what the backend's C++ writes on stderr, and show it only when the block fails.
+
+    TensorFlow announces oneDNN there before any setting of its log level is read.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

@@ -1,0 +1,127 @@
+"""Train and evaluate one model on one backend; `python -m lenet_multi.train` runs it."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lenet_multi import environment, session
+from lenet_multi.config import TrainConfig
+from lenet_multi.data import Dataset, split
+from lenet_multi.runs import SCHEMA_VERSION, Result
+
+if TYPE_CHECKING:
+    import keras
+
+    from lenet_multi.evaluate import Evaluation
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained model, its evaluation on the test images, and the record of both."""
+
+    model: "keras.Model"
+    evaluation: "Evaluation"
+    result: Result
+
+    def save_model(self, path: str) -> None:
+        """Write the model as a `.keras` file."""
+        from lenet_multi.model import save
+
+        save(self.model, path)
+
+
+def train(
+    config: TrainConfig,
+    dataset: Dataset,
+    *,
+    backend: str,
+    announce: Callable[[str], None] = print,
+) -> TrainedRun:
+    """Train as `config` says and evaluate on the test images.
+
+    Keras is imported here, on `backend`, so a process can call this for one backend only.
+    `announce` is told what is about to be trained, on what.
+
+    Raises `UserError` when the data leaves nothing to train or validate on, or does not
+    fit the model.
+    """
+    training, validation = split(dataset.train, config.validation_split)
+    stopwatch = Stopwatch()
+    with stopwatch("import"):
+        session.start(backend)
+        import keras
+
+        from lenet_multi.evaluate import evaluate
+        from lenet_multi.fit import fit
+        from lenet_multi.model import build, weights_sha256
+
+    with stopwatch("build_and_compile"):
+        model = build(config, dataset.image_shape)
+        initial_weights_sha256 = weights_sha256(model)
+    announce(
+        f"{config.architecture} ({model.count_params():,} parameters) on {backend}: "
+        f"{len(training):,} training, {len(validation):,} validation, "
+        f"{len(dataset.test):,} test images"
+    )
+    with stopwatch("train"):
+        fitted = fit(model, training, validation, config)
+    with stopwatch("evaluate"):
+        evaluation = evaluate(model, dataset.test)
+
+    result = Result(
+        schema_version=SCHEMA_VERSION,
+        backend=backend,
+        versions=environment.versions(backend),
+        machine=environment.machine(),
+        device=str(keras.ops.zeros(()).device),
+        threads=environment.threads(),
+        keras_config={
+            "floatx": keras.config.floatx(),
+            "epsilon": keras.config.epsilon(),
+            "image_data_format": keras.config.image_data_format(),
+            "jit_compile": model.jit_compile,
+        },
+        config=dataclasses.asdict(config),
+        data_sha256=dataset.sha256(),
+        train_images=len(training),
+        validation_images=len(validation),
+        test_images=len(dataset.test),
+        parameters=model.count_params(),
+        weights=[
+            {"path": weight.path, "shape": list(weight.shape), "dtype": weight.dtype}
+            for weight in model.weights
+        ],
+        initial_weights_sha256=initial_weights_sha256,
+        first_epoch_order_sha256=fitted.first_epoch_order_sha256,
+        final_weights_sha256=weights_sha256(model),
+        epochs=fitted.epochs,
+        test_correct=evaluation.correct,
+        test_accuracy=evaluation.correct / len(dataset.test),
+        test_loss=evaluation.loss,
+        seconds=stopwatch.seconds,
+        peak_memory_bytes=environment.peak_memory_bytes(),
+    )
+    return TrainedRun(model, evaluation, result)
+
+
+class Stopwatch:
+    """Seconds spent in named parts."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Note the block's wall-clock seconds under the name `part`."""
+        began = time.perf_counter()
+        yield
+        self.seconds[part] = time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    from lenet_multi.__main__ import main
+
+    main("train")
