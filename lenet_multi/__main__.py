@@ -10,7 +10,7 @@ import click
 from lenet_multi import __version__
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TrainConfig, flag
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, unknown
 
 INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
 
@@ -18,7 +18,7 @@ INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="lenet-multi")
 def cli() -> None:
-    """One LeNet, trained the same on TensorFlow, JAX and PyTorch, and compared.
+    r"""One LeNet, trained the same on TensorFlow, JAX and PyTorch, and compared.
 
     \b
     Examples:
@@ -26,6 +26,16 @@ def cli() -> None:
       KERAS_BACKEND=torch lenet-multi train --recipe notebook
       lenet-multi compare runs/one runs/two
     """
+
+
+class Name(click.Choice[str]):
+    """One of a few names; a wrong one gets the nearest right one suggested."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return `value`, or fail with a suggestion."""
+        if value not in self.choices:
+            self.fail(unknown(param.opts[0] if param else "name", value, self.choices), param, ctx)
+        return value
 
 
 def setting_options(command: Any) -> Any:
@@ -38,7 +48,7 @@ def setting_options(command: Any) -> Any:
         command = click.option(
             flag(setting.name),
             setting.name,
-            type=click.Choice(choices) if choices else setting.type,
+            type=Name(choices) if choices else setting.type,
             default=None,
             help=f"{setting.metadata['meaning']}{unit}  (default: {setting.default})",
         )(command)
@@ -48,7 +58,7 @@ def setting_options(command: Any) -> Any:
 @cli.command("train")
 @click.option(
     "--recipe",
-    type=click.Choice(list(RECIPES)),
+    type=Name(list(RECIPES)),
     default=DEFAULT_RECIPE,
     show_default=True,
     help="named settings to start from; the flags below change single ones",
@@ -68,7 +78,7 @@ def setting_options(command: Any) -> Any:
 def train_command(
     recipe: str, backend: str | None, out: Path | None, overwrite: bool, **settings: Any
 ) -> None:
-    """Train and evaluate on one backend, and keep the run in a folder.
+    r"""Train and evaluate on one backend, and keep the run in a folder.
 
     \b
     Examples:

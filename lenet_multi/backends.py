@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, unknown
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -46,9 +45,7 @@ def choose(asked: str | None, environ: Mapping[str, str] = os.environ) -> str:
     if name is None:
         raise UserError("no Keras backend is installed; " + _remedy("jax"))
     if name not in BACKENDS:
-        near = get_close_matches(name.lower(), BACKENDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(BACKENDS)}"
-        raise UserError(f"unknown backend {name!r}; {hint}")
+        raise UserError(unknown("backend", name, BACKENDS))
     if name not in present:
         others = f" (installed: {', '.join(present)})" if present else ""
         raise UserError(f"backend {name!r} is not installed{others}; {_remedy(name)}")

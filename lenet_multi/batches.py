@@ -17,7 +17,7 @@ _WORKERS = {"tensorflow": 2, "jax": 1, "torch": 1}
 # Divides 3,000 and 57,000 validation and 10,000 test images: one shape, compiled once.
 EVALUATION_BATCH_SIZE = 500
 
-_LARGEST_PIXEL = np.float32(255)
+_LARGEST_PIXEL = 255
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no types
@@ -41,15 +41,15 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
 
     def order_sha256(self) -> str:
         """Return the SHA-256 of the present order, as little-endian 64-bit integers."""
-        return hashlib.sha256(self.order.astype("<i8")).hexdigest()
+        return hashlib.sha256(self.order.astype("<i8").data).hexdigest()
 
     def __len__(self) -> int:
-        return -(-len(self.images) // self.batch_size)  # the last batch may be smaller
+        return -(-len(self.images) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         labels = self.images.labels[chosen]
         return (
-            self.images.images[chosen] / _LARGEST_PIXEL,
+            np.divide(self.images.images[chosen], _LARGEST_PIXEL, dtype=np.float32),
             labels if self.one_hot is None else self.one_hot[labels],
         )

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, unknown
 
 
-def setting(
-    default: Any, meaning: str, *, unit: str = "", choices: tuple[str, ...] = ()
-) -> Any:
+def setting(default: Any, meaning: str, *, unit: str = "", choices: tuple[str, ...] = ()) -> Any:
     """Return a dataclass field that carries what `--help` says about it."""
     return field(
         default=default,
@@ -53,6 +51,11 @@ class TrainConfig:
     batch_size: int = setting(128, "training batch", unit="images")
     epochs: int = setting(6, "passes over the training images", unit="epochs")
     learning_rate: float = setting(0.001, "Adam's learning rate", unit="per step")
+    lr_schedule: str = setting(
+        "cosine",
+        "learning rate over the run: constant, or falling to 0 along a cosine",
+        choices=("constant", "cosine"),
+    )
     seed: int = setting(0, "of the initial weights and the batch order")
 
     def __post_init__(self) -> None:
@@ -76,9 +79,11 @@ class TrainConfig:
             choices = setting_field.metadata.get("choices")
             value = getattr(self, setting_field.name)
             if choices and value not in choices:
-                raise UserError(
-                    f"{flag(setting_field.name)} must be one of {', '.join(choices)}, not {value!r}"
-                )
+                raise UserError(unknown(flag(setting_field.name), value, choices))
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Return the number of batches in an epoch of `images`; the last may be smaller."""
+        return -(-images // self.batch_size)
 
 
 def flag(name: str) -> str:
@@ -99,6 +104,7 @@ RECIPES: Mapping[str, TrainConfig] = {
             loss="categorical_crossentropy",
             validation_split=0.95,
             epochs=20,
+            lr_schedule="constant",
         ),
         # The notebook's "earlier model", which it remembers at 0.91.
         TrainConfig(recipe="baseline", architecture="softmax-regression", epochs=6),

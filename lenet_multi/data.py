@@ -53,8 +53,8 @@ class Dataset:
         """Return the SHA-256 over the bytes of all four arrays, as hexadecimal digits."""
         digest = hashlib.sha256()
         for part in (self.train, self.test):
-            digest.update(np.ascontiguousarray(part.images))
-            digest.update(np.ascontiguousarray(part.labels))
+            digest.update(np.ascontiguousarray(part.images).data)
+            digest.update(np.ascontiguousarray(part.labels).data)
         return digest.hexdigest()
 
 

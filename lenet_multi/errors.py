@@ -1,8 +1,19 @@
 """The one error that is the user's to mend."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class UserError(Exception):
     """Bad usage or bad input, told in one line that names the culprit and the remedy.
 
     The command line prints the line on stderr and exits with status 2.
     """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for a `name` that is none of the `known` ones, with the nearest."""
+    known = list(known)
+    near = get_close_matches(name.lower(), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+    return f"unknown {kind} {name!r}; {hint}"

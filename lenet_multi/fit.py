@@ -20,9 +20,7 @@ class Fit:
     first_epoch_order_sha256: str
 
 
-def fit(
-    model: keras.Model, training: ImageSet, validation: ImageSet, config: TrainConfig
-) -> Fit:
+def fit(model: keras.Model, training: ImageSet, validation: ImageSet, config: TrainConfig) -> Fit:
     """Train the compiled `model` in place for the epochs of `config`."""
     one_hot = config.classes if config.loss == "categorical_crossentropy" else None
     batches = Batches(training, batch_size=config.batch_size, classes=one_hot)

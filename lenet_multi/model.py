@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
+from lenet_multi.session import stderr_held_back
 
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
 
@@ -67,20 +68,33 @@ ARCHITECTURES = {"lenet": lenet, "softmax-regression": softmax_regression}
 
 
 def build(config: TrainConfig, input_shape: tuple[int, ...]) -> keras.Model:
-    """Return the network of `config` with the initial weights of its seed, ready to train."""
+    """Return the network of `config` with the initial weights of its seed."""
     model = ARCHITECTURES[config.architecture](input_shape, config.classes, head=config.head)
     shapes = [weight.shape for weight in model.weights]
     model.set_weights(draw_initial_weights(shapes, seed=config.seed))
+    return model
+
+
+def compile_model(model: keras.Model, config: TrainConfig, *, training_images: int) -> None:
+    """Give `model` the loss and the optimizer of `config`, its learning rate's schedule too."""
+    steps = config.epochs * config.steps_per_epoch(training_images)
     loss_class = {
         "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
         "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
     }[config.loss]
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate=config.learning_rate),
+        optimizer=keras.optimizers.Adam(learning_rate=_learning_rate(config, steps)),
         loss=loss_class(from_logits=config.head == "logits"),
         metrics=["accuracy"],
     )
-    return model
+
+
+def _learning_rate(
+    config: TrainConfig, steps: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if config.lr_schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+    return config.learning_rate
 
 
 def draw_initial_weights(
@@ -111,7 +125,7 @@ def weights_sha256(model: keras.Model) -> str:
     for weight in model.weights:
         values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
         digest.update(f"{weight.path} {values.shape} {values.dtype.str}\n".encode())
-        digest.update(values)
+        digest.update(values.data)
     return digest.hexdigest()
 
 
@@ -134,6 +148,7 @@ def save(model: keras.Model, path: str) -> None:
     compile_config = model.get_compile_config
     model.get_compile_config = lambda: {**compile_config(), "jit_compile": "auto"}
     try:
-        model.save(path)
+        with stderr_held_back():
+            model.save(path)
     finally:
         del model.get_compile_config

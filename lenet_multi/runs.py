@@ -109,14 +109,14 @@ def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     _refuse_occupied(folder, overwrite=overwrite)
     with _writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(folder.parent).free < _NEEDED_BYTES:
-            raise UserError(
-                f"the disk that holds {folder.parent} is full: {_NEEDED_BYTES // 2**20} MiB are "
-                "needed; free some, or choose another --out"
-            )
         draft = folder.with_name(f".{folder.name}-{os.getpid()}")
         draft.mkdir()
     try:
+        if shutil.disk_usage(draft).free < _NEEDED_BYTES:
+            raise UserError(
+                f"the disk that holds {folder} is full: {_NEEDED_BYTES // 2**20} MiB are needed; "
+                "free some, or choose another --out"
+            )
         yield draft
         with _writing(folder):
             _put_in_place(draft, folder)

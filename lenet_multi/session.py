@@ -22,7 +22,7 @@ def start(backend: str, environ: MutableMapping[str, str] = os.environ) -> None:
             raise UserError(f"{variable} would cut training short; unset it and use --epochs")
     environ["KERAS_BACKEND"] = backend
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
-    with _stderr_held_back():
+    with stderr_held_back():
         import keras
 
         keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
@@ -32,10 +32,11 @@ def start(backend: str, environ: MutableMapping[str, str] = os.environ) -> None:
 
 
 @contextlib.contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    """Keep what the backend's C++ writes on stderr, and show it only when the block fails.
+def stderr_held_back() -> Iterator[None]:
+    """Keep what the block writes on stderr, and show it only when the block fails.
 
-    TensorFlow announces oneDNN there before any setting of its log level is read.
+    TensorFlow announces oneDNN there before any setting of its log level is read, and where
+    it is installed Keras imports it on other backends too, when a model is saved.
     """
     sys.stderr.flush()
     terminal = os.dup(2)

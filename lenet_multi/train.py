@@ -56,10 +56,11 @@ def train(
 
         from lenet_multi.evaluate import evaluate
         from lenet_multi.fit import fit
-        from lenet_multi.model import build, weights_sha256
+        from lenet_multi.model import build, compile_model, weights_sha256
 
     with stopwatch("build_and_compile"):
         model = build(config, dataset.image_shape)
+        compile_model(model, config, training_images=len(training))
         initial_weights_sha256 = weights_sha256(model)
     announce(
         f"{config.architecture} ({model.count_params():,} parameters) on {backend}: "

@@ -1,0 +1,1 @@
+"""What is timed: our training loop against stock Keras, on each backend."""

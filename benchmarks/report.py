@@ -1,0 +1,76 @@
+"""Turn samples and comparisons, kept as JSON, into the tables that the README shows.
+
+`python -m benchmarks.report FILE FILE FILE` prints the table of epoch times.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.epoch import NOTEBOOK, OURS, SAME
+
+RESULTS = Path(__file__).parent / "results"
+MNIST_TRAINING_IMAGES = 60_000
+
+
+def epoch_table(benchmarks: Sequence[dict[str, Any]]) -> str:
+    """Return seconds per 60,000 images, and ratios of samples taken one after the other."""
+    rows = []
+    for benchmark in benchmarks:
+        samples = benchmark["seconds_per_epoch"]
+        scale = MNIST_TRAINING_IMAGES / benchmark["images"]
+        rows.append(
+            [
+                benchmark["backend"],
+                *(f"{scale * statistics.median(samples[way]):.1f}" for way in samples),
+                *(_ratio(samples[OURS], samples[way]) for way in (SAME, NOTEBOOK)),
+            ]
+        )
+    return markdown(["backend", OURS, SAME, NOTEBOOK, f"ours / {SAME}", f"ours / {NOTEBOOK}"], rows)
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
+def accuracy_table(comparisons: Sequence[dict[str, Any]]) -> str:
+    """Return the test accuracy and loss of each recipe on each backend."""
+    rows = [
+        [
+            comparison["runs"][0]["config"]["recipe"],
+            f"{comparison['runs'][0]['parameters']:,}",
+            f"{comparison['runs'][0]['train_images']:,}",
+            f"{comparison['runs'][0]['config']['epochs']}",
+            *(f"{run['test_accuracy']:.2%}, {run['test_loss']:.4f}" for run in comparison["runs"]),
+        ]
+        for comparison in comparisons
+    ]
+    backends = [run["backend"] for run in comparisons[0]["runs"]]
+    return markdown(["recipe", "parameters", "training images", "epochs", *backends], rows)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, its columns aligned to be read as plain text too."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    rule = ["-" * width for width in widths]
+    return "\n".join(
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in [header, rule, *rows]
+    )
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+if __name__ == "__main__":
+    print(epoch_table([read(Path(name)) for name in sys.argv[1:]]))

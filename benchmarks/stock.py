@@ -1,0 +1,34 @@
+"""Stock Keras: what the notebook wrote, spelled in Keras 3, with nothing of ours."""
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+
+def notebook_model() -> keras.Sequential:
+    """Return the notebook's model, compiled as it was there."""
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(20, (5, 5), activation="relu"),
+            layers.MaxPooling2D(pool_size=(2, 2), strides=(2, 2)),
+            layers.Conv2D(50, (5, 5), activation="relu"),
+            layers.MaxPooling2D(pool_size=(2, 2), strides=(2, 2)),
+            layers.Flatten(),
+            layers.Dense(500, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile(
+        loss="categorical_crossentropy", optimizer=keras.optimizers.Adam(), metrics=["accuracy"]
+    )
+    return model
+
+
+def notebook_arrays(
+    images: NDArray[np.uint8], labels: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return images (N, 28, 28, 1) float32 in [0, 1] and one-hot labels (N, 10), as it did."""
+    scaled = np.divide(images.astype("float32"), 255, dtype=np.float32)
+    return scaled, keras.utils.to_categorical(labels, 10)

@@ -1,0 +1,99 @@
+"""Everything that is run on this project; versions come from pyproject.toml.
+
+`nox` alone is what CI runs: lint, the tests on each backend in an environment with that
+backend alone, then the tests across all backends.
+"""
+
+import time
+from pathlib import Path
+
+import nox
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+BACKENDS = tuple(PROJECT["project"]["optional-dependencies"])
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests", "parity"]
+nox.needs_version = ">=2025.5"
+
+each_backend = nox.parametrize("backend", BACKENDS, ids=BACKENDS)
+
+STAMP = time.strftime("%Y%m%d-%H%M%S")  # one folder of runs for one call of nox
+finished: dict[str, Path] = {}
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the package and the pinned versions of the dependency groups."""
+    pinned = [
+        requirement
+        for group in groups
+        for requirement in nox.project.dependency_groups(PROJECT, group)
+    ]
+    session.install(*pinned, "--editable", ".")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format and types."""
+    install(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session
+@each_backend
+def tests(session: nox.Session, backend: str) -> None:
+    """Run the tests that need at most one backend, with that backend alone."""
+    install(session, backend, "test")
+    session.run(
+        "pytest", "-m", "not all_backends", *session.posargs, env={"KERAS_BACKEND": backend}
+    )
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Run the tests across backends, with all three in one environment."""
+    install(session, *BACKENDS, "test")
+    session.run("pytest", "-m", "all_backends", *session.posargs)
+
+
+@nox.session
+@each_backend
+def train(session: nox.Session, backend: str) -> None:
+    """Train and evaluate on each backend, then compare; takes the flags of `train`."""
+    install(session, backend)
+    out = Path("runs", STAMP, backend)
+    session.run("lenet-multi", "train", "--backend", backend, "--out", str(out), *session.posargs)
+    finished[backend] = out
+    if len(finished) == len(BACKENDS):
+        session.notify("compare", [*map(str, finished.values()), "--out", f"{out.parent}.json"])
+
+
+@nox.session(default=False)
+def compare(session: nox.Session) -> None:
+    """Compare run folders; takes the arguments of `compare`."""
+    install(session, "runtime")
+    session.run("lenet-multi", "compare", *session.posargs)
+
+
+@nox.session
+@each_backend
+def bench(session: nox.Session, backend: str) -> None:
+    """Time an epoch on each backend against stock `fit`, then print one table."""
+    install(session, backend)
+    out = Path("runs", STAMP, f"bench-{backend}.json")
+    session.run(
+        "python",
+        "-m",
+        "benchmarks.epoch",
+        "--backend",
+        backend,
+        "--out",
+        str(out),
+        *session.posargs,
+    )
+    finished[backend] = out
+    if len(finished) == len(BACKENDS):
+        session.run("python", "-m", "benchmarks.report", *map(str, finished.values()))

@@ -1,0 +1,71 @@
+"""What tests share: the backend under test, small image sets, the command line as a process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet_multi import data, session
+from lenet_multi.backends import BACKENDS
+from lenet_multi.data import Dataset
+
+PROJECT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """The backend that KERAS_BACKEND names, started; a run that names none fails."""
+    name = os.environ.get("KERAS_BACKEND")
+    assert name in BACKENDS, "tests of a backend need KERAS_BACKEND; nox sets it"
+    session.start(name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Dataset:
+    """The packaged MNIST."""
+    return data.load()
+
+
+@pytest.fixture(scope="session")
+def small(mnist: Dataset) -> Dataset:
+    """The first 2,000 training and 500 test images of MNIST."""
+    return Dataset(mnist.train[:2000], mnist.test[:500])
+
+
+@pytest.fixture(scope="session")
+def small_npz(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small image sets as an .npz."""
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(
+        path,
+        x_train=small.train.images,
+        y_train=small.train.labels,
+        x_test=small.test.images,
+        y_test=small.test.labels,
+    )
+    return path
+
+
+Lenet = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def lenet(tmp_path: Path) -> Lenet:
+    """Run `python -m lenet_multi ARGUMENTS` in an empty folder, as a process of its own."""
+
+    def run(*arguments: object, **environ: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "lenet_multi", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    return run

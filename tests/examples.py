@@ -1,0 +1,73 @@
+"""Example runs, made without training."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.metrics import count_correct, cross_entropy
+from lenet_multi.runs import SCHEMA_VERSION, Epoch, Result, Run, new_run_folder, write_run
+
+IMAGES, RIGHT = 1000, 990
+
+
+def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **change: Any) -> Run:
+    """Return a run with `right` of 1,000 test images answered rightly, its result changed."""
+    labels = (np.arange(IMAGES) % 10).astype(np.uint8)
+    answers = np.where(np.arange(IMAGES) < right, labels, (labels + 1) % 10)
+    logits = np.eye(10, dtype=np.float32)[answers]
+    correct = count_correct(logits, labels)
+    result = Result(
+        schema_version=SCHEMA_VERSION,
+        backend=backend,
+        versions={"keras": "3.15.1"},
+        machine={"cores": 2},
+        device="cpu",
+        threads=2,
+        keras_config={"floatx": "float32"},
+        config=dataclasses.asdict(TrainConfig(seed=seed)),
+        data_sha256="d" * 64,
+        train_images=57_000,
+        validation_images=3_000,
+        test_images=IMAGES,
+        parameters=110,
+        weights=[
+            {"path": "dense/kernel", "shape": [10, 10], "dtype": "float32"},
+            {"path": "dense/bias", "shape": [10], "dtype": "float32"},
+        ],
+        initial_weights_sha256="a" * 64,
+        first_epoch_order_sha256="b" * 64,
+        final_weights_sha256="c" * 64,
+        epochs=[
+            Epoch(
+                epoch=1,
+                loss=0.2,
+                accuracy=0.9,
+                val_loss=0.1,
+                val_accuracy=0.95,
+                train_seconds=4.0,
+                validation_seconds=0.2,
+            )
+        ],
+        test_correct=correct,
+        test_accuracy=correct / IMAGES,
+        test_loss=cross_entropy(logits, labels),
+        seconds={"import": 1.0, "build_and_compile": 0.5, "train": 4.2, "evaluate": 0.1},
+        peak_memory_bytes=500 * 2**20,
+    )
+    return Run(Path(backend), dataclasses.replace(result, **change), logits, labels)
+
+
+def keep(run: Run, folder: Path, *, overwrite: bool = False) -> Path:
+    """Write `run` to `folder`, with a stand-in for the model's file."""
+    with new_run_folder(folder, overwrite=overwrite) as draft:
+        write_run(
+            draft,
+            run.result,
+            logits=run.logits,
+            labels=run.labels,
+            save_model=lambda path: Path(path).touch(),
+        )
+    return folder

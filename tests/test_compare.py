@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lenet_multi.compare import Comparison, compare
+from lenet_multi.errors import UserError
+from lenet_multi.runs import Run
+from lenet_multi.tolerances import TEST_ACCURACY
+from tests.conftest import Lenet
+from tests.examples import IMAGES, RIGHT, example_run, keep
+
+ALLOWED = round(TEST_ACCURACY.value / 100 * IMAGES)  # images between two runs that may differ
+
+
+def compared(tmp_path: Path, *runs: Run) -> Comparison:
+    """Return the comparison of runs written to folders of their own."""
+    return compare([keep(run, tmp_path / str(index)) for index, run in enumerate(runs)])
+
+
+def failed(comparison: Comparison) -> list[str]:
+    """Return the names of the checks that failed."""
+    return [check.name for check in comparison.checks if not check.passed]
+
+
+def test_runs_that_agree_pass(tmp_path: Path) -> None:
+    """Equal starts and nearly equal accuracies pass every check, for three runs at once."""
+    comparison = compared(
+        tmp_path, example_run("tensorflow"), example_run("jax", right=RIGHT - 1), example_run()
+    )
+    assert comparison.passed
+    assert failed(comparison) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"seed": 1}, "settings"),
+        ({"data_sha256": "0" * 64}, "data (SHA-256)"),
+        ({"weights": [{"path": "dense/kernel"}]}, "weight tensors: names, shapes, types"),
+        (
+            {
+                "weights": [
+                    {"path": "dense/kernel", "shape": [10, 10], "dtype": "float16"},
+                    {"path": "dense/bias", "shape": [10], "dtype": "float32"},
+                ]
+            },
+            "weight tensors: names, shapes, types",
+        ),
+        ({"parameters": 111}, "parameters"),
+        ({"initial_weights_sha256": "0" * 64}, "initial weights (SHA-256)"),
+        ({"first_epoch_order_sha256": "0" * 64}, "first epoch's order (SHA-256)"),
+        ({"test_correct": RIGHT + 1}, "right answers, recounted"),
+        ({"test_accuracy": RIGHT / IMAGES + 1e-4}, "right answers, recounted"),
+        ({"right": RIGHT - ALLOWED - 1}, "test accuracy"),
+        ({"right": RIGHT + ALLOWED + 1}, "test accuracy"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "second", "third"])
+def test_one_sabotaged_run_is_caught(
+    tmp_path: Path, change: dict[str, Any], check: str, place: int
+) -> None:
+    """Whatever differs, in whichever run, the check where it belongs fails, and it alone."""
+    runs = [example_run(), example_run(), example_run()]
+    runs[place] = example_run(**change)
+    assert failed(compared(tmp_path, *runs)) == [check]
+
+
+def test_a_gap_just_allowed_passes(tmp_path: Path) -> None:
+    """The margin itself is allowed; one image more is not (the sabotage above)."""
+    assert compared(tmp_path, example_run(), example_run(right=RIGHT - ALLOWED)).passed
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
+    """The same folder twice, and a single folder, are refused."""
+    folder = keep(example_run(), tmp_path / "run")
+    for folders in ([folder], [folder, tmp_path / "." / "run"]):
+        with pytest.raises(UserError, match="two or more different run folders"):
+            compare(folders)
+
+
+@pytest.mark.parametrize(
+    ("right", "status", "words"), [(RIGHT, 0, "The runs agree."), (800, 1, "test accuracy")]
+)
+def test_the_verdict_is_the_exit_status(
+    tmp_path: Path, lenet: Lenet, right: int, status: int, words: str
+) -> None:
+    """The command prints both tables, writes comparison.json and exits 0 or 1."""
+    keep(example_run("jax"), tmp_path / "a")
+    keep(example_run("torch", right=right), tmp_path / "b")
+    done = lenet("compare", "a", "b")
+    assert done.returncode == status, done.stderr
+    assert words in done.stdout.splitlines()[-1]
+    assert {"jax", "torch", "verdict"} <= set(done.stdout.split())
+    written = json.loads((tmp_path / "comparison.json").read_text())
+    assert written["passed"] is (status == 0)
+    assert [run["backend"] for run in written["runs"]] == ["jax", "torch"]

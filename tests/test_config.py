@@ -1,0 +1,88 @@
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TrainConfig
+from lenet_multi.data import Dataset, split
+from lenet_multi.errors import UserError
+
+
+def test_notebook_recipe_is_what_the_notebook_ran() -> None:
+    """The notebook recipe holds the constants of the notebook's cells."""
+    recipe = RECIPES["notebook"]
+    assert (recipe.epochs, recipe.batch_size, recipe.validation_split) == (20, 128, 0.95)
+    assert (recipe.head, recipe.loss) == ("softmax", "categorical_crossentropy")
+    assert recipe.learning_rate == 0.001  # Keras's default for Adam
+
+
+def test_standard_is_the_default_and_gives_logits() -> None:
+    """Without a word the standard recipe runs, whose model gives logits."""
+    assert DEFAULT_RECIPE == "standard"
+    assert RECIPES["standard"] == TrainConfig()
+    assert TrainConfig().head == "logits"
+
+
+def test_configuration_is_frozen() -> None:
+    """A configuration cannot change under a run."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().epochs = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("classes", 1),
+        ("classes", 257),
+        ("seed", -1),
+        ("learning_rate", -0.1),
+        ("learning_rate", 0.0),
+        ("learning_rate", math.nan),
+        ("learning_rate", math.inf),
+        ("validation_split", 0.0),
+        ("validation_split", 1.0),
+        ("validation_split", math.nan),
+        ("architecture", "resnet"),
+        ("head", "sigmoid"),
+        ("loss", "mse"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> None:
+    """The error names the flag."""
+    with pytest.raises(UserError, match="--" + name.replace("_", "-")):
+        dataclasses.replace(TrainConfig(), **{name: value})  # type: ignore[arg-type]
+
+
+@given(
+    validation_split=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    epochs=st.integers(1, 1000),
+    learning_rate=st.floats(1e-12, 1e3),
+)
+def test_a_value_in_range_is_taken_as_it_is(
+    validation_split: float, epochs: int, learning_rate: float
+) -> None:
+    """Nothing is rounded or clipped."""
+    config = TrainConfig(
+        validation_split=validation_split, epochs=epochs, learning_rate=learning_rate
+    )
+    assert (config.validation_split, config.epochs, config.learning_rate) == (
+        validation_split,
+        epochs,
+        learning_rate,
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "training", "validation"),
+    [("standard", 57_000, 3_000), ("notebook", 3_000, 57_000), ("baseline", 57_000, 3_000)],
+)
+def test_each_recipe_splits_as_documented(
+    mnist: Dataset, recipe: str, training: int, validation: int
+) -> None:
+    """The notebook's 0.95 leaves 3,000 training images; the others keep 57,000."""
+    parts = split(mnist.train, RECIPES[recipe].validation_split)
+    assert tuple(map(len, parts)) == (training, validation)

@@ -1,0 +1,61 @@
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from lenet_multi.errors import UserError
+from lenet_multi.idx import read_idx
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """Return `array` in IDX format."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@given(array=hnp.arrays(np.uint8, hnp.array_shapes(max_dims=4)), packed=st.booleans())
+def test_reading_gives_back_what_was_written(
+    array: np.ndarray, packed: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Plain and gzipped files of any shape come back byte for byte."""
+    path = tmp_path_factory.mktemp("idx") / ("file.gz" if packed else "file")
+    content = idx_bytes(array)
+    path.write_bytes(gzip.compress(content, 1) if packed else content)
+    np.testing.assert_array_equal(read_idx(path, dimensions=array.ndim), array)
+
+
+IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("plain", b"", "truncated"),
+        ("plain", IMAGES[:10], "truncated"),
+        ("plain", IMAGES[:-1], "truncated"),
+        ("plain", IMAGES + b"x", "announces 18 bytes, 19 follow"),
+        ("plain", b"\x89PNG" + IMAGES, "not an IDX file"),
+        ("plain", idx_bytes(np.zeros(40, np.uint8)), "not an IDX file"),
+        ("file.gz", gzip.compress(IMAGES)[:-9], "truncated"),
+        ("file.gz", IMAGES, "damaged"),
+    ],
+)
+def test_a_bad_file_is_refused_by_name(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    """The error names the file and what is wrong with it."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_idx(path, dimensions=3)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    """The error names the file that is not there."""
+    with pytest.raises(UserError, match="missing-file"):
+        read_idx(tmp_path / "missing-file", dimensions=1)

@@ -1,0 +1,90 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.backends import installed
+from tests.conftest import Lenet
+from tests.examples import example_run, keep
+
+
+@pytest.mark.parametrize("verb", [[], ["train"], ["compare"]], ids=["all", "train", "compare"])
+def test_help_answers_at_once(lenet: Lenet, verb: list[str]) -> None:
+    """Help takes under 0.3 s, process start included: the best of five."""
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert lenet(*verb, "--help").returncode == 0
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 0.3
+
+
+def test_importing_the_package_imports_no_keras() -> None:
+    """Neither the package nor what reads run folders brings in Keras or a backend."""
+    code = (
+        "import sys, lenet_multi, lenet_multi.__main__, lenet_multi.compare, lenet_multi.data,"
+        " lenet_multi.train; print(*sys.modules)"
+    )
+    modules = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert not {"keras", "tensorflow", "jax", "torch"} & set(modules)
+
+
+def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
+    """Every setting shows its type, its unit and its default."""
+    text = " ".join(lenet("train", "--help").stdout.split())
+    assert "--epochs INTEGER passes over the training images [epochs] (default: " in text
+    assert "--learning-rate FLOAT Adam's learning rate [per step] (default: 0.001)" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "Did you mean 'train'"),
+        (["train", "--epoch", "1"], "Did you mean '--epochs'"),
+        (["train", "--recipe", "standrad"], "did you mean 'standard'?"),
+        (["train", "--recipe", "xyz"], "choose from standard, notebook, baseline"),
+        (["train", "--epochs", "0"], "--epochs must be at least 1, not 0"),
+        (["train", "--epochs", "many"], "'many' is not a valid integer"),
+        (["train", "--learning-rate", "-1"], "--learning-rate must be a finite number above 0"),
+        (["train", "--learning-rate", "nan"], "--learning-rate must be a finite number above 0"),
+        (["train", "--validation-split", "1"], "--validation-split must lie between 0 and 1"),
+        (["train", "--validation-split", "0.99999"], "neither may be 0"),
+        (["train", "--data", "nowhere"], "no data at 'nowhere'"),
+        (["train", "--classes", "5"], "labels run from 0 to 9"),
+        (["train", "--backend", "jacks"], "unknown backend 'jacks'"),
+        (["train", "--out", "a-run"], "holds a run, which is kept"),
+        (["train", "--out", "/proc/run"], "cannot write /proc/run"),
+        (["compare", "a-run"], "two or more different run folders"),
+        (["compare", "a-run", "nowhere"], "nowhere is no run folder"),
+        (["compare"], "Missing argument 'RUNS...'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_line_and_status_2(
+    tmp_path: Path, lenet: Lenet, arguments: list[str], message: str
+) -> None:
+    """One line on stderr names the culprit and the remedy; stdout stays empty; no traceback."""
+    keep(example_run(), tmp_path / "a-run")
+    backend = next(iter(installed()))
+    done = lenet(*arguments, KERAS_BACKEND="" if "--backend" in arguments else backend)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert [path.name for path in tmp_path.iterdir() if path.name != "runs"] == ["a-run"]
+
+
+@pytest.mark.parametrize("variable", ["KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"])
+def test_a_variable_that_cuts_training_short_is_refused(lenet: Lenet, variable: str) -> None:
+    """Keras would obey it without a word; the error names it."""
+    done = lenet("train", **{variable: "1", "KERAS_BACKEND": next(iter(installed()))})
+    assert done.returncode == 2
+    assert f"{variable} would cut training short" in done.stderr
+
+
+def test_no_arguments_shows_the_help(lenet: Lenet) -> None:
+    """Someone who types the bare command learns the verbs."""
+    done = lenet()
+    assert {"train", "compare"} <= set((done.stdout + done.stderr).split())

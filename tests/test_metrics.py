@@ -1,0 +1,43 @@
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from lenet_multi.metrics import count_correct, cross_entropy
+
+logit_arrays = hnp.arrays(
+    np.float32, st.tuples(st.integers(1, 20), st.just(4)), elements=st.floats(-100, 100, width=32)
+)
+
+
+def test_every_image_is_counted() -> None:
+    """Right answers are those whose largest logit is at the label."""
+    logits = np.array([[1, 2], [3, 0], [0, 5]], np.float32)
+    assert count_correct(logits, np.array([1, 1, 1], np.uint8)) == 2
+
+
+def test_equal_logits_cost_the_log_of_the_classes() -> None:
+    """Not knowing costs log(10) nats among ten classes."""
+    loss = cross_entropy(np.zeros((3, 10), np.float32), np.zeros(3, np.uint8))
+    assert math.isclose(loss, math.log(10), rel_tol=1e-15)
+
+
+def test_a_confident_mistake_costs_its_logit() -> None:
+    """Logits [30, 0, 0] with label 1 cost 30 nats: nothing is clipped."""
+    loss = cross_entropy(np.array([[30, 0, 0]], np.float32), np.array([1], np.uint8))
+    assert math.isclose(loss, 30, rel_tol=1e-12)
+
+
+@given(logits=logit_arrays, shift=st.sampled_from([-64.0, 64.0, 1024.0]))
+def test_a_constant_added_to_all_logits_changes_nothing(logits: np.ndarray, shift: float) -> None:
+    """Cross-entropy depends on differences of logits only, and never overflows."""
+    labels = np.zeros(len(logits), np.uint8)
+    moved = logits.astype(np.float64) + shift
+    assert math.isclose(
+        cross_entropy(moved, labels),  # type: ignore[arg-type]
+        cross_entropy(logits, labels),
+        rel_tol=1e-9,
+        abs_tol=1e-9,
+    )

@@ -1,0 +1,187 @@
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet_multi.config import RECIPES, TrainConfig
+from lenet_multi.errors import UserError
+
+pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
+
+# The notebook's `model.summary()`: layer, output shape, parameters.
+SUMMARY = [
+    ("Conv2D", (None, 24, 24, 20), 520),
+    ("MaxPooling2D", (None, 12, 12, 20), 0),
+    ("Conv2D", (None, 8, 8, 50), 25_050),
+    ("MaxPooling2D", (None, 4, 4, 50), 0),
+    ("Flatten", (None, 800), 0),
+    ("Dense", (None, 500), 400_500),
+    ("Dense", (None, 10), 5_010),
+]
+PARAMETERS = 431_080
+
+
+def test_the_lenet_is_the_notebooks() -> None:
+    """Layers, output shapes and parameter counts are the notebook's, to the last one."""
+    from lenet_multi.model import lenet
+
+    model = lenet()
+    table = [
+        (type(layer).__name__, tuple(layer.output.shape), layer.count_params())
+        for layer in model.layers
+    ]
+    assert table == SUMMARY
+    assert model.count_params() == sum(count for *_, count in SUMMARY) == PARAMETERS
+
+
+def test_summary_shows_the_table() -> None:
+    """`model.summary()` prints each layer's shape and count, and the total."""
+    from lenet_multi.model import lenet
+
+    lines: list[str] = []
+    lenet().summary(print_fn=lambda line, **options: lines.append(line))
+    text = "\n".join(lines)
+    assert f"Total params: {PARAMETERS:,}" in text
+    for _, shape, count in SUMMARY:
+        assert str(shape) in text
+        assert f"{count:,}" in text
+
+
+def test_the_lenets_settings_are_the_notebooks() -> None:
+    """5x5 kernels without padding, ReLU but for the head, 2x2 pooling in steps of 2."""
+    from lenet_multi.model import lenet
+
+    conv1, pool1, conv2, pool2, _, dense1, dense2 = lenet().layers
+    for conv, filters in ((conv1, 20), (conv2, 50)):
+        assert (conv.filters, conv.kernel_size, conv.padding) == (filters, (5, 5), "valid")
+    for pool in (pool1, pool2):
+        assert (pool.pool_size, pool.strides) == ((2, 2), (2, 2))
+    activations = [layer.activation.__name__ for layer in (conv1, conv2, dense1, dense2)]
+    assert activations == ["relu", "relu", "relu", "linear"]
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "classes"), [((28, 28, 1), 10), ((32, 32, 3), 26), ((16, 20, 2), 2)]
+)
+def test_input_shape_and_classes_are_parameters(input_shape: tuple[int, ...], classes: int) -> None:
+    """Any image of 16x16 or more, in any number of channels, gives one logit for each class."""
+    from lenet_multi.model import lenet
+
+    logits = lenet(input_shape, classes).predict(np.zeros((3, *input_shape)), verbose=0)
+    assert logits.shape == (3, classes)
+    assert logits.dtype == np.float32
+
+
+def test_images_too_small_are_refused() -> None:
+    """Fifteen pixels do not survive two convolutions and two poolings; the error says so."""
+    from lenet_multi.model import lenet
+
+    with pytest.raises(UserError, match="15x16 pixels are too small"):
+        lenet((15, 16, 1))
+
+
+def test_softmax_regression_has_7850_parameters() -> None:
+    """The baseline is one dense layer on the pixels."""
+    from lenet_multi.model import build
+
+    assert build(RECIPES["baseline"], (28, 28, 1)).count_params() == 28 * 28 * 10 + 10
+
+
+def test_the_softmax_head_gives_probabilities_of_the_same_logits() -> None:
+    """The notebook's head is the softmax of the logits, and `with_logits` takes it off."""
+    from lenet_multi.model import build, with_logits
+
+    images = np.random.default_rng(0).random((8, 28, 28, 1), np.float32)
+    softmax = build(RECIPES["notebook"], (28, 28, 1))
+    logits = build(TrainConfig(), (28, 28, 1)).predict(images, verbose=0)
+    exponentials = np.exp(logits.astype(np.float64))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(softmax.predict(images, verbose=0), probabilities, rtol=1e-5)
+    np.testing.assert_array_equal(with_logits(softmax).predict(images, verbose=0), logits)
+
+
+def test_initial_weights_are_the_drawn_ones() -> None:
+    """The model starts from NumPy's bits: Glorot uniform kernels and zero biases."""
+    from lenet_multi.model import build, draw_initial_weights
+
+    weights = build(TrainConfig(seed=3), (28, 28, 1)).get_weights()
+    drawn = draw_initial_weights([weight.shape for weight in weights], seed=3)
+    for weight, wanted in zip(weights, drawn, strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+    # Fans of the four kernels, by hand: sqrt(6 / (fan_in + fan_out)) bounds them.
+    fans = [25 * (1 + 20), 25 * (20 + 50), 800 + 500, 500 + 10]
+    for kernel, bias, fan in zip(weights[::2], weights[1::2], fans, strict=True):
+        limit = np.sqrt(6 / fan)
+        assert np.abs(kernel).max() <= np.float32(limit)
+        # The standard deviation of U(-a, a) is a / sqrt(3); 500 draws or more stay within 10 %.
+        np.testing.assert_allclose(kernel.std(), limit / np.sqrt(3), rtol=0.1)
+        assert not bias.any()
+
+
+def test_the_bounds_are_those_of_keras() -> None:
+    """Keras's own GlorotUniform has the spread of ours, tensor by tensor."""
+    import keras
+
+    from lenet_multi.model import draw_initial_weights
+
+    for shape in ((5, 5, 20, 50), (800, 500)):
+        theirs = keras.ops.convert_to_numpy(keras.initializers.GlorotUniform(seed=0)(shape))
+        ours = draw_initial_weights([shape], seed=0)[0]
+        np.testing.assert_allclose(np.abs(ours).max(), np.abs(theirs).max(), rtol=1e-3)
+
+
+def test_the_hash_of_the_weights_is_the_same_everywhere() -> None:
+    """Seed 0 hashes to the same digits on every backend, and any other seed to others."""
+    from lenet_multi.model import build, weights_sha256
+
+    digest = weights_sha256(build(TrainConfig(), (28, 28, 1)))
+    assert digest == "d5088bf6eb2db37158e683ff1f71664347bb291862218941e08cb90cbf0a0b52"
+    assert weights_sha256(build(TrainConfig(seed=1), (28, 28, 1))) != digest
+
+
+def test_the_hash_of_the_weights_sees_one_bit() -> None:
+    """A change in the last bit of one weight changes the hash."""
+    from lenet_multi.model import build, weights_sha256
+
+    model = build(TrainConfig(), (28, 28, 1))
+    before = weights_sha256(model)
+    weights = model.get_weights()
+    weights[0][0, 0, 0, 0] = np.nextafter(weights[0][0, 0, 0, 0], np.float32(1))
+    model.set_weights(weights)
+    assert weights_sha256(model) != before
+
+
+def test_logits_are_trained_through_logits() -> None:
+    """Logits [30, 0, 0] with label 1 cost 30 on every backend; through a softmax they do not.
+
+    TensorFlow finds the logits behind a softmax, JAX and torch clip its probability at 1e-7:
+    16.118 with a gradient of zero. So the standard recipe trains on logits.
+    """
+    import keras
+
+    logits, label = keras.ops.array([[30.0, 0.0, 0.0]]), keras.ops.array([1])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    np.testing.assert_allclose(float(loss(label, logits)), 30, rtol=1e-6)
+    through_softmax = keras.losses.SparseCategoricalCrossentropy()(label, keras.ops.softmax(logits))
+    wanted = 30 if keras.backend.backend() == "tensorflow" else -np.log(1e-7)
+    np.testing.assert_allclose(float(through_softmax), wanted, rtol=1e-3)
+
+
+def test_a_saved_model_asks_each_backend_how_to_compile(tmp_path: Path) -> None:
+    """The file says "auto" where Keras alone would write this backend's answer, and loads."""
+    import keras
+
+    from lenet_multi.model import build, compile_model, save
+
+    model = build(TrainConfig(), (28, 28, 1))
+    compile_model(model, TrainConfig(), training_images=128)
+    save(model, str(tmp_path / "model.keras"))
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert json.loads(archive.read("config.json"))["compile_config"]["jit_compile"] == "auto"
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert loaded.jit_compile == model.jit_compile
+    assert model.get_compile_config()["jit_compile"] == model.jit_compile  # left as it was

@@ -1,0 +1,186 @@
+import dataclasses
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet_multi import runs
+from lenet_multi.errors import UserError
+from lenet_multi.runs import Run, new_run_folder, read_run, write_run
+from tests.examples import example_run, keep
+
+
+def entries(folder: Path) -> list[str]:
+    """Return the names in `folder`, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """Result, logits and labels survive the disk unchanged."""
+    run = example_run()
+    read = read_run(keep(run, tmp_path / "run"))
+    assert read.result == run.result
+    np.testing.assert_array_equal(read.logits, run.logits)
+    np.testing.assert_array_equal(read.labels, run.labels)
+
+
+def test_history_has_a_row_for_each_epoch(tmp_path: Path) -> None:
+    """history.csv holds the epochs of result.json under the same names."""
+    run = example_run()
+    header, *rows = (keep(run, tmp_path / "run") / "history.csv").read_text().splitlines()
+    assert header.split(",") == list(run.result.epochs[0])
+    assert len(rows) == len(run.result.epochs)
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
+    """When the block fails, neither the run folder nor a draft is left."""
+    with pytest.raises(KeyboardInterrupt), new_run_folder(tmp_path / "run") as draft:
+        (draft / "half").write_text("written")
+        raise KeyboardInterrupt
+    assert entries(tmp_path) == []
+
+
+def test_an_older_run_is_kept(tmp_path: Path) -> None:
+    """A folder with a run in it is refused, and stays as it was."""
+    folder = keep(example_run(), tmp_path / "run")
+    before = (folder / "result.json").read_bytes()
+    with pytest.raises(UserError, match="pass --overwrite"), new_run_folder(folder):
+        pytest.fail("the folder was given away")
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_overwrite_replaces_the_run_whole(tmp_path: Path) -> None:
+    """With overwrite the new run takes the old one's place, and nothing else remains."""
+    folder = keep(example_run(seed=1), tmp_path / "run")
+    keep(example_run(seed=2), folder, overwrite=True)
+    assert read_run(folder).result.config["seed"] == 2
+    assert entries(tmp_path) == ["run"]
+
+
+def test_overwrite_that_fails_keeps_the_older_run(tmp_path: Path) -> None:
+    """The older run is replaced only by a whole one."""
+    folder = keep(example_run(seed=1), tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt), new_run_folder(folder, overwrite=True):
+        raise KeyboardInterrupt
+    assert read_run(folder).result.config["seed"] == 1
+    assert entries(tmp_path) == ["run"]
+
+
+def test_a_folder_of_other_files_is_never_overwritten(tmp_path: Path) -> None:
+    """What is no run is refused, with overwrite too."""
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="no run"), new_run_folder(tmp_path, overwrite=True):
+        pytest.fail("the folder was given away")
+    assert entries(tmp_path) == ["thesis.tex"]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    """A folder made beforehand serves as the run folder."""
+    (tmp_path / "run").mkdir()
+    assert read_run(keep(example_run(), tmp_path / "run"))
+
+
+def test_a_place_that_cannot_hold_a_folder_is_refused(tmp_path: Path) -> None:
+    """A file in the way is named, before any training."""
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(UserError, match="choose another --out"), new_run_folder(folder):
+            pytest.fail("the folder was given away")
+
+
+def test_a_folder_without_permission_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal of the operating system becomes one line, before any training."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # tests may run as root, who may write anywhere
+    with (
+        pytest.raises(UserError, match=r"cannot write .*Permission denied"),
+        new_run_folder(tmp_path / "run"),
+    ):
+        pytest.fail("the folder was given away")
+
+
+def test_a_full_disk_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a run would not fit, the error comes before the work."""
+    usage = type("Usage", (), {"free": 1000})()
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    with pytest.raises(UserError, match="is full"), new_run_folder(tmp_path / "run"):
+        pytest.fail("the folder was given away")
+
+
+def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
+    """An error of the disk in any file is one line, and no half-written run remains."""
+
+    def fill(path: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run = example_run()
+    with (
+        pytest.raises(UserError, match="No space left on device"),
+        new_run_folder(tmp_path / "run") as draft,
+    ):
+        write_run(draft, run.result, logits=run.logits, labels=run.labels, save_model=fill)
+    assert entries(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["result.json", "history.csv", "model.keras", "predictions.npz"])
+def test_a_folder_that_lacks_a_file_is_no_run(tmp_path: Path, name: str) -> None:
+    """The error names the file that is missing."""
+    folder = keep(example_run(), tmp_path / "run")
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"no run folder: it has no {name}"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("name", ["result.json", "predictions.npz"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
+    """A file cut short is named."""
+    path = keep(example_run(), tmp_path / "run") / name
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=name):
+        read_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 0}, "schema version 0"),
+        ({"test_accuracy": "high"}, "damaged at test_accuracy"),
+        ({"surprise": 1}, "damaged at surprise"),
+    ],
+)
+def test_a_result_of_another_make_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    """An unknown schema, an ill-typed and an unknown field are named."""
+    path = keep(example_run(), tmp_path / "run") / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=message):
+        read_run(tmp_path / "run")
+
+
+def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
+    """Logits that do not fit the result's counts are not compared."""
+    run = example_run()
+    stranger = Run(run.folder, run.result, run.logits[:-1], run.labels[:-1])
+    with pytest.raises(UserError, match="is not of the run"):
+        read_run(keep(stranger, tmp_path / "run"))
+
+
+def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
+    """result.json has the fields of `Result`, no more and no fewer."""
+    path = keep(example_run(), tmp_path / "run") / "result.json"
+    fields = [field.name for field in dataclasses.fields(runs.Result)]
+    assert list(json.loads(path.read_text())) == fields
