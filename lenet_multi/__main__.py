@@ -140,7 +140,7 @@ def main(*verb: str) -> NoReturn:
     except UserError as error:
         fail(str(error))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lenet-multi: interrupted; no run folder was written", err=True)
+        click.echo("lenet-multi: interrupted; nothing was written", err=True)
         sys.exit(INTERRUPTED)
     sys.exit(0)
 

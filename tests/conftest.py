@@ -33,8 +33,8 @@ def mnist() -> Dataset:
 
 @pytest.fixture(scope="session")
 def small(mnist: Dataset) -> Dataset:
-    """The first 2,000 training and 500 test images of MNIST."""
-    return Dataset(mnist.train[:2000], mnist.test[:500])
+    """The first 1,000 training and 500 test images of MNIST."""
+    return Dataset(mnist.train[:1000], mnist.test[:500])
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +49,12 @@ def small_npz(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         y_test=small.test.labels,
     )
     return path
+
+
+def child_environment(**environ: str) -> dict[str, str]:
+    """Return this process's environment, with no backend chosen, and `environ`."""
+    inherited = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    return {**inherited, **environ}
 
 
 Lenet = Callable[..., "subprocess.CompletedProcess[str]"]

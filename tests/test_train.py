@@ -1,4 +1,6 @@
 import dataclasses
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +13,12 @@ from lenet_multi.data import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.runs import read_run
 from tests.conftest import Lenet
-from tests.test_model import PARAMETERS
+from tests.test_model import INITIAL_SHA256, PARAMETERS
 
 pytestmark = pytest.mark.backend
+
+# Of the order of 950 images under seed 0 in epoch 0, on every backend.
+ORDER_SHA256 = "551160ea25744b3b7c5153c5aa9bd2fd7bbf19d9659aa446de3b576a982da2bb"
 
 # Floors and bands of the recipes on real MNIST, over the seeds in benchmarks/results.
 STANDARD_FLOOR = 0.989
@@ -29,12 +34,12 @@ def tiny(**settings: object) -> TrainConfig:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_tiny_run_learns(backend: str, small: Dataset, recipe: str) -> None:
-    """Two thousand images are enough to beat guessing (10 %) by far, in each recipe."""
+    """A thousand images are enough to beat guessing (10 %) by far, in each recipe."""
     from lenet_multi.train import train
 
     config = dataclasses.replace(RECIPES[recipe], epochs=4, validation_split=0.1)
     result = train(config, small, backend=backend, announce=lambda line: None).result
-    assert result.test_accuracy > 0.7
+    assert result.test_accuracy > 0.4
     losses = [epoch["loss"] for epoch in result.epochs]
     assert losses == sorted(losses, reverse=True)
 
@@ -53,7 +58,7 @@ def test_the_counts_are_announced_before_training(
     told: list[str] = []
     with pytest.raises(RuntimeError, match="training began"):
         train(tiny(validation_split=0.95), small, backend=backend, announce=told.append)
-    assert "100 training, 1,900 validation, 500 test images" in told[0]
+    assert "50 training, 950 validation, 500 test images" in told[0]
     assert f"{PARAMETERS:,} parameters" in told[0]
 
 
@@ -83,47 +88,70 @@ def test_data_that_fits_no_model_is_refused(backend: str, small: Dataset) -> Non
         train(tiny(), cut, backend=backend)
 
 
-@pytest.mark.usefixtures("backend")
-def test_the_command_leaves_a_run_folder(tmp_path: Path, lenet: Lenet, small_npz: Path) -> None:
-    """Results on stdout end with the notebook's two lines; progress goes to stderr."""
-    done = lenet("train", "--epochs", 2, "--data", small_npz, "--out", "a-run")
+@pytest.fixture(scope="module")
+def trained(
+    backend: str, small_npz: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple["subprocess.CompletedProcess[str]", Path]:
+    """Run `python -m lenet_multi.train` for two epochs; give the process and the run folder."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "lenet_multi.train", "--backend", backend),
+            *("--epochs", "2", "--data", str(small_npz), "--out", "a-run"),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    return done, folder / "a-run"
+
+
+def test_the_command_leaves_a_run_folder(
+    trained: tuple["subprocess.CompletedProcess[str]", Path],
+) -> None:
+    """Results on stdout end with the notebook's two lines; stderr has a line for each epoch."""
+    done, folder = trained
     assert done.returncode == 0, done.stderr
     counts, *_, loss, accuracy = done.stdout.splitlines()
-    assert "1,900 training, 100 validation, 500 test images" in counts
-    run = read_run(tmp_path / "a-run")
-    assert loss == f"Test loss: {run.result.test_loss}"
-    assert accuracy == f"Test accuracy: {run.result.test_accuracy}"
+    assert "950 training, 50 validation, 500 test images" in counts
+    result = read_run(folder).result
+    assert loss == f"Test loss: {result.test_loss}"
+    assert accuracy == f"Test accuracy: {result.test_accuracy}"
     assert [line.split()[1] for line in done.stderr.splitlines()] == ["1/2", "2/2"]
-    assert run.result.parameters == PARAMETERS
-    assert len(run.result.epochs) == run.result.config["epochs"] == 2
-    assert sorted(run.result.seconds) == ["build_and_compile", "evaluate", "import", "train"]
-    spent = sum(e["train_seconds"] + e["validation_seconds"] for e in run.result.epochs)
-    assert 0.5 * run.result.seconds["train"] < spent <= run.result.seconds["train"]
+    assert result.parameters == PARAMETERS
+    assert len(result.epochs) == result.config["epochs"] == 2
+    assert result.first_epoch_order_sha256 == ORDER_SHA256
+    assert result.initial_weights_sha256 == INITIAL_SHA256
 
 
-@pytest.mark.usefixtures("backend")
+def test_the_seconds_add_up(trained: tuple["subprocess.CompletedProcess[str]", Path]) -> None:
+    """The parts are import, build, train and evaluate; the epochs fill the training's seconds."""
+    result = read_run(trained[1]).result
+    assert list(result.seconds) == ["import", "build_and_compile", "train", "evaluate"]
+    spent = sum(e["train_seconds"] + e["validation_seconds"] for e in result.epochs)
+    assert 0.5 * result.seconds["train"] < spent <= result.seconds["train"]
+
+
 def test_the_saved_model_needs_plain_keras_only(
-    tmp_path: Path, lenet: Lenet, small_npz: Path, small: Dataset
+    trained: tuple["subprocess.CompletedProcess[str]", Path], small_npz: Path, tmp_path: Path
 ) -> None:
     """model.keras, loaded without this package, gives the logits in predictions.npz."""
-    assert lenet("train", "--epochs", 1, "--data", small_npz, "--out", "a-run").returncode == 0
     code = (
         "import keras, numpy as np, sys\n"
-        "model = keras.saving.load_model('a-run/model.keras')\n"
-        "images = np.load(sys.argv[1])['x_test'].astype('float32') / 255\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "images = np.load(sys.argv[2])['x_test'].astype('float32') / 255\n"
         "np.save('logits.npy', model.predict(images, batch_size=500, verbose=0))\n"
         "assert 'lenet_multi' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code, small_npz], cwd=tmp_path, check=True)
-    logits = read_run(tmp_path / "a-run").logits
+    model = trained[1] / "model.keras"
+    subprocess.run([sys.executable, "-c", code, model, small_npz], cwd=tmp_path, check=True)
+    logits = read_run(trained[1]).logits
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), logits, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.usefixtures("backend")
 def test_ctrl_c_leaves_no_run_folder(tmp_path: Path, small_npz: Path) -> None:
     """Interrupted in the middle of training, the command exits 130 and leaves nothing."""
-    import signal
-
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "lenet_multi", "train"),
@@ -139,7 +167,7 @@ def test_ctrl_c_leaves_no_run_folder(tmp_path: Path, small_npz: Path) -> None:
     process.send_signal(signal.SIGINT)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert stderr.splitlines()[-1].endswith("interrupted; no run folder was written")
+    assert stderr.splitlines()[-1].endswith("interrupted; nothing was written")
     assert "Traceback" not in stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -149,8 +177,6 @@ def test_a_disk_that_refuses_keeps_the_figures(
     tmp_path: Path, lenet: Lenet, small_npz: Path
 ) -> None:
     """Where the run cannot be kept, its figures are still printed; exit status 2, one line."""
-    import resource
-
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # a file may not grow larger
     try:
@@ -162,17 +188,6 @@ def test_a_disk_that_refuses_keeps_the_figures(
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1].startswith("Test accuracy: ")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.usefixtures("backend")
-def test_the_module_is_the_command(tmp_path: Path, small_npz: Path) -> None:
-    """`python -m lenet_multi.train` does what `lenet-multi train` does."""
-    arguments = ["--epochs", "1", "--data", str(small_npz), "--out", "a-run"]
-    stdout = subprocess.check_output(
-        [sys.executable, "-m", "lenet_multi.train", *arguments], cwd=tmp_path, text=True
-    )
-    assert stdout.splitlines()[-1].startswith("Test accuracy: ")
-    assert (tmp_path / "a-run" / "result.json").exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,103 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet_multi.backends import BACKENDS, installed
+from lenet_multi.runs import Run, read_run
+from tests.conftest import child_environment
+
+pytestmark = pytest.mark.all_backends
+
+# Relative, of logits up to about 10: float32 sums in another order. 2e-6 was measured.
+LOGITS_RTOL = LOGITS_ATOL = 2e-5
+
+
+@pytest.fixture(scope="module")
+def folders(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Train one epoch on each backend, each in a process of its own."""
+    assert installed() == BACKENDS, "these tests need all three backends; nox installs them"
+    folder = tmp_path_factory.mktemp("runs")
+    for backend in BACKENDS:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "lenet_multi", "train", "--backend", backend),
+                *("--epochs", "1", "--data", str(small_npz), "--out", str(folder / backend)),
+            ],
+            env=child_environment(),
+            check=True,
+        )
+    return {backend: folder / backend for backend in BACKENDS}
+
+
+@pytest.fixture(scope="module")
+def runs(folders: dict[str, Path]) -> list[Run]:
+    """The runs as read."""
+    return [read_run(folder) for folder in folders.values()]
+
+
+def test_each_backend_computed_its_own_run(runs: list[Run]) -> None:
+    """The three runs come from three backends, and end in three different sets of bits."""
+    assert [run.result.backend for run in runs] == list(BACKENDS)
+    assert len({run.result.final_weights_sha256 for run in runs}) == len(BACKENDS)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "initial_weights_sha256",
+        "first_epoch_order_sha256",
+        "data_sha256",
+        "weights",
+        "parameters",
+        "config",
+    ],
+)
+def test_all_backends_start_from_the_same(runs: list[Run], field: str) -> None:
+    """Data, settings, tensors, initial bits and batch order are equal on all backends."""
+    first, *others = (getattr(run.result, field) for run in runs)
+    assert all(other == first for other in others)
+
+
+def test_the_comparison_agrees(folders: dict[str, Path], tmp_path: Path) -> None:
+    """`lenet-multi compare` of the three runs exits 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lenet_multi.compare", *map(str, folders.values())],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "comparison.json").read_text())["passed"] is True
+
+
+@pytest.mark.parametrize("reader", BACKENDS)
+def test_every_saved_model_reads_on_every_backend(
+    reader: str, folders: dict[str, Path], small_npz: Path, tmp_path: Path
+) -> None:
+    """Plain Keras on any backend gets the writer's logits from each writer's model.keras."""
+    code = (
+        "import keras, numpy as np, sys\n"
+        "data, *models = sys.argv[1:]\n"
+        "images = np.load(data)['x_test'].astype('float32') / 255\n"
+        "for index, path in enumerate(models):\n"
+        "    logits = keras.saving.load_model(path).predict(images, batch_size=500, verbose=0)\n"
+        "    np.save(f'{index}.npy', logits)\n"
+    )
+    models = [str(folder / "model.keras") for folder in folders.values()]
+    subprocess.run(
+        [sys.executable, "-c", code, str(small_npz), *models],
+        cwd=tmp_path,
+        env=child_environment(KERAS_BACKEND=reader),
+        check=True,
+    )
+    for index, folder in enumerate(folders.values()):
+        np.testing.assert_allclose(
+            np.load(tmp_path / f"{index}.npy"),
+            read_run(folder).logits,
+            rtol=LOGITS_RTOL,
+            atol=LOGITS_ATOL,
+        )
