@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.epoch import NOTEBOOK, OURS, SAME
+from benchmarks.epoch import MNIST_TRAINING_IMAGES, NOTEBOOK, OURS, SAME
 
 RESULTS = Path(__file__).parent / "results"
-MNIST_TRAINING_IMAGES = 60_000
 
 
 def epoch_table(benchmarks: Sequence[dict[str, Any]]) -> str:

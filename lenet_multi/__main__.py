@@ -18,7 +18,7 @@ INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="lenet-multi")
 def cli() -> None:
-    r"""One LeNet, trained the same on TensorFlow, JAX and PyTorch, and compared.
+    """One LeNet, trained the same on TensorFlow, JAX and PyTorch, and compared.
 
     \b
     Examples:
@@ -78,7 +78,7 @@ def setting_options(command: Any) -> Any:
 def train_command(
     recipe: str, backend: str | None, out: Path | None, overwrite: bool, **settings: Any
 ) -> None:
-    r"""Train and evaluate on one backend, and keep the run in a folder.
+    """Train and evaluate on one backend, and keep the run in a folder.
 
     \b
     Examples:
@@ -135,6 +135,9 @@ def main(*verb: str) -> NoReturn:
     """Run the command line, after `verb` where given; every error is one line on stderr."""
     try:
         cli.main([*verb, *sys.argv[1:]], prog_name="lenet-multi", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        sys.exit(2)
     except click.ClickException as error:
         fail(error.format_message())
     except UserError as error:
