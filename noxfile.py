@@ -20,7 +20,8 @@ nox.needs_version = ">=2025.5"
 each_backend = nox.parametrize("backend", BACKENDS, ids=BACKENDS)
 
 STAMP = time.strftime("%Y%m%d-%H%M%S")  # one folder of runs for one call of nox
-finished: dict[str, Path] = {}
+trained: dict[str, Path] = {}
+timed: dict[str, Path] = {}
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -45,10 +46,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 @each_backend
 def tests(session: nox.Session, backend: str) -> None:
-    """Run the tests that need at most one backend, with that backend alone."""
+    """Run the tests that need at most one backend; `-- --fast` leaves the long ones out."""
     install(session, backend, "test")
+    fast = "--fast" in session.posargs
     session.run(
-        "pytest", "-m", "not all_backends", *session.posargs, env={"KERAS_BACKEND": backend}
+        "pytest",
+        *("-m", "not all_backends and not slow" if fast else "not all_backends"),
+        *(argument for argument in session.posargs if argument != "--fast"),
+        env={"KERAS_BACKEND": backend},
     )
 
 
@@ -65,10 +70,19 @@ def train(session: nox.Session, backend: str) -> None:
     """Train and evaluate on each backend, then compare; takes the flags of `train`."""
     install(session, backend)
     out = Path("runs", STAMP, backend)
-    session.run("lenet-multi", "train", "--backend", backend, "--out", str(out), *session.posargs)
-    finished[backend] = out
-    if len(finished) == len(BACKENDS):
-        session.notify("compare", [*map(str, finished.values()), "--out", f"{out.parent}.json"])
+    session.run(
+        "lenet-multi",
+        "train",
+        "--backend",
+        backend,
+        "--out",
+        str(out),
+        *session.posargs,
+        env={"KERAS_BACKEND": backend},
+    )
+    trained[backend] = out
+    if len(trained) == len(BACKENDS):
+        session.notify("compare", [*map(str, trained.values()), "--out", f"{out.parent}.json"])
 
 
 @nox.session(default=False)
@@ -94,6 +108,6 @@ def bench(session: nox.Session, backend: str) -> None:
         str(out),
         *session.posargs,
     )
-    finished[backend] = out
-    if len(finished) == len(BACKENDS):
-        session.run("python", "-m", "benchmarks.report", *map(str, finished.values()))
+    timed[backend] = out
+    if len(timed) == len(BACKENDS):
+        session.run("python", "-m", "benchmarks.report", *map(str, timed.values()))

@@ -93,6 +93,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="timed epochs of each way")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
+    if not 0 < arguments.images <= MNIST_TRAINING_IMAGES:
+        parser.error(f"--images must lie between 1 and {MNIST_TRAINING_IMAGES:,}")
     result = measure(arguments.backend, images=arguments.images, repeats=arguments.repeats)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")

@@ -61,7 +61,8 @@ def setting_options(command: Any) -> Any:
     type=Name(list(RECIPES)),
     default=DEFAULT_RECIPE,
     show_default=True,
-    help="named settings to start from; the flags below change single ones",
+    help="named settings to start from; the flags below, shown with the defaults of "
+    f"{DEFAULT_RECIPE}, change single ones",
 )
 @click.option(
     "--backend",
@@ -93,10 +94,11 @@ def train_command(
     config = dataclasses.replace(RECIPES[recipe], **given)
     chosen = backends.choose(backend)
     out = out or default_folder(f"{recipe}-{chosen}")
-    with new_run_folder(out, overwrite=overwrite) as draft:
-        dataset = data.load(config.data, classes=config.classes)
-        run = train(config, dataset, backend=chosen)
-        try:
+    run = None
+    try:
+        with new_run_folder(out, overwrite=overwrite) as draft:
+            dataset = data.load(config.data, classes=config.classes)
+            run = train(config, dataset, backend=chosen, announce=click.echo)
             write_run(
                 draft,
                 run.result,
@@ -104,8 +106,9 @@ def train_command(
                 labels=dataset.test.labels,
                 save_model=run.save_model,
             )
-            click.echo(f"Run folder: {out}")
-        finally:  # what was computed is told even where it cannot be kept
+        click.echo(f"Run folder: {out}")
+    finally:
+        if run:  # what was computed is told even where it could not be kept
             click.echo(f"Test loss: {run.result.test_loss}")
             click.echo(f"Test accuracy: {run.result.test_accuracy}")
 
@@ -126,7 +129,7 @@ def compare_command(runs: tuple[Path, ...], out: Path) -> None:
     from lenet_multi.compare import compare, print_tables, write_json
 
     comparison = compare(runs)
-    print_tables(comparison, Console(width=None if sys.stdout.isatty() else 120))
+    print_tables(comparison, Console(markup=False, width=None if sys.stdout.isatty() else 120))
     write_json(comparison, out)
     sys.exit(0 if comparison.passed else 1)
 

@@ -2,15 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 
 from lenet_multi.errors import UserError, unknown
 
 BACKENDS = ("tensorflow", "jax", "torch")
-
-# Distributions that provide a backend's module, where the name is not the module's.
-_DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
 
 
 def installed() -> tuple[str, ...]:
@@ -19,13 +16,8 @@ def installed() -> tuple[str, ...]:
 
 
 def installed_version(backend: str) -> str:
-    """Return the version of an installed backend, without importing it."""
-    for distribution in _DISTRIBUTIONS.get(backend, (backend,)):
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            continue
-    raise UserError(f"no installed package provides {backend!r}; {_remedy(backend)}")
+    """Return the version of an installed backend, whichever distribution provides it."""
+    return version(packages_distributions()[backend][0])
 
 
 def choose(asked: str | None, environ: Mapping[str, str] = os.environ) -> str:

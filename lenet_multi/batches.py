@@ -7,12 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.data import ImageSet, epoch_order
-
-# Threads that prepare batches. One means: the training thread itself. On TensorFlow, Keras
-# wraps one-threaded data in a tf.data pipeline with autotuning, whose end-of-epoch
-# clean-up can sleep as long again as the epoch took (TensorFlow 2.21, stock `fit` too);
-# with threads of its own it switches autotuning off.
-_WORKERS = {"tensorflow": 2, "jax": 1, "torch": 1}
+from lenet_multi.speed import FEEDING
 
 # Divides 3,000 and 57,000 validation and 10,000 test images: one shape, compiled once.
 EVALUATION_BATCH_SIZE = 500
@@ -29,7 +24,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
 
     def __init__(self, images: ImageSet, *, batch_size: int, classes: int | None = None) -> None:
         """Take the images in their stored order; one-hot labels where `classes` is given."""
-        super().__init__(workers=_WORKERS[keras.backend.backend()])
+        super().__init__(workers=FEEDING[keras.backend.backend()].workers)
         self.images = images
         self.batch_size = batch_size
         self.one_hot = None if classes is None else np.eye(classes, dtype=np.float32)

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-import zipfile
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lenet_multi.errors import UserError
 from lenet_multi.idx import read_idx
+from lenet_multi.npz import read_npz
 
 PACKAGED_MNIST = Path(__file__).parent / "mnist"
 
@@ -69,10 +70,10 @@ def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
     path = Path(source)
     if source == "mnist":
         arrays = _read_folder(PACKAGED_MNIST)
-    elif path.is_dir():
+    elif os.path.isdir(path):  # False, not an error, where looking is forbidden
         arrays = _read_folder(path)
     elif path.suffix == ".npz":
-        arrays = _read_npz(path)
+        arrays = read_npz(path, _NPZ_NAMES)
     else:
         raise UserError(
             f"no data at {source!r}: give 'mnist', a folder of IDX files or an existing .npz"
@@ -93,23 +94,9 @@ def _read_folder(folder: Path) -> list[NDArray[np.uint8]]:
 
 def _find(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     raise UserError(f"{folder} holds neither {name} nor {name}.gz")
-
-
-def _read_npz(path: Path) -> list[NDArray[np.uint8]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return [archive[name] for name in _NPZ_NAMES]
-    except KeyError as error:
-        raise UserError(
-            f"{path} lacks an array: {error.args[0]}; wanted are {', '.join(_NPZ_NAMES)}"
-        ) from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no .npz of plain uint8 arrays: {error}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _image_set(
@@ -127,8 +114,8 @@ def _image_set(
         )
     if len(images) != len(labels):
         raise UserError(f"{name}: {len(images)} images but {len(labels)} labels")
-    if not len(labels):
-        raise UserError(f"{name}: there are no images")
+    if not images.size:
+        raise UserError(f"{name}: there are no images, or they have no pixels")
     low, high = labels.min(), labels.max()
     if low < 0 or high >= classes:
         raise UserError(

@@ -32,6 +32,8 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
             f"{path} is not an IDX file of unsigned bytes with {dimensions} axes; "
             "MNIST's images have 3 and its labels 1"
         )
+    if 0 in shape:
+        raise UserError(f"{path} is empty: its header announces {' x '.join(map(str, shape))}")
     if len(content) - header.size != math.prod(shape):
         raise UserError(
             f"{path} is truncated or damaged: its header announces {math.prod(shape)} bytes, "

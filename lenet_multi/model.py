@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.session import stderr_held_back
+from lenet_multi.speed import FEEDING
 
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
 
@@ -86,6 +87,7 @@ def compile_model(model: keras.Model, config: TrainConfig, *, training_images: i
         optimizer=keras.optimizers.Adam(learning_rate=_learning_rate(config, steps)),
         loss=loss_class(from_logits=config.head == "logits"),
         metrics=["accuracy"],
+        steps_per_execution=FEEDING[keras.backend.backend()].steps_per_execution,
     )
 
 
@@ -143,10 +145,15 @@ def save(model: keras.Model, path: str) -> None:
     """Write a `.keras` file that each backend compiles in its own best way.
 
     Keras writes the saving backend's answer to `jit_compile="auto"` into the file, which
-    would turn XLA off on JAX, or torch.compile on; the file keeps the question instead.
+    would turn XLA off on JAX, or torch.compile on; the file keeps the question instead. And
+    it says one step per execution, since torch refuses more.
     """
     compile_config = model.get_compile_config
-    model.get_compile_config = lambda: {**compile_config(), "jit_compile": "auto"}
+    model.get_compile_config = lambda: {
+        **compile_config(),
+        "jit_compile": "auto",
+        "steps_per_execution": 1,
+    }
     try:
         with stderr_held_back():
             model.save(path)

@@ -21,7 +21,8 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
 
     def __init__(self, *, epochs: int, steps: int) -> None:
         super().__init__()
-        self.epochs = epochs
+        self.epochs, self.steps = epochs, steps
+        self.steps_before = 0  # the present epoch
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -51,11 +52,12 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Name the epoch beside the bar."""
+        self.steps_before = epoch * self.steps
         self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Move the bar by one step."""
-        self.progress.advance(self.task)
+        """Move the bar to the end of step number `batch`, from 0."""
+        self.progress.update(self.task, completed=self.steps_before + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Print the epoch's figures on a line of their own."""

@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.errors import UserError
+from lenet_multi.npz import read_npz
 
 SCHEMA_VERSION = 1
 
-RESULT, HISTORY, MODEL, PREDICTIONS = (
+FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "result.json",
     "history.csv",
     "model.keras",
@@ -105,9 +105,9 @@ def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises `UserError` when `folder` holds a run and `overwrite` is false, holds anything
     else, or cannot be written.
     """
-    folder = folder.resolve()
-    _refuse_occupied(folder, overwrite=overwrite)
     with _writing(folder):
+        folder = folder.resolve()
+        _refuse_occupied(folder, overwrite=overwrite)
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = folder.with_name(f".{folder.name}-{os.getpid()}")
         draft.mkdir()
@@ -119,6 +119,7 @@ def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
             )
         yield draft
         with _writing(folder):
+            _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
             _put_in_place(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -127,20 +128,24 @@ def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
 def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose another --out")
-    if (folder / RESULT).exists():
-        if not overwrite:
-            raise UserError(
-                f"{folder} holds a run, which is kept; pass --overwrite or choose another --out"
-            )
-    elif folder.exists() and any(folder.iterdir()):
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if names and (RESULT not in names or names - set(FILES)):
         raise UserError(f"{folder} holds files that are no run; choose another --out")
+    if names and not overwrite:
+        raise UserError(
+            f"{folder} holds a run, which is kept; pass --overwrite or choose another --out"
+        )
 
 
 def _put_in_place(draft: Path, folder: Path) -> None:
     if folder.exists():
         replaced = draft.with_name(f"{draft.name}-replaced")
         folder.rename(replaced)
-        draft.rename(folder)
+        try:
+            draft.rename(folder)
+        except BaseException:
+            replaced.rename(folder)
+            raise
         shutil.rmtree(replaced)
     else:
         draft.rename(folder)
@@ -150,8 +155,8 @@ def _put_in_place(draft: Path, folder: Path) -> None:
 def _writing(target: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
+    except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(f"cannot write {target}: {reason}; choose another --out") from error
 
 
@@ -182,18 +187,16 @@ def read_run(folder: Path) -> Run:
 
     Raises `UserError` when a file is missing or damaged, or the files do not belong together.
     """
-    for name in (RESULT, HISTORY, MODEL, PREDICTIONS):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder} is no run folder: it has no {name}")
+    for name in FILES:
+        if not os.path.isfile(folder / name):  # False, not an error, where reading is forbidden
+            raise UserError(f"{folder} is no run folder: it has no readable {name}")
     result = _read_result(folder / RESULT)
-    try:
-        with np.load(folder / PREDICTIONS, allow_pickle=False) as archive:
-            logits, labels = archive["logits"], archive["labels"]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{folder / PREDICTIONS} is damaged: {error}; train again") from error
-    if logits.shape != (result.test_images, result.config.get("classes")) or labels.shape != (
-        result.test_images,
-    ):
+    logits, labels = read_npz(folder / PREDICTIONS, ("logits", "labels"))
+    wanted = (
+        (np.dtype(np.float32), (result.test_images, result.config.get("classes"))),
+        (np.dtype(np.uint8), (result.test_images,)),
+    )
+    if wanted != ((logits.dtype, logits.shape), (labels.dtype, labels.shape)):
         raise UserError(
             f"{folder / PREDICTIONS} is not of the run in {RESULT}: logits {logits.shape}, "
             f"labels {labels.shape} for {result.test_images} test images; train again"
@@ -204,17 +207,33 @@ def read_run(folder: Path) -> Run:
 def _read_result(path: Path) -> Result:
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
         )
-    kinds = {name: get_origin(hint) or hint for name, hint in get_type_hints(Result).items()}
-    wrong = sorted(kinds.keys() ^ content.keys()) or [
-        name for name, kind in kinds.items() if not isinstance(content[name], kind)
+    wrong = _wrong_fields(content, get_type_hints(Result)) or [
+        f"epochs: {', '.join(fields)}"
+        for epoch in content["epochs"]
+        if (fields := _wrong_fields(epoch, get_type_hints(Epoch)))
     ]
+    if not wrong and not (content["epochs"] and content["test_images"] > 0):
+        wrong = ["epochs or test_images: there are none"]
+    if not wrong and not all(isinstance(part, float) for part in content["seconds"].values()):
+        wrong = ["seconds"]
     if wrong:
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
+
+
+def _wrong_fields(content: Any, hints: dict[str, Any]) -> list[str]:
+    """Return the names of fields that are missing, unknown or of another type than hinted."""
+    if not isinstance(content, dict):
+        return [f"an object expected, not {type(content).__name__}"]
+    return sorted(hints.keys() ^ content.keys()) or [
+        name
+        for name, hint in hints.items()
+        if not isinstance(content[name], get_origin(hint) or hint)
+    ]

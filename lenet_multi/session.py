@@ -26,6 +26,8 @@ def start(backend: str, environ: MutableMapping[str, str] = os.environ) -> None:
         import keras
 
         keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
+    if keras.backend.backend() != backend:
+        raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")

@@ -52,6 +52,7 @@ def train(
     stopwatch = Stopwatch()
     with stopwatch("import"):
         session.start(backend)
+        versions = environment.versions(backend)
         import keras
 
         from lenet_multi.evaluate import evaluate
@@ -75,7 +76,7 @@ def train(
     result = Result(
         schema_version=SCHEMA_VERSION,
         backend=backend,
-        versions=environment.versions(backend),
+        versions=versions,
         machine=environment.machine(),
         device=str(keras.ops.zeros(()).device),
         threads=environment.threads(),

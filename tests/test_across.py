@@ -8,12 +8,10 @@ import pytest
 
 from lenet_multi.backends import BACKENDS, installed
 from lenet_multi.runs import Run, read_run
+from lenet_multi.tolerances import LOGITS_ACROSS_BACKENDS
 from tests.conftest import child_environment
 
 pytestmark = pytest.mark.all_backends
-
-# Relative, of logits up to about 10: float32 sums in another order. 2e-6 was measured.
-LOGITS_RTOL = LOGITS_ATOL = 2e-5
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +96,6 @@ def test_every_saved_model_reads_on_every_backend(
         np.testing.assert_allclose(
             np.load(tmp_path / f"{index}.npy"),
             read_run(folder).logits,
-            rtol=LOGITS_RTOL,
-            atol=LOGITS_ATOL,
+            rtol=LOGITS_ACROSS_BACKENDS.value,
+            atol=LOGITS_ACROSS_BACKENDS.value,
         )

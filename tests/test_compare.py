@@ -1,13 +1,14 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lenet_multi.compare import Comparison, compare
+from lenet_multi.compare import RECOUNT, Comparison, compare
 from lenet_multi.errors import UserError
 from lenet_multi.runs import Run
-from lenet_multi.tolerances import TEST_ACCURACY
+from lenet_multi.tolerances import TEST_ACCURACY, TEST_ACCURACY_OF_FEW_IMAGES
 from tests.conftest import Lenet
 from tests.examples import IMAGES, RIGHT, example_run, keep
 
@@ -51,8 +52,10 @@ def test_runs_that_agree_pass(tmp_path: Path) -> None:
         ({"parameters": 111}, "parameters"),
         ({"initial_weights_sha256": "0" * 64}, "initial weights (SHA-256)"),
         ({"first_epoch_order_sha256": "0" * 64}, "first epoch's order (SHA-256)"),
-        ({"test_correct": RIGHT + 1}, "right answers, recounted"),
-        ({"test_accuracy": RIGHT / IMAGES + 1e-4}, "right answers, recounted"),
+        ({"test_correct": RIGHT + 1}, RECOUNT),
+        ({"test_accuracy": RIGHT / IMAGES + 1e-4}, RECOUNT),
+        ({"test_loss": 0.0}, RECOUNT),
+        ({"test_loss": math.nan}, RECOUNT),
         ({"right": RIGHT - ALLOWED - 1}, "test accuracy"),
         ({"right": RIGHT + ALLOWED + 1}, "test accuracy"),
     ],
@@ -70,6 +73,29 @@ def test_one_sabotaged_run_is_caught(
 def test_a_gap_just_allowed_passes(tmp_path: Path) -> None:
     """The margin itself is allowed; one image more is not (the sabotage above)."""
     assert compared(tmp_path, example_run(), example_run(right=RIGHT - ALLOWED)).passed
+
+
+def test_few_training_images_get_a_wider_margin(tmp_path: Path) -> None:
+    """Runs on 3,000 images may differ by what their seeds differ, and by no more."""
+    wide = round(TEST_ACCURACY_OF_FEW_IMAGES.value / 100 * IMAGES)
+    assert wide > ALLOWED
+    first = example_run(train_images=3_000)
+    within = example_run(train_images=3_000, right=RIGHT - wide)
+    beyond = example_run(train_images=3_000, right=RIGHT - wide - 1)
+    assert compared(tmp_path / "within", first, within).passed
+    assert failed(compared(tmp_path / "beyond", first, beyond)) == ["test accuracy"]
+
+
+def test_differing_settings_are_named(tmp_path: Path) -> None:
+    """The row of the settings shows what each run has where they differ."""
+    settings = compared(tmp_path, example_run(seed=0), example_run(seed=1)).checks[0]
+    assert settings.shown == ["seed 0", "seed 1"]
+
+
+def test_equal_data_may_lie_in_different_places(tmp_path: Path) -> None:
+    """The data's bytes are compared, not their path."""
+    config = {**example_run().result.config, "data": "elsewhere"}
+    assert compared(tmp_path, example_run(), example_run(config=config)).passed
 
 
 def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:

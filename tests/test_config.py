@@ -14,8 +14,9 @@ def test_notebook_recipe_is_what_the_notebook_ran() -> None:
     """The notebook recipe holds the constants of the notebook's cells."""
     recipe = RECIPES["notebook"]
     assert (recipe.epochs, recipe.batch_size, recipe.validation_split) == (20, 128, 0.95)
-    assert (recipe.head, recipe.loss) == ("softmax", "categorical_crossentropy")
-    assert recipe.learning_rate == 0.001  # Keras's default for Adam
+    assert (recipe.architecture, recipe.head) == ("lenet", "softmax")
+    assert recipe.loss == "categorical_crossentropy"
+    assert (recipe.learning_rate, recipe.lr_schedule) == (0.001, "constant")  # Adam's default
 
 
 def test_standard_is_the_default_and_gives_logits() -> None:

@@ -101,7 +101,8 @@ def arrays(**changes: Any) -> dict[str, Any]:
         ({"x_train": np.zeros((4, 784), np.uint8)}, "3 or 4 axes"),
         ({"x_test": np.zeros((2, 27, 28), np.uint8)}, "differ in shape"),
         ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.arange(0)}, "no images"),
-        ({"x_test": np.array([{}, {}], dtype=object)}, "no .npz of plain uint8 arrays"),
+        ({"x_test": np.zeros((2, 28, 28, 0), np.uint8)}, "no pixels"),
+        ({"x_test": np.array([{}, {}], dtype=object)}, "no .npz of plain arrays"),
     ],
 )
 def test_bad_arrays_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -17,7 +17,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-@given(array=hnp.arrays(np.uint8, hnp.array_shapes(max_dims=4)), packed=st.booleans())
+@given(array=hnp.arrays(np.uint8, hnp.array_shapes(max_dims=4, min_side=1)), packed=st.booleans())
 def test_reading_gives_back_what_was_written(
     array: np.ndarray, packed: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -37,6 +37,7 @@ IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
         ("plain", b"", "truncated"),
         ("plain", IMAGES[:10], "truncated"),
         ("plain", IMAGES[:-1], "truncated"),
+        ("plain", struct.pack(">HBB3I", 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), "is empty"),
         ("plain", IMAGES + b"x", "announces 18 bytes, 19 follow"),
         ("plain", b"\x89PNG" + IMAGES, "not an IDX file"),
         ("plain", idx_bytes(np.zeros(40, np.uint8)), "not an IDX file"),

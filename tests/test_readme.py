@@ -47,10 +47,23 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
     match [Path(words[0]).name, *words[1:]]:
         case ["pip", "install", target]:
             return [python, "-m", "pip", "install", "-q", "--dry-run", target], environ
+        case ["nox", "-s", session, "--", "--fast"]:
+            return [
+                python,
+                "-m",
+                "nox",
+                "--no-venv",
+                "--no-install",
+                "-s",
+                session,
+                "--",
+                "--fast",
+                "--collect-only",
+            ], environ
         case ["nox", "-s", session]:
             nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", session, "--"]
             small = {"train": data, "bench": ["--images", "128", "--repeats", "1"]}
-            return [*nox, *small.get(session, ["--collect-only"])], environ
+            return [*nox, *small[session]], environ
         case ["nox", "-s", "train", "--", *rest]:
             nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", "train", "--"]
             return [*nox, *rest, *data], environ
@@ -64,7 +77,7 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
 
 
 @pytest.mark.all_backends
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0][:60])
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0][-45:])
 def test_the_commands_work(block: str, checkout: Path, small_npz: Path) -> None:
     """Each block of commands, typed in order in a checkout, succeeds."""
     for command in commands(block):

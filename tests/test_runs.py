@@ -78,6 +78,27 @@ def test_a_folder_of_other_files_is_never_overwritten(tmp_path: Path) -> None:
     assert entries(tmp_path) == ["thesis.tex"]
 
 
+def test_a_run_beside_other_files_is_never_overwritten(tmp_path: Path) -> None:
+    """A run folder into which something else was put is refused, with overwrite too."""
+    folder = keep(example_run(), tmp_path / "run")
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="no run"), new_run_folder(folder, overwrite=True):
+        pytest.fail("the folder was given away")
+    assert (folder / "thesis.tex").exists()
+
+
+def test_a_run_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
+    """Of two runs for one folder the second to finish is refused."""
+    with (
+        pytest.raises(UserError, match="holds a run"),
+        new_run_folder(tmp_path / "run"),
+    ):
+        keep_elsewhere = keep(example_run(seed=1), tmp_path / "other")
+        keep_elsewhere.rename(tmp_path / "run")
+    assert read_run(tmp_path / "run").result.config["seed"] == 1
+    assert entries(tmp_path) == ["run"]
+
+
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     """A folder made beforehand serves as the run folder."""
     (tmp_path / "run").mkdir()
@@ -138,7 +159,7 @@ def test_a_folder_that_lacks_a_file_is_no_run(tmp_path: Path, name: str) -> None
     """The error names the file that is missing."""
     folder = keep(example_run(), tmp_path / "run")
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"no run folder: it has no {name}"):
+    with pytest.raises(UserError, match=f"no run folder: it has no readable {name}"):
         read_run(folder)
 
 
@@ -159,6 +180,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) ->
         ({"schema_version": 0}, "schema version 0"),
         ({"test_accuracy": "high"}, "damaged at test_accuracy"),
         ({"surprise": 1}, "damaged at surprise"),
+        ({"epochs": []}, "there are none"),
+        ({"epochs": [1]}, "an object expected, not int"),
+        ({"epochs": [{"epoch": 1}]}, "epochs: accuracy, loss"),
+        ({"seconds": {"train": "long"}}, "damaged at seconds"),
     ],
 )
 def test_a_result_of_another_make_is_refused(

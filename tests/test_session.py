@@ -1,0 +1,43 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.session import stderr_held_back
+
+SHOW = (
+    "import sys; from lenet_multi import session; session.start(sys.argv[1]); import keras;"
+    "print(keras.backend.backend(), keras.config.floatx(), keras.config.epsilon(),"
+    " keras.config.image_data_format())"
+)
+
+
+@pytest.mark.backend
+def test_a_users_keras_json_changes_nothing(backend: str, tmp_path: Path) -> None:
+    """Precision, epsilon and layout are Keras's defaults, whatever ~/.keras/keras.json says."""
+    settings = {"floatx": "float64", "epsilon": 1e-3, "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW, backend],
+        env={**os.environ, "KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [backend, "float32", "1e-07", "channels_last"]
+    assert done.stderr == ""  # the backend's own announcements are held back
+
+
+def test_stderr_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    """What a backend says before it fails to start is not lost; what it says otherwise is."""
+    with pytest.raises(ImportError), stderr_held_back():
+        os.write(2, b"libcuda is missing")
+        raise ImportError
+    assert capfd.readouterr().err == "libcuda is missing"
+    with stderr_held_back():
+        os.write(2, b"oneDNN custom operations are on")
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"
