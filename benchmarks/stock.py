@@ -26,6 +26,15 @@ def notebook_model() -> keras.Sequential:
     return model
 
 
+def compile_logits(model: keras.Model) -> None:
+    """Compile a model that gives logits as a user of plain Keras would."""
+    model.compile(
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=keras.optimizers.Adam(),
+        metrics=["accuracy"],
+    )
+
+
 def notebook_arrays(
     images: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
