@@ -45,4 +45,4 @@ def choose(asked: str | None, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def _remedy(backend: str) -> str:
-    return f"install it with: pip install 'lenet-multi[{backend}]'"
+    return f"install it with: pip install {backend}"

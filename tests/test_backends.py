@@ -55,7 +55,7 @@ def test_an_unknown_backend_is_refused_with_the_nearest_name() -> None:
 def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what is installed and how to install what is not."""
     monkeypatch.setattr(backends, "installed", lambda: ("jax",))
-    with pytest.raises(UserError, match=r"installed: jax.*pip install 'lenet-multi\[torch\]'"):
+    with pytest.raises(UserError, match=r"installed: jax.*pip install torch"):
         choose("torch", {})
 
 
