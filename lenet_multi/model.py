@@ -1,16 +1,14 @@
-"""The networks, defined once for every backend, and the weights they start from."""
+"""The networks, defined once for every backend."""
 
 import hashlib
-import math
-from collections.abc import Sequence
 
 import keras
 import numpy as np
 from keras import layers
-from numpy.typing import NDArray
 
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
+from lenet_multi.initial_weights import draw_initial_weights
 from lenet_multi.session import stderr_held_back
 from lenet_multi.speed import FEEDING
 
@@ -97,28 +95,6 @@ def _learning_rate(
     if config.lr_schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     return config.learning_rate
-
-
-def draw_initial_weights(
-    shapes: Sequence[tuple[int, ...]], *, seed: int
-) -> list[NDArray[np.float32]]:
-    """Return Keras's default initial weights, drawn by NumPy so that backends share the bits.
-
-    Kernels are Glorot uniform, U(-a, a) with a = sqrt(6 / (fan_in + fan_out)) (Glorot and
-    Bengio, 2010, equation 16); tensors of one axis are biases, and zero.
-    """
-    generator = np.random.default_rng(seed)
-    return [
-        _glorot_uniform(generator, shape) if len(shape) > 1 else np.zeros(shape, np.float32)
-        for shape in shapes
-    ]
-
-
-def _glorot_uniform(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    *receptive_field, fan_in, fan_out = shape  # (height, width, in, out) or (in, out)
-    positions = math.prod(receptive_field)
-    limit = math.sqrt(6 / (positions * (fan_in + fan_out)))
-    return generator.uniform(-limit, limit, shape).astype(np.float32)
 
 
 def weights_sha256(model: keras.Model) -> str:

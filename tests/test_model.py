@@ -7,6 +7,7 @@ import pytest
 
 from lenet_multi.config import RECIPES, TrainConfig
 from lenet_multi.errors import UserError
+from lenet_multi.initial_weights import draw_initial_weights
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
@@ -106,7 +107,7 @@ def test_the_softmax_head_gives_probabilities_of_the_same_logits() -> None:
 
 def test_initial_weights_are_the_drawn_ones() -> None:
     """The model starts from NumPy's bits: Glorot uniform kernels and zero biases."""
-    from lenet_multi.model import build, draw_initial_weights
+    from lenet_multi.model import build
 
     weights = build(TrainConfig(seed=3), (28, 28, 1)).get_weights()
     drawn = draw_initial_weights([weight.shape for weight in weights], seed=3)
@@ -125,8 +126,6 @@ def test_initial_weights_are_the_drawn_ones() -> None:
 def test_the_bounds_are_those_of_keras() -> None:
     """Keras's own GlorotUniform has the spread of ours, tensor by tensor."""
     import keras
-
-    from lenet_multi.model import draw_initial_weights
 
     for shape in ((5, 5, 20, 50), (800, 500)):
         theirs = keras.ops.convert_to_numpy(keras.initializers.GlorotUniform(seed=0)(shape))
