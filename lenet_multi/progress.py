@@ -56,8 +56,12 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Move the bar to the end of step number `batch`, from 0."""
-        self.progress.update(self.task, completed=self.steps_before + batch + 1)
+        """Move the bar to the end of step number `batch`, from 0.
+
+        Keras counts an execution's steps in full, beyond the epoch's end too.
+        """
+        done = self.steps_before + min(batch + 1, self.steps)
+        self.progress.update(self.task, completed=done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Print the epoch's figures on a line of their own."""
