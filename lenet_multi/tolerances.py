@@ -36,14 +36,8 @@ LOGITS_ACROSS_BACKENDS = Tolerance(
     value=2e-5,
     unit="relative, and absolute",
     reason="The same weights and images, but float32 sums in another order.",
-    measured="2e-6 on a model trained for an epoch of 950 images",
+    measured="3.0e-6 at most between any two backends, models of the standard recipe",
 )
-
-
-def for_test_accuracy(train_images: int) -> Tolerance:
-    """Return the tolerance on the test accuracy of single runs on `train_images` images."""
-    return TEST_ACCURACY if train_images >= MANY_IMAGES else TEST_ACCURACY_OF_FEW_IMAGES
-
 
 LOGITS_TO_ORACLE = Tolerance(
     value=2e-6,
@@ -58,3 +52,8 @@ GRADIENTS_TO_ORACLE = Tolerance(
     reason="As above, and sums over 128 images of up to 576 positions each.",
     measured="1.4e-6 tensorflow, 4.8e-7 jax, 9.0e-7 torch, over the eight tensors",
 )
+
+
+def for_test_accuracy(train_images: int) -> Tolerance:
+    """Return the tolerance on the test accuracy of single runs on `train_images` images."""
+    return TEST_ACCURACY if train_images >= MANY_IMAGES else TEST_ACCURACY_OF_FEW_IMAGES
