@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -11,6 +11,9 @@ from lenet_multi import __version__
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TrainConfig, flag
 from lenet_multi.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
 
@@ -124,14 +127,114 @@ def train_command(
 )
 def compare_command(runs: tuple[Path, ...], out: Path) -> None:
     """Compare two or more run folders; exit status 0 when they agree, 1 when they differ."""
-    from rich.console import Console
-
     from lenet_multi.compare import compare, print_tables, write_json
 
     comparison = compare(runs)
-    print_tables(comparison, Console(markup=False, width=None if sys.stdout.isatty() else 120))
+    print_tables(comparison, console())
     write_json(comparison, out)
     sys.exit(0 if comparison.passed else 1)
+
+
+@cli.command("parity")
+@click.option(
+    "--backend",
+    "wanted",
+    multiple=True,
+    type=Name(BACKENDS),
+    help="backend to compare, two or more times; each must be installed  "
+    "(default: all that are installed)",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="of the weights and the order")
+@click.option("--data", default="mnist", show_default=True, help="as of train")
+@click.option("--images", type=int, help="training images of float32's epoch  (default: all)")
+@click.option(
+    "--seeds",
+    type=int,
+    help="train the recipe standard from this many seeds on each backend instead, and test "
+    "whether the accuracies are equivalent; goes on where it was stopped",
+)
+@click.option("--epochs", type=int, help="of --seeds  (default: the recipe's)")
+@click.option(
+    "--timeout",
+    type=float,
+    default=1800.0,
+    show_default=True,
+    help="seconds after which a backend's process is ended, which is a failure",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="folder for what is found  (default: runs/parity-TIME, or runs/parity-seeds)",
+)
+def parity_command(
+    wanted: tuple[str, ...],
+    seeds: int | None,
+    timeout: float,
+    out: Path | None,
+    **settings: Any,
+) -> None:
+    """Prove rung by rung that backends train the same; exit status 0: they do, 1: they differ.
+
+    \b
+    Examples:
+      lenet-multi parity
+      lenet-multi parity --backend jax --backend torch --images 6400
+      lenet-multi parity --seeds 10
+    """
+    from lenet_multi import backends
+
+    chosen = [backends.choose(name, {}) for name in wanted] or list(backends.installed())
+    given = {name: value for name, value in settings.items() if value is not None}
+    if seeds is None:
+        climb_ladder(chosen, timeout, out, **given)
+    else:
+        compare_seeds(chosen, seeds, timeout, out, **given)
+
+
+def climb_ladder(
+    chosen: list[str], timeout: float, out: Path | None, *, images: int | None = None, **config: Any
+) -> NoReturn:
+    """Climb rungs L0 to L4 and L6, show and record what is found, and exit."""
+    from lenet_multi.parity import ascent, report
+    from lenet_multi.parity.plan import ONE_EPOCH, Plan
+    from lenet_multi.runs import default_folder
+
+    plan = Plan(config=dataclasses.replace(ONE_EPOCH, **config), float32_images=images)
+    folder = out or default_folder("parity")
+    found = ascent.ascend(chosen, plan, folder, timeout=timeout)
+    report.print_ascent(found, console())
+    ascent.write_json(found, folder / ascent.COMPARISON)
+    if len(found.ladder.backends) > 1:
+        from lenet_multi.parity.figure import draw_gaps
+
+        draw_gaps(found.ladder, folder / ascent.FIGURE)
+    click.echo(f"Evidence, {ascent.COMPARISON} and {ascent.FIGURE}: {folder}")
+    sys.exit(0 if found.passed else 1)
+
+
+def compare_seeds(
+    chosen: list[str], count: int, timeout: float, out: Path | None, **config: Any
+) -> NoReturn:
+    """Climb rung L5, show and record what is found, and exit."""
+    from lenet_multi.parity import report, seeds
+
+    for name in {"images", "seed"} & {name for name, value in config.items() if value}:
+        raise UserError(f"--{name} is no setting of --seeds; drop one of them")
+    config.pop("seed", None)
+    wanted = dataclasses.replace(RECIPES[DEFAULT_RECIPE], **config)
+    folder = out or Path("runs", "parity-seeds")
+    found = seeds.study(chosen, count, wanted, folder, timeout=timeout)
+    report.print_study(found, console())
+    seeds.write_json(found, wanted, folder / seeds.STUDY)
+    click.echo(f"Runs and {seeds.STUDY}: {folder}")
+    sys.exit(0 if found.passed else 1)
+
+
+def console() -> "Console":
+    """Return the console for tables on stdout; wide where nobody set its width."""
+    from rich.console import Console
+
+    return Console(markup=False, width=None if sys.stdout.isatty() else 140)
 
 
 def main(*verb: str) -> NoReturn:

@@ -45,6 +45,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         labels = self.images.labels[chosen]
         return (
-            np.divide(self.images.images[chosen], _LARGEST_PIXEL, dtype=np.float32),
+            np.divide(self.images.images[chosen], _LARGEST_PIXEL, dtype=keras.config.floatx()),
             labels if self.one_hot is None else self.one_hot[labels],
         )

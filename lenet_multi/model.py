@@ -1,6 +1,7 @@
 """The networks, defined once for every backend."""
 
 import hashlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -76,25 +77,30 @@ def build(config: TrainConfig, input_shape: tuple[int, ...]) -> keras.Model:
 
 def compile_model(model: keras.Model, config: TrainConfig, *, training_images: int) -> None:
     """Give `model` the loss and the optimizer of `config`, its learning rate's schedule too."""
-    steps = config.epochs * config.steps_per_epoch(training_images)
-    loss_class = {
-        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
-        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
-    }[config.loss]
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate=_learning_rate(config, steps)),
-        loss=loss_class(from_logits=config.head == "logits"),
+        optimizer=make_optimizer(config, training_images=training_images),
+        loss=make_loss(config),
         metrics=["accuracy"],
         steps_per_execution=FEEDING[keras.backend.backend()].steps_per_execution,
     )
 
 
-def _learning_rate(
-    config: TrainConfig, steps: int
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
+def make_loss(config: TrainConfig) -> keras.losses.Loss:
+    """Return the loss of `config`, for the head that it names."""
+    loss_class = {
+        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    }[config.loss]
+    return loss_class(from_logits=config.head == "logits")
+
+
+def make_optimizer(config: TrainConfig, *, training_images: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer of `config`; a schedule spans all epochs over `training_images`."""
+    steps = config.epochs * config.steps_per_epoch(training_images)
     if config.lr_schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
-    return config.learning_rate
+        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+        return keras.optimizers.Adam(learning_rate=schedule)
+    return keras.optimizers.Adam(learning_rate=config.learning_rate)
 
 
 def weights_sha256(model: keras.Model) -> str:
@@ -118,20 +124,30 @@ def with_logits(model: keras.Model) -> keras.Model:
 
 
 def save(model: keras.Model, path: str) -> None:
-    """Write a `.keras` file that each backend compiles in its own best way.
+    """Write a `.keras` file that each backend loads, goes on with and compiles in its own way.
 
-    Keras writes the saving backend's answer to `jit_compile="auto"` into the file, which
-    would turn XLA off on JAX, or torch.compile on; the file keeps the question instead. And
-    it says one step per execution, since torch refuses more.
+    Keras 3.15.1 writes what binds the file to the backend that saved it: its answer to
+    `jit_compile="auto"`, which would turn XLA off on JAX or torch.compile on; the steps per
+    execution, of which torch refuses more than one; and torch's own class of the optimizer,
+    which no other backend can step, nor load without torch. The file keeps the question,
+    one step, and the class that Keras documents.
     """
     compile_config = model.get_compile_config
-    model.get_compile_config = lambda: {
-        **compile_config(),
-        "jit_compile": "auto",
-        "steps_per_execution": 1,
-    }
+    model.get_compile_config = lambda: _portable(compile_config())
     try:
         with stderr_held_back():
             model.save(path)
     finally:
         del model.get_compile_config
+
+
+def _portable(compile_config: dict[str, Any]) -> dict[str, Any]:
+    optimizer = compile_config["optimizer"]
+    if optimizer["module"].startswith("keras.src.backend."):
+        optimizer = {**optimizer, "module": "keras.optimizers", "registered_name": None}
+    return {
+        **compile_config,
+        "optimizer": optimizer,
+        "jit_compile": "auto",
+        "steps_per_execution": 1,
+    }

@@ -12,8 +12,15 @@ from lenet_multi.errors import UserError
 _CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
 
-def start(backend: str, environ: MutableMapping[str, str] = os.environ) -> None:
+def start(
+    backend: str,
+    *,
+    floatx: str = "float32",
+    environ: MutableMapping[str, str] = os.environ,
+) -> None:
     """Import Keras on `backend`, with Keras's own defaults whatever ~/.keras/keras.json says.
+
+    `floatx` is the precision of weights and sums, "float32" or "float64".
 
     Raises `UserError` when the environment would make Keras cut training short.
     """
@@ -21,6 +28,7 @@ def start(backend: str, environ: MutableMapping[str, str] = os.environ) -> None:
         if variable in environ:
             raise UserError(f"{variable} would cut training short; unset it and use --epochs")
     environ["KERAS_BACKEND"] = backend
+    environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
     with stderr_held_back():
         import keras
@@ -28,7 +36,7 @@ def start(backend: str, environ: MutableMapping[str, str] = os.environ) -> None:
         keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
     if keras.backend.backend() != backend:
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
-    keras.config.set_floatx("float32")
+    keras.config.set_floatx(floatx)
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
 

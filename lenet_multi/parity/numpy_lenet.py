@@ -12,7 +12,25 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.integer]
 Backward = Callable[[Array], tuple[Array, ...]]
+
+
+def shapes(image_shape: tuple[int, ...], classes: int) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of the weights for images of (height, width, channels)."""
+    height, width, channels = image_shape
+    for _ in range(2):  # a 5x5 convolution takes 4 pixels off, pooling halves what is left
+        height, width = (height - 4) // 2, (width - 4) // 2
+    return {
+        "conv1/kernel": (5, 5, channels, 20),
+        "conv1/bias": (20,),
+        "conv2/kernel": (5, 5, 20, 50),
+        "conv2/bias": (50,),
+        "dense1/kernel": (height * width * 50, 500),
+        "dense1/bias": (500,),
+        "dense2/kernel": (500, classes),
+        "dense2/bias": (classes,),
+    }
 
 
 def forward(weights: Sequence[Array], images: Array) -> Array:
@@ -20,13 +38,13 @@ def forward(weights: Sequence[Array], images: Array) -> Array:
     return _forward(weights, images)[0]
 
 
-def loss(weights: Sequence[Array], images: Array, labels: NDArray[np.integer]) -> float:
+def loss(weights: Sequence[Array], images: Array, labels: Integers) -> float:
     """Return the mean cross-entropy in nats."""
     return _cross_entropy(forward(weights, images), labels)[0]
 
 
 def gradients(
-    weights: Sequence[Array], images: Array, labels: NDArray[np.integer]
+    weights: Sequence[Array], images: Array, labels: Integers
 ) -> tuple[float, list[Array]]:
     """Return the loss and its gradient with respect to each weight tensor."""
     logits, tape = _forward(weights, images)
@@ -106,7 +124,7 @@ def _dense(x: Array, kernel: Array, bias: Array) -> tuple[Array, Backward]:
     return x @ kernel + bias, lambda dy: (dy @ kernel.T, x.T @ dy, dy.sum(axis=0))
 
 
-def _cross_entropy(logits: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
+def _cross_entropy(logits: Array, labels: Integers) -> tuple[float, Array]:
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     sums = exponentials.sum(axis=1, keepdims=True)

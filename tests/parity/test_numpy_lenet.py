@@ -1,14 +1,9 @@
-"""The oracle is itself held to finite differences, and then holds each backend."""
-
 import numpy as np
 import pytest
 
-from lenet_multi.config import TrainConfig
-from lenet_multi.data import Dataset
 from lenet_multi.initial_weights import draw_initial_weights
-from lenet_multi.tolerances import GRADIENTS_TO_ORACLE, LOGITS_TO_ORACLE
-from tests import numpy_lenet
-from tests.numpy_lenet import SGD, Adam, Array
+from lenet_multi.parity import numpy_lenet
+from lenet_multi.parity.numpy_lenet import SGD, Adam, Array
 
 # A LeNet in small: 3 and 4 filters, 6 units, 3 classes, on 18x16x2 images.
 SMALL_SHAPES = [(5, 5, 2, 3), (3,), (5, 5, 3, 4), (4,), (4, 6), (6,), (6, 3), (3,)]
@@ -73,47 +68,3 @@ def test_adams_first_step_has_the_size_of_the_rate() -> None:
         moved = 1 - Adam().step([np.array([1.0])], [np.array([gradient])])[0][0]
         outside = 0.001 * gradient / (gradient + 1e-7 / np.sqrt(1 - 0.999))
         assert moved == pytest.approx(outside, rel=1e-9)
-
-
-def gap(found: np.ndarray, wanted: Array) -> float:
-    """Return the largest deviation, relative to the largest value."""
-    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
-
-
-@pytest.mark.backend
-@pytest.mark.usefixtures("backend")
-def test_logits_are_the_oracles(mnist: Dataset) -> None:
-    """In float32 each backend computes the oracle's logits, to its rounding."""
-    from lenet_multi.model import build
-
-    model = build(TrainConfig(), (28, 28, 1))
-    images = mnist.test.images[:128] / np.float32(255)
-    wanted = numpy_lenet.forward([w.astype(np.float64) for w in model.get_weights()], images)
-    found = model.predict(images, batch_size=128, verbose=0)
-    assert gap(found, wanted) <= LOGITS_TO_ORACLE.value
-
-
-@pytest.mark.backend
-@pytest.mark.usefixtures("backend")
-def test_gradients_are_the_oracles(mnist: Dataset) -> None:
-    """In float32 each backend computes the oracle's gradient of each tensor.
-
-    One step of SGD at the rate 2**20 shows it: the weights drown in the step, which is the
-    gradient times a power of two, so that no digit is lost in their difference.
-    """
-    import keras
-
-    from lenet_multi.model import build
-
-    rate = 2.0**20
-    model = build(TrainConfig(), (28, 28, 1))
-    model.compile(
-        optimizer=keras.optimizers.SGD(rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    images, labels = mnist.train.images[:128] / np.float32(255), mnist.train.labels[:128]
-    before = [w.astype(np.float64) for w in model.get_weights()]
-    model.train_on_batch(images, labels)
-    _, wanted = numpy_lenet.gradients(before, images, labels)
-    for old, new, gradient in zip(before, model.get_weights(), wanted, strict=True):
-        assert gap((old - new) / rate, gradient) <= GRADIENTS_TO_ORACLE.value

@@ -1,0 +1,161 @@
+"""Run climbers as child processes, each with a Keras configuration of its own."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+LOG = "log.txt"
+_LINES_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A process to run: its name, its command, where its log goes, after which others it starts."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A child that crashed or was too slow, and the last lines it wrote."""
+
+    child: str
+    reason: str
+    last_lines: list[str]
+
+
+def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
+    """Run `children`, one on each processor, those first that others come after; return failures.
+
+    A child that takes longer than `timeout` seconds is killed, which is a failure. A child that
+    comes after a failed one fails too; all others are finished. Progress is shown on stderr: a
+    child tells it as a line of stdout, a JSON list of what it does, steps done and steps in all.
+    """
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    overall = progress.add_task("processes finished", total=len(children))
+    ended = {child.name: threading.Event() for child in children}
+    failed: dict[str, Failure] = {}
+    processors = _processors()
+
+    def run_in_turn(child: Child) -> None:
+        for name in child.after:
+            ended[name].wait()
+        processor = processors.get()
+        try:
+            missing = [name for name in child.after if name in failed]
+            failure = (
+                Failure(child.name, f"needs {missing[0]}, which failed", [])
+                if missing
+                else _run_on(processor, child, timeout, progress)
+            )
+            if failure:
+                failed[child.name] = failure
+        finally:
+            processors.put(processor)
+            ended[child.name].set()
+            progress.advance(overall)
+
+    with progress, ThreadPoolExecutor(max(1, len(children))) as pool:
+        list(pool.map(run_in_turn, children))
+    return list(failed.values())
+
+
+def _processors() -> "SimpleQueue[int | None]":
+    """Return a queue of processors; of places, where the system cannot name processors.
+
+    A child is bound to one processor: two children that each believe they own all of them wait
+    for one another, which took twice as long on two.
+    """
+    queue: SimpleQueue[int | None] = SimpleQueue()
+    named = hasattr(os, "sched_getaffinity")
+    for processor in sorted(os.sched_getaffinity(0)) if named else [None] * (os.cpu_count() or 1):
+        queue.put(processor)
+    return queue
+
+
+def _run_on(
+    processor: int | None, child: Child, timeout: float, progress: Progress
+) -> Failure | None:
+    if processor is not None:
+        os.sched_setaffinity(0, {processor})  # of this thread, from which the process inherits
+    bar = progress.add_task(child.name, total=None)
+    child.log.parent.mkdir(parents=True, exist_ok=True)
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    with child.log.open("w") as log:
+        process = subprocess.Popen(
+            child.command,
+            env=_environment(child.log.parent),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        timer = threading.Timer(timeout, end)
+        timer.start()
+        try:
+            assert process.stdout
+            for line in process.stdout:
+                if (told := _progress(line)) is None:
+                    log.write(line)
+                else:
+                    what, done, steps = told
+                    progress.update(
+                        bar, description=f"{child.name}: {what}", completed=done, total=steps
+                    )
+            status = process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+    progress.remove_task(bar)
+    if status == 0:
+        return None
+    reason = f"took longer than {timeout:g} s" if late.is_set() else f"ended with status {status}"
+    lines = child.log.read_text(errors="replace").splitlines()
+    return Failure(child.name, reason, lines[-_LINES_SHOWN:])
+
+
+def _progress(line: str) -> tuple[str, int, int] | None:
+    """Return the progress that a line tells, or None where it is a library's own word."""
+    try:
+        what, done, steps = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return what, done, steps
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a child: no Keras variable, an empty Keras home."""
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
+    return {**inherited, "KERAS_HOME": str(folder / "keras")}

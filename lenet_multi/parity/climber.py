@@ -1,0 +1,94 @@
+"""The process of one climber: `python -m lenet_multi.parity.climber JOB`, JOB as JSON.
+
+Tells its progress on stdout, a JSON list a line; leaves its evidence in the job's folder.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lenet_multi import data, session
+from lenet_multi.config import TrainConfig
+from lenet_multi.parity import oracle
+from lenet_multi.parity.evidence import Evidence
+from lenet_multi.parity.plan import ORACLE, Plan
+
+CLIMB, ONE_ULP, GO_ON = "climb", "one-ulp", "go-on"
+
+SAVED_MODEL = "model.keras"
+
+MODULE = "lenet_multi.parity.climber"
+
+_TELL_EVERY = 0.2  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one climber does: which task, who it is, where its evidence goes.
+
+    `climb` names the climb that the evidence belongs to. `saved` are the models with which
+    the task "go-on" goes on, by the name of who saved them.
+    """
+
+    task: str
+    climber: str
+    precision: str
+    folder: str
+    climb: str
+    plan: dict[str, Any]
+    saved: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Return what people call the job."""
+        task = {CLIMB: "", ONE_ULP: " one ulp off", GO_ON: " goes on"}[self.task]
+        return f"{self.climber} {self.precision}{task}"
+
+
+def run(job: Job) -> None:
+    """Do `job` in this process."""
+    began = time.perf_counter()
+    plan = Plan(**{**job.plan, "config": TrainConfig(**job.plan["config"])})
+    dataset = data.load(plan.config.data, classes=plan.config.classes)
+    evidence, folder = Evidence(job.climber, job.climb), Path(job.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if job.climber == ORACLE:
+        oracle.climb(evidence, plan, dataset, _tell)
+    else:
+        session.start(job.climber, floatx=job.precision)
+        from lenet_multi.parity import climb
+
+        if job.task == CLIMB:
+            climb.climb(evidence, plan, dataset, _tell, save_to=folder / SAVED_MODEL)
+        elif job.task == ONE_ULP:
+            climb.climb_one_ulp_off(evidence, plan, dataset, _tell)
+        else:
+            saved = {writer: Path(path) for writer, path in job.saved.items()}
+            climb.go_on(evidence, plan, dataset, saved, _tell)
+    evidence.record["seconds"] = time.perf_counter() - began
+    evidence.write(folder)
+
+
+_told = 0.0
+
+
+def _tell(what: str, done: int, steps: int) -> None:
+    global _told
+    if done in (0, steps) or time.monotonic() - _told > MODULE = "lenet_multi.parity.climber"
+
+_TELL_EVERY:
+        _told = time.monotonic()
+        print(json.dumps([what, done, steps]), flush=True)
+
+
+def command(job: Job) -> tuple[str, ...]:
+    """Return the command that does `job` in a process of its own."""
+    return (sys.executable, "-m", MODULE, json.dumps(dataclasses.asdict(job)))
+
+
+if __name__ == "__main__":
+    run(Job(**json.loads(sys.argv[1])))

@@ -1,0 +1,58 @@
+"""Are two backends' test accuracies equivalent? Two one-sided tests over paired seeds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+LEVEL = 0.05  # of each one-sided test; hence an interval of 1 - 2 * LEVEL
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """The verdict on paired differences, in the unit of the margin.
+
+    `low` and `high` bound the 90 % confidence interval of the mean; `p_value` is the larger of
+    the two one-sided tests'.
+    """
+
+    pairs: int
+    mean: float
+    low: float
+    high: float
+    p_value: float
+    margin: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the whole interval lies within the margin, on both sides."""
+        return -self.margin < self.low and self.high < self.margin
+
+
+def two_one_sided_tests(differences: NDArray[np.float64], *, margin: float) -> Equivalence:
+    """Return whether the mean of paired `differences` (N,) is within `margin` of 0.
+
+    Schuirmann (1987): equivalent at 5 % where both one-sided t-tests against -margin and +margin
+    reject, which is where the 90 % interval lies inside. Differences that are all equal leave
+    no spread to estimate; their interval is a point.
+
+    Raises `ValueError` for fewer than two differences.
+    """
+    if len(differences) < 2:
+        raise ValueError("two or more differences are needed")
+    mean = float(np.mean(differences))
+    if np.ptp(differences) == 0:
+        inside = abs(mean) < margin
+        return Equivalence(len(differences), mean, mean, mean, 0.0 if inside else 1.0, margin)
+    interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - 2 * LEVEL)
+    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
+    return Equivalence(
+        len(differences),
+        mean,
+        float(interval.low),
+        float(interval.high),
+        float(max(above, below)),
+        margin,
+    )

@@ -1,0 +1,68 @@
+"""What a climber leaves on disk: facts as JSON, arrays as .npz, whole or not at all."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.errors import UserError
+
+Array = NDArray[Any]
+
+FACTS, ARRAYS = "evidence.json", "evidence.npz"
+
+
+@dataclass
+class Evidence:
+    """What `climber` saw: a backend in one precision, or the oracle.
+
+    `facts` are compared exactly; `arrays` are named "rung/.../tensor". `climb` names the
+    climb it belongs to, so that evidence of another one is not taken for it.
+    """
+
+    climber: str
+    climb: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)  # versions and seconds: not compared
+
+    def write(self, folder: Path) -> None:
+        """Write the evidence into `folder`; the facts, written last, vouch for the arrays."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / ARRAYS, **self.arrays)
+        content = dataclasses.asdict(dataclasses.replace(self, arrays={}))
+        content["arrays"] = sha256(folder / ARRAYS)
+        draft = folder / f".{FACTS}"
+        draft.write_text(json.dumps(content, indent=2) + "\n")
+        os.replace(draft, folder / FACTS)
+
+
+def read(folder: Path, *, climb: str) -> Evidence:
+    """Return the evidence in `folder` that belongs to `climb`.
+
+    Raises `UserError` when a file is missing, truncated or altered, or is of another climb.
+    """
+    try:
+        content = json.loads((folder / FACTS).read_text())
+        if content["climb"] != climb:
+            raise UserError(f"{folder} is stale: it holds evidence of another climb; delete it")
+        if content["arrays"] != sha256(folder / ARRAYS):
+            raise UserError(f"{folder / ARRAYS} is damaged: its hash is wrong; climb again")
+        with np.load(folder / ARRAYS, allow_pickle=False) as file:
+            content["arrays"] = {name: file[name] for name in file.files}
+        return Evidence(**content)
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        raise UserError(f"the evidence in {folder} cannot be read: {error}; climb again") from error
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of the bytes of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,71 @@
+"""Keras in float64 all the way: the places where it silently is not, and public ways round.
+
+With `floatx` float64 every variable says float64, but Keras 3.15.1 rounds to float32 here:
+
+1. `keras.backend.result_type("float64", "float64")` is "float32" unless the backend is
+   TensorFlow (`keras/src/backend/common/dtypes.py`, `BIT64_TO_BIT32_DTYPE`). On PyTorch
+   `keras.ops.matmul` casts its arguments to it, and with it every Dense layer.
+   `keras.ops.einsum` does not: `EinsumDense` is the same layer with the same weights.
+2. For the same reason `keras.ops.divide_no_nan` is float32 on PyTorch: the mean over a batch
+   in every loss, and the result of every metric. Sum and divide instead.
+3. On TensorFlow `keras.ops.cast(0.999, "float64")` is 0.9990000129: `tf.cast` makes a float32
+   tensor of a Python float first (`keras/src/backend/tensorflow/core.py`, `cast`). So Adam's
+   betas and SGD's momentum are rounded. A NumPy float64 is not.
+
+A learning rate schedule is not mended here: on JAX its cosine is float32 by the first cause,
+on TensorFlow the rate itself by the third. `tests/parity/test_float64.py` shows each.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def exact_model(model: keras.Model) -> keras.Model:
+    """Return a copy of `model`, its Dense layers as EinsumDense: the same function and weights."""
+    twin = keras.models.clone_model(model, clone_function=_exact_layer)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _exact_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if not isinstance(layer, keras.layers.Dense):
+        return layer.__class__.from_config(layer.get_config())
+    return keras.layers.EinsumDense(
+        "...i,ij->...j",
+        output_shape=(layer.units,),
+        activation=layer.activation,
+        bias_axes="j" if layer.use_bias else None,
+        name=layer.name,
+    )
+
+
+def make_exact(optimizer: keras.optimizers.Optimizer) -> None:
+    """Turn the Python floats among the settings of `optimizer` to NumPy's, in place."""
+    for name in optimizer.get_config():
+        if type(value := getattr(optimizer, name, None)) is float:
+            setattr(optimizer, name, np.float64(value))
+
+
+@keras.saving.register_keras_serializable("lenet_multi")
+class ExactMean(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no types
+    """The mean of another loss over the batch, divided in full precision."""
+
+    def __init__(self, loss: keras.losses.Loss) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Return the mean over the batch, a scalar."""
+        losses = self.loss.call(y_true, y_pred)  # (N,)
+        return keras.ops.sum(losses) / keras.ops.cast(keras.ops.shape(losses)[0], losses.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs."""
+        return {"loss": keras.saving.serialize_keras_object(self.loss)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ExactMean":
+        """Return the loss of a configuration."""
+        return cls(keras.saving.deserialize_keras_object(config["loss"]))

@@ -1,0 +1,86 @@
+"""What every climber of the ladder does, the same for all so that evidence can be compared."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lenet_multi.config import RECIPES, TrainConfig
+from lenet_multi.data import Dataset, ImageSet, split
+from lenet_multi.errors import UserError
+
+Tell = Callable[[str, int, int], None]  # what is being climbed, steps done, steps in all
+
+PRECISIONS = ("float32", "float64")
+
+ORACLE = "oracle"
+
+# The optimizers of L3, by the class both Keras and the oracle have, and its arguments.
+OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
+    "SGD": ("SGD", {"learning_rate": 0.01}),
+    "momentum": ("SGD", {"learning_rate": 0.01, "momentum": 0.9}),
+    "Adam": ("Adam", {"learning_rate": 0.001}),
+}
+
+# L1 and L2 look at the initial weights, and at answers so confident (logits of some tens)
+# that a probability clipped on its way to the loss would show.
+CONFIDENCE = {"initial": 1.0, "confident": 256.0}
+
+
+ONE_EPOCH = dataclasses.replace(RECIPES["standard"], epochs=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How far each rung goes.
+
+    L1 to L3 see the first training images in batches of `small_batch_size`. L4 trains for one
+    epoch of `config`: in float32 on all training images (or `float32_images`), in float64 on
+    `float64_images` in small batches, since the oracle climbs along and float64 has no fast
+    convolution. `optimizer_steps` are L3's. L6 saves L4's model after `saved_after` steps and
+    goes on for as many. `one_ulp_runs` judge L4 in float32, all but the first for
+    `one_ulp_steps`.
+
+    Raises `UserError` when there are too few images for that.
+    """
+
+    config: TrainConfig = ONE_EPOCH
+    small_batch_size: int = 32
+    optimizer_steps: int = 10
+    saved_after: int = 10
+    one_ulp_runs: int = 4
+    one_ulp_steps: int = 50
+    float32_images: int | None = None
+    float64_images: int = 100 * 32 - 7  # a hundred steps, the last batch smaller
+
+    def training_config(self, precision: str) -> TrainConfig:
+        """Return the settings of L4; Keras computes no schedule in float64 (see `float64`)."""
+        if precision == "float32":
+            return self.config
+        return dataclasses.replace(
+            self.config, lr_schedule="constant", batch_size=self.small_batch_size
+        )
+
+    def training_images(self, dataset: Dataset, precision: str) -> ImageSet:
+        """Return the images that L4 trains on."""
+        training, _ = split(dataset.train, self.config.validation_split)
+        images = training[: self.float32_images if precision == "float32" else self.float64_images]
+        steps = self.training_config(precision).steps_per_epoch(len(images))
+        if steps < 2 * self.saved_after:
+            raise UserError(
+                f"parity needs {2 * self.saved_after} steps in an epoch; {len(images)} training "
+                f"images give {steps} in {precision}: give more --data, or a smaller --batch-size"
+            )
+        return images
+
+    def first_images(self, dataset: Dataset) -> ImageSet:
+        """Return the images that L1 to L3 see."""
+        return dataset.train[: self.small_batch_size * self.optimizer_steps]
+
+
+def is_kept(step: int, *, last: int) -> bool:
+    """Return whether L4 keeps the weights after `step`, from 1: at 1, 2, 5, 10, ... and the last.
+
+    >>> [step for step in range(1, 446) if is_kept(step, last=445)]
+    [1, 2, 5, 10, 20, 50, 100, 200, 445]
+    """
+    return step == last or str(step).rstrip("0") in {"1", "2", "5"}

@@ -1,0 +1,112 @@
+"""Show what a climb found: a row for each rung in each precision, and the verdict."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lenet_multi.parity import ladder
+from lenet_multi.parity.ascent import Ascent
+from lenet_multi.parity.children import Failure
+from lenet_multi.parity.ladder import Finding
+from lenet_multi.parity.seeds import Study
+from lenet_multi.tolerances import EQUIVALENCE
+
+
+def print_ascent(ascent: Ascent, console: Console) -> None:
+    """Print the failures with their last lines, the table of rungs and the verdict."""
+    _print_failures(ascent.failures, console)
+    console.print(_table(ascent.findings))
+    first = ladder.first_failure(ascent.findings)
+    backends = ", ".join(ascent.ladder.backends)
+    if first:
+        console.print(f"They DIFFER, first at {first}", style="bold red")
+    elif ascent.failures:
+        console.print("No verdict: not all climbers came through.", style="bold red")
+    else:
+        console.print(f"The same at every rung: {backends}.", style="bold green")
+
+
+def _table(findings: Iterable[Finding]) -> Table:
+    table = Table(title="Parity, rung by rung: what is nearest to its limit", title_justify="left")
+    for column in ("rung", "precision", "where", "between"):
+        table.add_column(column)
+    for column in ("gap", "allowed", "share"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict")
+    for finding in worst(findings):
+        table.add_row(
+            finding.rung,
+            finding.precision,
+            f"{finding.what}: {finding.where}" if finding.share else "all",
+            " and ".join(finding.pair) if finding.share else "all",
+            f"{finding.gap:.1e}" if finding.share else "none",
+            f"{finding.allowed:g}" if finding.allowed else "none",
+            f"{finding.share:.1%}",
+            Text("pass", "green") if finding.passed else Text("FAIL", "bold red"),
+        )
+    return table
+
+
+def worst(findings: Iterable[Finding]) -> list[Finding]:
+    """Return, for each rung and precision, the finding nearest to or farthest over its limit."""
+    found: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        key = finding.rung, finding.precision
+        if key not in found or not finding.share <= found[key].share:  # NaN is the worst
+            found[key] = finding
+    return list(found.values())
+
+
+def print_study(study: Study, console: Console) -> None:
+    """Print the failures, all accuracies, and for each pair whether it is equivalent."""
+    _print_failures(study.failures, console)
+    console.print(_accuracies(study))
+    console.print(_outcomes(study))
+    if study.passed:
+        console.print(
+            "Equivalent: every pair, within the margin set beforehand.", style="bold green"
+        )
+    else:
+        console.print("NOT shown to be equivalent.", style="bold red")
+
+
+def _accuracies(study: Study) -> Table:
+    backends = list(dict.fromkeys(backend for _, backend in study.runs))
+    table = Table(title="Test accuracy", title_justify="left")
+    table.add_column("seed", justify="right")
+    for backend in backends:
+        table.add_column(backend, justify="right")
+    for seed in dict.fromkeys(seed for seed, _ in study.runs):
+        runs = (study.runs.get((seed, backend)) for backend in backends)
+        shown = (f"{run.result.test_accuracy:.2%}" if run else "failed" for run in runs)
+        table.add_row(str(seed), *shown)
+    return table
+
+
+def _outcomes(study: Study) -> Table:
+    table = Table(title="L5 outcome: two one-sided tests over paired seeds", title_justify="left")
+    for column in ("between", "seeds", "mean gap", "90 % interval", "margin", "p", "answer alike"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict")
+    for outcome in study.outcomes:
+        found = outcome.accuracy
+        table.add_row(
+            " and ".join(outcome.pair),
+            str(found.pairs),
+            f"{found.mean:+.3f}",
+            f"{found.low:+.3f} to {found.high:+.3f}",
+            f"{found.margin} {EQUIVALENCE.unit}",
+            f"{found.p_value:.1e}",
+            f"{outcome.agreement:.2%}",
+            Text("equivalent", "green") if found.passed else Text("NOT SHOWN", "bold red"),
+        )
+    return table
+
+
+def _print_failures(failures: Iterable[Failure], console: Console) -> None:
+    for failure in failures:
+        console.print(f"{failure.child} FAILED: it {failure.reason}", style="bold red")
+        for line in failure.last_lines:
+            console.print(f"    {line}")

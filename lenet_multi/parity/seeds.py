@@ -1,0 +1,174 @@
+"""L5, the outcome: train each backend from each of many seeds, in runs that can be resumed."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+
+from lenet_multi import environment
+from lenet_multi.config import TrainConfig, flag
+from lenet_multi.errors import UserError
+from lenet_multi.parity import children
+from lenet_multi.parity.children import Child, Failure
+from lenet_multi.parity.equivalence import Equivalence, two_one_sided_tests
+from lenet_multi.runs import Run, read_run
+from lenet_multi.tolerances import EQUIVALENCE
+
+SCHEMA_VERSION = 1
+
+STUDY = "seeds.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What two backends made of the same seeds.
+
+    `agreement` is the share of test images that both answer alike, the mean over seeds.
+    """
+
+    pair: tuple[str, str]
+    accuracy: Equivalence  # in percentage points
+    agreement: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs by (seed, backend), what they say of each pair, and the runs that failed."""
+
+    runs: dict[tuple[int, str], Run]
+    outcomes: list[Outcome]
+    failures: list[Failure]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every run was finished and every pair is equivalent."""
+        return not self.failures and all(outcome.accuracy.passed for outcome in self.outcomes)
+
+
+def study(
+    backends: Sequence[str], seeds: int, config: TrainConfig, folder: Path, *, timeout: float
+) -> Study:
+    """Train what is missing in `folder` of seeds 0 to `seeds` - 1 on `backends`, then judge.
+
+    A run that is already there is read, not repeated. A failed run leaves the others standing.
+
+    Raises `UserError` when there are fewer than two seeds or backends, or a run in `folder` is
+    damaged or of other settings or versions.
+    """
+    if seeds < 2:
+        raise UserError(f"--seeds must be at least 2, for an interval, not {seeds}")
+    if len(backends) < 2:
+        raise UserError(f"two backends are needed, found {', '.join(backends) or 'none'}")
+    wanted = {
+        (seed, backend): dataclasses.replace(config, seed=seed)
+        for seed, backend in product(range(seeds), backends)
+    }
+    missing = [
+        _child(folder, who, wanted[who])
+        for who in wanted
+        if not _read(folder, who, wanted[who], must_exist=False)
+    ]
+    failures = children.run(missing, timeout=timeout)
+    failed = {failure.child for failure in failures}
+    runs = {
+        who: run
+        for who in wanted
+        if _name(who) not in failed and (run := _read(folder, who, wanted[who], must_exist=True))
+    }
+    outcomes = [
+        _outcome(runs, pair, both)
+        for pair in combinations(backends, 2)
+        if len(both := [s for s in range(seeds) if all((s, b) in runs for b in pair)]) > 1
+    ]
+    return Study(runs, outcomes, failures)
+
+
+def _name(who: tuple[int, str]) -> str:
+    return f"seed-{who[0]}-{who[1]}"
+
+
+def _child(folder: Path, who: tuple[int, str], config: TrainConfig) -> Child:
+    settings = dataclasses.asdict(config)
+    flags = [part for name, value in settings.items() for part in (flag(name), str(value))]
+    return Child(
+        name=_name(who),
+        command=(
+            *(sys.executable, "-m", "lenet_multi.train", "--backend", who[1], *flags),
+            *("--out", str(folder / _name(who))),
+        ),
+        log=folder / "logs" / f"{_name(who)}.txt",
+    )
+
+
+def _read(
+    folder: Path, who: tuple[int, str], config: TrainConfig, *, must_exist: bool
+) -> Run | None:
+    place = folder / _name(who)
+    if not must_exist and not place.exists():
+        return None
+    run = read_run(place)
+    here = environment.versions(who[1])
+    for kind, found, asked in (
+        ("settings", run.result.config, dataclasses.asdict(config)),
+        ("versions", run.result.versions, here),
+    ):
+        differing = [name for name in asked if found.get(name) != asked[name]]
+        if differing:
+            name = differing[0]
+            raise UserError(
+                f"{place} was trained with {kind} {name} {found.get(name)}, not {asked[name]}; "
+                "delete it or choose another --out"
+            )
+    return run
+
+
+def _outcome(
+    runs: dict[tuple[int, str], Run], pair: tuple[str, str], seeds: Sequence[int]
+) -> Outcome:
+    first, second = ([runs[seed, backend] for seed in seeds] for backend in pair)
+    differences = [
+        100 * (a.result.test_accuracy - b.result.test_accuracy)
+        for a, b in zip(first, second, strict=True)
+    ]
+    agreement = [
+        np.mean(a.logits.argmax(axis=1) == b.logits.argmax(axis=1))
+        for a, b in zip(first, second, strict=True)
+    ]
+    accuracy = two_one_sided_tests(np.array(differences), margin=EQUIVALENCE.value)
+    return Outcome(pair, accuracy, float(np.mean(agreement)))
+
+
+def write_json(found: Study, config: TrainConfig, path: Path) -> None:
+    """Write outcomes and runs as JSON, each run with the images it got wrong and its answers."""
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "passed": found.passed,
+        "config": dataclasses.asdict(config),
+        "machine": environment.machine(),
+        "versions": {k: v for run in found.runs.values() for k, v in run.result.versions.items()},
+        "failures": [dataclasses.asdict(failure) for failure in found.failures],
+        "outcomes": [
+            {**dataclasses.asdict(outcome), "passed": outcome.accuracy.passed}
+            for outcome in found.outcomes
+        ],
+        "runs": [_record(seed, backend, run) for (seed, backend), run in found.runs.items()],
+    }
+    path.write_text(json.dumps(content) + "\n")
+
+
+def _record(seed: int, backend: str, run: Run) -> dict[str, object]:
+    answers = run.logits.argmax(axis=1)
+    wrong = np.flatnonzero(answers != run.labels)
+    return {
+        "seed": seed,
+        "backend": backend,
+        "test_correct": run.result.test_correct,
+        "test_loss": run.result.test_loss,
+        "final_weights_sha256": run.result.final_weights_sha256,
+        "wrong": {str(image): int(answers[image]) for image in wrong},
+    }
