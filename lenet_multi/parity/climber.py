@@ -78,9 +78,7 @@ _told = 0.0
 
 def _tell(what: str, done: int, steps: int) -> None:
     global _told
-    if done in (0, steps) or time.monotonic() - _told > MODULE = "lenet_multi.parity.climber"
-
-_TELL_EVERY:
+    if done in (0, steps) or time.monotonic() - _told > _TELL_EVERY:
         _told = time.monotonic()
         print(json.dumps([what, done, steps]), flush=True)
 
