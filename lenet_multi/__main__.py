@@ -183,7 +183,8 @@ def parity_command(
     """
     from lenet_multi import backends
 
-    chosen = [backends.choose(name, {}) for name in wanted] or list(backends.installed())
+    asked = [backends.choose(name, {}) for name in dict.fromkeys(wanted)]
+    chosen = asked or list(backends.installed())
     given = {name: value for name, value in settings.items() if value is not None}
     if seeds is None:
         climb_ladder(chosen, timeout, out, **given)

@@ -33,10 +33,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs and the checks they went through."""
+    """Runs, the checks they went through, and what may explain a difference."""
 
     runs: list[Run]
     checks: list[Check]
+    warnings: list[str]
 
     @property
     def passed(self) -> bool:
@@ -47,12 +48,55 @@ class Comparison:
 def compare(folders: Sequence[Path]) -> Comparison:
     """Return the comparison of two or more run folders.
 
-    Raises `UserError` when there are fewer than two different folders, or one is no run.
+    Other versions of the packages they share are a warning, since they may explain a difference.
+
+    Raises `UserError` when there are fewer than two different folders, one is no run, or they
+    are of other settings or data and so cannot be compared.
     """
     if len({folder.resolve() for folder in folders}) < len(folders) or len(folders) < 2:
         raise UserError("give two or more different run folders; a run always equals itself")
     runs = [read_run(folder) for folder in folders]
-    return Comparison(runs, [check(runs) for check in CHECKS])
+    for run in runs[1:]:
+        _refuse_incomparable(runs[0], run)
+    return Comparison(runs, [check(runs) for check in CHECKS], _version_warnings(runs))
+
+
+def _refuse_incomparable(first: Run, second: Run) -> None:
+    """Refuse other settings; the data's place may differ, since its bytes are compared."""
+    for kind, of_first, of_second in (
+        ("setting", first.result.config | {"data": None}, second.result.config | {"data": None}),
+        ("data", _data(first.result), _data(second.result)),
+    ):
+        for name in sorted(of_first.keys() | of_second.keys()):
+            if of_first.get(name) != of_second.get(name):
+                values = f"{_brief(of_first.get(name))} and {_brief(of_second.get(name))}"
+                raise UserError(
+                    f"{first.folder} and {second.folder} cannot be compared: "
+                    f"{kind} {name} is {values}; train one again"
+                )
+
+
+def _data(result: Result) -> dict[str, Any]:
+    return {
+        "train_images": result.train_images,
+        "validation_images": result.validation_images,
+        "test_images": result.test_images,
+        "SHA-256": result.data_sha256,
+    }
+
+
+def _version_warnings(runs: Sequence[Run]) -> list[str]:
+    packages = sorted(set().union(*(run.result.versions for run in runs)))
+    return [
+        f"{package} is {' and '.join(versions)}: a difference may be due to that"
+        for package in packages
+        if len(versions := sorted({v for run in runs if (v := run.result.versions.get(package))}))
+        > 1
+    ]
+
+
+def _brief(value: object) -> str:
+    return str(value)[:12]
 
 
 def _same(name: str, read: Callable[[Result], Any], show: Callable[[Any], str]) -> "CheckFunction":
@@ -62,20 +106,6 @@ def _same(name: str, read: Callable[[Result], Any], show: Callable[[Any], str]) 
         return Check(name, [show(value) for value in values], "equal", equal)
 
     return check
-
-
-def _settings(runs: Sequence[Run]) -> Check:
-    """Compare the settings but for the data's place, since the data's bytes have their own row."""
-    configs = [{**run.result.config, "data": None} for run in runs]
-    names = sorted(set().union(*configs))
-    differing = [
-        name for name in names if any(c.get(name) != configs[0].get(name) for c in configs)
-    ]
-    shown = [
-        ", ".join(f"{name} {config.get(name)}" for name in differing) or str(config.get("recipe"))
-        for config in configs
-    ]
-    return Check("settings", shown, "equal", not differing)
 
 
 def _recount(runs: Sequence[Run]) -> Check:
@@ -109,21 +139,15 @@ def _test_accuracy(runs: Sequence[Run]) -> Check:
 CheckFunction = Callable[[Sequence[Run]], Check]
 
 
-def _short(digest: str) -> str:
-    return digest[:12]
-
-
 CHECKS: tuple[CheckFunction, ...] = (
-    _settings,
-    _same("data (SHA-256)", lambda result: result.data_sha256, _short),
     _same(
         "weight tensors: names, shapes, types",
         lambda result: result.weights,
         lambda weights: f"{len(weights)} tensors",
     ),
     _same("parameters", lambda result: result.parameters, "{:,}".format),
-    _same("initial weights (SHA-256)", lambda result: result.initial_weights_sha256, _short),
-    _same("first epoch's order (SHA-256)", lambda result: result.first_epoch_order_sha256, _short),
+    _same("initial weights (SHA-256)", lambda result: result.initial_weights_sha256, _brief),
+    _same("first epoch's order (SHA-256)", lambda result: result.first_epoch_order_sha256, _brief),
     _recount,
     _test_accuracy,
 )
@@ -137,6 +161,7 @@ def write_json(comparison: Comparison, path: Path) -> None:
     content = {
         "schema_version": SCHEMA_VERSION,
         "passed": comparison.passed,
+        "warnings": comparison.warnings,
         "runs": [
             {"folder": str(run.folder), **dataclasses.asdict(run.result)} for run in comparison.runs
         ],
@@ -152,6 +177,8 @@ def print_tables(comparison: Comparison, console: Console) -> None:
     """Print the runs side by side, and below them the checks with their verdicts."""
     console.print(_results_table(comparison.runs))
     console.print(_checks_table(comparison))
+    for warning in comparison.warnings:
+        console.print(f"Warning: {warning}.", style="yellow")
     failed = [check.name for check in comparison.checks if not check.passed]
     console.print(
         "The runs agree." if not failed else f"The runs DIFFER, first in: {failed[0]}.",

@@ -10,6 +10,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from lenet_multi.errors import UserError
 from lenet_multi.npz import read_npz
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "result.json",
@@ -53,7 +54,7 @@ class Epoch(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What `result.json` records of a run."""
+    """What `result.json` records of a run; `files_sha256` of the other files, once written."""
 
     schema_version: int
     backend: str
@@ -78,6 +79,7 @@ class Result:
     test_loss: float
     seconds: dict[str, float]
     peak_memory_bytes: int
+    files_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,21 @@ def write_run(
             table = csv.DictWriter(file, fieldnames=list(Epoch.__annotations__))
             table.writeheader()
             table.writerows(result.epochs)
+        hashes = {name: file_sha256(draft / name) for name in FILES if name != RESULT}
+        result = dataclasses.replace(result, files_sha256=hashes)
         (draft / RESULT).write_text(json.dumps(dataclasses.asdict(result), indent=2) + "\n")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of the bytes of a file, as hexadecimal digits.
+
+    Raises `UserError` when it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def read_run(folder: Path) -> Run:
@@ -191,6 +207,12 @@ def read_run(folder: Path) -> Run:
         if not os.path.isfile(folder / name):  # False, not an error, where reading is forbidden
             raise UserError(f"{folder} is no run folder: it has no readable {name}")
     result = _read_result(folder / RESULT)
+    for name, digest in result.files_sha256.items():
+        if file_sha256(folder / name) != digest:
+            raise UserError(
+                f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
+                "another run; train again"
+            )
     logits, labels = read_npz(folder / PREDICTIONS, ("logits", "labels"))
     wanted = (
         (np.dtype(np.float32), (result.test_images, result.config.get("classes"))),
@@ -201,6 +223,10 @@ def read_run(folder: Path) -> Run:
             f"{folder / PREDICTIONS} is not of the run in {RESULT}: logits {logits.shape}, "
             f"labels {labels.shape} for {result.test_images} test images; train again"
         )
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"{folder} is of a run that diverged: its logits are not all finite numbers"
+        )
     return Run(folder, result, logits, labels)
 
 
@@ -210,6 +236,11 @@ def _read_result(path: Path) -> Result:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; it was "
+            "written by a newer lenet-multi: pip install --upgrade lenet-multi"
+        )
     if version != SCHEMA_VERSION:
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
@@ -221,6 +252,8 @@ def _read_result(path: Path) -> Result:
     ]
     if not wrong and not (content["epochs"] and content["test_images"] > 0):
         wrong = ["epochs or test_images: there are none"]
+    if not wrong and set(content["files_sha256"]) != set(FILES) - {RESULT}:
+        wrong = ["files_sha256"]
     if not wrong and not all(isinstance(part, float) for part in content["seconds"].values()):
         wrong = ["seconds"]
     if wrong:

@@ -37,6 +37,7 @@ def start(
     if keras.backend.backend() != backend:
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
     keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(floatx)
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
 

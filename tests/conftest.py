@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,16 @@ def backend() -> str:
     assert name in BACKENDS, "tests of a backend need KERAS_BACKEND; nox sets it"
     session.start(name)
     return name
+
+
+def start_once(backend: str) -> Any:
+    """Return Keras on `backend`, started if it is not yet."""
+    if "keras" not in sys.modules:
+        session.start(backend)
+    import keras
+
+    assert keras.backend.backend() == backend
+    return keras
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +86,15 @@ def lenet(tmp_path: Path) -> Lenet:
         )
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many of the sabotages were caught."""
+    caught, missed = (
+        sum("test_a_sabotage" in report.nodeid for report in terminalreporter.getreports(outcome))
+        for outcome in ("passed", "failed")
+    )
+    if caught or missed:
+        terminalreporter.write_line(
+            f"sabotages caught where they belong: {caught} of {caught + missed}"
+        )

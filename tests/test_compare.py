@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 
 from lenet_multi.compare import RECOUNT, Comparison, compare
+from lenet_multi.config import RECIPES
 from lenet_multi.errors import UserError
 from lenet_multi.runs import Run
 from lenet_multi.tolerances import TEST_ACCURACY, TEST_ACCURACY_OF_FEW_IMAGES
@@ -37,8 +39,6 @@ def test_runs_that_agree_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "check"),
     [
-        ({"seed": 1}, "settings"),
-        ({"data_sha256": "0" * 64}, "data (SHA-256)"),
         ({"weights": [{"path": "dense/kernel"}]}, "weight tensors: names, shapes, types"),
         (
             {
@@ -86,10 +86,45 @@ def test_few_training_images_get_a_wider_margin(tmp_path: Path) -> None:
     assert failed(compared(tmp_path / "beyond", first, beyond)) == ["test accuracy"]
 
 
-def test_differing_settings_are_named(tmp_path: Path) -> None:
-    """The row of the settings shows what each run has where they differ."""
-    settings = compared(tmp_path, example_run(seed=0), example_run(seed=1)).checks[0]
-    assert settings.shown == ["seed 0", "seed 1"]
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, "setting seed is 0 and 1"),
+        ({"config": dataclasses.asdict(RECIPES["notebook"])}, "setting epochs is 6 and 20"),
+        ({"data_sha256": "0" * 64}, "data SHA-256 is dddddddddddd and 000000000000"),
+        ({"train_images": 3_000}, "data train_images is 57000 and 3000"),
+    ],
+    ids=["seed", "recipe", "data", "split"],
+)
+def test_the_incomparable_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    """Runs of other settings, seeds or data are not compared; the error names what differs."""
+    with pytest.raises(UserError, match=message):
+        compared(tmp_path, example_run(), example_run(), example_run(**change))
+
+
+def test_the_incomparable_ends_with_status_2(tmp_path: Path, lenet: Lenet) -> None:
+    """The command says in one line why, and writes nothing."""
+    keep(example_run(), tmp_path / "a")
+    keep(example_run(seed=1), tmp_path / "b")
+    done = lenet("compare", "a", "b")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "lenet-multi: a and b cannot be compared: setting seed is 0 and 1; train one again"
+    ]
+    assert not (tmp_path / "comparison.json").exists()
+
+
+def test_other_versions_are_a_warning(tmp_path: Path, lenet: Lenet) -> None:
+    """Runs of two Keras versions are compared; the warning is shown and recorded."""
+    keep(example_run("jax"), tmp_path / "a")
+    keep(example_run("torch", versions={"keras": "3.99", "torch": "9"}), tmp_path / "b")
+    done = lenet("compare", "a", "b")
+    assert done.returncode == 0
+    assert "Warning: keras is 3.15.1 and 3.99" in done.stdout
+    written = json.loads((tmp_path / "comparison.json").read_text())
+    assert [warning.partition(":")[0] for warning in written["warnings"]] == [
+        "keras is 3.15.1 and 3.99"
+    ]
 
 
 def test_equal_data_may_lie_in_different_places(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ def entries(folder: Path) -> list[str]:
 
 
 def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    """Result, logits and labels survive the disk unchanged."""
+    """Result, logits and labels survive the disk unchanged; the files' hashes are added."""
     run = example_run()
     read = read_run(keep(run, tmp_path / "run"))
-    assert read.result == run.result
+    assert dataclasses.replace(read.result, files_sha256={}) == run.result
+    assert set(read.result.files_sha256) == {"history.csv", "model.keras", "predictions.npz"}
     np.testing.assert_array_equal(read.logits, run.logits)
     np.testing.assert_array_equal(read.labels, run.labels)
 
@@ -163,7 +164,7 @@ def test_a_folder_that_lacks_a_file_is_no_run(tmp_path: Path, name: str) -> None
         read_run(folder)
 
 
-@pytest.mark.parametrize("name", ["result.json", "predictions.npz"])
+@pytest.mark.parametrize("name", ["result.json", "history.csv", "predictions.npz"])
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
     """A file cut short is named."""
@@ -174,10 +175,31 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) ->
         read_run(tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["history.csv", "model.keras", "predictions.npz"])
+def test_a_stale_file_is_refused(tmp_path: Path, name: str) -> None:
+    """A file that another run left is told by its hash."""
+    folder = keep(example_run(), tmp_path / "run")
+    other = example_run(right=900)
+    with (folder / name).open("ab") as file:
+        file.write((keep(other, tmp_path / "other") / name).read_bytes() or b"other")
+    with pytest.raises(UserError, match=f"{name} has another hash"):
+        read_run(folder)
+
+
+def test_a_run_that_diverged_is_refused(tmp_path: Path) -> None:
+    """Logits with NaN among them are not compared."""
+    run = example_run()
+    run.logits[3, 4] = np.nan
+    with pytest.raises(UserError, match="diverged"):
+        read_run(keep(run, tmp_path / "run"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"schema_version": 0}, "schema version 0"),
+        ({"schema_version": 99}, "newer lenet-multi"),
+        ({"files_sha256": {}}, "damaged at files_sha256"),
         ({"test_accuracy": "high"}, "damaged at test_accuracy"),
         ({"surprise": 1}, "damaged at surprise"),
         ({"epochs": []}, "there are none"),

@@ -25,7 +25,7 @@ _LINES_SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A process to run: its name, its command, where its log goes, after which others it starts."""
+    """A process to run: its name, its command, its log, and whose end it waits for."""
 
     name: str
     command: tuple[str, ...]
@@ -45,9 +45,9 @@ class Failure:
 def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
     """Run `children`, one on each processor, those first that others come after; return failures.
 
-    A child that takes longer than `timeout` seconds is killed, which is a failure. A child that
-    comes after a failed one fails too; all others are finished. Progress is shown on stderr: a
-    child tells it as a line of stdout, a JSON list of what it does, steps done and steps in all.
+    A child that takes longer than `timeout` seconds is killed, which is a failure; the others
+    are finished. Progress is shown on stderr: a child tells it as a line of stdout, a JSON list
+    of what it does, steps done and steps in all.
     """
     console = Console(stderr=True)
     progress = Progress(
@@ -61,7 +61,7 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
     )
     overall = progress.add_task("processes finished", total=len(children))
     ended = {child.name: threading.Event() for child in children}
-    failed: dict[str, Failure] = {}
+    failures: list[Failure] = []
     processors = _processors()
 
     def run_in_turn(child: Child) -> None:
@@ -69,14 +69,9 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
             ended[name].wait()
         processor = processors.get()
         try:
-            missing = [name for name in child.after if name in failed]
-            failure = (
-                Failure(child.name, f"needs {missing[0]}, which failed", [])
-                if missing
-                else _run_on(processor, child, timeout, progress)
-            )
+            failure = _run_on(processor, child, timeout, progress)
             if failure:
-                failed[child.name] = failure
+                failures.append(failure)
         finally:
             processors.put(processor)
             ended[child.name].set()
@@ -84,7 +79,7 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
 
     with progress, ThreadPoolExecutor(max(1, len(children))) as pool:
         list(pool.map(run_in_turn, children))
-    return list(failed.values())
+    return failures
 
 
 def _processors() -> "SimpleQueue[int | None]":
@@ -113,15 +108,17 @@ def _run_on(
         late.set()
         process.kill()
 
-    with child.log.open("w") as log:
-        process = subprocess.Popen(
+    with (
+        child.log.open("w") as log,
+        subprocess.Popen(
             child.command,
             env=_environment(child.log.parent),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process,
+    ):
         timer = threading.Timer(timeout, end)
         timer.start()
         try:
@@ -158,4 +155,4 @@ def _progress(line: str) -> tuple[str, int, int] | None:
 def _environment(folder: Path) -> dict[str, str]:
     """Return the environment of a child: no Keras variable, an empty Keras home."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
-    return {**inherited, "KERAS_HOME": str(folder / "keras")}
+    return {**inherited, "KERAS_HOME": str(folder / "keras"), "PYTHONUNBUFFERED": "1"}

@@ -109,7 +109,7 @@ def _structure(evidence: Evidence, model: keras.Model, batch: Batch) -> None:
     evidence.facts |= {
         "parameters": model.count_params(),
         "tensors": {
-            name: [list(weight.shape), str(weight.dtype)]
+            name: f"{weight.dtype} {tuple(weight.shape)}"
             for name, weight in zip(_names(model), model.weights, strict=True)
         },
         "initial weights": {

@@ -67,7 +67,8 @@ def run(job: Job) -> None:
         elif job.task == ONE_ULP:
             climb.climb_one_ulp_off(evidence, plan, dataset, _tell)
         else:
-            saved = {writer: Path(path) for writer, path in job.saved.items()}
+            models = {writer: Path(path) for writer, path in job.saved.items()}
+            saved = {writer: path for writer, path in models.items() if path.exists()}
             climb.go_on(evidence, plan, dataset, saved, _tell)
     evidence.record["seconds"] = time.perf_counter() - began
     evidence.write(folder)

@@ -1,7 +1,6 @@
 """What a climber leaves on disk: facts as JSON, arrays as .npz, whole or not at all."""
 
 import dataclasses
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.errors import UserError
+from lenet_multi.runs import file_sha256
 
 Array = NDArray[Any]
 
@@ -36,9 +36,9 @@ class Evidence:
     def write(self, folder: Path) -> None:
         """Write the evidence into `folder`; the facts, written last, vouch for the arrays."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / ARRAYS, **self.arrays)
+        np.savez(folder / ARRAYS, allow_pickle=False, **self.arrays)
         content = dataclasses.asdict(dataclasses.replace(self, arrays={}))
-        content["arrays"] = sha256(folder / ARRAYS)
+        content["arrays"] = file_sha256(folder / ARRAYS)
         draft = folder / f".{FACTS}"
         draft.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(draft, folder / FACTS)
@@ -53,16 +53,10 @@ def read(folder: Path, *, climb: str) -> Evidence:
         content = json.loads((folder / FACTS).read_text())
         if content["climb"] != climb:
             raise UserError(f"{folder} is stale: it holds evidence of another climb; delete it")
-        if content["arrays"] != sha256(folder / ARRAYS):
+        if content["arrays"] != file_sha256(folder / ARRAYS):
             raise UserError(f"{folder / ARRAYS} is damaged: its hash is wrong; climb again")
         with np.load(folder / ARRAYS, allow_pickle=False) as file:
             content["arrays"] = {name: file[name] for name in file.files}
         return Evidence(**content)
     except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise UserError(f"the evidence in {folder} cannot be read: {error}; climb again") from error
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of the bytes of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

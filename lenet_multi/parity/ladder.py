@@ -25,6 +25,8 @@ STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = RUNGS
 AHEAD = 2
 PORTED_STEPS_FLOAT32 = 3
 
+_NOTHING = np.array(np.nan)  # what a climber saw where it saw nothing
+
 Pair = tuple[str, str]
 
 
@@ -140,7 +142,7 @@ def _differences(first: Any, second: Any) -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    return "none" if value is None else str(value)[:20]
+    return "none" if value is None else str(value)[:30]
 
 
 def _forward(ladder: Ladder, precision: str) -> Iterator[Finding]:
@@ -254,7 +256,7 @@ def _movements(ladder: Ladder, precision: str, pair: Pair, prefix: str) -> dict[
     gaps = {}
     initial = ladder.arrays(pair[0], precision)
     for place, first, second in _both(ladder, precision, pair, prefix):
-        start = initial["L0/" + "/".join(place.split("/")[-2:])].astype(np.float64)
+        start = initial.get("L0/" + "/".join(place.split("/")[-2:]), _NOTHING)
         gaps[place] = (
             _over(np.linalg.norm(first - second), np.linalg.norm(second - start))
             if first.shape == second.shape == start.shape
@@ -268,13 +270,12 @@ def _both(
 ) -> Iterator[tuple[str, Array, Array]]:
     """Yield the places under `prefix` with what each of the pair saw there, as float64."""
     first, second = (ladder.arrays(climber, precision) for climber in pair)
-    nothing = np.array(np.nan)
     for name in [*first, *(name for name in second if name not in first)]:
         if name.startswith(prefix):
             yield (
                 name.removeprefix(prefix),
-                first.get(name, nothing).astype(np.float64),
-                second.get(name, nothing).astype(np.float64),
+                first.get(name, _NOTHING).astype(np.float64),
+                second.get(name, _NOTHING).astype(np.float64),
             )
 
 

@@ -1,0 +1,365 @@
+"""Ways to spoil one backend's climb: each with the rung and the place where it has to show."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet_multi.parity.ladder import (
+    FORWARD,
+    GRADIENT,
+    OPTIMIZER,
+    PORTABILITY,
+    STRUCTURE,
+    TRAJECTORY,
+)
+
+Patch = pytest.MonkeyPatch
+
+
+@dataclass(frozen=True)
+class Modules:
+    """What is sabotaged: Keras on the sabotaged backend, and our modules that use it."""
+
+    keras: Any
+    climb: Any
+    model: Any
+    batches: Any
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """What is done, and the finding that has to be the first to fail."""
+
+    do: Callable[[Patch, Modules], None]
+    rung: str
+    what: str
+    where: str
+    precision: str = "float64"
+
+
+SABOTAGES: dict[str, Sabotage] = {}
+
+
+def sabotage(
+    rung: str, what: str, where: str, *, precision: str = "float64"
+) -> Callable[[Callable[[Patch, Modules], None]], Callable[[Patch, Modules], None]]:
+    """File the decorated function under its name in words."""
+
+    def file(do: Callable[[Patch, Modules], None]) -> Callable[[Patch, Modules], None]:
+        name = do.__name__.replace("_", " ")
+        SABOTAGES[name] = Sabotage(do, rung, what, where, precision)
+        return do
+
+    return file
+
+
+def change_layer(patch: Patch, of: Modules, name: str, change: Callable[[Any], Any]) -> None:
+    """Build models whose layer `name` is what `change` makes of it."""
+    true_model = of.climb._model
+
+    def changed(*arguments: Any) -> Any:
+        original = true_model(*arguments)
+        twin = of.keras.models.clone_model(
+            original,
+            clone_function=lambda layer: (
+                change(layer) if layer.name == name else type(layer).from_config(layer.get_config())
+            ),
+        )
+        twin.set_weights(original.get_weights())
+        return twin
+
+    patch.setattr(of.climb, "_model", changed)
+
+
+def change_call(patch: Patch, of: Modules, name: str, call: Callable[[Any, Any], Any]) -> None:
+    """Let the layer `name` compute `call(layer, inputs)` where it computed itself."""
+
+    def change(layer: Any) -> Any:
+        twin = type(layer).from_config(layer.get_config())
+        true_call = twin.call
+        twin.call = lambda x, **_: call(true_call, x)
+        return twin
+
+    change_layer(patch, of, name, change)
+
+
+def change_weights(patch: Patch, of: Modules, change: Callable[[list[Any]], None]) -> None:
+    """Let `change` alter the list of initial weights."""
+    true_model = of.climb._model
+
+    def changed(*arguments: Any) -> Any:
+        built = true_model(*arguments)
+        weights = built.get_weights()
+        change(weights)
+        built.set_weights(weights)
+        return built
+
+    patch.setattr(of.climb, "_model", changed)
+
+
+def with_setting(patch: Patch, of: Modules, class_name: str, **settings: Any) -> None:
+    """Give an optimizer's class other settings, whatever it is asked for."""
+    true_class = getattr(of.keras.optimizers, class_name)
+
+    @functools.wraps(true_class)
+    def changed(*arguments: Any, **asked: Any) -> Any:
+        return true_class(*arguments, **{**asked, **settings})
+
+    patch.setattr(of.keras.optimizers, class_name, changed)
+
+
+@sabotage(STRUCTURE, "tensors", "dense2/bias")
+def a_bias_is_dropped(patch: Patch, of: Modules) -> None:
+    true_lenet = of.model.ARCHITECTURES["lenet"]
+
+    def without_bias(*arguments: Any, **settings: Any) -> Any:
+        lenet = true_lenet(*arguments, **settings)
+        lenet.layers[-1].use_bias = False
+        return of.keras.models.clone_model(lenet)
+
+    patch.setitem(of.model.ARCHITECTURES, "lenet", without_bias)
+
+
+@sabotage(STRUCTURE, "tensors", "dense1/kernel")
+def weights_of_a_layer_are_float32(patch: Patch, of: Modules) -> None:
+    def change(layer: Any) -> Any:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    change_layer(patch, of, "dense1", change)
+
+
+@sabotage(STRUCTURE, "initial weights", "conv1/kernel")
+def he_instead_of_glorot(patch: Patch, of: Modules) -> None:
+    def he(shapes: Any, *, seed: int) -> list[Any]:
+        generator = np.random.default_rng(seed)
+        return [
+            generator.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape).astype(np.float32)
+            if len(shape) > 1
+            else np.zeros(shape, np.float32)
+            for shape in shapes
+        ]
+
+    patch.setattr(of.model, "draw_initial_weights", he)
+
+
+@sabotage(STRUCTURE, "initial weights", "dense1/kernel")
+def one_weight_is_off_by_a_thousandth(patch: Patch, of: Modules) -> None:
+    def change(weights: list[Any]) -> None:
+        weights[4][3, 7] *= 1.001
+
+    change_weights(patch, of, change)
+
+
+@sabotage(STRUCTURE, "batch", "labels")
+def labels_are_shifted_by_one(patch: Patch, of: Modules) -> None:
+    true_item = of.batches.Batches.__getitem__
+
+    def shifted(self: Any, index: int) -> Any:
+        images, labels = true_item(self, index)
+        return images, (labels + 1) % 10
+
+    patch.setattr(of.batches.Batches, "__getitem__", shifted)
+
+
+@sabotage(STRUCTURE, "batch", "images")
+def pixels_are_divided_by_256(patch: Patch, of: Modules) -> None:
+    patch.setattr(of.batches, "_LARGEST_PIXEL", 256)
+
+
+@sabotage(FORWARD, "logits and loss", "initial, logits")
+def average_pooling_for_max_pooling(patch: Patch, of: Modules) -> None:
+    change_layer(
+        patch, of, "pool1", lambda layer: of.keras.layers.AveragePooling2D(2, name=layer.name)
+    )
+
+
+@sabotage(FORWARD, "logits and loss", "initial, logits")
+def channels_are_flattened_first(patch: Patch, of: Modules) -> None:
+    change_call(patch, of, "flatten", lambda call, x: call(of.keras.ops.transpose(x, (0, 3, 1, 2))))
+
+
+@sabotage(FORWARD, "logits and loss", "initial, logits")
+def a_kernel_is_transposed(patch: Patch, of: Modules) -> None:
+    # A convolution with the transposed kernel, on the transposed image, transposed back.
+    def turned(call: Any, x: Any) -> Any:
+        return of.keras.ops.transpose(call(of.keras.ops.transpose(x, (0, 2, 1, 3))), (0, 2, 1, 3))
+
+    change_call(patch, of, "conv1", turned)
+
+
+@sabotage(FORWARD, "logits and loss", "initial, logits")
+def sums_of_a_layer_pass_float16(patch: Patch, of: Modules) -> None:
+    change_call(
+        patch,
+        of,
+        "dense1",
+        lambda call, x: of.keras.ops.cast(of.keras.ops.cast(call(x), "float16"), x.dtype),
+    )
+
+
+@sabotage(FORWARD, "logits and loss", "initial, logits")
+def products_pass_float32_in_float64(patch: Patch, of: Modules) -> None:
+    patch.setattr(of.climb, "exact_model", lambda model: model)
+
+
+@sabotage(FORWARD, "logits and loss", "confident, loss")
+def probabilities_are_clipped_before_the_loss(patch: Patch, of: Modules) -> None:
+    class Clipped(of.keras.losses.Loss):  # type: ignore[name-defined, misc]
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            probabilities = of.keras.ops.softmax(y_pred)
+            return of.keras.ops.sparse_categorical_crossentropy(y_true, probabilities)
+
+    patch.setattr(of.climb, "make_loss", lambda config: Clipped())
+
+
+@sabotage(GRADIENT, "gradients", "initial, conv1/kernel")
+def a_gradient_is_halved_on_its_way(patch: Patch, of: Modules) -> None:
+    def half(call: Any, x: Any) -> Any:
+        return call((x + of.keras.ops.stop_gradient(x)) / 2)
+
+    change_call(patch, of, "conv2", half)
+
+
+@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
+def adams_epsilon_is_1e_8(patch: Patch, of: Modules) -> None:
+    with_setting(patch, of, "Adam", epsilon=1e-8)
+
+
+@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
+def adams_epsilon_is_inside_the_bias_correction(patch: Patch, of: Modules) -> None:
+    # alpha m / (sqrt(v) + epsilon') is the paper's first form with epsilon' = epsilon sqrt(1 - b^t)
+    true_class = type(of.keras.optimizers.Adam())
+
+    class Inside(true_class):  # type: ignore[misc, valid-type]
+        @property
+        def epsilon(self) -> float:
+            step = int(of.keras.ops.convert_to_numpy(self.iterations)) + 1
+            return float(1e-7 * np.sqrt(1 - 0.999**step))
+
+        @epsilon.setter
+        def epsilon(self, value: float) -> None:
+            pass
+
+    patch.setattr(of.keras.optimizers, "Adam", Inside)
+
+
+@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
+def adams_beta_2_is_099(patch: Patch, of: Modules) -> None:
+    with_setting(patch, of, "Adam", beta_2=0.99)
+
+
+@sabotage(OPTIMIZER, "SGD", "step 1, conv1/kernel")
+def the_learning_rate_is_a_thousandth_larger(patch: Patch, of: Modules) -> None:
+    true_compile = of.climb._compile
+
+    def changed(model: Any, config: Any, optimizer: Any) -> None:
+        if optimizer.learning_rate < 1:  # not the rate that shows the gradient
+            optimizer.learning_rate = 1.001 * optimizer.learning_rate
+        true_compile(model, config, optimizer)
+
+    patch.setattr(of.climb, "_compile", changed)
+
+
+@sabotage(OPTIMIZER, "momentum", "step 10, conv1/kernel")
+def momentum_is_091(patch: Patch, of: Modules) -> None:
+    true_class = of.keras.optimizers.SGD
+
+    def changed(*arguments: Any, momentum: float = 0.0, **settings: Any) -> Any:
+        return true_class(*arguments, momentum=momentum and 0.91, **settings)
+
+    patch.setattr(of.keras.optimizers, "SGD", changed)
+
+
+@sabotage(OPTIMIZER, "momentum", "step 1, conv1/kernel")
+def momentum_looks_ahead(patch: Patch, of: Modules) -> None:
+    true_class = of.keras.optimizers.SGD
+
+    def changed(*arguments: Any, momentum: float = 0.0, **settings: Any) -> Any:
+        return true_class(*arguments, momentum=momentum, nesterov=momentum > 0, **settings)
+
+    patch.setattr(of.keras.optimizers, "SGD", changed)
+
+
+@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
+def adams_betas_pass_float32(patch: Patch, of: Modules) -> None:
+    def rounded(optimizer: Any) -> None:
+        for name in ("beta_1", "beta_2"):
+            if hasattr(optimizer, name):
+                setattr(optimizer, name, float(np.float32(getattr(optimizer, name))))
+
+    patch.setattr(of.climb, "make_exact", rounded)
+
+
+@sabotage(TRAJECTORY, "order", "")
+def another_shuffle(patch: Patch, of: Modules) -> None:
+    true_order = of.batches.epoch_order
+    patch.setattr(
+        of.batches,
+        "epoch_order",
+        lambda count, *, seed, epoch: true_order(count, seed=seed + 1, epoch=epoch),
+    )
+
+
+@sabotage(TRAJECTORY, "steps", "")
+def the_last_partial_batch_is_dropped(patch: Patch, of: Modules) -> None:
+    patch.setattr(of.batches.Batches, "__len__", lambda self: len(self.images) // self.batch_size)
+
+
+@sabotage(TRAJECTORY, "losses", "step ", precision="float32")
+def the_learning_rate_does_not_fall(patch: Patch, of: Modules) -> None:
+    patch.setattr(
+        of.climb,
+        "make_optimizer",
+        lambda config, *, training_images: of.keras.optimizers.Adam(config.learning_rate),
+    )
+
+
+@sabotage(TRAJECTORY, "losses", "step 7")
+def one_step_is_taken_twice(patch: Patch, of: Modules) -> None:
+    true_trajectory = of.climb._trajectory
+
+    def changed(
+        evidence: Any, model: Any, config: Any, batches: Any, tell: Any, **rest: Any
+    ) -> None:
+        true_item = type(batches).__getitem__
+
+        def stuttering(self: Any, index: int) -> Any:
+            return true_item(self, index - 1 if index == 6 else index)
+
+        patch.setattr(type(batches), "__getitem__", stuttering)
+        true_trajectory(evidence, model, config, batches, tell, **rest)
+        patch.setattr(type(batches), "__getitem__", true_item)
+
+    patch.setattr(of.climb, "_trajectory", changed)
+
+
+@sabotage(PORTABILITY, "torch to torch", "step 12")
+def the_optimizer_loses_its_state(patch: Patch, of: Modules) -> None:
+    true_load = of.keras.saving.load_model
+
+    def forgetful(path: Path) -> Any:
+        loaded = true_load(path)
+        for variable in loaded.optimizer.variables[1:]:
+            variable.assign(of.keras.ops.zeros_like(variable))
+        return loaded
+
+    patch.setattr(of.keras.saving, "load_model", forgetful)
+
+
+@sabotage(PORTABILITY, "torch to torch", "step 11")
+def a_saved_weight_is_altered(patch: Patch, of: Modules) -> None:
+    true_load = of.keras.saving.load_model
+
+    def altered(path: Path) -> Any:
+        loaded = true_load(path)
+        weights = loaded.get_weights()
+        weights[6] *= 1.001
+        loaded.set_weights(weights)
+        return loaded
+
+    patch.setattr(of.keras.saving, "load_model", altered)

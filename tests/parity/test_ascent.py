@@ -1,0 +1,85 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.errors import UserError
+from lenet_multi.parity.ascent import _child, _jobs, ascend
+from lenet_multi.parity.climber import CLIMB, GO_ON
+from lenet_multi.parity.plan import PRECISIONS, Plan
+from tests.conftest import Lenet, child_environment
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def test_one_backend_is_refused(tmp_path: Path) -> None:
+    """There is nothing to compare it with."""
+    with pytest.raises(UserError, match="needs two installed backends, found jax"):
+        ascend(["jax"], Plan(), tmp_path / "out", timeout=1)
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    """Evidence of two climbs is not mixed."""
+    (tmp_path / "something").touch()
+    with pytest.raises(UserError, match="is not an empty folder"):
+        ascend(BACKENDS, Plan(), tmp_path, timeout=1)
+
+
+def test_every_backend_goes_on_with_every_model(tmp_path: Path) -> None:
+    """Nine ordered pairs in each precision, each after the models were saved."""
+    jobs = _jobs(BACKENDS, Plan(), tmp_path, "today")
+    pairs = {
+        (job.precision, w, job.climber) for job in jobs if job.task == GO_ON for w in job.saved
+    }
+    assert len(pairs) == len(PRECISIONS) * 9
+    names = {job.name: job for job in jobs}
+    for job in jobs:
+        after = [names[name] for name in _child(job, jobs).after]
+        assert [(other.task, other.climber) for other in after] == [(CLIMB, w) for w in job.saved]
+        assert {other.precision for other in after} <= {job.precision}
+
+
+@pytest.mark.all_backends
+def test_a_slow_climb_fails(tmp_path: Path, lenet: Lenet) -> None:
+    """A timeout ends with status 1 and says so; it is never a skip."""
+    done = lenet("parity", "--backend", "jax", "--backend", "torch", "--timeout", 0.2)
+    assert done.returncode == 1
+    assert "torch float64 FAILED: it took longer than 0.2 s" in done.stdout
+    assert "No verdict" in done.stdout
+
+
+@pytest.mark.all_backends
+def test_a_crash_is_shown(tmp_path: Path) -> None:
+    """A backend that cannot be imported ends with status 1, its last lines are shown."""
+    for backend in ("jax", "torch"):
+        (tmp_path / "broken" / backend).mkdir(parents=True)
+        code = f"raise ImportError('no lib{backend}')"
+        (tmp_path / "broken" / backend / "__init__.py").write_text(code)
+    code = (
+        "from pathlib import Path; from lenet_multi.parity.ascent import *;"
+        "from lenet_multi.parity import report; from rich.console import Console;"
+        "found = ascend(['jax', 'torch'], Plan(), Path('out'), timeout=60);"
+        "report.print_ascent(found, Console()); write_json(found, Path('out.json'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=child_environment(PYTHONPATH=f"{tmp_path / 'broken'}{os.pathsep}{os.getcwd()}"),
+        capture_output=True,
+        text=True,
+    )
+    assert "ImportError: no libtorch" in done.stdout, done.stdout + done.stderr
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["passed"] is False
+    assert written["failures"]
+
+
+def test_unknown_backends_are_refused(lenet: Lenet) -> None:
+    """A wrong name gets the right one suggested, with status 2."""
+    done = lenet("parity", "--backend", "jaxx")
+    assert done.returncode == 2
+    assert "did you mean 'jax'?" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet_multi.errors import UserError
+from lenet_multi.parity.evidence import Evidence, read
+
+
+def written(folder: Path) -> Evidence:
+    """Return evidence of the climb "today", written to `folder`."""
+    evidence = Evidence(
+        "jax",
+        "today",
+        facts={"parameters": 110},
+        arrays={"L1/initial/logits": np.arange(6.0).reshape(2, 3)},
+        record={"seconds": 1.5},
+    )
+    evidence.write(folder)
+    return evidence
+
+
+def test_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """Facts, record, and arrays with names like paths survive the disk."""
+    evidence = written(tmp_path)
+    found = read(tmp_path, climb="today")
+    assert (found.climber, found.facts, found.record) == ("jax", evidence.facts, evidence.record)
+    assert list(found.arrays) == list(evidence.arrays)
+    place = "L1/initial/logits"
+    np.testing.assert_array_equal(found.arrays[place], evidence.arrays[place])
+
+
+def test_stale_evidence_is_refused(tmp_path: Path) -> None:
+    """Evidence that an earlier climb left is not compared."""
+    written(tmp_path)
+    with pytest.raises(UserError, match="is stale"):
+        read(tmp_path, climb="tomorrow")
+
+
+@pytest.mark.parametrize("name", ["evidence.json", "evidence.npz"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
+    """A file cut short is told in one line that names the folder."""
+    written(tmp_path)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=tmp_path.name):
+        read(tmp_path, climb="today")
+
+
+def test_an_altered_array_is_refused(tmp_path: Path) -> None:
+    """One flipped bit shows in the hash."""
+    written(tmp_path)
+    content = bytearray((tmp_path / "evidence.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "evidence.npz").write_bytes(content)
+    with pytest.raises(UserError, match="its hash is wrong"):
+        read(tmp_path, climb="today")
+
+
+def test_missing_evidence_is_refused(tmp_path: Path) -> None:
+    """A folder without evidence is named."""
+    with pytest.raises(UserError, match="cannot be read"):
+        read(tmp_path / "nowhere", climb="today")

@@ -1,0 +1,45 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet_multi.data import Dataset
+from lenet_multi.errors import UserError
+from lenet_multi.parity.plan import PRECISIONS, Plan, is_kept
+
+
+def test_weights_are_kept_at_steps_that_a_logarithmic_axis_shows() -> None:
+    """An epoch of 446 steps keeps those of the first, the tenth and the hundredth, and the last."""
+    kept = [step for step in range(1, 447) if is_kept(step, last=446)]
+    assert kept == [1, 2, 5, 10, 20, 50, 100, 200, 446]
+
+
+@given(st.integers(1, 10_000))
+def test_the_last_step_is_kept(last: int) -> None:
+    """However long the epoch."""
+    assert is_kept(last, last=last)
+
+
+def test_float64_trains_a_hundred_steps(mnist: Dataset) -> None:
+    """In batches of 32, the last one smaller, at a constant learning rate."""
+    plan = Plan()
+    images, config = plan.training_images(mnist, "float64"), plan.training_config("float64")
+    assert config.steps_per_epoch(len(images)) == 100
+    assert len(images) % config.batch_size != 0
+    assert config.lr_schedule == "constant"
+
+
+def test_float32_trains_the_epoch_of_the_recipe(mnist: Dataset) -> None:
+    """All 57,000 training images of the recipe standard, in its own batches."""
+    plan = Plan()
+    assert len(plan.training_images(mnist, "float32")) == 57_000
+    assert plan.training_config("float32") == dataclasses.replace(plan.config, epochs=1)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_too_few_images_are_refused(mnist: Dataset, precision: str) -> None:
+    """Moving between backends needs steps before and after."""
+    plan = Plan(float32_images=128 * 10, float64_images=32 * 10)
+    with pytest.raises(UserError, match="parity needs 20 steps"):
+        plan.training_images(mnist, precision)

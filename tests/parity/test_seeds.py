@@ -1,0 +1,135 @@
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet_multi import environment
+from lenet_multi.config import TrainConfig
+from lenet_multi.errors import UserError
+from lenet_multi.parity import children, seeds
+from lenet_multi.parity.children import Child, Failure
+from tests.examples import RIGHT, example_run, keep
+
+VERSIONS = {"keras": "3.15.1"}
+PAIR = ("jax", "torch")
+
+
+@pytest.fixture(autouse=True)
+def versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backends need not be installed here: their versions are those of the example runs."""
+    monkeypatch.setattr(environment, "versions", lambda backend: VERSIONS)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the children that were run, each of which leaves a run."""
+    names = []
+
+    def run(asked: Sequence[Child], *, timeout: float) -> list[Failure]:
+        for child in asked:
+            names.append(child.name)
+            _, seed, backend = child.name.split("-")
+            folder = Path(child.command[child.command.index("--out") + 1])
+            keep(example_run(backend, seed=int(seed)), folder)
+        return []
+
+    monkeypatch.setattr(children, "run", run)
+    return names
+
+
+def test_runs_that_are_there_are_not_repeated(tmp_path: Path, trained: list[str]) -> None:
+    """A study that was stopped trains what is missing, and a finished one nothing."""
+    keep(example_run("jax", seed=1), tmp_path / "seed-1-jax")
+    seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
+    assert trained == ["seed-0-jax", "seed-0-torch", "seed-1-torch"]
+    trained.clear()
+    study = seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
+    assert trained == []
+    assert sorted(study.runs) == [(0, "jax"), (0, "torch"), (1, "jax"), (1, "torch")]
+
+
+def test_a_child_trains_the_settings_of_its_seed(tmp_path: Path) -> None:
+    """Its flags are those of the configuration, with the seed."""
+    child = seeds._child(tmp_path, (7, "jax"), TrainConfig(seed=7, epochs=2))
+    flags = dict(zip(child.command[3::2], child.command[4::2], strict=True))
+    assert (flags["--seed"], flags["--epochs"], flags["--backend"]) == ("7", "2", "jax")
+    assert flags["--recipe"] == "standard"
+
+
+def test_equal_accuracies_are_equivalent(tmp_path: Path, trained: list[str]) -> None:
+    """Runs that answer alike agree on every image."""
+    study = seeds.study(PAIR, 10, TrainConfig(), tmp_path, timeout=1)
+    (outcome,) = study.outcomes
+    assert study.passed
+    assert (outcome.pair, outcome.agreement, outcome.accuracy.mean) == (PAIR, 1.0, 0.0)
+
+
+def test_a_backend_that_is_worse_is_caught(tmp_path: Path, trained: list[str]) -> None:
+    """Two images of a thousand fewer on each seed of one backend, and the study says no."""
+    for seed in range(10):
+        keep(example_run("torch", seed=seed, right=RIGHT - 2), tmp_path / f"seed-{seed}-torch")
+    study = seeds.study(PAIR, 10, TrainConfig(), tmp_path, timeout=1)
+    (outcome,) = study.outcomes
+    assert not study.passed
+    assert outcome.accuracy.mean == pytest.approx(0.2)
+    assert outcome.agreement == pytest.approx(0.998)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"versions": {"keras": "3.99"}}, "versions keras 3.99, not 3.15.1"),
+        ({"config": dataclasses.asdict(TrainConfig(epochs=1))}, "settings epochs 1, not 6"),
+    ],
+    ids=["versions", "settings"],
+)
+def test_a_run_of_another_study_is_refused(
+    tmp_path: Path, trained: list[str], change: dict[str, Any], message: str
+) -> None:
+    """A folder is not filled up with runs that cannot be compared with those in it."""
+    keep(example_run("jax", **change), tmp_path / "seed-0-jax")
+    with pytest.raises(UserError, match=message):
+        seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
+
+
+def test_a_failed_run_leaves_the_others(
+    tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seeds that both backends finished are judged; the study fails."""
+    run = children.run
+
+    def fail_one(asked: Sequence[Child], *, timeout: float) -> list[Failure]:
+        run([child for child in asked if child.name != "seed-2-torch"], timeout=timeout)
+        return [Failure("seed-2-torch", "ended with status 1", ["no memory left"])]
+
+    monkeypatch.setattr(children, "run", fail_one)
+    study = seeds.study(PAIR, 4, TrainConfig(), tmp_path, timeout=1)
+    assert not study.passed
+    assert study.outcomes[0].accuracy.pairs == 3
+    assert len(study.runs) == 7
+
+
+@pytest.mark.parametrize(("backends", "count"), [(PAIR, 1), (("jax",), 10)])
+def test_one_of_a_kind_is_refused(tmp_path: Path, backends: Sequence[str], count: int) -> None:
+    """One seed, or one backend, leaves nothing to compare."""
+    with pytest.raises(UserError, match=r"at least 2|two backends"):
+        seeds.study(backends, count, TrainConfig(), tmp_path, timeout=1)
+
+
+def test_the_record_lets_anyone_judge_again(tmp_path: Path, trained: list[str]) -> None:
+    """The JSON keeps each run's wrong answers, from which its accuracy follows."""
+    study = seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
+    seeds.write_json(study, TrainConfig(), tmp_path / "seeds.json")
+    written = json.loads((tmp_path / "seeds.json").read_text())
+    assert written["passed"] is True
+    for record in written["runs"]:
+        run = study.runs[record["seed"], record["backend"]]
+        answers = run.labels.copy()
+        for image, answer in record["wrong"].items():
+            answers[int(image)] = answer
+        np.testing.assert_array_equal(answers, run.logits.argmax(axis=1))
+        assert record["test_correct"] == len(run.labels) - len(record["wrong"])
