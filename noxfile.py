@@ -1,7 +1,7 @@
 """Everything that is run on this project; versions come from pyproject.toml.
 
-`nox` alone is what CI runs: lint, the tests on each backend in an environment with that
-backend alone, then the tests across all backends.
+`nox` alone is what CI runs: lint, the tests of each backend in an environment with that
+backend alone, then the tests that need none or all of them.
 """
 
 import time
@@ -14,7 +14,7 @@ BACKENDS = tuple(PROJECT["project"]["optional-dependencies"])
 
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "tests", "parity"]
+nox.options.sessions = ["lint", "tests", "across"]
 nox.needs_version = ">=2025.5"
 
 each_backend = nox.parametrize("backend", BACKENDS, ids=BACKENDS)
@@ -46,22 +46,30 @@ def lint(session: nox.Session) -> None:
 @nox.session
 @each_backend
 def tests(session: nox.Session, backend: str) -> None:
-    """Run the tests that need at most one backend; `-- --fast` leaves the long ones out."""
+    """Run the tests of one backend, with it alone; `-- --fast` leaves the long ones out."""
     install(session, backend, "test")
     fast = "--fast" in session.posargs
     session.run(
         "pytest",
-        *("-m", "not all_backends and not slow" if fast else "not all_backends"),
+        *("-m", "backend and not slow" if fast else "backend"),
         *(argument for argument in session.posargs if argument != "--fast"),
         env={"KERAS_BACKEND": backend},
     )
 
 
 @nox.session
-def parity(session: nox.Session) -> None:
-    """Run the tests across backends, with all three in one environment."""
+def across(session: nox.Session) -> None:
+    """Run the tests that need no backend or all, with all three in one environment."""
     install(session, *BACKENDS, "test")
-    session.run("pytest", "-m", "all_backends", *session.posargs)
+    session.run("pytest", "-m", "not backend", *session.posargs)
+
+
+@nox.session(default=False)
+def parity(session: nox.Session) -> None:
+    """Climb the parity ladder with all three backends; takes the flags of `parity`."""
+    install(session, *BACKENDS)
+    wanted = [flag for backend in BACKENDS for flag in ("--backend", backend)]
+    session.run("lenet-multi", "parity", *wanted, *session.posargs)
 
 
 @nox.session

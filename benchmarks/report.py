@@ -3,6 +3,7 @@
 `python -m benchmarks.report FILE FILE FILE` prints the table of epoch times.
 """
 
+import dataclasses
 import json
 import statistics
 import sys
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.epoch import MNIST_TRAINING_IMAGES, NOTEBOOK, OURS, SAME
+from lenet_multi.parity.ladder import RUNGS, Finding
+from lenet_multi.parity.plan import PRECISIONS
+from lenet_multi.parity.report import worst
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -50,6 +54,42 @@ def accuracy_table(comparisons: Sequence[dict[str, Any]]) -> str:
     ]
     backends = [run["backend"] for run in comparisons[0]["runs"]]
     return markdown(["recipe", "parameters", "training images", "epochs", *backends], rows)
+
+
+def parity_table(comparison: dict[str, Any]) -> str:
+    """Return, rung by rung, the gap nearest to its limit, of what is allowed."""
+    fields = {field.name for field in dataclasses.fields(Finding)}
+    findings = [
+        Finding(**{name: value for name, value in finding.items() if name in fields})
+        for finding in comparison["findings"]
+    ]
+    cells = {
+        (finding.rung, finding.precision): f"{finding.gap:.1e} of {finding.allowed:.0e}"
+        if finding.allowed
+        else "equal to the bit"
+        for finding in worst(findings)
+        if finding.passed
+    }
+    rows = [[rung, *(cells[rung, precision] for precision in PRECISIONS)] for rung in RUNGS]
+    return markdown(["rung", *(f"{precision}: gap, of limit" for precision in PRECISIONS)], rows)
+
+
+def outcome_table(study: dict[str, Any]) -> str:
+    """Return what each pair of backends made of the same seeds, in percentage points."""
+    rows = [
+        [
+            " and ".join(outcome["pair"]),
+            f"{found['pairs']}",
+            f"{found['mean']:+.3f}",
+            f"{found['low']:+.3f} to {found['high']:+.3f}",
+            f"{outcome['agreement']:.2%}",
+        ]
+        for outcome in study["outcomes"]
+        for found in [outcome["accuracy"]]
+    ]
+    return markdown(
+        ["between", "seeds", "mean gap", "90 % interval", "images answered alike"], rows
+    )
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,16 +1,32 @@
+import dataclasses
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from itertools import combinations, product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.report import RESULTS, accuracy_table, epoch_table, read
+from benchmarks.report import (
+    RESULTS,
+    accuracy_table,
+    epoch_table,
+    outcome_table,
+    parity_table,
+    read,
+)
+from lenet_multi import tolerances
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
+from lenet_multi.parity.equivalence import two_one_sided_tests
+from lenet_multi.parity.ladder import FORWARD
+from lenet_multi.parity.plan import Plan
 from tests.conftest import PROJECT, child_environment
+from tests.examples import STANDARD_FLOOR
+from tests.parity.sabotage import SABOTAGES
 
 README = (PROJECT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -62,13 +78,21 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
             ], environ
         case ["nox", "-s", session]:
             nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", session, "--"]
-            small = {"train": data, "bench": ["--images", "128", "--repeats", "1"]}
+            small = {
+                "train": data,
+                "bench": ["--images", "128", "--repeats", "1"],
+                "parity": ["--help"],  # the next commands climb
+            }
             return [*nox, *small[session]], environ
         case ["nox", "-s", "train", "--", *rest]:
             nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", "train", "--"]
             return [*nox, *rest, *data], environ
         case ["lenet-multi", "train", *rest]:
             return [python, "-m", "lenet_multi", "train", *rest, *data], environ
+        case ["lenet-multi", "parity", "--seeds", _]:
+            return [python, "-m", "lenet_multi", "parity", "--seeds", "2", *data], environ
+        case ["lenet-multi", "parity", *rest]:
+            return [python, "-m", "lenet_multi", "parity", "--images", "2560", *rest], environ
         case ["lenet-multi", *rest]:
             return [python, "-m", "lenet_multi", *rest], environ
         case ["python", "-m", "lenet_multi.train", *rest]:
@@ -120,6 +144,45 @@ def test_times_are_those_of_the_committed_benchmark() -> None:
     """The README's table of epoch times is made from benchmarks/results, figure by figure."""
     benchmarks = [read(RESULTS / f"epoch-{backend}.json") for backend in BACKENDS]
     assert epoch_table(benchmarks) in README
+
+
+def test_the_ladder_is_the_committed_one() -> None:
+    """The README's table of rungs is made from benchmarks/results, and every rung passed."""
+    comparison = read(RESULTS / "parity.json")
+    assert comparison["passed"]
+    assert parity_table(comparison) in README
+    assert (RESULTS / "parity.png").exists()
+
+
+def test_the_committed_ladder_is_todays() -> None:
+    """It climbed as far as `parity` climbs, to the limits that stand in tolerances.py."""
+    comparison = read(RESULTS / "parity.json")
+    assert comparison["plan"] == dataclasses.asdict(Plan())
+    assert {tuple(pair) for pair in combinations(BACKENDS, 2)} <= {
+        tuple(finding["pair"]) for finding in comparison["findings"]
+    }
+    allowed = {f["precision"]: f["allowed"] for f in comparison["findings"] if f["rung"] == FORWARD}
+    assert allowed == {name: limit.value for name, limit in tolerances.FORWARD.items()}
+
+
+def test_the_outcome_is_that_of_the_committed_runs() -> None:
+    """The README's table of pairs follows from the wrong answers of thirty runs."""
+    study = read(RESULTS / "seeds.json")
+    assert outcome_table(study) in README
+    right = {(run["seed"], run["backend"]): 10_000 - len(run["wrong"]) for run in study["runs"]}
+    assert set(right) == set(product(range(10), BACKENDS))
+    assert min(right.values()) >= 10_000 * STANDARD_FLOOR
+    for outcome in study["outcomes"]:
+        first, second = outcome["pair"]
+        gaps = np.array([right[seed, first] - right[seed, second] for seed in range(10)]) / 100
+        judged = two_one_sided_tests(gaps, margin=tolerances.EQUIVALENCE.value)
+        assert judged.passed
+        assert dataclasses.asdict(judged) == pytest.approx(outcome["accuracy"])
+
+
+def test_the_sabotages_are_counted() -> None:
+    """The README says how many there are."""
+    assert f"sabotage one backend in {len(SABOTAGES)} ways" in README
 
 
 def test_no_command_names_a_place_of_one_machine() -> None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.backend
 ORDER_SHA256 = "551160ea25744b3b7c5153c5aa9bd2fd7bbf19d9659aa446de3b576a982da2bb"
 
 # Floors and bands of the recipes on real MNIST.
-STANDARD_FLOOR = 0.989
+TWO_EPOCHS_FLOOR = 0.984  # of standard; TensorFlow reached 98.76, 98.95 and 98.99 % (seeds 0 to 2)
 BASELINE_FLOOR = 0.920
 # Eight stock runs of the notebook gave 96.7 to 97.6 % and 0.088 to 0.126.
 NOTEBOOK_ACCURACY, NOTEBOOK_LOSS = (0.967, 0.976), (0.088, 0.126)
@@ -204,13 +204,18 @@ def test_a_disk_that_refuses_keeps_the_figures(
 @pytest.mark.slow
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(
-    ("recipe", "floor"), [("standard", STANDARD_FLOOR), ("baseline", BASELINE_FLOOR)]
+    ("flags", "floor"),
+    [
+        (("--recipe", "standard", "--epochs", 2), TWO_EPOCHS_FLOOR),
+        (("--recipe", "baseline"), BASELINE_FLOOR),
+    ],
+    ids=["standard", "baseline"],
 )
 def test_the_recipe_reaches_its_floor(
-    tmp_path: Path, lenet: Lenet, recipe: str, floor: float
+    tmp_path: Path, lenet: Lenet, flags: tuple[str, ...], floor: float
 ) -> None:
-    """On real MNIST the recipe, as it stands, reaches its floor."""
-    done = lenet("train", "--recipe", recipe, "--out", "a-run")
+    """On real MNIST the recipe reaches its floor; all of standard's epochs are L5's business."""
+    done = lenet("train", *flags, "--out", "a-run")
     assert done.returncode == 0, done.stderr
     result = read_run(tmp_path / "a-run").result
     assert (result.train_images, result.validation_images) == (57_000, 3_000)
