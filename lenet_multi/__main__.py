@@ -144,8 +144,8 @@ def compare_command(runs: tuple[Path, ...], out: Path) -> None:
     help="backend to compare, two or more times; each must be installed  "
     "(default: all that are installed)",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="of the weights and the order")
-@click.option("--data", default="mnist", show_default=True, help="as of train")
+@click.option("--seed", type=int, help="of the weights and the order  (default: 0)")
+@click.option("--data", help="as of train  (default: mnist)")
 @click.option("--images", type=int, help="training images of float32's epoch  (default: all)")
 @click.option(
     "--seeds",
@@ -186,6 +186,9 @@ def parity_command(
     asked = [backends.choose(name, {}) for name in dict.fromkeys(wanted)]
     chosen = asked or list(backends.installed())
     given = {name: value for name, value in settings.items() if value is not None}
+    for name in given.keys() & ({"epochs"} if seeds is None else {"seed", "images"}):
+        without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
+        raise UserError(f"--{name} is {without}; drop it")
     if seeds is None:
         climb_ladder(chosen, timeout, out, **given)
     else:
@@ -219,9 +222,6 @@ def compare_seeds(
     """Climb rung L5, show and record what is found, and exit."""
     from lenet_multi.parity import report, seeds
 
-    for name in {"images", "seed"} & {name for name, value in config.items() if value}:
-        raise UserError(f"--{name} is no setting of --seeds; drop one of them")
-    config.pop("seed", None)
     wanted = dataclasses.replace(RECIPES[DEFAULT_RECIPE], **config)
     folder = out or Path("runs", "parity-seeds")
     found = seeds.study(chosen, count, wanted, folder, timeout=timeout)
@@ -250,7 +250,7 @@ def main(*verb: str) -> NoReturn:
     except UserError as error:
         fail(str(error))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lenet-multi: interrupted; nothing was written", err=True)
+        click.echo("lenet-multi: interrupted; what was not finished is not kept", err=True)
         sys.exit(INTERRUPTED)
     sys.exit(0)
 

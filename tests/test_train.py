@@ -178,7 +178,7 @@ def test_ctrl_c_leaves_no_run_folder(tmp_path: Path, small_npz: Path) -> None:
     process.send_signal(signal.SIGINT)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert stderr.splitlines()[-1].endswith("interrupted; nothing was written")
+    assert stderr.splitlines()[-1].endswith("interrupted; what was not finished is not kept")
     assert "Traceback" not in stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from lenet_multi import environment
+from lenet_multi import data, environment
+from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError
 from lenet_multi.parity import children, ladder
 from lenet_multi.parity.children import Child, Failure
@@ -41,15 +42,19 @@ class Ascent:
 def ascend(backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float) -> Ascent:
     """Climb with all `backends` in child processes; their evidence stays in `folder`.
 
-    Raises `UserError` when there are fewer than two backends, or `folder` is not empty.
+    Raises `UserError` when there are fewer than two backends, too few images, or `folder` is not
+    empty.
     """
     if len(backends) < 2:
         raise UserError(
-            f"parity needs two installed backends, found {', '.join(backends) or 'none'}; "
-            "install another, such as: pip install jax"
+            f"parity needs two backends, found {', '.join(backends) or 'none'}; install another "
+            f"of {', '.join(BACKENDS)} with pip"
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; choose another --out")
+    dataset = data.load(plan.config.data, classes=plan.config.classes)
+    for precision in PRECISIONS:
+        plan.training_images(dataset, precision)  # refused here and not in each child
     began = time.perf_counter()
     climb = secrets.token_hex(8)
     jobs = _jobs(backends, plan, folder, climb)

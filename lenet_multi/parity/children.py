@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-LOG = "log.txt"
 _LINES_SHOWN = 5
+_WATCH_EVERY = 0.2  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
     )
     overall = progress.add_task("processes finished", total=len(children))
     ended = {child.name: threading.Event() for child in children}
+    stopped = threading.Event()
     failures: list[Failure] = []
     processors = _processors()
 
@@ -69,16 +71,21 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
             ended[name].wait()
         processor = processors.get()
         try:
-            failure = _run_on(processor, child, timeout, progress)
-            if failure:
-                failures.append(failure)
+            if not stopped.is_set():
+                failure = _run_on(processor, child, timeout, progress, stopped)
+                if failure:
+                    failures.append(failure)
         finally:
             processors.put(processor)
             ended[child.name].set()
             progress.advance(overall)
 
     with progress, ThreadPoolExecutor(max(1, len(children))) as pool:
-        list(pool.map(run_in_turn, children))
+        try:
+            list(pool.map(run_in_turn, children))
+        except KeyboardInterrupt:
+            stopped.set()  # no further child starts, and those that run are ended
+            raise
     return failures
 
 
@@ -96,7 +103,11 @@ def _processors() -> "SimpleQueue[int | None]":
 
 
 def _run_on(
-    processor: int | None, child: Child, timeout: float, progress: Progress
+    processor: int | None,
+    child: Child,
+    timeout: float,
+    progress: Progress,
+    stopped: threading.Event,
 ) -> Failure | None:
     if processor is not None:
         os.sched_setaffinity(0, {processor})  # of this thread, from which the process inherits
@@ -104,9 +115,15 @@ def _run_on(
     child.log.parent.mkdir(parents=True, exist_ok=True)
     late = threading.Event()
 
-    def end() -> None:
-        late.set()
-        process.kill()
+    def watch() -> None:
+        """End the process when its time is up, or when all are to stop."""
+        until = time.monotonic() + timeout
+        while process.poll() is None and not stopped.is_set() and time.monotonic() < until:
+            stopped.wait(min(_WATCH_EVERY, max(0.0, until - time.monotonic())))
+        if process.poll() is None:
+            if not stopped.is_set():
+                late.set()
+            process.kill()
 
     with (
         child.log.open("w") as log,
@@ -119,22 +136,19 @@ def _run_on(
             text=True,
         ) as process,
     ):
-        timer = threading.Timer(timeout, end)
-        timer.start()
-        try:
-            assert process.stdout
-            for line in process.stdout:
-                if (told := _progress(line)) is None:
-                    log.write(line)
-                else:
-                    what, done, steps = told
-                    progress.update(
-                        bar, description=f"{child.name}: {what}", completed=done, total=steps
-                    )
-            status = process.wait()
-        finally:
-            timer.cancel()
-            process.kill()
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        assert process.stdout
+        for line in process.stdout:
+            if (told := _progress(line)) is None:
+                log.write(line)
+            else:
+                what, done, steps = told
+                progress.update(
+                    bar, description=f"{child.name}: {what}", completed=done, total=steps
+                )
+        status = process.wait()
+        watcher.join()
     progress.remove_task(bar)
     if status == 0:
         return None

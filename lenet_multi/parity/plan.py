@@ -68,7 +68,7 @@ class Plan:
         if steps < 2 * self.saved_after:
             raise UserError(
                 f"parity needs {2 * self.saved_after} steps in an epoch; {len(images)} training "
-                f"images give {steps} in {precision}: give more --data, or a smaller --batch-size"
+                f"images give {steps} in {precision}: give more --images, or --data with more"
             )
         return images
 

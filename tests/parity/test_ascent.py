@@ -17,7 +17,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 def test_one_backend_is_refused(tmp_path: Path) -> None:
     """There is nothing to compare it with."""
-    with pytest.raises(UserError, match="needs two installed backends, found jax"):
+    with pytest.raises(UserError, match="needs two backends, found jax; install another"):
         ascend(["jax"], Plan(), tmp_path / "out", timeout=1)
 
 
@@ -83,3 +83,43 @@ def test_unknown_backends_are_refused(lenet: Lenet) -> None:
     assert done.returncode == 2
     assert "did you mean 'jax'?" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--epochs", 2), "--epochs is a setting of --seeds alone; drop it"),
+        (("--seeds", 2, "--seed", 0), "--seed is no setting of --seeds; drop it"),
+        (("--seeds", 2, "--images", 9), "--images is no setting of --seeds; drop it"),
+        (("--seed", -1), "--seed must be 0 or more, not -1"),
+    ],
+    ids=["epochs", "seed", "images", "negative"],
+)
+def test_flags_that_do_not_fit_are_refused(
+    lenet: Lenet, flags: tuple[object, ...], message: str
+) -> None:
+    """One line, status 2."""
+    done = lenet("parity", *flags)
+    assert done.returncode == 2
+    assert done.stderr == f"lenet-multi: {message}\n"
+
+
+@pytest.mark.all_backends
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--images", 100), "parity needs 20 steps in an epoch; 100 training images give 1"),
+        (("--data", "nowhere"), "no data at 'nowhere'"),
+        (("--seeds", 1), "--seeds must be at least 2"),
+    ],
+    ids=["images", "data", "seeds"],
+)
+def test_bad_input_is_refused_at_once(
+    tmp_path: Path, lenet: Lenet, flags: tuple[object, ...], message: str
+) -> None:
+    """Before any backend starts: one line, status 2, and no folder."""
+    done = lenet("parity", *flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"lenet-multi: {message}")
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

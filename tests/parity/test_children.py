@@ -1,4 +1,6 @@
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -82,3 +84,25 @@ def test_a_child_is_bound_to_one_processor(tmp_path: Path) -> None:
     assert children.run([child(tmp_path, "one", code)], timeout=60) == []
     assert (tmp_path / "one" / "log.txt").read_text() == "1\n"
     assert os.sched_getaffinity(0) == before
+
+
+def test_ctrl_c_ends_all_children(tmp_path: Path) -> None:
+    """Those that run are ended at once, and none of the waiting ones starts."""
+    code = (
+        "import sys; from pathlib import Path; from lenet_multi.parity import children;"
+        'sleep = \'import time; open("started", "a").write("x"); time.sleep(60)\';'
+        "children.run([children.Child(name=str(i), command=(sys.executable, '-c', sleep),"
+        " log=Path('log', str(i))) for i in range(50)], timeout=60)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, start_new_session=True, text=True
+    )
+    started = tmp_path / "started"
+    while not started.exists():
+        assert parent.poll() is None
+        time.sleep(0.05)
+    began = time.monotonic()
+    parent.send_signal(signal.SIGINT)  # to the parent alone, not to its children
+    assert "KeyboardInterrupt" in parent.communicate(timeout=60)[1]
+    assert time.monotonic() - began < 20
+    assert len(started.read_text()) <= (os.cpu_count() or 1)

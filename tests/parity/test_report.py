@@ -1,0 +1,106 @@
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lenet_multi.parity import report
+from lenet_multi.parity.ascent import Ascent
+from lenet_multi.parity.children import Failure
+from lenet_multi.parity.equivalence import two_one_sided_tests
+from lenet_multi.parity.evidence import Evidence
+from lenet_multi.parity.figure import draw_gaps, so_far
+from lenet_multi.parity.ladder import FORWARD, STRUCTURE, TRAJECTORY, Finding, Ladder
+from lenet_multi.parity.plan import Plan
+from lenet_multi.parity.seeds import Outcome, Study
+from tests.examples import example_run
+
+PAIR = ("jax", "torch")
+
+
+def finding(rung: str, gap: float, *, allowed: float = 1.0) -> Finding:
+    """Return a finding on a rung."""
+    return Finding(
+        rung=rung,
+        what="losses",
+        precision="float32",
+        pair=PAIR,
+        gap=gap,
+        allowed=allowed,
+        where="step 3",
+    )
+
+
+def ladder() -> Ladder:
+    """Return what two backends left that differ by 1 in 10^5 from the second step on."""
+    losses = np.array([2.0, 1.0, 0.5])
+    return Ladder(
+        backends=PAIR,
+        climbed={
+            (who, precision): Evidence(who, "", arrays={"L4/losses": losses * [1, scale, scale]})
+            for who, scale in zip(PAIR, (1, 1 + 1e-5), strict=True)
+            for precision in ("float32", "float64")
+        },
+        gone_on={},
+        oracle=None,
+        one_ulp_off=None,
+        plan=Plan(),
+    )
+
+
+def printed(findings: list[Finding], failures: list[Failure]) -> str:
+    """Return what is printed of a climb."""
+    console = Console(record=True, width=140, file=StringIO())
+    report.print_ascent(Ascent(ladder(), findings, failures, 1.0), console)
+    return console.export_text()
+
+
+def test_success_shows_the_largest_share_of_each_rung() -> None:
+    """Of two findings on a rung the one nearer to its limit is shown."""
+    text = printed(
+        [finding(STRUCTURE, 0, allowed=0), finding(FORWARD, 0.2), finding(FORWARD, 0.7)], []
+    )
+    assert "70.0%" in text
+    assert "20.0%" not in text
+    assert text.splitlines()[-1] == "The same at every rung: jax, torch."
+
+
+def test_failure_names_the_first_difference() -> None:
+    """Rung, pair, step and sizes stand in the last line."""
+    text = printed([finding(FORWARD, 0.2), finding(TRAJECTORY, 7.0)], [])
+    assert text.splitlines()[-1] == (
+        "They DIFFER, first at L4 trajectory, losses, float32, jax and torch: step 3: 7, allowed 1"
+    )
+
+
+def test_a_failed_climber_leaves_no_verdict() -> None:
+    """What the others found is shown, with the last lines of the one that failed."""
+    text = printed([finding(FORWARD, 0.2)], [Failure("jax float64", "crashed", ["no memory left"])])
+    assert "jax float64 FAILED: it crashed" in text
+    assert "no memory left" in text
+    assert "20.0%" in text
+    assert "No verdict" in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("gap", "words"), [(0.0, "Equivalent"), (0.5, "NOT shown")])
+def test_the_outcome_is_shown(gap: float, words: str) -> None:
+    """The accuracies of all seeds, and the interval of each pair."""
+    noise = np.array([-0.01, 0.01, 0.0]) + gap
+    outcome = Outcome(PAIR, two_one_sided_tests(noise, margin=0.1), 0.998)
+    study = Study({(0, "jax"): example_run(), (1, "torch"): example_run()}, [outcome], [])
+    console = Console(record=True, width=140, file=StringIO())
+    report.print_study(study, console)
+    text = console.export_text()
+    assert words in text.splitlines()[-1]
+    assert f"{gap:+.3f}" in text
+    assert "99.80%" in text
+    assert "failed" in text  # seed 0 has no torch
+
+
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    """A PNG of some size, whose lines never fall."""
+    draw_gaps(ladder(), tmp_path / "gaps.png")
+    assert (tmp_path / "gaps.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "gaps.png").stat().st_size > 20_000
+    assert so_far(np.array([0.0, 3.0, 2.0])).tolist() == [1e-17, 3.0, 3.0]
