@@ -64,7 +64,7 @@ def parity_table(comparison: dict[str, Any]) -> str:
         for finding in comparison["findings"]
     ]
     cells = {
-        (finding.rung, finding.precision): f"{finding.gap:.1e} of {finding.allowed:.0e}"
+        (finding.rung, finding.precision): f"{finding.gap:.2g} of {finding.allowed:g}"
         if finding.allowed
         else "equal to the bit"
         for finding in worst(findings)

@@ -48,13 +48,13 @@ FORWARD = {
         value=2e-6,
         unit="of entries",
         reason="Float32 rounding (6e-8) through four layers of sums of up to 800 terms.",
-        measured="6.4e-7",
+        measured="6.7e-7 (seeds 0 and 1)",
     ),
     "float64": Tolerance(
         value=1e-12,
         unit="of entries",
         reason="As in float32, from a rounding of 1e-16; float32 somewhere shows at 1e-8.",
-        measured="1.7e-15",
+        measured="1.8e-15",
     ),
 }
 
@@ -66,7 +66,7 @@ GRADIENT = {
         measured="2.2e-6",
     ),
     "float64": Tolerance(
-        value=1e-11, unit="of entries", reason="As in float32.", measured="5.2e-15"
+        value=1e-11, unit="of entries", reason="As in float32.", measured="7.5e-15"
     ),
 }
 
@@ -78,7 +78,7 @@ ONE_STEP = {
             "A step of a hundredth of a weight leaves 1e-5 of itself after rounding to float32, "
             "and Adam divides by gradients as small as their rounding."
         ),
-        measured="8.1e-5",
+        measured="1.4e-4 (seed 1), 8.1e-5 (seed 0)",
     ),
     "float64": Tolerance(
         value=1e-10, unit="of movements", reason="As in float32.", measured="1.5e-13"
@@ -108,22 +108,25 @@ TRAJECTORY_FLOAT32 = Tolerance(
         "Rounding differs at each step and not at the first alone, and when a trajectory parts "
         "is a matter of chance."
     ),
-    measured="",
+    measured="1.8 times over an epoch (seed 0), 1.0 over 20 steps (seeds 0 and 1)",
 )
 
 TRAJECTORY_FLOAT64 = Tolerance(
     value=1e-10,
     unit="relative (losses), of movements (weights)",
     reason="Rounding of 1e-16 has not been blown up to a difference within a hundred steps.",
-    measured="9.3e-14",
+    measured="1.3e-13",
 )
 
 PORTABILITY = {
     "float32": Tolerance(
         value=1e-4,
         unit="relative, losses of the first steps after the move",
-        reason="As the trajectory's first steps; an optimizer that lost its state is off by 1e-2.",
-        measured="",
+        reason=(
+            "Rounding, blown up where a gradient goes another way (`MORE_STEPS`) as once at the "
+            "twelfth step; an optimizer that lost its state is off by 1e-2."
+        ),
+        measured="1.4e-5, else 4.3e-7",
     ),
     "float64": Tolerance(
         value=1e-12, unit="relative, losses", reason="Rounding of 1e-16.", measured="3.6e-16"
