@@ -61,7 +61,9 @@ def tests(session: nox.Session, backend: str) -> None:
 def across(session: nox.Session) -> None:
     """Run the tests that need no backend or all, with all three in one environment."""
     install(session, *BACKENDS, "test")
-    session.run("pytest", "-m", "not backend", *session.posargs)
+    session.run("pytest", "-m", "not backend and not all_backends", *session.posargs)
+    at_once = ("--numprocesses", "2", "--dist", "loadfile")  # mostly waits for imports
+    session.run("pytest", "-m", "all_backends", *at_once, *session.posargs)
 
 
 @nox.session(default=False)

@@ -1,6 +1,7 @@
 """The ladder catches what it should: one backend is sabotaged, the first rung to fail is known."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,12 @@ def silent(what: str, done: int, steps: int) -> None:
 
 @pytest.fixture
 def torch() -> Iterator[Modules]:
-    """Keras on torch in this process, on one processor, put back to float32 afterwards."""
+    """Keras on torch in this process, put back to float32 afterwards.
+
+    On one processor, since torch's threads wait for one another where others work too.
+    """
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(processors)})
     keras = start_once(SABOTAGED)
     from lenet_multi import batches, model
     from lenet_multi.parity import climb
@@ -69,6 +75,7 @@ def torch() -> Iterator[Modules]:
     yield Modules(keras, climb, model, batches)
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
+    os.sched_setaffinity(0, processors)
 
 
 def test_the_unharmed_climb_passes(ascent: Ascent) -> None:
