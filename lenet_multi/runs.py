@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, get_origin, get_type_hints
+from typing import Any, NoReturn, TypedDict, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -232,7 +232,7 @@ def read_run(folder: Path) -> Run:
 
 def _read_result(path: Path) -> Result:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
@@ -259,6 +259,11 @@ def _read_result(path: Path) -> Result:
     if wrong:
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which a run that diverged leaves."""
+    raise ValueError(f"it holds {name}: the run diverged")
 
 
 def _wrong_fields(content: Any, hints: dict[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,13 @@ def test_a_run_that_diverged_is_refused(tmp_path: Path) -> None:
     run.logits[3, 4] = np.nan
     with pytest.raises(UserError, match="diverged"):
         read_run(keep(run, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_result_that_is_no_number_is_refused(tmp_path: Path, loss: float) -> None:
+    """NaN and infinity in result.json are told as what they are."""
+    with pytest.raises(UserError, match="the run diverged"):
+        read_run(keep(example_run(test_loss=loss), tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
