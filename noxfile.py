@@ -61,9 +61,10 @@ def tests(session: nox.Session, backend: str) -> None:
 def across(session: nox.Session) -> None:
     """Run the tests that need no backend or all, with all three in one environment."""
     install(session, *BACKENDS, "test")
-    session.run("pytest", "-m", "not backend and not all_backends", *session.posargs)
+    flags = [argument for argument in session.posargs if argument != "--fast"]
+    session.run("pytest", "-m", "not backend and not all_backends", *flags)
     at_once = ("--numprocesses", "2", "--dist", "loadfile")  # mostly waits for imports
-    session.run("pytest", "-m", "all_backends", *at_once, *session.posargs)
+    session.run("pytest", "-m", "all_backends", *at_once, *flags)
 
 
 @nox.session(default=False)

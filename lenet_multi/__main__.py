@@ -1,6 +1,7 @@
-"""The `lenet-multi` command: one verb each for training and comparing."""
+"""The `lenet-multi` command: one verb each for training, comparing and proving parity."""
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,6 +29,7 @@ def cli() -> None:
       lenet-multi train --backend jax
       KERAS_BACKEND=torch lenet-multi train --recipe notebook
       lenet-multi compare runs/one runs/two
+      lenet-multi parity
     """
 
 
@@ -189,6 +191,8 @@ def parity_command(
     for name in given.keys() & ({"epochs"} if seeds is None else {"seed", "images"}):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"--{name} is {without}; drop it")
+    if not 0 < timeout < float("inf"):
+        raise UserError(f"--timeout must be a finite number of seconds above 0, not {timeout}")
     if seeds is None:
         climb_ladder(chosen, timeout, out, **given)
     else:
@@ -206,13 +210,13 @@ def climb_ladder(
     plan = Plan(config=dataclasses.replace(ONE_EPOCH, **config), float32_images=images)
     folder = out or default_folder("parity")
     found = ascent.ascend(chosen, plan, folder, timeout=timeout)
-    report.print_ascent(found, console())
     ascent.write_json(found, folder / ascent.COMPARISON)
-    if len(found.ladder.backends) > 1:
+    if found.ladder.pairs("float32"):
         from lenet_multi.parity.figure import draw_gaps
 
         draw_gaps(found.ladder, folder / ascent.FIGURE)
-    click.echo(f"Evidence, {ascent.COMPARISON} and {ascent.FIGURE}: {folder}")
+    click.echo(f"Evidence, comparison and figure: {folder}")
+    report.print_ascent(found, console())
     sys.exit(0 if found.passed else 1)
 
 
@@ -225,9 +229,9 @@ def compare_seeds(
     wanted = dataclasses.replace(RECIPES[DEFAULT_RECIPE], **config)
     folder = out or Path("runs", "parity-seeds")
     found = seeds.study(chosen, count, wanted, folder, timeout=timeout)
-    report.print_study(found, console())
     seeds.write_json(found, wanted, folder / seeds.STUDY)
     click.echo(f"Runs and {seeds.STUDY}: {folder}")
+    report.print_study(found, console())
     sys.exit(0 if found.passed else 1)
 
 
@@ -251,7 +255,8 @@ def main(*verb: str) -> NoReturn:
         fail(str(error))
     except (click.Abort, KeyboardInterrupt):
         click.echo("lenet-multi: interrupted; what was not finished is not kept", err=True)
-        sys.exit(INTERRUPTED)
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # TensorFlow's threads may abort a process that tidies up
     sys.exit(0)
 
 

@@ -107,7 +107,7 @@ def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises `UserError` when `folder` holds a run and `overwrite` is false, holds anything
     else, or cannot be written.
     """
-    with _writing(folder):
+    with writing(folder):
         folder = folder.resolve()
         _refuse_occupied(folder, overwrite=overwrite)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 "free some, or choose another --out"
             )
         yield draft
-        with _writing(folder):
+        with writing(folder):
             _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
             _put_in_place(draft, folder)
     finally:
@@ -154,7 +154,8 @@ def _put_in_place(draft: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _writing(target: Path) -> Iterator[None]:
+def writing(target: Path) -> Iterator[None]:
+    """Raise `UserError` where the block cannot write `target`."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
@@ -174,7 +175,7 @@ def write_run(
 
     Raises `UserError` when the disk refuses.
     """
-    with _writing(draft):
+    with writing(draft):
         save_model(str(draft / MODEL))
         np.savez(draft / PREDICTIONS, logits=logits, labels=labels)
         with (draft / HISTORY).open("w", newline="") as file:

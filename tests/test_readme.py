@@ -22,8 +22,8 @@ from lenet_multi import tolerances
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
 from lenet_multi.parity.equivalence import two_one_sided_tests
-from lenet_multi.parity.ladder import FORWARD
-from lenet_multi.parity.plan import Plan
+from lenet_multi.parity.ladder import FORWARD, GRADIENT, OPTIMIZER, PORTABILITY
+from lenet_multi.parity.plan import PRECISIONS, Plan
 from tests.conftest import PROJECT, child_environment
 from tests.examples import STANDARD_FLOOR
 from tests.parity.sabotage import SABOTAGES
@@ -156,14 +156,24 @@ def test_the_ladder_is_the_committed_one() -> None:
 
 
 def test_the_committed_ladder_is_todays() -> None:
-    """It climbed as far as `parity` climbs, to the limits that stand in tolerances.py."""
+    """It climbed as far as `parity` climbs, and its findings are judged as they would be now."""
     comparison = read(RESULTS / "parity.json")
     assert comparison["plan"] == dataclasses.asdict(Plan())
     assert {tuple(pair) for pair in combinations(BACKENDS, 2)} <= {
         tuple(finding["pair"]) for finding in comparison["findings"]
     }
-    allowed = {f["precision"]: f["allowed"] for f in comparison["findings"] if f["rung"] == FORWARD}
-    assert allowed == {name: limit.value for name, limit in tolerances.FORWARD.items()}
+    for rung, limits in {
+        FORWARD: (tolerances.FORWARD,),
+        GRADIENT: (tolerances.GRADIENT,),
+        OPTIMIZER: (tolerances.ONE_STEP, tolerances.MORE_STEPS),
+        PORTABILITY: (tolerances.PORTABILITY,),
+    }.items():
+        for precision in PRECISIONS:
+            assert {limit[precision].value for limit in limits} == {
+                finding["allowed"]
+                for finding in comparison["findings"]
+                if (finding["rung"], finding["precision"]) == (rung, precision)
+            }
 
 
 def test_the_outcome_is_that_of_the_committed_runs() -> None:
@@ -179,6 +189,12 @@ def test_the_outcome_is_that_of_the_committed_runs() -> None:
         judged = two_one_sided_tests(gaps, margin=tolerances.EQUIVALENCE.value)
         assert judged.passed
         assert dataclasses.asdict(judged) == pytest.approx(outcome["accuracy"])
+        wrong = {(run["seed"], run["backend"]): run["wrong"] for run in study["runs"]}
+        unlike = [
+            sum(a.get(image) != b.get(image) for image in a.keys() | b.keys())
+            for a, b in ((wrong[seed, first], wrong[seed, second]) for seed in range(10))
+        ]
+        assert outcome["agreement"] == pytest.approx(1 - np.mean(unlike) / 10_000)
 
 
 def test_the_sabotages_are_counted() -> None:

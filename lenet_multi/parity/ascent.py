@@ -18,6 +18,7 @@ from lenet_multi.parity.climber import CLIMB, GO_ON, ONE_ULP, SAVED_MODEL, Job, 
 from lenet_multi.parity.evidence import Evidence, read
 from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, PRECISIONS, Plan
+from lenet_multi.runs import writing
 
 SCHEMA_VERSION = 1
 
@@ -43,7 +44,7 @@ def ascend(backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float)
     """Climb with all `backends` in child processes; their evidence stays in `folder`.
 
     Raises `UserError` when there are fewer than two backends, too few images, or `folder` is not
-    empty.
+    empty or cannot be written.
     """
     if len(backends) < 2:
         raise UserError(
@@ -55,6 +56,8 @@ def ascend(backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float)
     dataset = data.load(plan.config.data, classes=plan.config.classes)
     for precision in PRECISIONS:
         plan.training_images(dataset, precision)  # refused here and not in each child
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     climb = secrets.token_hex(8)
     jobs = _jobs(backends, plan, folder, climb)
@@ -67,15 +70,11 @@ def ascend(backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float)
     }
     climbed = _of(CLIMB, evidence)
     seen = Ladder(
-        backends=tuple(
-            backend
-            for backend in backends
-            if all((task, backend, p) in evidence for task in (CLIMB, GO_ON) for p in PRECISIONS)
-        ),
+        backends=tuple(backends),
         climbed=climbed,
         gone_on=_of(GO_ON, evidence),
         oracle=climbed.get((ORACLE, "float64")),
-        one_ulp_off=next(iter(_of(ONE_ULP, evidence).values()), None),
+        one_ulp_off=_of(ONE_ULP, evidence).get((backends[0], "float32")),
         plan=plan,
     )
     return Ascent(seen, ladder.compare(seen), failures, time.perf_counter() - began)
@@ -149,7 +148,8 @@ def write_json(ascent: Ascent, path: Path) -> None:
             for who, evidence in ascent.ladder.climbed.items()
         },
     }
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    with writing(path):
+        path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _versions(seen: Ladder) -> dict[str, str]:

@@ -5,6 +5,7 @@ Every rung is a function that files what it sees under names "RUNG/.../TENSOR".
 
 import dataclasses
 import hashlib
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,12 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell, *, save_
     first = Batches(plan.first_images(dataset), batch_size=plan.small_batch_size)
     model = _model(config, dataset)
     evidence.record["versions"] = environment.versions(keras.backend.backend())
-    evidence.facts["settings"] = {"floatx": keras.config.floatx(), **dataclasses.asdict(config)}
+    evidence.facts["settings"] = {
+        "floatx": keras.config.floatx(),
+        "epsilon": keras.config.epsilon(),
+        "image_data_format": keras.config.image_data_format(),
+        **dataclasses.asdict(config),
+    }
     _structure(evidence, model, first[0])
     _forward_and_gradient(evidence, model, config, first[0])
     for name in OPTIMIZERS:
@@ -86,10 +92,16 @@ def go_on(
     steps = range(plan.saved_after, 2 * plan.saved_after)
     for index, (writer, path) in enumerate(saved.items()):
         tell(f"L6 from {writer}", index, len(saved))
-        model = keras.saving.load_model(path)
-        _be_exact(model)
-        losses = [_step(model, batches[step]) for step in steps]
-        evidence.arrays[f"L6/{writer}/losses"] = np.array(losses)
+        try:
+            model = keras.saving.load_model(path)
+            _be_exact(model)
+            losses = [_step(model, batches[step]) for step in steps]
+        except Exception as error:  # whatever stops a move is what L6 is to find
+            traceback.print_exc()
+            words = f"{type(error).__name__}: {error}".splitlines()[0]
+            evidence.facts.setdefault("errors", {})[writer] = words[:200].replace("/", " ")
+        else:
+            evidence.arrays[f"L6/{writer}/losses"] = np.array(losses)
 
 
 def _batches(plan: Plan, dataset: Dataset) -> Batches:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lenet_multi import tolerances
 from lenet_multi.parity.evidence import Array
-from lenet_multi.parity.ladder import AHEAD, Band, Ladder, loss_gaps
+from lenet_multi.parity.ladder import Band, Ladder, loss_gaps
 
 # Okabe and Ito's colours, told apart by the colour-blind; the line's style tells them apart too.
 _STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", ":"))
@@ -21,10 +21,10 @@ def draw_gaps(ladder: Ladder, path: Path) -> None:
     with mpl.rc_context({"font.size": 11}):
         figure = Figure(figsize=(9, 6), layout="constrained")
         axes = figure.add_subplot(xscale="log", yscale="log")
-        if ladder.one_ulp_off:
-            _draw_band(axes, Band.of(ladder, ladder.one_ulp_off), ladder.one_ulp_off.climber)
+        if band := ladder.band():
+            _draw_band(axes, band)
         for precision, width in (("float32", 2.2), ("float64", 1.1)):
-            for pair, (color, style) in zip(ladder.pairs(), _STYLES, strict=False):
+            for pair, (color, style) in zip(ladder.pairs(precision), _STYLES, strict=False):
                 gaps = so_far(loss_gaps(ladder, precision, pair))
                 label = f"{pair[0]} and {pair[1]}, {precision}"
                 steps = np.arange(1, len(gaps) + 1)
@@ -39,12 +39,12 @@ def draw_gaps(ladder: Ladder, path: Path) -> None:
         figure.savefig(path, dpi=130)
 
 
-def _draw_band(axes: Axes, band: Band, backend: str) -> None:
+def _draw_band(axes: Axes, band: Band) -> None:
     steps = np.arange(1, len(band.losses) + 1)
-    label = f"one-ulp change of the start, {backend} alone"
+    label = f"one-ulp change of the start, {band.backend} alone"
     axes.fill_between(steps, _SMALLEST, band.losses, color="0.87", label=label)
-    factor = tolerances.TRAJECTORY_FLOAT32.value
-    label = f"allowed in float32: {factor:g} times that, at {AHEAD} times the step"
+    factor, ahead = tolerances.TRAJECTORY_FLOAT32.value, tolerances.TRAJECTORY_AHEAD
+    label = f"allowed in float32: {factor:g} times that, at {ahead} times the step"
     axes.plot(steps, factor * band.ahead_of_losses(), color="0.45", lw=1, label=label)
 
 

@@ -22,9 +22,6 @@ RUNGS = (
 )
 STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = RUNGS
 
-AHEAD = 2
-PORTED_STEPS_FLOAT32 = 3
-
 _NOTHING = np.array(np.nan)  # what a climber saw where it saw nothing
 
 Pair = tuple[str, str]
@@ -69,8 +66,7 @@ class Finding:
 class Ladder:
     """All evidence: of each backend in each precision, of the oracle, and one ulp off.
 
-    `climbed` and `gone_on` are by (backend, precision). What the oracle or the one-ulp runs
-    would judge is left out where their climb failed.
+    `climbed` and `gone_on` are by (backend, precision). What failed is missing, and left out.
     """
 
     backends: tuple[str, ...]
@@ -80,9 +76,19 @@ class Ladder:
     one_ulp_off: Evidence | None
     plan: Plan
 
-    def pairs(self) -> list[Pair]:
-        """Return each pair of backends once."""
-        return list(combinations(self.backends, 2))
+    def climbers(self, precision: str) -> list[str]:
+        """Return the backends that came through in a precision."""
+        return [backend for backend in self.backends if (backend, precision) in self.climbed]
+
+    def pairs(self, precision: str) -> list[Pair]:
+        """Return each pair of those backends once."""
+        return list(combinations(self.climbers(precision), 2))
+
+    def band(self) -> "Band | None":
+        """Return the one-ulp band, unless its runs or the run beside them are missing."""
+        if self.one_ulp_off and (self.one_ulp_off.climber, "float32") in self.climbed:
+            return Band.of(self, self.one_ulp_off)
+        return None
 
     def arrays(self, climber: str, precision: str) -> Mapping[str, Array]:
         """Return what a backend, or the oracle, saw in a precision."""
@@ -113,7 +119,7 @@ def first_failure(findings: Iterable[Finding]) -> Finding | None:
 
 def _structure(ladder: Ladder, precision: str) -> Iterator[Finding]:
     for what in ("settings", "tensors", "parameters", "initial weights", "batch"):
-        for pair in ladder.pairs():
+        for pair in ladder.pairs(precision):
             yield _exact(ladder, STRUCTURE, what, precision, pair)
 
 
@@ -147,14 +153,14 @@ def _short(value: Any) -> str:
 
 def _forward(ladder: Ladder, precision: str) -> Iterator[Finding]:
     allowed = tolerances.FORWARD[precision].value
-    for pair in [*_with_oracle(ladder), *ladder.pairs()]:
+    for pair in [*_with_oracle(ladder, precision), *ladder.pairs(precision)]:
         gaps = _entrywise(ladder, precision, pair, "L1/")
         yield _judge(FORWARD, "logits and loss", precision, pair, gaps, allowed)
 
 
 def _gradient(ladder: Ladder, precision: str) -> Iterator[Finding]:
     allowed = tolerances.GRADIENT[precision].value
-    for pair in [*_with_oracle(ladder), *ladder.pairs()]:
+    for pair in [*_with_oracle(ladder, precision), *ladder.pairs(precision)]:
         gaps = _entrywise(ladder, precision, pair, "L2/")
         yield _judge(GRADIENT, "gradients", precision, pair, gaps, allowed)
 
@@ -165,27 +171,26 @@ def _optimizer(ladder: Ladder, precision: str) -> Iterator[Finding]:
         (ladder.plan.optimizer_steps, tolerances.MORE_STEPS[precision]),
     ):
         # In float32 a tie in max pooling may fall another way than in float64 (`MORE_STEPS`).
-        oracle = _with_oracle(ladder) if steps == 1 or precision == "float64" else []
-        for name, pair in product(OPTIMIZERS, [*oracle, *ladder.pairs()]):
+        oracle = _with_oracle(ladder, precision) if steps == 1 or precision == "float64" else []
+        for name, pair in product(OPTIMIZERS, [*oracle, *ladder.pairs(precision)]):
             all_gaps = _movements(ladder, precision, pair, f"L3/{name}/")
             gaps = {p: gap for p, gap in all_gaps.items() if p.startswith(f"{steps}/")}
             yield _judge(OPTIMIZER, name, precision, pair, gaps, tolerance.value)
 
 
 def _trajectory(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for what, pair in product(("order", "steps"), ladder.pairs()):
+    for what, pair in product(("order", "steps"), ladder.pairs(precision)):
         yield _exact(ladder, TRAJECTORY, what, precision, pair)
     if precision == "float64":
         allowed = tolerances.TRAJECTORY_FLOAT64.value
-        for pair in [*_with_oracle(ladder), *ladder.pairs()]:
+        for pair in [*_with_oracle(ladder, precision), *ladder.pairs(precision)]:
             losses = _by_step(loss_gaps(ladder, precision, pair))
             yield _judge(TRAJECTORY, "losses", precision, pair, losses, allowed)
             weights = _movements(ladder, precision, pair, "L4/weights/")
             yield _judge(TRAJECTORY, "weights", precision, pair, weights, allowed)
-    elif ladder.one_ulp_off:
-        band = Band.of(ladder, ladder.one_ulp_off)
+    elif band := ladder.band():
         allowed = tolerances.TRAJECTORY_FLOAT32.value
-        for pair in ladder.pairs():
+        for pair in ladder.pairs(precision):
             gaps = np.maximum.accumulate(loss_gaps(ladder, precision, pair))
             losses = _by_step(gaps / band.ahead_of_losses()[: len(gaps)])
             yield _judge(TRAJECTORY, "losses", precision, pair, losses, allowed)
@@ -200,17 +205,23 @@ def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
     tolerance = tolerances.PORTABILITY[precision]
     begin = ladder.plan.saved_after
     # In float32 only the first steps: later ones part as those of L4 do.
-    end = begin + (PORTED_STEPS_FLOAT32 if precision == "float32" else begin)
-    for writer, reader in product(ladder.backends, repeat=2):
+    end = begin + (tolerances.PORTABILITY_STEPS_FLOAT32 if precision == "float32" else begin)
+    for writer, reader in product(ladder.climbers(precision), repeat=2):
+        if (reader, precision) not in ladder.gone_on:
+            continue
+        evidence = ladder.gone_on[reader, precision]
         stayed = ladder.arrays(writer, precision)["L4/losses"][begin:end]
-        moved = ladder.gone_on[reader, precision].arrays[f"L6/{writer}/losses"][: end - begin]
-        gaps = _by_step(_relative(moved, stayed), first=begin + 1)
+        if error := evidence.facts.get("errors", {}).get(writer):
+            gaps = {error: math.inf}
+        else:
+            moved = evidence.arrays[f"L6/{writer}/losses"][: end - begin]
+            gaps = _by_step(_relative(moved, stayed), first=begin + 1)
         what = f"{writer} to {reader}"
         yield _judge(PORTABILITY, what, precision, (writer, reader), gaps, tolerance.value)
 
 
-def _with_oracle(ladder: Ladder) -> list[Pair]:
-    return [(backend, ORACLE) for backend in ladder.backends if ladder.oracle]
+def _with_oracle(ladder: Ladder, precision: str) -> list[Pair]:
+    return [(backend, ORACLE) for backend in ladder.climbers(precision) if ladder.oracle]
 
 
 def _judge(
@@ -307,9 +318,10 @@ class Band:
     `losses` (steps,) are relative, the largest so far; `weights` are by step, the largest over
     tensors. Both are the largest over several such runs. A run parts from another when first a
     tie of max pooling or a ReLU falls the other way, which is a matter of chance: a pair of
-    backends is held to what the band shows at `AHEAD` times the step.
+    backends is held to what the band shows at `TRAJECTORY_AHEAD` times the step.
     """
 
+    backend: str
     losses: Array
     weights: Mapping[int, float]
 
@@ -330,14 +342,18 @@ class Band:
                 start, stayed = own[f"L0/{tensor}"], own[f"L4/weights/{step}/{tensor}"]
                 gap = _over(np.linalg.norm(moved - stayed), np.linalg.norm(stayed - start))
                 weights[step] = max(weights.get(step, 0.0), gap)
-        return cls(np.maximum.accumulate(losses), weights)
+        return cls(one_ulp_off.climber, np.maximum.accumulate(losses), weights)
 
     def ahead_of_losses(self) -> Array:
         """Return what a pair's losses are held to, before the factor: (steps,)."""
         steps = len(self.losses)
-        ahead: Array = self.losses[np.minimum(AHEAD * np.arange(1, steps + 1), steps) - 1]
+        ahead: Array = self.losses[
+            np.minimum(tolerances.TRAJECTORY_AHEAD * np.arange(1, steps + 1), steps) - 1
+        ]
         return ahead
 
     def ahead_of_weights(self, step: int) -> float:
         """Return what a pair's weights at `step` are held to, before the factor."""
-        return max(gap for at, gap in self.weights.items() if at <= AHEAD * step)
+        return max(
+            gap for at, gap in self.weights.items() if at <= tolerances.TRAJECTORY_AHEAD * step
+        )

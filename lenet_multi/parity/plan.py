@@ -62,6 +62,8 @@ class Plan:
 
     def training_images(self, dataset: Dataset, precision: str) -> ImageSet:
         """Return the images that L4 trains on."""
+        if self.float32_images is not None and self.float32_images < 1:
+            raise UserError(f"--images must be at least 1, not {self.float32_images}")
         training, _ = split(dataset.train, self.config.validation_split)
         images = training[: self.float32_images if precision == "float32" else self.float64_images]
         steps = self.training_config(precision).steps_per_epoch(len(images))

@@ -1,5 +1,6 @@
 """Show what a climb found: a row for each rung in each precision, and the verdict."""
 
+import math
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -54,9 +55,13 @@ def worst(findings: Iterable[Finding]) -> list[Finding]:
     found: dict[tuple[str, str], Finding] = {}
     for finding in findings:
         key = finding.rung, finding.precision
-        if key not in found or not finding.share <= found[key].share:  # NaN is the worst
+        if key not in found or _nearness(finding) > _nearness(found[key]):
             found[key] = finding
     return list(found.values())
+
+
+def _nearness(finding: Finding) -> float:
+    return math.inf if math.isnan(finding.share) else finding.share
 
 
 def print_study(study: Study, console: Console) -> None:

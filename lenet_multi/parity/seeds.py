@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from lenet_multi import environment
+from lenet_multi.compare import CHECKS
 from lenet_multi.config import TrainConfig, flag
 from lenet_multi.errors import UserError
 from lenet_multi.parity import children
 from lenet_multi.parity.children import Child, Failure
 from lenet_multi.parity.equivalence import Equivalence, two_one_sided_tests
-from lenet_multi.runs import Run, read_run
+from lenet_multi.runs import Run, read_run, writing
 from lenet_multi.tolerances import EQUIVALENCE
 
 SCHEMA_VERSION = 1
@@ -58,7 +59,7 @@ def study(
     A run that is already there is read, not repeated. A failed run leaves the others standing.
 
     Raises `UserError` when there are fewer than two seeds or backends, or a run in `folder` is
-    damaged or of other settings or versions.
+    of other settings, data or versions.
     """
     if seeds < 2:
         raise UserError(f"--seeds must be at least 2, for an interval, not {seeds}")
@@ -68,24 +69,45 @@ def study(
         (seed, backend): dataclasses.replace(config, seed=seed)
         for seed, backend in product(range(seeds), backends)
     }
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     missing = [
-        _child(folder, who, wanted[who])
-        for who in wanted
-        if not _read(folder, who, wanted[who], must_exist=False)
+        _child(folder, who, config)
+        for who, config in wanted.items()
+        if not (folder / _name(who)).exists()
     ]
+    for who, config in wanted.items():
+        _read(folder, who, config)  # refused before hours of training
     failures = children.run(missing, timeout=timeout)
     failed = {failure.child for failure in failures}
-    runs = {
-        who: run
-        for who in wanted
-        if _name(who) not in failed and (run := _read(folder, who, wanted[who], must_exist=True))
-    }
+    runs = {}
+    for who, config in wanted.items():
+        if _name(who) not in failed:
+            found = _read(folder, who, config)
+            if isinstance(found, Run):
+                runs[who] = found
+            elif found:
+                failures.append(found)
+    failures += _unlike(runs, seeds)
     outcomes = [
         _outcome(runs, pair, both)
         for pair in combinations(backends, 2)
         if len(both := [s for s in range(seeds) if all((s, b) in runs for b in pair)]) > 1
     ]
     return Study(runs, outcomes, failures)
+
+
+def _unlike(runs: dict[tuple[int, str], Run], seeds: int) -> list[Failure]:
+    """Return the seeds whose runs fail a check of `compare`: other data, start, order, counts."""
+    if len(data := {run.result.data_sha256 for run in runs.values()}) > 1:
+        raise UserError(f"the runs saw {len(data)} different data sets; choose another --out")
+    return [
+        Failure(f"seed {seed}", f"differs between backends in: {check.name}", [*check.shown])
+        for seed in range(seeds)
+        if (of_seed := [run for (own, _), run in runs.items() if own == seed])
+        for check in (check(of_seed) for check in CHECKS)
+        if not check.passed
+    ]
 
 
 def _name(who: tuple[int, str]) -> str:
@@ -105,17 +127,18 @@ def _child(folder: Path, who: tuple[int, str], config: TrainConfig) -> Child:
     )
 
 
-def _read(
-    folder: Path, who: tuple[int, str], config: TrainConfig, *, must_exist: bool
-) -> Run | None:
+def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Failure | None:
+    """Return the run, None where there is none, or why it cannot be read."""
     place = folder / _name(who)
-    if not must_exist and not place.exists():
+    if not place.exists():
         return None
-    run = read_run(place)
-    here = environment.versions(who[1])
+    try:
+        run = read_run(place)
+    except UserError as error:  # damaged, or diverged
+        return Failure(_name(who), f"left no run to compare: {error}", [])
     for kind, found, asked in (
         ("settings", run.result.config, dataclasses.asdict(config)),
-        ("versions", run.result.versions, here),
+        ("versions", run.result.versions, environment.versions(who[1])),
     ):
         differing = [name for name in asked if found.get(name) != asked[name]]
         if differing:
@@ -158,7 +181,8 @@ def write_json(found: Study, config: TrainConfig, path: Path) -> None:
         ],
         "runs": [_record(seed, backend, run) for (seed, backend), run in found.runs.items()],
     }
-    path.write_text(json.dumps(content) + "\n")
+    with writing(path):
+        path.write_text(json.dumps(content) + "\n")
 
 
 def _record(seed: int, backend: str, run: Run) -> dict[str, object]:

@@ -17,8 +17,12 @@ from lenet_multi.parity.ladder import (
     STRUCTURE,
     TRAJECTORY,
 )
+from lenet_multi.parity.plan import PRECISIONS
 
 Patch = pytest.MonkeyPatch
+
+BOTH = PRECISIONS
+FINE = ("float64",)  # finer than float32 rounds, or than a step of ten can show
 
 
 @dataclass(frozen=True)
@@ -39,20 +43,20 @@ class Sabotage:
     rung: str
     what: str
     where: str
-    precision: str = "float64"
+    precisions: tuple[str, ...]
 
 
 SABOTAGES: dict[str, Sabotage] = {}
 
 
 def sabotage(
-    rung: str, what: str, where: str, *, precision: str = "float64"
+    rung: str, what: str, where: str, *, precisions: tuple[str, ...] = BOTH
 ) -> Callable[[Callable[[Patch, Modules], None]], Callable[[Patch, Modules], None]]:
     """File the decorated function under its name in words."""
 
     def file(do: Callable[[Patch, Modules], None]) -> Callable[[Patch, Modules], None]:
         name = do.__name__.replace("_", " ")
-        SABOTAGES[name] = Sabotage(do, rung, what, where, precision)
+        SABOTAGES[name] = Sabotage(do, rung, what, where, precisions)
         return do
 
     return file
@@ -125,12 +129,17 @@ def a_bias_is_dropped(patch: Patch, of: Modules) -> None:
     patch.setitem(of.model.ARCHITECTURES, "lenet", without_bias)
 
 
-@sabotage(STRUCTURE, "tensors", "dense1/kernel")
+@sabotage(STRUCTURE, "tensors", "dense1/kernel", precisions=FINE)
 def weights_of_a_layer_are_float32(patch: Patch, of: Modules) -> None:
     def change(layer: Any) -> Any:
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
     change_layer(patch, of, "dense1", change)
+
+
+@sabotage(STRUCTURE, "settings", "epsilon")
+def keras_has_another_epsilon(patch: Patch, of: Modules) -> None:
+    patch.setattr(of.keras.config, "epsilon", lambda: 1e-6)
 
 
 @sabotage(STRUCTURE, "initial weights", "conv1/kernel")
@@ -202,7 +211,7 @@ def sums_of_a_layer_pass_float16(patch: Patch, of: Modules) -> None:
     )
 
 
-@sabotage(FORWARD, "logits and loss", "initial, logits")
+@sabotage(FORWARD, "logits and loss", "initial, logits", precisions=FINE)
 def products_pass_float32_in_float64(patch: Patch, of: Modules) -> None:
     patch.setattr(of.climb, "exact_model", lambda model: model)
 
@@ -225,12 +234,12 @@ def a_gradient_is_halved_on_its_way(patch: Patch, of: Modules) -> None:
     change_call(patch, of, "conv2", half)
 
 
-@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
+@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_epsilon_is_1e_8(patch: Patch, of: Modules) -> None:
     with_setting(patch, of, "Adam", epsilon=1e-8)
 
 
-@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
+@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_epsilon_is_inside_the_bias_correction(patch: Patch, of: Modules) -> None:
     # alpha m / (sqrt(v) + epsilon') is the paper's first form with epsilon' = epsilon sqrt(1 - b^t)
     true_class = type(of.keras.optimizers.Adam())
@@ -248,7 +257,7 @@ def adams_epsilon_is_inside_the_bias_correction(patch: Patch, of: Modules) -> No
     patch.setattr(of.keras.optimizers, "Adam", Inside)
 
 
-@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
+@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_beta_2_is_099(patch: Patch, of: Modules) -> None:
     with_setting(patch, of, "Adam", beta_2=0.99)
 
@@ -258,8 +267,9 @@ def the_learning_rate_is_a_thousandth_larger(patch: Patch, of: Modules) -> None:
     true_compile = of.climb._compile
 
     def changed(model: Any, config: Any, optimizer: Any) -> None:
-        if optimizer.learning_rate < 1:  # not the rate that shows the gradient
-            optimizer.learning_rate = 1.001 * optimizer.learning_rate
+        rate = optimizer.get_config()["learning_rate"]
+        if isinstance(rate, float) and rate < 1:  # no schedule, nor what shows the gradient
+            optimizer.learning_rate = 1.001 * rate
         true_compile(model, config, optimizer)
 
     patch.setattr(of.climb, "_compile", changed)
@@ -285,7 +295,7 @@ def momentum_looks_ahead(patch: Patch, of: Modules) -> None:
     patch.setattr(of.keras.optimizers, "SGD", changed)
 
 
-@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
+@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_betas_pass_float32(patch: Patch, of: Modules) -> None:
     def rounded(optimizer: Any) -> None:
         for name in ("beta_1", "beta_2"):
@@ -310,7 +320,7 @@ def the_last_partial_batch_is_dropped(patch: Patch, of: Modules) -> None:
     patch.setattr(of.batches.Batches, "__len__", lambda self: len(self.images) // self.batch_size)
 
 
-@sabotage(TRAJECTORY, "losses", "step ", precision="float32")
+@sabotage(TRAJECTORY, "losses", "step ", precisions=("float32",))
 def the_learning_rate_does_not_fall(patch: Patch, of: Modules) -> None:
     patch.setattr(
         of.climb,
@@ -319,7 +329,7 @@ def the_learning_rate_does_not_fall(patch: Patch, of: Modules) -> None:
     )
 
 
-@sabotage(TRAJECTORY, "losses", "step 7")
+@sabotage(TRAJECTORY, "losses", "step 7", precisions=FINE)
 def one_step_is_taken_twice(patch: Patch, of: Modules) -> None:
     true_trajectory = of.climb._trajectory
 
@@ -363,3 +373,11 @@ def a_saved_weight_is_altered(patch: Patch, of: Modules) -> None:
         return loaded
 
     patch.setattr(of.keras.saving, "load_model", altered)
+
+
+@sabotage(PORTABILITY, "torch to torch", "ValueError: no such class")
+def a_saved_model_cannot_be_loaded(patch: Patch, of: Modules) -> None:
+    def refuse(path: Path) -> Any:
+        raise ValueError("no such class")
+
+    patch.setattr(of.keras.saving, "load_model", refuse)

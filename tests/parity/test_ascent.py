@@ -92,8 +92,10 @@ def test_unknown_backends_are_refused(lenet: Lenet) -> None:
         (("--seeds", 2, "--seed", 0), "--seed is no setting of --seeds; drop it"),
         (("--seeds", 2, "--images", 9), "--images is no setting of --seeds; drop it"),
         (("--seed", -1), "--seed must be 0 or more, not -1"),
+        (("--timeout", 0), "--timeout must be a finite number of seconds above 0, not 0.0"),
+        (("--timeout", "nan"), "--timeout must be a finite number of seconds above 0, not nan"),
     ],
-    ids=["epochs", "seed", "images", "negative"],
+    ids=["epochs", "seed", "images", "negative", "no time", "nan"],
 )
 def test_flags_that_do_not_fit_are_refused(
     lenet: Lenet, flags: tuple[object, ...], message: str
@@ -109,10 +111,13 @@ def test_flags_that_do_not_fit_are_refused(
     ("flags", "message"),
     [
         (("--images", 100), "parity needs 20 steps in an epoch; 100 training images give 1"),
+        (("--images", -5), "--images must be at least 1, not -5"),
+        (("--out", "/dev/null/out"), "cannot write /dev/null/out: Not a directory"),
+        (("--seeds", 2, "--out", "/dev/null/out"), "cannot write /dev/null/out: Not a directory"),
         (("--data", "nowhere"), "no data at 'nowhere'"),
         (("--seeds", 1), "--seeds must be at least 2"),
     ],
-    ids=["images", "data", "seeds"],
+    ids=["images", "negative", "out", "seeds' out", "data", "seeds"],
 )
 def test_bad_input_is_refused_at_once(
     tmp_path: Path, lenet: Lenet, flags: tuple[object, ...], message: str

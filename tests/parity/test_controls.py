@@ -12,6 +12,7 @@ from lenet_multi.data import Dataset
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent, ascend
 from lenet_multi.parity.evidence import Evidence
+from lenet_multi.parity.figure import draw_gaps
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.plan import PRECISIONS, Plan
 from tests.conftest import start_once
@@ -93,23 +94,51 @@ def test_climbing_again_unharmed_passes(
     assert ladder.first_failure(climb_again(torch, ascent, mnist, tmp_path)) is None
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=SABOTAGES)
+@pytest.mark.parametrize(
+    ("sabotage", "precision"),
+    [
+        pytest.param(sabotage, precision, id=f"{name}, {precision}")
+        for name, sabotage in SABOTAGES.items()
+        for precision in sabotage.precisions
+    ],
+)
 def test_a_sabotage_is_caught_where_it_belongs(
     sabotage: Sabotage,
+    precision: str,
     torch: Modules,
     ascent: Ascent,
     mnist: Dataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first finding to fail names the rung, the place and the backend."""
+    """The first finding to fail names the rung, the place and the backend.
+
+    Each precision climbs alone, so that neither is caught by the other's limits.
+    """
     sabotage.do(monkeypatch, torch)
     findings = climb_again(
-        torch, ascent, mnist, tmp_path, precisions=(sabotage.precision,), rung=sabotage.rung
+        torch, ascent, mnist, tmp_path, precisions=(precision,), rung=sabotage.rung
     )
     first = ladder.first_failure(findings)
     assert first is not None, "not caught"
     found = (first.rung, first.what, first.precision)
-    assert found == (sabotage.rung, sabotage.what, sabotage.precision), str(first)
+    assert found == (sabotage.rung, sabotage.what, precision), str(first)
     assert first.where.startswith(sabotage.where), str(first)
     assert SABOTAGED in first.pair
+
+
+@pytest.mark.parametrize("missing", BACKENDS)
+def test_a_climb_that_failed_leaves_the_others(
+    missing: str, ascent: Ascent, tmp_path: Path
+) -> None:
+    """Without one backend's float32 climb, what all others left is compared and drawn."""
+    climbed = dict(ascent.ladder.climbed)
+    del climbed[missing, "float32"]
+    rest = dataclasses.replace(ascent.ladder, climbed=climbed)
+    findings = ladder.compare(rest)
+    pairs = {finding.pair for finding in findings if finding.precision == "float32"}
+    assert pairs
+    assert not any(missing in pair for pair in pairs)
+    assert any(missing in f.pair for f in findings if f.precision == "float64")
+    assert ladder.first_failure(findings) is None
+    draw_gaps(rest, tmp_path / "gaps.png")

@@ -1,3 +1,4 @@
+import math
 from io import StringIO
 from pathlib import Path
 
@@ -64,6 +65,14 @@ def test_success_shows_the_largest_share_of_each_rung() -> None:
     assert "70.0%" in text
     assert "20.0%" not in text
     assert text.splitlines()[-1] == "The same at every rung: jax, torch."
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
+def test_a_gap_that_is_no_number_is_shown(order: int) -> None:
+    """It is the worst of its rung, before and after others."""
+    gaps = [math.nan, 0.3, 0.7][::order]
+    (shown,) = report.worst([finding(FORWARD, gap) for gap in gaps])
+    assert math.isnan(shown.gap)
 
 
 def test_failure_names_the_first_difference() -> None:

@@ -113,6 +113,45 @@ def test_a_failed_run_leaves_the_others(
     assert len(study.runs) == 7
 
 
+def test_runs_on_other_data_are_refused(tmp_path: Path, trained: list[str]) -> None:
+    """A study that goes on after its data changed is not judged."""
+    keep(example_run("jax", data_sha256="0" * 64), tmp_path / "seed-0-jax")
+    with pytest.raises(UserError, match="2 different data sets"):
+        seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"initial_weights_sha256": "0" * 64}, "initial weights"),
+        ({"first_epoch_order_sha256": "0" * 64}, "first epoch's order"),
+        ({"test_correct": 999}, "recounted"),
+    ],
+    ids=["start", "order", "count"],
+)
+def test_a_pair_that_is_none_fails(
+    tmp_path: Path, trained: list[str], change: dict[str, Any], words: str
+) -> None:
+    """Runs of a seed have to start alike, see the same order, and count right."""
+    keep(example_run("jax", seed=1, **change), tmp_path / "seed-1-jax")
+    study = seeds.study(PAIR, 3, TrainConfig(), tmp_path, timeout=1)
+    assert not study.passed
+    (failure,) = study.failures
+    assert failure.child == "seed 1"
+    assert words in failure.reason
+
+
+def test_a_run_that_diverged_leaves_the_others(tmp_path: Path, trained: list[str]) -> None:
+    """It is a failure of the study, not its end."""
+    run = example_run("jax", seed=1)
+    run.logits[0, 0] = np.nan
+    keep(run, tmp_path / "seed-1-jax")
+    study = seeds.study(PAIR, 4, TrainConfig(), tmp_path, timeout=1)
+    assert not study.passed
+    assert [failure.child for failure in study.failures] == ["seed-1-jax"]
+    assert study.outcomes[0].accuracy.pairs == 3
+
+
 @pytest.mark.parametrize(("backends", "count"), [(PAIR, 1), (("jax",), 10)])
 def test_one_of_a_kind_is_refused(tmp_path: Path, backends: Sequence[str], count: int) -> None:
     """One seed, or one backend, leaves nothing to compare."""
