@@ -31,7 +31,8 @@ def install(session: nox.Session, *groups: str) -> None:
         for group in groups
         for requirement in nox.project.dependency_groups(PROJECT, group)
     ]
-    session.install(*pinned, "--editable", ".")
+    # Python compiles what is imported, a small part of what is installed.
+    session.install("--no-compile", *pinned, "--editable", ".")
 
 
 @nox.session
