@@ -21,7 +21,7 @@ from lenet_multi.data import Dataset
 from lenet_multi.model import build, make_loss, make_optimizer, save
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact
-from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, is_kept
+from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, confident, is_kept
 
 Weights = list[NDArray[Any]]
 Batch = tuple[NDArray[Any], NDArray[Any]]  # images, labels
@@ -88,7 +88,6 @@ def go_on(
 ) -> None:
     """Climb L6: go on with each saved model, as if it had never moved."""
     batches = _batches(plan, dataset)
-    batches.set_epoch(0, seed=plan.config.seed)
     steps = range(plan.saved_after, 2 * plan.saved_after)
     for index, (writer, path) in enumerate(saved.items()):
         tell(f"L6 from {writer}", index, len(saved))
@@ -105,9 +104,12 @@ def go_on(
 
 
 def _batches(plan: Plan, dataset: Dataset) -> Batches:
+    """Return L4's batches, in the order of its epoch."""
     precision = keras.config.floatx()
     images = plan.training_images(dataset, precision)
-    return Batches(images, batch_size=plan.training_config(precision).batch_size)
+    batches = Batches(images, batch_size=plan.training_config(precision).batch_size)
+    batches.set_epoch(0, seed=plan.config.seed)
+    return batches
 
 
 def _model(config: TrainConfig, dataset: Dataset) -> keras.Model:
@@ -118,6 +120,7 @@ def _model(config: TrainConfig, dataset: Dataset) -> keras.Model:
 def _structure(evidence: Evidence, model: keras.Model, batch: Batch) -> None:
     """L0: file what must be equal to the bit."""
     images, labels = batch
+    initial = model.get_weights()
     evidence.facts |= {
         "parameters": model.count_params(),
         "tensors": {
@@ -125,12 +128,11 @@ def _structure(evidence: Evidence, model: keras.Model, batch: Batch) -> None:
             for name, weight in zip(_names(model), model.weights, strict=True)
         },
         "initial weights": {
-            name: _digest(weight)
-            for name, weight in zip(_names(model), model.get_weights(), strict=True)
+            name: _digest(weight) for name, weight in zip(_names(model), initial, strict=True)
         },
         "batch": {"images": _digest(images), "labels": _digest(labels)},
     }
-    _file(evidence, "L0", model, model.get_weights())
+    _file(evidence, "L0", model, initial)
 
 
 def _forward_and_gradient(
@@ -151,11 +153,6 @@ def _forward_and_gradient(
         ]
         _file(evidence, f"L2/{name}", model, gradients)
     model.set_weights(initial)
-
-
-def confident(weights: Weights, factor: float) -> Weights:
-    """Return `weights` with the last layer's kernel and bias times `factor`."""
-    return [*weights[:-2], *(weight * weight.dtype.type(factor) for weight in weights[-2:])]
 
 
 def _optimizer(
@@ -190,7 +187,6 @@ def _trajectory(
     save_to: Path | None = None,
 ) -> None:
     """L4: file order, losses and weights along the epoch, and save the model where L6 begins."""
-    batches.set_epoch(0, seed=config.seed)
     _compile(model, config, make_optimizer(config, training_images=len(batches.images)))
     evidence.facts |= {"order": batches.order_sha256(), "steps": len(batches)}
     steps = steps or len(batches)

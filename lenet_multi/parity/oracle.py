@@ -9,7 +9,7 @@ from lenet_multi.initial_weights import draw_initial_weights
 from lenet_multi.parity import numpy_lenet
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.numpy_lenet import Array, Integers
-from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, is_kept
+from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, confident, is_kept
 
 Batch = tuple[Array, Integers]  # images, labels
 
@@ -33,7 +33,7 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell) -> None:
         evidence.arrays |= {f"{place}/{n}": a for n, a in zip(names, arrays, strict=True)}
 
     for name, factor in CONFIDENCE.items():
-        weights = [*initial[:-2], *(weight * factor for weight in initial[-2:])]
+        weights = confident(initial, factor)
         evidence.arrays[f"L1/{name}/logits"] = numpy_lenet.forward(weights, batch(first, 0)[0])
         loss, gradients = numpy_lenet.gradients(weights, *batch(first, 0))
         evidence.arrays[f"L1/{name}/loss"] = np.array(loss)

@@ -1,8 +1,11 @@
 """What every climber of the ladder does, the same for all so that evidence can be compared."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from lenet_multi.config import RECIPES, TrainConfig
 from lenet_multi.data import Dataset, ImageSet, split
@@ -52,6 +55,10 @@ class Plan:
     float32_images: int | None = None
     float64_images: int = 100 * 32 - 7  # a hundred steps, the last batch smaller
 
+    def __post_init__(self) -> None:
+        if self.float32_images is not None and self.float32_images < 1:
+            raise UserError(f"--images must be at least 1, not {self.float32_images}")
+
     def training_config(self, precision: str) -> TrainConfig:
         """Return the settings of L4; Keras computes no schedule in float64 (see `float64`)."""
         if precision == "float32":
@@ -62,8 +69,6 @@ class Plan:
 
     def training_images(self, dataset: Dataset, precision: str) -> ImageSet:
         """Return the images that L4 trains on."""
-        if self.float32_images is not None and self.float32_images < 1:
-            raise UserError(f"--images must be at least 1, not {self.float32_images}")
         training, _ = split(dataset.train, self.config.validation_split)
         images = training[: self.float32_images if precision == "float32" else self.float64_images]
         steps = self.training_config(precision).steps_per_epoch(len(images))
@@ -77,6 +82,11 @@ class Plan:
     def first_images(self, dataset: Dataset) -> ImageSet:
         """Return the images that L1 to L3 see."""
         return dataset.train[: self.small_batch_size * self.optimizer_steps]
+
+
+def confident(weights: Sequence[NDArray[Any]], factor: float) -> list[NDArray[Any]]:
+    """Return `weights` with the last layer's kernel and bias times `factor`."""
+    return [*weights[:-2], *(weight * weight.dtype.type(factor) for weight in weights[-2:])]
 
 
 def is_kept(step: int, *, last: int) -> bool:

@@ -71,23 +71,16 @@ def study(
     }
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    missing = [
-        _child(folder, who, config)
-        for who, config in wanted.items()
-        if not (folder / _name(who)).exists()
-    ]
-    for who, config in wanted.items():
-        _read(folder, who, config)  # refused before hours of training
+    # Read before hours of training, which a run of another study would waste.
+    found = {who: _read(folder, who, config) for who, config in wanted.items()}
+    missing = [_child(folder, who, wanted[who]) for who in wanted if found[who] is None]
     failures = children.run(missing, timeout=timeout)
     failed = {failure.child for failure in failures}
-    runs = {}
     for who, config in wanted.items():
-        if _name(who) not in failed:
-            found = _read(folder, who, config)
-            if isinstance(found, Run):
-                runs[who] = found
-            elif found:
-                failures.append(found)
+        if found[who] is None and _name(who) not in failed:
+            found[who] = _read(folder, who, config)
+    runs = {who: run for who, run in found.items() if isinstance(run, Run)}
+    failures += [failure for failure in found.values() if isinstance(failure, Failure)]
     failures += _unlike(runs, seeds)
     outcomes = [
         _outcome(runs, pair, both)

@@ -24,14 +24,3 @@ def test_one_ulp_is_the_next_float(dtype: type) -> None:
         assert np.any(after == up)
         assert np.any(after == down)
     assert np.any(one_ulp_off(weights, seed=1)[0] != moved[0])
-
-
-def test_confident_answers_are_scaled_logits() -> None:
-    """The last layer alone is scaled, by a power of two and so without rounding."""
-    from lenet_multi.parity.climb import confident
-    from lenet_multi.parity.plan import CONFIDENCE
-
-    weights = [np.full(3, 0.1, np.float32) for _ in range(4)]
-    scaled = confident(weights, CONFIDENCE["confident"])
-    assert [float(w[0] / v[0]) for w, v in zip(scaled, weights, strict=True)] == [1, 1, 256, 256]
-    assert all(weight.dtype == np.float32 for weight in scaled)

@@ -1,12 +1,13 @@
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lenet_multi.data import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.parity.plan import PRECISIONS, Plan, is_kept
+from lenet_multi.parity.plan import CONFIDENCE, PRECISIONS, Plan, confident, is_kept
 
 
 def test_weights_are_kept_at_steps_that_a_logarithmic_axis_shows() -> None:
@@ -43,3 +44,11 @@ def test_too_few_images_are_refused(mnist: Dataset, precision: str) -> None:
     plan = Plan(float32_images=128 * 10, float64_images=32 * 10)
     with pytest.raises(UserError, match="parity needs 20 steps"):
         plan.training_images(mnist, precision)
+
+
+def test_confident_answers_are_scaled_logits() -> None:
+    """The last layer alone is scaled, by a power of two and so without rounding."""
+    weights = [np.full(3, 0.1, np.float32) for _ in range(4)]
+    scaled = confident(weights, CONFIDENCE["confident"])
+    assert [float(w[0] / v[0]) for w, v in zip(scaled, weights, strict=True)] == [1, 1, 256, 256]
+    assert all(weight.dtype == np.float32 for weight in scaled)
