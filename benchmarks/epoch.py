@@ -21,6 +21,7 @@ from lenet_multi import environment, session
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
 from lenet_multi.data import ImageSet, load
+from lenet_multi.speed import execution
 
 MNIST_TRAINING_IMAGES = 60_000
 OURS, SAME, NOTEBOOK = "ours", "same model, stock fit", "notebook, stock fit"
@@ -49,6 +50,8 @@ def measure(backend: str, *, images: int, repeats: int) -> dict[str, Any]:
 
 
 def _ways(training: ImageSet, validation: ImageSet) -> dict[str, Callable[[], float]]:
+    import keras
+
     from benchmarks.stock import compile_logits, notebook_arrays, notebook_model
     from lenet_multi.fit import fit
     from lenet_multi.history import EpochHistory
@@ -57,7 +60,9 @@ def _ways(training: ImageSet, validation: ImageSet) -> dict[str, Callable[[], fl
     config = RECIPES["standard"]
     one_epoch = dataclasses.replace(config, epochs=1)
     our_model, same_model = (build(config, (28, 28, 1)) for _ in range(2))
-    compile_model(our_model, config, training_images=MNIST_TRAINING_IMAGES)
+    compile_model(
+        our_model, config, execution(keras.backend.backend()), training_images=MNIST_TRAINING_IMAGES
+    )
     compile_logits(same_model)
     notebook = notebook_model()
     x_train, one_hot = notebook_arrays(training.images, training.labels)

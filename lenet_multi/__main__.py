@@ -12,6 +12,7 @@ from lenet_multi import __version__
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TrainConfig, flag
 from lenet_multi.errors import UserError, unknown
+from lenet_multi.speed import FORMS, execution, forms_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,9 +81,20 @@ def setting_options(command: Any) -> Any:
     help="run folder to write  (default: runs/RECIPE-BACKEND-TIME)",
 )
 @click.option("--overwrite", is_flag=True, help="replace the run in --out")
+@click.option(
+    "--form",
+    type=Name(FORMS),
+    help="how convolution and pooling are computed, which changes the time and not the function  "
+    "(default: the backend's fastest)",
+)
 @setting_options
 def train_command(
-    recipe: str, backend: str | None, out: Path | None, overwrite: bool, **settings: Any
+    recipe: str,
+    backend: str | None,
+    out: Path | None,
+    overwrite: bool,
+    form: str | None,
+    **settings: Any,
 ) -> None:
     """Train and evaluate on one backend, and keep the run in a folder.
 
@@ -103,7 +115,7 @@ def train_command(
     try:
         with new_run_folder(out, overwrite=overwrite) as draft:
             dataset = data.load(config.data, classes=config.classes)
-            run = train(config, dataset, backend=chosen, announce=click.echo)
+            run = train(config, dataset, backend=chosen, form=form, announce=click.echo)
             write_run(
                 draft,
                 run.result,
@@ -142,9 +154,12 @@ def compare_command(runs: tuple[Path, ...], out: Path) -> None:
     "--backend",
     "wanted",
     multiple=True,
-    type=Name(BACKENDS),
+    metavar="BACKEND[:FORM]",
     help="backend to compare, two or more times; each must be installed  "
-    "(default: all that are installed)",
+    "(default: all that are installed, each in its fastest form)",
+)
+@click.option(
+    "--every-form", is_flag=True, help="compare every form of these backends with every other"
 )
 @click.option("--seed", type=int, help="of the weights and the order  (default: 0)")
 @click.option("--data", help="as of train  (default: mnist)")
@@ -170,6 +185,7 @@ def compare_command(runs: tuple[Path, ...], out: Path) -> None:
 )
 def parity_command(
     wanted: tuple[str, ...],
+    every_form: bool,
     seeds: int | None,
     timeout: float,
     out: Path | None,
@@ -181,12 +197,17 @@ def parity_command(
     Examples:
       lenet-multi parity
       lenet-multi parity --backend jax --backend torch --images 6400
+      lenet-multi parity --backend jax:stock --backend jax:tiles
       lenet-multi parity --seeds 10
     """
     from lenet_multi import backends
 
-    asked = [backends.choose(name, {}) for name in dict.fromkeys(wanted)]
-    chosen = asked or list(backends.installed())
+    chosen = list(dict.fromkeys(wanted)) or list(backends.installed())
+    for name in chosen:
+        backend, _, form = name.partition(":")
+        execution(backends.choose(backend, {}), form or None)
+    if every_form:
+        chosen = [f"{name}:{form}" for name in chosen for form in forms_of(name)]
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given.keys() & ({"epochs"} if seeds is None else {"seed", "images"}):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"

@@ -7,12 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.data import ImageSet, epoch_order
-from lenet_multi.speed import FEEDING
 
 # Divides 3,000 and 57,000 validation and 10,000 test images: one shape, compiled once.
 EVALUATION_BATCH_SIZE = 500
-
-_LARGEST_PIXEL = 255
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no types
@@ -22,12 +19,17 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
     more than a gather of floats, and memory holds a quarter.
     """
 
+    largest_pixel = 255
+
     def __init__(self, images: ImageSet, *, batch_size: int, classes: int | None = None) -> None:
         """Take the images in their stored order; one-hot labels where `classes` is given."""
-        super().__init__(workers=FEEDING[keras.backend.backend()].workers)
+        super().__init__()
         self.images = images
         self.batch_size = batch_size
-        self.one_hot = None if classes is None else np.eye(classes, dtype=np.float32)
+        # (N,) uint8 or (N, classes) float32
+        self.labels: NDArray[np.generic] = (
+            images.labels if classes is None else np.eye(classes, dtype=np.float32)[images.labels]
+        )
         self.order = np.arange(len(images))
 
     def set_epoch(self, epoch: int, *, seed: int) -> None:
@@ -43,8 +45,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        labels = self.images.labels[chosen]
+        pixels = self.images.images[chosen]
         return (
-            np.divide(self.images.images[chosen], _LARGEST_PIXEL, dtype=keras.config.floatx()),
-            labels if self.one_hot is None else self.one_hot[labels],
+            np.divide(pixels, self.largest_pixel, dtype=keras.config.floatx()),
+            self.labels[chosen],
         )

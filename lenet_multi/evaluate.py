@@ -10,6 +10,7 @@ from lenet_multi.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.data import ImageSet
 from lenet_multi.metrics import count_correct, cross_entropy
 from lenet_multi.model import with_logits
+from lenet_multi.pipeline import feed
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Evaluation:
 def evaluate(model: keras.Model, images: ImageSet) -> Evaluation:
     """Return the evaluation of `model` on all `images`, through its logits."""
     batches = Batches(images, batch_size=EVALUATION_BATCH_SIZE)
-    logits = with_logits(model).predict(batches, verbose=0)
+    logits = with_logits(model).predict(feed(batches), verbose=0)
     return Evaluation(
         logits, count_correct(logits, images.labels), cross_entropy(logits, images.labels)
     )

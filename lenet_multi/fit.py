@@ -8,6 +8,7 @@ from lenet_multi.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import ImageSet
 from lenet_multi.history import EpochHistory
+from lenet_multi.pipeline import feed
 from lenet_multi.progress import ProgressBar
 from lenet_multi.runs import Epoch
 
@@ -32,10 +33,12 @@ def fit(model: keras.Model, training: ImageSet, validation: ImageSet, config: Tr
     history = EpochHistory()
     with ProgressBar(epochs=config.epochs, steps=len(batches)) as progress:
         model.fit(
-            batches,
+            feed(batches),
             epochs=config.epochs,
             shuffle=False,  # `set_epoch` has shuffled
-            validation_data=Batches(validation, batch_size=EVALUATION_BATCH_SIZE, classes=one_hot),
+            validation_data=feed(
+                Batches(validation, batch_size=EVALUATION_BATCH_SIZE, classes=one_hot)
+            ),
             callbacks=[shuffle, history, progress],
             verbose=0,
         )

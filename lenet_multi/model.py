@@ -9,9 +9,10 @@ from keras import layers
 
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
+from lenet_multi.forms import compute_as
 from lenet_multi.initial_weights import draw_initial_weights
 from lenet_multi.session import stderr_held_back
-from lenet_multi.speed import FEEDING
+from lenet_multi.speed import Execution
 
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
 
@@ -75,13 +76,17 @@ def build(config: TrainConfig, input_shape: tuple[int, ...]) -> keras.Model:
     return model
 
 
-def compile_model(model: keras.Model, config: TrainConfig, *, training_images: int) -> None:
-    """Give `model` the loss and the optimizer of `config`, its learning rate's schedule too."""
+def compile_model(
+    model: keras.Model, config: TrainConfig, execution: Execution, *, training_images: int
+) -> None:
+    """Give `model` the loss and the optimizer of `config`, and compute it as `execution` says."""
+    compute_as(model, execution.form)
     model.compile(
         optimizer=make_optimizer(config, training_images=training_images),
         loss=make_loss(config),
         metrics=["accuracy"],
-        steps_per_execution=FEEDING[keras.backend.backend()].steps_per_execution,
+        jit_compile=execution.jit_compile,
+        steps_per_execution=execution.steps_per_execution,
     )
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from lenet_multi.errors import UserError
 from lenet_multi.npz import read_npz
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "result.json",
@@ -63,6 +63,7 @@ class Result:
     device: str
     threads: int
     keras_config: dict[str, Any]
+    execution: dict[str, Any]
     config: dict[str, Any]
     data_sha256: str
     train_images: int

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lenet_multi import environment, session
+from lenet_multi import environment, session, speed
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset, split
 from lenet_multi.runs import SCHEMA_VERSION, Result
@@ -38,16 +38,19 @@ def train(
     dataset: Dataset,
     *,
     backend: str,
+    form: str | None = None,
     announce: Callable[[str], None] = print,
 ) -> TrainedRun:
     """Train as `config` says and evaluate on the test images.
 
     Keras is imported here, on `backend`, so a process can call this for one backend only.
+    `form` is how the network is computed (see `speed`), the fastest by default.
     `announce` is told what is about to be trained, on what.
 
     Raises `UserError` when the data leaves nothing to train or validate on, or does not
-    fit the model.
+    fit the model, or the backend cannot compute `form`.
     """
+    execution = speed.execution(backend, form)
     training, validation = split(dataset.train, config.validation_split)
     stopwatch = Stopwatch()
     with stopwatch("import"):
@@ -61,10 +64,11 @@ def train(
 
     with stopwatch("build_and_compile"):
         model = build(config, dataset.image_shape)
-        compile_model(model, config, training_images=len(training))
+        compile_model(model, config, execution, training_images=len(training))
         initial_weights_sha256 = weights_sha256(model)
     announce(
-        f"{config.architecture} ({model.count_params():,} parameters) on {backend}: "
+        f"{config.architecture} ({model.count_params():,} parameters) on {backend} "
+        f"(form {execution.form}): "
         f"{len(training):,} training, {len(validation):,} validation, "
         f"{len(dataset.test):,} test images"
     )
@@ -84,8 +88,8 @@ def train(
             "floatx": keras.config.floatx(),
             "epsilon": keras.config.epsilon(),
             "image_data_format": keras.config.image_data_format(),
-            "jit_compile": model.jit_compile,
         },
+        execution=dataclasses.asdict(execution),
         config=dataclasses.asdict(config),
         data_sha256=dataset.sha256(),
         train_images=len(training),

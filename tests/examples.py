@@ -29,6 +29,7 @@ def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **ch
         device="cpu",
         threads=2,
         keras_config={"floatx": "float32"},
+        execution={"form": "stock", "jit_compile": False, "steps_per_execution": 1},
         config=dataclasses.asdict(TrainConfig(seed=seed)),
         data_sha256="d" * 64,
         train_images=57_000,

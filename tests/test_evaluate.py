@@ -4,6 +4,7 @@ import pytest
 from lenet_multi.config import RECIPES
 from lenet_multi.data import Dataset, ImageSet
 from lenet_multi.metrics import count_correct, cross_entropy
+from lenet_multi.speed import execution
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
@@ -25,11 +26,15 @@ def test_every_image_is_evaluated(small: Dataset, recipe: str, count: int) -> No
 
 def test_evaluation_agrees_with_keras(small: Dataset) -> None:
     """Keras's own `evaluate` gives the same accuracy, and the loss to float32 rounding."""
+    import keras
+
     from lenet_multi.evaluate import evaluate
     from lenet_multi.model import build, compile_model
 
     model = build(RECIPES["standard"], (28, 28, 1))
-    compile_model(model, RECIPES["standard"], training_images=128)
+    compile_model(
+        model, RECIPES["standard"], execution(keras.backend.backend()), training_images=128
+    )
     evaluation = evaluate(model, small.test)
     loss, accuracy = model.evaluate(
         small.test.images / np.float32(255), small.test.labels, verbose=0

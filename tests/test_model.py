@@ -8,6 +8,7 @@ import pytest
 from lenet_multi.config import RECIPES, TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.initial_weights import draw_initial_weights
+from lenet_multi.speed import execution
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
@@ -180,7 +181,7 @@ def test_a_saved_model_asks_each_backend_how_to_compile(tmp_path: Path) -> None:
     from lenet_multi.model import build, compile_model, save
 
     model = build(TrainConfig(), (28, 28, 1))
-    compile_model(model, TrainConfig(), training_images=128)
+    compile_model(model, TrainConfig(), execution(keras.backend.backend()), training_images=128)
     save(model, str(tmp_path / "model.keras"))
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         config = archive.read("config.json").decode()

@@ -43,6 +43,8 @@ class Ascent:
 def ascend(backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float) -> Ascent:
     """Climb with all `backends` in child processes; their evidence stays in `folder`.
 
+    A backend climbs in its fastest form, or as "BACKEND:FORM".
+
     Raises `UserError` when there are fewer than two backends, too few images, or `folder` is not
     empty or cannot be written.
     """
@@ -94,7 +96,7 @@ def _jobs(backends: Sequence[str], plan: Plan, folder: Path, climb: str) -> list
             task=task,
             climber=climber,
             precision=precision,
-            folder=str(folder / f"{climber}-{precision}-{task}"),
+            folder=str(folder / f"{climber.replace(':', '-')}-{precision}-{task}"),
             climb=climb,
             plan=dataclasses.asdict(plan),
         )
@@ -143,6 +145,11 @@ def write_json(ascent: Ascent, path: Path) -> None:
         "findings": [
             {**dataclasses.asdict(finding), "passed": finding.passed} for finding in ascent.findings
         ],
+        "forms": {
+            climber: evidence.record["form"]
+            for (climber, _), evidence in ascent.ladder.climbed.items()
+            if climber != ORACLE
+        },
         "climber_seconds": {
             " ".join(who): evidence.record["seconds"]
             for who, evidence in ascent.ladder.climbed.items()

@@ -18,10 +18,19 @@ from lenet_multi import environment
 from lenet_multi.batches import Batches
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset
+from lenet_multi.forms import compute_as
 from lenet_multi.model import build, make_loss, make_optimizer, save
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact
-from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, confident, is_kept
+from lenet_multi.parity.plan import (
+    CONFIDENCE,
+    OPTIMIZERS,
+    Plan,
+    Tell,
+    backend_and_form,
+    confident,
+    is_kept,
+)
 
 Weights = list[NDArray[Any]]
 Batch = tuple[NDArray[Any], NDArray[Any]]  # images, labels
@@ -35,8 +44,9 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell, *, save_
     """Climb rungs L0 to L4 and file what is seen in `evidence`; write the model that L6 takes."""
     config = plan.training_config(keras.config.floatx())
     first = Batches(plan.first_images(dataset), batch_size=plan.small_batch_size)
-    model = _model(config, dataset)
+    model = _model(config, dataset, evidence.climber)
     evidence.record["versions"] = environment.versions(keras.backend.backend())
+    evidence.record["form"] = backend_and_form(evidence.climber)[1]
     evidence.facts["settings"] = {
         "floatx": keras.config.floatx(),
         "epsilon": keras.config.epsilon(),
@@ -65,7 +75,7 @@ def climb_one_ulp_off(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Te
     The first run goes to the end, the others to `plan.one_ulp_steps`, by when all have parted.
     """
     config = plan.training_config(keras.config.floatx())
-    model = _model(config, dataset)
+    model = _model(config, dataset, evidence.climber)
     batches = _batches(plan, dataset)
     initial = model.get_weights()
     for run in range(plan.one_ulp_runs):
@@ -94,6 +104,7 @@ def go_on(
         try:
             model = keras.saving.load_model(path)
             _be_exact(model)
+            compute_as(model, backend_and_form(evidence.climber)[1])
             losses = [_step(model, batches[step]) for step in steps]
         except Exception as error:  # whatever stops a move is what L6 is to find
             traceback.print_exc()
@@ -112,9 +123,11 @@ def _batches(plan: Plan, dataset: Dataset) -> Batches:
     return batches
 
 
-def _model(config: TrainConfig, dataset: Dataset) -> keras.Model:
+def _model(config: TrainConfig, dataset: Dataset, climber: str) -> keras.Model:
     model = build(config, dataset.image_shape)
-    return exact_model(model) if _in_float64() else model
+    model = exact_model(model) if _in_float64() else model
+    compute_as(model, backend_and_form(climber)[1])
+    return model
 
 
 def _structure(evidence: Evidence, model: keras.Model, batch: Batch) -> None:

@@ -15,7 +15,7 @@ from lenet_multi import data, session
 from lenet_multi.config import TrainConfig
 from lenet_multi.parity import oracle
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.plan import ORACLE, Plan
+from lenet_multi.parity.plan import ORACLE, Plan, backend_and_form
 
 CLIMB, ONE_ULP, GO_ON = "climb", "one-ulp", "go-on"
 
@@ -59,7 +59,7 @@ def run(job: Job) -> None:
     if job.climber == ORACLE:
         oracle.climb(evidence, plan, dataset, _tell)
     else:
-        session.start(job.climber, floatx=job.precision)
+        session.start(backend_and_form(job.climber)[0], floatx=job.precision)
         from lenet_multi.parity import climb
 
         if job.task == CLIMB:

@@ -24,10 +24,10 @@ def draw_gaps(ladder: Ladder, path: Path) -> None:
         if band := ladder.band():
             _draw_band(axes, band)
         for precision, width in (("float32", 2.2), ("float64", 1.1)):
-            for pair, (color, style) in zip(ladder.pairs(precision), _STYLES, strict=False):
-                gaps = so_far(loss_gaps(ladder, precision, pair))
-                label = f"{pair[0]} and {pair[1]}, {precision}"
+            lines = _lines(ladder, precision).items()
+            for (name, gaps), (color, style) in zip(lines, _STYLES, strict=False):
                 steps = np.arange(1, len(gaps) + 1)
+                label = f"{name}, {precision}"
                 axes.plot(steps, gaps, style, color=color, lw=width, label=label)
         axes.set_xlabel("training step")
         axes.set_ylabel("relative gap of the loss, largest so far")
@@ -37,6 +37,20 @@ def draw_gaps(ladder: Ladder, path: Path) -> None:
         figure.suptitle("Same model, weights and batches on two backends: how the losses part")
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
         figure.savefig(path, dpi=130)
+
+
+def _lines(ladder: Ladder, precision: str) -> dict[str, Array]:
+    """Return the gaps to draw, by their name: of each pair, or of the worst where there are many.
+
+    No more than `_STYLES` tells apart.
+    """
+    gaps = {
+        f"{pair[0]} and {pair[1]}": so_far(loss_gaps(ladder, precision, pair))
+        for pair in ladder.pairs(precision)
+    }
+    if len(gaps) <= len(_STYLES):
+        return gaps
+    return {f"largest of {len(gaps)} pairs": np.max(list(gaps.values()), axis=0)}
 
 
 def _draw_band(axes: Axes, band: Band) -> None:

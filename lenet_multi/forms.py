@@ -1,0 +1,190 @@
+"""The forms of a convolution block: one function of the images, four ways to compute it.
+
+A block is a convolution, its bias, ReLU and 2x2 max pooling: where a LeNet spends its time.
+`compute_as` has a model compute its blocks in one of the forms. Nothing else changes: its layers,
+weights, summary and file stay those of the stock model.
+
+The forms agree to the rounding of a sum. All four send the gradient of a window's maximum to the
+first of equal values, as max pooling does.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from lenet_multi.speed import CHANNELS_FIRST, POOL_FIRST, STOCK, TILES
+
+Tensor = Any  # the backend's own
+Block = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+POOL = 2
+
+
+def pool_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Pool, then add the bias and take ReLU: a quarter of the element-wise work.
+
+    Adding a constant and ReLU keep the order of numbers, so that the largest of four stays the
+    largest: relu(max(a, b) + c) = max(relu(a + c), relu(b + c)), to the bit.
+
+    `images` (N, H, W, C), `kernel` (K, K, C, O) and `bias` (O,) give
+    (N, (H-K+1)//2, (W-K+1)//2, O).
+    """
+    return ops.relu(ops.max_pool(ops.conv(images, kernel), POOL, POOL) + bias)
+
+
+def channels_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Pool first, and call the channels first, which on PyTorch saves copies.
+
+    Keras copies an image to another layout in memory before each of PyTorch's operations if
+    its channels come last, and not if they come first. Transposing copies nothing there: the
+    values stay where they are and only their axes are named in another order. So PyTorch gets
+    channels first in name and last in memory, which is how its convolutions are fastest.
+
+    Shapes as in `pool_first`; the images between are (N, C, H, W).
+    """
+    convolved = ops.conv(ops.transpose(images, (0, 3, 1, 2)), kernel, data_format="channels_first")
+    pooled = ops.max_pool(convolved, POOL, POOL, data_format="channels_first")
+    return ops.relu(ops.transpose(pooled, (0, 2, 3, 1)) + bias)
+
+
+def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Compute the block as one matrix product, which XLA does several times faster.
+
+    One pooled output is the largest of four convolutions. With a 5x5 kernel the four together
+    look at a 6x6 patch of the image; a tile of t x t pooled outputs looks at a patch of side
+    2t + 4. So:
+
+    1. Cut the image into cells of 2t x 2t pixels, a cell's pixels side by side as channels
+       (space to depth). The patches of two neighbouring tiles lie one cell apart, and a patch
+       is 3x3 whole cells (t = 1: 6 = 3 * 2) or 2x2 (t = 2: 8 = 2 * 4).
+    2. So all patches are 9 (or 4) shifted views of the cells, one after the other:
+       (N, rows, columns, patch) with patch = (2t + 4)^2 C. Each pixel is copied 9 (or 4) times;
+       the usual patches of a convolution copy it 25 times.
+    3. Lay the kernel into a patch of zeros at each of the 4 t^2 places that it takes there: a
+       matrix (patch, 4 t^2 O). This is once a step and small.
+    4. One product, (N rows columns, patch) times (patch, 4 t^2 O), is all convolutions. The four
+       that share a pooling window stand t^2 O columns apart; take the largest, add the bias, ReLU.
+
+    The zeros are multiplied too: each output costs (2t + 4)^2 multiplications for 25, 1.44 times
+    (t = 1) or 2.56 times (t = 2) as many, at several times the rate. The wider tile pays where
+    the patch is otherwise too small to fill a product, 36 numbers with one channel.
+
+    Shapes as in `pool_first`; the kernel is square, its side odd.
+    """
+    side, channels, filters = kernel.shape[0], kernel.shape[2], kernel.shape[3]
+    rows, columns = ((length - side + 1) // POOL for length in images.shape[1:3])
+    tile = _tile(side, channels, rows, columns)
+    cell = POOL * tile
+    span = (cell + side - 1) // cell  # cells in a patch's side
+
+    # images: (N, H, W, C) to cells (N, H/cell, W/cell, cell cell C)
+    down, across = rows // tile, columns // tile  # tiles
+    images = images[:, : (down + span - 1) * cell, : (across + span - 1) * cell]
+    cells = ops.reshape(images, (-1, down + span - 1, cell, across + span - 1, cell, channels))
+    cells = ops.transpose(cells, (0, 1, 3, 2, 4, 5))
+    cells = ops.reshape(cells, (-1, down + span - 1, across + span - 1, cell * cell * channels))
+    patches = ops.concatenate(
+        [cells[:, i : i + down, j : j + across] for i, j in product(range(span), repeat=2)], axis=-1
+    )
+
+    # kernel: (K, K, C, O) to (patch, 4 tile tile O), its rows in the order of a patch's numbers
+    slack = cell - 1  # the places that the kernel can move by
+    copies = ops.stack(
+        [
+            ops.pad(kernel, ((i, slack - i), (j, slack - j), (0, 0), (0, 0)))
+            for i, j in _places(tile)
+        ],
+        axis=3,
+    )
+    copies = ops.reshape(copies, (span, cell, span, cell, channels, -1))
+    copies = ops.transpose(copies, (0, 2, 1, 3, 4, 5))
+    matrix = ops.reshape(copies, (patches.shape[-1], -1))
+
+    # einsum, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`); two axes, for
+    # with more XLA takes 1.3 times as long
+    patches = ops.reshape(patches, (-1, patches.shape[-1]))
+    convolved = ops.einsum("np,po->no", patches, matrix)
+    pooled = _largest(ops.split(convolved, POOL * POOL, axis=-1))  # (N down across, tile tile O)
+
+    # back to images: (N, rows, columns, O)
+    pooled = ops.reshape(pooled, (-1, down, across, tile, tile, filters))
+    blocks = ops.transpose(ops.relu(pooled + bias), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(blocks, (-1, rows, columns, filters))
+
+
+def _tile(side: int, channels: int, rows: int, columns: int) -> int:
+    """Return how many pooled outputs a tile's side has: 2 for one channel where they fit, or 1."""
+    return 2 if channels == 1 and rows % 2 == columns % 2 == 0 and (side - 1) % 4 == 0 else 1
+
+
+def _places(tile: int) -> Iterator[tuple[int, int]]:
+    """Yield where the kernel lies in a patch: by place in the pooling window, then in the tile."""
+    for (down, across), (row, column) in product(
+        product(range(POOL), repeat=2), product(range(tile), repeat=2)
+    ):
+        yield POOL * row + down, POOL * column + across
+
+
+def _largest(values: list[Tensor]) -> Tensor:
+    """Return the element-wise largest; of equal ones the first, which gets the gradient."""
+    first, *rest = values
+    for other in rest:
+        first = ops.where(first >= other, first, other)
+    return first
+
+
+BLOCKS: dict[str, Block] = {
+    POOL_FIRST: pool_first,
+    CHANNELS_FIRST: channels_first,
+    TILES: tiles,
+}
+
+
+def compute_as(model: keras.Sequential, form: str) -> None:
+    """Have `model` compute its convolution blocks in `form`; all else stays the stock model's."""
+    if form == STOCK:
+        return
+    steps = list(_steps(model.layers, BLOCKS[form]))
+
+    def call(inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        for step in steps:
+            inputs = step(inputs)
+        return inputs
+
+    model.call = call
+
+
+def _steps(stack: list[keras.layers.Layer], block: Block) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Yield what a model computes one after the other: a block, or a layer of its own."""
+    stack = list(stack)
+    while stack:
+        layer = stack.pop(0)
+        if stack and _are_block(layer, stack[0]):
+            stack.pop(0)
+            yield partial(_compute, block, layer)
+        else:
+            yield layer
+
+
+def _compute(block: Block, conv: keras.layers.Layer, images: Tensor) -> Tensor:
+    return block(images, conv.kernel, conv.bias)  # read here, for JAX puts others in their place
+
+
+def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:
+    """Return whether two layers are a convolution and a pooling that every form can compute."""
+    return (
+        isinstance(conv, layers.Conv2D)
+        and isinstance(pool, layers.MaxPooling2D)
+        and conv.activation is keras.activations.relu
+        and conv.use_bias
+        and (conv.padding, conv.strides, conv.dilation_rate, conv.groups)
+        == ("valid", (1, 1), (1, 1), 1)
+        and conv.kernel_size[0] == conv.kernel_size[1]
+        and conv.kernel_size[0] % 2 == 1
+        and (pool.padding, pool.pool_size, pool.strides) == ("valid", (POOL, POOL), (POOL, POOL))
+        and conv.data_format == pool.data_format == "channels_last"
+    )

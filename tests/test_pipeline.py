@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+
+from lenet_multi.data import Dataset
+
+pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
+
+
+@pytest.mark.parametrize("classes", [None, 10], ids=["labels", "one-hot"])
+def test_a_backend_is_fed_the_batches_bit_for_bit(small: Dataset, classes: int | None) -> None:
+    """What reaches the backend are NumPy's batches to the bit, and in each epoch's order."""
+    from lenet_multi.batches import Batches
+    from lenet_multi.pipeline import feed
+
+    batches = Batches(small.train, batch_size=128, classes=classes)
+    fed = feed(batches)
+    for epoch in (0, 3):
+        batches.set_epoch(epoch, seed=1)
+        pairs = list(fed)
+        assert len(pairs) == len(batches) == 8
+        for index, pair in enumerate(pairs):
+            for found, wanted in zip(pair, batches[index], strict=True):
+                np.testing.assert_array_equal(np.asarray(found), wanted)
+                assert np.asarray(found).dtype == wanted.dtype
