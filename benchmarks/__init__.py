@@ -1,1 +1,1 @@
-"""What is timed: our training loop against stock Keras, on each backend."""
+"""What is measured: our training against stock Keras and hand-written loops, on each backend."""

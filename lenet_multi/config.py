@@ -17,6 +17,9 @@ def setting(default: Any, meaning: str, *, unit: str = "", choices: tuple[str, .
     )
 
 
+WARM_UP = 0.25  # share of the steps of a one-cycle run in which the learning rate rises
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """What a run trains and how; the same on every backend.
@@ -50,12 +53,15 @@ class TrainConfig:
     )
     batch_size: int = setting(128, "training batch", unit="images")
     epochs: int = setting(6, "passes over the training images", unit="epochs")
-    learning_rate: float = setting(0.001, "Adam's learning rate", unit="per step")
+    learning_rate: float = setting(0.001, "Adam's learning rate, the largest", unit="per step")
     lr_schedule: str = setting(
         "cosine",
-        "learning rate over the run: constant, or falling to 0 along a cosine",
-        choices=("constant", "cosine"),
+        "learning rate over the run: constant; falling to 0 along a cosine; or one cycle, rising "
+        f"in a straight line for {WARM_UP:.0%} of the run and then falling so",
+        choices=("constant", "cosine", "one-cycle"),
     )
+    beta_1: float = setting(0.9, "Adam's decay of the mean gradient", unit="per step")
+    beta_2: float = setting(0.999, "Adam's decay of the mean square", unit="per step")
     seed: int = setting(0, "of the initial weights and the batch order")
 
     def __post_init__(self) -> None:
@@ -70,6 +76,11 @@ class TrainConfig:
             raise UserError(
                 f"--learning-rate must be a finite number above 0, not {self.learning_rate}"
             )
+        for name in ("beta_1", "beta_2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(
+                    f"{flag(name)} must be 0 or more and below 1, not {getattr(self, name)}"
+                )
         if not 0 < self.validation_split < 1:
             raise UserError(
                 "--validation-split must lie between 0 and 1, both excluded, so that training "

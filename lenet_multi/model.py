@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import WARM_UP, TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.forms import compute_as
 from lenet_multi.initial_weights import draw_initial_weights
@@ -102,10 +102,15 @@ def make_loss(config: TrainConfig) -> keras.losses.Loss:
 def make_optimizer(config: TrainConfig, *, training_images: int) -> keras.optimizers.Optimizer:
     """Return the optimizer of `config`; a schedule spans all epochs over `training_images`."""
     steps = config.epochs * config.steps_per_epoch(training_images)
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.lr_schedule == "cosine":
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
-        return keras.optimizers.Adam(learning_rate=schedule)
-    return keras.optimizers.Adam(learning_rate=config.learning_rate)
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    elif config.lr_schedule == "one-cycle":
+        rising = round(WARM_UP * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, steps - rising, warmup_target=rate, warmup_steps=rising
+        )
+    return keras.optimizers.Adam(rate, beta_1=config.beta_1, beta_2=config.beta_2)
 
 
 def weights_sha256(model: keras.Model) -> str:

@@ -1,0 +1,25 @@
+"""What we measure ourselves against: stock Keras, and each framework's loop written by hand.
+
+The loops train the same network on the same images in the same batches with the same Adam, and
+report nothing but the last loss. Each module says which forms were tried; the fastest is the bar.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.initial_weights import draw_initial_weights
+
+Epoch = Callable[[NDArray[np.int64]], float]
+"""Train on the images in the given order; return the last loss, when it is really there."""
+
+SHAPES = [(5, 5, 1, 20), (20,), (5, 5, 20, 50), (50,), (800, 500), (500,), (500, 10), (10,)]
+
+RATE, BETA_1, BETA_2, EPSILON = 0.001, 0.9, 0.999, 1e-7  # Keras's defaults
+
+
+def initial_weights() -> list[NDArray[np.float32]]:
+    """Return the weights that our own model starts from, in its layout."""
+    return draw_initial_weights(SHAPES, seed=TrainConfig().seed)

@@ -1,0 +1,134 @@
+"""JAX as its best practitioners write it: one jitted step, its buffers donated.
+
+Tried on two cores, seconds per 60,000 images: XLA's convolutions as they are 20.4; pooling by
+reshaping 11.1; patches of every pixel and a matrix product 12.9; patches that the pooling shares 4.8;
+those, a tile of 2x2 in the first layer, 4.1. The last is `tiles`; the first is `convolution`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, initial_weights
+from lenet_multi.data import ImageSet
+
+Array = Any
+Network = Callable[[list[Array], Array], Array]
+
+
+def convolution_network(weights: list[Array], images: Array) -> Array:
+    """Return logits (N, 10) through XLA's convolution and reduce_window."""
+    for kernel, bias in (weights[0:2], weights[2:4]):
+        images = jax.lax.conv_general_dilated(
+            images, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        images = jax.lax.reduce_window(
+            images, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+        )
+        images = jax.nn.relu(images + bias)
+    return _head(weights, images)
+
+
+def tiles_network(weights: list[Array], images: Array) -> Array:
+    """Return logits (N, 10) through two matrix products (see `lenet_multi.forms.tiles`)."""
+    cells = images.reshape(-1, 7, 4, 7, 4).transpose(0, 1, 3, 2, 4).reshape(-1, 7, 7, 16)
+    cells = _tiles(cells, weights[0], weights[1], tile=2)  # (N, 6, 6, 2 2 20): cells of 2x2 again
+    return _head(weights, _tiles(cells, weights[2], weights[3], tile=1))
+
+
+def _tiles(cells: Array, kernel: Array, bias: Array, *, tile: int) -> Array:
+    side, (channels, filters) = 2 * tile, kernel.shape[2:]
+    span = (side + 4) // side
+    down = cells.shape[1] - span + 1
+    shifts = product(range(span), repeat=2)
+    patches = jnp.concatenate([cells[:, i : i + down, j : j + down] for i, j in shifts], -1)
+    slack = side - 1
+    copies = [
+        jnp.pad(kernel, ((i, slack - i), (j, slack - j), (0, 0), (0, 0)))
+        for p, q in product(range(2), repeat=2)
+        for i, j in product(range(p, side, 2), range(q, side, 2))
+    ]
+    matrix = jnp.stack(copies, 3).reshape(span, side, span, side, channels, -1)
+    matrix = matrix.transpose(0, 2, 1, 3, 4, 5).reshape(patches.shape[-1], -1)
+    best, *others = jnp.split(patches.reshape(-1, patches.shape[-1]) @ matrix, 4, -1)
+    for other in others:
+        best = jnp.where(best >= other, best, other)
+    best = best.reshape(-1, down, down, tile * tile, filters)
+    return jax.nn.relu(best + bias).reshape(-1, down, down, tile * tile * filters)
+
+
+def _head(weights: list[Array], images: Array) -> Array:
+    flat = images.reshape(-1, 800)
+    return jax.nn.relu(flat @ weights[4] + weights[5]) @ weights[6] + weights[7]
+
+
+def convolution(training: ImageSet, batch_size: int) -> Epoch:
+    """Return an epoch through XLA's own convolution."""
+    return _epoch(training, batch_size, convolution_network)
+
+
+def tiles(training: ImageSet, batch_size: int) -> Epoch:
+    """Return an epoch through matrix products."""
+    return _epoch(training, batch_size, tiles_network)
+
+
+def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
+    """Return an epoch through matrix products of bfloat16 numbers."""
+
+    def network(weights: list[Array], images: Array) -> Array:
+        half = [weight.astype(jnp.bfloat16) for weight in weights]
+        return tiles_network(half, images.astype(jnp.bfloat16)).astype(jnp.float32)
+
+    return _epoch(training, batch_size, network)
+
+
+def _epoch(training: ImageSet, batch_size: int, network: Network) -> Epoch:
+    def loss_of(weights: list[Array], images: Array, labels: Array) -> Array:
+        logs = jax.nn.log_softmax(network(weights, images))
+        return -jnp.take_along_axis(logs, labels[:, None], axis=1).mean()
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(state: tuple[Array, ...], pixels: Array, labels: Array) -> tuple[Any, Array]:
+        weights, means, squares, time = state
+        time = time + 1
+        loss, gradients = jax.value_and_grad(loss_of)(
+            weights, pixels.astype(jnp.float32) / 255, labels
+        )
+        means = [BETA_1 * m + (1 - BETA_1) * g for m, g in zip(means, gradients, strict=True)]
+        squares = [
+            BETA_2 * v + (1 - BETA_2) * g * g for v, g in zip(squares, gradients, strict=True)
+        ]
+        rate = RATE * jnp.sqrt(1 - BETA_2**time) / (1 - BETA_1**time)
+        weights = [
+            w - rate * m / (jnp.sqrt(v) + EPSILON)
+            for w, m, v in zip(weights, means, squares, strict=True)
+        ]
+        return (weights, means, squares, time), loss
+
+    drawn = initial_weights()
+
+    def zeros() -> list[Array]:
+        return [jnp.zeros(weight.shape) for weight in drawn]
+
+    state: Any = ([jnp.array(weight) for weight in drawn], zeros(), zeros(), jnp.zeros(()))
+    labels = training.labels.astype(np.int32)
+
+    def epoch(order: NDArray[np.int64]) -> float:
+        nonlocal state
+        loss = jnp.zeros(())
+        for begin in range(0, len(order), batch_size):
+            chosen = order[begin : begin + batch_size]
+            state, loss = step(state, training.images[chosen], labels[chosen])
+        jax.block_until_ready(state)
+        return float(loss)
+
+    return epoch
+
+
+LOOPS = {"tiles": tiles, "convolution": convolution, "bfloat16": bfloat16}

@@ -1,0 +1,117 @@
+"""TensorFlow as its best practitioners write it: a tf.function of ten steps, data inside.
+
+Tried on two cores, seconds per 60,000 images: stock order 4.6; pooling before bias and ReLU 4.4, ten
+steps at once 3.9; as matrix products 7.7, with XLA 4.5 and ten at once 4.2; pooling by reshaping
+7.0, with XLA 6.1.
+"""
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, initial_weights
+from lenet_multi.data import ImageSet
+
+STEPS = 10  # in one call
+
+Tensor = Any
+Block = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def pool_first_block(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Convolve, pool, add the bias, take ReLU."""
+    convolved = tf.nn.conv2d(images, kernel, 1, "VALID")
+    return tf.nn.relu(tf.nn.bias_add(tf.nn.max_pool2d(convolved, 2, 2, "VALID"), bias))
+
+
+def patches_block(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Do the same as one matrix product (see `lenet_multi.forms.tiles`)."""
+    channels, filters = kernel.shape[2:]
+    cells = tf.nn.space_to_depth(images, 2)
+    down = cells.shape[1] - 2
+    shifts = product(range(3), repeat=2)
+    patches = tf.concat([cells[:, i : i + down, j : j + down] for i, j in shifts], -1)
+    copies = [
+        tf.pad(kernel, ((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)))
+        for i, j in product(range(2), repeat=2)
+    ]
+    matrix = tf.reshape(tf.stack(copies, 3), (3, 2, 3, 2, channels, 4 * filters))
+    matrix = tf.reshape(tf.transpose(matrix, (0, 2, 1, 3, 4, 5)), (36 * channels, 4 * filters))
+    convolved = tf.matmul(tf.reshape(patches, (-1, 36 * channels)), matrix)
+    pooled = tf.reduce_max(tf.reshape(convolved, (-1, down, down, 4, filters)), 3)
+    return tf.nn.relu(pooled + bias)
+
+
+def graph(training: ImageSet, batch_size: int) -> Epoch:
+    """Return an epoch through TensorFlow's own convolution, without XLA."""
+    return _epoch(training, batch_size, pool_first_block)
+
+
+def xla(training: ImageSet, batch_size: int) -> Epoch:
+    """Return an epoch through matrix products, compiled by XLA."""
+    return _epoch(training, batch_size, patches_block, jit_compile=True)
+
+
+def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
+    """Return an epoch of convolutions and products in bfloat16."""
+    return _epoch(training, batch_size, pool_first_block, dtype=tf.bfloat16)
+
+
+def _epoch(
+    training: ImageSet,
+    batch_size: int,
+    block: Block,
+    *,
+    jit_compile: bool = False,
+    dtype: Any = tf.float32,
+) -> Epoch:
+    pixels = tf.constant(training.images)
+    labels = tf.constant(training.labels.astype(np.int32))
+    weights = [tf.Variable(weight) for weight in initial_weights()]
+    means, squares = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
+    time, last_loss = tf.Variable(0.0), tf.Variable(0.0)
+
+    def loss_of(images: Tensor, wanted: Tensor) -> Tensor:
+        k1, b1, k2, b2, w1, c1, w2, c2 = (tf.cast(weight, dtype) for weight in weights)
+        images = block(block(tf.cast(images, dtype), k1, b1), k2, b2)
+        logits = tf.nn.relu(tf.reshape(images, (-1, 800)) @ w1 + c1) @ w2 + c2
+        return tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, tf.cast(logits, tf.float32))
+        )
+
+    def step(chosen: Tensor) -> None:
+        images = tf.ensure_shape(tf.gather(pixels, chosen), (None, *training.images.shape[1:]))
+        with tf.GradientTape() as tape:
+            loss = loss_of(tf.cast(images, tf.float32) / 255, tf.gather(labels, chosen))
+        gradients = tape.gradient(loss, weights)
+        time.assign_add(1.0)
+        rate = RATE * tf.sqrt(1 - BETA_2**time) / (1 - BETA_1**time)
+        for w, m, v, g in zip(weights, means, squares, gradients, strict=True):
+            m.assign(BETA_1 * m + (1 - BETA_1) * g)
+            v.assign(BETA_2 * v + (1 - BETA_2) * g * g)
+            w.assign_sub(rate * m / (tf.sqrt(v) + EPSILON))
+        last_loss.assign(loss)
+
+    one_step = tf.function(step, jit_compile=True) if jit_compile else step
+
+    @tf.function
+    def steps(chosen: Tensor) -> None:
+        for index in tf.range(len(chosen)):
+            one_step(chosen[index])
+
+    def epoch(order: NDArray[np.int64]) -> float:
+        full = len(order) // (STEPS * batch_size) * STEPS * batch_size
+        for part in order[:full].reshape(-1, STEPS, batch_size):
+            steps(tf.constant(part))
+        for begin in range(full, len(order), batch_size):
+            steps(tf.constant(order[None, begin : begin + batch_size]))
+        return float(last_loss)
+
+    return epoch
+
+
+LOOPS = {"graph": graph, "xla": xla, "bfloat16": bfloat16}

@@ -1,0 +1,87 @@
+"""PyTorch as its best practitioners write it: channels last in memory, fused Adam.
+
+Tried on two cores, seconds per 60,000 images: stock order, channels first 6.7; channels last 4.7;
+pooling before bias and ReLU 4.3; as matrix products 10.8; pooling by slices 8.0. torch.compile is
+measured beside it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, initial_weights
+from lenet_multi.data import ImageSet
+
+
+class LeNet(torch.nn.Module):
+    """The LeNet on images (N, 1, 28, 28), its memory's layout channels last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = torch.nn.Conv2d(1, 20, 5), torch.nn.Conv2d(20, 50, 5)
+        self.dense1, self.dense2 = torch.nn.Linear(800, 500), torch.nn.Linear(500, 10)
+        with torch.no_grad():
+            for parameter, weight in zip(self.parameters(), initial_weights(), strict=True):
+                # (h, w, in, out) to (out, in, h, w), (in, out) to (out, in)
+                order = (3, 2, 0, 1)[: weight.ndim] if weight.ndim == 4 else range(weight.ndim)[::-1]
+                parameter.copy_(torch.from_numpy(weight.transpose(order).copy()))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, 10)."""
+        for conv in (self.conv1, self.conv2):
+            pooled = functional.max_pool2d(functional.conv2d(images, conv.weight), 2)
+            assert conv.bias is not None
+            images = functional.relu(pooled + conv.bias.view(1, -1, 1, 1))
+        flat = images.permute(0, 2, 3, 1).flatten(1)
+        logits: torch.Tensor = self.dense2(functional.relu(self.dense1(flat)))
+        return logits
+
+
+def eager(training: ImageSet, batch_size: int) -> Epoch:
+    """Return an epoch as PyTorch runs it by default."""
+    return _epoch(training, batch_size, lambda model: model)
+
+
+def compiled(training: ImageSet, batch_size: int) -> Epoch:
+    """Return an epoch with the model through torch.compile."""
+    return _epoch(training, batch_size, torch.compile)
+
+
+def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
+    """Return an epoch under autocast to bfloat16."""
+    return _epoch(training, batch_size, lambda model: model, autocast=True)
+
+
+def _epoch(
+    training: ImageSet,
+    batch_size: int,
+    prepare: Callable[[LeNet], Callable[[torch.Tensor], torch.Tensor]],
+    *,
+    autocast: bool = False,
+) -> Epoch:
+    model = LeNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(
+        model.parameters(), RATE, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True
+    )
+    run = prepare(model)
+    pixels = torch.from_numpy(training.images).permute(0, 3, 1, 2)  # channels last in memory
+    labels = torch.from_numpy(training.labels.astype(np.int64))
+
+    def epoch(order: NDArray[np.int64]) -> float:
+        loss = torch.zeros(())
+        for chosen in torch.from_numpy(order).split(batch_size):
+            images = pixels[chosen].float().div_(255)
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                loss = functional.cross_entropy(run(images).float(), labels[chosen])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return float(loss)
+
+    return epoch
+
+
+LOOPS = {"eager": eager, "compile": compiled, "bfloat16": bfloat16}
