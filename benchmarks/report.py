@@ -1,43 +1,16 @@
-"""Turn samples and comparisons, kept as JSON, into the tables that the README shows.
-
-`python -m benchmarks.report FILE FILE FILE` prints the table of epoch times.
-"""
+"""Turn comparisons, kept as JSON, into the tables that the README shows."""
 
 import dataclasses
 import json
-import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.epoch import MNIST_TRAINING_IMAGES, NOTEBOOK, OURS, SAME
 from lenet_multi.parity.ladder import RUNGS, Finding
 from lenet_multi.parity.plan import PRECISIONS
 from lenet_multi.parity.report import worst
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def epoch_table(benchmarks: Sequence[dict[str, Any]]) -> str:
-    """Return seconds per 60,000 images, and ratios of samples taken one after the other."""
-    rows = []
-    for benchmark in benchmarks:
-        samples = benchmark["seconds_per_epoch"]
-        scale = MNIST_TRAINING_IMAGES / benchmark["images"]
-        rows.append(
-            [
-                benchmark["backend"],
-                *(f"{scale * statistics.median(samples[way]):.1f}" for way in samples),
-                *(_ratio(samples[OURS], samples[way]) for way in (SAME, NOTEBOOK)),
-            ]
-        )
-    return markdown(["backend", OURS, SAME, NOTEBOOK, f"ours / {SAME}", f"ours / {NOTEBOOK}"], rows)
-
-
-def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def accuracy_table(comparisons: Sequence[dict[str, Any]]) -> str:
@@ -109,7 +82,3 @@ def read(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`."""
     content: dict[str, Any] = json.loads(path.read_text())
     return content
-
-
-if __name__ == "__main__":
-    print(epoch_table([read(Path(name)) for name in sys.argv[1:]]))

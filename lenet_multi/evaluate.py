@@ -26,6 +26,7 @@ def evaluate(model: keras.Model, images: ImageSet) -> Evaluation:
     """Return the evaluation of `model` on all `images`, through its logits."""
     batches = Batches(images, batch_size=EVALUATION_BATCH_SIZE)
     logits = with_logits(model).predict(feed(batches), verbose=0)
+    logits = np.asarray(logits, np.float32)  # of bfloat16 under that policy
     return Evaluation(
         logits, count_correct(logits, images.labels), cross_entropy(logits, images.labels)
     )

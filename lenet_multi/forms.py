@@ -171,7 +171,9 @@ def _steps(stack: list[keras.layers.Layer], block: Block) -> Iterator[Callable[[
 
 
 def _compute(block: Block, conv: keras.layers.Layer, images: Tensor) -> Tensor:
-    return block(images, conv.kernel, conv.bias)  # read here, for JAX puts others in their place
+    # The weights are read here, for JAX puts others in their place; cast as the layer would.
+    cast = partial(ops.cast, dtype=conv.compute_dtype)
+    return block(cast(images), cast(conv.kernel), cast(conv.bias))
 
 
 def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:

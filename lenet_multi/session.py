@@ -16,11 +16,13 @@ def start(
     backend: str,
     *,
     floatx: str = "float32",
+    dtype_policy: str | None = None,
     environ: MutableMapping[str, str] = os.environ,
 ) -> None:
     """Import Keras on `backend`, with Keras's own defaults whatever ~/.keras/keras.json says.
 
-    `floatx` is the precision of weights and sums, "float32" or "float64".
+    `floatx` is the precision of weights and sums, "float32" or "float64"; `dtype_policy` is
+    that of the layers, the same by default.
 
     Raises `UserError` when the environment would make Keras cut training short.
     """
@@ -37,7 +39,7 @@ def start(
     if keras.backend.backend() != backend:
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
     keras.config.set_floatx(floatx)
-    keras.config.set_dtype_policy(floatx)
+    keras.config.set_dtype_policy(dtype_policy or floatx)
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
 

@@ -54,7 +54,7 @@ def train(
     training, validation = split(dataset.train, config.validation_split)
     stopwatch = Stopwatch()
     with stopwatch("import"):
-        session.start(backend)
+        session.start(backend, dtype_policy=config.dtype_policy)
         versions = environment.versions(backend)
         import keras
 

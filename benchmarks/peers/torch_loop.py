@@ -26,7 +26,9 @@ class LeNet(torch.nn.Module):
         with torch.no_grad():
             for parameter, weight in zip(self.parameters(), initial_weights(), strict=True):
                 # (h, w, in, out) to (out, in, h, w), (in, out) to (out, in)
-                order = (3, 2, 0, 1)[: weight.ndim] if weight.ndim == 4 else range(weight.ndim)[::-1]
+                order = (
+                    (3, 2, 0, 1)[: weight.ndim] if weight.ndim == 4 else range(weight.ndim)[::-1]
+                )
                 parameter.copy_(torch.from_numpy(weight.transpose(order).copy()))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -67,7 +69,7 @@ def _epoch(
         model.parameters(), RATE, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True
     )
     run = prepare(model)
-    pixels = torch.from_numpy(training.images).permute(0, 3, 1, 2)  # channels last in memory
+    pixels = torch.from_numpy(training.images.copy()).permute(0, 3, 1, 2)  # channels last in memory
     labels = torch.from_numpy(training.labels.astype(np.int64))
 
     def epoch(order: NDArray[np.int64]) -> float:
@@ -79,7 +81,7 @@ def _epoch(
                 loss = functional.cross_entropy(run(images).float(), labels[chosen])
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return epoch
 

@@ -1,0 +1,293 @@
+"""Measure all backends in one run: `python -m benchmarks`, or `nox -s bench`.
+
+Each backend has a process of its own, kept between its turns, in its own environment where
+`--python` names one. Samples are written to the result file as they come, so that Ctrl-C or a crash
+keeps them. Ends with the tables; exit status 1 when something could not be measured.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.record import Record
+from benchmarks.report import RESULTS, read
+from benchmarks.speed_report import bench_report
+from benchmarks.startup import WAYS as STARTS
+from benchmarks.study import FULL, QUICK, TINY, Request, requests
+from benchmarks.target import TARGET
+from lenet_multi import environment
+from lenet_multi.backends import BACKENDS, installed
+
+SCHEMA_VERSION = 1
+
+SCALES = {"full": FULL, "quick": QUICK, "tiny": TINY}
+MEBIBYTE = 2**20
+
+
+class FailedError(Exception):
+    """A sample could not be taken; says which and why."""
+
+
+class Worker:
+    """A process that measures on one backend, on the first `processors` processors or on all."""
+
+    def __init__(self, python: str, backend: str, processors: int, log: Path) -> None:
+        self.log = log.open("a")
+        self.process = subprocess.Popen(
+            [python, "-m", "benchmarks.worker", backend],
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            preexec_fn=lambda: _bind(processors),
+        )
+        self.started = self._answer()
+
+    def ask(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to one request; raise `FailedError` when there is none."""
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(arguments), file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
+        if "error" in answer:
+            raise FailedError(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+
+def _bind(processors: int) -> None:
+    if processors:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processors])
+
+
+def _environment() -> dict[str, str]:
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
+    return {**inherited, "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+class Bench:
+    """One run of the benchmark: its processes, its records, its file."""
+
+    def __init__(self, pythons: dict[str, str], out: Path, scale: str) -> None:
+        self.pythons, self.out = pythons, out
+        self.workers: dict[tuple[str, int], Worker] = {}
+        self.records: dict[tuple[str, ...], Record] = {}
+        self.failures: dict[str, str] = {}
+        self.versions: dict[str, dict[str, str]] = {}
+        self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.scale = scale
+        self.load = os.getloadavg()[0]
+        self.temporary = tempfile.TemporaryDirectory()
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for worker in self.workers.values():
+            worker.close()
+        self.temporary.cleanup()
+
+    def take(self, request: Request) -> None:
+        """Take one sample, or note why it could not be."""
+        name = f"{request.process} {request.backend} {_words(request.arguments)}"
+        if name in self.failures:
+            return
+        try:
+            for record in getattr(self, f"_{request.process}")(request):
+                kept = self.records.setdefault(record.key(), dataclasses.replace(record, values=[]))
+                kept.values.extend(record.values)
+        except (FailedError, subprocess.CalledProcessError) as error:
+            output = getattr(error, "stderr", None) or str(error)
+            self.failures[name] = output.strip().splitlines()[-1]
+        self.write()
+
+    def _worker(self, request: Request) -> list[Record]:
+        place = (request.backend, request.processors)
+        if place not in self.workers or self.workers[place].process.poll() is not None:
+            log = Path(self.temporary.name, f"{request.backend}-{request.processors}.txt")
+            worker = Worker(self.pythons[request.backend], *place, log)
+            self.workers[place] = worker
+            self.versions[request.backend] = worker.started["versions"]
+        record = Record(**self.workers[place].ask(request.arguments))
+        if request.processors:
+            record.context["threads"] = request.processors
+        return [record]
+
+    def _startup(self, request: Request) -> list[Record]:
+        way, images = request.arguments["way"], request.arguments["images"]
+        assert way in STARTS
+        command = ("benchmarks.startup", "--backend", request.backend, "--way", way)
+        found = json.loads(
+            self._run(request.backend, *command, "--images", images, "--began", time.time())
+        )
+
+        def record(measure: str, unit: str, value: float) -> Record:
+            return Record(measure, request.backend, way, unit, [value], {"images": images})
+
+        parts = ("import", "build and compile", "first step")
+        memory = (found["peak memory"], found["peak memory"] - found["data"])
+        return [
+            *(record(part, "s", found[part]) for part in parts),
+            record("fresh epoch", "s", found["epoch"]),
+            record("peak memory", "MiB", memory[0] / MEBIBYTE),
+            record("memory beyond the data", "MiB", memory[1] / MEBIBYTE),
+        ]
+
+    def _target(self, request: Request) -> list[Record]:
+        way, tiny = request.arguments["way"], request.arguments["tiny"]
+        began = time.time()
+        if way == "ours":
+            folder = Path(self.temporary.name, "run")
+            small = ("--validation-split", "0.99") if tiny else ()
+            flags = ("--recipe", "one-epoch", "--out", folder, "--overwrite", *small)
+            self._run(request.backend, "lenet_multi.train", "--backend", request.backend, *flags)
+            accuracy = json.loads((folder / "result.json").read_text())["test_accuracy"]
+            epochs = 1
+        else:
+            small = ("--target", "0.1", "--images", "600") if tiny else ()
+            output = self._run(request.backend, "benchmarks.target", request.backend, *small)
+            epochs, accuracy = json.loads(output).values()
+        seconds = time.time() - began
+        reached = {"target": TARGET}
+        return [
+            Record("time to target", request.backend, way, "s", [seconds], reached),
+            Record("epochs to target", request.backend, way, "epochs", [epochs], reached),
+            Record("accuracy reached", request.backend, way, "share", [accuracy], reached),
+        ]
+
+    def _run(self, backend: str, module: str, *arguments: object) -> str:
+        done = subprocess.run(
+            [self.pythons[backend], "-m", module, *map(str, arguments)],
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.splitlines()[-1]
+
+    def write(self) -> None:
+        """Write all that was measured so far, whole or not at all."""
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "began": self.began,
+            "scale": self.scale,
+            "revision": _revision(),
+            "machine": environment.machine(),
+            "load_before": self.load,
+            "versions": self.versions,
+            "failures": self.failures,
+            "records": [dataclasses.asdict(record) for record in self.records.values()],
+        }
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.out.with_suffix(".draft")
+        draft.write_text(json.dumps(content, indent=1) + "\n")
+        os.replace(draft, self.out)
+
+
+def _words(arguments: dict[str, Any]) -> str:
+    return ", ".join(str(value) for value in arguments.values())
+
+
+def _revision() -> str:
+    """Return the commit that is measured, and whether files differ from it."""
+    try:
+        return subprocess.check_output(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            text=True,
+            stderr=subprocess.DEVNULL,
+        ).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def default_out() -> Path:
+    """Return benchmarks/results/MACHINE-DATE.json."""
+    machine = environment.machine()
+    name = f"{machine['processor']}-{machine['cores']}".lower().replace(" ", "-")
+    return RESULTS / f"{name}-{time.strftime('%Y%m%d')}.json"
+
+
+def main() -> int:
+    """Measure as the command line says, and print what was found."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="BACKEND=PATH",
+        help="interpreter of a backend's environment (default: this one, for those installed)",
+    )
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument("--quick", dest="scale", action="store_const", const="quick", default="full")
+    scale.add_argument("--tiny", dest="scale", action="store_const", const="tiny")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    asked = parser.parse_args()
+    pythons = dict(name.split("=", 1) for name in asked.python) or dict.fromkeys(
+        installed(), sys.executable
+    )
+    if unknown := [name for name in pythons if name not in BACKENDS]:
+        parser.error(f"unknown backend {unknown[0]!r}; choose from {', '.join(BACKENDS)}")
+    out = asked.out or default_out()
+    wanted = list(requests(tuple(pythons), SCALES[asked.scale]))
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    interrupted = False
+    with Bench(pythons, out, asked.scale) as bench:
+        task = progress.add_task("samples", total=len(wanted))
+        try:
+            with progress:
+                for request in wanted:
+                    words = _words(request.arguments)
+                    progress.update(task, description=f"{request.backend}: {words}")
+                    bench.take(request)
+                    progress.advance(task)
+        except KeyboardInterrupt:
+            interrupted = True
+    print(bench_report(read(out)))
+    print(f"Samples: {out}")
+    for name, reason in bench.failures.items():
+        print(f"benchmarks: {name}: could not be measured: {reason}", file=sys.stderr)
+    if interrupted:
+        print(f"benchmarks: interrupted; what was measured is in {out}", file=sys.stderr)
+        return 130
+    return 1 if bench.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Seconds of a training epoch, steady state, by each way of training on this backend.
+
+An epoch ends when its last step's result is there. Everything before it, compilation too, is an
+epoch of its own that is not timed. Labels and images are MNIST's first; batches are drawn anew in
+each epoch, in the same order for all.
+"""
+
+import dataclasses
+import functools
+import importlib
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from benchmarks.record import Record
+from lenet_multi.config import RECIPES
+from lenet_multi.data import ImageSet, epoch_order, load
+from lenet_multi.speed import STOCK as STOCK_FORM
+from lenet_multi.speed import execution
+
+OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
+STOCK = "stock fit"
+BY_HAND = "by hand: "
+
+# The loops of `peers`, by backend; each module's LOOPS must have them.
+LOOPS = {
+    "tensorflow": ("graph", "xla", "bfloat16"),
+    "jax": ("tiles", "convolution", "bfloat16"),
+    "torch": ("eager", "compile", "bfloat16"),
+}
+SLOW = {"convolution", "compile"}  # left out of the quick table
+
+FEW = 500  # validation images, whose time is not counted
+
+
+def ways(backend: str, *, quick: bool = False) -> list[str]:
+    """Return the names of all ways of training on `backend`."""
+    loops = [name for name in LOOPS[backend] if not (quick and name in SLOW)]
+    return [OURS, OURS_BFLOAT16, STOCK, *(BY_HAND + name for name in loops)]
+
+
+def is_bfloat16(way: str) -> bool:
+    """Return whether a way computes in bfloat16."""
+    return way.endswith("bfloat16")
+
+
+def measure(backend: str, *, way: str, images: int, batch_size: int) -> Record:
+    """Return the seconds of one more epoch of `images` images."""
+    epoch, context = _prepared(backend, way, images, batch_size)
+    return Record(
+        "epoch",
+        backend,
+        way,
+        "s",
+        [epoch()],
+        {"images": images, "batch_size": batch_size, **context},
+    )
+
+
+@functools.cache
+def _prepared(
+    backend: str, way: str, images: int, batch_size: int
+) -> tuple[Callable[[], float], dict[str, Any]]:
+    """Return the epoch of a way, compiled and run once, and what it is."""
+    dataset = load()
+    training, validation = dataset.train[:images], dataset.test[:FEW]
+    if way == STOCK:
+        epoch, context = _stock(training, validation, batch_size)
+    elif way.startswith(BY_HAND):
+        epoch, context = _by_hand(backend, training, batch_size, way.removeprefix(BY_HAND))
+    else:
+        epoch, context = _ours(backend, training, validation, batch_size, is_bfloat16(way))
+    epoch()
+    return epoch, context
+
+
+def _ours(
+    backend: str, training: ImageSet, validation: ImageSet, batch_size: int, bfloat16: bool
+) -> tuple[Callable[[], float], dict[str, Any]]:
+    import keras
+
+    from lenet_multi.fit import fit
+    from lenet_multi.model import build, compile_model
+
+    policy = "mixed_bfloat16" if bfloat16 else "float32"
+    config = dataclasses.replace(
+        RECIPES["standard"], epochs=1, batch_size=batch_size, dtype_policy=policy
+    )
+    how = execution(backend)
+    keras.config.set_dtype_policy(policy)
+    model = build(config, training.images.shape[1:])
+    keras.config.set_dtype_policy("float32")
+    compile_model(model, config, how, training_images=len(load().train))
+
+    def epoch() -> float:
+        return fit(model, training, validation, config).epochs[0]["train_seconds"]
+
+    return epoch, {**dataclasses.asdict(how), "precision": policy, "layout": "channels_last"}
+
+
+def _stock(
+    training: ImageSet, validation: ImageSet, batch_size: int
+) -> tuple[Callable[[], float], dict[str, Any]]:
+    from benchmarks.peers.stock import notebook_arrays, notebook_model
+    from lenet_multi.history import EpochHistory
+
+    model = notebook_model()
+    images, labels = notebook_arrays(training.images, training.labels)
+    validation_data = notebook_arrays(validation.images, validation.labels)
+
+    def epoch() -> float:
+        history = EpochHistory()
+        model.fit(
+            images,
+            labels,
+            batch_size=batch_size,
+            validation_data=validation_data,
+            callbacks=[history],
+            verbose=0,
+        )
+        return history.epochs[0]["train_seconds"]
+
+    return epoch, {
+        "form": STOCK_FORM,
+        "jit_compile": model.jit_compile,
+        "steps_per_execution": 1,
+        "precision": "float32",
+        "layout": "channels_last",
+    }
+
+
+def _by_hand(
+    backend: str, training: ImageSet, batch_size: int, name: str
+) -> tuple[Callable[[], float], dict[str, Any]]:
+    loops = importlib.import_module(f"benchmarks.peers.{backend}_loop").LOOPS
+    train = loops[name](training, batch_size)
+    epochs = count()
+
+    def epoch() -> float:
+        order = epoch_order(len(training), seed=0, epoch=next(epochs))
+        began = time.perf_counter()
+        train(order)
+        return time.perf_counter() - began
+
+    return epoch, {"form": name, "precision": "bfloat16" if is_bfloat16(name) else "float32"}

@@ -1,0 +1,63 @@
+"""How fast a model answers: evaluation and prediction of many images, latency of one."""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.epoch import OURS
+from benchmarks.record import Record
+from lenet_multi.config import RECIPES
+from lenet_multi.data import load
+from lenet_multi.speed import execution
+
+ONE_BY_ONE = 50  # images of which the median latency is taken
+
+
+def measure(backend: str, *, what: str, way: str, images: int) -> Record:
+    """Return images/s of "evaluation" or "prediction" of test images, or ms of "one image"."""
+    task, units = _task(backend, what, way, images)
+    began = time.perf_counter()
+    task()
+    seconds = time.perf_counter() - began
+    if what == "one image":
+        return Record(what, backend, way, "ms", [1000 * seconds / ONE_BY_ONE])
+    return Record(what, backend, way, "images/s", [units / seconds], {"images": images})
+
+
+@functools.cache
+def _task(backend: str, what: str, way: str, images: int) -> tuple[Callable[[], object], int]:
+    test = load().test[:images]
+    scaled = np.divide(test.images, 255, dtype=np.float32)
+    model, evaluate = _ours(backend, test) if way == OURS else _stock(scaled, test.labels)
+    tasks: dict[str, Callable[[], object]] = {
+        "evaluation": evaluate,
+        "prediction": lambda: model.predict(scaled, batch_size=500, verbose=0),
+        "one image": lambda: [
+            np.asarray(model.predict_on_batch(scaled[[i]])) for i in range(ONE_BY_ONE)
+        ],
+    }
+    tasks[what]()  # compiles
+    return tasks[what], len(test)
+
+
+def _ours(backend: str, test: Any) -> tuple[Any, Callable[[], object]]:
+    from lenet_multi.evaluate import evaluate
+    from lenet_multi.model import build, compile_model
+
+    config = RECIPES["standard"]
+    model = build(config, test.images.shape[1:])
+    compile_model(model, config, execution(backend), training_images=len(test))
+    return model, lambda: evaluate(model, test)
+
+
+def _stock(scaled: Any, labels: Any) -> tuple[Any, Callable[[], object]]:
+    import keras
+
+    from benchmarks.peers.stock import notebook_model
+
+    model = notebook_model()
+    one_hot = keras.utils.to_categorical(labels, 10)
+    return model, lambda: model.evaluate(scaled, one_hot, verbose=0)

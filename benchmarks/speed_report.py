@@ -1,0 +1,325 @@
+"""Turn the samples of a run into tables: `python -m benchmarks.speed_report FILE...`.
+
+Every ratio is of two measurements in one file, so of one machine, one run, one set of versions.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.epoch import BY_HAND, OURS, OURS_BFLOAT16, STOCK, is_bfloat16
+from benchmarks.record import UNSTABLE, Record, ratios
+from benchmarks.report import markdown, read
+from benchmarks.study import BATCH, PASSES
+
+EPOCH = 60_000  # images
+
+# Of training one image: 13.18 MFLOP, two for each of the 6,591,000 multiply-adds that the layers of
+# this network take forward (2,293,000) and backward (the first layer's pixels need no gradient).
+FLOP_PER_IMAGE = 2 * 6_591_000
+
+MARK = "~"  # unstable
+
+
+@dataclass(frozen=True)
+class Results:
+    """The records of one run, by what they measure."""
+
+    content: dict[str, Any]
+    records: list[Record]
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> "Results":
+        """Return the results in a result file's content."""
+        return cls(content, [Record(**record) for record in content["records"]])
+
+    @property
+    def backends(self) -> list[str]:
+        """The backends that were measured, in order."""
+        return list(dict.fromkeys(record.backend for record in self.records))
+
+    def all(self, measure: str, backend: str | None = None) -> list[Record]:
+        """Return all records of a measure, of one backend where it is given."""
+        return [r for r in self.records if r.measure == measure and backend in (None, r.backend)]
+
+    def find(self, measure: str, backend: str, way: str, **context: Any) -> Record | None:
+        """Return the record that has these and this context, if it was measured."""
+        for record in self.all(measure, backend):
+            if record.way == way and context.items() <= record.context.items():
+                return record
+        return None
+
+    def epoch(self, backend: str, way: str) -> Record | None:
+        """Return the epochs of a way on all processors, in the batch size that is compared."""
+        for record in self.all("epoch", backend):
+            plain = "threads" not in record.context and record.context["batch_size"] == BATCH
+            if record.way == way and plain:
+                return record
+        return None
+
+    def best_by_hand(self, backend: str, *, bfloat16: bool = False) -> Record | None:
+        """Return the fastest hand-written loop of a precision."""
+        loops = [
+            record
+            for record in self.all("epoch", backend)
+            if record.way.startswith(BY_HAND) and is_bfloat16(record.way) == bfloat16
+        ]
+        return min(loops, key=lambda record: record.median, default=None)
+
+    def peak(self, precision: str) -> float:
+        """Return the fastest matrix product of any backend in this run, in GFLOP/s."""
+        rates = [r.median for r in self.all("matrix product") if r.way == precision]
+        return max(rates, default=float("nan"))
+
+
+def seconds_per_epoch(record: Record) -> float:
+    """Return seconds per 60,000 images."""
+    return record.median * EPOCH / float(record.context["images"])
+
+
+def headline_table(results: Results) -> str:
+    """Return, for each backend, ours against stock and against the best loop by hand."""
+    rows = []
+    for backend in results.backends:
+        ours, stock = results.epoch(backend, OURS), results.epoch(backend, STOCK)
+        by_hand = results.best_by_hand(backend)
+        if not (ours and stock and by_hand):
+            continue
+        share = FLOP_PER_IMAGE * EPOCH / 1e9 / seconds_per_epoch(ours) / results.peak("float32")
+        rows.append(
+            [
+                backend,
+                _seconds(ours),
+                _seconds(stock),
+                _seconds(by_hand),
+                f"{median(ratios(stock, ours)):.2f}",
+                f"{median(ratios(ours, by_hand)):.2f}",
+                f"{share:.0%}",
+            ]
+        )
+    header = ["backend", "ours", "stock `fit`", "best by hand", "stock / ours", "ours / by hand"]
+    return markdown([*header, "of the machine's peak"], rows)
+
+
+def _seconds(record: Record) -> str:
+    return f"{seconds_per_epoch(record):.2f}{MARK if record.unstable else ''}"
+
+
+def epoch_table(results: Results) -> str:
+    """Return every way of training that was timed, with what it is."""
+    rows = []
+    for backend in results.backends:
+        ours = results.epoch(backend, OURS)
+        for record in results.all("epoch", backend):
+            if "threads" in record.context or record.context["batch_size"] != BATCH or not ours:
+                continue
+            rows.append(
+                [
+                    backend,
+                    record.way,
+                    str(record.context.get("form", "")),
+                    str(record.context["precision"]),
+                    {True: "yes", False: "no"}.get(record.context.get("jit_compile"), ""),
+                    _seconds(record),
+                    f"{record.spread:.0%}",
+                    f"{median(ratios(ours, record)):.2f}",
+                ]
+            )
+    header = ["backend", "way", "form", "precision", "XLA", "seconds", "spread", "ours / this"]
+    return markdown(header, rows)
+
+
+def bill_table(results: Results) -> str:
+    """Return what is paid before the first epoch, in seconds, and the peak of memory."""
+    parts = ("import", "build and compile", "first step", "peak memory")
+    rows = []
+    for backend in results.backends:
+        for way in (OURS, STOCK):
+            found = [_largest_start(results, part, backend, way) for part in parts]
+            if all(found):
+                cells = (
+                    f"{r.median:.2f}" if r.unit == "s" else f"{r.median:.0f}" for r in found if r
+                )
+                rows.append([backend, way, *cells])
+    return markdown(["backend", "way", *parts[:-1], "peak memory, MiB"], rows)
+
+
+def _largest_start(results: Results, part: str, backend: str, way: str) -> Record | None:
+    """Return the record of a fresh process, of the training set that both ways have."""
+    sizes = [
+        record.context["images"] for record in results.all(part, backend) if record.way == STOCK
+    ]
+    return results.find(part, backend, way, images=sizes[0]) if sizes else None
+
+
+def inference_table(results: Results) -> str:
+    """Return evaluation and prediction in images a second, and one image's latency."""
+    rows = []
+    for backend in results.backends:
+        for way in (OURS, STOCK):
+            found = [
+                next((r for r in results.all(what, backend) if r.way == way), None)
+                for what in ("evaluation", "prediction", "one image")
+            ]
+            if all(found):
+                evaluation, prediction, one = (record.median for record in found if record)
+                rows.append(
+                    [backend, way, f"{evaluation:,.0f}", f"{prediction:,.0f}", f"{one:.2f}"]
+                )
+    header = ["backend", "way", "evaluation, images/s", "prediction, images/s", "one image, ms"]
+    return markdown(header, rows)
+
+
+def stage_table(results: Results) -> str:
+    """Return milliseconds of a batch through each stage, "forward / forward and backward"."""
+    stages = dict.fromkeys((r.way, r.context["stage"]) for r in results.all("stage"))
+    rows = []
+    for way, stage in stages:
+        cells = []
+        for backend in results.backends:
+            found = (
+                results.find("stage", backend, way, stage=stage, **{"pass": p}) for p in PASSES
+            )
+            cells.append(" / ".join(f"{record.median:.2f}" for record in found if record))
+        rows.append([way, stage, *cells])
+    return markdown(["way", "stage", *results.backends], rows)
+
+
+def growth_table(results: Results) -> str:
+    """Return how seconds per 60,000 images and memory change with batch, images and processors."""
+    rows = list(_growth(results))
+    return markdown(["what", "of", *results.backends], rows) if rows else ""
+
+
+def _growth(results: Results) -> Iterator[list[str]]:
+    epochs = [r for r in results.all("epoch") if r.way == OURS and "threads" not in r.context]
+    for size in sorted({record.context["batch_size"] for record in epochs}):
+        yield [
+            "seconds, batch size",
+            f"{size:,}",
+            *(
+                _cell(
+                    next(
+                        (r for r in epochs if (r.backend, r.context["batch_size"]) == (b, size)),
+                        None,
+                    )
+                )
+                for b in results.backends
+            ),
+        ]
+    one = {r.backend: r for r in results.all("epoch") if "threads" in r.context}
+    if one:
+        yield ["seconds, processors", "1", *(_cell(one.get(b)) for b in results.backends)]
+    fresh = [r for r in results.all("fresh epoch") if r.way == OURS]
+    for size in sorted({record.context["images"] for record in fresh}):
+        found = [results.find("fresh epoch", b, OURS, images=size) for b in results.backends]
+        yield ["seconds, training images", f"{size:,}", *map(_cell, found)]
+    for size in sorted({record.context["images"] for record in fresh}):
+        cells = (
+            results.find("memory beyond the data", b, OURS, images=size) for b in results.backends
+        )
+        yield [
+            "MiB beyond the data, training images",
+            f"{size:,}",
+            *(f"{record.median:.0f}" if record else "" for record in cells),
+        ]
+
+
+def _cell(record: Record | None) -> str:
+    return _seconds(record) if record else ""
+
+
+def target_table(results: Results) -> str:
+    """Return the seconds from the typed command to the target."""
+    rows = []
+    for backend in results.backends:
+        ours, stock = (
+            next((r for r in results.all("time to target", backend) if r.way == way), None)
+            for way in (OURS, STOCK)
+        )
+        if not (ours and stock):
+            continue
+        epochs, accuracy = (
+            next((r for r in results.all(what, backend) if r.way == way), None)
+            for what, way in (("epochs to target", STOCK), ("accuracy reached", OURS))
+        )
+        rows.append(
+            [
+                backend,
+                f"{ours.median:.1f}",
+                f"{stock.median:.1f}",
+                f"{median(ratios(stock, ours)):.1f}",
+                f"{epochs.median:g}" if epochs else "",
+                f"{accuracy.median:.2%}" if accuracy else "",
+            ]
+        )
+    header = ["backend", "one-epoch, s", "stock `fit`, s", "stock / ours", "epochs of stock"]
+    return markdown([*header, "one-epoch's accuracy"], rows) if rows else ""
+
+
+def bfloat16_table(results: Results) -> str:
+    """Return bfloat16 beside float32, of ours and of the loops by hand."""
+    rows = []
+    for backend in results.backends:
+        full, half = results.epoch(backend, OURS), results.epoch(backend, OURS_BFLOAT16)
+        hand, hand_half = (
+            results.best_by_hand(backend),
+            results.best_by_hand(backend, bfloat16=True),
+        )
+        if full and half and hand and hand_half:
+            rows.append(
+                [
+                    backend,
+                    _seconds(full),
+                    _seconds(half),
+                    f"{median(ratios(full, half)):.2f}",
+                    f"{median(ratios(hand, hand_half)):.2f}",
+                ]
+            )
+    header = ["backend", "float32, s", "bfloat16, s", "float32 / bfloat16", "the same by hand"]
+    return markdown(header, rows)
+
+
+TABLES = {
+    f"Seconds per {EPOCH:,} images, batch {BATCH}, float32": headline_table,
+    "Every way of training": epoch_table,
+    "bfloat16, seconds per 60,000 images": bfloat16_table,
+    "Before the first epoch, seconds; memory": bill_table,
+    "Evaluation, prediction, one image": inference_table,
+    "Each stage by itself, ms: forward / forward and backward": stage_table,
+    "How time and memory grow": growth_table,
+    "From the typed command to 99 % test accuracy": target_table,
+}
+
+
+def bench_report(content: dict[str, Any]) -> str:
+    """Return all tables of a result file's content, as Markdown."""
+    results = Results.of(content)
+    parts = [
+        f"{content['machine']['processor']}, {content['machine']['cores']} cores, "
+        f"{content['began']}, revision {content['revision']}"
+    ]
+    for precision in ("float32", "bfloat16"):
+        parts.append(f"Fastest matrix product, {precision}: {results.peak(precision):.0f} GFLOP/s")
+    for title, table in TABLES.items():
+        if text := table(results):
+            parts.append(f"\n{title}\n\n{text}")
+    unstable = [record for record in results.records if record.unstable]
+    if unstable:
+        parts.append(
+            f"\n{MARK} unstable: {len(unstable)} of {len(results.records)} measurements spread "
+            f"over {UNSTABLE:.0%}; was the machine doing something else?"
+        )
+    return "\n".join(parts)
+
+
+def main(files: Sequence[str]) -> None:
+    """Print the tables of each file by itself."""
+    print("\n\n".join(bench_report(read(Path(name))) for name in files))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,164 @@
+"""Each stage of a training step by itself, forward and backward, as Keras computes it and as we do.
+
+The gradient is asked of the backend itself, since Keras has no word for it: three small adapters.
+The optimizer is Keras's Adam on all eight weights.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from benchmarks.record import Record
+from benchmarks.study import BATCH, PASSES
+from lenet_multi.config import TrainConfig
+from lenet_multi.forms import BLOCKS
+from lenet_multi.model import build
+from lenet_multi.speed import execution
+
+Function = Callable[..., Any]
+
+CALLS = 5  # in a sample
+
+# What each stage takes: (batch, ...) float32.
+INPUTS = {
+    "conv1": (28, 28, 1),
+    "pool1": (24, 24, 20),
+    "block1": (28, 28, 1),
+    "conv2": (12, 12, 20),
+    "pool2": (8, 8, 50),
+    "block2": (12, 12, 20),
+    "dense": (800,),
+    "optimizer": (),
+}
+
+
+def measure(backend: str, *, way: str, stage: str, pass_: str) -> Record:
+    """Return the milliseconds of one batch through `stage`, to the result's being there."""
+    call = _call(backend, stage, pass_)
+    began = time.perf_counter()
+    for _ in range(CALLS):
+        call()
+    milliseconds = 1000 * (time.perf_counter() - began) / CALLS
+    return Record("stage", backend, way, "ms", [milliseconds], {"stage": stage, "pass": pass_})
+
+
+@functools.cache
+def _call(backend: str, stage: str, pass_: str) -> Callable[[], None]:
+    model = build(TrainConfig(), (28, 28, 1))
+    if stage == "optimizer":
+        call = _optimizer(model)
+    else:
+        function, weights = _stage(backend, model, stage)
+        shape = (BATCH, *INPUTS[stage])
+        images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        images_too = stage not in ("conv1", "block1")  # nobody asks for the pixels' gradient
+        call = ADAPTERS[backend](function, images, weights, pass_ == PASSES[1], images_too)
+    call()
+    return call
+
+
+def _stage(backend: str, model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
+    """Return a stage as a function of images and weights, and its weights."""
+    layers = {layer.name: layer for layer in model.layers}
+    if stage == "dense":
+        first, second = layers["dense1"], layers["dense2"]
+
+        def dense(flat: Any, *weights: Any) -> Any:
+            w1, c1, w2, c2 = weights
+            return ops.matmul(ops.relu(ops.matmul(flat, w1) + c1), w2) + c2
+
+        return dense, [weight.numpy() for weight in first.weights + second.weights]
+    if stage.startswith("pool"):
+        return (lambda images: ops.max_pool(images, 2, 2)), []
+    weights = [w.numpy() for w in layers["conv" + stage[-1]].weights]
+    if stage.startswith("conv"):
+        return (lambda images, kernel, bias: ops.relu(ops.conv(images, kernel) + bias)), weights
+    return BLOCKS[execution(backend).form], weights
+
+
+def _optimizer(model: keras.Model) -> Callable[[], None]:
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    gradients = [ops.convert_to_tensor(weight.numpy()) for weight in model.trainable_variables]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        step = jax.jit(optimizer.stateless_apply)
+        variables = [v.value for v in optimizer.variables], gradients, list(gradients)
+        return lambda: jax.block_until_ready(step(*variables)) and None
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        apply = tf.function(lambda: optimizer.apply(gradients, model.trainable_variables))
+        return lambda: apply() and None
+    import torch
+
+    def step_of_torch() -> None:
+        with torch.no_grad():
+            optimizer.apply(gradients, model.trainable_variables)
+
+    return step_of_torch
+
+
+def _tensorflow(
+    function: Function, images: Any, weights: list[Any], backward: bool, images_too: bool
+) -> Callable[[], None]:
+    import tensorflow as tf
+
+    inputs = [tf.constant(images), *(tf.constant(weight) for weight in weights)]
+
+    @tf.function
+    def run() -> Any:
+        if not backward:
+            return function(*inputs)
+        wanted = inputs if images_too else inputs[1:]
+        with tf.GradientTape() as tape:
+            tape.watch(wanted)
+            total = tf.reduce_sum(function(*inputs))
+        return tape.gradient(total, wanted)
+
+    return lambda: [part.numpy() for part in tf.nest.flatten(run())] and None
+
+
+def _jax(
+    function: Function, images: Any, weights: list[Any], backward: bool, images_too: bool
+) -> Callable[[], None]:
+    import jax
+
+    inputs = [jax.numpy.asarray(images), *map(jax.numpy.asarray, weights)]
+
+    def total(*inputs: Any) -> Any:
+        return function(*inputs).sum()
+
+    wanted = tuple(range(0 if images_too else 1, len(inputs)))
+    run = jax.jit(jax.grad(total, argnums=wanted) if backward else function)
+    return lambda: jax.block_until_ready(run(*inputs)) is None or None
+
+
+def _torch(
+    function: Function, images: Any, weights: list[Any], backward: bool, images_too: bool
+) -> Callable[[], None]:
+    import torch
+
+    inputs = [torch.from_numpy(images), *(torch.from_numpy(weight.copy()) for weight in weights)]
+    for tensor in inputs if images_too else inputs[1:]:
+        tensor.requires_grad_(backward)
+
+    def run() -> None:
+        if not backward:
+            with torch.no_grad():
+                function(*inputs)
+            return
+        for tensor in inputs:
+            tensor.grad = None
+        function(*inputs).sum().backward()
+
+    return run
+
+
+ADAPTERS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

@@ -1,0 +1,117 @@
+"""The bill before the first epoch, and memory: `python -m benchmarks.startup`, a fresh process.
+
+Prints a JSON object: seconds of each part, seconds of a steady epoch, peak memory, data's bytes.
+`began` is when the process was asked for, so that the interpreter's own start is counted.
+"""
+
+import argparse
+import json
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lenet_multi.data import ImageSet
+
+
+def repeated(images: "ImageSet", count: int) -> "ImageSet":
+    """Return `count` images: the first ones, or all again and again."""
+    import numpy as np
+
+    from lenet_multi.data import ImageSet
+
+    if count <= len(images):
+        return images[:count]
+    return ImageSet(
+        np.resize(images.images, (count, *images.images.shape[1:])),
+        np.resize(images.labels, count),
+    )
+
+
+def ours(backend: str, images: int, began: float) -> dict[str, float]:
+    """Return the bill of our training command's parts."""
+    import lenet_multi.__main__  # noqa: F401  # what the command line imports
+    from lenet_multi import environment, session
+    from lenet_multi.config import RECIPES
+    from lenet_multi.data import load
+    from lenet_multi.speed import execution
+
+    dataset = load()
+    session.start(backend)
+    ready = time.time()
+    import dataclasses
+
+    from lenet_multi.fit import fit
+    from lenet_multi.model import build, compile_model
+
+    config = dataclasses.replace(RECIPES["standard"], epochs=1)
+    training = repeated(dataset.train, images)
+    model = build(config, dataset.image_shape)
+    compile_model(model, config, execution(backend), training_images=images)
+    built = time.time()
+    few = dataset.test[: config.batch_size]
+    last = images % config.batch_size
+    fit(model, training[: config.batch_size], few, config)
+    first_step = time.time()
+    fit(model, training[: config.batch_size + last], few, config)  # compiles the last batch
+    epoch = fit(model, training, few, config).epochs[0]["train_seconds"]
+    return {
+        "import": ready - began,
+        "build and compile": built - ready,
+        "first step": first_step - built,
+        "epoch": epoch,
+        "peak memory": environment.peak_memory_bytes(),
+        "data": training.images.nbytes,
+    }
+
+
+def stock(backend: str, images: int, began: float) -> dict[str, float]:
+    """Return the bill of the notebook's model through stock Keras."""
+    import os
+
+    os.environ["KERAS_BACKEND"] = backend
+    import keras
+
+    keras.ops.zeros(())
+    ready = time.time()
+    from benchmarks.peers.stock import notebook_arrays, notebook_model
+    from lenet_multi import environment
+    from lenet_multi.data import load
+
+    model = notebook_model()
+    built = time.time()
+    training = repeated(load().train, images)
+    x, y = notebook_arrays(training.images, training.labels)
+    loaded = time.time()
+    model.fit(x[:128], y[:128], batch_size=128, verbose=0)
+    first_step = time.time()
+    model.fit(x[: 128 + images % 128], y[: 128 + images % 128], batch_size=128, verbose=0)
+    again = time.perf_counter()
+    model.fit(x, y, batch_size=128, verbose=0)
+    keras.ops.convert_to_numpy(model.optimizer.iterations)
+    return {
+        "import": ready - began,
+        "build and compile": built - ready,
+        "first step": first_step - loaded,
+        "epoch": time.perf_counter() - again,
+        "peak memory": environment.peak_memory_bytes(),
+        "data": x.nbytes,
+    }
+
+
+WAYS = {"ours": ours, "stock fit": stock}
+
+
+def main() -> None:
+    """Measure as the command line says."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--backend", required=True)
+    parser.add_argument("--way", choices=WAYS, required=True)
+    parser.add_argument("--images", type=int, required=True)
+    parser.add_argument("--began", type=float, default=None, help="time.time() of the caller")
+    asked = parser.parse_args()
+    found = WAYS[asked.way](asked.backend, asked.images, asked.began or time.time())
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Time to 99 % test accuracy, from the typed command on: `python -m benchmarks.target BACKEND`.
+
+This is the notebook's side: its model through stock `fit`, looking at the test set after each
+epoch, until it first stands at the target. Ours is the command `lenet-multi train --recipe
+one-epoch` itself, which looks once.
+"""
+
+import argparse
+import json
+import os
+
+TARGET = 0.99
+
+
+def main() -> None:
+    """Train until the target; print epochs and accuracy as JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("backend")
+    parser.add_argument("--target", type=float, default=TARGET)
+    parser.add_argument("--epochs", type=int, default=20, help="give up after as many")
+    parser.add_argument("--images", type=int, default=57_000, help="training images")
+    asked = parser.parse_args()
+    os.environ["KERAS_BACKEND"] = asked.backend
+    import keras
+
+    from benchmarks.peers.stock import notebook_arrays, notebook_model
+    from lenet_multi.data import load
+
+    dataset = load()
+    training = dataset.train[: asked.images]
+    x_train, y_train = notebook_arrays(training.images, training.labels)
+    test = notebook_arrays(dataset.test.images, dataset.test.labels)
+
+    class StopAtTarget(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            self.model.stop_training = (logs or {})["val_accuracy"] >= asked.target
+
+    history = notebook_model().fit(
+        x_train,
+        y_train,
+        batch_size=128,
+        epochs=asked.epochs,
+        validation_data=test,
+        callbacks=[StopAtTarget()],
+        verbose=0,
+    )
+    accuracies = [float(accuracy) for accuracy in history.history["val_accuracy"]]
+    print(json.dumps({"epochs": len(accuracies), "accuracy": accuracies[-1]}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Measure on one backend, as asked: a request a line on stdin, its answer a line on stdout.
+
+`python -m benchmarks.worker BACKEND`. A request is a JSON object {"measure": NAME, ARGUMENT: VALUE,
+...}; the answer is the record, or {"error": WORDS}. What was compiled stays compiled, so that
+backends can be measured in turn without paying for it each time.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from lenet_multi import environment, session
+
+
+def serve(backend: str) -> None:
+    """Answer requests until stdin ends; the first line says what was started."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes to stderr
+    session.start(backend)
+    from benchmarks import epoch, inference, matmul, stages
+
+    measures = {
+        "epoch": epoch.measure,
+        "matrix product": matmul.measure,
+        "inference": inference.measure,
+        "stage": stages.measure,
+    }
+
+    def answer(content: dict[str, Any]) -> None:
+        print(json.dumps(content), file=answers, flush=True)
+
+    answer({"versions": environment.versions(backend), "threads": environment.threads()})
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            answer(dataclasses.asdict(measures[asked.pop("measure")](backend, **asked)))
+        except Exception as error:  # told by name; the other measures go on
+            traceback.print_exc()
+            answer({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):  # the caller's to tell
+        serve(sys.argv[1])
