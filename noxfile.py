@@ -4,6 +4,7 @@
 backend alone, then the tests that need none or all of them.
 """
 
+import sys
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ each_backend = nox.parametrize("backend", BACKENDS, ids=BACKENDS)
 
 STAMP = time.strftime("%Y%m%d-%H%M%S")  # one folder of runs for one call of nox
 trained: dict[str, Path] = {}
-timed: dict[str, Path] = {}
+pythons: dict[str, Path] = {}
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -104,22 +105,13 @@ def compare(session: nox.Session) -> None:
     session.run("lenet-multi", "compare", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 @each_backend
 def bench(session: nox.Session, backend: str) -> None:
-    """Time an epoch on each backend against stock `fit`, then print one table."""
+    """Measure all backends in one run, each in its environment; `-- --quick` takes two minutes."""
     install(session, backend)
-    out = Path("runs", STAMP, f"bench-{backend}.json")
-    session.run(
-        "python",
-        "-m",
-        "benchmarks.epoch",
-        "--backend",
-        backend,
-        "--out",
-        str(out),
-        *session.posargs,
-    )
-    timed[backend] = out
-    if len(timed) == len(BACKENDS):
-        session.run("python", "-m", "benchmarks.report", *map(str, timed.values()))
+    folder = Path(session.bin) if session.bin else Path(sys.executable).parent
+    pythons[backend] = folder / "python"
+    if len(pythons) == len(BACKENDS):
+        named = [flag for name, path in pythons.items() for flag in ("--python", f"{name}={path}")]
+        session.run("python", "-m", "benchmarks", *named, *session.posargs)

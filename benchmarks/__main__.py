@@ -18,21 +18,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.epoch import OURS
 from benchmarks.record import Record
 from benchmarks.report import RESULTS, read
-from benchmarks.speed_report import bench_report
+from benchmarks.speed_figures import draw_epochs, draw_stages
+from benchmarks.speed_report import Results, bench_report
 from benchmarks.startup import WAYS as STARTS
-from benchmarks.study import FULL, QUICK, TINY, Request, requests
+from benchmarks.study import SCALES, SMALL, Request, requests
 from benchmarks.target import TARGET
 from lenet_multi import environment
 from lenet_multi.backends import BACKENDS, installed
+from lenet_multi.data import load
 
 SCHEMA_VERSION = 1
 
-SCALES = {"full": FULL, "quick": QUICK, "tiny": TINY}
 MEBIBYTE = 2**20
 
 
@@ -162,19 +165,20 @@ class Bench:
         ]
 
     def _target(self, request: Request) -> list[Record]:
-        way, tiny = request.arguments["way"], request.arguments["tiny"]
+        way, small, backend = request.arguments["way"], request.arguments["small"], request.backend
+        few: tuple[object, ...] = ("--data", self._few_images()) if small else ()
         began = time.time()
-        if way == "ours":
+        if way == OURS:
             folder = Path(self.temporary.name, "run")
-            small = ("--validation-split", "0.99") if tiny else ()
-            flags = ("--recipe", "one-epoch", "--out", folder, "--overwrite", *small)
-            self._run(request.backend, "lenet_multi.train", "--backend", request.backend, *flags)
+            flags = ("--recipe", "one-epoch", "--out", folder, "--overwrite", *few)
+            self._run(backend, "lenet_multi.train", "--backend", backend, *flags)
             accuracy = json.loads((folder / "result.json").read_text())["test_accuracy"]
             epochs = 1
         else:
-            small = ("--target", "0.1", "--images", "600") if tiny else ()
-            output = self._run(request.backend, "benchmarks.target", request.backend, *small)
-            epochs, accuracy = json.loads(output).values()
+            flags = ("--target", 0.01, *few) if small else ()
+            epochs, accuracy = json.loads(
+                self._run(backend, "benchmarks.target", backend, *flags)
+            ).values()
         seconds = time.time() - began
         reached = {"target": TARGET}
         return [
@@ -182,6 +186,16 @@ class Bench:
             Record("epochs to target", request.backend, way, "epochs", [epochs], reached),
             Record("accuracy reached", request.backend, way, "share", [accuracy], reached),
         ]
+
+    def _few_images(self) -> Path:
+        """Return an .npz of a few images, with which the way is walked and nothing reached."""
+        dataset = load()
+        parts = {"train": dataset.train[:SMALL], "test": dataset.test[:SMALL]}
+        arrays = {f"x_{name}": part.images for name, part in parts.items()}
+        arrays |= {f"y_{name}": part.labels for name, part in parts.items()}
+        path = Path(self.temporary.name, "few.npz")
+        np.savez(path, allow_pickle=False, **arrays)
+        return path
 
     def _run(self, backend: str, module: str, *arguments: object) -> str:
         done = subprocess.run(
@@ -279,8 +293,13 @@ def main() -> int:
                     progress.advance(task)
         except KeyboardInterrupt:
             interrupted = True
-    print(bench_report(read(out)))
-    print(f"Samples: {out}")
+    content = read(out)
+    results = Results.of(content)
+    figures = {"epochs": draw_epochs, "stages": draw_stages}
+    for name, draw in figures.items():
+        draw(results, out.with_name(f"{out.stem}-{name}.png"))
+    print(bench_report(content))
+    print(f"Samples: {out}; figures beside it: {', '.join(figures)}")
     for name, reason in bench.failures.items():
         print(f"benchmarks: {name}: could not be measured: {reason}", file=sys.stderr)
     if interrupted:

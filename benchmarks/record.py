@@ -42,5 +42,8 @@ class Record:
 
 
 def ratios(first: Record, second: Record) -> list[float]:
-    """Return the ratios of samples taken one after the other, so that a slow spell cancels out."""
-    return [a / b for a, b in zip(first.values, second.values, strict=True)]
+    """Return the ratios of samples taken one after the other, so that a slow spell cancels out.
+
+    Where a run was cut short, the sample that has no partner is left out.
+    """
+    return [a / b for a, b in zip(first.values, second.values, strict=False)]

@@ -122,7 +122,7 @@ def epoch_table(results: Results) -> str:
                     record.way,
                     str(record.context.get("form", "")),
                     str(record.context["precision"]),
-                    {True: "yes", False: "no"}.get(record.context.get("jit_compile"), ""),
+                    {True: "yes", False: "no"}.get(record.context.get("jit_compile", ""), ""),
                     _seconds(record),
                     f"{record.spread:.0%}",
                     f"{median(ratios(ours, record)):.2f}",

@@ -90,12 +90,17 @@ def _optimizer(model: keras.Model) -> Callable[[], None]:
 
         step = jax.jit(optimizer.stateless_apply)
         variables = [v.value for v in optimizer.variables], gradients, list(gradients)
-        return lambda: jax.block_until_ready(step(*variables)) and None
+
+        def step_of_jax() -> None:
+            jax.block_until_ready(step(*variables))
+
+        return step_of_jax
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        apply = tf.function(lambda: optimizer.apply(gradients, model.trainable_variables))
-        return lambda: apply() and None
+        return tf.function(  # type: ignore[no-any-return]
+            lambda: optimizer.apply(gradients, model.trainable_variables)
+        )
     import torch
 
     def step_of_torch() -> None:
@@ -112,7 +117,7 @@ def _tensorflow(
 
     inputs = [tf.constant(images), *(tf.constant(weight) for weight in weights)]
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def run() -> Any:
         if not backward:
             return function(*inputs)
@@ -122,7 +127,11 @@ def _tensorflow(
             total = tf.reduce_sum(function(*inputs))
         return tape.gradient(total, wanted)
 
-    return lambda: [part.numpy() for part in tf.nest.flatten(run())] and None
+    def to_the_end() -> None:
+        for part in tf.nest.flatten(run()):
+            part.numpy()
+
+    return to_the_end
 
 
 def _jax(
@@ -137,7 +146,11 @@ def _jax(
 
     wanted = tuple(range(0 if images_too else 1, len(inputs)))
     run = jax.jit(jax.grad(total, argnums=wanted) if backward else function)
-    return lambda: jax.block_until_ready(run(*inputs)) is None or None
+
+    def to_the_end() -> None:
+        jax.block_until_ready(run(*inputs))
+
+    return to_the_end
 
 
 def _torch(

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import product, zip_longest
 from typing import Any
 
-from benchmarks.epoch import LOOPS, OURS, STOCK, ways
+from benchmarks.epoch import OURS, STOCK, ways
 
 BATCH = 128
 PRECISIONS = ("float32", "bfloat16")
+SMALL = 1_000  # images with which nothing is to be reached
+
 STAGES = {
     STOCK: ("conv1", "pool1", "conv2", "pool2", "dense", "optimizer"),
     OURS: ("block1", "block2"),  # convolution and pooling are one; the rest is the same
@@ -31,22 +33,51 @@ class Request:
     processors: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How much is measured: images in an epoch, rounds, and how far the growth goes."""
+    """How much is measured.
+
+    `images` in an epoch, `rounds` of everything a worker measures, `starts` of fresh processes
+    with `start_images`, `targets` of the way to 99 %; then `batch_sizes` and `set_sizes` to grow
+    through, if on one processor too, and if slow ways are measured at all.
+    """
 
     images: int
+    answers: int = 10_000
     rounds: int
     starts: int
-    targets: int
-    batch_sizes: tuple[int, ...]
-    set_sizes: tuple[int, ...]
-    quick: bool
+    start_images: int
+    targets: int = 0
+    batch_sizes: tuple[int, ...] = ()
+    set_sizes: tuple[int, ...] = ()
+    one_processor: bool = False
+    slow_ways: bool = False
 
 
-FULL = Scale(12_800, 7, 3, 2, (32, 64, 256, 512, 1024), (6_000, 60_000, 600_000), quick=False)
-QUICK = Scale(6_400, 3, 1, 0, (), (), quick=True)
-TINY = Scale(256, 2, 1, 1, (64,), (600,), quick=False)  # for the tests
+SCALES = {
+    "full": Scale(
+        images=12_800,
+        rounds=5,
+        starts=2,
+        start_images=60_000,
+        targets=1,
+        batch_sizes=(32, 64, 256, 512, 1024),
+        set_sizes=(6_000, 600_000),
+        one_processor=True,
+        slow_ways=True,
+    ),
+    "quick": Scale(images=6_400, rounds=3, starts=1, start_images=2_560),
+    "tiny": Scale(  # for the tests
+        images=128,
+        answers=500,
+        rounds=1,
+        starts=1,
+        start_images=300,
+        targets=1,
+        batch_sizes=(64,),
+        one_processor=True,
+    ),
+}
 
 
 def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
@@ -55,37 +86,31 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
         yield from _round(backends, scale)
     for _ in range(scale.starts):
         for way, backend in product((OURS, STOCK), backends):
-            sizes = {"way": way, "images": 20 * BATCH if scale.quick else 60_000}
-            yield Request(
-                "startup", backend, sizes if scale is not TINY else {**sizes, "images": 600}
-            )
+            yield Request("startup", backend, {"way": way, "images": scale.start_images})
     for size, backend in product(scale.set_sizes, backends):
         yield Request("startup", backend, {"way": OURS, "images": size})
     for _ in range(min(scale.rounds, 3)):
         for size, backend in product(scale.batch_sizes, backends):
             yield _epoch(backend, OURS, scale.images, size)
-        if not scale.quick:
+        if scale.one_processor:
             for backend in backends:
-                yield Request(
-                    "worker", backend, _epoch(backend, OURS, scale.images).arguments, processors=1
-                )
+                arguments = _epoch(backend, OURS, scale.images).arguments
+                yield Request("worker", backend, arguments, processors=1)
     for _ in range(scale.targets):
         for way, backend in product((OURS, STOCK), backends):
-            yield Request("target", backend, {"way": way, "tiny": scale is TINY})
+            yield Request("target", backend, {"way": way, "small": scale.start_images < SMALL})
 
 
 def _round(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
     """Yield one sample of each measure that a kept worker takes."""
-    longest = max(len(LOOPS[backend]) for backend in backends) + 3
-    for index, backend in product(range(longest), backends):
-        of_backend = ways(backend, quick=scale.quick)
-        if index < len(of_backend):
-            yield _epoch(backend, of_backend[index], scale.images)
+    for turn in zip_longest(*(ways(backend, slow=scale.slow_ways) for backend in backends)):
+        for backend, way in zip(backends, turn, strict=True):
+            if way:
+                yield _epoch(backend, way, scale.images)
     for precision, backend in product(PRECISIONS, backends):
         yield Request("worker", backend, {"measure": "matrix product", "precision": precision})
     for what, way, backend in product(ANSWERS, (OURS, STOCK), backends):
-        images = 10_000 if scale is not TINY else 500
-        arguments = {"what": what, "way": way, "images": images}
+        arguments = {"what": what, "way": way, "images": scale.answers}
         yield Request("worker", backend, {"measure": "inference", **arguments})
     for way, stages in STAGES.items():
         for stage, pass_, backend in product(stages, PASSES, backends):

@@ -18,16 +18,18 @@ def main() -> None:
     parser.add_argument("backend")
     parser.add_argument("--target", type=float, default=TARGET)
     parser.add_argument("--epochs", type=int, default=20, help="give up after as many")
-    parser.add_argument("--images", type=int, default=57_000, help="training images")
+    parser.add_argument("--data", default="mnist", help="as of lenet-multi train")
     asked = parser.parse_args()
     os.environ["KERAS_BACKEND"] = asked.backend
     import keras
 
     from benchmarks.peers.stock import notebook_arrays, notebook_model
-    from lenet_multi.data import load
+    from lenet_multi.config import RECIPES
+    from lenet_multi.data import load, split
 
-    dataset = load()
-    training = dataset.train[: asked.images]
+    config = RECIPES["one-epoch"]
+    dataset = load(asked.data)
+    training, _ = split(dataset.train, config.validation_split)  # the images that ours trains on
     x_train, y_train = notebook_arrays(training.images, training.labels)
     test = notebook_arrays(dataset.test.images, dataset.test.labels)
 
@@ -38,7 +40,7 @@ def main() -> None:
     history = notebook_model().fit(
         x_train,
         y_train,
-        batch_size=128,
+        batch_size=config.batch_size,
         epochs=asked.epochs,
         validation_data=test,
         callbacks=[StopAtTarget()],

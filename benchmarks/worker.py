@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from lenet_multi import environment, session
@@ -22,8 +23,9 @@ def serve(backend: str) -> None:
     os.dup2(2, 1)  # what libraries print goes to stderr
     session.start(backend)
     from benchmarks import epoch, inference, matmul, stages
+    from benchmarks.record import Record
 
-    measures = {
+    measures: dict[str, Callable[..., Record]] = {
         "epoch": epoch.measure,
         "matrix product": matmul.measure,
         "inference": inference.measure,

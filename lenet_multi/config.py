@@ -112,8 +112,8 @@ RECIPES: Mapping[str, TrainConfig] = {
     for recipe in (
         # What the notebook meant: 5 % of the training images validate. Its default.
         TrainConfig(recipe="standard"),
-        # The quickest way to 99 %. Chosen on the validation images, TensorFlow, from eleven settings:
-        # 99.28 % there, the mean of seven seeds (benchmarks/README.md).
+        # The quickest way to 99 %. Chosen from twelve settings on the validation images, where
+        # it reached 99.28 %, the mean of seven seeds on TensorFlow (benchmarks/README.md).
         TrainConfig(
             recipe="one-epoch",
             epochs=1,

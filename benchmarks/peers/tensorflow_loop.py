@@ -98,7 +98,7 @@ def _epoch(
 
     one_step = tf.function(step, jit_compile=True) if jit_compile else step
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def steps(chosen: Tensor) -> None:
         for index in tf.range(len(chosen)):
             one_step(chosen[index])

@@ -16,7 +16,7 @@ from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, initial_weigh
 from lenet_multi.data import ImageSet
 
 
-class LeNet(torch.nn.Module):
+class LeNet(torch.nn.Module):  # type: ignore[misc]  # torch is not read
     """The LeNet on images (N, 1, 28, 28), its memory's layout channels last."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ def _epoch(
     *,
     autocast: bool = False,
 ) -> Epoch:
-    model = LeNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = LeNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(
         model.parameters(), RATE, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True
     )
@@ -79,7 +79,7 @@ def _epoch(
             optimizer.zero_grad(set_to_none=True)
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
                 loss = functional.cross_entropy(run(images).float(), labels[chosen])
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
         return float(loss.detach())
 

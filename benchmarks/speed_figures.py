@@ -1,0 +1,81 @@
+"""Draw the samples of one run of the benchmark: ways of training, and stages of a step."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.epoch import OURS, STOCK
+from benchmarks.record import Record
+from benchmarks.speed_report import EPOCH, Results, seconds_per_epoch
+from benchmarks.study import BATCH, PASSES
+
+# Okabe and Ito's colours, told apart by the colour-blind; hatches tell them apart too.
+_STYLES = (("#0072B2", ""), ("#D55E00", "//"), ("#009E73", ".."))
+_SIZE = (9, 4.5)
+
+
+def draw_epochs(results: Results, path: Path) -> None:
+    """Write a picture of seconds per 60,000 images: ours, stock `fit`, the best loop by hand."""
+    ways: dict[str, Callable[[str], Record | None]] = {
+        "ours: plain Keras in the fastest form": lambda b: results.epoch(b, OURS),
+        "stock Keras fit, the notebook's model": lambda b: results.epoch(b, STOCK),
+        "best loop by hand, without Keras": lambda b: results.best_by_hand(b),
+    }
+    records = {name: [find(backend) for backend in results.backends] for name, find in ways.items()}
+    seconds = {
+        name: [seconds_per_epoch(record) if record else 0.0 for record in found]
+        for name, found in records.items()
+    }
+    _draw(
+        path,
+        results.backends,
+        seconds,
+        f"Seconds to train on {EPOCH:,} images, batch {BATCH}, float32: less is better",
+    )
+
+
+def draw_stages(results: Results, path: Path) -> None:
+    """Write a picture of each stage's milliseconds as stock Keras runs it."""
+    stages = list(dict.fromkeys(r.context["stage"] for r in results.all("stage") if r.way == STOCK))
+    milliseconds = {
+        backend: [_longest(results, backend, stage) for stage in stages]
+        for backend in results.backends
+    }
+    _draw(
+        path,
+        stages,
+        milliseconds,
+        f"Milliseconds of a batch of {BATCH} through each stage, both passes, as stock Keras",
+    )
+
+
+def _longest(results: Results, backend: str, stage: str) -> float:
+    """Return a stage's milliseconds, of both passes where it has two."""
+    found: list[Record | None] = [
+        results.find("stage", backend, STOCK, stage=stage, **{"pass": name}) for name in PASSES
+    ]
+    return max((record.median for record in found if record), default=0.0)
+
+
+def _draw(path: Path, groups: list[str], bars: dict[str, list[float]], title: str) -> None:
+    with mpl.rc_context({"font.size": 11}):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes: Axes = figure.add_subplot()
+        width = 0.8 / len(bars)
+        for index, ((name, heights), (color, hatch)) in enumerate(
+            zip(bars.items(), _STYLES, strict=False)
+        ):
+            places = np.arange(len(groups)) + (index - (len(bars) - 1) / 2) * width
+            drawn = axes.bar(
+                places, heights, width, label=name, color=color, hatch=hatch, edgecolor="white"
+            )
+            axes.bar_label(drawn, fmt="%.1f", padding=2, fontsize=9)
+        axes.set_xticks(range(len(groups)), groups)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(title, fontsize=11)
+        axes.legend(frameon=False)
+        figure.savefig(path, dpi=130)
