@@ -49,7 +49,7 @@ def draw_stages(results: Results, path: Path) -> None:
         path,
         stages,
         milliseconds,
-        f"Milliseconds of a batch of {BATCH} through each stage, both passes, as stock Keras",
+        f"Milliseconds of a batch of {BATCH} through each stage of stock Keras, both passes",
     )
 
 

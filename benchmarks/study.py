@@ -38,9 +38,9 @@ class Scale:
     """How much is measured.
 
     `images` in an epoch (each begins and ends with work of its own, a twentieth of a second in
-    Keras, so that few would mislead), `rounds` of everything a worker measures, `starts` of fresh processes
-    with `start_images`, `targets` of the way to 99 %; then `batch_sizes` and `set_sizes` to grow
-    through, if on one processor too, and if slow ways are measured at all.
+    Keras, so that few would mislead), `rounds` of everything a worker measures, `starts` of
+    fresh processes with `start_images`, `targets` of the way to 99 %; then `batch_sizes` and
+    `set_sizes` to grow through, if on one processor too, and if slow ways are measured at all.
     """
 
     images: int

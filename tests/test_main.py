@@ -35,7 +35,10 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
     """Every setting shows its type, its unit and its default."""
     text = " ".join(lenet("train", "--help").stdout.split())
     assert "--epochs INTEGER passes over the training images [epochs] (default: " in text
-    assert "--learning-rate FLOAT Adam's learning rate [per step] (default: 0.001)" in text
+    assert (
+        "--learning-rate FLOAT Adam's learning rate, the largest [per step] (default: 0.001)"
+        in text
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["trian"], "Did you mean 'train'"),
         (["train", "--epoch", "1"], "Did you mean '--epochs'"),
         (["train", "--recipe", "standrad"], "did you mean 'standard'?"),
-        (["train", "--recipe", "xyz"], "choose from standard, notebook, baseline"),
+        (["train", "--recipe", "xyz"], "choose from standard, one-epoch, notebook"),
         (["train", "--epochs", "0"], "--epochs must be at least 1, not 0"),
         (["train", "--epochs", "many"], "'many' is not a valid integer"),
         (["train", "--learning-rate", "-1"], "--learning-rate must be a finite number above 0"),
@@ -54,10 +57,12 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--data", "nowhere"], "no data at 'nowhere'"),
         (["train", "--classes", "5"], "labels run from 0 to 9"),
         (["train", "--backend", "jacks"], "unknown backend 'jacks'"),
+        (["train", "--form", "tile"], "did you mean 'tiles'?"),
         (["train", "--out", "a-run"], "holds a run, which is kept"),
         (["train", "--out", "/proc/run"], "cannot write /proc/run"),
         (["compare", "a-run"], "two or more different run folders"),
         (["compare", "a-run", "nowhere"], "nowhere is no run folder"),
+        (["parity", "--backend", "jacks:tiles"], "unknown backend 'jacks'"),
         (["compare"], "Missing argument 'RUNS...'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

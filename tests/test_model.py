@@ -134,6 +134,26 @@ def test_the_bounds_are_those_of_keras() -> None:
         np.testing.assert_allclose(np.abs(ours).max(), np.abs(theirs).max(), rtol=1e-3)
 
 
+def test_one_cycle_rises_and_falls() -> None:
+    """The rate rises in a straight line for a quarter of the run and falls to 0 at its end."""
+    import keras
+
+    from lenet_multi.model import make_optimizer
+
+    config = TrainConfig(lr_schedule="one-cycle", learning_rate=0.4, epochs=1)
+    schedule = make_optimizer(config, training_images=100 * 128)._learning_rate
+    rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 10, 25, 100)]
+    np.testing.assert_allclose(rates, [0, 0.16, 0.4, 0], atol=1e-7)
+
+
+def test_adam_gets_its_betas() -> None:
+    """Both decays of the configuration reach the optimizer."""
+    from lenet_multi.model import make_optimizer
+
+    adam = make_optimizer(TrainConfig(beta_1=0.8, beta_2=0.95), training_images=128)
+    assert (adam.beta_1, adam.beta_2) == (0.8, 0.95)
+
+
 def test_the_hash_of_the_weights_is_the_same_everywhere() -> None:
     """Seed 0 hashes to the same digits on every backend, and any other seed to others."""
     from lenet_multi.model import build, weights_sha256

@@ -30,6 +30,7 @@ from lenet_multi.config import RECIPES
 from lenet_multi.parity.equivalence import two_one_sided_tests
 from lenet_multi.parity.ladder import FORWARD, GRADIENT, OPTIMIZER, PORTABILITY
 from lenet_multi.parity.plan import PRECISIONS, Plan
+from lenet_multi.speed import forms_of
 from tests.conftest import PROJECT, child_environment
 from tests.examples import STANDARD_FLOOR
 from tests.parity.sabotage import SABOTAGES
@@ -159,6 +160,16 @@ def test_times_are_those_of_the_committed_benchmark() -> None:
         assert table(results) in README
     for figure in re.findall(r"\(benchmarks/results/(.*\.png)\)", README):
         assert (RESULTS / figure).exists()
+
+
+def test_every_form_has_climbed() -> None:
+    """The committed ladder of forms compared each form of each backend with each other."""
+    comparison = read(RESULTS / "forms.json")
+    assert comparison["passed"]
+    forms = [f"{backend}:{form}" for backend in BACKENDS for form in forms_of(backend)]
+    pairs = {tuple(finding["pair"]) for finding in comparison["findings"]}
+    assert set(combinations(forms, 2)) <= pairs
+    assert f"{len(forms) * (len(forms) - 1) // 2} pairs" in README
 
 
 def test_the_ladder_is_the_committed_one() -> None:

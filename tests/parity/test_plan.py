@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from lenet_multi.data import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.parity.plan import CONFIDENCE, PRECISIONS, Plan, confident, is_kept
+from lenet_multi.parity.plan import (
+    CONFIDENCE,
+    PRECISIONS,
+    Plan,
+    backend_and_form,
+    confident,
+    is_kept,
+)
+from lenet_multi.speed import STOCK, TILES
 
 
 def test_weights_are_kept_at_steps_that_a_logarithmic_axis_shows() -> None:
@@ -52,3 +60,11 @@ def test_confident_answers_are_scaled_logits() -> None:
     scaled = confident(weights, CONFIDENCE["confident"])
     assert [float(w[0] / v[0]) for w, v in zip(scaled, weights, strict=True)] == [1, 1, 256, 256]
     assert all(weight.dtype == np.float32 for weight in scaled)
+
+
+def test_a_climber_may_name_its_form() -> None:
+    """A backend alone climbs in its fastest form, as the training command computes."""
+    assert backend_and_form("jax") == ("jax", TILES)
+    assert backend_and_form("torch:stock") == ("torch", STOCK)
+    with pytest.raises(UserError, match="tensorflow cannot compute it"):
+        backend_and_form("tensorflow:channels-first")
