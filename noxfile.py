@@ -110,8 +110,8 @@ def compare(session: nox.Session) -> None:
 def bench(session: nox.Session, backend: str) -> None:
     """Measure all backends in one run, each in its environment; `-- --quick` takes two minutes."""
     install(session, backend)
-    folder = Path(session.bin) if session.bin else Path(sys.executable).parent
-    pythons[backend] = folder / "python"
+    folder, *_ = session.bin_paths or [str(Path(sys.executable).parent)]  # none with --no-venv
+    pythons[backend] = Path(folder, "python")
     if len(pythons) == len(BACKENDS):
         named = [flag for name, path in pythons.items() for flag in ("--python", f"{name}={path}")]
         session.run("python", "-m", "benchmarks", *named, *session.posargs)

@@ -6,8 +6,9 @@ from itertools import product, zip_longest
 from typing import Any
 
 from benchmarks.epoch import OURS, STOCK, ways
+from lenet_multi.config import RECIPES
 
-BATCH = 128
+BATCH = RECIPES["standard"].batch_size
 PRECISIONS = ("float32", "bfloat16")
 SMALL = 1_000  # images with which nothing is to be reached
 

@@ -75,23 +75,38 @@ def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
     Shapes as in `pool_first`; the kernel is square, its side odd.
     """
-    side, channels, filters = kernel.shape[0], kernel.shape[2], kernel.shape[3]
+    side, filters = kernel.shape[0], kernel.shape[3]
     rows, columns = ((length - side + 1) // POOL for length in images.shape[1:3])
-    tile = _tile(side, channels, rows, columns)
-    cell = POOL * tile
-    span = (cell + side - 1) // cell  # cells in a patch's side
-
-    # images: (N, H, W, C) to cells (N, H/cell, W/cell, cell cell C)
+    tile = _tile(side, kernel.shape[2], rows, columns)
     down, across = rows // tile, columns // tile  # tiles
-    images = images[:, : (down + span - 1) * cell, : (across + span - 1) * cell]
-    cells = ops.reshape(images, (-1, down + span - 1, cell, across + span - 1, cell, channels))
-    cells = ops.transpose(cells, (0, 1, 3, 2, 4, 5))
-    cells = ops.reshape(cells, (-1, down + span - 1, across + span - 1, cell * cell * channels))
-    patches = ops.concatenate(
-        [cells[:, i : i + down, j : j + across] for i, j in product(range(span), repeat=2)], axis=-1
-    )
+    patches = _patches(images, side, tile, down, across)
+    # einsum, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`); two axes, for
+    # with more XLA takes 1.3 times as long
+    convolved = ops.einsum("np,po->no", patches, _matrix(kernel, tile))
+    pooled = _largest(ops.split(convolved, POOL * POOL, axis=-1))  # (N down across, tile tile O)
+    pooled = ops.reshape(pooled, (-1, down, across, tile, tile, filters))
+    # The bias comes before the transposition, which XLA then cancels against the next block's.
+    blocks = ops.transpose(ops.relu(pooled + bias), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(blocks, (-1, rows, columns, filters))
 
-    # kernel: (K, K, C, O) to (patch, 4 tile tile O), its rows in the order of a patch's numbers
+
+def _patches(images: Tensor, side: int, tile: int, down: int, across: int) -> Tensor:
+    """Return the patches under all tiles: (N, H, W, C) to (N down across, patch)."""
+    cell, span, channels = POOL * tile, _span(side, tile), images.shape[3]
+    height, width = down + span - 1, across + span - 1  # in cells
+    cells = images[:, : height * cell, : width * cell]
+    cells = ops.reshape(cells, (-1, height, cell, width, cell, channels))
+    cells = ops.transpose(cells, (0, 1, 3, 2, 4, 5))
+    cells = ops.reshape(cells, (-1, height, width, cell * cell * channels))
+    views = [cells[:, i : i + down, j : j + across] for i, j in product(range(span), repeat=2)]
+    patches = ops.concatenate(views, axis=-1)  # (N, down, across, patch)
+    return ops.reshape(patches, (-1, patches.shape[-1]))
+
+
+def _matrix(kernel: Tensor, tile: int) -> Tensor:
+    """Return the kernel at all its places in a patch: (K, K, C, O) to (patch, 4 tile tile O)."""
+    side, channels = kernel.shape[0], kernel.shape[2]
+    cell, span = POOL * tile, _span(side, tile)
     slack = cell - 1  # the places that the kernel can move by
     copies = ops.stack(
         [
@@ -100,20 +115,15 @@ def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         ],
         axis=3,
     )
+    # Rows in the order of a patch's numbers: by cell, then within the cell.
     copies = ops.reshape(copies, (span, cell, span, cell, channels, -1))
     copies = ops.transpose(copies, (0, 2, 1, 3, 4, 5))
-    matrix = ops.reshape(copies, (patches.shape[-1], -1))
+    return ops.reshape(copies, (span * span * cell * cell * channels, -1))
 
-    # einsum, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`); two axes, for
-    # with more XLA takes 1.3 times as long
-    patches = ops.reshape(patches, (-1, patches.shape[-1]))
-    convolved = ops.einsum("np,po->no", patches, matrix)
-    pooled = _largest(ops.split(convolved, POOL * POOL, axis=-1))  # (N down across, tile tile O)
 
-    # back to images: (N, rows, columns, O)
-    pooled = ops.reshape(pooled, (-1, down, across, tile, tile, filters))
-    blocks = ops.transpose(ops.relu(pooled + bias), (0, 1, 3, 2, 4, 5))
-    return ops.reshape(blocks, (-1, rows, columns, filters))
+def _span(side: int, tile: int) -> int:
+    """Return how many cells a patch's side has."""
+    return (POOL * tile + side - 1) // (POOL * tile)
 
 
 def _tile(side: int, channels: int, rows: int, columns: int) -> int:

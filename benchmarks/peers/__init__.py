@@ -17,9 +17,10 @@ Epoch = Callable[[NDArray[np.int64]], float]
 
 SHAPES = [(5, 5, 1, 20), (20,), (5, 5, 20, 50), (50,), (800, 500), (500,), (500, 10), (10,)]
 
-RATE, BETA_1, BETA_2, EPSILON = 0.001, 0.9, 0.999, 1e-7  # Keras's defaults
+RATE, BETA_1, BETA_2 = TrainConfig.learning_rate, TrainConfig.beta_1, TrainConfig.beta_2
+EPSILON = 1e-7  # Keras's
 
 
 def initial_weights() -> list[NDArray[np.float32]]:
     """Return the weights that our own model starts from, in its layout."""
-    return draw_initial_weights(SHAPES, seed=TrainConfig().seed)
+    return draw_initial_weights(SHAPES, seed=TrainConfig.seed)

@@ -178,7 +178,7 @@ def labels_are_shifted_by_one(patch: Patch, of: Modules) -> None:
 
 @sabotage(STRUCTURE, "batch", "images", precisions=ONE)
 def pixels_are_divided_by_256(patch: Patch, of: Modules) -> None:
-    patch.setattr(of.batches, "_LARGEST_PIXEL", 256)
+    patch.setattr(of.batches.Batches, "largest_pixel", 256)
 
 
 @sabotage(FORWARD, "logits and loss", "initial, logits")
