@@ -19,20 +19,18 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.epoch import OURS
 from benchmarks.record import Record
 from benchmarks.report import RESULTS, read
 from benchmarks.speed_figures import draw_epochs, draw_stages
 from benchmarks.speed_report import Results, bench_report
-from benchmarks.startup import WAYS as STARTS
 from benchmarks.study import SCALES, SMALL, Request, requests
 from benchmarks.target import TARGET
 from lenet_multi import environment
 from lenet_multi.backends import BACKENDS, installed
 from lenet_multi.data import load
+from lenet_multi.parity.children import bars
 
 SCHEMA_VERSION = 1
 
@@ -103,6 +101,7 @@ class Bench:
         self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.scale = scale
         self.load = os.getloadavg()[0]
+        self.revision = _revision()
         self.temporary = tempfile.TemporaryDirectory()
 
     def __enter__(self) -> "Bench":
@@ -146,7 +145,6 @@ class Bench:
 
     def _startup(self, request: Request) -> list[Record]:
         way, images = request.arguments["way"], request.arguments["images"]
-        assert way in STARTS
         command = ("benchmarks.startup", "--backend", request.backend, "--way", way)
         found = json.loads(
             self._run(request.backend, *command, "--images", images, "--began", time.time())
@@ -213,7 +211,7 @@ class Bench:
             "schema_version": SCHEMA_VERSION,
             "began": self.began,
             "scale": self.scale,
-            "revision": _revision(),
+            "revision": self.revision,
             "machine": environment.machine(),
             "load_before": self.load,
             "versions": self.versions,
@@ -271,16 +269,7 @@ def main() -> int:
         parser.error(f"unknown backend {unknown[0]!r}; choose from {', '.join(BACKENDS)}")
     out = asked.out or default_out()
     wanted = list(requests(tuple(pythons), SCALES[asked.scale]))
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    progress = bars()
     interrupted = False
     with Bench(pythons, out, asked.scale) as bench:
         task = progress.add_task("samples", total=len(wanted))

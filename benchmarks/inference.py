@@ -13,7 +13,7 @@ from lenet_multi.config import RECIPES
 from lenet_multi.data import load
 from lenet_multi.speed import execution
 
-ONE_BY_ONE = 50  # images of which the median latency is taken
+ONE_BY_ONE = 50  # images in a sample, of which the mean is taken
 
 
 def measure(backend: str, *, what: str, way: str, images: int) -> Record:

@@ -50,16 +50,7 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
     are finished. Progress is shown on stderr: a child tells it as a line of stdout, a JSON list
     of what it does, steps done and steps in all.
     """
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    progress = bars()
     overall = progress.add_task("processes finished", total=len(children))
     ended = {child.name: threading.Event() for child in children}
     stopped = threading.Event()
@@ -87,6 +78,20 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
             stopped.set()  # no further child starts, and those that run are ended
             raise
     return failures
+
+
+def bars() -> Progress:
+    """Return bars on stderr, each told what is done and how much; none without a terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
 
 
 def _processors() -> "SimpleQueue[int | None]":
