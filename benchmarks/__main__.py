@@ -240,11 +240,12 @@ def _revision() -> str:
         return "unknown"
 
 
-def default_out() -> Path:
-    """Return benchmarks/results/MACHINE-DATE.json."""
+def default_out(scale: str) -> Path:
+    """Return benchmarks/results/MACHINE-DATE.json; of a smaller scale a file in runs/."""
     machine = environment.machine()
     name = f"{machine['processor']}-{machine['cores']}".lower().replace(" ", "-")
-    return RESULTS / f"{name}-{time.strftime('%Y%m%d')}.json"
+    folder = RESULTS if scale == "full" else Path("runs", f"bench-{scale}")
+    return folder / f"{name}-{time.strftime('%Y%m%d')}.json"
 
 
 def main() -> int:
@@ -267,7 +268,7 @@ def main() -> int:
     )
     if unknown := [name for name in pythons if name not in BACKENDS]:
         parser.error(f"unknown backend {unknown[0]!r}; choose from {', '.join(BACKENDS)}")
-    out = asked.out or default_out()
+    out = asked.out or default_out(asked.scale)
     wanted = list(requests(tuple(pythons), SCALES[asked.scale]))
     progress = bars()
     interrupted = False
@@ -282,6 +283,9 @@ def main() -> int:
                     progress.advance(task)
         except KeyboardInterrupt:
             interrupted = True
+    if interrupted and not bench.records:
+        print("benchmarks: interrupted before anything was measured", file=sys.stderr)
+        return 130
     content = read(out)
     results = Results.of(content)
     figures = {"epochs": draw_epochs, "stages": draw_stages}

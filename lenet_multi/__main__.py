@@ -206,6 +206,11 @@ def parity_command(
     for name in chosen:
         backend, _, form = name.partition(":")
         execution(backends.choose(backend, {}), form or None)
+        if form and (every_form or seeds is not None):
+            other = "--every-form" if every_form else "--seeds"
+            raise UserError(f"--backend {name} names a form, which {other} does not take; drop it")
+    if every_form and seeds is not None:
+        raise UserError("--every-form is no setting of --seeds; drop it")
     if every_form:
         chosen = [f"{name}:{form}" for name in chosen for form in forms_of(name)]
     given = {name: value for name, value in settings.items() if value is not None}

@@ -63,6 +63,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["compare", "a-run"], "two or more different run folders"),
         (["compare", "a-run", "nowhere"], "nowhere is no run folder"),
         (["parity", "--backend", "jacks:tiles"], "unknown backend 'jacks'"),
+        (["parity", "--every-form", "--seeds", "2"], "--every-form is no setting of --seeds"),
         (["compare"], "Missing argument 'RUNS...'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
