@@ -17,6 +17,7 @@ import keras
 from keras import layers, ops
 
 from lenet_multi.speed import CHANNELS_FIRST, POOL_FIRST, STOCK, TILES
+from lenet_multi.torch_step import torch_step
 
 Tensor = Any  # the backend's own
 Block = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -166,6 +167,8 @@ def compute_as(model: keras.Sequential, form: str) -> None:
         return inputs
 
     model.call = call
+    if keras.backend.backend() == "torch":
+        model.train_step = torch_step(model)
 
 
 def _steps(stack: list[keras.layers.Layer], block: Block) -> Iterator[Callable[[Tensor], Tensor]]:
@@ -176,6 +179,8 @@ def _steps(stack: list[keras.layers.Layer], block: Block) -> Iterator[Callable[[
         if stack and _are_block(layer, stack[0]):
             stack.pop(0)
             yield partial(_compute, block, layer)
+        elif isinstance(layer, layers.Dense | layers.Flatten):
+            yield layer.call  # `layer()` would look after its arguments first, which PyTorch awaits
         else:
             yield layer
 

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from lenet_multi.adam import Adam
+from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.config import WARM_UP, TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.forms import compute_as
@@ -80,6 +82,8 @@ def compile_model(
     model: keras.Model, config: TrainConfig, execution: Execution, *, training_images: int
 ) -> None:
     """Give `model` the loss and the optimizer of `config`, and compute it as `execution` says."""
+    if execution.keep_freed_memory:
+        keep_freed_memory()
     compute_as(model, execution.form)
     model.compile(
         optimizer=make_optimizer(config, training_images=training_images),
@@ -110,7 +114,7 @@ def make_optimizer(config: TrainConfig, *, training_images: int) -> keras.optimi
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, steps - rising, warmup_target=rate, warmup_steps=rising
         )
-    return keras.optimizers.Adam(rate, beta_1=config.beta_1, beta_2=config.beta_2)
+    return Adam(rate, beta_1=config.beta_1, beta_2=config.beta_2)
 
 
 def weights_sha256(model: keras.Model) -> str:
@@ -153,7 +157,7 @@ def save(model: keras.Model, path: str) -> None:
 
 def _portable(compile_config: dict[str, Any]) -> dict[str, Any]:
     optimizer = compile_config["optimizer"]
-    if optimizer["module"].startswith("keras.src.backend."):
+    if optimizer["class_name"] == "Adam":  # Keras's, ours or PyTorch's: one formula, one state
         optimizer = {**optimizer, "module": "keras.optimizers", "registered_name": None}
     return {
         **compile_config,

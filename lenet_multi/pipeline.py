@@ -9,43 +9,70 @@ from numpy.typing import NDArray
 
 from lenet_multi.batches import Batches
 
-TfDataset = Any  # tf.data.Dataset, where TensorFlow is installed
+Feed = Any  # what Keras's `fit` takes
 Tensor = Any
 
+# Batches that TensorFlow gets from Python at a time: few calls, and a megabyte at most.
+_BATCHES_A_CALL = 10
 
-def feed(batches: Batches) -> Batches | TfDataset:
+
+def feed(batches: Batches) -> Feed:
     """Return what `fit` and `predict` are to be given for `batches`: the same bits in their order.
 
-    JAX and PyTorch take them from Python as they are. Keras hands TensorFlow each batch through
-    a queue between threads, and an epoch takes a quarter longer; there TensorFlow makes them.
+    JAX takes them from Python as they are. Keras hands TensorFlow each batch through a queue
+    between threads, and an epoch takes a quarter longer; there TensorFlow makes them. PyTorch's
+    loader keeps accounts of each batch, which costs it a twentieth; it gets a plain one.
     """
-    return _by_tensorflow(batches) if keras.backend.backend() == "tensorflow" else batches
+    match keras.backend.backend():
+        case "tensorflow":
+            return _by_tensorflow(batches)
+        case "torch":
+            return _by_torch(batches)
+        case _:
+            return batches
 
 
-def _by_tensorflow(batches: Batches) -> TfDataset:
-    """Return a pipeline that asks Python once an epoch, for the order, and gathers by itself."""
+def _by_torch(batches: Batches) -> Feed:
+    """Return a loader that only turns each batch into tensors, which share its memory."""
+    import torch
+
+    class Loader(torch.utils.data.DataLoader):  # type: ignore[misc]  # torch is not read
+        def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+            for index in range(len(batches)):
+                yield tuple(map(torch.from_numpy, batches[index]))
+
+    return Loader(batches, batch_size=None)
+
+
+def _by_tensorflow(batches: Batches) -> Feed:
+    """Return a pipeline that takes pixels from Python, some batches at a time, and scales them.
+
+    No image is held twice: only what is under way is copied.
+    """
     import tensorflow as tf
 
-    # On the CPU, where the pipeline runs: uint8 images, integer or one-hot labels.
-    with tf.device("cpu"):
-        pixels = tf.constant(batches.images.images)
-        labels = tf.constant(batches.labels)
+    images, labels = batches.images.images, batches.labels
 
-    def gather(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        images = tf.cast(tf.gather(pixels, chosen), keras.config.floatx())
-        return images / batches.largest_pixel, tf.gather(labels, chosen)
+    def some() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.generic]]]:
+        size = _BATCHES_A_CALL * batches.batch_size
+        for begin in range(0, len(images), size):
+            chosen = batches.order[begin : begin + size]
+            yield images[chosen], labels[chosen]
 
-    def in_batches(order: Tensor) -> TfDataset:
-        return tf.data.Dataset.from_tensor_slices(order).batch(batches.batch_size)
+    def in_batches(pixels: Tensor, wanted: Tensor) -> Feed:
+        return tf.data.Dataset.from_tensor_slices((pixels, wanted)).batch(batches.batch_size)
 
-    def orders() -> Iterator[NDArray[np.int64]]:
-        yield batches.order
+    def scale(pixels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        return tf.cast(pixels, keras.config.floatx()) / batches.largest_pixel, wanted
 
-    signature = tf.TensorSpec((len(batches.images),), np.int64)
+    signature = (
+        tf.TensorSpec((None, *images.shape[1:]), images.dtype),
+        tf.TensorSpec((None, *labels.shape[1:]), labels.dtype),
+    )
     pipeline = (
-        tf.data.Dataset.from_generator(orders, output_signature=signature)
+        tf.data.Dataset.from_generator(some, output_signature=signature)
         .flat_map(in_batches)
-        .map(gather)
+        .map(scale)
         .prefetch(2)
         .apply(tf.data.experimental.assert_cardinality(len(batches)))
     )

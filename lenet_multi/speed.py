@@ -22,12 +22,14 @@ FASTEST_FORM = {
 class Execution:
     """How a model is computed: its form, by XLA or not, and how often it returns to Python.
 
-    `steps_per_execution` is the number of steps between two returns.
+    `steps_per_execution` is the number of steps between two returns; `keep_freed_memory` says
+    whether malloc keeps what a step gives back (see `allocator`).
     """
 
     form: str
     jit_compile: bool
     steps_per_execution: int
+    keep_freed_memory: bool
 
 
 def forms_of(backend: str) -> tuple[str, ...]:
@@ -54,4 +56,6 @@ def execution(backend: str, form: str | None = None) -> Execution:
         jit_compile=backend == "jax" or (backend, form) == ("tensorflow", TILES),
         # A real loop on TensorFlow, worth 15 %; on JAX a loop in Python; refused by PyTorch.
         steps_per_execution=10 if backend == "tensorflow" else 1,
+        # Worth a twentieth to JAX, a third in larger batches; nothing to the others.
+        keep_freed_memory=backend == "jax",
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi import environment
+from lenet_multi.adam import Adam
 from lenet_multi.batches import Batches
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset
@@ -179,7 +180,9 @@ def _optimizer(
     """L3: file the weights after one step and after all, then put the initial ones back."""
     initial = model.get_weights()
     class_name, arguments = OPTIMIZERS[name]
-    _compile(model, config, getattr(keras.optimizers, class_name)(**arguments))
+    # Adam is ours, the one that trains.
+    optimizer_class = Adam if class_name == "Adam" else getattr(keras.optimizers, class_name)
+    _compile(model, config, optimizer_class(**arguments))
     for step in range(1, steps + 1):
         _step(model, batches[step - 1])
         if step in (1, steps):

@@ -56,9 +56,13 @@ class ExactMean(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no ty
         super().__init__()
         self.loss = loss
 
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return each image's loss, (N,)."""
+        return self.loss.call(y_true, y_pred)
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the mean over the batch, a scalar."""
-        losses = self.loss.call(y_true, y_pred)  # (N,)
+        losses = self.call(y_true, y_pred)
         return keras.ops.sum(losses) / keras.ops.cast(keras.ops.shape(losses)[0], losses.dtype)
 
     def get_config(self) -> dict[str, Any]:
