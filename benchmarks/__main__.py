@@ -94,7 +94,7 @@ class Bench:
 
     def __init__(self, pythons: dict[str, str], out: Path, scale: str) -> None:
         self.pythons, self.out = pythons, out
-        self.workers: dict[tuple[str, int], Worker] = {}
+        self.workers: dict[tuple[str, int, bool], Worker] = {}
         self.records: dict[tuple[str, ...], Record] = {}
         self.failures: dict[str, str] = {}
         self.versions: dict[str, dict[str, str]] = {}
@@ -132,10 +132,12 @@ class Bench:
         self.write()
 
     def _worker(self, request: Request) -> list[Record]:
-        place = (request.backend, request.processors)
+        # Ours apart, for it changes its process (`lenet_multi.allocator`) as its peers do not.
+        ours = str(request.arguments.get("way")).startswith(OURS)
+        place = (request.backend, request.processors, ours)
         if place not in self.workers or self.workers[place].process.poll() is not None:
-            log = Path(self.temporary.name, f"{request.backend}-{request.processors}.txt")
-            worker = Worker(self.pythons[request.backend], *place, log)
+            log = Path(self.temporary.name, f"{'-'.join(map(str, place))}.txt")
+            worker = Worker(self.pythons[request.backend], *place[:2], log)
             self.workers[place] = worker
             self.versions[request.backend] = worker.started["versions"]
         record = Record(**self.workers[place].ask(request.arguments))

@@ -11,6 +11,7 @@ from lenet_multi.config import RECIPES
 BATCH = RECIPES["standard"].batch_size
 PRECISIONS = ("float32", "bfloat16")
 SMALL = 1_000  # images with which nothing is to be reached
+MOST_STARTS = 4  # fresh processes for one training set
 
 STAGES = {
     STOCK: ("conv1", "pool1", "conv2", "pool2", "dense", "optimizer"),
@@ -90,7 +91,9 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
         for way, backend in product((OURS, STOCK), backends):
             yield Request("startup", backend, {"way": way, "images": scale.start_images})
     for size, backend in product(scale.set_sizes, backends):
-        yield Request("startup", backend, {"way": OURS, "images": size})
+        # Few images are soon measured, and what they show is soon disturbed.
+        for _ in range(max(1, min(MOST_STARTS, scale.start_images // size))):
+            yield Request("startup", backend, {"way": OURS, "images": size})
     for _ in range(min(scale.rounds, 3)):
         for size, backend in product(scale.batch_sizes, backends):
             yield _epoch(backend, OURS, scale.images, size)

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -114,13 +115,13 @@ def train_command(
     run = None
     try:
         with new_run_folder(out, overwrite=overwrite) as draft:
-            dataset = data.load(config.data, classes=config.classes)
-            run = train(config, dataset, backend=chosen, form=form, announce=click.echo)
+            load = partial(data.load, config.data, classes=config.classes)
+            run = train(config, load, backend=chosen, form=form, announce=click.echo)
             write_run(
                 draft,
                 run.result,
                 logits=run.evaluation.logits,
-                labels=dataset.test.labels,
+                labels=run.labels,
                 save_model=run.save_model,
             )
         click.echo(f"Run folder: {out}")

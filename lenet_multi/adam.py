@@ -8,6 +8,7 @@ import keras
 Tensor = Any  # the backend's own
 
 
+@keras.saving.register_keras_serializable("lenet_multi")
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no types
     """Keras's Adam: its formula, its state and its name in files, in fewer passes over memory.
 

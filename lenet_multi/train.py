@@ -3,9 +3,13 @@
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lenet_multi import environment, session, speed
 from lenet_multi.config import TrainConfig
@@ -20,10 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained model, its evaluation on the test images, and the record of both."""
+    """A trained model, its evaluation on the test images, their labels, and the record of it."""
 
     model: "keras.Model"
     evaluation: "Evaluation"
+    labels: NDArray[np.uint8]
     result: Result
 
     def save_model(self, path: str) -> None:
@@ -35,7 +40,7 @@ class TrainedRun:
 
 def train(
     config: TrainConfig,
-    dataset: Dataset,
+    load: Callable[[], Dataset],
     *,
     backend: str,
     form: str | None = None,
@@ -43,7 +48,8 @@ def train(
 ) -> TrainedRun:
     """Train as `config` says and evaluate on the test images.
 
-    Keras is imported here, on `backend`, so a process can call this for one backend only.
+    Keras is imported here, on `backend`, so a process can call this for one backend only; `load`
+    is called meanwhile, in a thread, for the images.
     `form` is how the network is computed (see `speed`), the fastest by default.
     `announce` is told what is about to be trained, on what.
 
@@ -51,9 +57,9 @@ def train(
     fit the model, or the backend cannot compute `form`.
     """
     execution = speed.execution(backend, form)
-    training, validation = split(dataset.train, config.validation_split)
     stopwatch = Stopwatch()
-    with stopwatch("import"):
+    with stopwatch("import"), ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(load)
         session.start(backend, dtype_policy=config.dtype_policy)
         versions = environment.versions(backend)
         import keras
@@ -62,6 +68,8 @@ def train(
         from lenet_multi.fit import fit
         from lenet_multi.model import build, compile_model, weights_sha256
 
+        dataset = loading.result()
+    training, validation = split(dataset.train, config.validation_split)
     with stopwatch("build_and_compile"):
         model = build(config, dataset.image_shape)
         compile_model(model, config, execution, training_images=len(training))
@@ -110,7 +118,7 @@ def train(
         seconds=stopwatch.seconds,
         peak_memory_bytes=environment.peak_memory_bytes(),
     )
-    return TrainedRun(model, evaluation, result)
+    return TrainedRun(model, evaluation, dataset.test.labels, result)
 
 
 class Stopwatch:

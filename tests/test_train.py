@@ -45,7 +45,7 @@ def test_a_tiny_run_learns(backend: str, small: Dataset, recipe: str) -> None:
     from lenet_multi.train import train
 
     config = dataclasses.replace(RECIPES[recipe], epochs=4, validation_split=0.1)
-    result = train(config, small, backend=backend, announce=lambda line: None).result
+    result = train(config, lambda: small, backend=backend, announce=lambda line: None).result
     assert result.test_accuracy > 0.4
     losses = [epoch["loss"] for epoch in result.epochs]
     assert losses == sorted(losses, reverse=True)
@@ -64,7 +64,7 @@ def test_the_counts_are_announced_before_training(
     monkeypatch.setattr(fit, "fit", refuse)
     told: list[str] = []
     with pytest.raises(RuntimeError, match="training began"):
-        train(tiny(validation_split=0.95), small, backend=backend, announce=told.append)
+        train(tiny(validation_split=0.95), lambda: small, backend=backend, announce=told.append)
     assert "50 training, 950 validation, 500 test images" in told[0]
     assert f"{PARAMETERS:,} parameters" in told[0]
 
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_bits(backend: str, small: Dataset) -> None
 
     def final(seed: int) -> str:
         config = tiny(seed=seed, epochs=2)
-        run = train(config, small, backend=backend, announce=lambda line: None)
+        run = train(config, lambda: small, backend=backend, announce=lambda line: None)
         return run.result.final_weights_sha256
 
     first, second, other = final(0), final(0), final(1)
@@ -87,7 +87,7 @@ def test_a_run_records_how_it_was_computed(backend: str, small: Dataset) -> None
     from lenet_multi.train import train
 
     def trained(form: str | None) -> Result:
-        run = train(tiny(), small, backend=backend, form=form, announce=lambda line: None)
+        run = train(tiny(), lambda: small, backend=backend, form=form, announce=lambda line: None)
         return run.result
 
     fastest, stock = trained(None), trained(STOCK)
@@ -102,7 +102,7 @@ def test_bfloat16_learns_as_well(backend: str, small: Dataset) -> None:
 
     def trained(policy: str) -> TrainedRun:
         config = tiny(epochs=6, dtype_policy=policy)
-        return train(config, small, backend=backend, announce=lambda line: None)
+        return train(config, lambda: small, backend=backend, announce=lambda line: None)
 
     half, full = trained("mixed_bfloat16"), trained("float32")
     assert {weight["dtype"] for weight in half.result.weights} == {"float32"}
@@ -121,7 +121,7 @@ def test_data_that_fits_no_model_is_refused(backend: str, small: Dataset) -> Non
         test=dataclasses.replace(small.test, images=small.test.images[:, :12, :12]),
     )
     with pytest.raises(UserError, match="12x12 pixels are too small"):
-        train(tiny(), cut, backend=backend)
+        train(tiny(), lambda: cut, backend=backend)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """TensorFlow as its best practitioners write it: a tf.function of ten steps, data inside.
 
 Tried on two cores, seconds per 60,000 images: stock order 4.6; pooling before bias and ReLU 4.4,
-ten steps at once 3.9; as matrix products 7.7, with XLA 4.5 and ten at once 4.2; pooling by
-reshaping 7.0, with XLA 6.1.
+ten steps at once 3.9, Adam in one kernel 3.7; as matrix products 7.7, with XLA 4.5 and ten at once
+4.2; pooling by reshaping 7.0, with XLA 6.1.
 """
 
 from collections.abc import Callable
@@ -89,11 +89,19 @@ def _epoch(
             loss = loss_of(tf.cast(images, tf.float32) / 255, tf.gather(labels, chosen))
         gradients = tape.gradient(loss, weights)
         time.assign_add(1.0)
-        rate = RATE * tf.sqrt(1 - BETA_2**time) / (1 - BETA_1**time)
         for w, m, v, g in zip(weights, means, squares, gradients, strict=True):
-            m.assign(BETA_1 * m + (1 - BETA_1) * g)
-            v.assign(BETA_2 * v + (1 - BETA_2) * g * g)
-            w.assign_sub(rate * m / (tf.sqrt(v) + EPSILON))
+            tf.raw_ops.ResourceApplyAdam(
+                var=w.handle,
+                m=m.handle,
+                v=v.handle,
+                beta1_power=BETA_1**time,
+                beta2_power=BETA_2**time,
+                lr=RATE,
+                beta1=BETA_1,
+                beta2=BETA_2,
+                epsilon=EPSILON,
+                grad=g,
+            )
         last_loss.assign(loss)
 
     one_step = tf.function(step, jit_compile=True) if jit_compile else step

@@ -107,15 +107,15 @@ def change_weights(patch: Patch, of: Modules, change: Callable[[list[Any]], None
     patch.setattr(of.climb, "_model", changed)
 
 
-def with_setting(patch: Patch, of: Modules, class_name: str, **settings: Any) -> None:
-    """Give an optimizer's class other settings, whatever it is asked for."""
-    true_class = getattr(of.keras.optimizers, class_name)
+def with_adams(patch: Patch, of: Modules, **settings: Any) -> None:
+    """Give Adam other settings, whatever it is asked for."""
+    true_class = of.climb.Adam
 
     @functools.wraps(true_class)
     def changed(*arguments: Any, **asked: Any) -> Any:
         return true_class(*arguments, **{**asked, **settings})
 
-    patch.setattr(of.keras.optimizers, class_name, changed)
+    patch.setattr(of.climb, "Adam", changed)
 
 
 @sabotage(STRUCTURE, "tensors", "dense2/bias", precisions=ONE)
@@ -237,15 +237,13 @@ def a_gradient_is_halved_on_its_way(patch: Patch, of: Modules) -> None:
 
 @sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_epsilon_is_1e_8(patch: Patch, of: Modules) -> None:
-    with_setting(patch, of, "Adam", epsilon=1e-8)
+    with_adams(patch, of, epsilon=1e-8)
 
 
 @sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_epsilon_is_inside_the_bias_correction(patch: Patch, of: Modules) -> None:
     # alpha m / (sqrt(v) + epsilon') is the paper's first form with epsilon' = epsilon sqrt(1 - b^t)
-    true_class = type(of.keras.optimizers.Adam())
-
-    class Inside(true_class):  # type: ignore[misc, valid-type]
+    class Inside(of.climb.Adam):  # type: ignore[misc, name-defined]
         @property
         def epsilon(self) -> float:
             step = int(of.keras.ops.convert_to_numpy(self.iterations)) + 1
@@ -255,12 +253,25 @@ def adams_epsilon_is_inside_the_bias_correction(patch: Patch, of: Modules) -> No
         def epsilon(self, value: float) -> None:
             pass
 
-    patch.setattr(of.keras.optimizers, "Adam", Inside)
+    patch.setattr(of.climb, "Adam", Inside)
 
 
 @sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_beta_2_is_099(patch: Patch, of: Modules) -> None:
-    with_setting(patch, of, "Adam", beta_2=0.99)
+    with_adams(patch, of, beta_2=0.99)
+
+
+@sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
+def adam_reads_a_gradient_in_another_order(patch: Patch, of: Modules) -> None:
+    # What PyTorch's kernel did to the strides of a convolution's gradient, until L3 showed it.
+    class Strided(of.climb.Adam):  # type: ignore[misc, name-defined]
+        def _backend_update_step(self, grads: Any, *others: Any) -> None:
+            disordered = [
+                grad.permute(*range(grad.ndim)[::-1]).reshape(grad.shape) for grad in grads
+            ]
+            super()._backend_update_step(disordered, *others)
+
+    patch.setattr(of.climb, "Adam", Strided)
 
 
 @sabotage(OPTIMIZER, "SGD", "step 1, conv1/kernel")
