@@ -168,10 +168,12 @@ def compare_command(runs: tuple[Path, ...], out: Path) -> None:
 @click.option(
     "--seeds",
     type=int,
-    help="train the recipe standard from this many seeds on each backend instead, and test "
-    "whether the accuracies are equivalent; goes on where it was stopped",
+    help="train from this many seeds on each backend instead, and test whether the accuracies are "
+    "equivalent; goes on where it was stopped",
 )
+@click.option("--recipe", type=Name(list(RECIPES)), help=f"of --seeds  (default: {DEFAULT_RECIPE})")
 @click.option("--epochs", type=int, help="of --seeds  (default: the recipe's)")
+@click.option("--dtype-policy", help="of --seeds, as of train  (default: the recipe's)")
 @click.option(
     "--timeout",
     type=float,
@@ -200,6 +202,7 @@ def parity_command(
       lenet-multi parity --backend jax --backend torch --images 6400
       lenet-multi parity --backend jax:stock --backend jax:tiles
       lenet-multi parity --seeds 10
+      lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
     """
     from lenet_multi import backends
 
@@ -215,9 +218,10 @@ def parity_command(
     if every_form:
         chosen = [f"{name}:{form}" for name in chosen for form in forms_of(name)]
     given = {name: value for name, value in settings.items() if value is not None}
-    for name in given.keys() & ({"epochs"} if seeds is None else {"seed", "images"}):
+    of_seeds = {"recipe", "epochs", "dtype_policy"}
+    for name in given.keys() & (of_seeds if seeds is None else {"seed", "images"}):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
-        raise UserError(f"--{name} is {without}; drop it")
+        raise UserError(f"{flag(name)} is {without}; drop it")
     if not 0 < timeout < float("inf"):
         raise UserError(f"--timeout must be a finite number of seconds above 0, not {timeout}")
     if seeds is None:
@@ -248,12 +252,18 @@ def climb_ladder(
 
 
 def compare_seeds(
-    chosen: list[str], count: int, timeout: float, out: Path | None, **config: Any
+    chosen: list[str],
+    count: int,
+    timeout: float,
+    out: Path | None,
+    *,
+    recipe: str = DEFAULT_RECIPE,
+    **config: Any,
 ) -> NoReturn:
     """Climb rung L5, show and record what is found, and exit."""
     from lenet_multi.parity import report, seeds
 
-    wanted = dataclasses.replace(RECIPES[DEFAULT_RECIPE], **config)
+    wanted = dataclasses.replace(RECIPES[recipe], **config)
     folder = out or Path("runs", "parity-seeds")
     found = seeds.study(chosen, count, wanted, folder, timeout=timeout)
     seeds.write_json(found, wanted, folder / seeds.STUDY)
