@@ -1,0 +1,41 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lenet_multi.batches import Batches
+from lenet_multi.config import RECIPES
+from lenet_multi.data import Dataset
+from lenet_multi.speed import STOCK, execution
+
+pytestmark = [pytest.mark.backend]
+
+ROUNDING = 1e-4  # four steps in another form; measured 3e-6
+
+
+@pytest.mark.parametrize("recipe", ["standard", "notebook"])
+def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str) -> None:
+    """Loss and accuracy over some batches, the last a small one, are those of Keras's own step."""
+    from lenet_multi.model import build, compile_model
+
+    config = RECIPES[recipe]
+    classes = config.classes if config.head == "softmax" else None
+    batches = Batches(small.train[: 3 * 128 + 5], batch_size=128, classes=classes)
+    logs = []
+    for form in (STOCK, None):
+        model = build(config, small.image_shape)
+        compile_model(
+            model,
+            config,
+            dataclasses.replace(execution(backend, form), steps_per_execution=1),
+            training_images=len(batches.images),
+        )
+        history = model.fit(batches, shuffle=False, verbose=0).history
+        logs.append({name: values[-1] for name, values in history.items()})
+        # Torch alone takes the lean step, and the stock form nowhere.
+        assert ("train_step" in vars(model)) == (backend == "torch" and form is None)
+    stock, ours = logs
+    assert ours.keys() == stock.keys() == {"loss", "accuracy"}
+    assert ours["loss"] == pytest.approx(stock["loss"], rel=ROUNDING)
+    assert ours["accuracy"] == pytest.approx(stock["accuracy"], abs=1.5 / len(batches.images))
+    assert 0.1 < ours["accuracy"] < np.exp(-0.1)
