@@ -30,7 +30,7 @@ def torch_step(model: keras.Model) -> Step:
         gradients = torch.autograd.grad(loss, [weight.value for weight in weights])
         with torch.no_grad():
             model.optimizer.apply(gradients, weights)
-            return _count(model, labels, outputs, loss)
+            return _count(model, labels, outputs.detach(), loss.detach())
 
     return train_step
 
