@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,20 @@ def outcome_table(study: dict[str, Any]) -> str:
     return markdown(
         ["between", "seeds", "mean gap", "90 % interval", "images answered alike"], rows
     )
+
+
+def seeds_table(studies: Mapping[str, dict[str, Any]], seeds: int) -> str:
+    """Return the mean test accuracy of each study over seeds 0 to `seeds` - 1, by backend."""
+    rows = []
+    for name, study in studies.items():
+        right: dict[str, list[int]] = {}
+        for run in study["runs"]:
+            if run["seed"] < seeds:
+                right.setdefault(run["backend"], []).append(run["test_correct"])
+        assert all(len(counts) == seeds for counts in right.values())
+        rows.append([name, *(f"{sum(counts) / seeds / 100:.2f}%" for counts in right.values())])
+    backends = list(dict.fromkeys(run["backend"] for run in study["runs"]))
+    return markdown([f"mean of {seeds} seeds", *backends], rows)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

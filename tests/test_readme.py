@@ -16,6 +16,7 @@ from benchmarks.report import (
     outcome_table,
     parity_table,
     read,
+    seeds_table,
 )
 from benchmarks.speed_report import (
     Results,
@@ -220,6 +221,31 @@ def test_the_outcome_is_that_of_the_committed_runs() -> None:
             for a, b in ((wrong[seed, first], wrong[seed, second]) for seed in range(10))
         ]
         assert outcome["agreement"] == pytest.approx(1 - np.mean(unlike) / 10_000)
+
+
+def test_means_over_seeds_are_those_of_the_committed_runs() -> None:
+    """bfloat16 stays within 0.05 points of float32, and one epoch reaches 99 %, on each backend."""
+    studies = {
+        "standard": read(RESULTS / "seeds.json"),
+        "standard, bfloat16": read(RESULTS / "bfloat16-seeds.json"),
+        "one-epoch": read(RESULTS / "one-epoch-seeds.json"),
+    }
+    assert seeds_table(studies, 5) in README
+    full, half, one_epoch = (
+        {
+            backend: np.mean(
+                [
+                    run["test_correct"] / 100
+                    for run in study["runs"]
+                    if run["backend"] == backend and run["seed"] < 5
+                ]
+            )
+            for backend in BACKENDS
+        }
+        for study in studies.values()
+    )
+    assert all(abs(full[backend] - half[backend]) <= 0.05 for backend in BACKENDS)
+    assert min(one_epoch.values()) >= 99
 
 
 def test_the_sabotages_are_counted() -> None:
