@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 Tensor = Any  # the backend's own
 
@@ -24,7 +25,7 @@ def torch_step(model: keras.Model) -> Step:
     compute = model.call if model.compute_dtype == model.variable_dtype else model
 
     def train_step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        images, labels, *_ = batch
+        images, labels = (ops.convert_to_tensor(part) for part in batch[:2])
         outputs = compute(images, training=True)
         loss = model.loss.call(labels, outputs).mean()
         gradients = torch.autograd.grad(loss, [weight.value for weight in weights])
