@@ -29,18 +29,14 @@ def repeated(images: "ImageSet", count: int) -> "ImageSet":
 
 def ours(backend: str, images: int, began: float) -> dict[str, float]:
     """Return the bill of our training command's parts."""
-    from concurrent.futures import ThreadPoolExecutor
-
     import lenet_multi.__main__  # noqa: F401  # what the command line imports
-    from lenet_multi import environment, session
+    from lenet_multi import environment
     from lenet_multi.config import RECIPES
     from lenet_multi.data import load
     from lenet_multi.speed import execution
+    from lenet_multi.train import start_and_load
 
-    with ThreadPoolExecutor(1) as pool:  # as `lenet_multi.train` does
-        loading = pool.submit(load)
-        session.start(backend)
-        dataset = loading.result()
+    dataset = start_and_load(backend, load)
     ready = time.time()
     import dataclasses
 

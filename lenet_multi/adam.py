@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 Tensor = Any  # the backend's own
+Update = tuple[Tensor, Any, Any, Any]  # a gradient; Keras's variables: weight, mean, mean square
 
 
 @keras.saving.register_keras_serializable("lenet_multi")
@@ -29,13 +30,11 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
         """Update `trainable_variables` in place; Keras calls this, which backends override."""
         slots = [self._get_variable_index(variable) for variable in trainable_variables]
         update = {"tensorflow": self._by_tensorflow, "torch": self._by_torch}
-        update.get(keras.backend.backend(), self._by_formula)(
-            grads,
-            trainable_variables,
-            [self._momentums[slot] for slot in slots],
-            [self._velocities[slot] for slot in slots],
-            learning_rate,
-        )
+        updates = [
+            (gradient, weight, self._momentums[slot], self._velocities[slot])
+            for gradient, weight, slot in zip(grads, trainable_variables, slots, strict=True)
+        ]
+        update.get(keras.backend.backend(), self._by_formula)(updates, learning_rate)
 
     def _rate(self, learning_rate: Tensor, beta_1: float, beta_2: float, dtype: str) -> Tensor:
         """Return learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) for the present step t."""
@@ -47,35 +46,21 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
         rate = ops.cast(learning_rate, dtype)
         return rate * ops.sqrt(correction(beta_2)) / correction(beta_1)
 
-    def _by_formula(
-        self,
-        gradients: Sequence[Tensor],
-        weights: Sequence[Any],
-        means: Sequence[Any],
-        squares: Sequence[Any],
-        learning_rate: Tensor,
-    ) -> None:
-        rate = self._rate(learning_rate, self.beta_1, self.beta_2, weights[0].dtype)
-        for gradient, weight, mean, square in zip(gradients, weights, means, squares, strict=True):
+    def _by_formula(self, updates: Sequence[Update], learning_rate: Tensor) -> None:
+        rate = self._rate(learning_rate, self.beta_1, self.beta_2, updates[0][1].dtype)
+        for gradient, weight, mean, square in updates:
             mean.assign_add((gradient - mean) * (1 - self.beta_1))
             square.assign_add((ops.square(gradient) - square) * (1 - self.beta_2))
             weight.assign_sub(rate * mean / (ops.sqrt(square) + self.epsilon))
 
-    def _by_tensorflow(
-        self,
-        gradients: Sequence[Tensor],
-        weights: Sequence[Any],
-        means: Sequence[Any],
-        squares: Sequence[Any],
-        learning_rate: Tensor,
-    ) -> None:
+    def _by_tensorflow(self, updates: Sequence[Update], learning_rate: Tensor) -> None:
         import tensorflow as tf
 
-        dtype = weights[0].dtype
+        dtype = updates[0][1].dtype
         # The kernel takes 1 - beta of a beta in the weights' precision; so does the correction.
         beta_1, beta_2 = (np.dtype(dtype).type(beta) for beta in (self.beta_1, self.beta_2))
         rate = self._rate(learning_rate, float(beta_1), float(beta_2), dtype)
-        for gradient, weight, mean, square in zip(gradients, weights, means, squares, strict=True):
+        for gradient, weight, mean, square in updates:
             tf.raw_ops.ResourceApplyAdam(
                 var=weight.value.handle,
                 m=mean.value.handle,
@@ -89,16 +74,10 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
                 grad=gradient,
             )
 
-    def _by_torch(
-        self,
-        gradients: Sequence[Tensor],
-        weights: Sequence[Any],
-        means: Sequence[Any],
-        squares: Sequence[Any],
-        learning_rate: Tensor,
-    ) -> None:
+    def _by_torch(self, updates: Sequence[Update], learning_rate: Tensor) -> None:
         import torch
 
+        gradients, weights, means, squares = zip(*updates, strict=True)
         step = int(self.iterations.value) + 1
         # PyTorch divides by sqrt(v / (1 - beta_2^t)) + epsilon, Keras corrects after adding it to
         # sqrt(v): the same with this epsilon. PyTorch's corrections are float64.

@@ -58,9 +58,8 @@ def train(
     """
     execution = speed.execution(backend, form)
     stopwatch = Stopwatch()
-    with stopwatch("import"), ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(load)
-        session.start(backend, dtype_policy=config.dtype_policy)
+    with stopwatch("import"):
+        dataset = start_and_load(backend, load, dtype_policy=config.dtype_policy)
         versions = environment.versions(backend)
         import keras
 
@@ -68,7 +67,6 @@ def train(
         from lenet_multi.fit import fit
         from lenet_multi.model import build, compile_model, weights_sha256
 
-        dataset = loading.result()
     training, validation = split(dataset.train, config.validation_split)
     with stopwatch("build_and_compile"):
         model = build(config, dataset.image_shape)
@@ -119,6 +117,16 @@ def train(
         peak_memory_bytes=environment.peak_memory_bytes(),
     )
     return TrainedRun(model, evaluation, dataset.test.labels, result)
+
+
+def start_and_load(
+    backend: str, load: Callable[[], Dataset], *, dtype_policy: str | None = None
+) -> Dataset:
+    """Start Keras on `backend` and return what `load` gives, called in a thread meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(load)
+        session.start(backend, dtype_policy=dtype_policy)
+        return loading.result()
 
 
 class Stopwatch:
