@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -119,12 +119,17 @@ def train(
     return TrainedRun(model, evaluation, dataset.test.labels, result)
 
 
+_HEAD_START = 0.03  # seconds in which bad data is told without a backend's start
+
+
 def start_and_load(
     backend: str, load: Callable[[], Dataset], *, dtype_policy: str | None = None
 ) -> Dataset:
     """Start Keras on `backend` and return what `load` gives, called in a thread meanwhile."""
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(load)
+        with suppress(TimeoutError):  # what cannot be read is mostly told at once
+            loading.result(timeout=_HEAD_START)
         session.start(backend, dtype_policy=dtype_policy)
         return loading.result()
 
