@@ -17,6 +17,11 @@ from lenet_multi.data import Dataset
 PROJECT = Path(__file__).parent.parent
 
 
+def pytest_collection_finish() -> None:
+    """A test module that imports Keras as it is collected would choose the backend for all."""
+    assert "keras" not in sys.modules, "import Keras, and what imports it, within the tests"
+
+
 @pytest.fixture(scope="session")
 def backend() -> str:
     """The backend that KERAS_BACKEND names, started; a run that names none fails."""

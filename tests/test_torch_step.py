@@ -3,7 +3,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lenet_multi.batches import Batches
 from lenet_multi.config import RECIPES
 from lenet_multi.data import Dataset
 from lenet_multi.speed import STOCK, execution
@@ -16,6 +15,7 @@ ROUNDING = 1e-4  # four steps in another form; measured 3e-6
 @pytest.mark.parametrize("recipe", ["standard", "notebook"])
 def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str) -> None:
     """Loss and accuracy over some batches, the last a small one, are those of Keras's own step."""
+    from lenet_multi.batches import Batches
     from lenet_multi.model import build, compile_model
 
     config = RECIPES[recipe]
