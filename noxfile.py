@@ -10,8 +10,10 @@ from pathlib import Path
 
 import nox
 
+sys.path.insert(0, str(Path(__file__).parent))  # nox runs where the package is not installed
+from lenet_multi.backends import BACKENDS
+
 PROJECT = nox.project.load_toml("pyproject.toml")
-BACKENDS = tuple(PROJECT["project"]["optional-dependencies"])
 
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"

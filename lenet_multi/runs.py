@@ -208,7 +208,7 @@ def read_run(folder: Path) -> Run:
     for name in FILES:
         if not os.path.isfile(folder / name):  # False, not an error, where reading is forbidden
             raise UserError(f"{folder} is no run folder: it has no readable {name}")
-    result = _read_result(folder / RESULT)
+    result = read_result(folder / RESULT)
     for name, digest in result.files_sha256.items():
         if file_sha256(folder / name) != digest:
             raise UserError(
@@ -232,7 +232,11 @@ def read_run(folder: Path) -> Run:
     return Run(folder, result, logits, labels)
 
 
-def _read_result(path: Path) -> Result:
+def read_result(path: Path) -> Result:
+    """Return what the `result.json` at `path` records.
+
+    Raises `UserError` when it is missing, damaged or of another schema.
+    """
     try:
         content = json.loads(path.read_text(), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:

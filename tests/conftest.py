@@ -12,7 +12,9 @@ import pytest
 
 from lenet_multi import data, session
 from lenet_multi.backends import BACKENDS
+from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset
+from lenet_multi.runs import new_run_folder, write_run
 
 PROJECT = Path(__file__).parent.parent
 
@@ -65,6 +67,24 @@ def small_npz(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         y_test=small.test.labels,
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def small_run(backend: str, small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of the standard recipe on the small image sets; tests only read it."""
+    from lenet_multi.train import train
+
+    folder = tmp_path_factory.mktemp("runs") / backend
+    run = train(TrainConfig(), lambda: small, backend=backend, announce=lambda line: None)
+    with new_run_folder(folder) as draft:
+        write_run(
+            draft,
+            run.result,
+            logits=run.evaluation.logits,
+            labels=run.labels,
+            save_model=run.save_model,
+        )
+    return folder
 
 
 def child_environment(**environ: str) -> dict[str, str]:

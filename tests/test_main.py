@@ -1,3 +1,4 @@
+import pkgutil
 import subprocess
 import sys
 import time
@@ -5,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi import commands
 from lenet_multi.backends import installed
 from tests.conftest import Lenet
 from tests.examples import example_run, keep
 
+VERBS = [verb.name for verb in pkgutil.iter_modules(commands.__path__)]
 
-@pytest.mark.parametrize("verb", [[], ["train"], ["compare"]], ids=["all", "train", "compare"])
+
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)], ids=["all", *VERBS])
 def test_help_answers_at_once(lenet: Lenet, verb: list[str]) -> None:
     """Help takes under 0.3 s, process start included: the best of five."""
     seconds = []

@@ -1,0 +1,47 @@
+"""What the commands share: flags made of settings, names with suggestions, the console."""
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lenet_multi.config import TrainConfig, flag
+from lenet_multi.errors import unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Name(click.Choice[str]):
+    """One of a few names; a wrong one gets the nearest right one suggested."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return `value`, or fail with a suggestion."""
+        if value not in self.choices:
+            self.fail(unknown(param.opts[0] if param else "name", value, self.choices), param, ctx)
+        return value
+
+
+def setting_options(command: Any) -> Any:
+    """Give `command` a flag for each setting of `TrainConfig`, with its unit and default."""
+    for setting in reversed(dataclasses.fields(TrainConfig)):
+        if setting.name == "recipe":
+            continue
+        choices = setting.metadata["choices"]
+        unit = f" [{setting.metadata['unit']}]" if setting.metadata["unit"] else ""
+        command = click.option(
+            flag(setting.name),
+            setting.name,
+            type=Name(choices) if choices else setting.type,
+            default=None,
+            help=f"{setting.metadata['meaning']}{unit}  (default: {setting.default})",
+        )(command)
+    return command
+
+
+def console() -> "Console":
+    """Return the console for tables on stdout; wide where nobody set its width."""
+    from rich.console import Console
+
+    return Console(markup=False, width=None if sys.stdout.isatty() else 140)

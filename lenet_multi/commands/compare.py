@@ -1,0 +1,27 @@
+"""`lenet-multi compare`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from lenet_multi.cli import console
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="comparison.json",
+    show_default=True,
+    help="file for the comparison as JSON",
+)
+def command(runs: tuple[Path, ...], out: Path) -> None:
+    """Compare two or more run folders; exit status 0 when they agree, 1 when they differ."""
+    from lenet_multi.compare import compare, print_tables, write_json
+
+    comparison = compare(runs)
+    print_tables(comparison, console())
+    write_json(comparison, out)
+    sys.exit(0 if comparison.passed else 1)

@@ -1,0 +1,135 @@
+"""`lenet-multi parity`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from lenet_multi.cli import Name, console
+from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
+from lenet_multi.errors import UserError
+from lenet_multi.speed import execution, forms_of
+
+
+@click.command("parity")
+@click.option(
+    "--backend",
+    "wanted",
+    multiple=True,
+    metavar="BACKEND[:FORM]",
+    help="backend to compare, two or more times; each must be installed  "
+    "(default: all that are installed, each in its fastest form)",
+)
+@click.option(
+    "--every-form", is_flag=True, help="compare every form of these backends with every other"
+)
+@click.option("--seed", type=int, help="of the weights and the order  (default: 0)")
+@click.option("--data", help="as of train  (default: mnist)")
+@click.option("--images", type=int, help="training images of float32's epoch  (default: all)")
+@click.option(
+    "--seeds",
+    type=int,
+    help="train from this many seeds on each backend instead, and test whether the accuracies are "
+    "equivalent; goes on where it was stopped",
+)
+@click.option("--recipe", type=Name(list(RECIPES)), help=f"of --seeds  (default: {DEFAULT_RECIPE})")
+@click.option("--epochs", type=int, help="of --seeds  (default: the recipe's)")
+@click.option("--dtype-policy", help="of --seeds, as of train  (default: the recipe's)")
+@click.option(
+    "--timeout",
+    type=float,
+    default=1800.0,
+    show_default=True,
+    help="seconds after which a backend's process is ended, which is a failure",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="folder for what is found  (default: runs/parity-TIME, or runs/parity-seeds)",
+)
+def command(
+    wanted: tuple[str, ...],
+    every_form: bool,
+    seeds: int | None,
+    timeout: float,
+    out: Path | None,
+    **settings: Any,
+) -> None:
+    """Prove rung by rung that backends train the same; exit status 0: they do, 1: they differ.
+
+    \b
+    Examples:
+      lenet-multi parity
+      lenet-multi parity --backend jax --backend torch --images 6400
+      lenet-multi parity --backend jax:stock --backend jax:tiles
+      lenet-multi parity --seeds 10
+      lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
+    """
+    from lenet_multi import backends
+
+    chosen = list(dict.fromkeys(wanted)) or list(backends.installed())
+    for name in chosen:
+        backend, _, form = name.partition(":")
+        execution(backends.choose(backend, {}), form or None)
+        if form and (every_form or seeds is not None):
+            other = "--every-form" if every_form else "--seeds"
+            raise UserError(f"--backend {name} names a form, which {other} does not take; drop it")
+    if every_form and seeds is not None:
+        raise UserError("--every-form is no setting of --seeds; drop it")
+    if every_form:
+        chosen = [f"{name}:{form}" for name in chosen for form in forms_of(name)]
+    given = {name: value for name, value in settings.items() if value is not None}
+    of_seeds = {"recipe", "epochs", "dtype_policy"}
+    for name in given.keys() & (of_seeds if seeds is None else {"seed", "images"}):
+        without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
+        raise UserError(f"{flag(name)} is {without}; drop it")
+    if not 0 < timeout < float("inf"):
+        raise UserError(f"--timeout must be a finite number of seconds above 0, not {timeout}")
+    if seeds is None:
+        climb_ladder(chosen, timeout, out, **given)
+    else:
+        compare_seeds(chosen, seeds, timeout, out, **given)
+
+
+def climb_ladder(
+    chosen: list[str], timeout: float, out: Path | None, *, images: int | None = None, **config: Any
+) -> NoReturn:
+    """Climb rungs L0 to L4 and L6, show and record what is found, and exit."""
+    from lenet_multi.parity import ascent, report
+    from lenet_multi.parity.plan import ONE_EPOCH, Plan
+    from lenet_multi.runs import default_folder
+
+    plan = Plan(config=dataclasses.replace(ONE_EPOCH, **config), float32_images=images)
+    folder = out or default_folder("parity")
+    found = ascent.ascend(chosen, plan, folder, timeout=timeout)
+    ascent.write_json(found, folder / ascent.COMPARISON)
+    if found.ladder.pairs("float32"):
+        from lenet_multi.parity.figure import draw_gaps
+
+        draw_gaps(found.ladder, folder / ascent.FIGURE)
+    click.echo(f"Evidence, comparison and figure: {folder}")
+    report.print_ascent(found, console())
+    sys.exit(0 if found.passed else 1)
+
+
+def compare_seeds(
+    chosen: list[str],
+    count: int,
+    timeout: float,
+    out: Path | None,
+    *,
+    recipe: str = DEFAULT_RECIPE,
+    **config: Any,
+) -> NoReturn:
+    """Climb rung L5, show and record what is found, and exit."""
+    from lenet_multi.parity import report, seeds
+
+    wanted = dataclasses.replace(RECIPES[recipe], **config)
+    folder = out or Path("runs", "parity-seeds")
+    found = seeds.study(chosen, count, wanted, folder, timeout=timeout)
+    seeds.write_json(found, wanted, folder / seeds.STUDY)
+    click.echo(f"Runs and {seeds.STUDY}: {folder}")
+    report.print_study(found, console())
+    sys.exit(0 if found.passed else 1)

@@ -1,0 +1,112 @@
+"""Open a saved model, a run folder's or a `.keras` file, and run nothing that it carries."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lenet_multi.errors import UserError
+from lenet_multi.runs import MODEL, RESULT, Result, file_sha256, read_result
+
+if TYPE_CHECKING:
+    import keras
+
+_CONFIG = "config.json"
+_MEMBERS = {_CONFIG, "metadata.json", "model.weights.h5"}
+_CONFIG_BYTES = 16 * 2**20  # of a large model; a LeNet's takes 5,000
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """The place of a `.keras` file, and the record of the run that it is of, if any."""
+
+    path: Path
+    result: Result | None = None
+
+    def load(self) -> "keras.Model":
+        """Return the model, uncompiled, on the backend that Keras was started on.
+
+        It takes (N, height, width, channels) float32 in [0, 1] and gives (N, classes).
+
+        Raises `UserError` when it cannot be loaded or is no classifier of images.
+        """
+        import keras
+
+        try:
+            model = keras.models.load_model(self.path, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises what it likes on a file that it cannot read
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(f"{self.path} cannot be loaded: {reason}") from error
+        shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+        if [isinstance(shape, tuple) and len(shape) for shape in shapes] != [4, 2]:
+            raise UserError(
+                f"{self.path} is no classifier of images: it takes {shapes[0]} and gives "
+                f"{shapes[1]}, where (N, height, width, channels) and (N, classes) are wanted"
+            )
+        return model
+
+
+def find(source: Path) -> SavedModel:
+    """Return the saved model at `source`, a run folder or a `.keras` file, without Keras.
+
+    Raises `UserError` when there is none, it is damaged, or it carries code of its own.
+    """
+    result = None
+    path = source
+    if source.is_dir():
+        result, path = read_result(source / RESULT), source / MODEL
+        if file_sha256(path) != result.files_sha256[MODEL]:
+            raise UserError(
+                f"{path} has another hash than {RESULT} records: it is damaged or of another run"
+            )
+    elif not source.exists():
+        raise UserError(f"no model at {source}: give a run folder or a .keras file")
+    _refuse_code(path, _read_config(path))
+    return SavedModel(path, result)
+
+
+def _read_config(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if lacking := _MEMBERS - sizes.keys():
+                raise UserError(f"{path} is no .keras file: it lacks {', '.join(sorted(lacking))}")
+            if sizes[_CONFIG] > _CONFIG_BYTES:
+                raise UserError(f"{path} is no .keras file: its {_CONFIG} is too large")
+            if damaged := archive.testzip():
+                raise UserError(f"{path} is damaged at {damaged}")
+            return json.loads(archive.read(_CONFIG))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError, RuntimeError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is no .keras file, or it is damaged: {error}") from error
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path} is no .keras file, or it is truncated: {error}") from error
+
+
+def _refuse_code(path: Path, config: Any) -> None:
+    """Refuse what Keras would import or run: a Lambda, or an object that is not Keras's own."""
+    for part in _objects(config):
+        name, module = part["class_name"], part.get("module")
+        root = str(module).partition(".")[0]
+        if "lambda" in str(name).lower() or (module is not None and root != "keras"):
+            raise UserError(
+                f"{path} carries code of its own ({module}.{name}), which is not run here; save "
+                "the model with Keras's own layers alone"
+            )
+
+
+def _objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Give every serialized object in `config`, at any depth."""
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if "class_name" in part:
+                yield part
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)

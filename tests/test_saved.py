@@ -1,0 +1,113 @@
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet_multi.data import Dataset
+from lenet_multi.errors import UserError
+from lenet_multi.runs import read_run
+from lenet_multi.saved import find
+from tests.examples import example_run, keep
+
+ROUNDING = 1e-4  # of logits of size 5; measured 2e-6
+
+LAYER = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}}
+MODEL = {"module": "keras", "class_name": "Sequential", "config": {"layers": [LAYER]}}
+
+
+def keras_file(path: Path, config: Any = MODEL, *, lacks: str = "") -> Path:
+    """Write what looks like a `.keras` file with this configuration."""
+    members = {"config.json": json.dumps(config), "metadata.json": "{}", "model.weights.h5": "w"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            if name != lacks:
+                archive.writestr(name, content)
+    return path
+
+
+def test_a_keras_file_is_found_without_keras(tmp_path: Path) -> None:
+    """What holds Keras's own layers alone passes; it belongs to no run."""
+    path = keras_file(tmp_path / "model.keras")
+    assert (find(path).path, find(path).result) == (path, None)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"module": "keras.layers", "class_name": "Lambda", "config": {}},
+        {"class_name": "__lambda__", "config": {"value": "YwE="}},
+        {"module": "builtins", "class_name": "function", "config": "eval"},
+        {"module": "os", "class_name": "system", "config": {}},
+        {"module": "kerasish", "class_name": "Dense", "config": {}},
+    ],
+    ids=["Lambda", "lambda as activation", "builtin", "other module", "module like Keras's"],
+)
+def test_a_file_with_code_is_refused(tmp_path: Path, part: dict[str, Any]) -> None:
+    """Whatever is not Keras's own is named and refused, deep inside the model too."""
+    layer = {**LAYER, "config": {"activation": part}}
+    config = {**MODEL, "config": {"layers": [LAYER, layer]}}
+    with pytest.raises(UserError, match="carries code of its own"):
+        find(keras_file(tmp_path / "model.keras", config))
+
+
+@pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5"])
+def test_a_file_that_lacks_a_part_is_refused(tmp_path: Path, name: str) -> None:
+    """The part that is missing is named."""
+    with pytest.raises(UserError, match=f"is no .keras file: it lacks {name}"):
+        find(keras_file(tmp_path / "model.keras", lacks=name))
+
+
+@pytest.mark.parametrize("kept", [0, 10, -1], ids=["empty", "ten bytes", "all but a byte"])
+def test_a_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
+    """A file that ends early is no .keras file."""
+    path = keras_file(tmp_path / "model.keras")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"is no .keras file"):
+        find(path)
+
+
+def test_a_changed_byte_is_refused(tmp_path: Path) -> None:
+    """What the archive's own checksum does not bear out is damaged."""
+    path = keras_file(tmp_path / "model.keras")
+    path.write_bytes(path.read_bytes().replace(b"Dense", b"Tense", 1))
+    with pytest.raises(UserError, match="damaged"):
+        find(path)
+
+
+def test_a_path_to_nothing_is_refused(tmp_path: Path) -> None:
+    """The error says what to give."""
+    with pytest.raises(UserError, match=r"give a run folder or a .keras file"):
+        find(tmp_path / "nowhere")
+
+
+def test_another_model_in_a_run_folder_is_refused(tmp_path: Path) -> None:
+    """A model whose hash is not the one recorded is not of the run."""
+    folder = keep(example_run(), tmp_path / "run")
+    keras_file(folder / "model.keras")
+    with pytest.raises(UserError, match="damaged or of another run"):
+        find(folder)
+
+
+@pytest.mark.backend
+def test_a_run_loads_and_answers_as_it_did(small_run: Path, small: Dataset) -> None:
+    """The loaded model gives the logits that the run recorded, but for another form's rounding."""
+    found, run = find(small_run), read_run(small_run)
+    assert found.result == run.result
+    pixels = small.test.images[:100] / np.float32(255)
+    logits = found.load().predict(pixels, verbose=0)
+    np.testing.assert_allclose(logits, run.logits[:100], atol=ROUNDING)
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_a_model_of_other_shape_is_refused(tmp_path: Path) -> None:
+    """What takes no images is no classifier of images."""
+    import keras
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(UserError, match="no classifier of images"):
+        find(tmp_path / "model.keras").load()
