@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from lenet_multi.data import Dataset
-from lenet_multi.runs import Epoch, read_run
-from tests.test_callbacks import trained
+from lenet_multi.train import TrainedRun
 
 pytestmark = pytest.mark.backend
 
@@ -37,21 +36,11 @@ class Board:
 
 
 @pytest.fixture(scope="module")
-def run(
-    backend: str, small: Dataset, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, list[Epoch], Any]:
-    """Train two epochs with a log; give its folder, the epochs, and the model."""
-    folder = tmp_path_factory.mktemp("logged")
-    model, epochs = trained(backend, small, folder, tensorboard=True, epochs=2)
-    return folder / "tensorboard", epochs, model
-
-
-@pytest.fixture(scope="module")
-def board(run: tuple[Path, list[Epoch], Any]) -> Iterator[Board]:
+def board(kept: tuple[TrainedRun, Path]) -> Iterator[Board]:
     """A real TensorBoard on the log, in a process of its own."""
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "tensorboard.main", "--logdir", str(run[0])),
+            *(sys.executable, "-m", "tensorboard.main", "--logdir", str(kept[1] / "tensorboard")),
             *("--host", "127.0.0.1", "--port", "0", "--load_fast", "false"),
             *("--reload_multifile", "true"),
         ],
@@ -72,12 +61,12 @@ def board(run: tuple[Path, list[Epoch], Any]) -> Iterator[Board]:
     process.communicate()
 
 
-def test_the_curves_are_those_of_the_run(board: Board, run: tuple[Path, list[Epoch], Any]) -> None:
+def test_the_curves_are_those_of_the_run(board: Board, kept: tuple[TrainedRun, Path]) -> None:
     """Loss and accuracy, training and validation, stand under the names that Keras gives them."""
-    _, epochs, _ = run
+    epochs = kept[0].result.epochs
     for place, prefix in (("train", ""), ("validation", "val_")):
         for name in ("loss", "accuracy"):
-            expected = [(n, epoch[f"{prefix}{name}"]) for n, epoch in enumerate(epochs)]  # type: ignore[literal-required]
+            expected = [(n, epoch[f"{prefix}{name}"]) for n, epoch in enumerate(epochs)]
             found = board.scalars(place, f"epoch_{name}")
             np.testing.assert_allclose(found, expected, rtol=1e-6)  # float32's digits
 
@@ -89,22 +78,22 @@ def test_the_learning_rate_falls(board: Board) -> None:
     assert end == pytest.approx(0, abs=1e-9)
 
 
-def test_every_weight_has_a_histogram(board: Board, run: tuple[Path, list[Epoch], Any]) -> None:
+def test_every_weight_has_a_histogram(board: Board, kept: tuple[TrainedRun, Path]) -> None:
     """At each epoch's end, the buckets hold every number of each tensor once."""
-    _, epochs, model = run
-    for weight in model.weights:
+    run, _ = kept
+    for weight in run.model.weights:
         tag = f"{weight.path}/histogram"
         histograms = board.ask("plugin/histograms/histograms", run="train", tag=tag)
-        assert len(histograms) == len(epochs)
+        assert len(histograms) == len(run.result.epochs)
         for _, _, buckets in histograms:
             assert sum(count for *_, count in buckets) == np.prod(weight.shape)
 
 
 def test_wrong_answers_are_counted_and_shown(
-    board: Board, small: Dataset, run: tuple[Path, list[Epoch], Any]
+    board: Board, small: Dataset, kept: tuple[TrainedRun, Path]
 ) -> None:
     """Wrong validation images are counted each epoch; wrong test images are pictures."""
-    _, epochs, _ = run
+    epochs = kept[0].result.epochs
     wrong = [round((1 - epoch["val_accuracy"]) * 50) for epoch in epochs]
     assert board.scalars("validation", "epoch_wrong_images") == list(enumerate(wrong))
     pictures = board.ask("plugin/images/tags")["test"]
@@ -130,16 +119,3 @@ def test_weights_that_are_no_numbers_are_passed_over(tmp_path: Path, backend: st
     log.on_epoch_end(0, {"loss": float("nan"), "val_accuracy": 0.1})
     log.on_train_end()
     assert {path.name for path in tmp_path.iterdir()} == {"train", "validation"}
-
-
-def test_the_notebook_keeps_its_log(
-    lenet: Any, small_npz: Path, tmp_path: Path, backend: str
-) -> None:
-    """The recipe writes a log, as the notebook does, into the run folder; a run reads with it."""
-    done = lenet(
-        *("train", "--backend", backend, "--recipe", "notebook", "--epochs", "1"),
-        *("--data", small_npz, "--out", "a-run"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert read_run(tmp_path / "a-run").result.config["tensorboard"] is True
-    assert list((tmp_path / "a-run" / "tensorboard" / "train").iterdir())
