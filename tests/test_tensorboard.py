@@ -66,7 +66,7 @@ def test_the_curves_are_those_of_the_run(board: Board, kept: tuple[TrainedRun, P
     epochs = kept[0].result.epochs
     for place, prefix in (("train", ""), ("validation", "val_")):
         for name in ("loss", "accuracy"):
-            expected = [(n, epoch[f"{prefix}{name}"]) for n, epoch in enumerate(epochs)]
+            expected = [(n, dict(epoch)[prefix + name]) for n, epoch in enumerate(epochs)]
             found = board.scalars(place, f"epoch_{name}")
             np.testing.assert_allclose(found, expected, rtol=1e-6)  # float32's digits
 
