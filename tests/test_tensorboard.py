@@ -6,7 +6,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -63,10 +63,10 @@ def board(kept: tuple[TrainedRun, Path]) -> Iterator[Board]:
 
 def test_the_curves_are_those_of_the_run(board: Board, kept: tuple[TrainedRun, Path]) -> None:
     """Loss and accuracy, training and validation, stand under the names that Keras gives them."""
-    epochs = kept[0].result.epochs
+    epochs = cast(list[dict[str, float]], kept[0].result.epochs)
     for place, prefix in (("train", ""), ("validation", "val_")):
         for name in ("loss", "accuracy"):
-            expected = [(n, dict(epoch)[prefix + name]) for n, epoch in enumerate(epochs)]
+            expected = [(n, epoch[prefix + name]) for n, epoch in enumerate(epochs)]
             found = board.scalars(place, f"epoch_{name}")
             np.testing.assert_allclose(found, expected, rtol=1e-6)  # float32's digits
 
