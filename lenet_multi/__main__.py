@@ -3,15 +3,14 @@
 import importlib
 import os
 import pkgutil
+import signal
 import sys
 from typing import NoReturn
 
 import click
 
 from lenet_multi import __version__, commands
-from lenet_multi.errors import UserError
-
-INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
+from lenet_multi.errors import StoppedError, UserError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,11 +42,19 @@ def main(*verb: str) -> NoReturn:
         fail(error.format_message())
     except UserError as error:
         fail(str(error))
+    except StoppedError as stopped:
+        click.echo(f"lenet-multi: {stopped}", err=True)
+        leave(128 + stopped.signal_number)
     except (click.Abort, KeyboardInterrupt):
         click.echo("lenet-multi: interrupted; what was not finished is not kept", err=True)
-        sys.stdout.flush()
-        os._exit(INTERRUPTED)  # TensorFlow's threads may abort a process that tidies up
+        leave(128 + signal.SIGINT)
     sys.exit(0)
+
+
+def leave(status: int) -> NoReturn:
+    """Exit as a shell reports a process that a signal ended."""
+    sys.stdout.flush()
+    os._exit(status)  # TensorFlow's threads may abort a process that tidies up
 
 
 def fail(message: str) -> NoReturn:

@@ -31,6 +31,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
             images.labels if classes is None else np.eye(classes, dtype=np.float32)[images.labels]
         )
         self.order = np.arange(len(images))
+        self.skipped = 0  # batches of this epoch that were trained on before
 
     def set_epoch(self, epoch: int, *, seed: int) -> None:
         """Take the images in the order of epoch number `epoch`, from 0."""
@@ -40,11 +41,16 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
         """Return the SHA-256 of the present order, as little-endian 64-bit integers."""
         return hashlib.sha256(self.order.astype("<i8").data).hexdigest()
 
+    @property
+    def remaining(self) -> NDArray[np.int64]:
+        """The order without the batches that are skipped."""
+        return self.order[self.skipped * self.batch_size :]
+
     def __len__(self) -> int:
-        return -(-len(self.images) // self.batch_size)
+        return -(-len(self.remaining) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        chosen = self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
         pixels = self.images.images[chosen]
         return (
             np.divide(pixels, self.largest_pixel, dtype=keras.config.floatx()),

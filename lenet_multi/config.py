@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,28 @@ def setting(
 WARM_UP = 0.25  # share of the steps of a one-cycle run in which the learning rate rises
 STEPS_DOWN = (0.5, 0.75)  # shares of the steps of a run after which the rate falls
 STEP_FACTOR = 0.1  # to this much of itself, each time
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A time between two events, in steps or in seconds."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> "Interval":
+        """Return the interval that `text` says: "500" steps, or "10s".
+
+        Raises `UserError` when it says none; `name` is the flag's.
+        """
+        number = text.removesuffix("s")
+        with suppress(ValueError):
+            if text != number and 0 < (seconds := float(number)) < math.inf:
+                return cls(seconds=seconds)
+            if text == number and (steps := int(number)) > 0:
+                return cls(steps=steps)
+        raise UserError(f"{name} must be steps (500) or seconds (10s) above 0, not {text!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +124,14 @@ class TrainConfig:
         teaches=False,
     )
 
+    save_every: str = setting(
+        "10s",
+        "what --resume needs is kept so often: after so many steps (500) or seconds (10s)",
+        teaches=False,
+    )
+
     def __post_init__(self) -> None:
+        Interval.parse("--save-every", self.save_every)
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"{flag(name)} must be at least 1, not {getattr(self, name)}")

@@ -1,5 +1,6 @@
 """The one error that is the user's to mend."""
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -9,6 +10,18 @@ class UserError(Exception):
 
     The command line prints the line on stderr and exits with status 2.
     """
+
+
+class DivergedError(UserError):
+    """Training has left the numbers: its loss or its weights are NaN or infinite."""
+
+
+class StoppedError(Exception):
+    """A signal asked training to stop, and what it needs to go on is kept."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
+        self.signal_number = signal_number
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

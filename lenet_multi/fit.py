@@ -1,5 +1,7 @@
 """The training loop: Keras's `fit`, fed the same batches in the same order on every backend."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,20 +9,32 @@ import keras
 
 from lenet_multi.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.callbacks import callbacks
-from lenet_multi.config import TrainConfig
+from lenet_multi.checkpoint import State
+from lenet_multi.config import Interval, TrainConfig
 from lenet_multi.data import ImageSet
 from lenet_multi.history import EpochHistory
 from lenet_multi.pipeline import feed
 from lenet_multi.progress import ProgressBar
-from lenet_multi.runs import Epoch
+from lenet_multi.resume import Resumable, obeying_signals
+from lenet_multi.runs import RESUME, Epoch
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What training leaves besides the weights."""
+    """What training leaves besides the weights; `earlier_seconds` were before it was resumed."""
 
     epochs: list[Epoch]
     first_epoch_order_sha256: str
+    earlier_seconds: float
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where a run keeps what it keeps on the way, of which data, and what it goes on from."""
+
+    folder: Path
+    data_sha256: str
+    state: State | None = None
 
 
 def fit(
@@ -29,35 +43,89 @@ def fit(
     validation: ImageSet,
     config: TrainConfig,
     *,
-    folder: Path | None = None,
+    keeping: Keeping | None = None,
     quiet: bool = False,
 ) -> Fit:
     """Train the compiled `model` in place for the epochs of `config`.
 
-    What the run keeps on the way goes to `folder`, and without one it keeps nothing; `quiet`
-    shows no progress.
+    Without `keeping` nothing is kept on the way; `quiet` shows no progress.
+
+    Raises `StoppedError` when a signal ended it, with all kept that it takes to go on, and
+    `DivergedError` when the loss is no number any more.
     """
     one_hot = config.classes if config.loss == "categorical_crossentropy" else None
     batches = Batches(training, batch_size=config.batch_size, classes=one_hot)
+    validation_data = Batches(validation, batch_size=EVALUATION_BATCH_SIZE, classes=one_hot)
     batches.set_epoch(0, seed=config.seed)
     first_epoch_order_sha256 = batches.order_sha256()
+    state = keeping.state if keeping else None
+    steps = len(batches)
     shuffle = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch, seed=config.seed)
     )
-    history = EpochHistory(folder)
-    asked = callbacks(config, folder, validation_images=len(validation)) if folder else []
-    bar = ProgressBar(
-        epochs=config.epochs, steps=len(batches), batch_size=config.batch_size, quiet=quiet
-    )
-    with bar as progress:
-        model.fit(
-            feed(batches),
-            epochs=config.epochs,
-            shuffle=False,  # `set_epoch` has shuffled
-            validation_data=feed(
-                Batches(validation, batch_size=EVALUATION_BATCH_SIZE, classes=one_hot)
-            ),
-            callbacks=[shuffle, history, *asked, progress],
-            verbose=0,
-        )
-    return Fit(history.epochs, first_epoch_order_sha256)
+    history = EpochHistory(keeping.folder if keeping else None, state)
+    bar = ProgressBar(epochs=config.epochs, steps=steps, batch_size=config.batch_size, quiet=quiet)
+    parts = [shuffle, history, bar]
+    with ExitStack() as stack:
+        if keeping:
+            asked = callbacks(config, keeping.folder, validation_images=len(validation))
+            resumable = Resumable(
+                keeping.folder / RESUME,
+                Interval.parse("--save-every", config.save_every),
+                history,
+                asked,
+                labels=batches.labels[:1],
+                data_sha256=keeping.data_sha256,
+                state=state,
+            )
+            parts += [*asked, resumable]
+            stack.enter_context(obeying_signals(resumable))
+        stack.enter_context(bar)
+        together = stack.enter_context(_once(parts, model, steps=steps, epochs=config.epochs))
+        epoch = state.epoch if state else 0
+        if state and state.steps:  # the rest of the epoch in which it was
+            batches.skipped = bar.skipped = state.steps
+            model.fit(
+                feed(batches),
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                shuffle=False,
+                validation_data=feed(validation_data),
+                callbacks=together,
+                verbose=0,
+            )
+            batches.skipped = 0
+            epoch += 1
+        if epoch < config.epochs and not model.stop_training:
+            model.fit(
+                feed(batches),
+                initial_epoch=epoch,
+                epochs=config.epochs,
+                shuffle=False,  # `set_epoch` has shuffled
+                validation_data=feed(validation_data),
+                callbacks=together,
+                verbose=0,
+            )
+    return Fit(history.epochs, first_epoch_order_sha256, state.train_seconds if state else 0.0)
+
+
+class _Silent(keras.callbacks.CallbackList):  # type: ignore[misc]  # Keras carries no types
+    """Callbacks that are not told where a `fit` begins and ends."""
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Say nothing."""
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def _once(
+    parts: list[keras.callbacks.Callback], model: keras.Model, *, steps: int, epochs: int
+) -> Iterator[keras.callbacks.CallbackList]:
+    """Give callbacks that take all `fit`s of the block for one training."""
+    together = _Silent(parts, add_history=True, model=model, steps=steps, epochs=epochs)
+    model.stop_training = False
+    keras.callbacks.CallbackList.on_train_begin(together)
+    yield together
+    keras.callbacks.CallbackList.on_train_end(together)

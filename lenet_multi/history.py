@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from lenet_multi.checkpoint import State
 from lenet_multi.runs import Epoch, write_history
 
 
@@ -14,15 +15,23 @@ class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras car
 
     async_safe = True
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, state: State | None = None) -> None:
         super().__init__()
         self.folder = folder
-        self.epochs: list[Epoch] = []
+        self.epochs: list[Epoch] = [*state.epochs] if state else []
+        # Of the first epoch, before it was resumed.
+        self.earlier_seconds = state.epoch_seconds if state else 0.0
         self._began = self._trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Start the epoch's clock."""
-        self._began = time.perf_counter()
+        self._began = time.perf_counter() - self.earlier_seconds
+        self.earlier_seconds = 0.0
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Seconds that the present epoch has been trained."""
+        return time.perf_counter() - self._began
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Stop the training clock, once the last step's result is really there.

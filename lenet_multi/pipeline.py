@@ -55,8 +55,8 @@ def _by_tensorflow(batches: Batches) -> Feed:
 
     def some() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.generic]]]:
         size = _BATCHES_A_CALL * batches.batch_size
-        for begin in range(0, len(images), size):
-            chosen = batches.order[begin : begin + size]
+        for begin in range(0, len(batches.remaining), size):
+            chosen = batches.remaining[begin : begin + size]
             yield images[chosen], labels[chosen]
 
     def in_batches(pixels: Tensor, wanted: Tensor) -> Feed:

@@ -42,6 +42,7 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         super().__init__()
         self.epochs, self.steps = epochs, steps
         self.steps_before = 0  # the present epoch
+        self.skipped = 0  # of its steps, that were done before it was resumed
         self.console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -80,10 +81,11 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
 
         Keras counts an execution's steps in full, beyond the epoch's end too.
         """
-        done = self.steps_before + min(batch + 1, self.steps)
+        done = self.steps_before + min(self.skipped + batch + 1, self.steps)
         self.progress.update(self.task, completed=done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Print the epoch's figures on a line of their own."""
+        self.skipped = 0
         figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         self.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}")

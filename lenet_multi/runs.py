@@ -2,14 +2,15 @@
 
 | file | content |
 |---|---|
-| `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds |
+| `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds; signed |
 | `history.csv` | a row for each epoch |
 | `model.keras` | the trained model; loads in plain Keras on any backend |
 | `predictions.npz` | test `logits` (N, classes) float32 and `labels` (N,) uint8 |
 | `checkpoints/` | models kept on the way, where asked for |
 | `tensorboard/` | a log for TensorBoard, where asked for |
 
-Until the run is whole, its folder is called NAME.unfinished.
+Until the run is whole, its folder is called NAME.unfinished, and has a `journal.json` (see
+`journal`) and in `resume/` what it takes to go on (see `checkpoint`).
 """
 
 import csv
@@ -29,10 +30,11 @@ from typing import Any, NoReturn, TypedDict, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.durable import check_record, sync, sync_all, write_record
 from lenet_multi.errors import UserError
 from lenet_multi.npz import read_npz
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "result.json",
@@ -41,7 +43,10 @@ FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "predictions.npz",
 )
 
-KEPT_ON_THE_WAY = CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
+KEPT = CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
+# Of a run that is not whole yet.
+_UNFINISHED = ".unfinished"
+JOURNAL, RESUME = "journal.json", "resume"
 
 # A LeNet's folder takes 6 MB, two thirds of it Adam's moments.
 _NEEDED_BYTES = 16 * 2**20
@@ -61,7 +66,10 @@ class Epoch(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What `result.json` records of a run; `files_sha256` of the other files, once written."""
+    """What `result.json` records of a run.
+
+    `starts` are those of its journal, `files_sha256` are of all other files, once written.
+    """
 
     schema_version: int
     backend: str
@@ -87,6 +95,7 @@ class Result:
     test_loss: float
     seconds: dict[str, float]
     peak_memory_bytes: int
+    starts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     files_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -108,16 +117,23 @@ def default_folder(name: str) -> Path:
 def unfinished(folder: Path) -> Path:
     """Return where the run for `folder` is written until it is whole."""
     folder = folder.resolve()
-    return folder.with_name(f"{folder.name}.unfinished")
+    return folder.with_name(folder.name + _UNFINISHED)
+
+
+def finished(folder: Path) -> Path:
+    """Return where the run that is written in `folder`, or is to be there, comes to be."""
+    return folder.with_name(folder.name.removesuffix(_UNFINISHED))
 
 
 @contextmanager
-def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_run_folder(
+    folder: Path, *, overwrite: bool = False, resume: bool = False
+) -> Iterator[Path]:
     """Give a draft folder to fill, and put it in the place of `folder` when the block succeeds.
 
     Whatever happens, no half-written `folder` is left, and an older run in its place is
     kept until the new one is whole. A draft that fails stays where it holds what was kept on
-    the way, and goes where it does not.
+    the way, and goes where it does not; `resume` takes up such a draft.
 
     Raises `UserError` when `folder` holds a run and `overwrite` is false, holds anything
     else, cannot be written, or another process is writing it.
@@ -128,12 +144,14 @@ def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         draft = unfinished(folder)
         draft.mkdir(parents=True, exist_ok=True)
     with _locked(draft):
-        if _is_worth_keeping(draft) and not overwrite:
+        if _is_worth_keeping(draft) and not (overwrite or resume):
             raise UserError(
-                f"{draft} holds an unfinished run; pass --overwrite or choose another --out"
+                f"{draft} holds an unfinished run; go on with --resume {folder}, pass "
+                "--overwrite, or choose another --out"
             )
-        with writing(draft):
-            _empty(draft)
+        if not resume:
+            with writing(draft):
+                _empty(draft)
         try:
             if shutil.disk_usage(draft).free < _NEEDED_BYTES:
                 raise UserError(
@@ -143,7 +161,9 @@ def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
             yield draft
             with writing(folder):
                 _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
+                sync_all(draft)
                 _put_in_place(draft, folder)
+                sync(folder.parent)
         finally:
             if not _is_worth_keeping(draft):
                 shutil.rmtree(draft, ignore_errors=True)
@@ -167,7 +187,7 @@ def _locked(draft: Path) -> Iterator[None]:
 
 
 def _is_worth_keeping(draft: Path) -> bool:
-    return any((draft / name).exists() for name in KEPT_ON_THE_WAY)
+    return any((draft / name).exists() for name in (*KEPT, RESUME))
 
 
 def _empty(draft: Path) -> None:
@@ -182,7 +202,7 @@ def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose another --out")
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if names and (RESULT not in names or names - {*FILES, *KEPT_ON_THE_WAY}):
+    if names and (RESULT not in names or names - {*FILES, *KEPT}):
         raise UserError(f"{folder} holds files that are no run; choose another --out")
     if names and not overwrite:
         raise UserError(
@@ -221,8 +241,10 @@ def write_run(
     logits: NDArray[np.float32],
     labels: NDArray[np.uint8],
     save_model: Callable[[str], None],
-) -> None:
-    """Fill a draft folder; `save_model` writes the `.keras` file to the path it is given.
+) -> Result:
+    """Fill a draft folder and return the result as it is recorded there.
+
+    `save_model` writes the `.keras` file to the path it is given.
 
     Raises `UserError` when the disk refuses.
     """
@@ -230,9 +252,16 @@ def write_run(
         save_model(str(draft / MODEL))
         np.savez(draft / PREDICTIONS, logits=logits, labels=labels)
         write_history(draft, result.epochs)
-        hashes = {name: file_sha256(draft / name) for name in FILES if name != RESULT}
+        shutil.rmtree(draft / RESUME, ignore_errors=True)
+        (draft / JOURNAL).unlink(missing_ok=True)
+        hashes = {
+            str(path.relative_to(draft)): file_sha256(path)
+            for path in sorted(draft.rglob("*"))
+            if path.is_file()
+        }
         result = dataclasses.replace(result, files_sha256=hashes)
-        (draft / RESULT).write_text(json.dumps(dataclasses.asdict(result), indent=2) + "\n")
+        write_record(draft / RESULT, dataclasses.asdict(result))
+    return result
 
 
 def write_history(draft: Path, epochs: list[Epoch]) -> None:
@@ -265,6 +294,8 @@ def read_run(folder: Path) -> Run:
             raise UserError(f"{folder} is no run folder: it has no readable {name}")
     result = read_result(folder / RESULT)
     for name, digest in result.files_sha256.items():
+        if not os.path.isfile(folder / name):
+            raise UserError(f"{folder} lacks {name}, which {RESULT} records; train again")
         if file_sha256(folder / name) != digest:
             raise UserError(
                 f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
@@ -306,6 +337,7 @@ def read_result(path: Path) -> Result:
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
         )
+    content = check_record(path, content)
     wrong = _wrong_fields(content, get_type_hints(Result)) or [
         f"epochs: {', '.join(fields)}"
         for epoch in content["epochs"]
@@ -313,7 +345,10 @@ def read_result(path: Path) -> Result:
     ]
     if not wrong and not (content["epochs"] and content["test_images"] > 0):
         wrong = ["epochs or test_images: there are none"]
-    if not wrong and set(content["files_sha256"]) != set(FILES) - {RESULT}:
+    names = [Path(name) for name in content["files_sha256"]] if not wrong else []
+    if any(name.is_absolute() or ".." in name.parts for name in names):
+        wrong = ["files_sha256"]
+    if not wrong and not set(FILES) - {RESULT} <= set(content["files_sha256"]):
         wrong = ["files_sha256"]
     if not wrong and not all(isinstance(part, float) for part in content["seconds"].values()):
         wrong = ["seconds"]

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi import environment, session, speed
+from lenet_multi.checkpoint import State
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset, split
+from lenet_multi.errors import UserError
 from lenet_multi.runs import SCHEMA_VERSION, TENSORBOARD, Result
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def train(
     backend: str,
     form: str | None = None,
     folder: Path | None = None,
+    state: State | None = None,
     announce: Callable[[str], None] = print,
     quiet: bool = False,
 ) -> TrainedRun:
@@ -54,11 +57,13 @@ def train(
     Keras is imported here, on `backend`, so a process can call this for one backend only; `load`
     is called meanwhile, in a thread, for the images.
     `form` is how the network is computed (see `speed`), the fastest by default. What `config`
-    says is kept on the way goes to `folder`; without one nothing is. `announce` is told what is
-    about to be trained, on what; `quiet` shows no progress.
+    says is kept on the way goes to `folder`, and what it takes to go on; without one nothing is.
+    `state` is where to go on from. `announce` is told what is about to be trained, on what;
+    `quiet` shows no progress.
 
-    Raises `UserError` when the data leaves nothing to train or validate on, or does not
-    fit the model, or the backend cannot compute `form`.
+    Raises `UserError` when the data leaves nothing to train or validate on, does not fit the
+    model or is not that of `state`, or the backend cannot compute `form`; `StoppedError` when a
+    signal ended training and it can go on; `DivergedError` when the loss is no number any more.
     """
     execution = speed.execution(backend, form)
     stopwatch = Stopwatch()
@@ -68,9 +73,12 @@ def train(
         import keras
 
         from lenet_multi.evaluate import evaluate
-        from lenet_multi.fit import fit
+        from lenet_multi.fit import Keeping, fit
         from lenet_multi.model import build, compile_model, weights_sha256
 
+    data_sha256 = dataset.sha256()
+    if state and state.data_sha256 != data_sha256:
+        raise UserError(f"{config.data} is not the data that the run was trained on before")
     training, validation = split(dataset.train, config.validation_split)
     with stopwatch("build_and_compile"):
         model = build(config, dataset.image_shape)
@@ -83,7 +91,9 @@ def train(
         f"{len(dataset.test):,} test images"
     )
     with stopwatch("train"):
-        fitted = fit(model, training, validation, config, folder=folder, quiet=quiet)
+        keeping = Keeping(folder, data_sha256, state) if folder else None
+        fitted = fit(model, training, validation, config, keeping=keeping, quiet=quiet)
+    stopwatch.seconds["train"] += fitted.earlier_seconds
     with stopwatch("evaluate"):
         evaluation = evaluate(model, dataset.test)
     if folder and config.tensorboard:
@@ -105,7 +115,7 @@ def train(
         },
         execution=dataclasses.asdict(execution),
         config=dataclasses.asdict(config),
-        data_sha256=dataset.sha256(),
+        data_sha256=data_sha256,
         train_images=len(training),
         validation_images=len(validation),
         test_images=len(dataset.test),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lenet_multi.commands.train import command
-from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TEACHING, TrainConfig, flags
+from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TEACHING, Interval, TrainConfig, flags
 from lenet_multi.data import Dataset, split
 from lenet_multi.errors import UserError
 
@@ -41,8 +41,24 @@ def test_flags_say_every_setting(recipe: str) -> None:
 def test_what_is_kept_teaches_nothing() -> None:
     """All settings have a say in what is learned but those of what is kept."""
     assert {field.name for field in dataclasses.fields(TrainConfig)} - TEACHING == {
-        *("checkpoint", "tensorboard")
+        *("checkpoint", "tensorboard", "save_every")
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [("500", Interval(steps=500)), ("10s", Interval(seconds=10)), ("0.5s", Interval(seconds=0.5))],
+)
+def test_an_interval_is_in_steps_or_seconds(text: str, interval: Interval) -> None:
+    """A plain number counts steps, one with an s seconds."""
+    assert Interval.parse("--save-every", text) == interval
+
+
+@pytest.mark.parametrize("text", ["", "s", "0", "-1", "1.5", "0s", "nans", "infs", "10 m", "ten"])
+def test_what_is_no_interval_is_refused(text: str) -> None:
+    """The error names the flag and shows both ways."""
+    with pytest.raises(UserError, match=r"--save-every must be steps \(500\) or seconds \(10s\)"):
+        TrainConfig(save_every=text)
 
 
 def test_configuration_is_frozen() -> None:

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lenet_multi import runs
+from lenet_multi.durable import check_record, write_record
 from lenet_multi.errors import UserError
 from lenet_multi.runs import Run, new_run_folder, read_run, write_run
 from tests.examples import example_run, keep
@@ -54,7 +57,7 @@ def test_a_failure_leaves_what_was_kept_on_the_way(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert entries(tmp_path) == ["run.unfinished"]
     assert entries(tmp_path / "run.unfinished") == ["checkpoints", "history.csv"]
-    with pytest.raises(UserError, match="holds an unfinished run; pass --overwrite"):
+    with pytest.raises(UserError, match="holds an unfinished run; go on with --resume"):
         keep(example_run(), tmp_path / "run")
     keep(example_run(), tmp_path / "run", overwrite=True)
     assert entries(tmp_path) == ["run"]
@@ -207,6 +210,24 @@ def test_a_folder_that_lacks_a_file_is_no_run(tmp_path: Path, name: str) -> None
         read_run(folder)
 
 
+@pytest.mark.parametrize("name", ["result.json", "history.csv", "model.keras", "predictions.npz"])
+@given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_is_told(tmp_path: Path, name: str, share: float, bit: int) -> None:
+    """Wherever a bit of a file flips, the run is refused."""
+    folder = tmp_path / "run"
+    if not folder.exists():
+        keep(example_run(), folder)
+    path = folder / name
+    content = path.read_bytes() or b"\0"  # the stand-in for the model is empty
+    flipped = bytearray(content)
+    flipped[int(share * len(content))] ^= 1 << bit
+    path.write_bytes(flipped)
+    with pytest.raises(UserError):
+        read_run(folder)
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("name", ["result.json", "history.csv", "predictions.npz"])
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
@@ -256,6 +277,7 @@ def test_a_result_that_is_no_number_is_refused(tmp_path: Path, loss: float) -> N
         ({"epochs": [1]}, "an object expected, not int"),
         ({"epochs": [{"epoch": 1}]}, "epochs: accuracy, loss"),
         ({"seconds": {"train": "long"}}, "damaged at seconds"),
+        ({"files_sha256": {"../other": ""}}, "damaged at files_sha256"),
     ],
 )
 def test_a_result_of_another_make_is_refused(
@@ -263,7 +285,7 @@ def test_a_result_of_another_make_is_refused(
 ) -> None:
     """An unknown schema, an ill-typed and an unknown field are named."""
     path = keep(example_run(), tmp_path / "run") / "result.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    write_record(path, {**check_record(path, json.loads(path.read_text())), **change})
     with pytest.raises(UserError, match=message):
         read_run(tmp_path / "run")
 
@@ -280,4 +302,4 @@ def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
     """result.json has the fields of `Result`, no more and no fewer."""
     path = keep(example_run(), tmp_path / "run") / "result.json"
     fields = [field.name for field in dataclasses.fields(runs.Result)]
-    assert list(json.loads(path.read_text())) == fields
+    assert list(json.loads(path.read_text())) == [*fields, "sha256"]

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lenet_multi import checkpoint
 from lenet_multi.config import RECIPES, TrainConfig
 from lenet_multi.data import Dataset
 from lenet_multi.errors import UserError
+from lenet_multi.journal import Journal
 from lenet_multi.runs import Result, read_run
 from lenet_multi.speed import STOCK, execution
 from lenet_multi.tolerances import LOGITS_ACROSS_BACKENDS
@@ -59,7 +61,7 @@ def test_the_counts_are_announced_before_training(
     from lenet_multi import fit
     from lenet_multi.train import train
 
-    def refuse(*arguments: object) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
         raise RuntimeError("training began")
 
     monkeypatch.setattr(fit, "fit", refuse)
@@ -171,33 +173,7 @@ def test_json_is_the_record_alone(
     )
     assert (done.returncode, done.stderr) == (0, "")
     recorded = dataclasses.asdict(read_run(tmp_path / "a-run").result)
-    assert json.loads(done.stdout) == {**recorded, "files_sha256": {}}
-
-
-def test_an_interrupted_run_leaves_its_checkpoints(
-    backend: str, small_npz: Path, tmp_path: Path
-) -> None:
-    """Ctrl-C ends with status 130; the models and the history so far stay, and where is told."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "lenet_multi", "train", "--backend", backend),
-            *("--epochs", "500", "--data", str(small_npz), "--out", "a-run"),
-            *("--checkpoint", "every-epoch"),
-        ],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    assert process.stderr.readline().startswith("epoch 1/500")
-    process.send_signal(signal.SIGINT)
-    told = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
-    assert "What was kept so far: " in told
-    draft = tmp_path / "a-run.unfinished"
-    assert (draft / "checkpoints" / "epoch-001.keras").exists()
-    assert (draft / "history.csv").read_text().splitlines()[1].startswith("1,")
+    assert json.loads(done.stdout) == recorded
 
 
 def test_the_seconds_add_up(trained: tuple["subprocess.CompletedProcess[str]", Path]) -> None:
@@ -231,8 +207,8 @@ def test_the_saved_model_needs_plain_keras_only(
 
 
 @pytest.mark.usefixtures("backend")
-def test_ctrl_c_leaves_no_run_folder(tmp_path: Path, small_npz: Path) -> None:
-    """Interrupted in the middle of training, the command exits 130 and leaves nothing."""
+def test_ctrl_c_leaves_what_it_takes_to_go_on(tmp_path: Path, small_npz: Path) -> None:
+    """Interrupted in the middle of training, the command exits 130 and says how to go on."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "lenet_multi", "train"),
@@ -251,9 +227,15 @@ def test_ctrl_c_leaves_no_run_folder(tmp_path: Path, small_npz: Path) -> None:
     process.send_signal(signal.SIGINT)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert stderr.splitlines()[-1].endswith("interrupted; what was not finished is not kept")
+    assert stderr.splitlines()[-2:] == [
+        "Go on with: lenet-multi train --resume a-run",
+        "lenet-multi: stopped by SIGINT",
+    ]
     assert "Traceback" not in stderr
-    assert list(tmp_path.iterdir()) == []
+    draft = tmp_path / "a-run.unfinished"
+    assert checkpoint.read(draft / "resume", pytest.fail).epoch > 0
+    assert Journal.read(draft).starts[0]["reason"] == "stopped by SIGINT"
+    assert (draft / "history.csv").read_text().splitlines()[1].startswith("1,")
 
 
 @pytest.mark.usefixtures("backend")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,17 @@ import click
 
 from lenet_multi.backends import BACKENDS
 from lenet_multi.cli import Name, as_json, setting_options
-from lenet_multi.config import DEFAULT_RECIPE, RECIPES
-from lenet_multi.speed import FORMS
+from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
+from lenet_multi.errors import UserError
+from lenet_multi.speed import FORMS, execution
 
 
 @click.command("train")
 @click.option(
     "--recipe",
     type=Name(list(RECIPES)),
-    default=DEFAULT_RECIPE,
-    show_default=True,
     help="named settings to start from; the flags below, shown with the defaults of "
-    f"{DEFAULT_RECIPE}, change single ones",
+    f"{DEFAULT_RECIPE}, change single ones  (default: {DEFAULT_RECIPE})",
 )
 @click.option(
     "--backend",
@@ -35,6 +35,13 @@ from lenet_multi.speed import FORMS
 )
 @click.option("--overwrite", is_flag=True, help="replace the run in --out")
 @click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="go on with a run that was interrupted or killed, on another --backend too; its settings "
+    "are its own",
+)
+@click.option(
     "--form",
     type=Name(FORMS),
     help="how convolution and pooling are computed, which changes the time and not the function  "
@@ -44,10 +51,11 @@ from lenet_multi.speed import FORMS
 @as_json
 @setting_options
 def command(
-    recipe: str,
+    recipe: str | None,
     backend: str | None,
     out: Path | None,
     overwrite: bool,
+    resume: Path | None,
     form: str | None,
     quiet: bool,
     as_json: bool,
@@ -60,32 +68,58 @@ def command(
       lenet-multi train --backend jax
       lenet-multi train --recipe baseline --seed 1 --out runs/seed-1
       lenet-multi train --tensorboard --checkpoint best --early-stopping 3 --epochs 30
+      lenet-multi train --resume runs/seed-1
     """
-    from lenet_multi import backends, data
-    from lenet_multi.runs import default_folder, new_run_folder, write_run
+    from lenet_multi import backends, checkpoint, data
+    from lenet_multi.journal import Journal
+    from lenet_multi.runs import (
+        RESUME,
+        default_folder,
+        finished,
+        new_run_folder,
+        unfinished,
+        write_run,
+    )
     from lenet_multi.train import train
 
     given = {name: value for name, value in settings.items() if value is not None}
-    config = dataclasses.replace(RECIPES[recipe], **given)
+    state = None
+    if resume:
+        _refuse_with_resume(recipe=recipe, out=out, overwrite=overwrite or None, **given)
+        out = finished(resume)
+        journal = Journal.read(unfinished(out))
+        config = journal.config
+        if not backend and "KERAS_BACKEND" not in os.environ:
+            backend = journal.starts[-1]["backend"]
+    else:
+        config = dataclasses.replace(RECIPES[recipe or DEFAULT_RECIPE], **given)
     chosen = backends.choose(backend)
-    out = out or default_folder(f"{recipe}-{chosen}")
+    how = execution(chosen, form)
+    out = out or default_folder(f"{config.recipe}-{chosen}")
     say = (lambda line: None) if as_json else click.echo
-    run = draft = None
+    result = draft = None
     try:
-        with new_run_folder(out, overwrite=overwrite) as draft:
-            load = partial(data.load, config.data, classes=config.classes)
-            run = train(
-                config,
-                load,
-                backend=chosen,
-                form=form,
-                folder=draft,
-                announce=say,
-                quiet=quiet,
-            )
-            write_run(
+        with new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft:
+            journal = Journal.read(draft) if resume else Journal(draft, config)
+            if resume:
+                state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
+                say(f"Going on at step {state.steps} of epoch {state.epoch + 1}")
+            at = (state.epoch, state.steps) if state else (0, 0)
+            with journal.started(backend=chosen, form=how.form, at=at):
+                run = train(
+                    config,
+                    partial(data.load, config.data, classes=config.classes),
+                    backend=chosen,
+                    form=form,
+                    folder=draft,
+                    state=state,
+                    announce=say,
+                    quiet=quiet,
+                )
+            result = dataclasses.replace(run.result, starts=journal.starts)
+            result = write_run(
                 draft,
-                run.result,
+                result,
                 logits=run.evaluation.logits,
                 labels=run.labels,
                 save_model=run.save_model,
@@ -93,9 +127,15 @@ def command(
         say(f"Run folder: {out}")
     finally:
         if draft and draft.exists():
-            click.echo(f"What was kept so far: {draft}", err=True)
-        if run and as_json:  # what was computed is told even where it could not be kept
-            click.echo(json.dumps(dataclasses.asdict(run.result), indent=2))
-        elif run:
-            click.echo(f"Test loss: {run.result.test_loss}")
-            click.echo(f"Test accuracy: {run.result.test_accuracy}")
+            click.echo(f"Go on with: lenet-multi train --resume {out}", err=True)
+        if result and as_json:  # what was computed is told even where it could not be kept
+            click.echo(json.dumps(dataclasses.asdict(result), indent=2))
+        elif result:
+            click.echo(f"Test loss: {result.test_loss}")
+            click.echo(f"Test accuracy: {result.test_accuracy}")
+
+
+def _refuse_with_resume(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(f"{flag(name)} is the run's own, which --resume keeps; drop it")

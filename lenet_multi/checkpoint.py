@@ -1,0 +1,105 @@
+"""What a run needs to go on as if it had never stopped, and the files that keep it.
+
+A file's name holds where the run was and the SHA-256 of its bytes, so that a damaged one is told.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.durable import write_bytes
+from lenet_multi.errors import UserError
+from lenet_multi.npz import read_npz
+from lenet_multi.runs import Epoch, writing
+
+_KEPT = 2  # the last, and the one before in case the last is damaged
+_DIGITS = 16  # of the SHA-256 in a file's name
+
+
+@dataclass(frozen=True)
+class State:
+    """A training between two steps: `steps` are done in epoch number `epoch`, from 0.
+
+    `variables` are all of the model's, the optimizer's and the metrics', `names` what they are
+    called; `callbacks` is what these remember; `best_weights` are early stopping's.
+    """
+
+    epoch: int
+    steps: int
+    epochs: list[Epoch]
+    epoch_seconds: float
+    train_seconds: float
+    data_sha256: str
+    names: list[str]
+    callbacks: dict[str, dict[str, Any]]
+    variables: list[NDArray[Any]]
+    best_weights: list[NDArray[Any]]
+
+
+_ARRAYS = ("variables", "best_weights")
+
+
+def write(folder: Path, state: State) -> None:
+    """Add `state` to the checkpoints in `folder`, and keep the last two.
+
+    Raises `UserError` when the disk refuses; the checkpoints before are then as they were.
+    """
+    facts = {
+        field.name: getattr(state, field.name)
+        for field in dataclasses.fields(state)
+        if field.name not in _ARRAYS
+    }
+    arrays = {
+        f"{name}{index}": array
+        for name in _ARRAYS
+        for index, array in enumerate(getattr(state, name))
+    }
+    facts |= {name: len(getattr(state, name)) for name in _ARRAYS}
+    buffer = io.BytesIO()
+    np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+    content = buffer.getvalue()
+    digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        write_bytes(folder / f"{state.epoch:05d}-{state.steps:08d}-{digest}.npz", content)
+        for path in _newest_first(folder)[_KEPT:]:
+            path.unlink()
+
+
+def read(folder: Path, warn: Callable[[str], None]) -> State:
+    """Return the newest state in `folder` that is whole; `warn` is told of those that are not.
+
+    Raises `UserError` when there is none.
+    """
+    for path in _newest_first(folder):
+        try:
+            return _read(path)
+        except UserError as error:
+            warn(f"{error}; going on from the checkpoint before")
+    raise UserError(f"{folder} holds no whole checkpoint; train again with --overwrite")
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.npz"), reverse=True)
+
+
+def _read(path: Path) -> State:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest()[:_DIGITS] != path.stem.rpartition("-")[2]:
+        raise UserError(f"{path} is damaged")
+    (encoded,) = read_npz(path, ["facts"])
+    facts = json.loads(encoded.tobytes())
+    for name in _ARRAYS:
+        facts[name] = read_npz(path, [f"{name}{index}" for index in range(facts[name])])
+    return State(**facts)

@@ -1,0 +1,73 @@
+"""Write files whole or not at all, and so that a power cut cannot take them back."""
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from lenet_multi.errors import UserError
+
+SHA256 = "sha256"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put `content` in the place of the file at `path`, at once, and on the disk.
+
+    Raises `OSError` when the disk refuses; then an older file is as it was.
+    """
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(draft, 0o666 & ~_umask())  # mkstemp lets nobody else read
+        os.replace(draft, path)
+    except BaseException:
+        os.unlink(draft)
+        raise
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold the file or folder at `path` as it is now."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_all(folder: Path) -> None:
+    """Have the disk hold `folder` and all that is in it."""
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)
+
+
+def write_record(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` as JSON that ends with the SHA-256 of what stands before."""
+    signed = {**content, SHA256: _digest(content)}
+    write_bytes(path, (json.dumps(signed, indent=2) + "\n").encode())
+
+
+def check_record(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return `content`, read from `path`, without the SHA-256 that it ends with.
+
+    Raises `UserError` when it is not that of the rest.
+    """
+    rest = {name: value for name, value in content.items() if name != SHA256}
+    if content.get(SHA256) != _digest(rest):
+        raise UserError(f"{path} is damaged: its SHA-256 is not that of its content; train again")
+    return rest
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.errors import UserError
+from lenet_multi.journal import Journal
+from tests.test_runs import entries
+
+BACKEND = "jax"
+
+
+@pytest.fixture(autouse=True)
+def versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No backend need be installed."""
+    monkeypatch.setattr("lenet_multi.environment.versions", lambda backend: {backend: "1"})
+
+
+def started(folder: Path) -> Journal:
+    """Return the journal of a run that started once and was stopped."""
+    journal = Journal(folder, TrainConfig(seed=3))
+    with (
+        pytest.raises(RuntimeError),
+        journal.started(backend=BACKEND, form="tiles", at=(0, 0)),
+    ):
+        raise RuntimeError("the lamp went out")
+    return journal
+
+
+def test_every_start_and_stop_is_noted(tmp_path: Path) -> None:
+    """Settings, place, backend and reason read back; a start that was killed has no end."""
+    journal = started(tmp_path)
+    kept = []
+    with journal.started(backend="torch", form="stock", at=(2, 70)):
+        kept = Journal.read(tmp_path).starts
+    read = Journal.read(tmp_path)
+    assert read.config == TrainConfig(seed=3)
+    assert [(start["epoch"], start["step"], start["reason"]) for start in read.starts] == [
+        (0, 0, "the lamp went out"),
+        (2, 70, "finished"),
+    ]
+    assert (kept[-1]["ended"], kept[-1]["reason"]) == (None, None)
+    assert entries(tmp_path) == ["journal.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no unfinished run"),
+        (b"{", "damaged"),
+        (b"[]", "another version"),
+        (b'{"schema_version": 1}', "another version"),
+    ],
+    ids=["missing", "truncated", "a list", "of another schema"],
+)
+def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+    """Without a journal, or with a strange one, there is nothing to go on with."""
+    if content is not None:
+        (tmp_path / "journal.json").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        Journal.read(tmp_path)
+
+
+def test_a_changed_journal_is_refused(tmp_path: Path) -> None:
+    """Another seed in the file than was written is damage."""
+    started(tmp_path)
+    path = tmp_path / "journal.json"
+    path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(UserError, match="its SHA-256 is not that of its content"):
+        Journal.read(tmp_path)
