@@ -17,6 +17,10 @@ def setting(default: Any, meaning: str, *, unit: str = "", choices: tuple[str, .
     )
 
 
+DATA_SOURCES = (
+    "'mnist' (in the package), a folder of IDX files (plain or .gz), an .npz, or the name of a data "
+    "set in a library: keras:NAME, tfds:NAME[/CONFIG][:VERSION] or hf:NAME_OR_FOLDER"
+)
 WARM_UP = 0.25  # share of the steps of a one-cycle run in which the learning rate rises
 
 
@@ -41,10 +45,7 @@ class TrainConfig:
         "loss on integer labels, or on one-hot labels",
         choices=("sparse_categorical_crossentropy", "categorical_crossentropy"),
     )
-    data: str = setting(
-        "mnist",
-        "'mnist' (in the package), a folder of IDX files (plain or .gz), or an .npz",
-    )
+    data: str = setting("mnist", f"image sets: {DATA_SOURCES}")
     classes: int = setting(10, "number of classes", unit="classes")
     validation_split: float = setting(
         0.05,

@@ -1,0 +1,74 @@
+"""Image sets of TensorFlow Datasets, read without TensorFlow."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lenet_multi import extras
+from lenet_multi.errors import UserError, unknown
+from lenet_multi.sources.pictures import SPLITS, check_splits, first_of, stack
+
+FORMAT = "array_record"  # of the two that the library writes, the one that needs no TensorFlow
+
+
+def read(name: str) -> list[NDArray[Any]]:
+    """Return training images and labels, test images and labels of NAME[/CONFIG][:VERSION].
+
+    The set is one that the library has prepared, in its data folder (TFDS_DATA_DIR). Nothing is
+    downloaded: to prepare a set takes TensorFlow.
+
+    Raises `UserError` when the library is missing, the set is unknown, not prepared or stored
+    otherwise, or it has no splits train and test, no image and label, or images of several shapes.
+    """
+    tfds, logging = (extras.require(name, "tfds") for name in ("tensorflow_datasets", "absl.logging"))
+    extras.require("array_record", "tfds")
+    logging.set_verbosity(logging.ERROR)  # that OpenCV is missing, and more, is no news
+    builder = _builder(tfds, name)
+    remedy = f"tfds build {name} --file_format={FORMAT}"
+    if not builder.is_prepared():
+        raise UserError(
+            f"it is not in {tfds.core.constants.DATA_DIR} (TFDS_DATA_DIR); prepare it, which takes "
+            f"TensorFlow, with: {remedy}"
+        )
+    if builder.info.file_format.value != FORMAT:
+        raise UserError(
+            f"it is stored as {builder.info.file_format.value}, which takes TensorFlow to read; "
+            f"prepare it anew with: {remedy} --overwrite"
+        )
+    check_splits(builder.info.splits)
+    try:
+        return [array for split in SPLITS for array in _arrays(tfds, builder, split)]
+    except UserError:
+        raise
+    except Exception as error:  # what the library and its libraries raise is without number
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"TensorFlow Datasets cannot read it: {reason}") from error
+
+
+def _builder(tfds: Any, name: str) -> Any:
+    try:
+        return tfds.builder(name, try_gcs=False)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        folder = Path(tfds.core.constants.DATA_DIR)
+        prepared = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        known = [*prepared, *re.findall(r"^\t- (\w+)$", str(error), re.MULTILINE)]
+        raise UserError(unknown("data set", name, known)) from error
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"TensorFlow Datasets does not have it: {reason}") from error
+
+
+def _arrays(tfds: Any, builder: Any, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    features = dict(builder.info.features)
+    image = first_of(tfds.features.Image, features)
+    label = first_of(tfds.features.ClassLabel, features)
+    examples = builder.as_data_source(split=split)
+
+    def pairs() -> Iterator[tuple[NDArray[Any], int]]:
+        for example in examples:
+            yield example[image], example[label]
+
+    return stack(pairs(), len(examples), split)
