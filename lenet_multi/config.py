@@ -18,9 +18,10 @@ def setting(default: Any, meaning: str, *, unit: str = "", choices: tuple[str, .
 
 
 DATA_SOURCES = (
-    "'mnist' (in the package), a folder of IDX files (plain or .gz), an .npz, or the name of a data "
-    "set in a library: keras:NAME, tfds:NAME[/CONFIG][:VERSION] or hf:NAME_OR_FOLDER"
+    "'mnist' (in the package), a folder of IDX files (plain or .gz), an .npz, or a data set of a "
+    "library: keras:NAME, tfds:NAME[/CONFIG][:VERSION] or hf:NAME_OR_FOLDER"
 )
+
 WARM_UP = 0.25  # share of the steps of a one-cycle run in which the learning rate rises
 
 

@@ -2,7 +2,13 @@
 
 import importlib
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, metadata, packages_distributions, requires, version
+from importlib.metadata import (
+    PackageNotFoundError,
+    metadata,
+    packages_distributions,
+    requires,
+    version,
+)
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -48,9 +54,7 @@ def every() -> list[Extra]:
 def lacks(extra: str = "") -> list[str]:
     """Return what an extra needs and does not find, or what the package itself needs."""
     texts = requires(DISTRIBUTION) or []
-    wanted = [
-        requirement for text in texts if _belongs(requirement := Requirement(text), extra)
-    ]
+    wanted = [requirement for text in texts if _belongs(requirement := Requirement(text), extra)]
     return [lack for requirement in wanted if (lack := _lack(requirement))]
 
 

@@ -20,6 +20,7 @@ def command(context: click.Context, shell: str) -> None:
     """
     program = context.find_root()
     kind = get_completion_class(shell)
-    assert kind and program.info_name
+    assert kind
+    assert program.info_name
     variable = f"_{program.info_name.replace('-', '_').upper()}_COMPLETE"
     click.echo(kind(program.command, {}, program.info_name, variable).source())

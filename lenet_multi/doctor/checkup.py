@@ -1,4 +1,4 @@
-"""The whole examination: backends, machine, surroundings, extras, and what is wrong with them."""
+"""The whole examination: backends, machine, settings, extras, and what is wrong with them."""
 
 import dataclasses
 import os
@@ -6,14 +6,16 @@ import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lenet_multi import __version__, environment, extras
+from lenet_multi import __version__, backends, environment, extras
 from lenet_multi.backends import BACKENDS
-from lenet_multi.doctor import surroundings
+from lenet_multi.doctor import settings
 from lenet_multi.doctor.probe import Probe, probe_all
-from lenet_multi.doctor.surroundings import Problem, keras_settings, variables_set
+from lenet_multi.doctor.settings import Setting
+from lenet_multi.errors import UserError
 from lenet_multi.extras import Extra
 from lenet_multi.runs import NEEDED_BYTES, RUNS
 
@@ -34,14 +36,22 @@ class Machine:
     disk_free: int
 
 
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong and how to mend it; a `grave` one changes results, or prevents them."""
+
+    text: str
+    remedy: str
+    grave: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checkup:
     """What was found, and the problems in it."""
 
-    machine: Machine
     backends: list[Probe]
-    variables: dict[str, str]
-    keras_settings: dict[str, Any]
+    machine: Machine
+    settings: list[Setting]
     extras: list[Extra]
     problems: list[Problem]
 
@@ -57,20 +67,14 @@ class Checkup:
 
 def examine(*, timeout: float) -> Checkup:
     """Return what is found here; a backend has `timeout` seconds to start."""
-    probes = probe_all(BACKENDS, timeout=timeout)
-    machine = _machine()
+    probes, machine, found = probe_all(BACKENDS, timeout=timeout), _machine(), settings.found()
+    problems = _of_packages(), _of_settings(found), _of_machine(machine), _of_backends(probes)
     return Checkup(
-        machine=machine,
         backends=probes,
-        variables={found.name: os.environ[found.name] for found in variables_set()},
-        keras_settings=keras_settings(),
+        machine=machine,
+        settings=found,
         extras=extras.every(),
-        problems=[
-            *_of_backends(probes),
-            *surroundings.problems(),
-            *_of_machine(machine),
-            *_of_packages(),
-        ],
+        problems=list(chain(*problems)),
     )
 
 
@@ -94,12 +98,23 @@ def _of_backends(probes: Sequence[Probe]) -> Iterator[Problem]:
         if probe.trouble:
             yield Problem(
                 f"{probe.backend} {probe.version} does not work: {probe.trouble}",
-                f"read all it says with: python -m lenet_multi.doctor.probe {probe.backend}; "
-                f"install it anew with: {extras.install_line(probe.backend)} --force-reinstall",
+                f"read all it says with: python -m lenet_multi.doctor.probe {probe.backend}; if it "
+                "is only slow, give it longer with --timeout",
                 grave=not working,
             )
     if not any(probe.installed for probe in probes):
         yield Problem("no backend is installed", f"for example: {extras.install_line('jax')}")
+
+
+def _of_settings(found: Sequence[Setting]) -> Iterator[Problem]:
+    for setting in found:
+        if setting.changes_results:
+            yield Problem(f"{setting.name} is {setting.value}: {setting.effect}", setting.remedy)
+    try:
+        backends.choose(None)
+    except UserError as error:
+        if os.environ.get("KERAS_BACKEND"):
+            yield Problem(f"KERAS_BACKEND: {error}", "unset KERAS_BACKEND")
 
 
 def _of_machine(machine: Machine) -> Iterator[Problem]:

@@ -1,6 +1,5 @@
-"""Ask a backend how it is, in a process of its own: `python -m lenet_multi.doctor.probe BACKEND`."""
+"""Ask a backend how it is, in a process of its own: `python -m lenet_multi.doctor.probe NAME`."""
 
-import dataclasses
 import json
 import os
 import subprocess

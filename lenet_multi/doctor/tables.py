@@ -6,19 +6,18 @@ from rich.table import Table
 
 from lenet_multi.doctor.checkup import Checkup
 from lenet_multi.doctor.probe import Probe
-from lenet_multi.doctor.surroundings import variables_set
 from lenet_multi.extras import install_line
 
 
 def print_checkup(found: Checkup, console: Console) -> None:
-    """Print backends, machine, surroundings and extras, then each problem with its remedy."""
+    """Print backends, machine, settings and extras, then each problem with its remedy."""
     console.print(_backends(found), _machine(found), sep="\n")
-    if found.variables or found.keras_settings:
-        console.print(_surroundings(found))
+    if found.settings:
+        console.print(_settings(found))
     console.print(_extras(found))
     for problem in found.problems:
-        console.print(f"{'Problem' if problem.grave else 'Note'}: {problem.text}")
-        console.print(f"  Remedy: {problem.remedy}")
+        word = "Problem" if problem.grave else "Note"
+        console.print(f"{word}: {problem.text}\n  Remedy: {problem.remedy}", soft_wrap=True)
     working = [probe.backend for probe in found.backends if probe.works]
     if found.healthy:
         console.print(f"Healthy: {', '.join(working)} can train, and nothing changes the results.")
@@ -65,17 +64,17 @@ def _machine(found: Checkup) -> Table:
     return table
 
 
-def _surroundings(found: Checkup) -> Table:
-    table = _table("Settings around it", "setting", "value", "effect")
-    for variable in variables_set():
-        table.add_row(variable.name, found.variables[variable.name], variable.effect)
-    for name, value in found.keras_settings.items():
-        table.add_row(f"{name} in keras.json", str(value), "")
+def _settings(found: Checkup) -> Table:
+    table = _table("Settings from outside", "setting", "value", "effect")
+    for setting in found.settings:
+        table.add_row(setting.name, setting.value, setting.effect)
     return table
 
 
 def _extras(found: Checkup) -> Table:
     table = _table("Extras", "extra", "lacks", "install it with")
     for extra in found.extras:
-        table.add_row(extra.name, ", ".join(extra.lacks) or "nothing", extra.install if extra.lacks else "")
+        table.add_row(
+            extra.name, ", ".join(extra.lacks) or "nothing", extra.install if extra.lacks else ""
+        )
     return table

@@ -18,6 +18,8 @@ def stack(
 
     Raises `UserError` when there are none, or the images differ in shape.
     """
+    if not count:
+        raise UserError(f"its split {split} is empty")
     images, labels = np.empty(0), []
     for index, (image, label) in enumerate(pairs):
         if not index:
@@ -29,8 +31,6 @@ def stack(
             )
         images[index] = image
         labels.append(label)
-    if not labels:
-        raise UserError(f"its split {split} is empty")
     return images, np.asarray(labels)
 
 

@@ -1,5 +1,6 @@
 """Image sets of TensorFlow Datasets, read without TensorFlow."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,6 @@ from lenet_multi import extras
 from lenet_multi.errors import UserError, unknown
 from lenet_multi.sources.pictures import SPLITS, check_splits, first_of, stack
 
-FORMAT = "array_record"  # of the two that the library writes, the one that needs no TensorFlow
-
 
 def read(name: str) -> list[NDArray[Any]]:
     """Return training images and labels, test images and labels of NAME[/CONFIG][:VERSION].
@@ -23,36 +22,39 @@ def read(name: str) -> list[NDArray[Any]]:
     Raises `UserError` when the library is missing, the set is unknown, not prepared or stored
     otherwise, or it has no splits train and test, no image and label, or images of several shapes.
     """
-    tfds, logging = (extras.require(name, "tfds") for name in ("tensorflow_datasets", "absl.logging"))
+    tfds, logging = (
+        extras.require(name, "tfds") for name in ("tensorflow_datasets", "absl.logging")
+    )
     extras.require("array_record", "tfds")
     logging.set_verbosity(logging.ERROR)  # that OpenCV is missing, and more, is no news
     builder = _builder(tfds, name)
-    remedy = f"tfds build {name} --file_format={FORMAT}"
+    remedy = (
+        'prepare it, which takes TensorFlow, with: python -c "import tensorflow_datasets; '
+        f"tensorflow_datasets.builder('{name}').download_and_prepare(file_format='array_record')\""
+    )
     if not builder.is_prepared():
-        raise UserError(
-            f"it is not in {tfds.core.constants.DATA_DIR} (TFDS_DATA_DIR); prepare it, which takes "
-            f"TensorFlow, with: {remedy}"
-        )
-    if builder.info.file_format.value != FORMAT:
-        raise UserError(
-            f"it is stored as {builder.info.file_format.value}, which takes TensorFlow to read; "
-            f"prepare it anew with: {remedy} --overwrite"
-        )
+        raise UserError(f"it is not at {builder.data_path} (see TFDS_DATA_DIR); {remedy}")
     check_splits(builder.info.splits)
     try:
         return [array for split in SPLITS for array in _arrays(tfds, builder, split)]
     except UserError:
         raise
+    except NotImplementedError as error:  # the library's answer for the format tfrecord
+        stored = builder.info.file_format.value
+        raise UserError(
+            f"it is stored as {stored}, which takes TensorFlow to read; delete {builder.data_path} "
+            f"and {remedy}"
+        ) from error
     except Exception as error:  # what the library and its libraries raise is without number
         reason = str(error).partition("\n")[0]
         raise UserError(f"TensorFlow Datasets cannot read it: {reason}") from error
 
 
 def _builder(tfds: Any, name: str) -> Any:
+    folder = Path(os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR)
     try:
-        return tfds.builder(name, try_gcs=False)
+        return tfds.builder(name, data_dir=folder, try_gcs=False)
     except tfds.core.registered.DatasetNotFoundError as error:
-        folder = Path(tfds.core.constants.DATA_DIR)
         prepared = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         known = [*prepared, *re.findall(r"^\t- (\w+)$", str(error), re.MULTILINE)]
         raise UserError(unknown("data set", name, known)) from error
