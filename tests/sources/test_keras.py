@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -66,25 +67,27 @@ def test_without_a_network_the_wanted_file_is_named(
 
 
 @pytest.mark.all_backends
-@pytest.mark.parametrize("name", keras.FILES)
-def test_the_files_named_are_those_that_keras_looks_for(name: str, tmp_path: Path) -> None:
-    """With its download replaced, Keras asks for exactly these files, in this order."""
+def test_the_files_named_are_those_that_keras_looks_for(tmp_path: Path) -> None:
+    """With its download replaced, Keras asks for exactly these files."""
     code = (
-        "import sys, keras, keras.src.utils.file_utils as files\n"
+        "import contextlib, sys, keras, keras.src.utils.file_utils as files\n"
         "def told(origin, path, bar):\n"
         "    print(path); open(path, 'wb').close()\n"
         "files.urlretrieve, files.validate_file = told, lambda *a, **k: True\n"
         "keras.config.disable_interactive_logging()\n"
-        "getattr(keras.datasets, sys.argv[1]).load_data()\n"
+        "for name in sys.argv[1:]:\n"
+        "    with contextlib.suppress(Exception):\n"  # the files are empty
+        "        getattr(keras.datasets, name).load_data()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, name],
+        [sys.executable, "-c", code, *keras.FILES],
         env=child_environment(KERAS_BACKEND="jax", KERAS_HOME=str(tmp_path)),
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
+        check=True,
     )
-    wanted = [str(tmp_path / "datasets" / file) for file in keras.FILES[name]]
-    assert done.stdout.splitlines() == wanted, done.stderr
+    wanted = [str(tmp_path / "datasets" / file) for file in chain(*keras.FILES.values())]
+    assert done.stdout.splitlines() == wanted
 
 
 @pytest.mark.all_backends
@@ -109,7 +112,7 @@ def batch(images: NDArray[np.uint8], labels: list[int]) -> bytes:
         b"data": images.transpose(0, 3, 1, 2).reshape(len(images), -1),
         b"fine_labels": labels,
     }
-    return pickle.dumps(content, protocol=2)
+    return pickle.dumps(content, protocol=4)
 
 
 @pytest.mark.all_backends
