@@ -82,10 +82,11 @@ def _ask(name: str, timeout: float) -> tuple[dict[str, Any], str]:
         )
     except subprocess.TimeoutExpired:
         return {}, f"did not start within {timeout:g} s"
+    if done.returncode < 0:
+        return {}, f"ended by signal {-done.returncode}"
     if done.returncode:
-        *_, last = done.stderr.strip().splitlines() or [""]
-        signal = f" (signal {-done.returncode})" if done.returncode < 0 else ""
-        return {}, last.strip() or f"ended with status {done.returncode}{signal} and no word"
+        last_line = done.stderr.strip().rpartition("\n")[2]
+        return {}, last_line or f"ended with status {done.returncode}"
     return json.loads(done.stdout.splitlines()[-1]), ""
 
 
