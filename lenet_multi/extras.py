@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import (
     PackageNotFoundError,
     metadata,
@@ -45,15 +46,23 @@ def install_line(extra: str = "") -> str:
     return f"pip install '{DISTRIBUTION}[{extra}]'" if extra else f"pip install {DISTRIBUTION}"
 
 
+def is_installed() -> bool:
+    """Tell whether this package is installed, so that its needs are known."""
+    try:
+        return bool(version(DISTRIBUTION))
+    except PackageNotFoundError:
+        return False
+
+
 def every() -> list[Extra]:
-    """Return all extras of the installed package, in the order of `pyproject.toml`."""
-    names = metadata(DISTRIBUTION).get_all("Provides-Extra") or []
+    """Return all extras of this package; none where it is imported but not installed."""
+    names = (metadata(DISTRIBUTION).get_all("Provides-Extra") or []) if is_installed() else []
     return [Extra(name, lacks(name), install_line(name)) for name in names]
 
 
 def lacks(extra: str = "") -> list[str]:
     """Return what an extra needs and does not find, or what the package itself needs."""
-    texts = requires(DISTRIBUTION) or []
+    texts = (requires(DISTRIBUTION) or []) if is_installed() else []
     wanted = [requirement for text in texts if _belongs(requirement := Requirement(text), extra)]
     return [lack for requirement in wanted if (lack := _lack(requirement))]
 
@@ -86,5 +95,8 @@ def _provider(name: str) -> str:
     try:
         version(name)
     except PackageNotFoundError:
-        return next(iter(packages_distributions().get(name, [])), name)
+        return next(iter(_distributions().get(name, [])), name)
     return name
+
+
+_distributions = cache(packages_distributions)  # reads the file list of every package

@@ -135,5 +135,9 @@ def _of_machine(machine: Machine) -> Iterator[Problem]:
 
 
 def _of_packages() -> Iterator[Problem]:
+    if not extras.is_installed():
+        folder = Path(__file__).parents[2]
+        text = f"lenet-multi runs from {folder} and is not installed: its needs cannot be told"
+        yield Problem(text, f"pip install {folder}", grave=False)
     for lack in extras.lacks():
         yield Problem(f"{lack} is needed", extras.install_line())

@@ -27,4 +27,6 @@ def main(library: str, name: str, path: str) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is told by the process that waits
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the working folder, whose datasets.py is not the library
     main(*sys.argv[1:])

@@ -28,13 +28,14 @@ def read(name: str) -> list[NDArray[Any]]:
     Raises `UserError` when the library is missing, the set cannot be found or read, or it has no
     splits train and test, no such columns, or images of several shapes.
     """
-    if not Path(name).exists() and not _hub_answers():
+    path = Path(name).expanduser()
+    if not path.exists() and not _hub_answers():
         os.environ["HF_HUB_OFFLINE"] = "1"  # what was downloaded before is found all the same
     datasets = extras.require("datasets", "huggingface")
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     try:
-        found = _load(datasets, Path(name))
+        found = _load(datasets, path)
         check_splits(found)
         return [array for split in SPLITS for array in _arrays(datasets, found[split], split)]
     except UserError:

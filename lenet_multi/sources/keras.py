@@ -66,9 +66,10 @@ def keras_home(environ: Mapping[str, str] = os.environ) -> Path:
 def _explain(error: Exception, files: list[Path], missing: list[Path]) -> str:
     reason = str(error) or type(error).__name__
     if missing:
+        what = "that file" if len(missing) == 1 else "such files"
         return (
-            f"Keras cannot download it ({reason}); where there is no network, put that file at "
-            f"{' and at '.join(map(str, missing))}"
+            f"Keras cannot download it ({reason}); where there is no network, put {what} at "
+            f"{', '.join(map(str, missing))}"
         )
     return (
         f"Keras cannot read {', '.join(map(str, files))}, or its hash is not that of Keras's "

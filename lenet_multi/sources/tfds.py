@@ -22,10 +22,8 @@ def read(name: str) -> list[NDArray[Any]]:
     Raises `UserError` when the library is missing, the set is unknown, not prepared or stored
     otherwise, or it has no splits train and test, no image and label, or images of several shapes.
     """
-    tfds, logging = (
-        extras.require(name, "tfds") for name in ("tensorflow_datasets", "absl.logging")
-    )
-    extras.require("array_record", "tfds")
+    tfds = extras.require("tensorflow_datasets", "tfds")
+    logging = extras.require("absl.logging", "tfds")
     logging.set_verbosity(logging.ERROR)  # that OpenCV is missing, and more, is no news
     builder = _builder(tfds, name)
     remedy = (

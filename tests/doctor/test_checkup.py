@@ -106,8 +106,8 @@ def test_everything_found_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.backend
-def test_the_command_tells_what_is_here(backend: str, lenet: Lenet, tmp_path: Path) -> None:
-    """The backend of this environment works, the others are not installed, and the status is 0."""
+def test_the_command_tells_what_is_here(lenet: Lenet, tmp_path: Path) -> None:
+    """Every installed backend works, no other is there, and the exit status is 0."""
     done = lenet("doctor", "--json", KERAS_HOME=str(tmp_path / "keras"))
     told = json.loads(done.stdout)
     assert done.returncode == 0, told["problems"]
@@ -116,6 +116,7 @@ def test_the_command_tells_what_is_here(backend: str, lenet: Lenet, tmp_path: Pa
     found = {one["backend"]: one for one in told["backends"]}
     assert list(found) == list(BACKENDS)
     assert [name for name, one in found.items() if one["installed"]] == list(installed())
-    assert found[backend]["trouble"] == ""
-    assert found[backend]["device"]
-    assert found[backend]["threads"] >= 1
+    for name in installed():
+        assert found[name]["trouble"] == ""
+        assert found[name]["device"]
+        assert found[name]["threads"] >= 1
