@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +124,12 @@ def test_a_folder_without_data_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("datasets")
-def test_without_a_network_it_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library alone tries for 24 s (measured); here a name ends well before, in one line."""
+def test_without_a_network_it_fails_at_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The library alone tries six times in 24 s and tells each on stderr; here it never does."""
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
-    began = time.perf_counter()
     with pytest.raises(UserError, match=r"'someone/digits'.*the Hub does not answer") as refused:
         data.load("hf:someone/digits")
-    assert time.perf_counter() - began < 15
     assert "\n" not in str(refused.value)
+    assert capfd.readouterr() == ("", "")
