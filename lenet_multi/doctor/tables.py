@@ -17,7 +17,8 @@ def print_checkup(found: Checkup, console: Console) -> None:
     console.print(_extras(found))
     for problem in found.problems:
         word = "Problem" if problem.grave else "Note"
-        console.print(f"{word}: {problem.text}\n  Remedy: {problem.remedy}", soft_wrap=True)
+        text = f"{word}: {problem.text}\n  Remedy: {problem.remedy}"
+        console.print(text, highlight=False, soft_wrap=True)
     working = [probe.backend for probe in found.backends if probe.works]
     if found.healthy:
         console.print(f"Healthy: {', '.join(working)} can train, and nothing changes the results.")
