@@ -28,6 +28,11 @@ def setting(
     )
 
 
+DATA_SOURCES = (
+    "'mnist' (in the package), a folder of IDX files (plain or .gz), an .npz, or a data set of a "
+    "library: keras:NAME, tfds:NAME[/CONFIG][:VERSION] or hf:NAME_OR_FOLDER"
+)
+
 WARM_UP = 0.25  # share of the steps of a one-cycle run in which the learning rate rises
 STEPS_DOWN = (0.5, 0.75)  # shares of the steps of a run after which the rate falls
 STEP_FACTOR = 0.1  # to this much of itself, each time
@@ -76,10 +81,7 @@ class TrainConfig:
         "loss on integer labels, or on one-hot labels",
         choices=("sparse_categorical_crossentropy", "categorical_crossentropy"),
     )
-    data: str = setting(
-        "mnist",
-        "'mnist' (in the package), a folder of IDX files (plain or .gz), or an .npz",
-    )
+    data: str = setting("mnist", f"image sets: {DATA_SOURCES}")
     classes: int = setting(10, "number of classes", unit="classes")
     validation_split: float = setting(
         0.05,

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.config import DATA_SOURCES
 from lenet_multi.errors import UserError
 from lenet_multi.idx import read_idx
 from lenet_multi.npz import read_npz
+from lenet_multi.sources import LIBRARIES, reader
 
 PACKAGED_MNIST = Path(__file__).parent / "mnist"
 
@@ -21,7 +23,6 @@ _IDX_NAMES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-_NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's own mnist.npz
 
 
 @dataclass(frozen=True)
@@ -62,22 +63,23 @@ class Dataset:
 def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
     """Return the image sets named by `source`.
 
-    `source` is "mnist", a folder with the four IDX files (plain or .gz), or an .npz
-    with x_train, y_train, x_test and y_test (uint8).
+    `source` is "mnist", a folder with the four IDX files (plain or .gz), an .npz with
+    x_train, y_train, x_test and y_test (uint8), or LIBRARY:NAME (see `sources`).
 
     Raises `UserError` when something is missing, damaged or no image set.
     """
     path = Path(source)
+    library, _, name = source.partition(":")
     if source == "mnist":
         arrays = _read_folder(PACKAGED_MNIST)
     elif os.path.isdir(path):  # False, not an error, where looking is forbidden
         arrays = _read_folder(path)
     elif path.suffix == ".npz":
-        arrays = read_npz(path, _NPZ_NAMES)
+        arrays = read_npz(path, reader.ARRAYS)
+    elif name and library in LIBRARIES:
+        arrays = reader.read(library, name)
     else:
-        raise UserError(
-            f"no data at {source!r}: give 'mnist', a folder of IDX files or an existing .npz"
-        )
+        raise UserError(f"no data at {source!r}: give {DATA_SOURCES}")
     x_train, y_train, x_test, y_test = arrays
     dataset = Dataset(
         _image_set(x_train, y_train, f"{source} (training)", classes),
@@ -104,6 +106,8 @@ def _image_set(
 ) -> ImageSet:
     if images.ndim == 3:
         images = images[..., np.newaxis]  # (N, H, W) -> (N, H, W, 1)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]  # (N, 1) -> (N,), as CIFAR's come
     if images.dtype != np.uint8 or images.ndim != 4:
         raise UserError(
             f"{name}: images must be uint8 of 3 or 4 axes, not {images.dtype} of {images.ndim}"

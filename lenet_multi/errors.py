@@ -4,6 +4,8 @@ import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_MOST_LISTED = 20  # names in a message
+
 
 class UserError(Exception):
     """Bad usage or bad input, told in one line that names the culprit and the remedy.
@@ -27,6 +29,10 @@ class StoppedError(Exception):
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for a `name` that is none of the `known` ones, with the nearest."""
     known = list(known)
-    near = get_close_matches(name.lower(), known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+    if near := get_close_matches(name.lower(), known, n=1):
+        hint = f"did you mean {near[0]!r}?"
+    elif len(known) > _MOST_LISTED:
+        hint = f"none of the {len(known):,} known is like it"
+    else:
+        hint = f"choose from {', '.join(known)}"
     return f"unknown {kind} {name!r}; {hint}"

@@ -43,13 +43,15 @@ FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "predictions.npz",
 )
 
+RUNS = Path("runs")  # where runs go that are given no folder
+
 KEPT = CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 # Of a run that is not whole yet.
 _UNFINISHED = ".unfinished"
 JOURNAL, RESUME = "journal.json", "resume"
 
 # A LeNet's folder takes 6 MB, two thirds of it Adam's moments.
-_NEEDED_BYTES = 16 * 2**20
+NEEDED_BYTES = 16 * 2**20
 
 
 class Epoch(TypedDict):
@@ -111,7 +113,7 @@ class Run:
 
 def default_folder(name: str) -> Path:
     """Return runs/`name`-TIME, for a run that was given no folder."""
-    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def unfinished(folder: Path) -> Path:
@@ -153,9 +155,9 @@ def new_run_folder(
             with writing(draft):
                 _empty(draft)
         try:
-            if shutil.disk_usage(draft).free < _NEEDED_BYTES:
+            if shutil.disk_usage(draft).free < NEEDED_BYTES:
                 raise UserError(
-                    f"the disk that holds {folder} is full: {_NEEDED_BYTES // 2**20} MiB are "
+                    f"the disk that holds {folder} is full: {NEEDED_BYTES // 2**20} MiB are "
                     "needed; free some, or choose another --out"
                 )
             yield draft

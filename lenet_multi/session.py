@@ -9,7 +9,10 @@ from collections.abc import Iterator, MutableMapping
 from lenet_multi.errors import UserError
 
 # Keras reads these at import and then cuts every `fit` short without a word.
-_CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+
+# Keras's own defaults, which ~/.keras/keras.json may change.
+KERAS_SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
 def start(
@@ -26,7 +29,7 @@ def start(
 
     Raises `UserError` when the environment would make Keras cut training short.
     """
-    for variable in _CUTTING_VARIABLES:
+    for variable in CUTTING_VARIABLES:
         if variable in environ:
             raise UserError(f"{variable} would cut training short; unset it and use --epochs")
     environ["KERAS_BACKEND"] = backend
@@ -40,8 +43,8 @@ def start(
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(dtype_policy or floatx)
-    keras.config.set_epsilon(1e-7)
-    keras.config.set_image_data_format("channels_last")
+    keras.config.set_epsilon(KERAS_SETTINGS["epsilon"])
+    keras.config.set_image_data_format(KERAS_SETTINGS["image_data_format"])
 
 
 @contextlib.contextmanager

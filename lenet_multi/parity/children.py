@@ -20,6 +20,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from lenet_multi.sources import keras
+
 _LINES_SHOWN = 5
 _WATCH_EVERY = 0.2  # seconds
 
@@ -174,4 +176,9 @@ def _progress(line: str) -> tuple[str, int, int] | None:
 def _environment(folder: Path) -> dict[str, str]:
     """Return the environment of a child: no Keras variable, an empty Keras home."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
-    return {**inherited, "KERAS_HOME": str(folder / "keras"), "PYTHONUNBUFFERED": "1"}
+    return {
+        **inherited,
+        "KERAS_HOME": str(folder / "keras"),
+        keras.HOME: str(keras.keras_home()),  # where the data of --data keras:NAME are
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,26 @@
+"""`lenet-multi completion`."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from lenet_multi.cli import Name
+
+
+@click.command("completion")
+@click.argument("shell", type=Name(["bash", "zsh", "fish"]))
+@click.pass_context
+def command(context: click.Context, shell: str) -> None:
+    """Print a script with which a shell completes verbs, flags and names.
+
+    \b
+    Examples:
+      eval "$(lenet-multi completion bash)"                # in ~/.bashrc
+      eval "$(lenet-multi completion zsh)"                 # in ~/.zshrc
+      lenet-multi completion fish > ~/.config/fish/completions/lenet-multi.fish
+    """
+    program = context.find_root()
+    kind = get_completion_class(shell)
+    assert kind
+    assert program.info_name
+    variable = f"_{program.info_name.replace('-', '_').upper()}_COMPLETE"
+    click.echo(kind(program.command, {}, program.info_name, variable).source())
