@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -37,11 +36,13 @@ def _curves(
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(_WIDTH, 3), layout="constrained")
         axes = figure.add_subplot()
-        for shown in group.runs:
+        single = all(len(shown.result.epochs) == 1 for shown in group.runs)
+        for place, shown in enumerate(group.runs):
             epochs = shown.result.epochs
+            aside = 0.1 * (place - (len(group.runs) - 1) / 2) if single else 0  # points, not lines
             for kind, (style, face) in _CURVES.items():
                 axes.plot(
-                    [epoch["epoch"] for epoch in epochs],
+                    [epoch["epoch"] + aside for epoch in epochs],
                     _values(epochs, kind, figure_name),
                     color=LIGHT[shown.accent],
                     linestyle=style,
@@ -53,8 +54,9 @@ def _curves(
         scale(axes)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("epoch")
-        if all(len(shown.result.epochs) == 1 for shown in group.runs):
+        if single:
             axes.set_xlim(0, 2)
+            axes.set_xticks([1])
     ends = "; ".join(
         f"{shown.label} from {form.format(values[0])} to {form.format(values[-1])}"
         for shown in group.runs
@@ -87,7 +89,7 @@ def _in_percent(axes: Axes) -> None:
     axes.set_title("accuracy, in %")
 
 
-_FILLS = ("////", "", "....", "xxxx", "----", "++++")  # of a run's parts, told apart without colour
+_FILLS = ("////", "xxxx", "", "----", "++++", "||||")  # a part's, told apart without colour
 
 
 def parts_of(runs: Sequence[Shown]) -> list[str]:
@@ -105,6 +107,7 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
             _bar(axes, row, shown, parts)
         axes.set_ylim(len(runs) - 0.5, -0.7)
         axes.set_yticks([])
+        axes.set_axisbelow(True)
         axes.margins(x=0.12)
         axes.set_xlim(left=0)
         axes.set_xlabel("seconds")
@@ -128,7 +131,7 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
     return to_svg(figure, name=name, title="Seconds of each run by part", description=f"{sums}.")
 
 
-def _bar(axes: Axes, row: int, shown: Shown, parts: Sequence[str]) -> BarContainer | None:
+def _bar(axes: Axes, row: int, shown: Shown, parts: Sequence[str]) -> None:
     color, left = LIGHT[shown.accent], 0.0
     for part, hatch in zip(parts, _FILLS, strict=False):
         seconds = shown.result.seconds.get(part, 0.0)
@@ -138,12 +141,13 @@ def _bar(axes: Axes, row: int, shown: Shown, parts: Sequence[str]) -> BarContain
         )
         left += seconds
     axes.text(0, row - 0.29, shown.label, va="bottom", fontsize=9)
-    axes.text(left, row, f"  {left:.1f}", va="center", fontsize=9)
+    axes.annotate(
+        f"{left:.1f}", (left, row), (4, 0), textcoords="offset points", va="center", fontsize=9
+    )
 
 
 def gap_chart(lines: Sequence[Line], name: str) -> str:
     """Return the chart of the gaps between backends' losses, with the one-ulp band."""
-    ink, quiet = LIGHT["ink"], LIGHT["quiet"]
     with mpl.rc_context(LOOK | {"axes.grid.axis": "both"}):
         figure = Figure(figsize=(_WIDTH, 4.2), layout="constrained")
         axes = figure.add_subplot()
@@ -152,7 +156,7 @@ def gap_chart(lines: Sequence[Line], name: str) -> str:
             lines,
             styles=((LIGHT["jax"], "-"), (LIGHT["tensorflow"], "--"), (LIGHT["torch"], ":")),
             band=LIGHT["rule"],
-            limit=quiet,
+            limit=LIGHT["quiet"],
             grid=LIGHT["faint"],
         )
         axes.set_xlabel("training step")

@@ -20,7 +20,7 @@ def test_images(result: Result) -> NDArray[np.uint8]:
     Raises `UserError` when they cannot be had, are others by now, or are no pictures.
     """
     dataset = data.load(str(result.config.get("data")), classes=result.config["classes"])
-    if dataset.sha256() != result.data_sha256:
+    if (dataset.sha256(), len(dataset.test)) != (result.data_sha256, result.test_images):
         raise UserError(f"{result.config['data']} now holds other images than the run saw")
     if (channels := dataset.image_shape[-1]) not in (1, 3):
         raise UserError(f"images of {channels} channels are no pictures")
