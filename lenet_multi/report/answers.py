@@ -19,11 +19,12 @@ def confusion(run: Run) -> NDArray[np.int64]:
 
 
 def often_confused(counts: NDArray[np.int64], at_most: int) -> list[tuple[int, int, int]]:
-    """Return the most frequent mistakes: label, answer, count."""
+    """Return the most frequent mistakes, the first `at_most`: label, answer, count."""
     mistakes = counts - np.diag(np.diag(counts))
     order = np.argsort(-mistakes, axis=None, kind="stable")[:at_most]
     places = (divmod(int(cell), len(counts)) for cell in order)
-    return [(label, answer, int(mistakes[label, answer])) for label, answer in places]
+    found = [(label, answer, int(mistakes[label, answer])) for label, answer in places]
+    return [mistake for mistake in found if mistake[2]]
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ class Confusion:
 
     @property
     def most(self) -> int:
-        """The count of the most frequent mistake; 1 where there is none."""
-        return max(1, self.often[0][2])
+        """The count of the most frequent mistake."""
+        return self.often[0][2]
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,10 @@ def _confusion(shown: Shown) -> Confusion:
 def _rows(shown: Sequence[Shown], describe: Callable[[Result], dict[str, Any]]) -> list[Row]:
     columns = [describe(one.result) for one in shown]
     names = dict.fromkeys(name for column in columns for name in column)
-    return [Row(name, [str(column.get(name, "\u2013")) for column in columns]) for name in names]
+    return [
+        Row(name.replace("_", " "), [str(column.get(name, "\u2013")) for column in columns])
+        for name in names
+    ]
 
 
 def _environment(result: Result) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The test images of a run, as pictures that stand in the page itself."""
 
 import base64
+import functools
 import io
 
 import matplotlib.image
@@ -19,7 +20,7 @@ def test_images(result: Result) -> NDArray[np.uint8]:
 
     Raises `UserError` when they cannot be had, are others by now, or are no pictures.
     """
-    dataset = data.load(str(result.config.get("data")), classes=result.config["classes"])
+    dataset = _load(str(result.config.get("data")), classes=result.config["classes"])
     if (dataset.sha256(), len(dataset.test)) != (result.data_sha256, result.test_images):
         raise UserError(f"{result.config['data']} now holds other images than the run saw")
     if (channels := dataset.image_shape[-1]) not in (1, 3):
@@ -27,18 +28,14 @@ def test_images(result: Result) -> NDArray[np.uint8]:
     return dataset.test.images
 
 
+_load = functools.lru_cache(maxsize=1)(data.load)  # groups of runs mostly share it
+
+
 def data_uri(image: NDArray[np.uint8]) -> str:
     """Return an image (height, width, 1 or 3 channels) as the address of a PNG inside itself."""
     step = -(-max(image.shape[:2]) // _LONGEST_SIDE)
-    pixels = image[::step, ::step]
+    small = image[::step, ::step]
+    colored = np.broadcast_to(small, (*small.shape[:2], 3))
     buffer = io.BytesIO()
-    matplotlib.image.imsave(
-        buffer,
-        pixels if pixels.shape[-1] == 3 else pixels[..., 0],
-        format="png",
-        cmap="gray",
-        vmin=0,
-        vmax=255,
-        metadata={"Software": None},
-    )
+    matplotlib.image.imsave(buffer, colored, format="png", metadata={"Software": None})
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from lenet_multi.report.palette import LIGHT
 
 _REFERENCE = re.compile(r"(?:^|url\()#([\w-]+)")
+_FAMILY = re.compile(r"font-family: [^;]*;? ?")
 _FONT = re.compile(r"font: ([\d.]+px)[^;]*")
 _COLOR = re.compile("|".join(LIGHT.values()), re.IGNORECASE)
 _NAMES = {color: name for name, color in LIGHT.items()}
@@ -92,5 +93,5 @@ def _local(name: str) -> str:
 def _themed(key: str, value: str) -> str:
     if key not in {"style", "fill", "stroke"}:
         return value
-    value = _FONT.sub(r"font-size: \1", value)
+    value = _FAMILY.sub("", _FONT.sub(r"font-size: \1", value))
     return _COLOR.sub(lambda color: f"var(--{_NAMES[color[0].lower()]})", value)

@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
         "most often 0 as 1",
         "3.15.1",
         "Keras floatx",
-        "answered <b>",
+        "said <b>",
         "data:image/png;base64,",
     ],
 )
@@ -86,7 +86,7 @@ def test_every_chart_is_told_in_words(whole: str) -> None:
     for chart in charts:
         assert 'role="img"' in chart
         assert re.search(r"<title [^>]*>[^<]+</title><desc [^>]*>[^<]+</desc>", chart)
-    for summary in ("The curves as tables", "The bars as a table", "the figure as a table"):
+    for summary in ("The curves as tables", "Seconds of each run by part", "the figure as a table"):
         assert summary in whole
 
 
@@ -241,7 +241,7 @@ def test_a_page_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     """A disk that refuses gives one line, and no part of a page stays."""
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot write .*: Not a directory; choose another --out"):
+    with pytest.raises(UserError, match=r"cannot write .*: File exists; choose another --out"):
         page.write("page", tmp_path / "file" / "report.html", overwrite=False)
     assert os.listdir(tmp_path) == ["file"]
 
