@@ -36,6 +36,11 @@ class Line:
     steps: list[int]
     gaps: list[float]
 
+    @property
+    def label(self) -> str:
+        """The name, with the precision of a pair's gaps."""
+        return f"{self.name}, {self.kind}" if self.kind in PRECISIONS else self.name
+
     @classmethod
     def of(cls, name: str, kind: str, gaps: Array) -> "Line":
         """Return the line of gaps (steps,) at no more than `_POINTS` steps."""
@@ -97,13 +102,13 @@ def draw_lines(
     axes.grid(color=grid, lw=0.5)
     for line in drawn:
         if line.kind == ONE_ULP:
-            axes.fill_between(line.steps, _SMALLEST, line.gaps, color=band, lw=0, label=line.name)
+            axes.fill_between(line.steps, _SMALLEST, line.gaps, color=band, lw=0, label=line.label)
         elif line.kind == ALLOWED:
-            axes.plot(line.steps, line.gaps, color=limit, lw=1, label=line.name)
+            axes.plot(line.steps, line.gaps, color=limit, lw=1, label=line.label)
         else:
             color, style = style_of[line.name]
-            label, width = f"{line.name}, {line.kind}", _WIDTHS[line.kind]
-            axes.plot(line.steps, line.gaps, style, color=color, lw=width, label=label)
+            width = _WIDTHS[line.kind]
+            axes.plot(line.steps, line.gaps, style, color=color, lw=width, label=line.label)
     axes.set_xlim(left=1)
 
 

@@ -1,6 +1,7 @@
 """The charts of a page: learning curves, seconds by part, the gap between backends."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -161,11 +162,35 @@ def gap_chart(lines: Sequence[Line], name: str) -> str:
         )
         axes.set_xlabel("training step")
         axes.set_title("relative gap of the loss, largest so far")
-        figure.legend(loc="outside lower left", fontsize=8)
-    ends = "; ".join(f"{line.name}, {line.kind}: {line.gaps[-1]:.1e}" for line in lines)
+        _name_pairs(figure, axes, lines)
+        for line in {line.kind: line for line in lines if line.kind in _BESIDE}.values():
+            end = line.steps[-1], line.gaps[-1]
+            axes.annotate(line.kind, end, textcoords="offset points", **_BESIDE[line.kind])
+    ends = "; ".join(f"{line.label}: {line.gaps[-1]:.1e}" for line in lines)
     return to_svg(
         figure,
         name=name,
         title="How the losses of two backends part, step by step",
         description=f"At the last step: {ends}.",
+    )
+
+
+# Where a precision is named: inside the band, and behind the shorter lines' end.
+_BESIDE: dict[str, dict[str, Any]] = {
+    "float32": {"xytext": (0, -6), "ha": "right", "va": "top", "fontsize": 9},
+    "float64": {"xytext": (5, 0), "ha": "left", "va": "center", "fontsize": 9},
+}
+
+
+def _name_pairs(figure: Figure, axes: Axes, lines: Sequence[Line]) -> None:
+    """Draw the legend, in which a pair stands once for both precisions."""
+    handles, labels = axes.get_legend_handles_labels()
+    handle_of = dict(zip(labels, handles, strict=True))
+    entries = {line.name: handle_of.get(line.label) for line in reversed(lines)}
+    named = [(name, handle) for name, handle in reversed(entries.items()) if handle]
+    figure.legend(
+        [handle for _, handle in named],
+        [name for name, _ in named],
+        loc="outside lower left",
+        fontsize=9,
     )

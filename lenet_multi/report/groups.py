@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lenet_multi.backends import BACKENDS
 from lenet_multi.compare import premises
@@ -53,12 +54,17 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     """Return the backends' names, with as much of the folder as tells the runs apart."""
     ways: tuple[Callable[[Run], str], ...] = (
         lambda run: run.result.backend,
-        lambda run: f"{run.result.backend}, {run.folder.name}",
+        lambda run: _named(run, run.folder.name),
     )
     for way in ways:
         if len(set(labels := [way(run) for run in runs])) == len(runs):
             return labels
-    return [f"{run.result.backend}, {run.folder}" for run in runs]
+    return [_named(run, str(run.folder)) for run in runs]
+
+
+def _named(run: Run, place: str) -> str:
+    backend = run.result.backend
+    return place if backend in place else f"{backend}, {place}"
 
 
 def _title(result: Result) -> str:
@@ -66,7 +72,7 @@ def _title(result: Result) -> str:
     name = str(result.config.get("recipe"))
     recipe = dataclasses.asdict(RECIPES[name]) if name in RECIPES else {}
     changed = [
-        f"{setting.replace('_', ' ')} {value}"
+        f"{setting.replace('_', ' ')} {Path(str(value)).name if setting == 'data' else value}"
         for setting, value in result.config.items()
         if setting in recipe and value != recipe[setting]
     ]

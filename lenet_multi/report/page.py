@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lenet_multi import __version__
 from lenet_multi.compare import Comparison, put_to_the_checks, seconds_per_epoch
 from lenet_multi.errors import UserError
+from lenet_multi.parity.figure import Line
 from lenet_multi.parity.ladder import RUNGS
 from lenet_multi.parity.plan import PRECISIONS
 from lenet_multi.report import charts, pictures
@@ -93,7 +94,6 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
     groups = group(runs)
     shown = [one for found in groups for one in found.runs]
     page = _template().render(
-        zip=zip,
         version=__version__,
         light=LIGHT,
         dark=DARK,
@@ -106,6 +106,7 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
         rungs=RUNGS,
         precisions=PRECISIONS,
         gap_chart=charts.gap_chart(climb.lines, "gaps") if climb and climb.lines else "",
+        gap_rows=_gap_rows(climb.lines) if climb else [],
         environment=_rows(shown, _environment),
         settings=_rows(shown, _settings),
     )
@@ -174,6 +175,13 @@ def _part(found: Group, number: int) -> Part:
         pictures=shown,
         no_pictures=no_pictures,
     )
+
+
+def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:
+    """Return each step with the gap of every line, None where the line has none there."""
+    points = [dict(zip(line.steps, line.gaps, strict=True)) for line in lines]
+    steps = sorted(set().union(*points))
+    return [(step, [gaps.get(step) for gaps in points]) for step in steps]
 
 
 def _confusion(shown: Shown) -> Confusion:

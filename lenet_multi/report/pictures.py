@@ -37,5 +37,5 @@ def data_uri(image: NDArray[np.uint8]) -> str:
     small = image[::step, ::step]
     colored = np.broadcast_to(small, (*small.shape[:2], 3))
     buffer = io.BytesIO()
-    matplotlib.image.imsave(buffer, colored, format="png", metadata={"Software": None})
+    matplotlib.image.imsave(buffer, colored, format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

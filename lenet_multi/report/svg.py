@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -16,7 +17,7 @@ _COLOR = re.compile("|".join(LIGHT.values()), re.IGNORECASE)
 _NAMES = {color: name for name, color in LIGHT.items()}
 
 # User's names are no mathematics; text stays text, in the page's font.
-LOOK = {
+LOOK: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 10,

@@ -13,7 +13,7 @@ from lenet_multi.parity.plan import PRECISIONS
 from lenet_multi.runs import Run
 from tests.examples import IMAGES, example_epochs, example_run, keep
 
-HOSTILE = '<img src=x onerror=alert(1)>"\'&{{ 7 * 7 }}$\\frac{'
+HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}$\\frac{"
 
 
 def picture_data(folder: Path) -> Path:
