@@ -53,7 +53,7 @@ def browser() -> Iterator["Browser"]:
         except Error as error:
             pytest.fail(
                 "these tests need Chromium: apt-get install chromium, or "
-                f"playwright install chromium; {error.message}",
+                f"playwright install chromium: {error.message.splitlines()[0]}",
                 pytrace=False,
             )
         yield chromium

@@ -34,5 +34,6 @@ def command(runs: tuple[Path, ...], parity: Path | None, out: Path, overwrite: b
     page.refuse_occupied(out, overwrite=overwrite)
     found = page.read_runs(runs)
     climb = read_climb(parity) if parity else None
+    click.echo(f"Drawing {len(found)} runs", err=True)
     page.write(page.render(found, climb), out, overwrite=overwrite)
     click.echo(f"Report: {out}")

@@ -90,6 +90,8 @@ def _in_percent(axes: Axes) -> None:
     axes.set_title("accuracy, in %")
 
 
+_LABEL = 44  # characters that fit over a bar
+
 _FILLS = ("////", "xxxx", "", "----", "++++", "||||")  # a part's, told apart without colour
 
 
@@ -141,7 +143,10 @@ def _bar(axes: Axes, row: int, shown: Shown, parts: Sequence[str]) -> None:
             row, seconds, 0.42, left, facecolor=face, edgecolor=color, hatch=hatch, linewidth=1
         )
         left += seconds
-    axes.text(0, row - 0.29, shown.label, va="bottom", fontsize=9)
+    label = shown.label
+    if len(label) > _LABEL:
+        label = f"\u2026{label[-_LABEL:]}"  # a path's end tells most
+    axes.text(0, row - 0.29, label, va="bottom", fontsize=9)
     axes.annotate(
         f"{left:.1f}", (left, row), (4, 0), textcoords="offset points", va="center", fontsize=9
     )

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def test_the_page_is_quiet_and_fits(address: str, open_page: Open, size: tuple[i
     assert not visit.scrolls_sideways()
     for details in visit.page.locator("summary").all():
         details.click()
+    assert not visit.scrolls_sideways()
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_long_names_fit(tmp_path: Path, open_page: Open, size: tuple[int, int]) -> None:
+    """A run folder far down, without a place to break its name, does not widen the page."""
+    folders = [Path("a" * 90, "b" * 90, name, "run") for name in "cd"]
+    runs = [dataclasses.replace(example_run(), folder=folder) for folder in folders]
+    page.write(page.render(runs), tmp_path / "page.html", overwrite=False)
+    visit = open_page((tmp_path / "page.html").as_uri(), size=size)
+    assert "b" * 90 in visit.page.inner_text("table >> nth=0")
     assert not visit.scrolls_sideways()
 
 

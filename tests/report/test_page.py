@@ -223,7 +223,7 @@ def test_the_command_writes_the_page(tmp_path: Path, lenet: Lenet) -> None:
     done = lenet("report", "jax", "--out", "pages/one.html")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "Report: pages/one.html\n"
-    assert done.stderr == ""
+    assert done.stderr == "Drawing 1 runs\n"
     assert os.listdir(tmp_path / "pages") == ["one.html"]
     assert (tmp_path / "pages" / "one.html").read_text().startswith("<!DOCTYPE html>")
 
