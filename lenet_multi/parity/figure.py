@@ -22,13 +22,14 @@ _SMALLEST = 1e-17  # drawn instead of 0, which a logarithmic axis cannot show
 _POINTS = 100  # of a line, spread evenly over a logarithmic axis
 
 ONE_ULP, ALLOWED = "one ulp", "allowed"
+KINDS = (ONE_ULP, ALLOWED, *PRECISIONS)
 
 
 @dataclass(frozen=True)
 class Line:
     """Relative `gaps`, the largest so far, at some training `steps`, the last one included.
 
-    `kind` is the precision of a pair's gaps, or `ONE_ULP` or `ALLOWED`.
+    `kind` is one of `KINDS`: the precision of a pair's gaps, or another.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """The charts of a page: learning curves, seconds by part, the gap between backends."""
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -77,6 +78,9 @@ def _values(epochs: Sequence[Epoch], kind: str, figure_name: str) -> list[float]
 
 
 def _on_a_log_axis(axes: Axes) -> None:
+    if axes.dataLim.ymax <= 0:  # a perfect model's losses, which have no logarithm
+        axes.set_title("loss, in nats")
+        return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
@@ -104,7 +108,8 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
     """Return the chart of each run's seconds, a bar for each and a piece for each part."""
     parts = parts_of(runs)
     with mpl.rc_context(LOOK | {"axes.grid.axis": "x", "axes.spines.bottom": False}):
-        figure = Figure(figsize=(_WIDTH, 1.1 + 0.55 * len(runs)), layout="constrained")
+        height = 0.7 + 0.55 * len(runs) + 0.1 * len(parts)  # inches: axis, bars, legend
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
         for row, shown in enumerate(runs):
             _bar(axes, row, shown, parts)
@@ -122,7 +127,7 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
                 hatch=hatch,
                 label=part.replace("_", " "),
             )
-            for part, hatch in zip(parts, _FILLS, strict=False)
+            for part, hatch in zip(parts, cycle(_FILLS), strict=False)
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
     sums = "; ".join(
@@ -136,7 +141,7 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
 
 def _bar(axes: Axes, row: int, shown: Shown, parts: Sequence[str]) -> None:
     color, left = LIGHT[shown.accent], 0.0
-    for part, hatch in zip(parts, _FILLS, strict=False):
+    for part, hatch in zip(parts, cycle(_FILLS), strict=False):
         seconds = shown.result.seconds.get(part, 0.0)
         face = LIGHT["ground"] if hatch else color
         axes.barh(

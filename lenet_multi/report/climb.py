@@ -9,7 +9,7 @@ from lenet_multi.errors import UserError
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import COMPARISON, SCHEMA_VERSION
 from lenet_multi.parity.children import Failure
-from lenet_multi.parity.figure import Line
+from lenet_multi.parity.figure import KINDS, Line
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.report import worst
 
@@ -65,11 +65,10 @@ def read_climb(folder: Path) -> Climb:
 
 
 def _line(content: dict[str, Any]) -> Line:
-    if len(content["steps"]) != len(content["gaps"]):
-        raise ValueError("a line of other steps than gaps")
-    return Line(
-        name=str(content["name"]),
-        kind=str(content["kind"]),
-        steps=[int(step) for step in content["steps"]],
-        gaps=[float(gap) for gap in content["gaps"]],
-    )
+    steps = [int(step) for step in content["steps"]]
+    gaps = [float(gap) for gap in content["gaps"]]
+    if content["kind"] not in KINDS:
+        raise ValueError(f"a line of unknown kind {content['kind']!r}")
+    if not steps or min(steps) < 1 or len(steps) != len(gaps):
+        raise ValueError("a line without steps from 1 on, or of other steps than gaps")
+    return Line(str(content["name"]), content["kind"], steps, gaps)

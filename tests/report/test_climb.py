@@ -43,10 +43,15 @@ def test_a_climb_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"findings": [{}]}, "is damaged"),
         ({"findings": 3}, "is damaged"),
         ({"failures": [{"child": "jax"}]}, "is damaged"),
-        ({"gaps": [{"name": "a", "kind": "b", "steps": [1], "gaps": []}]}, "other steps than gaps"),
-        ({"gaps": [{"name": "a", "kind": "b", "steps": ["x"], "gaps": [1]}]}, "is damaged"),
+        (
+            {"gaps": [{"name": "a", "kind": "float32", "steps": [1], "gaps": []}]},
+            "other steps than gaps",
+        ),
+        ({"gaps": [{"name": "a", "kind": "float32", "steps": [], "gaps": []}]}, "without steps"),
+        ({"gaps": [{"name": "a", "kind": "c", "steps": [1], "gaps": [1]}]}, "unknown kind 'c'"),
+        ({"gaps": [{"name": "a", "kind": "float32", "steps": ["x"], "gaps": [1]}]}, "is damaged"),
     ],
-    ids=["schema", "finding", "no list", "failure", "lengths", "words"],
+    ids=["schema", "finding", "no list", "failure", "lengths", "no steps", "kind", "words"],
 )
 def test_a_damaged_climb_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     """One line names the file and the remedy."""

@@ -132,6 +132,21 @@ def test_one_run_is_enough(tmp_path: Path) -> None:
     assert 'id="ladder"' not in made
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": [{**epoch, "loss": 0.0, "val_loss": 0.0} for epoch in example_epochs(2)]},
+        {"seconds": {}},
+        {"seconds": {f"part {number}": 1.0 for number in range(9)}},
+    ],
+    ids=["no loss", "no parts", "many parts"],
+)
+def test_odd_runs_get_a_page(change: dict[str, Any]) -> None:
+    """What has no logarithm, no bar or more parts than hatches is drawn without a warning."""
+    assert "<svg" in page.render([example_run(**change)])
+
+
 def test_a_run_without_mistakes_gets_a_page() -> None:
     """There is nothing to show, and it says so."""
     assert "There are none." in page.render([example_run(right=1000)])
