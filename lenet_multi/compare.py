@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lenet_multi.config import TEACHING
 from lenet_multi.errors import UserError
 from lenet_multi.metrics import count_correct, cross_entropy
 from lenet_multi.runs import Result, Run, read_run
@@ -71,7 +72,7 @@ def premises(result: Result) -> dict[str, dict[str, Any]]:
 
     The data's place may differ, since its bytes are compared.
     """
-    return {"setting": result.config | {"data": None}, "data": _data(result)}
+    return {"setting": _settings(result), "data": _data(result)}
 
 
 def _refuse_incomparable(first: Run, second: Run) -> None:
@@ -85,6 +86,10 @@ def _refuse_incomparable(first: Run, second: Run) -> None:
                     f"{first.folder} and {second.folder} cannot be compared: "
                     f"{kind} {name} is {values}; train one again"
                 )
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    return {name: result.config.get(name) for name in TEACHING - {"data"}}
 
 
 def _data(result: Result) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lenet_multi.backends import BACKENDS
 from lenet_multi.compare import premises
-from lenet_multi.config import RECIPES
+from lenet_multi.config import RECIPES, TEACHING
 from lenet_multi.report.palette import MARKS, OTHER, Mark
 from lenet_multi.runs import Result, Run
 
@@ -68,12 +68,12 @@ def _named(run: Run, place: str) -> str:
 
 
 def _title(result: Result) -> str:
-    """Return the recipe's name and the settings that are not the recipe's."""
+    """Return the recipe's name and the settings that teach otherwise than the recipe's."""
     name = str(result.config.get("recipe"))
     recipe = dataclasses.asdict(RECIPES[name]) if name in RECIPES else {}
     changed = [
         f"{setting.replace('_', ' ')} {Path(str(value)).name if setting == 'data' else value}"
         for setting, value in result.config.items()
-        if setting in recipe and value != recipe[setting]
+        if setting in TEACHING & recipe.keys() and value != recipe[setting]
     ]
     return ", ".join([name, *changed])

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi.config import TEACHING
 from lenet_multi.report.groups import group
 from lenet_multi.runs import Run
 from tests.examples import example_run
@@ -33,6 +34,15 @@ def test_the_datas_place_does_not_part_runs() -> None:
     config = example_run().result.config | {"data": "elsewhere"}
     assert len(group([example_run(), example_run("torch", config=config)])) == 1
     assert len(group([example_run(), example_run("torch", data_sha256="0" * 64)])) == 2
+
+
+def test_a_title_names_what_teaches_otherwise() -> None:
+    """A setting that changes nothing that is learned neither parts runs nor is named."""
+    of_recipe = example_run().result.config
+    watched = dict.fromkeys(of_recipe.keys() - TEACHING, "other")
+    assert watched
+    runs = [example_run(config=of_recipe | watched), example_run(), example_run(seed=3)]
+    assert [found.title for found in group(runs)] == ["standard", "standard, seed 3"]
 
 
 def test_runs_of_one_backend_differ_in_their_marks() -> None:
