@@ -23,3 +23,10 @@ def cross_entropies(
     of_label = shifted[np.arange(len(labels)), labels]
     losses: NDArray[np.float64] = np.log(np.exp(shifted).sum(axis=1)) - of_label
     return losses
+
+
+def confusion_matrix(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how many images of each label got each answer: (classes, classes), label first."""
+    classes = logits.shape[1]
+    pairs = labels.astype(np.int64) * classes + logits.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)

@@ -1,4 +1,4 @@
-"""What runs answered: how often one class is taken for another, and the worst mistakes."""
+"""What runs answered: the most frequent and the worst mistakes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,6 @@ from numpy.typing import NDArray
 
 from lenet_multi.metrics import cross_entropies
 from lenet_multi.report.groups import Shown
-from lenet_multi.runs import Run
-
-
-def confusion(run: Run) -> NDArray[np.int64]:
-    """Return how many test images of each class got each answer: (label, answer)."""
-    classes = run.logits.shape[1]
-    cells = run.labels.astype(np.int64) * classes + run.logits.argmax(axis=1)
-    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
 def often_confused(counts: NDArray[np.int64], at_most: int) -> list[tuple[int, int, int]]:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from lenet_multi import __version__
 from lenet_multi.compare import Comparison, put_to_the_checks, seconds_per_epoch
 from lenet_multi.errors import UserError
+from lenet_multi.metrics import confusion_matrix
 from lenet_multi.parity.figure import Line
 from lenet_multi.parity.ladder import RUNGS
 from lenet_multi.parity.plan import PRECISIONS
 from lenet_multi.report import charts, pictures
-from lenet_multi.report.answers import Mistake, confusion, often_confused, worst_mistakes
+from lenet_multi.report.answers import Mistake, often_confused, worst_mistakes
 from lenet_multi.report.climb import Climb
 from lenet_multi.report.groups import Group, Shown, group
 from lenet_multi.report.palette import DARK, LIGHT
@@ -185,7 +186,7 @@ def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:
 
 
 def _confusion(shown: Shown) -> Confusion:
-    counts = confusion(shown.run)
+    counts = confusion_matrix(shown.run.logits, shown.run.labels)
     return Confusion(shown, counts, often_confused(counts, at_most=3))
 
 

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lenet_multi.report.answers import confusion, often_confused, worst_mistakes
+from lenet_multi.report.answers import often_confused, worst_mistakes
 from lenet_multi.report.groups import Shown, group
 from lenet_multi.runs import Run
 from tests.examples import example_run
@@ -24,11 +24,11 @@ def shown(*runs: Run) -> list[Shown]:
     return found.runs
 
 
-def test_confusions_are_counted() -> None:
-    """Labels are rows, answers columns, and every image is counted once."""
-    counts = confusion(run([[9, 0, 0], [0, 9, 0], [0, 9, 0], [0, 9, 0]], [0, 1, 2, 2]))
-    assert counts.tolist() == [[1, 0, 0], [0, 1, 0], [0, 2, 0]]
-    assert often_confused(counts, at_most=2) == [(2, 1, 2)]
+def test_frequent_mistakes_are_told() -> None:
+    """The most frequent ones come first; what never happened is left out, and right answers."""
+    counts = np.array([[7, 0, 1], [0, 9, 0], [0, 2, 0]])
+    assert often_confused(counts, at_most=1) == [(2, 1, 2)]
+    assert often_confused(counts, at_most=9) == [(2, 1, 2), (0, 2, 1)]
 
 
 def test_the_most_certain_mistake_is_the_worst() -> None:
