@@ -6,6 +6,7 @@ backend alone, then the tests that need none or all of them.
 
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 
 import nox
@@ -64,7 +65,7 @@ def tests(session: nox.Session, backend: str) -> None:
 @nox.session
 def across(session: nox.Session) -> None:
     """Run the tests that need no backend or all, with all three in one environment."""
-    install(session, *BACKENDS, "test", "huggingface", "tfds")
+    install(session, *BACKENDS, "test", "browser", "huggingface", "tfds")
     flags = [argument for argument in session.posargs if argument != "--fast"]
     session.run("pytest", "-m", "not backend and not all_backends", *flags)
     at_once = ("--numprocesses", "2", "--dist", "loadfile")  # mostly waits for imports
@@ -102,9 +103,14 @@ def train(session: nox.Session, backend: str) -> None:
 
 @nox.session(default=False)
 def compare(session: nox.Session) -> None:
-    """Compare run folders; takes the arguments of `compare`."""
+    """Compare run folders and show them on a page; takes the arguments of `compare`."""
     install(session, "runtime")
-    session.run("lenet-multi", "compare", *session.posargs)
+    folders = list(takewhile(lambda argument: not argument.startswith("-"), session.posargs))
+    try:
+        session.run("lenet-multi", "compare", *session.posargs)
+    finally:  # a page shows best how they differ
+        if folders:
+            session.run("lenet-multi", "report", *folders, "--out", f"runs/{STAMP}.html")
 
 
 @nox.session(default=False)

@@ -1,6 +1,5 @@
 """Turn comparisons, kept as JSON, into the tables that the README shows."""
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,11 +30,7 @@ def accuracy_table(comparisons: Sequence[dict[str, Any]]) -> str:
 
 def parity_table(comparison: dict[str, Any]) -> str:
     """Return, rung by rung, the gap nearest to its limit, of what is allowed."""
-    fields = {field.name for field in dataclasses.fields(Finding)}
-    findings = [
-        Finding(**{name: value for name, value in finding.items() if name in fields})
-        for finding in comparison["findings"]
-    ]
+    findings = map(Finding.of, comparison["findings"])
     cells = {
         (finding.rung, finding.precision): f"{finding.gap:.2g} of {finding.allowed:g}"
         if finding.allowed

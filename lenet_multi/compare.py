@@ -59,15 +59,26 @@ def compare(folders: Sequence[Path]) -> Comparison:
     runs = [read_run(folder) for folder in folders]
     for run in runs[1:]:
         _refuse_incomparable(runs[0], run)
+    return put_to_the_checks(runs)
+
+
+def put_to_the_checks(runs: list[Run]) -> Comparison:
+    """Return the comparison of two or more runs of the same `premises`."""
     return Comparison(runs, [check(runs) for check in CHECKS], _version_warnings(runs))
 
 
+def premises(result: Result) -> dict[str, dict[str, Any]]:
+    """Return what runs must share to be compared: settings and data, by name.
+
+    The data's place may differ, since its bytes are compared.
+    """
+    return {"setting": _settings(result), "data": _data(result)}
+
+
 def _refuse_incomparable(first: Run, second: Run) -> None:
-    """Refuse other settings; the data's place may differ, since its bytes are compared."""
-    for kind, of_first, of_second in (
-        ("setting", _settings(first.result), _settings(second.result)),
-        ("data", _data(first.result), _data(second.result)),
-    ):
+    others = premises(second.result)
+    for kind, of_first in premises(first.result).items():
+        of_second = others[kind]
         for name in sorted(of_first.keys() | of_second.keys()):
             if of_first.get(name) != of_second.get(name):
                 values = f"{_brief(of_first.get(name))} and {_brief(of_second.get(name))}"
@@ -199,7 +210,7 @@ def _results_table(runs: Sequence[Run]) -> Table:
         "test loss": lambda result: f"{result.test_loss:.4f}",
         "right of all": lambda result: f"{result.test_correct:,} of {result.test_images:,}",
         "epochs": lambda result: str(len(result.epochs)),
-        "seconds per epoch": lambda result: f"{_seconds_per_epoch(result):.2f}",
+        "seconds per epoch": lambda result: f"{seconds_per_epoch(result):.2f}",
         "seconds in all": lambda result: f"{sum(result.seconds.values()):.1f}",
         "peak memory": lambda result: f"{result.peak_memory_bytes / 2**20:,.0f} MiB",
     }
@@ -210,7 +221,7 @@ def _results_table(runs: Sequence[Run]) -> Table:
     return table
 
 
-def _seconds_per_epoch(result: Result) -> float:
+def seconds_per_epoch(result: Result) -> float:
     """Return the median over epochs, in which the first one's compilation weighs little."""
     seconds = sorted(epoch["train_seconds"] for epoch in result.epochs)
     return seconds[len(seconds) // 2]

@@ -10,8 +10,23 @@ def count_correct(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> int
 
 
 def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
-    """Return the mean over rows of log(sum(exp(logits))) - logits[label], in float64 nats."""
+    """Return the mean of `cross_entropies`."""
+    return float(np.mean(cross_entropies(logits, labels)))
+
+
+def cross_entropies(
+    logits: NDArray[np.float32], labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return, by row of `logits` (N, classes), log(sum(exp(logits))) - logits[label]: (N,) nats."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)  # so that exp cannot overflow
     of_label = shifted[np.arange(len(labels)), labels]
-    return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - of_label))
+    losses: NDArray[np.float64] = np.log(np.exp(shifted).sum(axis=1)) - of_label
+    return losses
+
+
+def confusion_matrix(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how many images of each label got each answer: (classes, classes), label first."""
+    classes = logits.shape[1]
+    pairs = labels.astype(np.int64) * classes + logits.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)

@@ -313,6 +313,11 @@ def read_run(folder: Path) -> Run:
             f"{folder / PREDICTIONS} is not of the run in {RESULT}: logits {logits.shape}, "
             f"labels {labels.shape} for {result.test_images} test images; train again"
         )
+    if (highest := int(labels.max())) >= logits.shape[1]:
+        raise UserError(
+            f"{folder / PREDICTIONS} is damaged: a label is {highest}, of {logits.shape[1]} "
+            "classes from 0 on; train again"
+        )
     if not np.isfinite(logits).all():
         raise UserError(
             f"{folder} is of a run that diverged: its logits are not all finite numbers"

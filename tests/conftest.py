@@ -19,6 +19,8 @@ from lenet_multi.train import TrainedRun, train
 
 PROJECT = Path(__file__).parent.parent
 
+pytest_plugins = ["tests.browser"]
+
 
 def pytest_collection_finish() -> None:
     """A test module that imports Keras as it is collected would choose the backend for all."""

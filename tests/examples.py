@@ -43,17 +43,7 @@ def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **ch
         initial_weights_sha256="a" * 64,
         first_epoch_order_sha256="b" * 64,
         final_weights_sha256="c" * 64,
-        epochs=[
-            Epoch(
-                epoch=1,
-                loss=0.2,
-                accuracy=0.9,
-                val_loss=0.1,
-                val_accuracy=0.95,
-                train_seconds=4.0,
-                validation_seconds=0.2,
-            )
-        ],
+        epochs=example_epochs(1),
         test_correct=correct,
         test_accuracy=correct / IMAGES,
         test_loss=cross_entropy(logits, labels),
@@ -61,6 +51,22 @@ def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **ch
         peak_memory_bytes=500 * 2**20,
     )
     return Run(Path(backend), dataclasses.replace(result, **change), logits, labels)
+
+
+def example_epochs(count: int) -> list[Epoch]:
+    """Return epochs that get better and better."""
+    return [
+        Epoch(
+            epoch=epoch,
+            loss=0.2 / epoch,
+            accuracy=1 - 0.1 / epoch,
+            val_loss=0.1 / epoch,
+            val_accuracy=1 - 0.05 / epoch,
+            train_seconds=4.0,
+            validation_seconds=0.2,
+        )
+        for epoch in range(1, count + 1)
+    ]
 
 
 def keep(run: Run, folder: Path, *, overwrite: bool = False) -> Path:

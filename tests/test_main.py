@@ -66,6 +66,8 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--out", "/proc/run"], "cannot write /proc/run"),
         (["compare", "a-run"], "two or more different run folders"),
         (["compare", "a-run", "nowhere"], "nowhere is no run folder"),
+        (["report", "a-run", "./a-run"], "a-run is given twice"),
+        (["report"], "Missing argument 'RUNS...'"),
         (["parity", "--backend", "jacks:tiles"], "unknown backend 'jacks'"),
         (["parity", "--every-form", "--seeds", "2"], "--every-form is no setting of --seeds"),
         (["compare"], "Missing argument 'RUNS...'"),

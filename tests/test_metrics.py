@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lenet_multi.metrics import count_correct, cross_entropy
+from lenet_multi.metrics import confusion_matrix, count_correct, cross_entropy
 
 logit_arrays = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 20), st.just(4)), elements=st.floats(-100, 100, width=32)
@@ -16,6 +16,13 @@ def test_every_image_is_counted() -> None:
     """Right answers are those whose largest logit is at the label."""
     logits = np.array([[1, 2], [3, 0], [0, 5]], np.float32)
     assert count_correct(logits, np.array([1, 1, 1], np.uint8)) == 2
+
+
+def test_confusions_are_counted() -> None:
+    """Labels are rows, answers columns, and every image is counted once."""
+    logits = np.array([[9, 0, 0], [0, 9, 0], [0, 9, 0], [0, 9, 0]], np.float32)
+    counts = confusion_matrix(logits, np.array([0, 1, 2, 2], np.uint8))
+    assert counts.tolist() == [[1, 0, 0], [0, 1, 0], [0, 2, 0]]
 
 
 def test_equal_logits_cost_the_log_of_the_classes() -> None:

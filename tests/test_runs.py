@@ -298,6 +298,14 @@ def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
         read_run(keep(stranger, tmp_path / "run"))
 
 
+def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
+    """A label that no logit belongs to is told as damage."""
+    run = example_run()
+    stranger = dataclasses.replace(run, labels=np.full_like(run.labels, 10))
+    with pytest.raises(UserError, match="a label is 10, of 10 classes from 0 on"):
+        read_run(keep(stranger, tmp_path / "run"))
+
+
 def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
     """result.json has the fields of `Result`, no more and no fewer."""
     path = keep(example_run(), tmp_path / "run") / "result.json"

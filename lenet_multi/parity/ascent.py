@@ -12,7 +12,7 @@ from pathlib import Path
 from lenet_multi import data, environment
 from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError
-from lenet_multi.parity import children, ladder
+from lenet_multi.parity import children, figure, ladder
 from lenet_multi.parity.children import Child, Failure
 from lenet_multi.parity.climber import CLIMB, GO_ON, ONE_ULP, SAVED_MODEL, Job, command
 from lenet_multi.parity.evidence import Evidence, read
@@ -20,7 +20,7 @@ from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, PRECISIONS, Plan
 from lenet_multi.runs import writing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: with the figure's lines
 
 COMPARISON, FIGURE = "comparison.json", "gaps.png"
 
@@ -131,7 +131,7 @@ def _child(job: Job, jobs: Sequence[Job]) -> Child:
 
 
 def write_json(ascent: Ascent, path: Path) -> None:
-    """Write findings, failures, versions and machine as JSON."""
+    """Write findings, failures, the figure's lines, versions and machine as JSON."""
     first = ladder.first_failure(ascent.findings)
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -145,6 +145,7 @@ def write_json(ascent: Ascent, path: Path) -> None:
         "findings": [
             {**dataclasses.asdict(finding), "passed": finding.passed} for finding in ascent.findings
         ],
+        "gaps": [dataclasses.asdict(line) for line in figure.lines(ascent.ladder)],
         "forms": {
             climber: evidence.record["form"]
             for (climber, _), evidence in ascent.ladder.climbed.items()

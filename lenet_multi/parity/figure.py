@@ -1,5 +1,8 @@
 """Draw the gap between backends against the training step, with the one-ulp band."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,59 +12,108 @@ from matplotlib.figure import Figure
 
 from lenet_multi import tolerances
 from lenet_multi.parity.evidence import Array
-from lenet_multi.parity.ladder import Band, Ladder, loss_gaps
+from lenet_multi.parity.ladder import Ladder, loss_gaps
+from lenet_multi.parity.plan import PRECISIONS
 
 # Okabe and Ito's colours, told apart by the colour-blind; the line's style tells them apart too.
 _STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", ":"))
+_WIDTHS = {"float32": 2.2, "float64": 1.1}
 _SMALLEST = 1e-17  # drawn instead of 0, which a logarithmic axis cannot show
+_POINTS = 100  # of a line, spread evenly over a logarithmic axis
+
+ONE_ULP, ALLOWED = "one ulp", "allowed"
+KINDS = (ONE_ULP, ALLOWED, *PRECISIONS)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Relative `gaps`, the largest so far, at some training `steps`, the last one included.
+
+    `kind` is one of `KINDS`: the precision of a pair's gaps, or another.
+    """
+
+    name: str
+    kind: str
+    steps: list[int]
+    gaps: list[float]
+
+    @property
+    def label(self) -> str:
+        """The name, with the precision of a pair's gaps."""
+        return f"{self.name}, {self.kind}" if self.kind in PRECISIONS else self.name
+
+    @classmethod
+    def of(cls, name: str, kind: str, gaps: Array) -> "Line":
+        """Return the line of gaps (steps,) at no more than `_POINTS` steps."""
+        steps = np.unique(np.geomspace(1, len(gaps), _POINTS).round().astype(int))
+        return cls(name, kind, steps.tolist(), so_far(gaps)[steps - 1].tolist())
+
+
+def lines(ladder: Ladder) -> list[Line]:
+    """Return what there is to draw: the band and its limit, then the pairs in each precision."""
+    of_pairs = [line for precision in PRECISIONS for line in _pair_lines(ladder, precision)]
+    if not (band := ladder.band()):
+        return of_pairs
+    factor, ahead = tolerances.TRAJECTORY_FLOAT32.value, tolerances.TRAJECTORY_AHEAD
+    allowed = f"allowed in float32: {factor:g} times that, at {ahead} times the step"
+    return [
+        Line.of(f"one-ulp change of the start, {band.backend} alone", ONE_ULP, band.losses),
+        Line.of(allowed, ALLOWED, factor * band.ahead_of_losses()),
+        *of_pairs,
+    ]
+
+
+def _pair_lines(ladder: Ladder, precision: str) -> list[Line]:
+    """Return a line for each pair, or of the worst where there are more than can be told apart."""
+    gaps = {
+        f"{pair[0]} and {pair[1]}": so_far(loss_gaps(ladder, precision, pair))
+        for pair in ladder.pairs(precision)
+    }
+    if len(gaps) > len(_STYLES):
+        gaps = {f"largest of {len(gaps)} pairs": np.max(list(gaps.values()), axis=0)}
+    return [Line.of(name, precision, of_pair) for name, of_pair in gaps.items()]
 
 
 def draw_gaps(ladder: Ladder, path: Path) -> None:
-    """Write a picture of the relative gaps of the losses, the largest so far, at each step."""
+    """Write a picture of the relative gaps of the losses at each step."""
     with mpl.rc_context({"font.size": 11}):
         figure = Figure(figsize=(9, 6), layout="constrained")
-        axes = figure.add_subplot(xscale="log", yscale="log")
-        if band := ladder.band():
-            _draw_band(axes, band)
-        for precision, width in (("float32", 2.2), ("float64", 1.1)):
-            lines = _lines(ladder, precision).items()
-            for (name, gaps), (color, style) in zip(lines, _STYLES, strict=False):
-                steps = np.arange(1, len(gaps) + 1)
-                label = f"{name}, {precision}"
-                axes.plot(steps, gaps, style, color=color, lw=width, label=label)
+        axes = figure.add_subplot()
+        draw_lines(axes, lines(ladder))
         axes.set_xlabel("training step")
         axes.set_ylabel("relative gap of the loss, largest so far")
-        axes.set_xlim(left=1)
-        axes.set_ylim(_SMALLEST, 10)
-        axes.grid(color="0.9", lw=0.5)
         figure.suptitle("Same model, weights and batches on two backends: how the losses part")
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
         figure.savefig(path, dpi=130)
 
 
-def _lines(ladder: Ladder, precision: str) -> dict[str, Array]:
-    """Return the gaps to draw, by their name: of each pair, or of the worst where there are many.
-
-    No more than `_STYLES` tells apart.
-    """
-    gaps = {
-        f"{pair[0]} and {pair[1]}": so_far(loss_gaps(ladder, precision, pair))
-        for pair in ladder.pairs(precision)
-    }
-    if len(gaps) <= len(_STYLES):
-        return gaps
-    return {f"largest of {len(gaps)} pairs": np.max(list(gaps.values()), axis=0)}
-
-
-def _draw_band(axes: Axes, band: Band) -> None:
-    steps = np.arange(1, len(band.losses) + 1)
-    label = f"one-ulp change of the start, {band.backend} alone"
-    axes.fill_between(steps, _SMALLEST, band.losses, color="0.87", label=label)
-    factor, ahead = tolerances.TRAJECTORY_FLOAT32.value, tolerances.TRAJECTORY_AHEAD
-    label = f"allowed in float32: {factor:g} times that, at {ahead} times the step"
-    axes.plot(steps, factor * band.ahead_of_losses(), color="0.45", lw=1, label=label)
+def draw_lines(
+    axes: Axes,
+    drawn: Sequence[Line],
+    *,
+    styles: Sequence[tuple[str, str]] = _STYLES,
+    band: str = "0.87",
+    limit: str = "0.45",
+    grid: str = "0.9",
+) -> None:
+    """Draw lines on logarithmic axes: each pair in a colour and style, the rest in greys."""
+    pairs = dict.fromkeys(line.name for line in drawn if line.kind in _WIDTHS)
+    style_of = dict(zip(pairs, cycle(styles), strict=False))
+    axes.set(xscale="log", yscale="log", ylim=(_SMALLEST, 10))
+    axes.grid(color=grid, lw=0.5)
+    for line in drawn:
+        if line.kind == ONE_ULP:
+            axes.fill_between(line.steps, _SMALLEST, line.gaps, color=band, lw=0, label=line.label)
+        elif line.kind == ALLOWED:
+            axes.plot(line.steps, line.gaps, color=limit, lw=1, label=line.label)
+        else:
+            color, style = style_of[line.name]
+            width = _WIDTHS[line.kind]
+            axes.plot(line.steps, line.gaps, style, color=color, lw=width, label=line.label)
+    axes.set_xlim(left=1)
 
 
 def so_far(gaps: Array) -> Array:
     """Return the largest gap up to each step: (steps,)."""
-    return np.maximum(np.maximum.accumulate(gaps), _SMALLEST)
+    largest: Array = np.maximum(np.maximum.accumulate(gaps), _SMALLEST)
+    return largest

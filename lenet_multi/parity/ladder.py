@@ -43,6 +43,20 @@ class Finding:
     allowed: float
     where: str
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> "Finding":
+        """Return the finding that a comparison's JSON records."""
+        first, second = content["pair"]
+        return cls(
+            rung=str(content["rung"]),
+            what=str(content["what"]),
+            precision=str(content["precision"]),
+            pair=(str(first), str(second)),
+            gap=float(content["gap"]),
+            allowed=float(content["allowed"]),
+            where=str(content["where"]),
+        )
+
     @property
     def passed(self) -> bool:
         """Whether the gap is allowed; a gap that is no number is not."""

@@ -1,0 +1,1 @@
+"""One page about run folders that needs nothing beside it: tables, charts, pictures."""
