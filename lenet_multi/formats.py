@@ -1,0 +1,147 @@
+"""The formats that a model is exported to: which backends can, what it takes, what runs it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from lenet_multi.backends import choose
+from lenet_multi.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format, by its own name and Keras's, and what must be installed to write and run it.
+
+    `routes` names the backends whose Keras can write it, the best first, each with the modules
+    that this takes; `suffix` is that of the file, empty where it is a folder; `holds` is a file
+    that every such folder has; `runtime` is the module that runs it.
+    """
+
+    name: str
+    keras_name: str
+    routes: Mapping[str, tuple[str, ...]]
+    runtime: str
+    suffix: str = ""
+    holds: str = ""
+
+
+FORMATS: Mapping[str, Format] = {
+    format.name: format
+    for format in (
+        Format(
+            name="onnx",
+            keras_name="onnx",
+            routes={
+                "torch": ("onnx",),
+                "tensorflow": ("onnx", "tf2onnx"),
+                "jax": ("onnx", "jax2onnx"),
+            },
+            runtime="onnxruntime",
+            suffix=".onnx",
+        ),
+        Format(
+            name="saved_model",
+            keras_name="tf_saved_model",
+            routes={"tensorflow": (), "jax": ("tensorflow",)},
+            runtime="tensorflow",
+            holds="saved_model.pb",
+        ),
+        Format(
+            name="torch",
+            keras_name="torch",
+            routes={"torch": ()},
+            runtime="torch",
+            suffix=".pt2",
+        ),
+        Format(
+            name="openvino",
+            keras_name="openvino",
+            routes={"tensorflow": ("openvino",), "torch": ("openvino",)},
+            runtime="openvino",
+            holds="model.xml",
+        ),
+        Format(
+            name="litert",
+            keras_name="litert",
+            routes={"tensorflow": ()},
+            runtime="ai_edge_litert",
+            suffix=".tflite",
+        ),
+    )
+}
+
+# The extra of this package that installs a module.
+EXTRAS: Mapping[str, str] = {
+    "tensorflow": "tensorflow",
+    "jax": "jax",
+    "torch": "torch",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "tf2onnx": "onnx",
+    "jax2onnx": "onnx-jax",
+    "openvino": "openvino",
+    "ai_edge_litert": "litert",
+}
+
+
+def choose_backend(
+    form: Format,
+    *,
+    asked: str | None,
+    trained_on: str | None,
+    environ: Mapping[str, str] = os.environ,
+) -> str:
+    """Return the backend to write `form` through.
+
+    That is `asked`; else the first that can and is installed of KERAS_BACKEND, the one that the
+    model was trained on, and the routes of `form`.
+
+    Raises `UserError` when the backend asked for cannot, or what it takes is not installed.
+    """
+    named = asked or environ.get("KERAS_BACKEND")
+    if named:
+        choose(asked, environ)
+    if asked and asked not in form.routes:
+        raise UserError(
+            f"--backend {asked} cannot write {form.name}, but {' and '.join(form.routes)} can, "
+            "whichever the model was trained on; name one of them, or drop --backend"
+        )
+    able = [name for name in (named, trained_on, *form.routes) if name in form.routes]
+    candidates = [asked] if asked else list(dict.fromkeys(able))
+    lacking = {name: _lacking(form, name) for name in candidates}
+    for name in candidates:
+        if not lacking[name]:
+            return name
+    modules = min(lacking.values(), key=len)
+    extras = ",".join(dict.fromkeys(EXTRAS[module] for module in modules))
+    raise UserError(
+        f"{form.name} takes {' and '.join(modules)}, which is not installed; install it with: "
+        f"pip install 'lenet-multi[{extras}]'"
+    )
+
+
+def _lacking(form: Format, backend: str) -> list[str]:
+    """Return the modules that must be installed first to write and run `form` so."""
+    needed = dict.fromkeys((backend, *form.routes[backend], form.runtime))
+    return [module for module in needed if find_spec(module) is None]
+
+
+def default_path(form: Format, source: Path) -> Path:
+    """Return where to write `form` when not told: beside `source`, named like it."""
+    source = source.resolve()
+    name = source.name if source.is_dir() else source.stem
+    return source.with_name(name + (form.suffix or f"-{form.name}"))
+
+
+def refuse_target(form: Format, path: Path, *, overwrite: bool) -> None:
+    """Raise `UserError` when `path` is not named like `form`, or holds what is to be kept."""
+    if path.suffix != form.suffix and form.suffix:
+        raise UserError(f"{path} does not end in {form.suffix}, as a file of {form.name} must")
+    if not path.exists():
+        return
+    if not (path / form.holds if form.holds else path).is_file():
+        raise UserError(f"{path} is no earlier export of {form.name}; choose another --out")
+    if not overwrite:
+        raise UserError(f"{path} exists and is kept; pass --overwrite or choose another --out")
