@@ -21,7 +21,7 @@ from lenet_multi.runtimes import (
     EXTRA_ASSETS,
     METADATA,
     OPENVINO_MODEL,
-    ExportFailure,
+    ExportError,
     Images,
     Metadata,
     Probabilities,
@@ -49,7 +49,7 @@ def export(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> 
     It is written through the backend that Keras was started on. It takes float32 images in
     [0, 1], any number of them, and gives probabilities.
 
-    Raises `UserError` when the model or the images do not fit, `ExportFailure` when the file
+    Raises `UserError` when the model or the images do not fit, `ExportError` when the file
     does not run, lost its metadata, or deviates by more than `EXPORTED`.
     """
     model = with_probabilities(saved.load())
@@ -59,7 +59,7 @@ def export(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> 
             f"are {_by(images.images.shape[1:])}; give others with --data"
         )
     pixels, _ = Batches(images, batch_size=len(images))[0]
-    expected = model.predict(pixels, batch_size=len(pixels), verbose=0)
+    expected = keras.ops.convert_to_numpy(model(pixels, training=False))
     metadata = describe(saved, form, model)
     convert(model, form, path)
     ATTACH[form.name](path, metadata)
@@ -178,16 +178,16 @@ def deviate(
 ) -> float:
     """Return how far, at most, what is at `path` answers from `expected` in its own runtime.
 
-    Raises `ExportFailure` when it does not run there, lost its metadata, or deviates too far.
+    Raises `ExportError` when it does not run there, lost its metadata, or deviates too far.
     """
     answers, told = run(form.name, path, pixels)
     if told != metadata:
-        raise ExportFailure(f"{form.runtime} finds other metadata in it than were written")
+        raise ExportError(f"{form.runtime} finds other metadata in it than were written")
     if answers.shape != expected.shape:
-        raise ExportFailure(f"it answers {answers.shape}, where Keras answers {expected.shape}")
+        raise ExportError(f"it answers {answers.shape}, where Keras answers {expected.shape}")
     deviation = float(np.abs(answers - expected).max())
     if not deviation <= EXPORTED.value:  # NaN is none
-        raise ExportFailure(
+        raise ExportError(
             f"a probability deviates by {deviation:.1e} from the Keras model's, over "
             f"{len(pixels):,} test images; {EXPORTED.value:g} is allowed"
         )

@@ -24,7 +24,7 @@ EXTRA_ASSETS = "assets.extra"  # TensorFlow's name for what it leaves alone in a
 OPENVINO_MODEL = "model.xml"
 
 
-class ExportFailure(Exception):
+class ExportError(Exception):
     """What was exported does not run, or answers otherwise than the model."""
 
 
@@ -34,7 +34,7 @@ def run(format_name: str, path: Path, images: Images) -> tuple[Probabilities, Me
     The answers are (N, classes) float32; with them comes the metadata that was read from it. The
     first image is given alone and the others at once, so that a file made for one batch size fails.
 
-    Raises `ExportFailure` with the last line that the runtime wrote.
+    Raises `ExportError` with the last line that the runtime wrote.
     """
     with tempfile.TemporaryDirectory() as folder:
         given, answered = Path(folder, "images.npy"), Path(folder, "answers.npz")
@@ -43,7 +43,7 @@ def run(format_name: str, path: Path, images: Images) -> tuple[Probabilities, Me
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise ExportFailure(f"its runtime fails on it: {lines[-1]}")
+            raise ExportError(f"its runtime fails on it: {lines[-1]}")
         with np.load(answered) as arrays:
             return arrays["probabilities"], json.loads(str(arrays["metadata"]))
 
@@ -76,9 +76,9 @@ def load_torch(path: Path) -> tuple[Classifier, Metadata]:
     extra_files = {METADATA: ""}
     module = torch.export.load(path, extra_files=extra_files).module()
 
-    @torch.inference_mode()
     def classify(batch: Images) -> Probabilities:
-        answers: Probabilities = module(torch.from_numpy(batch)).numpy()
+        with torch.inference_mode():
+            answers: Probabilities = module(torch.from_numpy(batch)).numpy()
         return answers
 
     return classify, json.loads(extra_files[METADATA])

@@ -54,7 +54,7 @@ def command(
     from lenet_multi import formats, session
     from lenet_multi.data import load
     from lenet_multi.drafts import drafted
-    from lenet_multi.runtimes import ExportFailure
+    from lenet_multi.runtimes import ExportError
     from lenet_multi.saved import find
     from lenet_multi.tolerances import EXPORTED
 
@@ -72,7 +72,7 @@ def command(
             from lenet_multi.export import export
 
             exported = export(saved, form, draft, images=images)
-    except ExportFailure as failure:
+    except ExportError as failure:
         click.echo(f"Not exported: {failure}")
         sys.exit(1)
     click.echo(f"Exported: {out}")

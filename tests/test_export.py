@@ -1,0 +1,109 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet_multi.data import Dataset, ImageSet
+from lenet_multi.errors import UserError
+from lenet_multi.formats import FORMATS, Format, choose_backend
+from lenet_multi.runs import file_sha256
+from lenet_multi.runtimes import ExportError
+from lenet_multi.saved import find
+from lenet_multi.tolerances import EXPORTED
+from tests.conftest import Lenet
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("form", FORMATS.values(), ids=lambda form: form.name)
+def test_each_format_answers_as_keras_does(
+    backend: str, small_run: Path, small: Dataset, tmp_path: Path, form: Format
+) -> None:
+    """In its own runtime, one image alone and others at once; or the backend is refused for it."""
+    from lenet_multi.export import export
+
+    if backend not in form.routes:
+        with pytest.raises(UserError, match=f"--backend {backend} cannot write {form.name}"):
+            choose_backend(form, asked=backend, trained_on=backend)
+        return
+    path = tmp_path / f"model{form.suffix}"
+    done = export(find(small_run), form, path, images=small.test)
+    assert (done.format, done.backend, done.images) == (form.name, backend, len(small.test))
+    assert done.deviation <= EXPORTED.value
+    told = done.metadata  # as its runtime read it
+    assert json.loads(told["classes"]) == [str(number) for number in range(10)]
+    assert told["input"] == "28x28x1 float32, pixel/255, light ink on black"
+    assert told["source_sha256"] == file_sha256(small_run / "model.keras")
+    assert told["trained_on"] == backend
+    assert {"keras", backend} <= json.loads(told["written_with"]).keys()
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda answers, told: (answers + 2e-4, told), "deviates by 2.0e-04"),
+        (lambda answers, told: (answers * np.nan, told), "deviates by nan"),
+        (lambda answers, told: (answers[:, :5], told), r"it answers \(2, 5\), where Keras"),
+        (lambda answers, told: (answers, {**told, "classes": "[]"}), "other metadata"),
+    ],
+    ids=["another answer", "no number", "fewer classes", "other metadata"],
+)
+def test_an_unfaithful_file_is_no_export(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: Callable[..., Any], message: str
+) -> None:
+    """What the runtime answers is held to Keras, and what it tells to what was written."""
+    from lenet_multi.export import deviate
+
+    expected, metadata = np.full((2, 10), 0.1, np.float32), {"classes": "[0]"}
+    form = FORMATS["onnx"]
+    pixels = np.zeros((2, 28, 28, 1), np.float32)
+    monkeypatch.setattr("lenet_multi.export.run", lambda *given: (expected, metadata))
+    assert deviate(form, tmp_path, pixels, expected, metadata) == 0
+    monkeypatch.setattr("lenet_multi.export.run", lambda *given: change(expected, metadata))
+    with pytest.raises(ExportError, match=message):
+        deviate(form, tmp_path, pixels, expected, metadata)
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_images_that_do_not_fit_are_refused(small_run: Path, tmp_path: Path) -> None:
+    """Both shapes are named, and the flag that gives others."""
+    from lenet_multi.export import export
+
+    images = ImageSet(np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8))
+    with pytest.raises(UserError, match=r"takes images of 28x28x1, .* are 32x32x3; .* --data"):
+        export(find(small_run), FORMATS["torch"], tmp_path / "model.pt2", images=images)
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_what_keras_cannot_write_is_refused(small_run: Path, tmp_path: Path) -> None:
+    """The error names format, backend and Keras's own reason, in one line."""
+    from lenet_multi.export import convert
+    from lenet_multi.model import lenet
+
+    unknown = dataclasses.replace(FORMATS["onnx"], keras_name="papyrus")
+    with pytest.raises(UserError, match=r"cannot be exported as onnx through .*papyrus") as raised:
+        convert(lenet(), unknown, tmp_path / "model.onnx")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.all_backends
+def test_a_run_is_written_by_another_backend(lenet: Lenet, small_npz: Path, tmp_path: Path) -> None:
+    """JAX cannot write PyTorch's format: the command loads its run on PyTorch, which can."""
+    trained = lenet("train", "--backend", "jax", "--data", small_npz, "--epochs", 1, "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    done = lenet("export", "run", "--format", "torch")
+    assert done.returncode == 0, done.stderr
+    assert "exporting through torch" in done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == f"Exported: {tmp_path / 'run.pt2'}"
+    assert second.startswith("Largest deviation of a probability: ")
+    again = lenet("export", "run", "--format", "torch")
+    assert again.returncode == 2
+    assert "run.pt2 exists and is kept; pass --overwrite" in again.stderr
