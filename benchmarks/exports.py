@@ -71,7 +71,7 @@ def measure(recipe: str, backends: tuple[str, ...], names: tuple[str, ...]) -> d
 
 
 @click.command()
-@click.option("--recipe", type=click.Choice(list(RECIPES)), default="standard", show_default=True)
+@click.option("--recipe", type=click.Choice(list(RECIPES)), default="one-epoch", show_default=True)
 @click.option("--backend", "backends", multiple=True, default=BACKENDS, show_default=True)
 @click.option("--format", "names", multiple=True, default=list(FORMATS), show_default=True)
 @click.option(

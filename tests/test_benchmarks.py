@@ -14,6 +14,7 @@ import pytest
 from benchmarks.__main__ import Bench
 from benchmarks.epoch import BY_HAND, LOOPS, OURS, OURS_BFLOAT16, STOCK, is_bfloat16
 from benchmarks.record import Record, ratios
+from benchmarks.report import exports_table, read
 from benchmarks.speed_report import MARK, Results, bench_report, headline_table
 from benchmarks.study import SCALES, STAGES, Request, requests
 from lenet_multi.backends import BACKENDS
@@ -31,6 +32,7 @@ TRIED = {
     f"benchmarks.{name}"
     for name in (
         *("__main__", "worker", "startup", "target", "epoch", "inference", "matmul", "stages"),
+        "exports",
         *("study", "record", "report", "speed_report", "speed_figures", "peers.stock"),
         *(f"peers.{backend}_loop" for backend in BACKENDS),
     )
@@ -190,3 +192,22 @@ def test_a_wide_spread_is_marked(values: list[float], unstable: bool) -> None:
     record = Record("epoch", "jax", "ours", "s", values)
     assert record.unstable is unstable
     assert record.median == np.median(values)
+
+
+@pytest.mark.all_backends
+def test_a_small_record_of_exports(tmp_path: Path) -> None:
+    """It trains, exports through another backend where it must, and tabulates the deviation."""
+    out = tmp_path / "exports.json"
+    flags = ["--recipe", "baseline", "--backend", "jax", "--format", "torch", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.exports", *flags],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    content = read(out)
+    (found,) = content["exports"]
+    assert (found["trained_on"], found["backend"]) == ("jax", "torch")
+    assert {"keras", "jax", "torch"} <= content["versions"].keys()
+    assert exports_table(content) in done.stdout

@@ -15,6 +15,8 @@ from lenet_multi.runtimes import ExportError
 from lenet_multi.saved import find
 from lenet_multi.tolerances import EXPORTED
 from tests.conftest import Lenet
+from tests.examples import example_run, keep
+from tests.test_saved import keras_file
 
 
 @pytest.mark.backend
@@ -91,6 +93,34 @@ def test_what_keras_cannot_write_is_refused(small_run: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"cannot be exported as onnx through .*papyrus") as raised:
         convert(lenet(), unknown, tmp_path / "model.onnx")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--format", "onnx"], "no model at nowhere: give a run folder or"),
+        (["a-run", "--format", "onnx"], "is no .keras file"),
+        (["model.keras", "--format", "onxx"], "did you mean 'onnx'?"),
+        (["model.keras"], "Missing option '--format'"),
+        (["model.keras", "--format", "torch", "--backend", "jax"], "but torch can, whichever"),
+        (["model.keras", "--format", "torch", "--out", "a.onnx"], "does not end in .pt2"),
+        (["model.keras", "--format", "torch", "--out", "/proc/a.pt2"], "cannot write /proc/a.pt2"),
+        (["model.keras", "--format", "torch", "--data", "nowhere"], "no data at 'nowhere'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_line_and_status_2(
+    tmp_path: Path, lenet: Lenet, arguments: list[str], message: str
+) -> None:
+    """Before a backend is started, one line names the culprit and the remedy."""
+    keep(example_run(), tmp_path / "a-run")
+    keras_file(tmp_path / "model.keras")
+    done = lenet("export", *arguments, KERAS_BACKEND="")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert {path.name for path in tmp_path.iterdir()} == {"a-run", "model.keras"}
 
 
 @pytest.mark.all_backends
