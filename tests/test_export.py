@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from lenet_multi.data import Dataset, ImageSet
 from lenet_multi.errors import UserError
 from lenet_multi.formats import FORMATS, Format, choose_backend
 from lenet_multi.runs import file_sha256
 from lenet_multi.runtimes import ExportError
-from lenet_multi.saved import find
+from lenet_multi.saved import SavedModel, find
 from lenet_multi.tolerances import EXPORTED
 from tests.conftest import Lenet
 from tests.examples import example_run, keep
@@ -69,6 +70,34 @@ def test_an_unfaithful_file_is_no_export(
     monkeypatch.setattr("lenet_multi.export.run", lambda *given: change(expected, metadata))
     with pytest.raises(ExportError, match=message):
         deviate(form, tmp_path, pixels, expected, metadata)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("earlier", [None, "earlier"], ids=["free place", "earlier export"])
+def test_what_is_unfaithful_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    small_run: Path,
+    tmp_path: Path,
+    earlier: str | None,
+) -> None:
+    """The command says no with status 1, and leaves the place of the file as it was."""
+    from lenet_multi.commands.export import command
+
+    def fail(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> None:
+        path.write_text("unfaithful")
+        raise ExportError("a probability deviates")
+
+    monkeypatch.setattr("lenet_multi.export.export", fail)
+    monkeypatch.setattr("lenet_multi.formats.choose_backend", lambda form, **given: backend)
+    out = tmp_path / "model.onnx"
+    if earlier:
+        out.write_text(earlier)
+    flags = ["--format", "onnx", "--out", str(out), "--overwrite"]
+    done = CliRunner().invoke(command, [str(small_run), *flags])
+    assert (done.exit_code, done.stdout) == (1, "Not exported: a probability deviates\n")
+    left = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert left == ({"model.onnx": earlier} if earlier else {})
 
 
 @pytest.mark.backend
