@@ -75,8 +75,8 @@ def export(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> 
 
 def describe(saved: SavedModel, form: Format, model: keras.Model) -> Metadata:
     """Return what an exported file tells of itself: classes, input, output and where it is from."""
-    backend, run = keras.backend.backend(), saved.result
-    ink = ", light ink on black" if run is None or run.config["data"] == "mnist" else ""
+    backend, trained = keras.backend.backend(), saved.result
+    ink = ", light ink on black" if not trained or trained.config["data"] == "mnist" else ""
     written_with = {
         **environment.versions(backend),
         **{module: installed_version(module) for module in form.routes[backend]},
@@ -86,8 +86,8 @@ def describe(saved: SavedModel, form: Format, model: keras.Model) -> Metadata:
         "input": f"{_by(model.input_shape[1:])} float32, pixel/255{ink}",
         "output": "probabilities of the classes",
         "source_sha256": file_sha256(saved.path),
-        "trained_on": run.backend if run else "not recorded",
-        "trained_with": json.dumps(run.versions if run else {}),
+        "trained_on": trained.backend if trained else "not recorded",
+        "trained_with": json.dumps(trained.versions if trained else {}),
         "written_with": json.dumps(written_with),
     }
 
@@ -150,9 +150,9 @@ def attach_to_openvino(path: Path, metadata: Metadata) -> None:
     """Write `metadata` into the model's runtime information."""
     import openvino
 
-    keras_model = path.rename(path.with_name("keras")) / OPENVINO_MODEL
-    path.mkdir()
-    model = openvino.Core().read_model(keras_model)
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # so that the file can be written over
+    model = core.read_model(path / OPENVINO_MODEL)
     for name, text in metadata.items():
         model.set_rt_info(text, ["lenet_multi", name])
     openvino.save_model(model, path / OPENVINO_MODEL, compress_to_fp16=False)

@@ -107,7 +107,7 @@ def choose_backend(
     if asked and asked not in form.routes:
         raise UserError(
             f"--backend {asked} cannot write {form.name}, but {' and '.join(form.routes)} can, "
-            "whichever the model was trained on; name one of them, or drop --backend"
+            "whichever backend the model was trained on: name that, or drop --backend"
         )
     able = [asked] if asked else [named, trained_on, *form.routes]
     lacking = {name: _lacking(form, name) for name in able if name and name in form.routes}
@@ -117,7 +117,7 @@ def choose_backend(
     modules = min(lacking.values(), key=len)
     extras = ",".join(dict.fromkeys(EXTRAS[module] for module in modules))
     raise UserError(
-        f"{form.name} takes {' and '.join(modules)}, which is not installed; install it with: "
+        f"--format {form.name} takes {' and '.join(modules)}, not installed here; install with: "
         f"pip install 'lenet-multi[{extras}]'"
     )
 
