@@ -131,7 +131,7 @@ def test_what_keras_cannot_write_is_refused(small_run: Path, tmp_path: Path) -> 
         (["a-run", "--format", "onnx"], "is no .keras file"),
         (["model.keras", "--format", "onxx"], "did you mean 'onnx'?"),
         (["model.keras"], "Missing option '--format'"),
-        (["model.keras", "--format", "torch", "--backend", "jax"], "but torch can, whichever backend"),
+        (["model.keras", "--format", "torch", "--backend", "jax"], "but torch can, whichever"),
         (["model.keras", "--format", "torch", "--out", "a.onnx"], "does not end in .pt2"),
         (["model.keras", "--format", "torch", "--out", "/proc/a.pt2"], "cannot write /proc/a.pt2"),
         (["model.keras", "--format", "torch", "--data", "nowhere"], "no data at 'nowhere'"),
