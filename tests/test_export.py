@@ -73,6 +73,37 @@ def test_an_unfaithful_file_is_no_export(
 
 
 @pytest.mark.backend
+def test_what_is_faithful_is_kept(
+    monkeypatch: pytest.MonkeyPatch, backend: str, small_run: Path, tmp_path: Path
+) -> None:
+    """The command tells where the file is and its deviation, and keeps it from a second export."""
+    from lenet_multi.commands.export import command
+    from lenet_multi.export import Export
+
+    def succeed(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> Export:
+        path.write_text("faithful")
+        return Export(
+            format=form.name, backend=backend, images=len(images), deviation=2e-7, metadata={}
+        )
+
+    monkeypatch.setattr("lenet_multi.export.export", succeed)
+    monkeypatch.setattr("lenet_multi.formats.choose_backend", lambda form, **given: backend)
+    out = tmp_path / "model.onnx"
+    arguments = [str(small_run), "--format", "onnx", "--out", str(out)]
+    done = CliRunner().invoke(command, arguments)
+    assert (done.exit_code, out.read_text()) == (0, "faithful")
+    assert done.stdout.splitlines() == [
+        f"Exported: {out}",
+        "Largest deviation of a probability: 2.0e-07 of 0.0001 allowed, over 1,000 test images "
+        "in onnxruntime",
+    ]
+    assert f"exporting through {backend}" in done.stderr
+    again = CliRunner().invoke(command, arguments)
+    assert isinstance(again.exception, UserError)
+    assert "exists and is kept; pass --overwrite" in str(again.exception)
+
+
+@pytest.mark.backend
 @pytest.mark.parametrize("earlier", [None, "earlier"], ids=["free place", "earlier export"])
 def test_what_is_unfaithful_is_not_kept(
     monkeypatch: pytest.MonkeyPatch,
@@ -150,19 +181,3 @@ def test_bad_input_gets_one_line_and_status_2(
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
     assert {path.name for path in tmp_path.iterdir()} == {"a-run", "model.keras"}
-
-
-@pytest.mark.all_backends
-def test_a_run_is_written_by_another_backend(lenet: Lenet, small_npz: Path, tmp_path: Path) -> None:
-    """JAX cannot write PyTorch's format: the command loads its run on PyTorch, which can."""
-    trained = lenet("train", "--backend", "jax", "--data", small_npz, "--epochs", 1, "--out", "run")
-    assert trained.returncode == 0, trained.stderr
-    done = lenet("export", "run", "--format", "torch")
-    assert done.returncode == 0, done.stderr
-    assert "exporting through torch" in done.stderr
-    first, second = done.stdout.splitlines()
-    assert first == f"Exported: {tmp_path / 'run.pt2'}"
-    assert second.startswith("Largest deviation of a probability: ")
-    again = lenet("export", "run", "--format", "torch")
-    assert again.returncode == 2
-    assert "run.pt2 exists and is kept; pass --overwrite" in again.stderr
