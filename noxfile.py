@@ -52,7 +52,7 @@ def lint(session: nox.Session) -> None:
 @each_backend
 def tests(session: nox.Session, backend: str) -> None:
     """Run the tests of one backend, with it alone; `-- --fast` leaves the long ones out."""
-    install(session, backend, "test")
+    install(session, backend, "export", "test")
     fast = "--fast" in session.posargs
     session.run(
         "pytest",
@@ -65,7 +65,7 @@ def tests(session: nox.Session, backend: str) -> None:
 @nox.session
 def across(session: nox.Session) -> None:
     """Run the tests that need no backend or all, with all three in one environment."""
-    install(session, *BACKENDS, "test", "browser", "huggingface", "tfds")
+    install(session, *BACKENDS, "test", "browser", "export", "huggingface", "tfds")
     flags = [argument for argument in session.posargs if argument != "--fast"]
     session.run("pytest", "-m", "not backend and not all_backends", *flags)
     at_once = ("--numprocesses", "2", "--dist", "loadfile")  # mostly waits for imports
@@ -78,6 +78,13 @@ def parity(session: nox.Session) -> None:
     install(session, *BACKENDS)
     wanted = [flag for backend in BACKENDS for flag in ("--backend", backend)]
     session.run("lenet-multi", "parity", *wanted, *session.posargs)
+
+
+@nox.session(default=False)
+def exports(session: nox.Session) -> None:
+    """Train on each backend, export each run to each format, and record the deviations."""
+    install(session, *BACKENDS, "export")
+    session.run("python", "-m", "benchmarks.exports", *session.posargs)
 
 
 @nox.session

@@ -74,6 +74,17 @@ def seeds_table(studies: Mapping[str, dict[str, Any]], seeds: int) -> str:
     return markdown([f"mean of {seeds} seeds", *backends], rows)
 
 
+def exports_table(content: dict[str, Any]) -> str:
+    """Return, by format and the backend trained on, which backend wrote it and the deviation."""
+    cells = {
+        (found["format"], found["trained_on"]): f"{found['backend']}, {found['deviation']:.1e}"
+        for found in content["exports"]
+    }
+    names, backends = (list(dict.fromkeys(column)) for column in zip(*cells, strict=True))
+    rows = [[name, *(cells[name, backend] for backend in backends)] for name in names]
+    return markdown(["format", *(f"trained on {backend}" for backend in backends)], rows)
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, its columns aligned to be read as plain text too."""
     lines = [header, *rows]

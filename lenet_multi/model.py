@@ -144,6 +144,38 @@ def with_logits(model: keras.Model) -> keras.Model:
     return twin
 
 
+def with_probabilities(model: keras.Model) -> keras.Model:
+    """Return a model that computes in float32 what `model` does, and ends in probabilities.
+
+    Images are its input `images`, (N, height, width, channels); it gives (N, classes), their
+    softmax where `model` gives logits.
+
+    Raises `UserError` when `model` gives neither logits nor a softmax.
+    """
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    gives_softmax = isinstance(last, layers.Softmax) or activation is keras.activations.softmax
+    if not gives_softmax and activation is not keras.activations.linear:
+        raise UserError(
+            f"the model's last layer, {last.name}, gives neither logits nor a softmax, so that "
+            "what it answers are no probabilities"
+        )
+    if any(layer.compute_dtype != "float32" for layer in model.layers):
+        model = _in_float32(model)
+    images = keras.Input(model.input_shape[1:], name="images")
+    answers = model(images)
+    return keras.Model(images, answers if gives_softmax else layers.Softmax()(answers))
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    def copy(layer: layers.Layer) -> layers.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    twin = keras.models.clone_model(model, clone_function=copy)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
 def save(model: keras.Model, path: str) -> None:
     """Write a `.keras` file that each backend loads, goes on with and compiles in its own way."""
     with stderr_held_back():

@@ -151,6 +151,17 @@ EQUIVALENCE = Tolerance(
 )
 
 
+EXPORTED = Tolerance(
+    value=1e-4,
+    unit="of a probability",
+    reason=(
+        "Float32 sums in another order, through a softmax. What goes wrong on the way is larger: "
+        "OpenVINO with weights in float16 deviates by 4.8e-4, in bfloat16 by 7.7e-3."
+    ),
+    measured="1.1e-6 at most, in five formats (benchmarks/results/exports.json)",
+)
+
+
 def for_test_accuracy(train_images: int) -> Tolerance:
     """Return the tolerance on the test accuracy of single runs on `train_images` images."""
     return TEST_ACCURACY if train_images >= MANY_IMAGES else TEST_ACCURACY_OF_FEW_IMAGES

@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import exports
 from benchmarks.__main__ import Bench
 from benchmarks.epoch import BY_HAND, LOOPS, OURS, OURS_BFLOAT16, STOCK, is_bfloat16
 from benchmarks.record import Record, ratios
+from benchmarks.report import exports_table
 from benchmarks.speed_report import MARK, Results, bench_report, headline_table
 from benchmarks.study import SCALES, STAGES, Request, requests
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset, epoch_order
-from tests.conftest import PROJECT
+from lenet_multi.tolerances import EXPORTED
+from tests.conftest import PROJECT, Lenet
 
 SCRIPTS = {
     ".".join(path.relative_to(PROJECT).with_suffix("").parts)
@@ -31,6 +34,7 @@ TRIED = {
     f"benchmarks.{name}"
     for name in (
         *("__main__", "worker", "startup", "target", "epoch", "inference", "matmul", "stages"),
+        "exports",
         *("study", "record", "report", "speed_report", "speed_figures", "peers.stock"),
         *(f"peers.{backend}_loop" for backend in BACKENDS),
     )
@@ -190,3 +194,19 @@ def test_a_wide_spread_is_marked(values: list[float], unstable: bool) -> None:
     record = Record("epoch", "jax", "ours", "s", values)
     assert record.unstable is unstable
     assert record.median == np.median(values)
+
+
+@pytest.mark.all_backends
+def test_a_run_is_exported_by_a_backend_that_can(
+    monkeypatch: pytest.MonkeyPatch, lenet: Lenet, small_npz: Path, tmp_path: Path
+) -> None:
+    """JAX cannot write PyTorch's format; PyTorch writes JAX's run, and the record says so."""
+    trained = lenet("train", "--backend", "jax", "--data", small_npz, "--epochs", 1, "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    monkeypatch.setattr(exports, "train", lambda recipe, backend, folder: tmp_path / "run")
+    content = exports.measure("one-epoch", ("jax",), ("torch",))
+    (found,) = content["exports"]
+    assert (found["trained_on"], found["backend"]) == ("jax", "torch")
+    assert found["deviation"] <= EXPORTED.value
+    assert {"keras", "jax", "torch"} <= content["versions"].keys()
+    assert f"| torch  | torch, {found['deviation']:.1e} |" in exports_table(content)

@@ -214,3 +214,39 @@ def test_a_saved_model_asks_each_backend_how_to_compile(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours, theirs)
     assert loaded.jit_compile == model.jit_compile
     assert model.get_compile_config()["jit_compile"] == model.jit_compile  # left as it was
+
+
+@pytest.mark.parametrize("head", ["logits", "softmax"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_probabilities_are_the_softmax_of_logits(head: str, policy: str) -> None:
+    """A softmax is appended to logits alone, and whatever the policy, all is float32."""
+    import keras
+
+    from lenet_multi.model import lenet, with_logits, with_probabilities
+
+    images = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
+    keras.utils.set_random_seed(0)
+    model = lenet(head=head)
+    expected = keras.ops.softmax(with_logits(model)(images))
+    keras.config.set_dtype_policy(policy)
+    try:
+        policied = lenet(head=head)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    policied.set_weights(model.get_weights())
+    found = with_probabilities(policied)(images)
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(found), keras.ops.convert_to_numpy(expected), atol=1e-6
+    )
+
+
+def test_what_ends_in_no_probabilities_is_refused() -> None:
+    """A head that is neither linear nor a softmax is named."""
+    import keras
+
+    from lenet_multi.model import with_probabilities
+
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(name="flat")])
+    with pytest.raises(UserError, match="last layer, flat, gives neither logits nor a softmax"):
+        with_probabilities(model)

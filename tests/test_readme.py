@@ -15,6 +15,7 @@ from benchmarks.epoch import OURS
 from benchmarks.report import (
     RESULTS,
     accuracy_table,
+    exports_table,
     outcome_table,
     parity_table,
     read,
@@ -30,6 +31,7 @@ from benchmarks.speed_report import (
 from lenet_multi import tolerances
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
+from lenet_multi.formats import FORMATS
 from lenet_multi.parity.equivalence import two_one_sided_tests
 from lenet_multi.parity.ladder import FORWARD, GRADIENT, OPTIMIZER, PORTABILITY
 from lenet_multi.parity.plan import PRECISIONS, Plan
@@ -97,6 +99,7 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
             small = {
                 "train": data,
                 "parity": ["--help"],  # the next commands climb
+                "exports": ["--help"],  # test_benchmarks exports
             }
             return [*nox, *small[session]], environ
         case ["nox", "-s", "train", "--", *rest]:
@@ -253,6 +256,17 @@ def test_means_over_seeds_are_those_of_the_committed_runs() -> None:
     )
     assert all(abs(full[backend] - half[backend]) <= 0.05 for backend in BACKENDS)
     assert min(one_epoch.values()) >= 99
+
+
+def test_the_exports_are_those_of_the_committed_record() -> None:
+    """Every format was written from a run of each backend, and answers as Keras does."""
+    content = read(RESULTS / "exports.json")
+    assert exports_table(content) in README
+    exports = {(found["format"], found["trained_on"]): found for found in content["exports"]}
+    assert set(exports) == set(product(FORMATS, BACKENDS))
+    for (name, _), found in exports.items():
+        assert found["backend"] in FORMATS[name].routes
+        assert found["deviation"] <= tolerances.EXPORTED.value
 
 
 def test_the_sabotages_are_counted() -> None:

@@ -1,0 +1,92 @@
+"""Export a run of each backend to each format, and record how far each file deviates.
+
+Keras fixes its backend for a process, so each training and each export has one of its own.
+"""
+
+import dataclasses
+import json
+import multiprocessing
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import packages_distributions, version
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+from benchmarks.report import RESULTS, exports_table
+from lenet_multi import environment, session
+from lenet_multi.backends import BACKENDS
+from lenet_multi.config import RECIPES
+from lenet_multi.data import load
+from lenet_multi.formats import EXTRAS, FORMATS, choose_backend
+from lenet_multi.saved import find
+
+IMAGES = 1000
+
+
+def train(recipe: str, backend: str, folder: Path) -> Path:
+    """Return the folder of a new run of `recipe` on `backend`."""
+    flags = ("--recipe", recipe, "--backend", backend, "--out", str(folder))
+    subprocess.run([sys.executable, "-m", "lenet_multi", "train", *flags], check=True)
+    return folder
+
+
+def export_run(folder: Path, name: str) -> dict[str, Any]:
+    """Return what exporting the run in `folder` to the format `name` gave."""
+    form, saved = FORMATS[name], find(folder)
+    assert saved.result
+    trained_on = saved.result.backend
+    session.start(choose_backend(form, asked=None, trained_on=trained_on, environ={}))
+    from lenet_multi.export import export
+
+    with TemporaryDirectory() as place:
+        done = export(saved, form, Path(place, f"model{form.suffix}"), images=load().test[:IMAGES])
+    return {"trained_on": trained_on, **dataclasses.asdict(done)}
+
+
+def measure(recipe: str, backends: tuple[str, ...], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return every export of a run of `recipe` on each backend, and the versions that made it."""
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        TemporaryDirectory() as runs,
+        ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool,
+    ):
+        folders = [train(recipe, backend, Path(runs, backend)) for backend in backends]
+        exports = list(pool.map(export_run, *zip(*product(folders, names), strict=True)))
+    installed = packages_distributions()
+    return {
+        "machine": environment.machine(),
+        "recipe": recipe,
+        "versions": {
+            module: version(installed[module][0])
+            for module in ("keras", "jax", *EXTRAS)
+            if module in installed
+        },
+        "exports": exports,
+    }
+
+
+@click.command()
+@click.option("--recipe", type=click.Choice(list(RECIPES)), default="one-epoch", show_default=True)
+@click.option("--backend", "backends", multiple=True, default=BACKENDS, show_default=True)
+@click.option("--format", "names", multiple=True, default=list(FORMATS), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=RESULTS / "exports.json",
+    show_default=True,
+    help="JSON to write",
+)
+def main(recipe: str, backends: tuple[str, ...], names: tuple[str, ...], out: Path) -> None:
+    """Train on each backend, export each run to each format, and record the deviations."""
+    content = measure(recipe, backends, names)
+    out.write_text(json.dumps(content, indent=2) + "\n")
+    click.echo(exports_table(content))
+
+
+if __name__ == "__main__":
+    main()

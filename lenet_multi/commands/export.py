@@ -1,0 +1,82 @@
+"""`lenet-multi export`."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+
+from lenet_multi.backends import BACKENDS
+from lenet_multi.cli import Name
+from lenet_multi.formats import FORMATS
+
+_IMAGES = 1000  # that the exported file and Keras are compared on
+
+
+@click.command("export")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--format", "wanted", type=Name(list(FORMATS)), required=True, help="what to write")
+@click.option(
+    "--backend",
+    metavar=f"[{'|'.join(BACKENDS)}]",
+    help="whose Keras writes it  (default: KERAS_BACKEND or the one that the model was trained on "
+    "where they can, else one that is installed and can)",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="what to write  (default: beside MODEL, named like it)",
+)
+@click.option("--overwrite", is_flag=True, help="replace an earlier export in --out")
+@click.option(
+    "--data", help="as of train; its test images are compared on  (default: the run's, or mnist)"
+)
+def command(
+    model: Path,
+    wanted: str,
+    backend: str | None,
+    out: Path | None,
+    overwrite: bool,
+    data: str | None,
+) -> None:
+    """Write MODEL, a run folder or .keras file, for another runtime, and run it there.
+
+    What is written takes float32 images in [0, 1] and gives probabilities. Its own runtime is
+    asked about 1,000 test images; where it answers otherwise than Keras, nothing is kept and the
+    exit status is 1.
+
+    \b
+    Examples:
+      lenet-multi export runs/jax --format onnx
+      lenet-multi export runs/jax --format torch --out digits.pt2
+      lenet-multi export model.keras --format saved_model --backend tensorflow
+    """
+    from lenet_multi import formats, session
+    from lenet_multi.data import load
+    from lenet_multi.drafts import drafted
+    from lenet_multi.runtimes import ExportError
+    from lenet_multi.saved import find
+    from lenet_multi.tolerances import EXPORTED
+
+    form, saved = FORMATS[wanted], find(model)
+    run = saved.result
+    chosen = formats.choose_backend(form, asked=backend, trained_on=run.backend if run else None)
+    out = out or formats.default_path(form, model)
+    refuse = partial(formats.refuse_target, form, overwrite=overwrite)
+    try:
+        with drafted(out, refuse) as draft:
+            source = data or (run.config["data"] if run else "mnist")
+            images = load(source, classes=256).test[:_IMAGES]  # the labels do not matter here
+            click.echo(f"exporting through {chosen}, then asking {form.runtime}", err=True)
+            session.start(chosen)
+            from lenet_multi.export import export
+
+            exported = export(saved, form, draft, images=images)
+    except ExportError as failure:
+        click.echo(f"Not exported: {failure}")
+        sys.exit(1)
+    click.echo(f"Exported: {out}")
+    click.echo(
+        f"Largest deviation of a probability: {exported.deviation:.1e} of {EXPORTED.value:g} "
+        f"allowed, over {exported.images:,} test images in {form.runtime}"
+    )
