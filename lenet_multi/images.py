@@ -1,0 +1,220 @@
+"""Turn a photograph or a drawing of a digit into an image as MNIST's were made.
+
+Everything starts from the ground that the digit stands on, found from the border inwards as a
+smooth surface of colour: uneven light is part of it, and ink is what departs from it, darker,
+lighter or of another colour. From there on it is MNIST's own recipe: crop the ink, scale it to fit
+20x20 pixels keeping its aspect, and place its centre of mass at the centre of 28x28.
+"""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from scipy import ndimage
+
+from lenet_multi.errors import UserError
+
+SIDE = 28  # of MNIST's images
+_BOX = 20 / 28  # of the side, which the ink fills
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # none that runs another program
+MOST_PIXELS = 50_000_000  # the largest phone cameras; larger is a decompression bomb
+MOST_BYTES = 256 * 2**20  # more than such an image takes without compression
+
+_WORKING_SIDE = 256  # a digit that takes a tenth of the frame still has MNIST's 20 pixels
+_BORDER = 1 / 8  # of the side: where ground is expected
+_INSIDE_WEIGHT = 0.2  # of what is no border, in the fit of the ground
+_ROUNDS = 10  # of the robust fit
+_LEAST_CONTRAST = 12  # of 255 levels, between ink and ground
+_LEAST_SIGNAL = 5  # ink over the ground's noise, in standard deviations
+_THRESHOLD = 0.35  # of the ink's level, from which on a pixel belongs to the digit
+_SPECK = 0.05  # of the largest stroke's area, below which a stroke is dirt
+_THINNEST = 1.6  # pixels of a 28x28 image: MNIST's thin strokes
+
+Array = NDArray[np.float32]
+
+
+def read(source: Path | BinaryIO, *, name: str | None = None) -> Image.Image:
+    """Return the image in a file, its first frame, upright, RGB; a large JPEG reduced.
+
+    What is transparent is laid on a plain ground. `name` is what errors call the file.
+
+    Raises `UserError` when it cannot be read, is no image or a damaged one, or has more than
+    `MOST_PIXELS` pixels, which its header tells before anything is decoded.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the image")
+    content = io.BytesIO(_read_bytes(source, name))
+    try:
+        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+            image = Image.open(content, formats=FORMATS)
+            if image.width * image.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
+        image.draft(None, (_WORKING_SIDE * 2, _WORKING_SIDE * 2))
+        image.load()
+        return _plain(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(
+            f"{name} has more than {MOST_PIXELS // 10**6} megapixels; give a smaller image"
+        ) from error
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"{name} is no image; give one of {', '.join(FORMATS)}") from error
+    except Exception as error:  # Pillow raises what it likes on a file that it cannot decode
+        raise UserError(f"{name} is a damaged or truncated image: {error}") from error
+
+
+def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+        else:
+            content = source.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {name}: {error.strerror or error}") from error
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{name} is larger than {MOST_BYTES // 2**20} MiB; give a smaller image")
+    return content
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return an image of any mode as RGB, with nothing transparent."""
+    if image.mode.startswith(("I", "F")):  # 16 bits and more, which Pillow would clip
+        image = _stretched(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    ground = Image.new("RGBA", image.size, _ground_colour(np.asarray(image)))
+    return Image.alpha_composite(ground, image).convert("RGB")
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    """Return a grey image of many levels with its range spread over 0 to 255."""
+    levels = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+    levels -= levels.min(initial=0) if not levels.size else levels.min()
+    return Image.fromarray((levels * (255 / max(levels.max(), 1e-300))).astype(np.uint8))
+
+
+def _ground_colour(pixels: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Return the colour to lay under transparent `pixels` (H, W, 4).
+
+    Where little is opaque, that is ink, and gets the ground that it shows on best; where most
+    is, the ground is there already, and goes on.
+    """
+    opaque = pixels[..., 3] > 127
+    if not opaque.any():
+        return 255, 255, 255, 255
+    colour = np.median(pixels[opaque][:, :3], axis=0)
+    if opaque.mean() < 0.5:
+        colour = np.full(3, 255 if colour.mean() < 128 else 0)
+    return (*map(int, colour), 255)
+
+
+def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
+    """Return the digit on `image` as MNIST holds digits: (side, side) uint8, ink 255 on 0.
+
+    The image may have any size and mode; the ink may be darker or lighter than its ground.
+
+    Raises `UserError` when nothing is drawn on it.
+    """
+    ink = _ink(_reduced(_plain(image)))
+    strokes = _strokes(ink)
+    rows, columns = ndimage.find_objects(strokes.astype(np.uint8))[0]
+    digit = np.where(strokes, ink, 0)[rows, columns]
+    return _place(_fit(digit, round(side * _BOX)), side)
+
+
+def _reduced(image: Image.Image) -> Array:
+    """Return the pixels (H, W, 3) in [0, 255], of `_WORKING_SIDE` at the longer side at most."""
+    longest = max(image.size)
+    if longest > _WORKING_SIDE:
+        size = [max(1, round(length * _WORKING_SIDE / longest)) for length in image.size]
+        image = image.resize((size[0], size[1]), Image.Resampling.BOX)
+    return np.asarray(image, np.float32)
+
+
+def _ink(pixels: Array) -> Array:
+    """Return how much ink is on each pixel (H, W): 0 the ground, 1 a stroke, noise around both.
+
+    Raises `UserError` when nothing stands out.
+    """
+    departure = pixels - _ground(pixels)  # (H, W, 3)
+    departure = ndimage.gaussian_filter(departure, (max(pixels.shape[:2]) / 300,) * 2 + (0,))
+    flat = departure.reshape(-1, 3)
+    _, directions = np.linalg.eigh(flat.T @ flat)
+    along = departure @ directions[:, -1]  # the colour in which the image varies most
+    along *= np.sign(np.sum(along**3)) or 1  # ink is the far side
+    noise = 1.4826 * np.median(np.abs(along))  # a standard deviation, were it Gaussian
+    far = along > max(along.max() / 2, _LEAST_CONTRAST, _LEAST_SIGNAL * noise)
+    if not far.any():
+        raise UserError("nothing is drawn on it, or too faintly")
+    level = np.median(along[far])
+    return np.clip(along / level, 0, 1).astype(np.float32)
+
+
+def _ground(pixels: Array) -> Array:
+    """Return the ground (H, W, 3) under `pixels`: a quadratic surface for each colour.
+
+    The fit minds the border most, where ink is rare, and pixels that depart from it little by
+    little less.
+    """
+    height, width = pixels.shape[:2]
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)  # (H, W, 6)
+    every = max(1, max(height, width) // 64)  # no more are needed for a smooth surface
+    some, colours = terms[::every, ::every].reshape(-1, 6), pixels[::every, ::every].reshape(-1, 3)
+    border = np.abs(some[:, 1:3]).max(axis=1) > 1 - 2 * _BORDER
+    expected = np.where(border, 1, _INSIDE_WEIGHT)
+    weights = expected
+    for _ in range(_ROUNDS):
+        root = np.sqrt(weights)[:, np.newaxis]
+        surface, *_ = np.linalg.lstsq(root * some, root * colours, rcond=None)
+        away = np.linalg.norm(colours - some @ surface, axis=1)
+        scale = max(1.0, 2 * float(np.median(away)))
+        weights = expected / (1 + (away / scale) ** 2) ** 2
+    return np.asarray(terms @ surface, np.float32)
+
+
+def _strokes(ink: Array) -> NDArray[np.bool_]:
+    """Return which pixels are the digit's, without specks and what reaches in from outside."""
+    parts, count = ndimage.label(ink > _THRESHOLD, np.ones((3, 3)))
+    areas = np.bincount(parts.ravel(), minlength=count + 1)
+    areas[0] = 0
+    kept = areas >= max(1, _SPECK * areas.max())
+    edges = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    inside = kept & ~np.isin(np.arange(count + 1), edges)
+    kept = inside if inside.any() else kept
+    # A pixel further, for the soft edge.
+    return np.asarray(ndimage.binary_dilation(kept[parts], np.ones((3, 3))) & (ink > 0))
+
+
+def _fit(digit: Array, box: int) -> Array:
+    """Return `digit` scaled so that its longer side is `box`, thin strokes made thicker."""
+    scale = box / max(digit.shape)
+    inked = np.pad(digit > 0.5, 1)
+    width = 4 * ndimage.distance_transform_edt(inked)[inked].mean() * scale
+    if width < _THINNEST:
+        reach = (_THINNEST - width) / 2 / scale
+        margin = int(np.ceil(reach)) + 1
+        digit = np.pad(digit, margin)
+        digit = np.asarray(ndimage.distance_transform_edt(digit <= 0.5) <= reach + 1, np.float32)
+        scale = box / max(digit.shape)
+    height, wide = (max(1, round(length * scale)) for length in digit.shape)
+    resized = Image.fromarray(digit).resize((wide, height), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(resized), 0, 1)
+
+
+def _place(digit: Array, side: int) -> NDArray[np.uint8]:
+    """Return (side, side) uint8 with the centre of mass of `digit` at its centre."""
+    image = np.zeros((side, side), np.uint8)
+    centre = ndimage.center_of_mass(digit)
+    corner = [
+        int(np.clip(round(side / 2 - at), 0, side - length))
+        for at, length in zip(centre, digit.shape, strict=True)
+    ]
+    place = tuple(slice(at, at + length) for at, length in zip(corner, digit.shape, strict=True))
+    image[place] = np.rint(255 * digit)
+    return image
