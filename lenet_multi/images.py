@@ -8,6 +8,7 @@ lighter or of another colour. From there on it is MNIST's own recipe: crop the i
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,30 +39,36 @@ _THINNEST = 1.6  # pixels of a 28x28 image: MNIST's thin strokes
 Array = NDArray[np.float32]
 
 
-def read(source: Path | BinaryIO, *, name: str | None = None) -> Image.Image:
+def read(
+    source: Path | BinaryIO,
+    *,
+    name: str | None = None,
+    formats: Sequence[str] = FORMATS,
+    most_pixels: int = MOST_PIXELS,
+) -> Image.Image:
     """Return the image in a file, its first frame, upright, RGB; a large JPEG reduced.
 
     What is transparent is laid on a plain ground. `name` is what errors call the file.
 
     Raises `UserError` when it cannot be read, is no image or a damaged one, or has more than
-    `MOST_PIXELS` pixels, which its header tells before anything is decoded.
+    `most_pixels` pixels, which its header tells before anything is decoded.
     """
     name = name or (str(source) if isinstance(source, Path) else "the image")
     content = io.BytesIO(_read_bytes(source, name))
     try:
         with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
-            image = Image.open(content, formats=FORMATS)
-            if image.width * image.height > MOST_PIXELS:
+            image = Image.open(content, formats=formats)
+            if image.width * image.height > most_pixels:
                 raise Image.DecompressionBombError
         image.draft(None, (_WORKING_SIDE * 2, _WORKING_SIDE * 2))
         image.load()
         return _plain(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(
-            f"{name} has more than {MOST_PIXELS // 10**6} megapixels; give a smaller image"
+            f"{name} has more than {most_pixels / 10**6:.0f} megapixels; give a smaller image"
         ) from error
     except Image.UnidentifiedImageError as error:
-        raise UserError(f"{name} is no image; give one of {', '.join(FORMATS)}") from error
+        raise UserError(f"{name} is no image; give one of {', '.join(formats)}") from error
     except Exception as error:  # Pillow raises what it likes on a file that it cannot decode
         raise UserError(f"{name} is a damaged or truncated image: {error}") from error
 

@@ -1,0 +1,72 @@
+"""Serve the page until Ctrl-C."""
+
+import ipaddress
+import socket
+import webbrowser
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import uvicorn
+
+from lenet_multi.demo.app import make_app
+from lenet_multi.demo.process import BackendProcess, command
+from lenet_multi.errors import UserError
+
+MOST_CONNECTIONS = 64  # a browser opens six
+_LAST_SECONDS = 1  # for answers under way, after Ctrl-C
+
+
+def serve(
+    models: Mapping[str, Path],
+    *,
+    host: str,
+    port: int,
+    open_browser: bool,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> None:
+    """Serve the page on `host` and `port` (0: any free one), each backend with its saved model.
+
+    The page's address goes to `say`, how the backends fare to `warn`.
+
+    Raises `UserError` when the port cannot be had.
+    """
+    with listen(host, port) as listener:
+        address, taken = listener.getsockname()[:2]
+        hosts = [host, address, "localhost"]
+        if not ipaddress.ip_address(address).is_loopback:
+            warn(f"lenet-multi: whoever reaches {host} over the network can use the demo")
+            hosts = ["*"]
+        named = f"[{address}]" if ":" in address else address
+        page = f"http://{named}:{taken}/"
+        processes = [
+            BackendProcess(backend, str(model), command(backend, model), warn)
+            for backend, model in models.items()
+        ]
+        config = uvicorn.Config(
+            make_app(processes, hosts),
+            log_level="warning",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_LAST_SECONDS,
+        )
+        say(f"Demo: {page}  (Ctrl-C ends it)")
+        if open_browser:
+            webbrowser.open(page)
+        with suppress(KeyboardInterrupt):  # uvicorn has ended in order by then
+            uvicorn.Server(config).run([listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there.
+
+    Raises `UserError` when the host is unknown or the port cannot be had.
+    """
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(place[:2], family=family)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on --host {host} --port {port}: {error.strerror}; "
+            "choose another --port, or 0 for any that is free"
+        ) from error
