@@ -10,7 +10,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,11 @@ _LEAST_CONTRAST = 12  # of 255 levels, between ink and ground
 _LEAST_SIGNAL = 5  # ink over the ground's noise, in standard deviations
 _THRESHOLD = 0.35  # of the ink's level, from which on a pixel belongs to the digit
 _SPECK = 0.05  # of the largest stroke's area, below which a stroke is dirt
+_FAINTEST = 0.1  # of the ink's level, of a stroke's soft edge
 _THINNEST = 1.6  # pixels of a 28x28 image: MNIST's thin strokes
+
+# Pillow's own limit is higher, and a warning; `read` refuses.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 Array = NDArray[np.float32]
 
@@ -56,10 +60,9 @@ def read(
     name = name or (str(source) if isinstance(source, Path) else "the image")
     content = io.BytesIO(_read_bytes(source, name))
     try:
-        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
-            image = Image.open(content, formats=formats)
-            if image.width * image.height > most_pixels:
-                raise Image.DecompressionBombError
+        image = Image.open(content, formats=formats)
+        if image.width * image.height > most_pixels:
+            raise Image.DecompressionBombError
         image.draft(None, (_WORKING_SIDE * 2, _WORKING_SIDE * 2))
         image.load()
         return _plain(ImageOps.exif_transpose(image))
@@ -195,7 +198,7 @@ def _strokes(ink: Array) -> NDArray[np.bool_]:
     inside = kept & ~np.isin(np.arange(count + 1), edges)
     kept = inside if inside.any() else kept
     # A pixel further, for the soft edge.
-    return np.asarray(ndimage.binary_dilation(kept[parts], np.ones((3, 3))) & (ink > 0))
+    return np.asarray(ndimage.binary_dilation(kept[parts], np.ones((3, 3))) & (ink > _FAINTEST))
 
 
 def _fit(digit: Array, box: int) -> Array:
