@@ -18,6 +18,8 @@ from lenet_multi.runs import new_run_folder, write_run
 
 PROJECT = Path(__file__).parent.parent
 
+pytest_plugins = ["tests.browser"]
+
 
 def pytest_collection_finish() -> None:
     """A test module that imports Keras as it is collected would choose the backend for all."""

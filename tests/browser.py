@@ -1,0 +1,88 @@
+"""A real Chromium without a window, for the tests of pages."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+if TYPE_CHECKING:  # only the session `across` installs it
+    from playwright.sync_api import Browser, Page
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--no-sandbox",  # which Chromium refuses to root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+PHONE, DESKTOP = (360, 740), (1280, 900)  # width and height, in CSS pixels
+
+
+@dataclass(frozen=True)
+class Visit:
+    """An open page, and what it asked for and complained of since."""
+
+    page: "Page"
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def scrolls_sideways(self) -> bool:
+        """Return whether the page is wider than its window."""
+        root = "document.documentElement"
+        return bool(self.page.evaluate(f"{root}.scrollWidth > {root}.clientWidth"))
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium, started; a machine that has none fails the test and is told what to install."""
+    from playwright.sync_api import Error, sync_playwright
+
+    found = next(filter(None, map(shutil.which, _NAMES)), None)
+    with sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(executable_path=found, args=[*_FLAGS])
+        except Error as error:
+            pytest.fail(
+                "these tests need Chromium: apt-get install chromium, or "
+                f"playwright install chromium; {error.message}",
+                pytrace=False,
+            )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: "Browser") -> Iterator[Open]:
+    """Open a page at an address, in a window of its own that is closed after the test."""
+    contexts = []
+
+    def visit(
+        url: str,
+        *,
+        size: tuple[int, int] = DESKTOP,
+        scheme: Literal["light", "dark"] = "light",
+    ) -> Visit:
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
+        contexts.append(context)
+        visit = Visit(context.new_page())
+        visit.page.on("request", lambda request: visit.requests.append(request.url))
+        visit.page.on("console", lambda message: visit.complaints.append(message.text))
+        visit.page.on("pageerror", lambda error: visit.complaints.append(error.message))
+        visit.page.goto(url)
+        return visit
+
+    yield visit
+    for context in contexts:
+        context.close()
