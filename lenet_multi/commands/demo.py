@@ -52,20 +52,25 @@ def command(
       lenet-multi demo runs/jax runs/torch --port 0
       lenet-multi demo model.keras --backend tensorflow --backend jax
     """
-    served = assign(models, wanted)
+    assigned = assign(models, wanted)
     try:
+        from lenet_multi.demo import process
         from lenet_multi.demo.serve import serve
     except ModuleNotFoundError as error:
         raise UserError(
             f"the demo needs {error.name}; install it with: pip install 'lenet-multi[demo]'"
         ) from error
+    tell = partial(click.echo, err=True)
     serve(
-        served,
+        [
+            process.BackendProcess(name, str(model), process.command(name, model), tell)
+            for name, model in assigned.items()
+        ],
         host=host,
         port=port,
         open_browser=open_browser,
         say=click.echo,
-        warn=partial(click.echo, err=True),
+        warn=tell,
     )
 
 

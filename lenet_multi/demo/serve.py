@@ -3,14 +3,13 @@
 import ipaddress
 import socket
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import uvicorn
 
 from lenet_multi.demo.app import make_app
-from lenet_multi.demo.process import BackendProcess, command
+from lenet_multi.demo.process import BackendProcess
 from lenet_multi.errors import UserError
 
 MOST_CONNECTIONS = 64  # a browser opens six
@@ -18,34 +17,29 @@ _LAST_SECONDS = 1  # for answers under way, after Ctrl-C
 
 
 def serve(
-    models: Mapping[str, Path],
+    backends: Sequence[BackendProcess],
     *,
     host: str,
     port: int,
-    open_browser: bool,
+    open_browser: bool = False,
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> None:
-    """Serve the page on `host` and `port` (0: any free one), each backend with its saved model.
+    """Serve the page that asks `backends`, on `host` and `port` (0: any free one).
 
-    The page's address goes to `say`, how the backends fare to `warn`.
+    `say` is told the page's address, and `warn` when other machines reach it.
 
     Raises `UserError` when the port cannot be had.
     """
     with listen(host, port) as listener:
         address, taken = listener.getsockname()[:2]
-        hosts = [host, address, "localhost"]
-        if not ipaddress.ip_address(address).is_loopback:
-            warn(f"lenet-multi: whoever reaches {host} over the network can use the demo")
-            hosts = ["*"]
         named = f"[{address}]" if ":" in address else address
-        page = f"http://{named}:{taken}/"
-        processes = [
-            BackendProcess(backend, str(model), command(backend, model), warn)
-            for backend, model in models.items()
-        ]
+        page, known_as = f"http://{named}:{taken}/", [host, named, "localhost"]
+        if not ipaddress.ip_address(address).is_loopback:
+            known_as = ["*"]
+            warn(f"lenet-multi: whoever reaches {host} over the network can use the demo")
         config = uvicorn.Config(
-            make_app(processes, hosts),
+            make_app(backends, known_as),
             log_level="warning",
             limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=_LAST_SECONDS,
@@ -53,7 +47,7 @@ def serve(
         say(f"Demo: {page}  (Ctrl-C ends it)")
         if open_browser:
             webbrowser.open(page)
-        with suppress(KeyboardInterrupt):  # uvicorn has ended in order by then
+        with suppress(KeyboardInterrupt):  # raised once uvicorn has ended in order
             uvicorn.Server(config).run([listener])
 
 
