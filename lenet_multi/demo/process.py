@@ -88,18 +88,20 @@ class BackendProcess:
             return self.state
 
     async def _next_line(self, seconds: float) -> dict[str, Any] | None:
-        """Return what the process tells next; where it tells nothing, end it and return None."""
+        """Return what the process tells next, or None where it has ended or is silent, and ended.
+
+        What has ended by itself is not killed: asyncio would lose its status.
+        """
         assert self._process.stdout
         try:
             async with asyncio.timeout(seconds):
-                told: dict[str, Any] = json.loads(await self._process.stdout.readline())
-                return told
+                line = await self._process.stdout.readline()
         except TimeoutError:
             self.failure = f"it was silent for {seconds:g} s"
-        except ValueError:  # no line, or none of ours
-            pass
-        self._kill()
-        return None
+            self._kill()
+            return None
+        told: dict[str, Any] | None = json.loads(line) if line else None
+        return told
 
     def _kill(self) -> None:
         if self._process.returncode is None:

@@ -1,4 +1,4 @@
-"""The demo with stand-ins for the backends: `python -m tests.demo.stand_in HOST BACKEND=MANNER ...`.
+"""The demo with stand-ins for backends: `python -m tests.demo.stand_in HOST BACKEND=MANNER ...`.
 
 A stand-in that answers always says 7; its version is the number of its process.
 """

@@ -121,7 +121,6 @@ def test_the_page_is_whole_and_closed(demo: str) -> None:
     "path",
     [
         "/nothing",
-        "/index.html/",
         "/../app.py",
         "/%2e%2e/app.py",
         "/..%2fapp.py",
