@@ -24,4 +24,4 @@ def agreement(answers: Mapping[str, NDArray[np.float64]]) -> str:
     else:
         each = ", ".join(f"{backend} {digit}" for backend, digit in digits.items())
         verdict = f"They disagree: {each}"
-    return f"{verdict}; largest difference {gap:.1g}"
+    return f"{verdict}; largest difference {gap:.2g}"

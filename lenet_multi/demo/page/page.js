@@ -5,6 +5,7 @@ const board = find("board");
 const ink = board.getContext("2d", { willReadFrequently: true });
 const SIDE = board.width; // pixels
 const STROKE = SIDE / 12; // as thick as MNIST's once the digit is scaled to 20 of 28 pixels
+const SENT = SIDE / 4; // pixels of the picture that is sent: five for each that the network sees
 const STEP = SIDE / 40; // of the pen on the keyboard
 const POLL = 500; // milliseconds between looks at backends that start
 const PAUSE = 600; // milliseconds of rest before the answer is read aloud
@@ -16,7 +17,7 @@ let asking = false;
 function draw(from, to) {
   ink.beginPath();
   ink.moveTo(from.x, from.y);
-  ink.lineTo(to.x, to.y);
+  ink.lineTo(to.x + 0.1, to.y); // a line of no length would leave no dot
   ink.stroke();
   drawing += 1;
   empty = false;
@@ -108,8 +109,7 @@ async function ask() {
   let asked;
   do {
     asked = drawing;
-    const image = await new Promise((done) => board.toBlob(done, "image/png"));
-    const found = await answer("predict", { method: "POST", body: image });
+    const found = await answer("predict", { method: "POST", body: await picture() });
     if (found && !empty) {
       show(found.backends);
       showSeen(found.seen);
@@ -117,6 +117,13 @@ async function ask() {
     }
   } while (asked !== drawing && !empty);
   asking = false;
+}
+
+function picture() {
+  const small = document.createElement("canvas");
+  small.width = small.height = SENT;
+  small.getContext("2d").drawImage(board, 0, 0, SENT, SENT);
+  return new Promise((done) => small.toBlob(done, "image/png"));
 }
 
 async function follow() {
