@@ -53,9 +53,9 @@ def command(
       lenet-multi demo runs/jax runs/torch --port 0
       lenet-multi demo model.keras --backend tensorflow --backend jax
     """
-    # What NumPy computes here is small: its threads would wait for one another and for the
-    # backends, 100 ms for 17 on two processors. It reads this when it is imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # One image is little work: threads of NumPy here and of PyTorch there would wait for one
+    # another, 100 ms for 17 on two processors. NumPy reads this when it is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     assigned = assign(models, wanted)
     try:
         from lenet_multi.demo import process
