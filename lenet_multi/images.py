@@ -8,7 +8,6 @@ lighter or of another colour. From there on it is MNIST's own recipe: crop the i
 
 import io
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,7 +46,7 @@ def read(
     source: Path | BinaryIO,
     *,
     name: str | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: tuple[str, ...] = FORMATS,
     most_pixels: int = MOST_PIXELS,
 ) -> Image.Image:
     """Return the image in a file, its first frame, upright, RGB; a large JPEG reduced.

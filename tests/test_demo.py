@@ -24,15 +24,13 @@ IMAGES = 6000  # to train on: enough for a clear 7
 
 def run_of(backend: str, folder: Path) -> Path:
     """Write what looks like a run of this backend, with a model that Keras could not load."""
+
+    def save_model(path: str) -> None:
+        keras_file(Path(path))
+
     run = example_run(backend)
     with new_run_folder(folder) as draft:
-        write_run(
-            draft,
-            run.result,
-            logits=run.logits,
-            labels=run.labels,
-            save_model=lambda path: keras_file(Path(path)),
-        )
+        write_run(draft, run.result, logits=run.logits, labels=run.labels, save_model=save_model)
     return folder
 
 

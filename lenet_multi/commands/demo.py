@@ -62,7 +62,7 @@ def command(
         from lenet_multi.demo.serve import serve
     except ModuleNotFoundError as error:
         raise UserError(
-            f"the demo needs {error.name}; install it with: pip install 'lenet-multi[demo]'"
+            f"the demo needs {str(error.name).partition('.')[0]}; install it with: pip install 'lenet-multi[demo]'"
         ) from error
     tell = partial(click.echo, err=True)
     serve(
@@ -89,8 +89,8 @@ def assign(models: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path]:
     if len(models) < 2:
         model = models[0] if models else newest(Path("runs"))
         saved.find(model)
-        chosen = [backends.choose(name, {}) for name in wanted or backends.installed() or [None]]
-        return dict.fromkeys(chosen, model)
+        names: Sequence[str | None] = wanted or backends.installed() or [None]
+        return dict.fromkeys([backends.choose(name, {}) for name in names], model)
     if wanted:
         raise UserError("--backend is for one model; several are each for the backend of its run")
     assigned: dict[str, Path] = {}
