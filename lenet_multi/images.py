@@ -34,7 +34,9 @@ _LEAST_SIGNAL = 5  # ink over the ground's noise, in standard deviations
 _THRESHOLD = 0.35  # of the ink's level, from which on a pixel belongs to the digit
 _SPECK = 0.05  # of the largest stroke's area, below which a stroke is dirt
 _FAINTEST = 0.1  # of the ink's level, of a stroke's soft edge
-_THINNEST = 1.6  # pixels of a 28x28 image: MNIST's thin strokes
+_FINE = 4  # times as large, to measure strokes of small images
+_THINNEST = 1.5  # pixels of a 28x28 image: MNIST's thinnest strokes
+_USUAL = 2.6  # pixels: the median of MNIST's strokes
 
 # Pillow's own limit is higher, and a warning; `read` refuses.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -84,6 +86,8 @@ def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
             content = source.read(MOST_BYTES + 1)
     except OSError as error:
         raise UserError(f"cannot read {name}: {error.strerror or error}") from error
+    if not content:
+        raise UserError(f"{name} is empty; give an image")
     if len(content) > MOST_BYTES:
         raise UserError(f"{name} is larger than {MOST_BYTES // 2**20} MiB; give a smaller image")
     return content
@@ -156,11 +160,11 @@ def _ink(pixels: Array) -> Array:
     _, directions = np.linalg.eigh(flat.T @ flat)
     along = departure @ directions[:, -1]  # the colour in which the image varies most
     along *= np.sign(np.sum(along**3)) or 1  # ink is the far side
-    noise = 1.4826 * np.median(np.abs(along))  # a standard deviation, were it Gaussian
-    far = along > max(along.max() / 2, _LEAST_CONTRAST, _LEAST_SIGNAL * noise)
-    if not far.any():
+    rough = np.abs(along - ndimage.gaussian_filter(along, 2))
+    noise = np.quantile(rough, 0.25) / 0.3186  # a standard deviation, were it Gaussian
+    level = np.median(along[along >= along.max() / 2])
+    if level < max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise):
         raise UserError("nothing is drawn on it, or too faintly")
-    level = np.median(along[far])
     return np.clip(along / level, 0, 1).astype(np.float32)
 
 
@@ -170,21 +174,25 @@ def _ground(pixels: Array) -> Array:
     The fit minds the border most, where ink is rare, and pixels that depart from it little by
     little less.
     """
-    height, width = pixels.shape[:2]
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)  # (H, W, 6)
-    every = max(1, max(height, width) // 64)  # no more are needed for a smooth surface
+    every = max(1, max(pixels.shape[:2]) // 48)  # no more are needed for a smooth surface
+    terms = _quadratic(*pixels.shape[:2])
     some, colours = terms[::every, ::every].reshape(-1, 6), pixels[::every, ::every].reshape(-1, 3)
     border = np.abs(some[:, 1:3]).max(axis=1) > 1 - 2 * _BORDER
-    expected = np.where(border, 1, _INSIDE_WEIGHT)
+    expected = np.where(border, 1, _INSIDE_WEIGHT)[:, np.newaxis]
     weights = expected
     for _ in range(_ROUNDS):
-        root = np.sqrt(weights)[:, np.newaxis]
-        surface, *_ = np.linalg.lstsq(root * some, root * colours, rcond=None)
-        away = np.linalg.norm(colours - some @ surface, axis=1)
+        weighted = weights * some
+        surface, *_ = np.linalg.lstsq(weighted.T @ some, weighted.T @ colours, rcond=None)
+        away = np.linalg.norm(colours - some @ surface, axis=1, keepdims=True)
         scale = max(1.0, 2 * float(np.median(away)))
         weights = expected / (1 + (away / scale) ** 2) ** 2
-    return np.asarray(terms @ surface, np.float32)
+    return np.asarray(terms @ surface.astype(np.float32))
+
+
+def _quadratic(height: int, width: int) -> Array:
+    """Return 1, x, y, x², xy and y² at each pixel (H, W, 6), x and y from -1 to 1."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1, dtype=np.float32)
 
 
 def _strokes(ink: Array) -> NDArray[np.bool_]:
@@ -201,19 +209,24 @@ def _strokes(ink: Array) -> NDArray[np.bool_]:
 
 
 def _fit(digit: Array, box: int) -> Array:
-    """Return `digit` scaled so that its longer side is `box`, thin strokes made thicker."""
-    scale = box / max(digit.shape)
-    inked = np.pad(digit > 0.5, 1)
-    width = 4 * ndimage.distance_transform_edt(inked)[inked].mean() * scale
+    """Return `digit` scaled so that its longer side is `box`, a thin pen's strokes widened."""
+    fine = _scaled(digit, max(_FINE * box, *digit.shape))
+    unit = max(fine.shape) / box
+    inked = fine > 0.5
+    # The mean distance to a band's edge is a quarter of its width.
+    width = 4 * ndimage.distance_transform_edt(np.pad(inked, 1))[1:-1, 1:-1][inked].mean() / unit
     if width < _THINNEST:
-        reach = (_THINNEST - width) / 2 / scale
-        margin = int(np.ceil(reach)) + 1
-        digit = np.pad(digit, margin)
-        digit = np.asarray(ndimage.distance_transform_edt(digit <= 0.5) <= reach + 1, np.float32)
-        scale = box / max(digit.shape)
-    height, wide = (max(1, round(length * scale)) for length in digit.shape)
-    resized = Image.fromarray(digit).resize((wide, height), Image.Resampling.BICUBIC)
-    return np.clip(np.asarray(resized), 0, 1)
+        reach = (_USUAL - width) / 2 * unit
+        outside = ndimage.distance_transform_edt(np.pad(~inked, int(reach), constant_values=True))
+        digit = (outside <= reach).astype(np.float32)
+    return _scaled(digit, box)
+
+
+def _scaled(digit: Array, longer: int) -> Array:
+    """Return `digit` scaled to `longer` pixels at its longer side."""
+    height, width = (max(1, round(length * longer / max(digit.shape))) for length in digit.shape)
+    scaled = Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(scaled), 0, 1)
 
 
 def _place(digit: Array, side: int) -> NDArray[np.uint8]:

@@ -36,6 +36,8 @@ FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "predictions.npz",
 )
 
+RUNS = Path("runs")  # where runs go that were given no folder
+
 # A LeNet's folder takes 6 MB, two thirds of it Adam's moments.
 _NEEDED_BYTES = 16 * 2**20
 
@@ -95,7 +97,7 @@ class Run:
 
 def default_folder(name: str) -> Path:
     """Return runs/`name`-TIME, for a run that was given no folder."""
-    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def newest(folder: Path) -> Path:
@@ -166,13 +168,13 @@ def _put_in_place(draft: Path, folder: Path) -> None:
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Raise `UserError` where the block cannot write `target`."""
+def writing(target: Path, *, flag: str = "--out") -> Iterator[None]:
+    """Raise `UserError` where the block cannot write `target`, which `flag` chose."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise UserError(f"cannot write {target}: {reason}; choose another --out") from error
+        raise UserError(f"cannot write {target}: {reason}; choose another {flag}") from error
 
 
 def write_run(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lenet_multi.errors import UserError
-from lenet_multi.runs import MODEL, RESULT, Result, file_sha256, read_result
+from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, read_result
 
 if TYPE_CHECKING:
     import keras
@@ -21,10 +21,14 @@ _CONFIG_BYTES = 16 * 2**20  # of a large model; a LeNet's takes 5,000
 
 @dataclass(frozen=True)
 class SavedModel:
-    """The place of a `.keras` file, and the record of the run that it is of, if any."""
+    """The place of a `.keras` file, and the record of the run that it is of, if any.
+
+    `input_shape` is (N, height, width, channels), N mostly None, where the file tells it.
+    """
 
     path: Path
     result: Result | None = None
+    input_shape: tuple[int | None, ...] | None = None
 
     def load(self) -> "keras.Model":
         """Return the model, uncompiled, on the backend that Keras was started on.
@@ -64,8 +68,20 @@ def find(source: Path) -> SavedModel:
             )
     elif not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
-    _refuse_code(path, _read_config(path))
-    return SavedModel(path, result)
+    config = _read_config(path)
+    _refuse_code(path, config)
+    return SavedModel(path, result, _input_shape(config))
+
+
+def newest_run(folder: Path = RUNS) -> Path:
+    """Return the run in `folder`, or in a folder in there, that was written last.
+
+    Raises `UserError` when there is none.
+    """
+    results = [*folder.glob(f"*/{RESULT}"), *folder.glob(f"*/*/{RESULT}")]
+    if not results:
+        raise UserError(f"no run in {folder}/: name a model, or train one with: lenet-multi train")
+    return max(results, key=lambda path: path.stat().st_mtime).parent
 
 
 def _read_config(path: Path) -> Any:
@@ -85,6 +101,16 @@ def _read_config(path: Path) -> Any:
         raise UserError(f"{path} is no .keras file, or it is damaged: {error}") from error
     except zipfile.BadZipFile as error:
         raise UserError(f"{path} is no .keras file, or it is truncated: {error}") from error
+
+
+def _input_shape(config: Any) -> tuple[int | None, ...] | None:
+    """Return the batch shape of the first input layer, if there is one at the top level."""
+    try:
+        layers = config["config"]["layers"]
+        inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
+        return tuple(inputs[0]["config"]["batch_shape"])
+    except (TypeError, LookupError):
+        return None
 
 
 def _refuse_code(path: Path, config: Any) -> None:
