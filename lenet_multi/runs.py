@@ -100,17 +100,6 @@ def default_folder(name: str) -> Path:
     return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def newest(folder: Path) -> Path:
-    """Return the run folder within `folder`, at any depth, whose run ended last.
-
-    Raises `UserError` when there is none.
-    """
-    ended = [path for path in folder.rglob(RESULT) if not path.parent.name.startswith(".")]
-    if not ended:
-        raise UserError(f"no run in {folder}; train one first: lenet-multi train")
-    return max(ended, key=lambda path: path.stat().st_mtime).parent
-
-
 @contextmanager
 def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a draft folder to fill, and put it in the place of `folder` when the block succeeds.

@@ -61,8 +61,9 @@ def command(
         from lenet_multi.demo import process
         from lenet_multi.demo.serve import serve
     except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
         raise UserError(
-            f"the demo needs {str(error.name).partition('.')[0]}; install it with: pip install 'lenet-multi[demo]'"
+            f"the demo needs {missing}; install it with: pip install 'lenet-multi[demo]'"
         ) from error
     tell = partial(click.echo, err=True)
     serve(
@@ -84,10 +85,9 @@ def assign(models: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path]:
     Raises `UserError` when one is not, or it is unclear who is to load what.
     """
     from lenet_multi import backends, saved
-    from lenet_multi.runs import newest
 
     if len(models) < 2:
-        model = models[0] if models else newest(Path("runs"))
+        model = models[0] if models else saved.newest_run()
         saved.find(model)
         names: Sequence[str | None] = wanted or backends.installed() or [None]
         return dict.fromkeys([backends.choose(name, {}) for name in names], model)

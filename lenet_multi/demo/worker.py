@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lenet_multi import backends, saved, session
 from lenet_multi.errors import UserError
 from lenet_multi.images import SIDE
+from lenet_multi.metrics import as_probabilities
 
 MODULE = "lenet_multi.demo.worker"
 
@@ -32,11 +33,7 @@ def load(backend: str, model: Path) -> Network:
     Raises `UserError` when it cannot be loaded, or is of other images or classes.
     """
     session.start(backend)
-    from scipy.special import softmax
-
-    from lenet_multi.model import with_logits
-
-    network = with_logits(saved.find(model).load())
+    network = saved.find(model).load()
     shapes = network.input_shape[1:], network.output_shape[1:]
     if shapes != ((SIDE, SIDE, 1), (DIGITS,)):
         raise UserError(
@@ -45,11 +42,11 @@ def load(backend: str, model: Path) -> Network:
         )
 
     def probabilities(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        logits = network.predict_on_batch(image.reshape(1, SIDE, SIDE, 1) / np.float32(255))
-        found: NDArray[np.float64] = softmax(logits[0].astype(np.float64))
+        pixels = image.reshape(1, SIDE, SIDE, 1) / np.float32(255)
+        found = as_probabilities(np.asarray(network.predict_on_batch(pixels), np.float32))
         if not np.isfinite(found).all():
             raise UserError(f"{model} answers NaN: it is of a run that diverged")
-        return found
+        return np.asarray(found[0])
 
     return probabilities
 
