@@ -139,7 +139,7 @@ def test_what_is_not_of_the_page_is_not_there(demo: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("drawing", "status", "words"),
     [
-        (b"", 422, "the drawing is no image; give one of PNG"),
+        (b"", 422, "the drawing is empty"),
         (b"<svg/>", 422, "the drawing is no image; give one of PNG"),
         (encoded(seven(), "GIF"), 422, "the drawing is no image; give one of PNG"),
         (encoded(seven())[:200], 422, "the drawing is a damaged or truncated image"),

@@ -58,6 +58,16 @@ def brightest(page: "Page", canvas: str) -> int:
     return found
 
 
+def inked(page: "Page", x: float, y: float) -> bool:
+    """Return whether there is ink at this share of the board's width and height."""
+    level: int = page.evaluate(
+        "([x, y]) => document.querySelector('#board').getContext('2d')"
+        ".getImageData(560 * x, 560 * y, 1, 1).data[0]",
+        [x, y],
+    )
+    return level > 0
+
+
 def assert_quiet(visit: Visit, address: str) -> None:
     """The page asked for nothing elsewhere, and complained of nothing."""
     assert visit.requests
@@ -103,7 +113,7 @@ def test_answers_follow_the_keyboard(address: str, open_page: Open) -> None:
 
 
 def test_answers_follow_a_finger(address: str, browser: "Browser") -> None:
-    """On a phone a finger draws, and does not scroll; the page is no wider than the screen."""
+    """On a phone a finger draws where it would scroll; the page is no wider than the screen."""
     width, height = PHONE
     context = browser.new_context(
         viewport={"width": width, "height": height}, has_touch=True, is_mobile=True
@@ -120,10 +130,12 @@ def test_answers_follow_a_finger(address: str, browser: "Browser") -> None:
         ]
         finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    touch("touchStart", SEVEN[1])
-    touch("touchMove", SEVEN[2])
+    touch("touchStart", (0.5, 0.8))
+    for step in range(1, 11):
+        touch("touchMove", (0.5, 0.8 - 0.06 * step))
     touch("touchEnd")
     wait_for(page, "#agreement", AGREED)
+    assert inked(page, 0.5, 0.25)
     assert page.evaluate("scrollY") == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     context.close()
