@@ -64,7 +64,7 @@ def tests(session: nox.Session, backend: str) -> None:
 @nox.session
 def across(session: nox.Session) -> None:
     """Run the tests that need no backend or all, with all three in one environment."""
-    install(session, *BACKENDS, "test", "browser", "demo")
+    install(session, *BACKENDS, "test", "browser")
     flags = [argument for argument in session.posargs if argument != "--fast"]
     session.run("pytest", "-m", "not backend and not all_backends", *flags)
     at_once = ("--numprocesses", "2", "--dist", "loadfile")  # mostly waits for imports

@@ -148,7 +148,10 @@ def test_how_backends_fare_is_shown(open_page: Open) -> None:
         draw(visit.page)
         wait_for(visit.page, "#agreement", "torch answers 7")
         reason, starting, time = visit.page.locator(".note").all_text_contents()
-        assert (reason, starting) == ("RuntimeError: out of luck (status 1)", "starting …")
+        assert (reason, starting) == (
+            "Failed: RuntimeError: out of luck (status 1)",
+            "starting …",
+        )
         assert time == "1.5 ms"
         assert_quiet(visit, demo.address)
 

@@ -109,7 +109,7 @@ async function ask() {
   let asked;
   do {
     asked = drawing;
-    const found = await answer("predict", { method: "POST", body: await picture() });
+    const found = await fetched("predict", { method: "POST", body: await picture() });
     if (found && !empty) {
       show(found.backends);
       showSeen(found.seen);
@@ -128,7 +128,7 @@ function picture() {
 
 async function follow() {
   const ready = (states) => states.filter(({ version }) => version).length;
-  const states = await answer("backends");
+  const states = await fetched("backends");
   if (!states) return;
   const news = ready(states) - ready(known);
   if (empty) show(states);
@@ -136,7 +136,7 @@ async function follow() {
   if (states.some(({ version, failure }) => !version && !failure)) setTimeout(follow, POLL);
 }
 
-async function answer(path, request) {
+async function fetched(path, request) {
   try {
     const response = await fetch(path, request);
     const content = await response.json();
@@ -175,17 +175,20 @@ function card() {
 
 function showBackend(made, { backend, version, failure, answer, probabilities, milliseconds }) {
   const write = (name, text) => (made.querySelector(`.${name}`).textContent = text);
-  const percent = (share) => `${(100 * share).toFixed(0)}%`;
+  const percent = (share, digits) => `${(100 * share).toFixed(digits)}%`;
+  const timed = milliseconds ? `${milliseconds.toFixed(1)} ms` : "ready";
   write("name", backend);
   write("version", version ?? "");
   write("answer", answer ?? "");
-  write("share", probabilities ? `${(100 * probabilities[answer]).toFixed(1)}%` : "");
-  write("note", failure ?? (version ? (milliseconds ? `${milliseconds.toFixed(1)} ms` : "ready") : "starting …"));
+  write("share", probabilities ? percent(probabilities[answer], 1) : "");
+  write("note", failure ? `Failed: ${failure}` : !version ? "starting …" : timed);
   made.classList.toggle("failed", Boolean(failure));
   made.querySelectorAll("li").forEach((row, digit) => {
     row.classList.toggle("chosen", digit === answer);
     row.querySelector(".bar").style.width = `${100 * (probabilities?.[digit] ?? 0)}%`;
-    row.querySelector(".percent").textContent = probabilities ? percent(probabilities[digit]) : "";
+    row.querySelector(".percent").textContent = probabilities
+      ? percent(probabilities[digit], 0)
+      : "";
   });
 }
 
