@@ -17,7 +17,6 @@ from rich.table import Table
 
 from lenet_multi.environment import threads
 from lenet_multi.errors import UserError
-from lenet_multi.images import SIDE, prepare, read
 from lenet_multi.saved import SavedModel
 from lenet_multi.train import start_and_load
 
@@ -57,10 +56,9 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
     """
     side, channels = _side_and_channels(model)
     prepared = start_and_load(backend, partial(prepare_all, paths, side=side))
-    from lenet_multi.answer import probabilities, quicken
+    from lenet_multi.answer import probabilities
 
     network = model.load()
-    quicken(network)
     pixels = np.repeat(prepared.pixels[..., np.newaxis], channels, axis=-1)
     return Prediction(prepared, probabilities(network, pixels))
 
@@ -77,7 +75,7 @@ def _side_and_channels(model: SavedModel) -> tuple[int, int]:
             )
 
 
-def prepare_all(paths: Sequence[Path], *, side: int = SIDE) -> Prepared:
+def prepare_all(paths: Sequence[Path], *, side: int) -> Prepared:
     """Return all images at `paths`, prepared for a network; each refusal is one line.
 
     Raises `UserError` when none is left.
@@ -113,6 +111,8 @@ def _is_called_image(path: Path) -> bool:
 
 def _try_to_prepare(source: Path, *, side: int) -> NDArray[np.uint8] | str:
     """Return the image prepared, or the reason why it cannot be."""
+    from lenet_multi.images import prepare, read  # SciPy too is imported while Keras is
+
     name = _name(source)
     try:
         if os.path.isdir(source):

@@ -4,9 +4,12 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lenet_multi.errors import UserError
 from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, read_result
@@ -21,14 +24,24 @@ _CONFIG_BYTES = 16 * 2**20  # of a large model; a LeNet's takes 5,000
 
 @dataclass(frozen=True)
 class SavedModel:
-    """The place of a `.keras` file, and the record of the run that it is of, if any.
+    """The place of a `.keras` file, the record of the run that it is of, if any, and its content.
 
-    `input_shape` is (N, height, width, channels), N mostly None, where the file tells it.
+    `config` is the file's configuration of the model.
     """
 
     path: Path
     result: Result | None = None
-    input_shape: tuple[int | None, ...] | None = None
+    config: Any = None
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """(N, height, width, channels), N mostly None, where the file tells it; without Keras."""
+        try:
+            layers = self.config["config"]["layers"]
+            inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
+            return tuple(inputs[0]["config"]["batch_shape"])
+        except (TypeError, LookupError):
+            return None
 
     def load(self) -> "keras.Model":
         """Return the model, uncompiled, on the backend that Keras was started on.
@@ -40,7 +53,8 @@ class SavedModel:
         import keras
 
         try:
-            model = keras.models.load_model(self.path, compile=False, safe_mode=True)
+            with _nothing_drawn():
+                model = keras.models.load_model(self.path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises what it likes on a file that it cannot read
             reason = str(error).strip().partition("\n")[0]
             raise UserError(f"{self.path} cannot be loaded: {reason}") from error
@@ -70,7 +84,7 @@ def find(source: Path) -> SavedModel:
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
     config = _read_config(path)
     _refuse_code(path, config)
-    return SavedModel(path, result, _input_shape(config))
+    return SavedModel(path, result, config)
 
 
 def newest_run(folder: Path = RUNS) -> Path:
@@ -103,16 +117,6 @@ def _read_config(path: Path) -> Any:
         raise UserError(f"{path} is no .keras file, or it is truncated: {error}") from error
 
 
-def _input_shape(config: Any) -> tuple[int | None, ...] | None:
-    """Return the batch shape of the first input layer, if there is one at the top level."""
-    try:
-        layers = config["config"]["layers"]
-        inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
-        return tuple(inputs[0]["config"]["batch_shape"])
-    except (TypeError, LookupError):
-        return None
-
-
 def _refuse_code(path: Path, config: Any) -> None:
     """Refuse what Keras would import or run: a Lambda, or an object that is not Keras's own."""
     for part in _objects(config):
@@ -123,6 +127,35 @@ def _refuse_code(path: Path, config: Any) -> None:
                 f"{path} carries code of its own ({module}.{name}), which is not run here; save "
                 "the model with Keras's own layers alone"
             )
+
+
+@contextmanager
+def _nothing_drawn() -> Iterator[None]:
+    """Let Keras's initializers give zeros: weights about to be read need not be drawn.
+
+    JAX would compile a random generator for each shape, which takes longer than all else.
+    """
+    import keras
+
+    def zeros(self: Any, shape: Any, dtype: Any = None, **_: Any) -> Any:
+        # The type is named, or else JAX compiles a function that hands the array over.
+        return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
+
+    kinds = [kind for kind in _below(keras.initializers.Initializer) if "__call__" in vars(kind)]
+    calls = [(kind, kind.__call__) for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.__call__ = zeros
+        yield
+    finally:
+        for kind, call in calls:
+            kind.__call__ = call
+
+
+def _below(kind: type) -> Iterator[Any]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _below(subclass)
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:
