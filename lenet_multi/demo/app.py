@@ -23,8 +23,8 @@ from lenet_multi.demo.agreement import agreement
 from lenet_multi.demo.process import BackendProcess
 from lenet_multi.errors import UserError
 
-MOST_BYTES = 2**20  # of a drawing; the page's takes 10,000
-MOST_PIXELS = 2**22  # of a drawing, 16 MB once decoded; the page's has 313,600
+MOST_BYTES = 2**20  # of a drawing; the page's takes 2,000
+MOST_PIXELS = 2**22  # of a drawing, 12 MB once decoded; the page's has 19,600
 
 PAGE = Path(__file__).parent / "page"
 
@@ -49,7 +49,8 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
     - POST /predict, a PNG: the image as the networks saw it, what each backend answers, and
       whether they agree
 
-    and anything else with a status of 4xx and one line of JSON, {"error": WORDS}.
+    Anything else gets a status of 4xx and one line of JSON, {"error": WORDS}; a wrong name of the
+    host gets less.
     """
 
     @asynccontextmanager

@@ -29,8 +29,8 @@ def command(backend: str, model: Path) -> tuple[str, ...]:
 class BackendProcess:
     """The process that `command` starts to answer with `model`, and how it fares.
 
-    That is told to `announce`, a line at a time.
-    `version` is the backend's, once it is ready; `failure` says why it answers no more.
+    What happens to it is told to `announce`, a line at a time. `version` is the backend's, once it
+    is ready; `failure` says why it answers no more.
     """
 
     backend: str

@@ -1,10 +1,13 @@
 import os
 import signal
+import socket
 import time
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
 
-from lenet_multi.demo.serve import listen
+from lenet_multi.demo.serve import MOST_CONNECTIONS, listen
 from lenet_multi.errors import UserError
 from tests.demo.stand_in import served
 from tests.demo.test_app import ask, wait_for_backends
@@ -44,6 +47,19 @@ def test_other_machines_are_let_in_only_when_told(host: str, warned: bool, stran
         assert ask(demo.address, "/")[0] == 200
         assert ask(demo.address, "/", host="stranger.example")[0] == stranger
         assert any("over the network" in line for line in demo.warnings) == warned
+
+
+def test_a_flood_is_turned_away() -> None:
+    """Connections beyond the limit are told to come later; once they are gone, all is well."""
+    with served(jax="answers") as demo, ExitStack() as flood:
+        url = urlsplit(demo.address)
+        for _ in range(MOST_CONNECTIONS):
+            flood.enter_context(socket.create_connection((url.hostname, url.port)))
+        assert ask(demo.address, "/")[0] == 503
+        flood.close()
+        until = time.monotonic() + 5
+        while ask(demo.address, "/")[0] != 200:
+            assert time.monotonic() < until
 
 
 def test_a_port_in_use_is_told() -> None:
