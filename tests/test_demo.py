@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from lenet_multi.runs import new_run_folder, write_run
 from tests.browser import Open
 from tests.conftest import Lenet, child_environment
 from tests.demo.test_app import wait_for_backends
-from tests.demo.test_page import answers, assert_quiet, draw
+from tests.demo.test_page import answers, assert_quiet, draw, wait_for
 from tests.examples import example_run
 from tests.test_saved import keras_file
 
@@ -144,9 +145,7 @@ def test_three_backends_see_a_seven(demo: str, open_page: Open) -> None:
     """A 7 drawn with the mouse is a 7 to all three, whose probabilities agree."""
     visit = open_page(demo)
     draw(visit.page)
-    visit.page.wait_for_function(
-        "document.querySelector('#agreement').textContent.startsWith('All three agree: 7;')"
-    )
+    wait_for(visit.page, "#agreement", re.compile("^All three agree: 7; largest difference"))
     assert answers(visit.page) == ["7", "7", "7"]
     assert visit.page.locator(".name").all_text_contents() == list(BACKENDS)
     assert_quiet(visit, demo)

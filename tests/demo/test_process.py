@@ -27,7 +27,8 @@ def asked(manner: str, *, times: int = 1) -> tuple[list[dict[str, Any]], list[st
         while not (process.version or process.failure):
             await asyncio.sleep(0.01)
         answers = [await process.ask(IMAGE) for _ in range(times)]
-        running.cancel()
+        if not process.failure:
+            running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         return answers
 
