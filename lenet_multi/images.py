@@ -26,6 +26,7 @@ MOST_PIXELS = 50_000_000  # the largest phone cameras; larger is a decompression
 MOST_BYTES = 256 * 2**20  # more than such an image takes without compression
 
 _WORKING_SIDE = 256  # a digit that takes a tenth of the frame still has MNIST's 20 pixels
+_MARGIN = 0.4  # of the strokes' longer side, around them, for a nearer look
 _BORDER = 1 / 8  # of the side: where ground is expected
 _INSIDE_WEIGHT = 0.2  # of what is no border, in the fit of the ground
 _ROUNDS = 10  # of the robust fit
@@ -133,11 +134,32 @@ def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
 
     Raises `UserError` when nothing is drawn on it.
     """
-    ink = _ink(_reduced(_plain(image)))
-    strokes = _strokes(ink)
+    image = _plain(image)
+    ink, strokes, box = _find(image)
+    if 2 * max(box[2] - box[0], box[3] - box[1]) < max(image.size):
+        ink, strokes, _ = _find(image.crop(box))  # nearer: finer, and less uneven
     rows, columns = ndimage.find_objects(strokes.astype(np.uint8))[0]
     digit = np.where(strokes, ink, 0)[rows, columns]
     return _place(_fit(digit, round(side * _BOX)), side)
+
+
+def _find(image: Image.Image) -> tuple[Array, NDArray[np.bool_], tuple[int, int, int, int]]:
+    """Return the ink (H, W), which of it is strokes, and where in `image` they are, with a margin.
+
+    The place is left, top, right, bottom, in pixels of `image`.
+    """
+    ink = _ink(_reduced(image))
+    strokes = _strokes(ink)
+    rows, columns = ndimage.find_objects(strokes.astype(np.uint8))[0]
+    unit = max(image.size) / max(ink.shape)
+    margin = _MARGIN * max(rows.stop - rows.start, columns.stop - columns.start)
+    box = (
+        max(0, int((columns.start - margin) * unit)),
+        max(0, int((rows.start - margin) * unit)),
+        min(image.width, int((columns.stop + margin) * unit) + 1),
+        min(image.height, int((rows.stop + margin) * unit) + 1),
+    )
+    return ink, strokes, box
 
 
 def _reduced(image: Image.Image) -> Array:

@@ -22,6 +22,8 @@ from lenet_multi.train import start_and_load
 
 STDIN = Path("-")
 
+_CAPTION = 18  # letters that fit under an image
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -159,6 +161,10 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
 def captions(prediction: Prediction) -> list[str]:
     """Return what `--show` writes under each image."""
     return [
-        f"{Path(name).name}\n{ranked[0][0]} ({ranked[0][1]:.1%})"
+        f"{_shortened(Path(name).name)}\n{ranked[0][0]} ({ranked[0][1]:.1%})"
         for name, ranked in prediction.ranked()
     ]
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _CAPTION else f"{name[:7]}…{name[7 - _CAPTION + 1 :]}"

@@ -92,7 +92,12 @@ def newest_run(folder: Path = RUNS) -> Path:
 
     Raises `UserError` when there is none.
     """
-    results = [*folder.glob(f"*/{RESULT}"), *folder.glob(f"*/*/{RESULT}")]
+    results = [
+        path
+        for depth in ("*", "*/*")
+        for path in folder.glob(f"{depth}/{RESULT}")
+        if not path.parent.name.startswith(".")  # a draft
+    ]
     if not results:
         raise UserError(f"no run in {folder}/: name a model, or train one with: lenet-multi train")
     return max(results, key=lambda path: path.stat().st_mtime).parent

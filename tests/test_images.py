@@ -143,6 +143,7 @@ def png_claiming(width: int, height: int) -> bytes:
 PNG, JPEG = saved(seven(), "PNG").getvalue(), saved(seven(), "JPEG").getvalue()
 
 
+@pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
