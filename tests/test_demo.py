@@ -137,7 +137,7 @@ def demo(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             assert [state["failure"] for state in states] == [None, None, None]
             yield address
         finally:
-            process.terminate()
+            process.kill()  # its backends end with it
 
 
 @pytest.mark.all_backends
