@@ -1,18 +1,21 @@
 """The Keras backends: their names, which are installed, and how one is chosen."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 
 from lenet_multi.errors import UserError, unknown
 
 BACKENDS = ("tensorflow", "jax", "torch")
+ANSWERING = (*BACKENDS, "numpy", "openvino")  # Keras's NumPy and OpenVINO cannot train
+
+_PACKAGES = {"numpy": "jax"}  # what a backend needs; Keras's NumPy backend convolves with JAX
 
 
-def installed() -> tuple[str, ...]:
-    """Return the names of the installed backends, without importing one."""
-    return tuple(name for name in BACKENDS if find_spec(name) is not None)
+def installed(known: Sequence[str] = BACKENDS) -> tuple[str, ...]:
+    """Return the names of those `known` backends that are installed, without importing one."""
+    return tuple(name for name in known if find_spec(_PACKAGES.get(name, name)) is not None)
 
 
 def installed_version(backend: str) -> str:
@@ -20,10 +23,16 @@ def installed_version(backend: str) -> str:
     return version(packages_distributions()[backend][0])
 
 
-def choose(asked: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """Return the backend that `--backend` or `KERAS_BACKEND` asks for.
+def choose(
+    asked: str | None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    known: Sequence[str] = BACKENDS,
+    preferred: str | None = None,
+) -> str:
+    """Return the backend, of the `known` ones, that `--backend` or `KERAS_BACKEND` asks for.
 
-    Where neither speaks, it is the first installed one in the order of `BACKENDS`.
+    Where neither speaks, it is the `preferred` one if installed, or else the first installed one.
 
     Raises `UserError` when the two conflict, or the backend is unknown or not installed.
     """
@@ -32,12 +41,18 @@ def choose(asked: str | None, environ: Mapping[str, str] = os.environ) -> str:
         raise UserError(
             f"--backend {asked} conflicts with KERAS_BACKEND={from_environment}; drop one of them"
         )
-    present = installed()
-    name = asked or from_environment or next(iter(present), None)
+    present = installed(known)
+    default = preferred if preferred in present else next(iter(present), None)
+    name = asked or from_environment or default
     if name is None:
         raise UserError("no Keras backend is installed; " + _remedy("jax"))
-    if name not in BACKENDS:
-        raise UserError(unknown("backend", name, BACKENDS))
+    if name not in known and name in ANSWERING:
+        raise UserError(
+            f"backend {name!r} cannot train, only predict and evaluate; "
+            f"choose from {', '.join(known)}"
+        )
+    if name not in known:
+        raise UserError(unknown("backend", name, known))
     if name not in present:
         others = f" (installed: {', '.join(present)})" if present else ""
         raise UserError(f"backend {name!r} is not installed{others}; {_remedy(name)}")
@@ -45,4 +60,4 @@ def choose(asked: str | None, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def _remedy(backend: str) -> str:
-    return f"install it with: pip install {backend}"
+    return f"install it with: pip install {_PACKAGES.get(backend, backend)}"

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+_ROUNDING = 1e-2  # of a sum of probabilities in bfloat16, which has 8 bits
+
 
 def count_correct(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> int:
     """Return how many rows of `logits` (N, classes) are largest at their label (N,)."""
@@ -23,6 +25,16 @@ def cross_entropies(
     of_label = shifted[np.arange(len(labels)), labels]
     losses: NDArray[np.float64] = np.log(np.exp(shifted).sum(axis=1)) - of_label
     return losses
+
+
+def as_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what a model gives, logits or probabilities (N, classes), as probabilities."""
+    values = outputs.astype(np.float64)
+    sums_to_one = np.allclose(values.sum(axis=1), 1, atol=_ROUNDING)
+    if values.min(initial=0) >= 0 and sums_to_one:  # as no row of logits does but by chance
+        return values
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def confusion_matrix(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.int64]:

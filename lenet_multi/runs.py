@@ -227,13 +227,13 @@ def _put_in_place(draft: Path, folder: Path) -> None:
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Raise `UserError` where the block cannot write `target`."""
+def writing(target: Path, *, flag: str = "--out") -> Iterator[None]:
+    """Raise `UserError` where the block cannot write `target`, which `flag` chose."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise UserError(f"cannot write {target}: {reason}; choose another --out") from error
+        raise UserError(f"cannot write {target}: {reason}; choose another {flag}") from error
 
 
 def write_run(

@@ -4,12 +4,15 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lenet_multi.errors import UserError
-from lenet_multi.runs import MODEL, RESULT, Result, file_sha256, read_result
+from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, read_result
 
 if TYPE_CHECKING:
     import keras
@@ -21,10 +24,24 @@ _CONFIG_BYTES = 16 * 2**20  # of a large model; a LeNet's takes 5,000
 
 @dataclass(frozen=True)
 class SavedModel:
-    """The place of a `.keras` file, and the record of the run that it is of, if any."""
+    """The place of a `.keras` file, the record of the run that it is of, if any, and its content.
+
+    `config` is the file's configuration of the model.
+    """
 
     path: Path
     result: Result | None = None
+    config: Any = None
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """(N, height, width, channels), N mostly None, where the file tells it; without Keras."""
+        try:
+            layers = self.config["config"]["layers"]
+            inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
+            return tuple(inputs[0]["config"]["batch_shape"])
+        except (TypeError, LookupError):
+            return None
 
     def load(self) -> "keras.Model":
         """Return the model, uncompiled, on the backend that Keras was started on.
@@ -36,7 +53,8 @@ class SavedModel:
         import keras
 
         try:
-            model = keras.models.load_model(self.path, compile=False, safe_mode=True)
+            with _nothing_drawn():
+                model = keras.models.load_model(self.path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises what it likes on a file that it cannot read
             reason = str(error).strip().partition("\n")[0]
             raise UserError(f"{self.path} cannot be loaded: {reason}") from error
@@ -64,8 +82,25 @@ def find(source: Path) -> SavedModel:
             )
     elif not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
-    _refuse_code(path, _read_config(path))
-    return SavedModel(path, result)
+    config = _read_config(path)
+    _refuse_code(path, config)
+    return SavedModel(path, result, config)
+
+
+def newest_run(folder: Path = RUNS) -> Path:
+    """Return the run in `folder`, or in a folder in there, that was written last.
+
+    Raises `UserError` when there is none.
+    """
+    results = [
+        path
+        for depth in ("*", "*/*")
+        for path in folder.glob(f"{depth}/{RESULT}")
+        if not path.parent.name.startswith(".")  # a draft
+    ]
+    if not results:
+        raise UserError(f"no run in {folder}/: name a model, or train one with: lenet-multi train")
+    return max(results, key=lambda path: path.stat().st_mtime).parent
 
 
 def _read_config(path: Path) -> Any:
@@ -97,6 +132,35 @@ def _refuse_code(path: Path, config: Any) -> None:
                 f"{path} carries code of its own ({module}.{name}), which is not run here; save "
                 "the model with Keras's own layers alone"
             )
+
+
+@contextmanager
+def _nothing_drawn() -> Iterator[None]:
+    """Let Keras's initializers give zeros: weights about to be read need not be drawn.
+
+    JAX would compile a random generator for each shape, which takes longer than all else.
+    """
+    import keras
+
+    def zeros(self: Any, shape: Any, dtype: Any = None, **_: Any) -> Any:
+        # The type is named, or else JAX compiles a function that hands the array over.
+        return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
+
+    kinds = [kind for kind in _below(keras.initializers.Initializer) if "__call__" in vars(kind)]
+    calls = [(kind, kind.__call__) for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.__call__ = zeros
+        yield
+    finally:
+        for kind, call in calls:
+            kind.__call__ = call
+
+
+def _below(kind: type) -> Iterator[Any]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _below(subclass)
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,12 +137,14 @@ def train(
     return TrainedRun(model, evaluation, dataset.test.labels, result)
 
 
+Loaded = TypeVar("Loaded")
+
 _HEAD_START = 0.03  # seconds in which bad data is told without a backend's start
 
 
 def start_and_load(
-    backend: str, load: Callable[[], Dataset], *, dtype_policy: str | None = None
-) -> Dataset:
+    backend: str, load: Callable[[], Loaded], *, dtype_policy: str | None = None
+) -> Loaded:
     """Start Keras on `backend` and return what `load` gives, called in a thread meanwhile."""
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(load)

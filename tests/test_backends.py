@@ -3,7 +3,7 @@ import tomllib
 import pytest
 
 from lenet_multi import backends
-from lenet_multi.backends import BACKENDS, choose
+from lenet_multi.backends import ANSWERING, BACKENDS, choose
 from lenet_multi.errors import UserError
 from tests.conftest import PROJECT
 
@@ -11,7 +11,7 @@ from tests.conftest import PROJECT
 @pytest.fixture
 def all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every backend count as installed."""
-    monkeypatch.setattr(backends, "installed", lambda: BACKENDS)
+    monkeypatch.setattr(backends, "installed", lambda known=BACKENDS: known)
 
 
 def test_backends_are_the_extras_of_the_package() -> None:
@@ -32,7 +32,7 @@ def test_flag_and_variable_choose_the_same(name: str) -> None:
 
 def test_without_a_word_the_installed_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Someone who has a single backend need not name it."""
-    monkeypatch.setattr(backends, "installed", lambda: ("torch",))
+    monkeypatch.setattr(backends, "installed", lambda known: ("torch",))
     assert choose(None, {}) == "torch"
 
 
@@ -54,13 +54,31 @@ def test_an_unknown_backend_is_refused_with_the_nearest_name() -> None:
 
 def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what is installed and how to install what is not."""
-    monkeypatch.setattr(backends, "installed", lambda: ("jax",))
+    monkeypatch.setattr(backends, "installed", lambda known: ("jax",))
     with pytest.raises(UserError, match=r"installed: jax.*pip install torch"):
         choose("torch", {})
 
 
 def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says how to install one."""
-    monkeypatch.setattr(backends, "installed", lambda: ())
+    monkeypatch.setattr(backends, "installed", lambda known: ())
     with pytest.raises(UserError, match="no Keras backend is installed; install it with"):
         choose(None, {})
+
+
+@pytest.mark.usefixtures("all_installed")
+@pytest.mark.parametrize("name", ["numpy", "openvino"])
+def test_a_backend_that_only_answers_cannot_train(name: str) -> None:
+    """It is chosen where answering is all that is asked for, and refused elsewhere."""
+    assert choose(name, {}, known=ANSWERING) == name
+    with pytest.raises(UserError, match="cannot train, only predict and evaluate"):
+        choose(name, {})
+
+
+@pytest.mark.usefixtures("all_installed")
+def test_a_preference_gives_way() -> None:
+    """The flag and the variable come first; then the preferred one, if it is installed."""
+    assert choose(None, {}, preferred="jax") == "jax"
+    assert choose("torch", {}, preferred="jax") == "torch"
+    assert choose(None, {"KERAS_BACKEND": "torch"}, preferred="jax") == "torch"
+    assert choose(None, {}, preferred="gone") == "tensorflow"

@@ -7,8 +7,9 @@ from tests.conftest import PROJECT
 
 # Only these may import Keras when they are imported themselves.
 KERAS_MODULES = {
-    *("adam", "batches", "callbacks", "evaluate", "export", "fit", "forms", "history", "model"),
-    *("pipeline", "progress", "resume", "tensorboard", "torch_step", "parity.climb", "parity.float64"),
+    *("adam", "answer", "batches", "callbacks", "evaluate", "export", "fit", "forms", "history"),
+    *("model", "pipeline", "progress", "resume", "tensorboard", "torch_step"),
+    *("parity.climb", "parity.float64"),
 }
 
 # What speaks to a backend by name, for speed: its batches, its Adam, its step.

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lenet_multi.metrics import confusion_matrix, count_correct, cross_entropy
+from lenet_multi.metrics import as_probabilities, confusion_matrix, count_correct, cross_entropy
 
 logit_arrays = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 20), st.just(4)), elements=st.floats(-100, 100, width=32)
@@ -48,3 +48,19 @@ def test_a_constant_added_to_all_logits_changes_nothing(logits: np.ndarray, shif
         rel_tol=1e-9,
         abs_tol=1e-9,
     )
+
+
+@given(logit_arrays)
+def test_logits_become_probabilities(logits: np.ndarray) -> None:
+    """Rows sum to 1, their order stays, and what sums to 1 already is left as it is."""
+    shares = as_probabilities(logits)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert (shares[np.arange(len(shares)), logits.argmax(axis=1)] == shares.max(axis=1)).all()
+    np.testing.assert_array_equal(as_probabilities(shares.astype(np.float32)), shares.astype("f4"))
+
+
+def test_each_answer_is_at_its_label() -> None:
+    """Rows are labels, columns answers."""
+    logits = np.eye(3, dtype=np.float32)[[0, 2, 2, 1]]
+    matrix = confusion_matrix(logits, np.array([0, 2, 1, 1], np.uint8))
+    assert matrix.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]

@@ -1,4 +1,5 @@
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from lenet_multi.data import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.runs import read_run
-from lenet_multi.saved import find
+from lenet_multi.saved import find, newest_run
 from tests.examples import example_run, keep
 
 ROUNDING = 1e-4  # of logits of size 5; measured 2e-6
@@ -89,6 +90,46 @@ def test_another_model_in_a_run_folder_is_refused(tmp_path: Path) -> None:
     keras_file(folder / "model.keras")
     with pytest.raises(UserError, match="damaged or of another run"):
         find(folder)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ([{"class_name": "InputLayer", "config": {"batch_shape": [None, 28, 28, 1]}}, LAYER], 4),
+        ([LAYER], None),
+        (["odd"], None),
+    ],
+    ids=["told", "not told", "no layers"],
+)
+def test_the_input_shape_is_told_without_keras(
+    tmp_path: Path, layers: list[Any], shape: int | None
+) -> None:
+    """Where the file holds it."""
+    path = keras_file(tmp_path / "model.keras", {**MODEL, "config": {"layers": layers}})
+    found = find(path).input_shape
+    assert found == (None, 28, 28, 1) if shape else found is None
+
+
+def test_the_newest_run_is_found(tmp_path: Path) -> None:
+    """Directly in the folder or one deeper, as nox puts them; never a draft."""
+    with pytest.raises(UserError, match=r"no run in .*lenet-multi train"):
+        newest_run(tmp_path)
+    for age, name in enumerate(["old", "deep/new", ".draft"]):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "result.json").touch()
+        os.utime(tmp_path / name / "result.json", (age, age))
+    assert newest_run(tmp_path) == tmp_path / "deep" / "new"
+
+
+@pytest.mark.backend
+def test_loading_leaves_the_initializers_as_they_were(small_run: Path) -> None:
+    """Nothing is drawn while a model is loaded; the model and Keras draw again afterwards."""
+    import keras
+
+    model = find(small_run).load()
+    assert isinstance(model.layers[0].kernel_initializer, keras.initializers.GlorotUniform)
+    drawn = keras.ops.convert_to_numpy(model.layers[0].kernel_initializer((3, 3)))
+    assert np.ptp(drawn) > 0
 
 
 @pytest.mark.backend

@@ -1,0 +1,59 @@
+"""`lenet-multi evaluate`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from lenet_multi.backends import ANSWERING
+from lenet_multi.cli import console
+
+
+@click.command("evaluate")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", help="as of train  (default: the run's own, or mnist)")
+@click.option(
+    "--backend",
+    metavar=f"[{'|'.join(ANSWERING)}]",
+    help="as KERAS_BACKEND does  (default: the run's own, or the first one installed)",
+)
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="folder for pictures: confusion.png, and the worst mistakes in mistakes.png",
+)
+def command(
+    model: Path, data: str | None, backend: str | None, as_json: bool, out: Path | None
+) -> None:
+    """Evaluate MODEL, a run folder or a .keras file, on its test images, class by class.
+
+    A model runs on every backend, whichever it was trained on.
+
+    \b
+    Examples:
+      lenet-multi evaluate runs/jax
+      lenet-multi evaluate runs/jax --backend torch --out runs/jax-on-torch
+      lenet-multi evaluate model.keras --data my.npz --json
+    """
+    from lenet_multi import assess, backends, saved
+
+    found = saved.find(model)
+    own = found.result.backend if found.result else None
+    chosen = backends.choose(backend, known=ANSWERING, preferred=own)
+    assessment = assess.assess(found, data, backend=chosen)
+    if as_json:
+        content = {"model": str(found.path), "backend": chosen, **assess.as_json(assessment)}
+        click.echo(json.dumps(content, indent=2))
+    else:
+        assess.print_assessment(assessment, console())
+    try:
+        if out:
+            from lenet_multi.pictures import draw_assessment
+
+            draw_assessment(assessment, out)
+            click.echo(f"Pictures: {out}", err=as_json)
+    finally:
+        if not as_json:
+            click.echo(f"Test loss: {assessment.loss}")
+            click.echo(f"Test accuracy: {assessment.accuracy}")

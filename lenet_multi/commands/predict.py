@@ -1,0 +1,72 @@
+"""`lenet-multi predict`."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from lenet_multi.backends import ANSWERING
+from lenet_multi.cli import console
+
+
+@click.command("predict")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="run folder or .keras file  (default: the newest run in runs/)",
+)
+@click.option(
+    "--backend",
+    metavar=f"[{'|'.join(ANSWERING)}]",
+    help="as KERAS_BACKEND does  (default: the run's own, or the first one installed)",
+)
+@click.option("--json", "as_json", is_flag=True, help="print JSON, with every class's probability")
+@click.option(
+    "--show",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="save what the network saw as a picture, with its answers",
+)
+def command(
+    images: tuple[Path, ...],
+    model: Path | None,
+    backend: str | None,
+    as_json: bool,
+    show: Path | None,
+) -> None:
+    """Say which digit is on each of IMAGES: files, folders, or - for standard input.
+
+    A photograph or a drawing will do, dark on light or light on dark, in colour, off-centre and
+    unevenly lit, with one digit on it. An image that cannot be used is named, the others are
+    answered, and the exit status is 2.
+
+    \b
+    Examples:
+      lenet-multi predict seven.png
+      lenet-multi predict photos/ --model runs/jax --show seen.png
+      lenet-multi predict --json --backend torch - < seven.jpg
+    """
+    from lenet_multi import backends, predict, saved
+
+    found = saved.find(model or saved.newest_run())
+    own = found.result.backend if found.result else None
+    chosen = backends.choose(backend, known=ANSWERING, preferred=own)
+    if not model:
+        click.echo(f"Model: {found.path.parent}", err=True)
+    prediction = predict.predict(images, found, backend=chosen)
+    if as_json:
+        content = {"model": str(found.path), "backend": chosen, **predict.as_json(prediction)}
+        click.echo(json.dumps(content, indent=2))
+    else:
+        predict.print_prediction(prediction, console())
+    for refusal in prediction.images.refused:
+        click.echo(f"lenet-multi: {refusal}", err=True)
+    if show:
+        from lenet_multi.pictures import draw_sheet
+        from lenet_multi.runs import writing
+
+        with writing(show, flag="--show"):
+            draw_sheet(prediction.images.pixels, predict.captions(prediction), show)
+    sys.exit(2 if prediction.images.refused else 0)

@@ -1,0 +1,214 @@
+// Draw; ask while drawing, one question at a time; show what each backend answers.
+
+const find = (id) => document.getElementById(id);
+const board = find("board");
+const ink = board.getContext("2d", { willReadFrequently: true });
+const SIDE = board.width; // pixels
+const STROKE = SIDE / 12; // as thick as MNIST's once the digit is scaled to 20 of 28 pixels
+const SENT = SIDE / 4; // pixels of the picture that is sent: five for each that the network sees
+const STEP = SIDE / 40; // of the pen on the keyboard
+const POLL = 500; // milliseconds between looks at backends that start
+const PAUSE = 600; // milliseconds of rest before the answer is read aloud
+
+let drawing = 0; // counts changes, so that an answer to an older drawing can be told
+let empty = true;
+let asking = false;
+
+function draw(from, to) {
+  ink.beginPath();
+  ink.moveTo(from.x, from.y);
+  ink.lineTo(to.x + 0.1, to.y); // a line of no length would leave no dot
+  ink.stroke();
+  drawing += 1;
+  empty = false;
+  ask();
+}
+
+function clear() {
+  ink.fillStyle = "#000";
+  ink.fillRect(0, 0, SIDE, SIDE);
+  ink.strokeStyle = "#fff";
+  ink.lineWidth = STROKE;
+  ink.lineCap = ink.lineJoin = "round";
+  drawing += 1;
+  empty = true;
+  show(known.map(({ backend, model, version, failure }) => ({ backend, model, version, failure })));
+  showSeen(null);
+  showAgreement("Draw a digit from 0 to 9.");
+}
+
+// Mouse, finger and pen
+
+let last = null;
+
+function place(event) {
+  const { left, top, width, height } = board.getBoundingClientRect();
+  return {
+    x: ((event.clientX - left) / width) * SIDE,
+    y: ((event.clientY - top) / height) * SIDE,
+  };
+}
+
+board.addEventListener("pointerdown", (event) => {
+  if (!event.isPrimary || event.button !== 0) return;
+  board.setPointerCapture(event.pointerId);
+  last = place(event);
+  draw(last, last);
+});
+
+board.addEventListener("pointermove", (event) => {
+  if (!last || !event.isPrimary) return;
+  const between = event.getCoalescedEvents?.() ?? [];
+  for (const each of between.length ? between : [event]) {
+    const next = place(each);
+    draw(last, next);
+    last = next;
+  }
+});
+
+for (const end of ["pointerup", "pointercancel"]) {
+  board.addEventListener(end, (event) => {
+    if (event.isPrimary) last = null;
+  });
+}
+
+// Keyboard
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+let pen = { x: SIDE / 2, y: SIDE / 4 };
+
+function movePen(x, y) {
+  const within = (value) => Math.min(Math.max(value, STROKE), SIDE - STROKE);
+  const next = { x: within(x), y: within(y) };
+  if (find("pen").classList.contains("down")) draw(pen, next);
+  pen = next;
+  find("pen").style.left = `${(100 * pen.x) / SIDE}%`;
+  find("pen").style.top = `${(100 * pen.y) / SIDE}%`;
+}
+
+board.addEventListener("keydown", (event) => {
+  const arrow = ARROWS[event.key];
+  if (event.key === " ") {
+    find("pen").classList.toggle("down");
+    movePen(pen.x, pen.y);
+  } else if (event.key === "Escape") {
+    clear();
+  } else if (arrow) {
+    movePen(pen.x + arrow[0] * STEP, pen.y + arrow[1] * STEP);
+  } else {
+    return;
+  }
+  event.preventDefault();
+});
+
+// Questions and answers
+
+async function ask() {
+  if (asking) return; // the question under way is followed by the next
+  asking = true;
+  let asked;
+  do {
+    asked = drawing;
+    const found = await fetched("predict", { method: "POST", body: await picture() });
+    if (found && !empty) {
+      show(found.backends);
+      showSeen(found.seen);
+      showAgreement(found.agreement);
+    }
+  } while (asked !== drawing && !empty);
+  asking = false;
+}
+
+function picture() {
+  const small = document.createElement("canvas");
+  small.width = small.height = SENT;
+  small.getContext("2d").drawImage(board, 0, 0, SENT, SENT);
+  return new Promise((done) => small.toBlob(done, "image/png"));
+}
+
+async function follow() {
+  const ready = (states) => states.filter(({ version }) => version).length;
+  const states = await fetched("backends");
+  if (!states) return;
+  const news = ready(states) - ready(known);
+  if (empty) show(states);
+  else if (news) ask();
+  if (states.some(({ version, failure }) => !version && !failure)) setTimeout(follow, POLL);
+}
+
+async function fetched(path, request) {
+  try {
+    const response = await fetch(path, request);
+    const content = await response.json();
+    if (response.ok) return content;
+    showAgreement(content.error);
+  } catch {
+    showAgreement("The demo has ended; start it again.");
+  }
+  return null;
+}
+
+// What is shown
+
+let known = [];
+
+function show(states) {
+  known = states;
+  const models = new Set(states.map(({ model }) => model));
+  find("model").textContent = models.size ? `Model: ${[...models].join(", ")}` : "";
+  states.forEach((state, index) => showBackend(find("backends").children[index] ?? card(), state));
+}
+
+function card() {
+  const made = find("card").content.cloneNode(true).firstElementChild;
+  for (let digit = 0; digit < 10; digit += 1) {
+    const row = document.createElement("li");
+    for (const name of ["digit", "track", "percent"]) {
+      row.appendChild(document.createElement("span")).className = name;
+    }
+    row.querySelector(".digit").textContent = digit;
+    row.querySelector(".track").appendChild(document.createElement("div")).className = "bar";
+    made.querySelector("ol").append(row);
+  }
+  return find("backends").appendChild(made);
+}
+
+function showBackend(made, { backend, version, failure, answer, probabilities, milliseconds }) {
+  const write = (name, text) => (made.querySelector(`.${name}`).textContent = text);
+  const percent = (share, digits) => `${(100 * share).toFixed(digits)}%`;
+  const timed = milliseconds ? `${milliseconds.toFixed(1)} ms` : "ready";
+  write("name", backend);
+  write("version", version ?? "");
+  write("answer", answer ?? "");
+  write("share", probabilities ? percent(probabilities[answer], 1) : "");
+  write("note", failure ? `Failed: ${failure}` : !version ? "starting …" : timed);
+  made.classList.toggle("failed", Boolean(failure));
+  made.querySelectorAll("li").forEach((row, digit) => {
+    row.classList.toggle("chosen", digit === answer);
+    row.querySelector(".bar").style.width = `${100 * (probabilities?.[digit] ?? 0)}%`;
+    row.querySelector(".percent").textContent = probabilities
+      ? percent(probabilities[digit], 0)
+      : "";
+  });
+}
+
+function showSeen(rows) {
+  const seen = find("seen").getContext("2d");
+  const image = seen.createImageData(28, 28);
+  image.data.set((rows ?? []).flat().flatMap((level) => [level, level, level, 255]));
+  seen.putImageData(image, 0, 0);
+}
+
+let rest;
+
+function showAgreement(words) {
+  find("agreement").textContent = words;
+  find("agreement").className = / agree: /.test(words) ? "good" : /disagree/.test(words) ? "bad" : "";
+  clearTimeout(rest);
+  rest = setTimeout(() => (find("spoken").textContent = words), PAUSE);
+}
+
+find("clear").addEventListener("click", clear);
+clear();
+movePen(pen.x, pen.y);
+follow();

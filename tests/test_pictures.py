@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lenet_multi.pictures import draw_assessment, draw_confusion, draw_sheet
+from tests.test_assess import example
+
+
+@pytest.mark.parametrize("count", [1, 10, 11], ids=["one", "a row", "a row and one"])
+def test_a_sheet_has_room_for_all(tmp_path: Path, count: int) -> None:
+    """Ten to a row; each is drawn in full, and as PNG whatever the file is called."""
+    images = np.zeros((count, 28, 28), np.uint8)
+    draw_sheet(images, [""] * count, tmp_path / "sheet.any")
+    dark = np.asarray(Image.open(tmp_path / "sheet.any").convert("L")) < 128
+    side = 0.9 * 1.25 * 110  # pixels of an image
+    assert dark.sum() == pytest.approx(count * side**2, rel=0.03)
+
+
+def test_wrong_answers_are_coloured(tmp_path: Path) -> None:
+    """Without a mistake there is no colour; with one, there is."""
+    for name, matrix in (("right", np.diag([5, 5])), ("wrong", np.array([[4, 1], [0, 5]]))):
+        draw_confusion(matrix, tmp_path / name)
+        _, saturation, _ = Image.open(tmp_path / name).convert("RGB").convert("HSV").split()
+        assert (np.asarray(saturation).max() > 100) == (name == "wrong")
+
+
+def test_a_model_without_mistakes_has_no_picture_of_them(tmp_path: Path) -> None:
+    """An older one is taken away."""
+    found = example()
+    draw_assessment(found, tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"confusion.png", "mistakes.png"}
+    right = type(found)(found.test, np.eye(3, dtype=np.float32)[found.test.labels], 0.0)
+    draw_assessment(right, tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"confusion.png"}

@@ -1,0 +1,186 @@
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from lenet_multi.config import RECIPES
+from lenet_multi.data import Dataset
+from lenet_multi.errors import UserError
+from lenet_multi.predict import (
+    Prediction,
+    Prepared,
+    as_json,
+    captions,
+    predict,
+    prepare_all,
+    print_prediction,
+)
+from lenet_multi.saved import SavedModel
+from tests.conftest import Lenet
+from tests.drawings import pick, write
+from tests.test_images import seven
+
+FLOOR = 0.95  # of 200 drawings; measured 97.5 to 100 % with 15 models and sets
+
+
+def page(path: Path) -> Path:
+    """Write a page with a seven on it."""
+    seven().save(path)
+    return path
+
+
+def example() -> Prediction:
+    """Return a prediction of two images."""
+    images = Prepared(["a.png", "far/b.png"], np.zeros((2, 28, 28), np.uint8), ["c.png is empty"])
+    return Prediction(images, np.array([[0.25, 0.75, 0.0], [0.5, 0.1, 0.4]]))
+
+
+def test_a_folders_images_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """Files and folders may be mixed; what is hidden or no image by its name is passed over."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("b.png", "a.png", "C.PNG", ".hidden.png"):
+        page(folder / name)
+    (folder / "labels.csv").write_text("7")
+    found = prepare_all([page(tmp_path / "z.png"), folder], side=28)
+    assert [Path(name).name for name in found.names] == ["z.png", "C.PNG", "a.png", "b.png"]
+    assert found.pixels.shape == (4, 28, 28)
+    assert found.refused == []
+
+
+def test_the_bad_ones_are_named_and_the_others_kept(tmp_path: Path) -> None:
+    """Each refusal is a line that names its file; order stays."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.png").write_text("text")
+    Image.new("L", (90, 90), 200).save(tmp_path / "blank.png")
+    names = ["text.png", "a.png", "nowhere.png", "empty", "blank.png", "b.png"]
+    page(tmp_path / "a.png")
+    page(tmp_path / "b.png")
+    found = prepare_all([tmp_path / name for name in names], side=28)
+    assert [Path(name).name for name in found.names] == ["a.png", "b.png"]
+    for refusal, (name, reason) in zip(
+        found.refused,
+        [
+            ("text.png", "is no image"),
+            ("nowhere.png", "No such file"),
+            ("empty", "is a folder without images"),
+            ("blank.png", "nothing is drawn on it"),
+        ],
+        strict=True,
+    ):
+        assert str(tmp_path / name) in refusal
+        assert reason in refusal
+
+
+def test_without_any_image_it_fails(tmp_path: Path) -> None:
+    """One error names all."""
+    with pytest.raises(UserError, match=r"a\.png.*; .*b\.png"):
+        prepare_all([tmp_path / "a.png", tmp_path / "b.png"], side=28)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(None, 28, 20, 1), (None, 28, 28, 2), (None, None, None, 1), (None, 784), None],
+    ids=str,
+)
+def test_a_model_of_other_images_is_refused(shape: tuple[int, ...] | None) -> None:
+    """Before a backend starts."""
+    layer = {"class_name": "InputLayer", "config": {"batch_shape": shape}}
+    model = SavedModel(Path("odd.keras"), None, {"config": {"layers": [layer]}})
+    with pytest.raises(UserError, match=r"odd\.keras takes"):
+        predict([Path("a.png")], model, backend="none")
+
+
+def test_the_table_shows_the_two_likeliest() -> None:
+    """A row for each image, whichever class wins."""
+    console = Console(file=io.StringIO(), width=100)
+    print_prediction(example(), console)
+    rows = [line.split() for line in console.file.getvalue().splitlines() if ".png" in line]
+    assert [row[1::2] for row in rows] == [
+        ["a.png", "1", "75.0%", "0", "25.0%"],
+        ["far/b.png", "0", "50.0%", "2", "40.0%"],
+    ]
+
+
+def test_json_holds_every_probability() -> None:
+    """In the order of the classes; the refused ones are told."""
+    content = as_json(example())
+    assert content["refused"] == ["c.png is empty"]
+    assert content["images"][1] == {
+        "image": "far/b.png",
+        "class": 0,
+        "probability": 0.5,
+        "probabilities": [0.5, 0.1, 0.4],
+    }
+
+
+def test_captions_are_short() -> None:
+    """A long name keeps its beginning and its end."""
+    images = Prepared(["a-name-much-longer-than-its-image-7.png"], np.zeros((1, 8, 8)), [])
+    (caption,) = captions(Prediction(images, np.array([[0.25, 0.75]])))
+    assert caption == "a-name-…mage-7.png\n1 (75.0%)"
+
+
+@pytest.mark.backend
+def test_the_command_answers(tmp_path: Path, lenet: Lenet, small_run: Path, backend: str) -> None:
+    """A table on stdout, the newest run by default, a picture where asked for."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(small_run)
+    page(tmp_path / "seven.png")
+    done = lenet("predict", "seven.png", "--show", "seen.png")
+    assert done.returncode == 0, done.stderr
+    assert "│ seven.png │" in done.stdout
+    assert done.stderr == "Model: runs/mine\n"
+    assert Image.open(tmp_path / "seen.png").format == "PNG"
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_the_command_goes_on_after_a_bad_one(tmp_path: Path, lenet: Lenet, small_run: Path) -> None:
+    """The others are answered, the bad ones named, the status 2."""
+    page(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("text")
+    done = lenet("predict", "--model", small_run, "--json", "bad.png", "good.png", "gone.png")
+    assert done.returncode == 2
+    assert [line.partition(" ")[2][:7] for line in done.stderr.splitlines()] == [
+        "bad.png",
+        "cannot ",
+    ]
+    content = json.loads(done.stdout)
+    assert [image["image"] for image in content["images"]] == ["good.png"]
+    assert sum(content["images"][0]["probabilities"]) == pytest.approx(1)
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_standard_input_is_read(tmp_path: Path, small_run: Path) -> None:
+    """`-` is one image, of bytes that come through a pipe."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lenet_multi", "predict", "-", "--model", small_run, "--json"],
+        input=page(tmp_path / "seven.png").read_bytes(),
+        env=os.environ,
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["images"][0]["image"] == "standard input"
+
+
+@pytest.mark.backend
+def test_photographed_digits_are_read(tmp_path: Path, mnist: Dataset, backend: str) -> None:
+    """Test digits drawn large, on coloured paper and in uneven light are mostly read rightly."""
+    from lenet_multi.answer import probabilities
+    from lenet_multi.train import train
+
+    run = train(RECIPES["one-epoch"], lambda: mnist, backend=backend, announce=lambda line: None)
+    digits = pick(mnist.test, 200, seed=0)
+    found = prepare_all(write(digits, tmp_path, seed=0), side=28)
+    assert found.refused == []
+    answers = probabilities(run.model, found.pixels[..., np.newaxis]).argmax(axis=1)
+    assert np.mean(answers == digits.labels) >= FLOOR
