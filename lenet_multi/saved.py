@@ -157,7 +157,7 @@ def _nothing_drawn() -> Iterator[None]:
             kind.__call__ = call
 
 
-def _below(kind: type) -> Iterator[Any]:
+def _below(kind: Any) -> Iterator[Any]:
     for subclass in kind.__subclasses__():
         yield subclass
         yield from _below(subclass)

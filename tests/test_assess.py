@@ -59,11 +59,11 @@ def test_a_matrix_too_wide_is_left_out(classes: int, shown: bool) -> None:
     """The figures of each class stay."""
     labels = np.arange(classes, dtype=np.uint8)
     logits = np.eye(classes, dtype=np.float32)
-    console = Console(file=io.StringIO(), width=140)
-    print_assessment(
-        Assessment(ImageSet(np.zeros((classes, 8, 8, 1), np.uint8), labels), logits, 0.0), console
-    )
-    text = console.file.getvalue()
+    output = io.StringIO()
+    images = np.zeros((classes, 8, 8, 1), np.uint8)
+    found = Assessment(ImageSet(images, labels), logits, 0.0)
+    print_assessment(found, Console(file=output, width=140))
+    text = output.getvalue()
     assert ("Confusion" in text) == shown
     assert text.count("100.00%") == 2 * classes
 

@@ -54,7 +54,9 @@ def gap(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
 def test_the_ink_is_where_mnist_has_it() -> None:
     """Light ink on black, 20 pixels at the longer side, the centre of mass at the centre."""
     digit = prepare(seven())
-    assert (digit.shape, digit.dtype, digit.max()) == ((28, 28), np.uint8, 255)
+    assert digit.shape == (28, 28)
+    assert digit.dtype == np.uint8
+    assert digit.max() == 255
     rows, columns = np.nonzero(digit)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
     mass = digit / digit.sum()
@@ -237,7 +239,8 @@ def test_any_image_becomes_one_of_mnists(
     if abs(ink - paper) < 60:
         ink = 255 - paper
     digit = prepare(to_mode(seven(size=size, paper=paper, ink=ink), mode), side)
-    assert (digit.shape, digit.dtype) == ((side, side), np.uint8)
+    assert digit.shape == (side, side)
+    assert digit.dtype == np.uint8
     assert digit.max() > 200
     assert digit.min() == 0
 
