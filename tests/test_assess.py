@@ -115,3 +115,17 @@ def test_another_head_and_a_functional_model_are_evaluated(backend: str, tmp_pat
     assert found.confusion.trace() == count_correct(shares, labels)
     surprise = -np.log(shares[np.arange(len(labels)), labels])
     assert found.loss == pytest.approx(surprise.mean(), rel=1e-4)
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_what_only_answering_backends_lack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user is told to choose another; on the others an error is a defect, and stays one."""
+    from lenet_multi import answer
+
+    with pytest.raises(NotImplementedError), answer.computing(Path("m.keras")):
+        raise NotImplementedError("qr")
+    monkeypatch.setattr("keras.backend.backend", lambda: "openvino")
+    message = "openvino backend cannot compute m.keras: no `qr`; choose another --backend"
+    with pytest.raises(UserError, match=message), answer.computing(Path("m.keras")):
+        raise NotImplementedError("no `qr`\nand more")
