@@ -23,6 +23,9 @@ class Name(click.Choice[str]):
         return value
 
 
+as_json = click.option("--json", "as_json", is_flag=True, help="print the record instead of words")
+
+
 def setting_options(command: Any) -> Any:
     """Give `command` a flag for each setting of `TrainConfig`, with its unit and default."""
     for setting in reversed(dataclasses.fields(TrainConfig)):
@@ -30,12 +33,14 @@ def setting_options(command: Any) -> Any:
             continue
         choices = setting.metadata["choices"]
         unit = f" [{setting.metadata['unit']}]" if setting.metadata["unit"] else ""
+        switch = setting.type is bool
+        default = ("no", "yes")[setting.default] if switch else setting.default
         command = click.option(
-            flag(setting.name),
+            flag(setting.name) + (f"/{flag('no_' + setting.name)}" if switch else ""),
             setting.name,
             type=Name(choices) if choices else setting.type,
             default=None,
-            help=f"{setting.metadata['meaning']}{unit}  (default: {setting.default})",
+            help=f"{setting.metadata['meaning']}{unit}  (default: {default})",
         )(command)
     return command
 

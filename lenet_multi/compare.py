@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lenet_multi.config import TEACHING
 from lenet_multi.errors import UserError
 from lenet_multi.metrics import count_correct, cross_entropy
 from lenet_multi.runs import Result, Run, read_run
@@ -64,7 +65,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
 def _refuse_incomparable(first: Run, second: Run) -> None:
     """Refuse other settings; the data's place may differ, since its bytes are compared."""
     for kind, of_first, of_second in (
-        ("setting", first.result.config | {"data": None}, second.result.config | {"data": None}),
+        ("setting", _settings(first.result), _settings(second.result)),
         ("data", _data(first.result), _data(second.result)),
     ):
         for name in sorted(of_first.keys() | of_second.keys()):
@@ -74,6 +75,10 @@ def _refuse_incomparable(first: Run, second: Run) -> None:
                     f"{first.folder} and {second.folder} cannot be compared: "
                     f"{kind} {name} is {values}; train one again"
                 )
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    return {name: result.config.get(name) for name in TEACHING - {"data"}}
 
 
 def _data(result: Result) -> dict[str, Any]:

@@ -9,20 +9,32 @@ from typing import Any
 from lenet_multi.errors import UserError, unknown
 
 
-def setting(default: Any, meaning: str, *, unit: str = "", choices: tuple[str, ...] = ()) -> Any:
-    """Return a dataclass field that carries what `--help` says about it."""
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+    teaches: bool = True,
+) -> Any:
+    """Return a dataclass field that carries what `--help` says about it.
+
+    `teaches` is whether the setting has a say in what is learned, or only in what is kept.
+    """
     return field(
         default=default,
-        metadata={"meaning": meaning, "unit": unit, "choices": choices},
+        metadata={"meaning": meaning, "unit": unit, "choices": choices, "teaches": teaches},
     )
 
 
 WARM_UP = 0.25  # share of the steps of a one-cycle run in which the learning rate rises
+STEPS_DOWN = (0.5, 0.75)  # shares of the steps of a run after which the rate falls
+STEP_FACTOR = 0.1  # to this much of itself, each time
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What a run trains and how; the same on every backend.
+    """What a run trains, how, and what it keeps of it; the same on every backend.
 
     Raises `UserError` when a value is out of its range.
     """
@@ -57,8 +69,10 @@ class TrainConfig:
     lr_schedule: str = setting(
         "cosine",
         "learning rate over the run: constant; falling to 0 along a cosine; or one cycle, rising "
-        f"in a straight line for {WARM_UP:.0%} of the run and then falling so",
-        choices=("constant", "cosine", "one-cycle"),
+        f"in a straight line for {WARM_UP:.0%} of the run and then falling along a cosine; or a "
+        f"step down to a {round(1 / STEP_FACTOR)}th after each of "
+        f"{' and '.join(f'{share:.0%}' for share in STEPS_DOWN)}",
+        choices=("constant", "cosine", "one-cycle", "step"),
     )
     beta_1: float = setting(0.9, "Adam's decay of the mean gradient", unit="per step")
     beta_2: float = setting(0.999, "Adam's decay of the mean square", unit="per step")
@@ -68,6 +82,24 @@ class TrainConfig:
         choices=("float32", "mixed_bfloat16"),
     )
     seed: int = setting(0, "of the initial weights and the batch order")
+    early_stopping: int = setting(
+        0,
+        "patience: training ends when the validation loss has not improved for so long, and the "
+        "best epoch's weights are taken; 0 goes on to the end",
+        unit="epochs",
+    )
+    checkpoint: str = setting(
+        "none",
+        "models kept in checkpoints/ of the run folder, besides the one at the end: of the lowest "
+        "validation loss, or of each epoch",
+        choices=("none", "best", "every-epoch"),
+        teaches=False,
+    )
+    tensorboard: bool = setting(
+        False,
+        "keep a log for TensorBoard in tensorboard/ of the run folder",
+        teaches=False,
+    )
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -75,8 +107,9 @@ class TrainConfig:
                 raise UserError(f"{flag(name)} must be at least 1, not {getattr(self, name)}")
         if not 2 <= self.classes <= 256:  # labels are uint8
             raise UserError(f"--classes must lie between 2 and 256, not {self.classes}")
-        if self.seed < 0:
-            raise UserError(f"--seed must be 0 or more, not {self.seed}")
+        for name in ("seed", "early_stopping"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{flag(name)} must be 0 or more, not {getattr(self, name)}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UserError(
                 f"--learning-rate must be a finite number above 0, not {self.learning_rate}"
@@ -102,9 +135,25 @@ class TrainConfig:
         return -(-images // self.batch_size)
 
 
+TEACHING = frozenset(
+    field.name for field in dataclasses.fields(TrainConfig) if field.metadata.get("teaches", True)
+)
+
+
 def flag(name: str) -> str:
     """Return the command-line flag of the setting `name`."""
     return "--" + name.replace("_", "-")
+
+
+def flags(config: TrainConfig) -> list[str]:
+    """Return the command-line flags that ask for every setting of `config` but its recipe."""
+    asked = []
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, bool):
+            asked.append(flag(name) if value else flag(f"no_{name}"))
+        elif name != "recipe":
+            asked += [flag(name), str(value)]
+    return asked
 
 
 RECIPES: Mapping[str, TrainConfig] = {
@@ -131,6 +180,7 @@ RECIPES: Mapping[str, TrainConfig] = {
             validation_split=0.95,
             epochs=20,
             lr_schedule="constant",
+            tensorboard=True,
         ),
         # The notebook's "earlier model", which it remembers at 0.91.
         TrainConfig(recipe="baseline", architecture="softmax-regression", epochs=20),

@@ -1,20 +1,22 @@
 """Record each epoch's figures and seconds."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from lenet_multi.runs import Epoch
+from lenet_multi.runs import Epoch, write_history
 
 
 class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
-    """Collect an `Epoch` at every epoch's end, in `epochs`."""
+    """Collect an `Epoch` at every epoch's end, in `epochs` and in the history of `folder`."""
 
     async_safe = True
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         super().__init__()
+        self.folder = folder
         self.epochs: list[Epoch] = []
         self._began = self._trained = 0.0
 
@@ -44,3 +46,5 @@ class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras car
                 validation_seconds=time.perf_counter() - self._trained,
             )
         )
+        if self.folder:
+            write_history(self.folder, self.epochs)

@@ -9,7 +9,7 @@ from keras import layers
 
 from lenet_multi.adam import Adam
 from lenet_multi.allocator import keep_freed_memory
-from lenet_multi.config import WARM_UP, TrainConfig
+from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.forms import compute_as
 from lenet_multi.initial_weights import draw_initial_weights
@@ -92,6 +92,7 @@ def compile_model(
         jit_compile=execution.jit_compile,
         steps_per_execution=execution.steps_per_execution,
     )
+    save_portably(model)
 
 
 def make_loss(config: TrainConfig) -> keras.losses.Loss:
@@ -113,6 +114,12 @@ def make_optimizer(config: TrainConfig, *, training_images: int) -> keras.optimi
         rising = round(WARM_UP * steps)
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, steps - rising, warmup_target=rate, warmup_steps=rising
+        )
+    elif config.lr_schedule == "step":
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+            # A step's rate is that of the steps done before it.
+            [round(share * steps) - 1 for share in STEPS_DOWN],
+            [rate * STEP_FACTOR**fallen for fallen in range(len(STEPS_DOWN) + 1)],
         )
     return Adam(rate, beta_1=config.beta_1, beta_2=config.beta_2)
 
@@ -138,21 +145,22 @@ def with_logits(model: keras.Model) -> keras.Model:
 
 
 def save(model: keras.Model, path: str) -> None:
-    """Write a `.keras` file that each backend loads, goes on with and compiles in its own way.
+    """Write a `.keras` file that each backend loads, goes on with and compiles in its own way."""
+    with stderr_held_back():
+        model.save(path)
 
-    Keras 3.15.1 writes what binds the file to the backend that saved it: its answer to
-    `jit_compile="auto"`, which would turn XLA off on JAX or torch.compile on; the steps per
-    execution, of which torch refuses more than one; and torch's own class of the optimizer,
-    which no other backend can step, nor load without torch. The file keeps the question,
-    one step, and the class that Keras documents.
+
+def save_portably(model: keras.Model) -> None:
+    """Free what is saved of the compiled `model`, whoever saves it, of the backend it is on.
+
+    Keras 3.15.1 writes what binds the file to that: its answer to `jit_compile="auto"`, which
+    would turn XLA off on JAX or torch.compile on; the steps per execution, of which torch
+    refuses more than one; and torch's own class of the optimizer, which no other backend can
+    step, nor load without torch. The file keeps the question, one step, and the class that
+    Keras documents.
     """
     compile_config = model.get_compile_config
     model.get_compile_config = lambda: _portable(compile_config())
-    try:
-        with stderr_held_back():
-            model.save(path)
-    finally:
-        del model.get_compile_config
 
 
 def _portable(compile_config: dict[str, Any]) -> dict[str, Any]:

@@ -8,32 +8,52 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+
+class ImageRate(ProgressColumn):
+    """Images trained on a second, over the last steps."""
+
+    def __init__(self, batch_size: int) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, or a dash before there is one."""
+        rate = f"{task.speed * self.batch_size:,.0f}" if task.speed else "-"
+        return Text(f"{rate} images/s")
 
 
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
-    """A bar over the steps of all epochs; only the epochs' lines where stderr is no terminal."""
+    """A bar over the steps of all epochs; only the epochs' lines where stderr is no terminal.
+
+    `quiet` shows neither.
+    """
 
     async_safe = True  # so that JAX and torch need not wait for each step's figures
 
-    def __init__(self, *, epochs: int, steps: int) -> None:
+    def __init__(self, *, epochs: int, steps: int, batch_size: int, quiet: bool = False) -> None:
         super().__init__()
         self.epochs, self.steps = epochs, steps
         self.steps_before = 0  # the present epoch
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("steps"),
+            ImageRate(batch_size),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
             transient=True,
         )
         self.task = self.progress.add_task("epoch 1", total=epochs * steps)

@@ -6,10 +6,15 @@
 | `history.csv` | a row for each epoch |
 | `model.keras` | the trained model; loads in plain Keras on any backend |
 | `predictions.npz` | test `logits` (N, classes) float32 and `labels` (N,) uint8 |
+| `checkpoints/` | models kept on the way, where asked for |
+| `tensorboard/` | a log for TensorBoard, where asked for |
+
+Until the run is whole, its folder is called NAME.unfinished.
 """
 
 import csv
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -35,6 +40,8 @@ FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "model.keras",
     "predictions.npz",
 )
+
+KEPT_ON_THE_WAY = CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 
 RUNS = Path("runs")  # where runs go that were given no folder
 
@@ -100,41 +107,84 @@ def default_folder(name: str) -> Path:
     return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
+def unfinished(folder: Path) -> Path:
+    """Return where the run for `folder` is written until it is whole."""
+    folder = folder.resolve()
+    return folder.with_name(f"{folder.name}.unfinished")
+
+
 @contextmanager
 def new_run_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a draft folder to fill, and put it in the place of `folder` when the block succeeds.
 
     Whatever happens, no half-written `folder` is left, and an older run in its place is
-    kept until the new one is whole.
+    kept until the new one is whole. A draft that fails stays where it holds what was kept on
+    the way, and goes where it does not.
 
     Raises `UserError` when `folder` holds a run and `overwrite` is false, holds anything
-    else, or cannot be written.
+    else, cannot be written, or another process is writing it.
     """
     with writing(folder):
         folder = folder.resolve()
         _refuse_occupied(folder, overwrite=overwrite)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = folder.with_name(f".{folder.name}-{os.getpid()}")
-        draft.mkdir()
-    try:
-        if shutil.disk_usage(draft).free < _NEEDED_BYTES:
+        draft = unfinished(folder)
+        draft.mkdir(parents=True, exist_ok=True)
+    with _locked(draft):
+        if _is_worth_keeping(draft) and not overwrite:
             raise UserError(
-                f"the disk that holds {folder} is full: {_NEEDED_BYTES // 2**20} MiB are needed; "
-                "free some, or choose another --out"
+                f"{draft} holds an unfinished run; pass --overwrite or choose another --out"
             )
-        yield draft
-        with writing(folder):
-            _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
-            _put_in_place(draft, folder)
+        with writing(draft):
+            _empty(draft)
+        try:
+            if shutil.disk_usage(draft).free < _NEEDED_BYTES:
+                raise UserError(
+                    f"the disk that holds {folder} is full: {_NEEDED_BYTES // 2**20} MiB are "
+                    "needed; free some, or choose another --out"
+                )
+            yield draft
+            with writing(folder):
+                _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
+                _put_in_place(draft, folder)
+        finally:
+            if not _is_worth_keeping(draft):
+                shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _locked(draft: Path) -> Iterator[None]:
+    """Keep other processes away from `draft`; the lock ends with the process, however it ends."""
+    with writing(draft):
+        handle = os.open(draft, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{draft} is being written by another process; choose another --out"
+            ) from None
+        yield
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        os.close(handle)
+
+
+def _is_worth_keeping(draft: Path) -> bool:
+    return any((draft / name).exists() for name in KEPT_ON_THE_WAY)
+
+
+def _empty(draft: Path) -> None:
+    for path in draft.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose another --out")
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if names and (RESULT not in names or names - set(FILES)):
+    if names and (RESULT not in names or names - {*FILES, *KEPT_ON_THE_WAY}):
         raise UserError(f"{folder} holds files that are no run; choose another --out")
     if names and not overwrite:
         raise UserError(
@@ -144,7 +194,7 @@ def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
 
 def _put_in_place(draft: Path, folder: Path) -> None:
     if folder.exists():
-        replaced = draft.with_name(f"{draft.name}-replaced")
+        replaced = draft.with_name(f"{draft.name}.replaced")
         folder.rename(replaced)
         try:
             draft.rename(folder)
@@ -181,13 +231,18 @@ def write_run(
     with writing(draft):
         save_model(str(draft / MODEL))
         np.savez(draft / PREDICTIONS, logits=logits, labels=labels)
-        with (draft / HISTORY).open("w", newline="") as file:
-            table = csv.DictWriter(file, fieldnames=list(Epoch.__annotations__))
-            table.writeheader()
-            table.writerows(result.epochs)
+        write_history(draft, result.epochs)
         hashes = {name: file_sha256(draft / name) for name in FILES if name != RESULT}
         result = dataclasses.replace(result, files_sha256=hashes)
         (draft / RESULT).write_text(json.dumps(dataclasses.asdict(result), indent=2) + "\n")
+
+
+def write_history(draft: Path, epochs: list[Epoch]) -> None:
+    """Write history.csv: a header, and a row for each epoch."""
+    with (draft / HISTORY).open("w", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=list(Epoch.__annotations__))
+        table.writeheader()
+        table.writerows(epochs)
 
 
 def file_sha256(path: Path) -> str:

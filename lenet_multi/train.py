@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from lenet_multi import environment, session, speed
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset, split
-from lenet_multi.runs import SCHEMA_VERSION, Result
+from lenet_multi.runs import SCHEMA_VERSION, TENSORBOARD, Result
 
 if TYPE_CHECKING:
     import keras
@@ -44,14 +45,17 @@ def train(
     *,
     backend: str,
     form: str | None = None,
+    folder: Path | None = None,
     announce: Callable[[str], None] = print,
+    quiet: bool = False,
 ) -> TrainedRun:
     """Train as `config` says and evaluate on the test images.
 
     Keras is imported here, on `backend`, so a process can call this for one backend only; `load`
     is called meanwhile, in a thread, for the images.
-    `form` is how the network is computed (see `speed`), the fastest by default.
-    `announce` is told what is about to be trained, on what.
+    `form` is how the network is computed (see `speed`), the fastest by default. What `config`
+    says is kept on the way goes to `folder`; without one nothing is. `announce` is told what is
+    about to be trained, on what; `quiet` shows no progress.
 
     Raises `UserError` when the data leaves nothing to train or validate on, or does not
     fit the model, or the backend cannot compute `form`.
@@ -79,9 +83,13 @@ def train(
         f"{len(dataset.test):,} test images"
     )
     with stopwatch("train"):
-        fitted = fit(model, training, validation, config)
+        fitted = fit(model, training, validation, config, folder=folder, quiet=quiet)
     with stopwatch("evaluate"):
         evaluation = evaluate(model, dataset.test)
+    if folder and config.tensorboard:
+        from lenet_multi.tensorboard import log_wrong_answers
+
+        log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.logits)
 
     result = Result(
         schema_version=SCHEMA_VERSION,

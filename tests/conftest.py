@@ -15,6 +15,7 @@ from lenet_multi.backends import BACKENDS
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset
 from lenet_multi.runs import new_run_folder, write_run
+from lenet_multi.train import TrainedRun, train
 
 PROJECT = Path(__file__).parent.parent
 
@@ -69,13 +70,35 @@ def small_npz(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def small_run(backend: str, small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of the standard recipe on the small image sets; tests only read it."""
-    from lenet_multi.train import train
+def train_quietly(
+    config: TrainConfig, dataset: Dataset, backend: str, folder: Path | None = None
+) -> TrainedRun:
+    """Return a run of `config` on `dataset`, which says nothing."""
+    return train(
+        config,
+        lambda: dataset,
+        backend=backend,
+        folder=folder,
+        announce=lambda line: None,
+        quiet=True,
+    )
 
-    folder = tmp_path_factory.mktemp("runs") / backend
-    run = train(TrainConfig(), lambda: small, backend=backend, announce=lambda line: None)
+
+@pytest.fixture(scope="session")
+def kept(
+    backend: str, small: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainedRun, Path]:
+    """Two epochs on the small image sets, and the folder of all that a run can keep of them."""
+    folder = tmp_path_factory.mktemp("kept")
+    config = TrainConfig(epochs=2, checkpoint="every-epoch", tensorboard=True)
+    return train_quietly(config, small, backend, folder), folder
+
+
+@pytest.fixture(scope="session")
+def small_run(kept: tuple[TrainedRun, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That run's folder; tests only read it."""
+    run, _ = kept
+    folder = tmp_path_factory.mktemp("runs") / run.result.backend
     with new_run_folder(folder) as draft:
         write_run(
             draft,

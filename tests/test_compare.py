@@ -125,6 +125,21 @@ def test_other_versions_are_a_warning(tmp_path: Path, lenet: Lenet) -> None:
     ]
 
 
+def test_what_a_run_keeps_is_not_compared(tmp_path: Path) -> None:
+    """Runs that differ in what they keep on the way have learned the same."""
+    config = {**example_run().result.config, "tensorboard": True, "checkpoint": "best"}
+    assert compared(tmp_path, example_run(), example_run(config=config)).passed
+
+
+def test_json_is_what_is_written(tmp_path: Path, lenet: Lenet) -> None:
+    """With --json stdout is the comparison's file and nothing else; the verdict is the status."""
+    keep(example_run("jax"), tmp_path / "a")
+    keep(example_run("torch", right=800), tmp_path / "b")
+    done = lenet("compare", "a", "b", "--json")
+    assert done.returncode == 1
+    assert done.stdout == (tmp_path / "comparison.json").read_text()
+
+
 def test_equal_data_may_lie_in_different_places(tmp_path: Path) -> None:
     """The data's bytes are compared, not their path."""
     config = {**example_run().result.config, "data": "elsewhere"}

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TrainConfig
+from lenet_multi.commands.train import command
+from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TEACHING, TrainConfig, flags
 from lenet_multi.data import Dataset, split
 from lenet_multi.errors import UserError
 
@@ -17,6 +18,7 @@ def test_notebook_recipe_is_what_the_notebook_ran() -> None:
     assert (recipe.architecture, recipe.head) == ("lenet", "softmax")
     assert recipe.loss == "categorical_crossentropy"
     assert (recipe.learning_rate, recipe.lr_schedule) == (0.001, "constant")  # Adam's default
+    assert recipe.tensorboard
 
 
 def test_standard_is_the_default_and_gives_logits() -> None:
@@ -24,6 +26,23 @@ def test_standard_is_the_default_and_gives_logits() -> None:
     assert DEFAULT_RECIPE == "standard"
     assert RECIPES["standard"] == TrainConfig()
     assert TrainConfig().head == "logits"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_flags_say_every_setting(recipe: str) -> None:
+    """The command line reads back from the flags of a configuration what it says."""
+    config = dataclasses.replace(RECIPES[recipe], seed=3, beta_1=0.1 + 0.2)
+    given = command.make_context("train", flags(config)).params
+    assert {name: given[name] for name in dataclasses.asdict(config) if name != "recipe"} == {
+        name: value for name, value in dataclasses.asdict(config).items() if name != "recipe"
+    }
+
+
+def test_what_is_kept_teaches_nothing() -> None:
+    """All settings have a say in what is learned but those of what is kept."""
+    assert {field.name for field in dataclasses.fields(TrainConfig)} - TEACHING == {
+        *("checkpoint", "tensorboard")
+    }
 
 
 def test_configuration_is_frozen() -> None:
@@ -40,6 +59,8 @@ def test_configuration_is_frozen() -> None:
         ("classes", 1),
         ("classes", 257),
         ("seed", -1),
+        ("early_stopping", -1),
+        ("checkpoint", "last"),
         ("learning_rate", -0.1),
         ("learning_rate", 0.0),
         ("learning_rate", math.nan),

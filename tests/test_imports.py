@@ -7,19 +7,8 @@ from tests.conftest import PROJECT
 
 # Only these may import Keras when they are imported themselves.
 KERAS_MODULES = {
-    *(
-        "adam",
-        "answer",
-        "batches",
-        "evaluate",
-        "fit",
-        "forms",
-        "history",
-        "model",
-        "pipeline",
-        "progress",
-    ),
-    *("torch_step", "parity.climb", "parity.float64"),
+    *("adam", "answer", "batches", "callbacks", "evaluate", "fit", "forms", "history", "model"),
+    *("pipeline", "progress", "tensorboard", "torch_step", "parity.climb", "parity.float64"),
 }
 
 # What speaks to a backend by name, for speed: its batches, its Adam, its step.

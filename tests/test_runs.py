@@ -46,6 +46,48 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     assert entries(tmp_path) == []
 
 
+def test_a_failure_leaves_what_was_kept_on_the_way(tmp_path: Path) -> None:
+    """Checkpoints stay in a folder called unfinished, which no other run takes unasked."""
+    with pytest.raises(KeyboardInterrupt), new_run_folder(tmp_path / "run") as draft:
+        (draft / "checkpoints").mkdir()
+        (draft / "history.csv").write_text("epoch\n1\n")
+        raise KeyboardInterrupt
+    assert entries(tmp_path) == ["run.unfinished"]
+    assert entries(tmp_path / "run.unfinished") == ["checkpoints", "history.csv"]
+    with pytest.raises(UserError, match="holds an unfinished run; pass --overwrite"):
+        keep(example_run(), tmp_path / "run")
+    keep(example_run(), tmp_path / "run", overwrite=True)
+    assert entries(tmp_path) == ["run"]
+    assert "checkpoints" not in entries(tmp_path / "run")
+
+
+def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
+    """A draft without anything kept on the way, as a kill leaves it, is cleared away."""
+    (tmp_path / "run.unfinished").mkdir()
+    (tmp_path / "run.unfinished" / "model.keras").write_text("half")
+    assert read_run(keep(example_run(), tmp_path / "run"))
+    assert entries(tmp_path) == ["run"]
+
+
+def test_a_folder_that_is_being_written_is_refused(tmp_path: Path) -> None:
+    """Of two runs for one folder at a time the second is refused at once, and harms nothing."""
+    with new_run_folder(tmp_path / "run") as draft:
+        (draft / "half").write_text("written")
+        with pytest.raises(UserError, match="is being written by another process"):
+            keep(example_run(), tmp_path / "run", overwrite=True)
+        assert (draft / "half").exists()
+
+
+def test_what_was_kept_on_the_way_belongs_to_the_run(tmp_path: Path) -> None:
+    """A run with checkpoints and a log reads, and is replaced whole."""
+    folder = keep(example_run(seed=1), tmp_path / "run")
+    (folder / "tensorboard").mkdir()
+    (folder / "checkpoints").mkdir()
+    assert read_run(folder).result.config["seed"] == 1
+    keep(example_run(seed=2), folder, overwrite=True)
+    assert entries(folder) == ["history.csv", "model.keras", "predictions.npz", "result.json"]
+
+
 def test_an_older_run_is_kept(tmp_path: Path) -> None:
     """A folder with a run in it is refused, and stays as it was."""
     folder = keep(example_run(), tmp_path / "run")

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import resource
 import select
@@ -158,6 +159,45 @@ def test_the_command_leaves_a_run_folder(
     assert len(result.epochs) == result.config["epochs"] == 2
     assert result.first_epoch_order_sha256 == ORDER_SHA256
     assert result.initial_weights_sha256 == INITIAL_SHA256
+
+
+def test_json_is_the_record_alone(
+    backend: str, lenet: Lenet, small_npz: Path, tmp_path: Path
+) -> None:
+    """With --json and --quiet stdout is one JSON object, the result, and stderr is empty."""
+    done = lenet(
+        *("train", "--backend", backend, "--epochs", "1", "--data", small_npz),
+        *("--out", "a-run", "--json", "--quiet"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    recorded = dataclasses.asdict(read_run(tmp_path / "a-run").result)
+    assert json.loads(done.stdout) == {**recorded, "files_sha256": {}}
+
+
+def test_an_interrupted_run_leaves_its_checkpoints(
+    backend: str, small_npz: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C ends with status 130; the models and the history so far stay, and where is told."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "lenet_multi", "train", "--backend", backend),
+            *("--epochs", "500", "--data", str(small_npz), "--out", "a-run"),
+            *("--checkpoint", "every-epoch"),
+        ],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    assert process.stderr.readline().startswith("epoch 1/500")
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "What was kept so far: " in told
+    draft = tmp_path / "a-run.unfinished"
+    assert (draft / "checkpoints" / "epoch-001.keras").exists()
+    assert (draft / "history.csv").read_text().splitlines()[1].startswith("1,")
 
 
 def test_the_seconds_add_up(trained: tuple["subprocess.CompletedProcess[str]", Path]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.cli import console
+from lenet_multi.cli import as_json, console
 
 
 @click.command("compare")
@@ -17,11 +17,15 @@ from lenet_multi.cli import console
     show_default=True,
     help="file for the comparison as JSON",
 )
-def command(runs: tuple[Path, ...], out: Path) -> None:
+@as_json
+def command(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Compare two or more run folders; exit status 0 when they agree, 1 when they differ."""
     from lenet_multi.compare import compare, print_tables, write_json
 
     comparison = compare(runs)
-    print_tables(comparison, console())
     write_json(comparison, out)
+    if as_json:
+        click.echo(out.read_text(), nl=False)
+    else:
+        print_tables(comparison, console())
     sys.exit(0 if comparison.passed else 1)

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from lenet_multi.cli import Name, console
+from lenet_multi.cli import Name, as_json, console
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
 from lenet_multi.errors import UserError
 from lenet_multi.speed import execution, forms_of
@@ -49,12 +49,14 @@ from lenet_multi.speed import execution, forms_of
     type=click.Path(path_type=Path),
     help="folder for what is found  (default: runs/parity-TIME, or runs/parity-seeds)",
 )
+@as_json
 def command(
     wanted: tuple[str, ...],
     every_form: bool,
     seeds: int | None,
     timeout: float,
     out: Path | None,
+    as_json: bool,
     **settings: Any,
 ) -> None:
     """Prove rung by rung that backends train the same; exit status 0: they do, 1: they differ.
@@ -88,13 +90,19 @@ def command(
     if not 0 < timeout < float("inf"):
         raise UserError(f"--timeout must be a finite number of seconds above 0, not {timeout}")
     if seeds is None:
-        climb_ladder(chosen, timeout, out, **given)
+        climb_ladder(chosen, timeout, out, as_json, **given)
     else:
-        compare_seeds(chosen, seeds, timeout, out, **given)
+        compare_seeds(chosen, seeds, timeout, out, as_json, **given)
 
 
 def climb_ladder(
-    chosen: list[str], timeout: float, out: Path | None, *, images: int | None = None, **config: Any
+    chosen: list[str],
+    timeout: float,
+    out: Path | None,
+    as_json: bool,
+    *,
+    images: int | None = None,
+    **config: Any,
 ) -> NoReturn:
     """Climb rungs L0 to L4 and L6, show and record what is found, and exit."""
     from lenet_multi.parity import ascent, report
@@ -109,8 +117,11 @@ def climb_ladder(
         from lenet_multi.parity.figure import draw_gaps
 
         draw_gaps(found.ladder, folder / ascent.FIGURE)
-    click.echo(f"Evidence, comparison and figure: {folder}")
-    report.print_ascent(found, console())
+    if as_json:
+        click.echo((folder / ascent.COMPARISON).read_text(), nl=False)
+    else:
+        click.echo(f"Evidence, comparison and figure: {folder}")
+        report.print_ascent(found, console())
     sys.exit(0 if found.passed else 1)
 
 
@@ -119,6 +130,7 @@ def compare_seeds(
     count: int,
     timeout: float,
     out: Path | None,
+    as_json: bool,
     *,
     recipe: str = DEFAULT_RECIPE,
     **config: Any,
@@ -130,6 +142,9 @@ def compare_seeds(
     folder = out or Path("runs", "parity-seeds")
     found = seeds.study(chosen, count, wanted, folder, timeout=timeout)
     seeds.write_json(found, wanted, folder / seeds.STUDY)
-    click.echo(f"Runs and {seeds.STUDY}: {folder}")
-    report.print_study(found, console())
+    if as_json:
+        click.echo((folder / seeds.STUDY).read_text(), nl=False)
+    else:
+        click.echo(f"Runs and {seeds.STUDY}: {folder}")
+        report.print_study(found, console())
     sys.exit(0 if found.passed else 1)

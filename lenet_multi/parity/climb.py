@@ -20,7 +20,7 @@ from lenet_multi.batches import Batches
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset
 from lenet_multi.forms import compute_as
-from lenet_multi.model import build, make_loss, make_optimizer, save
+from lenet_multi.model import build, make_loss, make_optimizer, save, save_portably
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact
 from lenet_multi.parity.plan import (
@@ -223,6 +223,7 @@ def _compile(
     """Compile for single steps; in float64 exactly."""
     loss = make_loss(config)
     model.compile(optimizer=optimizer, loss=ExactMean(loss) if _in_float64() else loss)
+    save_portably(model)
     _be_exact(model)
 
 

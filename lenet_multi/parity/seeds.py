@@ -12,7 +12,7 @@ import numpy as np
 
 from lenet_multi import environment
 from lenet_multi.compare import CHECKS
-from lenet_multi.config import TrainConfig, flag
+from lenet_multi.config import TrainConfig, flags
 from lenet_multi.errors import UserError
 from lenet_multi.parity import children
 from lenet_multi.parity.children import Child, Failure
@@ -108,12 +108,11 @@ def _name(who: tuple[int, str]) -> str:
 
 
 def _child(folder: Path, who: tuple[int, str], config: TrainConfig) -> Child:
-    settings = dataclasses.asdict(config)
-    flags = [part for name, value in settings.items() for part in (flag(name), str(value))]
     return Child(
         name=_name(who),
         command=(
-            *(sys.executable, "-m", "lenet_multi.train", "--backend", who[1], *flags),
+            *(sys.executable, "-m", "lenet_multi.train", "--backend", who[1]),
+            *("--recipe", config.recipe, *flags(config)),
             *("--out", str(folder / _name(who))),
         ),
         log=folder / "logs" / f"{_name(who)}.txt",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lenet_multi import environment
+from lenet_multi.commands.train import command
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.parity import children, seeds
@@ -55,9 +56,9 @@ def test_runs_that_are_there_are_not_repeated(tmp_path: Path, trained: list[str]
 def test_a_child_trains_the_settings_of_its_seed(tmp_path: Path) -> None:
     """Its flags are those of the configuration, with the seed."""
     child = seeds._child(tmp_path, (7, "jax"), TrainConfig(seed=7, epochs=2))
-    flags = dict(zip(child.command[3::2], child.command[4::2], strict=True))
-    assert (flags["--seed"], flags["--epochs"], flags["--backend"]) == ("7", "2", "jax")
-    assert flags["--recipe"] == "standard"
+    given = command.make_context("train", list(child.command[3:])).params
+    assert (given["seed"], given["epochs"], given["backend"]) == (7, 2, "jax")
+    assert given["recipe"] == "standard"
 
 
 def test_equal_accuracies_are_equivalent(tmp_path: Path, trained: list[str]) -> None:

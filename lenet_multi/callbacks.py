@@ -1,0 +1,36 @@
+"""The callbacks that a run's settings ask for: Keras's own wherever they work."""
+
+from pathlib import Path
+
+import keras
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.runs import CHECKPOINTS, TENSORBOARD
+
+_WATCHED = "val_loss"  # by early stopping and for the best checkpoint
+
+
+def callbacks(
+    config: TrainConfig, folder: Path, *, validation_images: int
+) -> list[keras.callbacks.Callback]:
+    """Return what `config` asks for; what is kept goes to the run's `folder`."""
+    asked: list[keras.callbacks.Callback] = []
+    if config.checkpoint != "none":
+        best = config.checkpoint == "best"
+        name = "best.keras" if best else "epoch-{epoch:03d}.keras"
+        asked.append(
+            keras.callbacks.ModelCheckpoint(
+                str(folder / CHECKPOINTS / name), monitor=_WATCHED, save_best_only=best
+            )
+        )
+    if config.early_stopping:
+        asked.append(
+            keras.callbacks.EarlyStopping(
+                monitor=_WATCHED, patience=config.early_stopping, restore_best_weights=True
+            )
+        )
+    if config.tensorboard:
+        from lenet_multi.tensorboard import TensorBoard
+
+        asked.append(TensorBoard(folder / TENSORBOARD, validation_images=validation_images))
+    return asked

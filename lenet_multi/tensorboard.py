@@ -1,0 +1,73 @@
+"""Write a log for TensorBoard on every backend, without TensorFlow.
+
+Keras's own callback imports TensorFlow whatever the backend (keras#19121). This one gives its
+figures the same names in the same folders, through tensorboardX.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from tensorboardX import SummaryWriter
+
+from lenet_multi.data import ImageSet
+
+_BUCKETS = 30  # of a histogram, as in Keras's callback
+_PICTURES = 25  # of wrong answers, at most
+
+
+class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
+    """Log each epoch: figures, learning rate, weights, how many validation images were wrong.
+
+    `folder` gets a train/ and a validation/, epochs counted from 0, as by Keras's callback.
+    """
+
+    async_safe = True  # so that JAX and torch need not wait for each step's figures
+
+    def __init__(self, folder: Path, *, validation_images: int) -> None:
+        super().__init__()
+        self.folder, self.validation_images = folder, validation_images
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Open the logs."""
+        self.train, self.validation = (
+            SummaryWriter(str(self.folder / part)) for part in ("train", "validation")
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write the epoch, so that it can be watched."""
+        for name, value in (logs or {}).items():
+            writer = self.validation if name.startswith("val_") else self.train
+            writer.add_scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+            if name == "val_accuracy":
+                wrong = round((1 - value) * self.validation_images)
+                writer.add_scalar("epoch_wrong_images", wrong, epoch)
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.train.add_scalar("epoch_learning_rate", rate, epoch)
+        for weight in self.model.weights:
+            values = np.asarray(keras.ops.convert_to_numpy(weight))
+            if np.isfinite(values).all():  # else there is no histogram
+                self.train.add_histogram(f"{weight.path}/histogram", values, epoch, bins=_BUCKETS)
+        self.train.flush()
+        self.validation.flush()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Close the logs."""
+        self.train.close()
+        self.validation.close()
+
+
+def log_wrong_answers(folder: Path, images: ImageSet, logits: NDArray[np.float32]) -> None:
+    """Add test/ to the log in `folder`: pictures of images that were wrong, the surest first.
+
+    `logits` are (N, classes), in the order of `images`.
+    """
+    answers = logits.argmax(axis=1)
+    sureness = logits.max(axis=1) - logits[np.arange(len(images)), images.labels]
+    wrong = np.flatnonzero(answers != images.labels)
+    with SummaryWriter(str(folder / "test")) as writer:
+        writer.add_scalar("wrong_images", len(wrong), 0)
+        for index in wrong[np.argsort(-sureness[wrong], kind="stable")][:_PICTURES]:
+            tag = f"wrong/{images.labels[index]}_taken_for_{answers[index]}_image_{index}"
+            writer.add_image(tag, images.images[index], dataformats="HWC")
