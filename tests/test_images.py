@@ -64,6 +64,26 @@ def test_the_ink_is_where_mnist_has_it() -> None:
         assert abs((mass.sum(axis=1 - axis) * np.arange(28)).sum() - 14) <= 0.51
 
 
+def test_specks_are_no_strokes() -> None:
+    """Dirt beside the digit and something that reaches in from the border change nothing."""
+    image = seven()
+    pencil = ImageDraw.Draw(image)
+    pencil.rectangle((10, 20, 11, 21), 30)
+    pencil.rectangle((0, 110, 8, 125), 30)
+    assert gap(prepare(image), prepare(seven())) <= 8 * ROUNDING  # the ground shifts a little
+
+
+@pytest.mark.parametrize("width", [2, 5], ids=["a hair", "thin"])
+def test_a_thin_pen_writes_as_thick_as_mnists(width: int) -> None:
+    """Lines that would fade when they are scaled down are widened first."""
+    image = Image.new("L", (900, 1200), 230)
+    ImageDraw.Draw(image).line([(300, 300), (600, 300), (420, 800)], 30, width)
+    digit = prepare(image)
+    assert digit.max() == 255
+    thick = digit[digit.shape[0] // 2] / 255
+    assert 2 <= thick.sum() <= 4  # pixels of ink across a slanted stroke
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_gives_the_same(mode: str) -> None:
     """What an image is stored as changes nothing."""
