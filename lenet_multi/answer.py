@@ -1,10 +1,15 @@
 """Have a loaded model answer: as fast as the backend can, and with probabilities."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.backends import BACKENDS
+from lenet_multi.errors import UserError
 from lenet_multi.forms import compute_as
 from lenet_multi.metrics import as_probabilities
 from lenet_multi.speed import execution
@@ -23,6 +28,21 @@ def quicken(model: keras.Model) -> None:
         model.jit_compile = fastest.jit_compile
         if isinstance(model, keras.Sequential):
             compute_as(model, fastest.form)
+
+
+@contextmanager
+def computing(path: Path) -> Iterator[None]:
+    """Raise `UserError` where a backend that only answers lacks what the model at `path` needs."""
+    backend = keras.backend.backend()
+    try:
+        yield
+    except Exception as error:  # each lacks in its own way
+        if backend in BACKENDS:
+            raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"Keras's {backend} backend cannot compute {path}: {reason}; choose another --backend"
+        ) from error
 
 
 def probabilities(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -96,7 +96,7 @@ def assess(model: SavedModel, source: str | None, *, backend: str) -> Assessment
     config = model.result.config if model.result else {}
     source = source or config.get("data", "mnist")
     test = start_and_load(backend, lambda: data.load(source, classes=256).test)
-    from lenet_multi.answer import quicken
+    from lenet_multi.answer import computing, quicken
     from lenet_multi.evaluate import evaluate
     from lenet_multi.model import with_logits
 
@@ -104,7 +104,8 @@ def assess(model: SavedModel, source: str | None, *, backend: str) -> Assessment
     _refuse_misfit(network.input_shape, network.output_shape, test, source)
     network = with_logits(network)
     quicken(network)
-    evaluation = evaluate(network, test)
+    with computing(model.path):
+        evaluation = evaluate(network, test)
     return Assessment(test, evaluation.logits, evaluation.loss)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lenet_multi.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.data import ImageSet
-from lenet_multi.metrics import count_correct, cross_entropy
+from lenet_multi.metrics import as_logits, count_correct, cross_entropy
 from lenet_multi.model import with_logits
 from lenet_multi.pipeline import feed
 
@@ -23,10 +23,10 @@ class Evaluation:
 
 
 def evaluate(model: keras.Model, images: ImageSet) -> Evaluation:
-    """Return the evaluation of `model` on all `images`, through its logits."""
+    """Return the evaluation of `model` on all `images`, through its logits where it has them."""
     batches = Batches(images, batch_size=EVALUATION_BATCH_SIZE)
     logits = with_logits(model).predict(feed(batches), verbose=0)
-    logits = np.asarray(logits, np.float32)  # of bfloat16 under that policy
+    logits = as_logits(np.asarray(logits, np.float32))  # of bfloat16 under that policy
     return Evaluation(
         logits, count_correct(logits, images.labels), cross_entropy(logits, images.labels)
     )

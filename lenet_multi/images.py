@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from lenet_multi.errors import UserError
@@ -27,6 +27,7 @@ MOST_BYTES = 256 * 2**20  # more than such an image takes without compression
 
 _WORKING_SIDE = 256  # a digit that takes a tenth of the frame still has MNIST's 20 pixels
 _MARGIN = 0.4  # of the strokes' longer side, around them, for a nearer look
+_BLUR = 300  # of the side is one standard deviation, against noise
 _BORDER = 1 / 8  # of the side: where ground is expected
 _INSIDE_WEIGHT = 0.2  # of what is no border, in the fit of the ground
 _ROUNDS = 10  # of the robust fit
@@ -72,7 +73,7 @@ def read(
         raise UserError(
             f"{name} has more than {most_pixels / 10**6:.0f} megapixels; give a smaller image"
         ) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise UserError(f"{name} is no image; give one of {', '.join(formats)}") from error
     except Exception as error:  # Pillow raises what it likes on a file that it cannot decode
         raise UserError(f"{name} is a damaged or truncated image: {error}") from error
@@ -108,7 +109,7 @@ def _plain(image: Image.Image) -> Image.Image:
 def _stretched(image: Image.Image) -> Image.Image:
     """Return a grey image of many levels with its range spread over 0 to 255."""
     levels = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
-    levels -= levels.min(initial=0) if not levels.size else levels.min()
+    levels -= levels.min()
     return Image.fromarray((levels * (255 / max(levels.max(), 1e-300))).astype(np.uint8))
 
 
@@ -134,6 +135,8 @@ def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
 
     Raises `UserError` when nothing is drawn on it.
     """
+    if not all(image.size):
+        raise UserError("it has no pixels")
     image = _plain(image)
     ink, strokes, box = _find(image)
     if 2 * max(box[2] - box[0], box[3] - box[1]) < max(image.size):
@@ -177,17 +180,20 @@ def _ink(pixels: Array) -> Array:
     Raises `UserError` when nothing stands out.
     """
     departure = pixels - _ground(pixels)  # (H, W, 3)
-    departure = ndimage.gaussian_filter(departure, (max(pixels.shape[:2]) / 300,) * 2 + (0,))
+    blur = max(pixels.shape[:2]) / _BLUR
+    departure = ndimage.gaussian_filter(departure, (blur, blur, 0))
     flat = departure.reshape(-1, 3)
     _, directions = np.linalg.eigh(flat.T @ flat)
     along = departure @ directions[:, -1]  # the colour in which the image varies most
     along *= np.sign(np.sum(along**3)) or 1  # ink is the far side
+    # What is rough is noise, what is smooth is ink or light; edges are rough too, so the quieter
+    # quarter counts: of a Gaussian it lies within 0.32 standard deviations.
     rough = np.abs(along - ndimage.gaussian_filter(along, 2))
-    noise = np.quantile(rough, 0.25) / 0.3186  # a standard deviation, were it Gaussian
+    noise = np.quantile(rough, 0.25) / 0.32
     level = np.median(along[along >= along.max() / 2])
     if level < max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise):
         raise UserError("nothing is drawn on it, or too faintly")
-    return np.clip(along / level, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(along / level, 0, 1), np.float32)
 
 
 def _ground(pixels: Array) -> Array:
@@ -234,7 +240,7 @@ def _fit(digit: Array, box: int) -> Array:
     """Return `digit` scaled so that its longer side is `box`, a thin pen's strokes widened."""
     fine = _scaled(digit, max(_FINE * box, *digit.shape))
     unit = max(fine.shape) / box
-    inked = fine > 0.5
+    inked = fine > fine.max() / 2
     # The mean distance to a band's edge is a quarter of its width.
     width = 4 * ndimage.distance_transform_edt(np.pad(inked, 1))[1:-1, 1:-1][inked].mean() / unit
     if width < _THINNEST:
@@ -248,7 +254,7 @@ def _scaled(digit: Array, longer: int) -> Array:
     """Return `digit` scaled to `longer` pixels at its longer side."""
     height, width = (max(1, round(length * longer / max(digit.shape))) for length in digit.shape)
     scaled = Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC)
-    return np.clip(np.asarray(scaled), 0, 1)
+    return np.clip(np.asarray(scaled, np.float32), 0, 1)
 
 
 def _place(digit: Array, side: int) -> NDArray[np.uint8]:

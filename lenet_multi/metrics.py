@@ -30,11 +30,22 @@ def cross_entropies(
 def as_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return what a model gives, logits or probabilities (N, classes), as probabilities."""
     values = outputs.astype(np.float64)
-    sums_to_one = np.allclose(values.sum(axis=1), 1, atol=_ROUNDING)
-    if values.min(initial=0) >= 0 and sums_to_one:  # as no row of logits does but by chance
+    if _are_probabilities(outputs):
         return values
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a model gives, logits or probabilities (N, classes), as logits."""
+    if not _are_probabilities(outputs):
+        return outputs
+    return np.log(np.maximum(outputs, np.finfo(np.float32).tiny))
+
+
+def _are_probabilities(outputs: NDArray[np.float32]) -> bool:
+    """Return whether rows are non-negative and sum to 1, as those of logits do only by chance."""
+    return outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=_ROUNDING)
 
 
 def confusion_matrix(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.int64]:

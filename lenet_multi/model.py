@@ -136,7 +136,7 @@ def weights_sha256(model: keras.Model) -> str:
 
 def with_logits(model: keras.Model) -> keras.Model:
     """Return `model`, or its copy without the softmax when it ends in one."""
-    if model.layers[-1].activation is keras.activations.linear:
+    if getattr(model.layers[-1], "activation", None) is not keras.activations.softmax:
         return model
     twin = keras.models.clone_model(model)
     twin.layers[-1].activation = keras.activations.linear

@@ -50,7 +50,13 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
             weight = "bold" if label == answer else "normal"
             color = "white" if dark else "black"
             axes.text(
-                answer, label, count or "", ha="center", va="center", color=color, weight=weight
+                answer,
+                label,
+                str(count or ""),
+                ha="center",
+                va="center",
+                color=color,
+                weight=weight,
             )
     axes.set(xlabel="answer", ylabel="label")
     axes.set_title(f"{matrix.trace():,} of {matrix.sum():,} right; wrong answers are coloured")

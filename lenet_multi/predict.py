@@ -58,11 +58,12 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
     """
     side, channels = _side_and_channels(model)
     prepared = start_and_load(backend, partial(prepare_all, paths, side=side))
-    from lenet_multi.answer import probabilities
+    from lenet_multi.answer import computing, probabilities
 
     network = model.load()
     pixels = np.repeat(prepared.pixels[..., np.newaxis], channels, axis=-1)
-    return Prediction(prepared, probabilities(network, pixels))
+    with computing(model.path):
+        return Prediction(prepared, probabilities(network, pixels))
 
 
 def _side_and_channels(model: SavedModel) -> tuple[int, int]:

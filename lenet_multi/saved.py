@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lenet_multi.errors import UserError
-from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, read_result
+from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, read_result, unfinished
 
 if TYPE_CHECKING:
     import keras
@@ -96,7 +96,7 @@ def newest_run(folder: Path = RUNS) -> Path:
         path
         for depth in ("*", "*/*")
         for path in folder.glob(f"{depth}/{RESULT}")
-        if not path.parent.name.startswith(".")  # a draft
+        if path.parent.suffix != unfinished(path.parent).suffix
     ]
     if not results:
         raise UserError(f"no run in {folder}/: name a model, or train one with: lenet-multi train")
@@ -157,7 +157,7 @@ def _nothing_drawn() -> Iterator[None]:
             kind.__call__ = call
 
 
-def _below(kind: type) -> Iterator[Any]:
+def _below(kind: Any) -> Iterator[Any]:
     for subclass in kind.__subclasses__():
         yield subclass
         yield from _below(subclass)

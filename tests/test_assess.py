@@ -59,11 +59,11 @@ def test_a_matrix_too_wide_is_left_out(classes: int, shown: bool) -> None:
     """The figures of each class stay."""
     labels = np.arange(classes, dtype=np.uint8)
     logits = np.eye(classes, dtype=np.float32)
-    console = Console(file=io.StringIO(), width=140)
-    print_assessment(
-        Assessment(ImageSet(np.zeros((classes, 8, 8, 1), np.uint8), labels), logits, 0.0), console
-    )
-    text = console.file.getvalue()
+    output = io.StringIO()
+    images = np.zeros((classes, 8, 8, 1), np.uint8)
+    found = Assessment(ImageSet(images, labels), logits, 0.0)
+    print_assessment(found, Console(file=output, width=140))
+    text = output.getvalue()
     assert ("Confusion" in text) == shown
     assert text.count("100.00%") == 2 * classes
 
@@ -115,3 +115,17 @@ def test_another_head_and_a_functional_model_are_evaluated(backend: str, tmp_pat
     assert found.confusion.trace() == count_correct(shares, labels)
     surprise = -np.log(shares[np.arange(len(labels)), labels])
     assert found.loss == pytest.approx(surprise.mean(), rel=1e-4)
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_what_only_answering_backends_lack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user is told to choose another; on the others an error is a defect, and stays one."""
+    from lenet_multi import answer
+
+    with pytest.raises(NotImplementedError), answer.computing(Path("m.keras")):
+        raise NotImplementedError("qr")
+    monkeypatch.setattr("keras.backend.backend", lambda: "openvino")
+    message = "openvino backend cannot compute m.keras: no `qr`; choose another --backend"
+    with pytest.raises(UserError, match=message), answer.computing(Path("m.keras")):
+        raise NotImplementedError("no `qr`\nand more")

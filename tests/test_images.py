@@ -54,12 +54,34 @@ def gap(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
 def test_the_ink_is_where_mnist_has_it() -> None:
     """Light ink on black, 20 pixels at the longer side, the centre of mass at the centre."""
     digit = prepare(seven())
-    assert (digit.shape, digit.dtype, digit.max()) == ((28, 28), np.uint8, 255)
+    assert digit.shape == (28, 28)
+    assert digit.dtype == np.uint8
+    assert digit.max() == 255
     rows, columns = np.nonzero(digit)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
     mass = digit / digit.sum()
     for axis in range(2):
         assert abs((mass.sum(axis=1 - axis) * np.arange(28)).sum() - 14) <= 0.51
+
+
+def test_specks_are_no_strokes() -> None:
+    """Dirt beside the digit and something that reaches in from the border change nothing."""
+    image = seven()
+    pencil = ImageDraw.Draw(image)
+    pencil.rectangle((10, 20, 11, 21), 30)
+    pencil.rectangle((0, 110, 8, 125), 30)
+    assert gap(prepare(image), prepare(seven())) <= 8 * ROUNDING  # the ground shifts a little
+
+
+@pytest.mark.parametrize("width", [2, 5], ids=["a hair", "thin"])
+def test_a_thin_pen_writes_as_thick_as_mnists(width: int) -> None:
+    """Lines that would fade when they are scaled down are widened first."""
+    image = Image.new("L", (900, 1200), 230)
+    ImageDraw.Draw(image).line([(300, 300), (600, 300), (420, 800)], 30, width)
+    digit = prepare(image)
+    assert digit.max() == 255
+    thick = digit[digit.shape[0] // 2] / 255
+    assert 2 <= thick.sum() <= 4  # pixels of ink across a slanted stroke
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -237,7 +259,8 @@ def test_any_image_becomes_one_of_mnists(
     if abs(ink - paper) < 60:
         ink = 255 - paper
     digit = prepare(to_mode(seven(size=size, paper=paper, ink=ink), mode), side)
-    assert (digit.shape, digit.dtype) == ((side, side), np.uint8)
+    assert digit.shape == (side, side)
+    assert digit.dtype == np.uint8
     assert digit.max() > 200
     assert digit.min() == 0
 

@@ -74,7 +74,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["predict", "seven.png"], "no run in runs/: name a model, or train one"),
         (["predict", "seven.png", "--model", "nowhere"], "no model at nowhere"),
         (["predict", "seven.png", "--model", "a-run"], "is no .keras file"),
-        (["predict", "seven.png", "--model", "a-run", "--shown", "x"], "Did you mean '--show'"),
+        (["predict", "seven.png", "--model-file", "x"], "Did you mean '--model'"),
         (["evaluate"], "Missing argument 'MODEL'"),
         (["evaluate", "nowhere"], "no model at nowhere"),
         (["evaluate", "a-run"], "is no .keras file"),

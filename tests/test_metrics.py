@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lenet_multi.metrics import as_probabilities, confusion_matrix, count_correct, cross_entropy
+from lenet_multi.metrics import (
+    as_logits,
+    as_probabilities,
+    confusion_matrix,
+    count_correct,
+    cross_entropy,
+)
 
 logit_arrays = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 20), st.just(4)), elements=st.floats(-100, 100, width=32)
@@ -57,6 +63,14 @@ def test_logits_become_probabilities(logits: np.ndarray) -> None:
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     assert (shares[np.arange(len(shares)), logits.argmax(axis=1)] == shares.max(axis=1)).all()
     np.testing.assert_array_equal(as_probabilities(shares.astype(np.float32)), shares.astype("f4"))
+
+
+def test_probabilities_become_logits() -> None:
+    """Their softmax is what they were, 0 included; logits stay as they are."""
+    shares = np.array([[0.25, 0.75, 0], [1, 0, 0]], np.float32)
+    np.testing.assert_allclose(as_probabilities(as_logits(shares)), shares, atol=1e-7)
+    logits = np.array([[0.25, 3, 0]], np.float32)
+    assert as_logits(logits) is logits
 
 
 def test_each_answer_is_at_its_label() -> None:

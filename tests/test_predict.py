@@ -27,7 +27,8 @@ from tests.conftest import Lenet
 from tests.drawings import pick, write
 from tests.test_images import seven
 
-FLOOR = 0.95  # of 200 drawings; measured 97.5 to 100 % with 15 models and sets
+FLOOR = 0.95  # of 200 drawings; measured 98 to 100 % over five sets and the models of three
+# backends, and the same digits undistorted 98.5 to 100 %
 
 
 def page(path: Path) -> Path:
@@ -100,9 +101,9 @@ def test_a_model_of_other_images_is_refused(shape: tuple[int, ...] | None) -> No
 
 def test_the_table_shows_the_two_likeliest() -> None:
     """A row for each image, whichever class wins."""
-    console = Console(file=io.StringIO(), width=100)
-    print_prediction(example(), console)
-    rows = [line.split() for line in console.file.getvalue().splitlines() if ".png" in line]
+    output = io.StringIO()
+    print_prediction(example(), Console(file=output, width=100))
+    rows = [line.split() for line in output.getvalue().splitlines() if ".png" in line]
     assert [row[1::2] for row in rows] == [
         ["a.png", "1", "75.0%", "0", "25.0%"],
         ["far/b.png", "0", "50.0%", "2", "40.0%"],
@@ -123,7 +124,9 @@ def test_json_holds_every_probability() -> None:
 
 def test_captions_are_short() -> None:
     """A long name keeps its beginning and its end."""
-    images = Prepared(["a-name-much-longer-than-its-image-7.png"], np.zeros((1, 8, 8)), [])
+    images = Prepared(
+        ["a-name-much-longer-than-its-image-7.png"], np.zeros((1, 8, 8), np.uint8), []
+    )
     (caption,) = captions(Prediction(images, np.array([[0.25, 0.75]])))
     assert caption == "a-name-…mage-7.png\n1 (75.0%)"
 

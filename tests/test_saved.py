@@ -111,10 +111,10 @@ def test_the_input_shape_is_told_without_keras(
 
 
 def test_the_newest_run_is_found(tmp_path: Path) -> None:
-    """Directly in the folder or one deeper, as nox puts them; never a draft."""
+    """Directly in the folder or one deeper, as nox puts them; never an unfinished one."""
     with pytest.raises(UserError, match=r"no run in .*lenet-multi train"):
         newest_run(tmp_path)
-    for age, name in enumerate(["old", "deep/new", ".draft"]):
+    for age, name in enumerate(["old", "deep/new", "draft.unfinished"]):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "result.json").touch()
         os.utime(tmp_path / name / "result.json", (age, age))

@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import subprocess
@@ -29,6 +30,13 @@ def test_a_users_keras_json_changes_nothing(backend: str, tmp_path: Path) -> Non
     )
     assert done.stdout.split() == [backend, "float32", "1e-07", "channels_last"]
     assert done.stderr == ""  # the backend's own announcements are held back
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_garbage_is_collected_again() -> None:
+    """Only the import goes without."""
+    assert gc.isenabled()
 
 
 def test_stderr_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:

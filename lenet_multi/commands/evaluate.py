@@ -50,8 +50,10 @@ def command(
     try:
         if out:
             from lenet_multi.pictures import draw_assessment
+            from lenet_multi.runs import writing
 
-            draw_assessment(assessment, out)
+            with writing(out):
+                draw_assessment(assessment, out)
             click.echo(f"Pictures: {out}", err=as_json)
     finally:
         if not as_json:
