@@ -23,6 +23,8 @@ def cli() -> None:
       lenet-multi train --backend jax
       KERAS_BACKEND=torch lenet-multi train --recipe notebook
       lenet-multi compare runs/one runs/two
+      lenet-multi predict photo.jpg
+      lenet-multi demo
       lenet-multi parity
     """
 

@@ -31,11 +31,13 @@ from benchmarks.speed_report import (
 from lenet_multi import tolerances
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
+from lenet_multi.data import Dataset
 from lenet_multi.formats import FORMATS
 from lenet_multi.parity.equivalence import two_one_sided_tests
 from lenet_multi.parity.ladder import FORWARD, GRADIENT, OPTIMIZER, PORTABILITY
 from lenet_multi.parity.plan import PRECISIONS, Plan
 from lenet_multi.speed import forms_of
+from tests import drawings
 from tests.conftest import PROJECT, child_environment
 from tests.examples import STANDARD_FLOOR
 from tests.parity.sabotage import SABOTAGES
@@ -57,11 +59,16 @@ def commands(block: str) -> list[str]:
     return [part.strip() for line in lines if line for part in line.split("&&")]
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the project to run commands in."""
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, mnist: Dataset) -> Path:
+    """A copy of the project to run commands in, with a photograph and drawings to read."""
     hidden = shutil.ignore_patterns(".*", "runs", "__pycache__")
-    return Path(shutil.copytree(PROJECT, tmp_path / "checkout", ignore=hidden))
+    place = tmp_path_factory.mktemp("readme") / "checkout"
+    folder = Path(shutil.copytree(PROJECT, place, ignore=hidden))
+    (folder / "drawings").mkdir()
+    drawn = drawings.write(mnist.test[:5], folder / "drawings", seed=0)
+    shutil.copy(next(path for path in drawn if path.suffix == ".jpg"), folder / "photo.jpg")
+    return folder
 
 
 def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
@@ -111,6 +118,8 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
             return [python, "-m", "lenet_multi", *two, "--seeds", "2", *data], environ
         case ["lenet-multi", "parity", *rest]:
             return [python, "-m", "lenet_multi", *two, "--images", "2560", *rest], environ
+        case ["lenet-multi", "demo", *_]:
+            return [python, "-m", "lenet_multi", "demo", "--help"], environ  # test_demo serves
         case ["lenet-multi", *rest]:
             return [python, "-m", "lenet_multi", *rest], environ
         case ["python", "-m", "lenet_multi.train", *rest]:
@@ -121,7 +130,7 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
 @pytest.mark.all_backends
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0][-45:])
 def test_the_commands_work(block: str, checkout: Path, small_npz: Path) -> None:
-    """Each block of commands, typed in order in a checkout, succeeds."""
+    """Each block of commands, typed in order in a checkout, succeeds; so do all in their order."""
     for command in commands(block):
         if command in NEEDS_NO_TEST_HERE:
             continue
