@@ -21,6 +21,9 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests", "across"]
 nox.needs_version = ">=2025.5"
 
+# Tests mostly wait for imports and compilers; two processes of two threads each wait for another.
+AT_ONCE = ("--numprocesses", "2", "--dist", "loadfile")
+
 each_backend = nox.parametrize("backend", BACKENDS, ids=BACKENDS)
 
 STAMP = time.strftime("%Y%m%d-%H%M%S")  # one folder of runs for one call of nox
@@ -58,7 +61,8 @@ def tests(session: nox.Session, backend: str) -> None:
         "pytest",
         *("-m", "backend and not slow" if fast else "backend"),
         *(argument for argument in session.posargs if argument != "--fast"),
-        env={"KERAS_BACKEND": backend},
+        *AT_ONCE,
+        env={"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -68,8 +72,7 @@ def across(session: nox.Session) -> None:
     install(session, *BACKENDS, "test", "browser", "export", "huggingface", "tfds")
     flags = [argument for argument in session.posargs if argument != "--fast"]
     session.run("pytest", "-m", "not backend and not all_backends", *flags)
-    at_once = ("--numprocesses", "2", "--dist", "loadfile")  # mostly waits for imports
-    session.run("pytest", "-m", "all_backends", *at_once, *flags)
+    session.run("pytest", "-m", "all_backends", *AT_ONCE, *flags)
 
 
 @nox.session(default=False)

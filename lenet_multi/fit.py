@@ -82,30 +82,26 @@ def fit(
             stack.enter_context(obeying_signals(resumable))
         stack.enter_context(bar)
         together = stack.enter_context(_once(parts, model, steps=steps, epochs=config.epochs))
-        epoch = state.epoch if state else 0
-        if state and state.steps:  # the rest of the epoch in which it was
-            batches.skipped = bar.skipped = state.steps
+        first = state.epoch if state else 0
+
+        def train(until: int) -> None:
             model.fit(
                 feed(batches),
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                shuffle=False,
-                validation_data=feed(validation_data),
-                callbacks=together,
-                verbose=0,
-            )
-            batches.skipped = 0
-            epoch += 1
-        if epoch < config.epochs and not model.stop_training:
-            model.fit(
-                feed(batches),
-                initial_epoch=epoch,
-                epochs=config.epochs,
+                initial_epoch=first,
+                epochs=until,
                 shuffle=False,  # `set_epoch` has shuffled
                 validation_data=feed(validation_data),
                 callbacks=together,
                 verbose=0,
             )
+
+        if state and state.steps:  # the rest of the epoch in which it was
+            batches.skipped = bar.skipped = state.steps
+            train(first + 1)
+            batches.skipped = 0
+            first += 1
+        if first < config.epochs and not model.stop_training:
+            train(config.epochs)
     return Fit(history.epochs, first_epoch_order_sha256, state.train_seconds if state else 0.0)
 
 

@@ -254,15 +254,16 @@ def write_run(
         save_model(str(draft / MODEL))
         np.savez(draft / PREDICTIONS, logits=logits, labels=labels)
         write_history(draft, result.epochs)
-        shutil.rmtree(draft / RESUME, ignore_errors=True)
-        (draft / JOURNAL).unlink(missing_ok=True)
+        to_go_on = {draft / RESUME, draft / JOURNAL}  # until the last file is written
         hashes = {
             str(path.relative_to(draft)): file_sha256(path)
             for path in sorted(draft.rglob("*"))
-            if path.is_file()
+            if path.is_file() and not {path, path.parent} & to_go_on
         }
         result = dataclasses.replace(result, files_sha256=hashes)
         write_record(draft / RESULT, dataclasses.asdict(result))
+        shutil.rmtree(draft / RESUME, ignore_errors=True)
+        (draft / JOURNAL).unlink(missing_ok=True)
     return result
 
 

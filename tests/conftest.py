@@ -12,6 +12,7 @@ import pytest
 
 from lenet_multi import data, session
 from lenet_multi.backends import BACKENDS
+from lenet_multi.checkpoint import State
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset
 from lenet_multi.runs import new_run_folder, write_run
@@ -73,7 +74,11 @@ def small_npz(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train_quietly(
-    config: TrainConfig, dataset: Dataset, backend: str, folder: Path | None = None
+    config: TrainConfig,
+    dataset: Dataset,
+    backend: str,
+    folder: Path | None = None,
+    state: State | None = None,
 ) -> TrainedRun:
     """Return a run of `config` on `dataset`, which says nothing."""
     return train(
@@ -81,6 +86,7 @@ def train_quietly(
         lambda: dataset,
         backend=backend,
         folder=folder,
+        state=state,
         announce=lambda line: None,
         quiet=True,
     )

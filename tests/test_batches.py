@@ -57,7 +57,7 @@ def test_keras_sees_the_batches_as_ordered(small: Dataset) -> None:
     model.compile(optimizer=keras.optimizers.SGD(0.0), loss=Spy(), metrics=["accuracy"])
     original_fit = model.fit
     model.fit = lambda *args, callbacks, **options: original_fit(
-        *args, callbacks=[*callbacks, Note()], **options
+        *args, callbacks=[*callbacks.callbacks, Note()], **options
     )
     config = TrainConfig(epochs=3, batch_size=100, seed=7)
     fitted = fit(model, small.train, small.test, config)

@@ -36,6 +36,6 @@ def test_a_terminal_shows_a_bar_with_the_time_left(
     stdout = process.communicate()[0]
     assert process.returncode == 0
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())  # without colours and moves
-    assert re.search(r"epoch 3/3 .*24/24 steps 0:00:\d\d left 0:00:00", shown)
+    assert re.search(r"epoch 3/3 .*24/24 steps [\d,]+ images/s 0:00:\d\d left 0:00:00", shown)
     assert "steps" not in stdout
     assert stdout.splitlines()[-1].startswith("Test accuracy: ")

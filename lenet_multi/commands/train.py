@@ -126,8 +126,10 @@ def command(
             )
         say(f"Run folder: {out}")
     finally:
-        if draft and draft.exists():
+        if draft and (draft / RESUME).exists():
             click.echo(f"Go on with: lenet-multi train --resume {out}", err=True)
+        elif draft and draft.exists():
+            click.echo(f"What was kept so far: {draft}", err=True)
         if result and as_json:  # what was computed is told even where it could not be kept
             click.echo(json.dumps(dataclasses.asdict(result), indent=2))
         elif result:
