@@ -71,7 +71,7 @@ def across(session: nox.Session) -> None:
     """Run the tests that need no backend or all, with all three in one environment."""
     install(session, *BACKENDS, "test", "browser", "export", "huggingface", "tfds")
     flags = [argument for argument in session.posargs if argument != "--fast"]
-    session.run("pytest", "-m", "not backend and not all_backends", *flags)
+    session.run("pytest", "-m", "not backend and not all_backends", *AT_ONCE, *flags)
     session.run("pytest", "-m", "all_backends", *AT_ONCE, *flags)
 
 

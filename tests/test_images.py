@@ -245,16 +245,17 @@ def test_an_empty_page_is_refused(page: Image.Image) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    size=st.tuples(st.integers(12, 400), st.integers(12, 400)),
+    shape=st.tuples(st.integers(12, 400), st.floats(0.25, 4)),  # of paper: no ribbon
     paper=st.integers(0, 255),
     contrast=st.integers(60, 255),
     mode=st.sampled_from(MODES),
     side=st.integers(8, 64),
 )
 def test_any_image_becomes_one_of_mnists(
-    size: tuple[int, int], paper: int, contrast: int, mode: str, side: int
+    shape: tuple[int, float], paper: int, contrast: int, mode: str, side: int
 ) -> None:
     """Any size, mode and polarity gives (side, side) uint8 with ink at full strength."""
+    size = shape[0], max(12, min(400, round(shape[0] * shape[1])))
     ink = paper - contrast if paper >= contrast else min(255, paper + contrast)
     if abs(ink - paper) < 60:
         ink = 255 - paper
