@@ -11,9 +11,12 @@ _WATCHED = "val_loss"  # by early stopping and for the best checkpoint
 
 
 def callbacks(
-    config: TrainConfig, folder: Path, *, validation_images: int
+    config: TrainConfig, folder: Path, *, validation_images: int, first_epoch: int = 0
 ) -> list[keras.callbacks.Callback]:
-    """Return what `config` asks for; what is kept goes to the run's `folder`."""
+    """Return what `config` asks for; what is kept goes to the run's `folder`.
+
+    `first_epoch`, from 0, is where training goes on.
+    """
     asked: list[keras.callbacks.Callback] = []
     if config.checkpoint != "none":
         best = config.checkpoint == "best"
@@ -32,5 +35,9 @@ def callbacks(
     if config.tensorboard:
         from lenet_multi.tensorboard import TensorBoard
 
-        asked.append(TensorBoard(folder / TENSORBOARD, validation_images=validation_images))
+        asked.append(
+            TensorBoard(
+                folder / TENSORBOARD, validation_images=validation_images, first_epoch=first_epoch
+            )
+        )
     return asked

@@ -68,7 +68,12 @@ def fit(
     parts = [shuffle, history, bar]
     with ExitStack() as stack:
         if keeping:
-            asked = callbacks(config, keeping.folder, validation_images=len(validation))
+            asked = callbacks(
+                config,
+                keeping.folder,
+                validation_images=len(validation),
+                first_epoch=state.epoch if state else 0,
+            )
             resumable = Resumable(
                 keeping.folder / RESUME,
                 Interval.parse("--save-every", config.save_every),

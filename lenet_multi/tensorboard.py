@@ -20,19 +20,22 @@ _PICTURES = 25  # of wrong answers, at most
 class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
     """Log each epoch: figures, learning rate, weights, how many validation images were wrong.
 
-    `folder` gets a train/ and a validation/, epochs counted from 0, as by Keras's callback.
+    `folder` gets a train/ and a validation/, epochs counted from 0, as by Keras's callback. What
+    a run that goes on at `first_epoch` wrote of it and later ones before, TensorBoard leaves out.
     """
 
     async_safe = True  # so that JAX and torch need not wait for each step's figures
 
-    def __init__(self, folder: Path, *, validation_images: int) -> None:
+    def __init__(self, folder: Path, *, validation_images: int, first_epoch: int = 0) -> None:
         super().__init__()
         self.folder, self.validation_images = folder, validation_images
+        self.first_epoch = first_epoch
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Open the logs."""
         self.train, self.validation = (
-            SummaryWriter(str(self.folder / part)) for part in ("train", "validation")
+            SummaryWriter(str(self.folder / part), purge_step=self.first_epoch)
+            for part in ("train", "validation")
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

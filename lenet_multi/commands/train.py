@@ -101,10 +101,11 @@ def command(
     try:
         with new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft:
             journal = Journal.read(draft) if resume else Journal(draft, config)
-            if resume:
+            if (draft / RESUME).exists():  # not where it was killed before its first checkpoint
                 state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
-                say(f"Going on at step {state.steps} of epoch {state.epoch + 1}")
             at = (state.epoch, state.steps) if state else (0, 0)
+            if resume:
+                say(f"Going on at step {at[1]} of epoch {at[0] + 1}")
             with journal.started(backend=chosen, form=how.form, at=at):
                 run = train(
                     config,
