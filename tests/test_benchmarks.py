@@ -201,6 +201,7 @@ def test_a_run_is_exported_by_a_backend_that_can(
     monkeypatch: pytest.MonkeyPatch, lenet: Lenet, small_npz: Path, tmp_path: Path
 ) -> None:
     """JAX cannot write PyTorch's format; PyTorch writes JAX's run, and the record says so."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)  # of tests before in this process
     trained = lenet("train", "--backend", "jax", "--data", small_npz, "--epochs", 1, "--out", "run")
     assert trained.returncode == 0, trained.stderr
     monkeypatch.setattr(exports, "train", lambda recipe, backend, folder: tmp_path / "run")
