@@ -133,3 +133,10 @@ def bench(session: nox.Session, backend: str) -> None:
     if len(pythons) == len(BACKENDS):
         named = [flag for name, path in pythons.items() for flag in ("--python", f"{name}={path}")]
         session.run("python", "-m", "benchmarks", *named, *session.posargs)
+
+
+@nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Kill, fill, flip and hang for real, and count what is lost; takes an hour."""
+    install(session, *BACKENDS, "test")
+    session.run("python", "-m", "tests.faults", *session.posargs)

@@ -1,0 +1,383 @@
+"""Harm runs for real, count what was lost, and record it: `nox -s faults`.
+
+Each fault is done to `lenet-multi train` as a process of its own. Lost is what does not come
+back: a run that, gone on with, is not bit-identical to an undisturbed one; a flipped bit that is
+not told; a state before that cannot be read after the disk refused.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from lenet_multi import checkpoint, data, environment
+from lenet_multi.backends import installed
+from lenet_multi.checkpoint import State
+from lenet_multi.durable import write_bytes
+from lenet_multi.errors import UserError
+from lenet_multi.journal import Journal
+from lenet_multi.runs import JOURNAL, RESUME, read_run, unfinished
+
+IMAGES = 3000  # few, so that a run is short and a kill mostly finds it writing
+EPOCHS = 4
+SETTINGS = ("--epochs", str(EPOCHS), "--save-every", "2", "--tensorboard", "--quiet")
+PATIENCE = 15  # seconds with a backend that hangs
+FILE_SIZES = (0, 500, 5_000, 100_000, 2_000_000, 4_000_000)  # bytes that the disk takes a file
+
+
+@dataclass
+class Fault:
+    """A kind of harm: how often it was done, and what was lost."""
+
+    name: str
+    injected: int = 0
+    lost: list[str] = field(default_factory=list)
+
+    def note(self, lost: str | None) -> None:
+        """Count one more, and what was lost by it."""
+        self.injected += 1
+        self.lost += [lost] if lost else []
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A folder to run in, the data, and for each backend what an undisturbed run leaves."""
+
+    folder: Path
+    data: Path
+    undisturbed: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+
+    def train(self, backend: str, out: Path, *flags: str) -> list[str]:
+        """Return the command that trains into `out`."""
+        return [
+            *(sys.executable, "-m", "lenet_multi", "train", "--backend", backend),
+            *("--data", str(self.data), "--out", str(out), *SETTINGS, *flags),
+        ]
+
+
+def outcome(out: Path) -> dict[str, Any]:
+    """Return what has to be the same of two runs: all that is not time."""
+    run = read_run(out)
+    timed = {"train_seconds", "validation_seconds"}
+    return {
+        "weights": run.result.final_weights_sha256,
+        "epochs": [{k: v for k, v in dict(e).items() if k not in timed} for e in run.result.epochs],
+        "logits": run.logits.tobytes(),
+    }
+
+
+def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end, five minutes at most."""
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def prepare(folder: Path, backends: tuple[str, ...]) -> Trial:
+    """Train undisturbed on each backend."""
+    mnist = data.load()
+    npz = folder / "small.npz"
+    np.savez(
+        npz,
+        x_train=mnist.train.images[:IMAGES],
+        y_train=mnist.train.labels[:IMAGES],
+        x_test=mnist.test.images[:500],
+        y_test=mnist.test.labels[:500],
+    )
+    trial = Trial(folder, npz, {}, {})
+    for backend in track(backends, "undisturbed runs", console=Console(stderr=True)):
+        out = folder / backend
+        began = time.monotonic()
+        done = run(trial.train(backend, out))
+        assert done.returncode == 0, done.stderr
+        trial.seconds[backend] = time.monotonic() - began
+        trial.undisturbed[backend] = outcome(out)
+    return trial
+
+
+def stopped_and_resumed(
+    trial: Trial, backend: str, out: Path, number: signal.Signals, delay: float
+) -> str | None:
+    """Signal a run after `delay` seconds, go on until it ends, and return what was lost."""
+    with subprocess.Popen(
+        trial.train(backend, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            process.wait(timeout=delay)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        told = process.communicate()[1]
+    if "Traceback" in told:
+        return f"a traceback after {delay:.2f} s: {told[-300:]}"
+    if not out.exists():
+        begun = (unfinished(out) / JOURNAL).exists()
+        again = (
+            [sys.executable, "-m", "lenet_multi", "train", "--resume", str(out), "--quiet"]
+            if begun
+            else trial.train(backend, out)
+        )
+        done = run(again)
+        if done.returncode:
+            return f"no way on after {delay:.2f} s: {done.stderr[-300:]}"
+    same = outcome(out) == trial.undisturbed[backend]
+    shutil.rmtree(out)
+    return None if same else f"{backend}, stopped after {delay:.2f} s, ended otherwise"
+
+
+def kills(trial: Trial, count: int, chance: random.Random) -> Fault:
+    """SIGKILL at random moments, from the process's start to its end."""
+    return _signals(trial, "SIGKILL at a random moment", [signal.SIGKILL], count, chance)
+
+
+def requests(trial: Trial, count: int, chance: random.Random) -> Fault:
+    """SIGTERM and Ctrl-C at random moments."""
+    both = [signal.SIGTERM, signal.SIGINT]
+    return _signals(trial, "SIGTERM or Ctrl-C at a random moment", both, count, chance)
+
+
+def _signals(
+    trial: Trial, name: str, numbers: list[signal.Signals], count: int, chance: random.Random
+) -> Fault:
+    fault = Fault(name)
+    backends = list(trial.undisturbed)
+    jobs = []
+    for index in range(count):
+        backend = backends[index % len(backends)]
+        number = numbers[index // len(backends) % len(numbers)]
+        delay = chance.uniform(0, trial.seconds[backend])
+        out = trial.folder / f"{number.name}-{index}"
+        jobs.append((trial, backend, out, number, delay))
+    with ThreadPoolExecutor(2) as pool:
+        ended = pool.map(lambda job: stopped_and_resumed(*job), jobs)
+        for lost in track(ended, name, total=count, console=Console(stderr=True)):
+            fault.note(lost)
+    return fault
+
+
+def flips(trial: Trial, count: int, chance: random.Random) -> Fault:
+    """A bit flipped at a random place of each file of a whole run in turn."""
+    fault = Fault("a bit flipped in a file of a run")
+    folder = trial.folder / next(iter(trial.undisturbed))
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for index in range(count):
+        path = files[index % len(files)]
+        with flipped(path, chance) as place:
+            fault.note(_told(lambda: read_run(folder), f"{path.name}, bit {place}"))
+    return fault
+
+
+def checkpoint_flips(trial: Trial, count: int, chance: random.Random) -> Fault:
+    """A bit flipped in the newest checkpoint, or in the journal, of an unfinished run."""
+    fault = Fault("a bit flipped in a checkpoint or a journal")
+    folder = _unfinished_run(trial)
+    before = _before_the_newest(folder / RESUME)
+    for index in range(count):
+        if index % 5 == 4:
+            with flipped(folder / JOURNAL, chance) as place:
+                fault.note(_told(lambda: Journal.read(folder), f"{JOURNAL}, bit {place}"))
+            continue
+        newest = max((folder / RESUME).iterdir())
+        warnings: list[str] = []
+        with flipped(newest, chance) as place:
+            state = checkpoint.read(folder / RESUME, warnings.append)
+        fell_back = bool(warnings) and (state.epoch, state.steps) == before
+        fault.note(None if fell_back else f"{newest.name}, bit {place}")
+    return fault
+
+
+class flipped:  # noqa: N801  # a context manager reads as a word
+    """Flip a random bit of the file at `path` for the block; give the bit's number."""
+
+    def __init__(self, path: Path, chance: random.Random) -> None:
+        self.path, self.content = path, path.read_bytes()
+        self.bit = chance.randrange(8 * len(self.content))
+
+    def __enter__(self) -> int:
+        changed = bytearray(self.content)
+        changed[self.bit // 8] ^= 1 << self.bit % 8
+        self.path.write_bytes(changed)
+        return self.bit
+
+    def __exit__(self, *error: object) -> None:
+        self.path.write_bytes(self.content)
+
+
+def _told(read: Callable[[], object], place: str) -> str | None:
+    try:
+        read()
+    except UserError:
+        return None
+    return f"{place} was not told"
+
+
+def _unfinished_run(trial: Trial) -> Path:
+    """Return the folder of a run that was killed with two checkpoints."""
+    out = trial.folder / "left"
+    process = subprocess.Popen(
+        trial.train(next(iter(trial.undisturbed)), out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    kept = unfinished(out) / RESUME
+    while process.poll() is None and len(list(kept.glob("[0-9]*"))) < 2:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    for draft in kept.glob(".*"):  # a checkpoint half-written when the kill came
+        draft.unlink()
+    return unfinished(out)
+
+
+def _before_the_newest(folder: Path) -> tuple[int, int]:
+    newest = max(folder.iterdir())
+    content = newest.read_bytes()
+    newest.unlink()
+    state: State = checkpoint.read(folder, print)
+    newest.write_bytes(content)
+    return state.epoch, state.steps
+
+
+def full_disk(trial: Trial) -> Fault:
+    """A disk that takes so many bytes a file and no more, over an older run."""
+    fault = Fault("a disk that is full at some file")
+    backend = next(iter(trial.undisturbed))
+    out = trial.folder / "full"
+    shutil.copytree(trial.folder / backend, out)
+    older = outcome(out)
+    for size in track(FILE_SIZES, fault.name, console=Console(stderr=True)):
+        done = run(
+            trial.train(backend, out, "--overwrite"),
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),  # noqa: B023
+        )
+        *_, last = done.stderr.splitlines() or [""]
+        one_line = last.startswith("lenet-multi: ") and "Traceback" not in done.stderr
+        kept = outcome(out) == older
+        told = done.returncode == 2 and one_line
+        fault.note(None if kept and told else f"{size} bytes: {done.returncode}, {last}")
+    return fault
+
+
+def read_only(trial: Trial) -> Fault:
+    """A place where nothing can be written."""
+    fault = Fault("a folder that cannot be written")
+    done = run(trial.train(next(iter(trial.undisturbed)), Path("/proc/run")))
+    told = done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    fault.note(None if told else done.stderr[-300:])
+    return fault
+
+
+def clock_back(trial: Trial) -> Fault:
+    """A clock that jumps back an hour between any two looks at it."""
+    fault = Fault("a clock that jumps back")
+    (trial.folder / "site").mkdir()
+    (trial.folder / "site" / "sitecustomize.py").write_text(
+        "import itertools, time\n"
+        "now, looks = time.time, itertools.count()\n"
+        "time.time = lambda: now() - 3600 * next(looks)\n"
+    )
+    for backend in trial.undisturbed:
+        out = trial.folder / f"clock-{backend}"
+        done = run(
+            trial.train(backend, out),
+            env={**os.environ, "PYTHONPATH": f"{trial.folder / 'site'}:{os.getcwd()}"},
+        )
+        same = done.returncode == 0 and outcome(out) == trial.undisturbed[backend]
+        fault.note(None if same else f"{backend}: {done.stderr[-300:]}")
+    return fault
+
+
+def hanging_import(trial: Trial) -> Fault:
+    """A backend that never finishes to import."""
+    fault = Fault("a backend that hangs at import")
+    hung = trial.folder / "hung" / "torch"
+    hung.mkdir(parents=True)
+    (hung / "__init__.py").write_text("import time\ntime.sleep(600)\n")
+    done = run(
+        [sys.executable, "-m", "lenet_multi", "doctor", "--timeout", f"{PATIENCE}", "--json"],
+        env={**os.environ, "PYTHONPATH": f"{hung.parent}:{os.getcwd()}"},
+    )
+    found = {part["backend"]: part["trouble"] for part in json.loads(done.stdout)["backends"]}
+    told = found["torch"] == f"did not start within {PATIENCE} s"
+    told &= all(not found[backend] for backend in trial.undisturbed if backend != "torch")
+    fault.note(None if told else done.stderr[-300:])
+    return fault
+
+
+def faults(trial: Trial, wanted: argparse.Namespace) -> Iterator[Fault]:
+    """Do all harm, one kind after the other."""
+    chance = random.Random(wanted.seed)
+    yield flips(trial, wanted.flips, chance)
+    yield checkpoint_flips(trial, wanted.flips, chance)
+    yield full_disk(trial)
+    yield read_only(trial)
+    yield clock_back(trial)
+    yield hanging_import(trial)
+    yield requests(trial, wanted.requests, chance)
+    yield kills(trial, wanted.kills, chance)
+
+
+def show(done: list[Fault], console: Console) -> None:
+    """Print what was injected and what was lost."""
+    table = Table(title="Faults", title_justify="left")
+    table.add_column("fault")
+    table.add_column("injected", justify="right")
+    table.add_column("lost", justify="right")
+    for fault in done:
+        table.add_row(fault.name, f"{fault.injected}", f"{len(fault.lost)}")
+    console.print(table)
+    for fault in done:
+        for lost in fault.lost:
+            console.print(f"{fault.name}: {lost}", style="red")
+
+
+def main() -> int:
+    """Do what the command line says; the status is 1 where anything was lost."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--requests", type=int, default=12)
+    parser.add_argument("--flips", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
+    parser.add_argument("--out", type=Path, help="JSON to write")
+    wanted = parser.parse_args()
+    done: list[Fault] = []
+    with tempfile.TemporaryDirectory() as name:
+        trial = prepare(Path(name), installed())
+        try:
+            done.extend(faults(trial, wanted))
+        finally:
+            show(done, Console())
+    if wanted.out:
+        record = {
+            "machine": environment.machine(),
+            "versions": {
+                k: v for b in trial.undisturbed for k, v in environment.versions(b).items()
+            },
+            "seed": wanted.seed,
+            "faults": [dataclasses.asdict(fault) for fault in done],
+        }
+        write_bytes(wanted.out, (json.dumps(record, indent=1) + "\n").encode())
+    return int(any(fault.lost for fault in done))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
