@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -73,12 +74,15 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
             ended[child.name].set()
             progress.advance(overall)
 
-    with progress, ThreadPoolExecutor(max(1, len(children))) as pool:
-        try:
+    # An exception on Ctrl-C could be raised where Python drops it, within a callback.
+    before = signal.signal(signal.SIGINT, lambda number, frame: stopped.set())
+    try:
+        with progress, ThreadPoolExecutor(max(1, len(children))) as pool:
             list(pool.map(run_in_turn, children))
-        except KeyboardInterrupt:
-            stopped.set()  # no further child starts, and those that run are ended
-            raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stopped.is_set():  # no further child has started, and those that ran were ended
+        raise KeyboardInterrupt
     return failures
 
 
