@@ -22,10 +22,8 @@ from lenet_multi import environment, session
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
 from lenet_multi.data import load
-from lenet_multi.formats import EXTRAS, FORMATS, choose_backend
+from lenet_multi.formats import COMPARED, EXTRAS, FORMATS, choose_backend
 from lenet_multi.saved import find
-
-IMAGES = 1000
 
 
 def train(recipe: str, backend: str, folder: Path) -> Path:
@@ -44,7 +42,9 @@ def export_run(folder: Path, name: str) -> dict[str, Any]:
     from lenet_multi.export import export
 
     with TemporaryDirectory() as place:
-        done = export(saved, form, Path(place, f"model{form.suffix}"), images=load().test[:IMAGES])
+        done = export(
+            saved, form, Path(place, f"model{form.suffix}"), images=load().test[:COMPARED]
+        )
     return {"trained_on": trained_on, **dataclasses.asdict(done)}
 
 

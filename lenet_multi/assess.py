@@ -11,8 +11,8 @@ from rich.text import Text
 
 from lenet_multi import data
 from lenet_multi.data import ImageSet
-from lenet_multi.errors import UserError
-from lenet_multi.metrics import as_probabilities, confusion_matrix
+from lenet_multi.errors import UserError, by
+from lenet_multi.metrics import as_probabilities, confusion_matrix, worst_first
 from lenet_multi.saved import SavedModel
 from lenet_multi.train import start_and_load
 
@@ -47,8 +47,7 @@ class Assessment:
         """Return up to `most` wrong answers, those given most confidently first."""
         answers = self.logits.argmax(axis=1)
         confidence = as_probabilities(self.logits).max(axis=1)
-        wrong = np.flatnonzero(answers != self.test.labels)
-        worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
+        worst = worst_first(answers != self.test.labels, confidence, most)
         return [
             Mistake(int(i), int(self.test.labels[i]), int(answers[i]), float(confidence[i]))
             for i in worst
@@ -93,8 +92,7 @@ def assess(model: SavedModel, source: str | None, *, backend: str) -> Assessment
     Raises `UserError` when the images cannot be read, or do not fit the model, or the backend
     cannot compute it.
     """
-    config = model.result.config if model.result else {}
-    source = source or config.get("data", "mnist")
+    source = source or model.data
     test = start_and_load(backend, lambda: data.load(source, classes=256).test)
     from lenet_multi.answer import computing, quicken
     from lenet_multi.evaluate import evaluate
@@ -116,7 +114,7 @@ def _refuse_misfit(
     for wanted, is_ in zip(taken[1:], shape, strict=True):
         if wanted not in (None, is_):
             raise UserError(
-                f"the model takes images of {_by(taken[1:])} and {source!r} has {_by(shape)}; "
+                f"the model takes images of {by(taken[1:])} and {source!r} has {by(shape)}; "
                 "see --data"
             )
     if highest >= (given[1] or 0):
@@ -124,10 +122,6 @@ def _refuse_misfit(
             f"the model knows {given[1]} classes and {source!r} has labels up to {highest}; "
             "see --data"
         )
-
-
-def _by(shape: tuple[int | None, ...]) -> str:
-    return "x".join("any" if length is None else str(length) for length in shape)
 
 
 def print_assessment(found: Assessment, console: Console) -> None:

@@ -1,16 +1,21 @@
 """What the commands share: flags made of settings, names with suggestions, the console."""
 
 import dataclasses
+import math
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lenet_multi.config import TrainConfig, flag
-from lenet_multi.errors import unknown
+from lenet_multi.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+Decorator = Callable[[Any], Any]
 
 
 class Name(click.Choice[str]):
@@ -24,6 +29,29 @@ class Name(click.Choice[str]):
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="print the record instead of words")
+
+
+def backend_option(known: Sequence[str], help_text: str) -> Decorator:
+    """Return the flag --backend for one of the `known` backends."""
+    return click.option("--backend", metavar=f"[{'|'.join(known)}]", help=help_text)
+
+
+def timeout_option(default: float, help_text: str) -> Decorator:
+    """Return the flag --timeout, a finite number of seconds above 0."""
+
+    def finite(context: click.Context, parameter: click.Parameter, seconds: float) -> float:
+        if not 0 < seconds < math.inf:
+            raise UserError(f"--timeout must be a finite number of seconds above 0, not {seconds}")
+        return seconds
+
+    return click.option(
+        "--timeout",
+        type=float,
+        default=default,
+        show_default=True,
+        callback=finite,
+        help=help_text,
+    )
 
 
 def setting_options(command: Any) -> Any:

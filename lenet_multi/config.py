@@ -125,7 +125,6 @@ class TrainConfig:
         "keep a log for TensorBoard in tensorboard/ of the run folder",
         teaches=False,
     )
-
     save_every: str = setting(
         "10s",
         "what --resume needs is kept so often: after so many steps (500) or seconds (10s)",

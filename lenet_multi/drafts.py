@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lenet_multi.durable import put_in_place
 from lenet_multi.runs import writing
 
 
@@ -29,19 +30,6 @@ def drafted(target: Path, refuse_occupied: Callable[[Path], None]) -> Iterator[P
         yield draft
         with writing(target):
             refuse_occupied(target)
-            _put_in_place(draft, target)
+            put_in_place(draft, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(draft: Path, target: Path) -> None:
-    if not target.exists():
-        draft.rename(target)
-        return
-    replaced = draft.with_name(f"{draft.name}-replaced")
-    target.rename(replaced)
-    try:
-        draft.rename(target)
-    except BaseException:
-        replaced.rename(target)
-        raise

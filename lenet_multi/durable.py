@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,27 @@ def write_bytes(path: Path, content: bytes) -> None:
         os.unlink(draft)
         raise
     sync(path.parent)
+
+
+def put_in_place(draft: Path, target: Path) -> None:
+    """Put the file or folder at `draft` in the place of `target`, of the same file system.
+
+    Raises `OSError` when the disk refuses; then what was at `target` is there as it was.
+    """
+    if not target.exists():
+        draft.rename(target)
+        return
+    replaced = draft.with_name(f"{draft.name}.replaced")
+    target.rename(replaced)
+    try:
+        draft.rename(target)
+    except BaseException:
+        replaced.rename(target)
+        raise
+    if replaced.is_dir():
+        shutil.rmtree(replaced)
+    else:
+        replaced.unlink()
 
 
 def sync(path: Path) -> None:

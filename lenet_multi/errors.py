@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend."""
+"""What ends a command before its time, and words for messages."""
 
 import signal
 from collections.abc import Iterable
@@ -24,6 +24,11 @@ class StoppedError(Exception):
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
         self.signal_number = signal_number
+
+
+def by(shape: Iterable[int | None]) -> str:
+    """Return lengths as a message says them: 28x28x1; None is any."""
+    return "x".join("any" if length is None else str(length) for length in shape)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -13,14 +13,13 @@ from lenet_multi import environment
 from lenet_multi.backends import installed_version
 from lenet_multi.batches import Batches
 from lenet_multi.data import ImageSet
-from lenet_multi.errors import UserError
-from lenet_multi.formats import Format
+from lenet_multi.errors import UserError, by
+from lenet_multi.formats import OPENVINO_MODEL, Format
 from lenet_multi.model import with_probabilities
 from lenet_multi.runs import file_sha256
 from lenet_multi.runtimes import (
     EXTRA_ASSETS,
     METADATA,
-    OPENVINO_MODEL,
     ExportError,
     Images,
     Metadata,
@@ -55,8 +54,8 @@ def export(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> 
     model = with_probabilities(saved.load())
     if model.input_shape[1:] != images.images.shape[1:]:
         raise UserError(
-            f"{saved.path} takes images of {_by(model.input_shape[1:])}, and those to compare on "
-            f"are {_by(images.images.shape[1:])}; give others with --data"
+            f"{saved.path} takes images of {by(model.input_shape[1:])}, and those to compare on "
+            f"are {by(images.images.shape[1:])}; give others with --data"
         )
     pixels, _ = Batches(images, batch_size=len(images))[0]
     expected = keras.ops.convert_to_numpy(model(pixels, training=False))
@@ -83,17 +82,13 @@ def describe(saved: SavedModel, form: Format, model: keras.Model) -> Metadata:
     }
     return {
         "classes": json.dumps([str(number) for number in range(model.output_shape[-1])]),
-        "input": f"{_by(model.input_shape[1:])} float32, pixel/255{ink}",
+        "input": f"{by(model.input_shape[1:])} float32, pixel/255{ink}",
         "output": "probabilities of the classes",
         "source_sha256": file_sha256(saved.path),
         "trained_on": trained.backend if trained else "not recorded",
         "trained_with": json.dumps(trained.versions if trained else {}),
         "written_with": json.dumps(written_with),
     }
-
-
-def _by(shape: tuple[int | None, ...]) -> str:
-    return "x".join(map(str, shape))
 
 
 def convert(model: keras.Model, form: Format, path: Path) -> None:

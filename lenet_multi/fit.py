@@ -21,11 +21,10 @@ from lenet_multi.runs import RESUME, Epoch
 
 @dataclass(frozen=True)
 class Fit:
-    """What training leaves besides the weights; `earlier_seconds` were before it was resumed."""
+    """What training leaves besides the weights."""
 
     epochs: list[Epoch]
     first_epoch_order_sha256: str
-    earlier_seconds: float
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def fit(
             first += 1
         if first < config.epochs and not model.stop_training:
             train(config.epochs)
-    return Fit(history.epochs, first_epoch_order_sha256, state.train_seconds if state else 0.0)
+    return Fit(history.epochs, first_epoch_order_sha256)
 
 
 class _Silent(keras.callbacks.CallbackList):  # type: ignore[misc]  # Keras carries no types

@@ -27,6 +27,8 @@ class Format:
     holds: str = ""
 
 
+OPENVINO_MODEL = "model.xml"
+
 # Keras 3.15.1 has more routes, which do not serve here:
 # - onnx through jax: jax2onnx 0.17.1 makes one pooling over four axes of max pooling, and ONNX
 #   Runtime 1.32 has kernels for three ("Unsupported pooling size");
@@ -63,7 +65,7 @@ FORMATS: Mapping[str, Format] = {
             keras_name="openvino",
             routes={"tensorflow": ("openvino",), "torch": ("openvino",)},
             runtime="openvino",
-            holds="model.xml",
+            holds=OPENVINO_MODEL,
         ),
         Format(
             name="litert",
@@ -74,6 +76,8 @@ FORMATS: Mapping[str, Format] = {
         ),
     )
 }
+
+COMPARED = 1000  # images, on which an exported file and Keras are held together
 
 # The extra of this package that installs a module.
 EXTRAS: Mapping[str, str] = {
@@ -115,10 +119,12 @@ def choose_backend(
         if not modules:
             return name
     modules = min(lacking.values(), key=len)
+    from lenet_multi.extras import install_line  # reads packages' metadata, which takes its time
+
     extras = ",".join(dict.fromkeys(EXTRAS[module] for module in modules))
     raise UserError(
         f"--format {form.name} takes {' and '.join(modules)}, not installed here; install with: "
-        f"pip install 'lenet-multi[{extras}]'"
+        f"{install_line(extras)}"
     )
 
 

@@ -18,7 +18,7 @@ from lenet_multi.runs import JOURNAL, SCHEMA_VERSION, writing
 
 @dataclass
 class Journal:
-    """The settings of a run, its backend and form at last, and its starts so far.
+    """The settings of a run and its starts so far, kept in its `folder`.
 
     A start is a dictionary: backend, form, versions, `began` and `ended` in local time (ISO
     8601), the epoch (from 0) and its step that it began at, and why it ended; one without an end

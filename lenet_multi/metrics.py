@@ -48,6 +48,14 @@ def _are_probabilities(outputs: NDArray[np.float32]) -> bool:
     return outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=_ROUNDING)
 
 
+def worst_first(
+    wrong: NDArray[np.bool_], badness: NDArray[np.floating], at_most: int
+) -> NDArray[np.int64]:
+    """Return the places where `wrong` (N,) is true, those of largest `badness` (N,) first."""
+    places = np.flatnonzero(wrong)
+    return places[np.argsort(-badness[places], kind="stable")][:at_most]
+
+
 def confusion_matrix(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return how many images of each label got each answer: (classes, classes), label first."""
     classes = logits.shape[1]

@@ -30,7 +30,7 @@ from typing import Any, NoReturn, TypedDict, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.durable import check_record, sync, sync_all, write_record
+from lenet_multi.durable import check_record, put_in_place, sync, sync_all, write_record
 from lenet_multi.errors import UserError
 from lenet_multi.npz import read_npz
 
@@ -164,7 +164,7 @@ def new_run_folder(
             with writing(folder):
                 _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
                 sync_all(draft)
-                _put_in_place(draft, folder)
+                put_in_place(draft, folder)
                 sync(folder.parent)
         finally:
             if not _is_worth_keeping(draft):
@@ -210,20 +210,6 @@ def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
         raise UserError(
             f"{folder} holds a run, which is kept; pass --overwrite or choose another --out"
         )
-
-
-def _put_in_place(draft: Path, folder: Path) -> None:
-    if folder.exists():
-        replaced = draft.with_name(f"{draft.name}.replaced")
-        folder.rename(replaced)
-        try:
-            draft.rename(folder)
-        except BaseException:
-            replaced.rename(folder)
-            raise
-        shutil.rmtree(replaced)
-    else:
-        draft.rename(folder)
 
 
 @contextmanager

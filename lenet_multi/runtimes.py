@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.formats import OPENVINO_MODEL
+
 Images = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 Metadata = dict[str, str]
@@ -21,7 +23,6 @@ Classifier = Callable[[Images], Probabilities]
 
 METADATA = "metadata.json"  # where a format has room for a file
 EXTRA_ASSETS = "assets.extra"  # TensorFlow's name for what it leaves alone in a SavedModel
-OPENVINO_MODEL = "model.xml"
 
 
 class ExportError(Exception):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lenet_multi.errors import UserError
-from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, read_result, unfinished
+from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, finished, read_result
 
 if TYPE_CHECKING:
     import keras
@@ -32,6 +32,16 @@ class SavedModel:
     path: Path
     result: Result | None = None
     config: Any = None
+
+    @property
+    def trained_on(self) -> str | None:
+        """The backend of its run, where it is known."""
+        return self.result.backend if self.result else None
+
+    @property
+    def data(self) -> str:
+        """Where the images of its run are from (see `data.load`), or MNIST."""
+        return str(self.result.config["data"]) if self.result else "mnist"
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
@@ -96,7 +106,7 @@ def newest_run(folder: Path = RUNS) -> Path:
         path
         for depth in ("*", "*/*")
         for path in folder.glob(f"{depth}/{RESULT}")
-        if path.parent.suffix != unfinished(path.parent).suffix
+        if finished(path.parent) == path.parent
     ]
     if not results:
         raise UserError(f"no run in {folder}/: name a model, or train one with: lenet-multi train")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
 from lenet_multi.data import ImageSet
+from lenet_multi.metrics import worst_first
 
 _BUCKETS = 30  # of a histogram, as in Keras's callback
 _PICTURES = 25  # of wrong answers, at most
@@ -68,9 +69,9 @@ def log_wrong_answers(folder: Path, images: ImageSet, logits: NDArray[np.float32
     """
     answers = logits.argmax(axis=1)
     sureness = logits.max(axis=1) - logits[np.arange(len(images)), images.labels]
-    wrong = np.flatnonzero(answers != images.labels)
+    wrong = answers != images.labels
     with SummaryWriter(str(folder / "test")) as writer:
-        writer.add_scalar("wrong_images", len(wrong), 0)
-        for index in wrong[np.argsort(-sureness[wrong], kind="stable")][:_PICTURES]:
+        writer.add_scalar("wrong_images", int(wrong.sum()), 0)
+        for index in worst_first(wrong, sureness, _PICTURES):
             tag = f"wrong/{images.labels[index]}_taken_for_{answers[index]}_image_{index}"
             writer.add_image(tag, images.images[index], dataformats="HWC")

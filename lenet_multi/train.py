@@ -93,7 +93,7 @@ def train(
     with stopwatch("train"):
         keeping = Keeping(folder, data_sha256, state) if folder else None
         fitted = fit(model, training, validation, config, keeping=keeping, quiet=quiet)
-    stopwatch.seconds["train"] += fitted.earlier_seconds
+    stopwatch.seconds["train"] += state.train_seconds if state else 0.0
     with stopwatch("evaluate"):
         evaluation = evaluate(model, dataset.test)
     if folder and config.tensorboard:

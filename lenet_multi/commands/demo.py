@@ -61,9 +61,11 @@ def command(
         from lenet_multi.demo import process
         from lenet_multi.demo.serve import serve
     except ModuleNotFoundError as error:
+        from lenet_multi import extras
+
         missing = str(error.name).partition(".")[0]
         raise UserError(
-            f"the demo needs {missing}; install it with: pip install 'lenet-multi[demo]'"
+            f"the demo needs {missing}; install it with: {extras.install_line('demo')}"
         ) from error
     tell = partial(click.echo, err=True)
     serve(

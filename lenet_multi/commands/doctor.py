@@ -5,19 +5,12 @@ import sys
 
 import click
 
-from lenet_multi.cli import console
-from lenet_multi.errors import UserError
+from lenet_multi.cli import as_json, console, timeout_option
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="print what is found as JSON")
-@click.option(
-    "--timeout",
-    type=float,
-    default=60.0,
-    show_default=True,
-    help="seconds that a backend has to start",
-)
+@as_json
+@timeout_option(60.0, "seconds that a backend has to start")
 def command(as_json: bool, timeout: float) -> None:
     """Look for what keeps this machine from training, or changes its results, and tell the remedy.
 
@@ -31,8 +24,6 @@ def command(as_json: bool, timeout: float) -> None:
     from lenet_multi.doctor.checkup import examine
     from lenet_multi.doctor.tables import print_checkup
 
-    if not 0 < timeout < float("inf"):
-        raise UserError(f"--timeout must be a finite number of seconds above 0, not {timeout}")
     found = examine(timeout=timeout)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))

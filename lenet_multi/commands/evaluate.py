@@ -6,18 +6,16 @@ from pathlib import Path
 import click
 
 from lenet_multi.backends import ANSWERING
-from lenet_multi.cli import console
+from lenet_multi.cli import as_json, backend_option, console
 
 
 @click.command("evaluate")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", help="as of train  (default: the run's own, or mnist)")
-@click.option(
-    "--backend",
-    metavar=f"[{'|'.join(ANSWERING)}]",
-    help="as KERAS_BACKEND does  (default: the run's own, or the first one installed)",
+@backend_option(
+    ANSWERING, "as KERAS_BACKEND does  (default: the run's own, or the first one installed)"
 )
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@as_json
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -39,8 +37,7 @@ def command(
     from lenet_multi import assess, backends, saved
 
     found = saved.find(model)
-    own = found.result.backend if found.result else None
-    chosen = backends.choose(backend, known=ANSWERING, preferred=own)
+    chosen = backends.choose(backend, known=ANSWERING, preferred=found.trained_on)
     assessment = assess.assess(found, data, backend=chosen)
     if as_json:
         content = {"model": str(found.path), "backend": chosen, **assess.as_json(assessment)}

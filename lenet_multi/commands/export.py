@@ -7,20 +7,17 @@ from pathlib import Path
 import click
 
 from lenet_multi.backends import BACKENDS
-from lenet_multi.cli import Name
+from lenet_multi.cli import Name, backend_option
 from lenet_multi.formats import FORMATS
-
-_IMAGES = 1000  # that the exported file and Keras are compared on
 
 
 @click.command("export")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--format", "wanted", type=Name(list(FORMATS)), required=True, help="what to write")
-@click.option(
-    "--backend",
-    metavar=f"[{'|'.join(BACKENDS)}]",
-    help="whose Keras writes it  (default: KERAS_BACKEND or the one that the model was trained on "
-    "where they can, else one that is installed and can)",
+@backend_option(
+    BACKENDS,
+    "whose Keras writes it  (default: KERAS_BACKEND or the one that the model was trained on where "
+    "they can, else one that is installed and can)",
 )
 @click.option(
     "--out",
@@ -59,14 +56,13 @@ def command(
     from lenet_multi.tolerances import EXPORTED
 
     form, saved = FORMATS[wanted], find(model)
-    run = saved.result
-    chosen = formats.choose_backend(form, asked=backend, trained_on=run.backend if run else None)
+    chosen = formats.choose_backend(form, asked=backend, trained_on=saved.trained_on)
     out = out or formats.default_path(form, model)
     refuse = partial(formats.refuse_target, form, overwrite=overwrite)
     try:
         with drafted(out, refuse) as draft:
-            source = data or (run.config["data"] if run else "mnist")
-            images = load(source, classes=256).test[:_IMAGES]  # the labels do not matter here
+            # The labels do not matter here.
+            images = load(data or saved.data, classes=256).test[: formats.COMPARED]
             click.echo(f"exporting through {chosen}, then asking {form.runtime}", err=True)
             session.start(chosen)
             from lenet_multi.export import export

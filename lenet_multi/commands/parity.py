@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from lenet_multi.cli import Name, as_json, console
+from lenet_multi.cli import Name, as_json, console, timeout_option
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
 from lenet_multi.errors import UserError
 from lenet_multi.speed import execution, forms_of
@@ -37,13 +37,7 @@ from lenet_multi.speed import execution, forms_of
 @click.option("--recipe", type=Name(list(RECIPES)), help=f"of --seeds  (default: {DEFAULT_RECIPE})")
 @click.option("--epochs", type=int, help="of --seeds  (default: the recipe's)")
 @click.option("--dtype-policy", help="of --seeds, as of train  (default: the recipe's)")
-@click.option(
-    "--timeout",
-    type=float,
-    default=1800.0,
-    show_default=True,
-    help="seconds after which a backend's process is ended, which is a failure",
-)
+@timeout_option(1800.0, "seconds after which a backend's process is ended, which is a failure")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -87,8 +81,6 @@ def command(
     for name in given.keys() & (of_seeds if seeds is None else {"seed", "images"}):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"{flag(name)} is {without}; drop it")
-    if not 0 < timeout < float("inf"):
-        raise UserError(f"--timeout must be a finite number of seconds above 0, not {timeout}")
     if seeds is None:
         climb_ladder(chosen, timeout, out, as_json, **given)
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lenet_multi.backends import ANSWERING
-from lenet_multi.cli import console
+from lenet_multi.cli import as_json, backend_option, console
 
 
 @click.command("predict")
@@ -17,12 +17,10 @@ from lenet_multi.cli import console
     type=click.Path(path_type=Path),
     help="run folder or .keras file  (default: the newest run in runs/)",
 )
-@click.option(
-    "--backend",
-    metavar=f"[{'|'.join(ANSWERING)}]",
-    help="as KERAS_BACKEND does  (default: the run's own, or the first one installed)",
+@backend_option(
+    ANSWERING, "as KERAS_BACKEND does  (default: the run's own, or the first one installed)"
 )
-@click.option("--json", "as_json", is_flag=True, help="print JSON, with every class's probability")
+@as_json
 @click.option(
     "--show",
     type=click.Path(path_type=Path),
@@ -51,8 +49,7 @@ def command(
     from lenet_multi import backends, predict, saved
 
     found = saved.find(model or saved.newest_run())
-    own = found.result.backend if found.result else None
-    chosen = backends.choose(backend, known=ANSWERING, preferred=own)
+    chosen = backends.choose(backend, known=ANSWERING, preferred=found.trained_on)
     if not model:
         click.echo(f"Model: {found.path.parent}", err=True)
     prediction = predict.predict(images, found, backend=chosen)

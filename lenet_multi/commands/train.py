@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lenet_multi.backends import BACKENDS
-from lenet_multi.cli import Name, as_json, setting_options
+from lenet_multi.cli import Name, as_json, backend_option, setting_options
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
 from lenet_multi.errors import UserError
 from lenet_multi.speed import FORMS, execution
@@ -23,11 +23,7 @@ from lenet_multi.speed import FORMS, execution
     help="named settings to start from; the flags below, shown with the defaults of "
     f"{DEFAULT_RECIPE}, change single ones  (default: {DEFAULT_RECIPE})",
 )
-@click.option(
-    "--backend",
-    metavar=f"[{'|'.join(BACKENDS)}]",
-    help="as KERAS_BACKEND does  (default: the first one installed)",
-)
+@backend_option(BACKENDS, "as KERAS_BACKEND does  (default: the first one installed)")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -88,19 +84,19 @@ def command(
         _refuse_with_resume(recipe=recipe, out=out, overwrite=overwrite or None, **given)
         out = finished(resume)
         journal = Journal.read(unfinished(out))
-        config = journal.config
         if not backend and "KERAS_BACKEND" not in os.environ:
             backend = journal.starts[-1]["backend"]
+        chosen = backends.choose(backend)
     else:
         config = dataclasses.replace(RECIPES[recipe or DEFAULT_RECIPE], **given)
-    chosen = backends.choose(backend)
-    how = execution(chosen, form)
-    out = out or default_folder(f"{config.recipe}-{chosen}")
+        chosen = backends.choose(backend)
+        out = out or default_folder(f"{config.recipe}-{chosen}")
+        journal = Journal(unfinished(out), config)
+    config, how = journal.config, execution(chosen, form)
     say = (lambda line: None) if as_json else click.echo
     result = draft = None
     try:
         with new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft:
-            journal = Journal.read(draft) if resume else Journal(draft, config)
             if (draft / RESUME).exists():  # not where it was killed before its first checkpoint
                 state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
             at = (state.epoch, state.steps) if state else (0, 0)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from lenet_multi import backends, saved, session
 from lenet_multi.errors import UserError
 from lenet_multi.images import SIDE
-from lenet_multi.metrics import as_probabilities
 
 MODULE = "lenet_multi.demo.worker"
 
@@ -33,6 +32,8 @@ def load(backend: str, model: Path) -> Network:
     Raises `UserError` when it cannot be loaded, or is of other images or classes.
     """
     session.start(backend)
+    from lenet_multi.answer import probabilities
+
     network = saved.find(model).load()
     shapes = network.input_shape[1:], network.output_shape[1:]
     if shapes != ((SIDE, SIDE, 1), (DIGITS,)):
@@ -41,14 +42,13 @@ def load(backend: str, model: Path) -> Network:
             f"{(SIDE, SIDE, 1)} and {(DIGITS,)}: give a model of MNIST"
         )
 
-    def probabilities(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        pixels = image.reshape(1, SIDE, SIDE, 1) / np.float32(255)
-        found = as_probabilities(np.asarray(network.predict_on_batch(pixels), np.float32))
+    def ask(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        (found,) = probabilities(network, image.reshape(1, SIDE, SIDE, 1))
         if not np.isfinite(found).all():
             raise UserError(f"{model} answers NaN: it is of a run that diverged")
-        return np.asarray(found[0])
+        return np.asarray(found)
 
-    return probabilities
+    return ask
 
 
 def serve(backend: str, model: Path) -> None:

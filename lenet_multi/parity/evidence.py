@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.durable import write_bytes
 from lenet_multi.errors import UserError
 from lenet_multi.runs import file_sha256
 
@@ -39,9 +39,7 @@ class Evidence:
         np.savez(folder / ARRAYS, allow_pickle=False, **self.arrays)
         content = dataclasses.asdict(dataclasses.replace(self, arrays={}))
         content["arrays"] = file_sha256(folder / ARRAYS)
-        draft = folder / f".{FACTS}"
-        draft.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(draft, folder / FACTS)
+        write_bytes(folder / FACTS, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def read(folder: Path, *, climb: str) -> Evidence:

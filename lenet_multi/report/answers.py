@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.metrics import cross_entropies
+from lenet_multi.metrics import cross_entropies, worst_first
 from lenet_multi.report.groups import Shown
 
 
@@ -45,8 +45,7 @@ def worst_mistakes(runs: Sequence[Shown], at_most: int) -> list[Mistake]:
     labels = runs[0].run.labels
     given = np.array([shown.run.logits.argmax(axis=1) for shown in runs])  # (runs, images)
     losses = np.mean([cross_entropies(shown.run.logits, labels) for shown in runs], axis=0)
-    wrong = np.flatnonzero((given != labels).any(axis=0))
-    worst = wrong[np.argsort(-losses[wrong], kind="stable")][:at_most]
+    worst = worst_first((given != labels).any(axis=0), losses, at_most)
     return [
         Mistake(int(image), int(labels[image]), _answers(runs, given[:, image], int(image)))
         for image in worst

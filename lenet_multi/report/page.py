@@ -1,6 +1,5 @@
 """Put the page together from run folders, and write it whole or not at all."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from lenet_multi import __version__
 from lenet_multi.compare import Comparison, put_to_the_checks, seconds_per_epoch
+from lenet_multi.durable import write_bytes
 from lenet_multi.errors import UserError
 from lenet_multi.metrics import confusion_matrix
 from lenet_multi.parity.figure import Line
@@ -125,14 +125,9 @@ def write(page: str, out: Path, *, overwrite: bool) -> None:
     Raises `UserError` when `out` exists and `overwrite` is false, or cannot be written.
     """
     refuse_occupied(out, overwrite=overwrite)
-    draft = out.with_name(f".{out.name}-{os.getpid()}")
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(page, encoding="utf-8")
-            draft.replace(out)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_bytes(out, page.encode())
 
 
 def refuse_occupied(out: Path, *, overwrite: bool) -> None:

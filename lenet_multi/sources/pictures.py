@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, by
 
 SPLITS = ("train", "test")
 
@@ -27,15 +27,11 @@ def stack(
         if image.shape != images.shape[1:]:
             raise UserError(
                 f"the images of its split {split} differ in shape: number {index} is "
-                f"{_by(image.shape)}, the first {_by(images.shape[1:])}; make them alike first"
+                f"{by(image.shape)}, the first {by(images.shape[1:])}; make them alike first"
             )
         images[index] = image
         labels.append(label)
     return images, np.asarray(labels)
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
 
 
 def check_splits(found: Iterable[str]) -> None:
