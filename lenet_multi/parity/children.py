@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -74,15 +73,12 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
             ended[child.name].set()
             progress.advance(overall)
 
-    # An exception on Ctrl-C could be raised where Python drops it, within a callback.
-    before = signal.signal(signal.SIGINT, lambda number, frame: stopped.set())
-    try:
-        with progress, ThreadPoolExecutor(max(1, len(children))) as pool:
+    with progress, ThreadPoolExecutor(max(1, len(children))) as pool:
+        try:
             list(pool.map(run_in_turn, children))
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if stopped.is_set():  # no further child has started, and those that ran were ended
-        raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            stopped.set()  # no further child starts, and those that run are ended
+            raise
     return failures
 
 
