@@ -186,14 +186,21 @@ def _restore(model: keras.Model, state: State, callbacks: list[keras.callbacks.C
 
 @contextmanager
 def obeying_signals(resumable: Resumable) -> Iterator[None]:
-    """Have SIGINT and SIGTERM end training after a checkpoint, and a second of them at once."""
+    """Have SIGINT and SIGTERM end training after a checkpoint, and a second of them at once.
+
+    One that this process was started to ignore, as a shell's background jobs do Ctrl-C, stays so.
+    """
 
     def note(number: int, frame: FrameType | None) -> None:
         if resumable.signal_number is not None:
             raise KeyboardInterrupt
         resumable.signal_number = number
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:

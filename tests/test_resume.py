@@ -2,6 +2,7 @@ import dataclasses
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -111,6 +112,24 @@ def test_another_model_is_refused(
     strange = dataclasses.replace(stopped, names=["strange", *stopped.names[1:]])
     with pytest.raises(UserError, match="of another model"):
         train_quietly(SMALL_BATCHES, small, backend, tmp_path, strange)
+
+
+@pytest.mark.usefixtures("backend")
+def test_an_ignored_signal_stays_ignored() -> None:
+    """A run in the background of a shell goes on when Ctrl-C is typed to another."""
+    from lenet_multi.resume import obeying_signals
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        resumable = SimpleNamespace(signal_number=None)
+        with obeying_signals(resumable):  # type: ignore[arg-type]  # all that it looks at
+            os.kill(os.getpid(), signal.SIGINT)
+            assert resumable.signal_number is None
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert resumable.signal_number == signal.SIGTERM
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("backend")
