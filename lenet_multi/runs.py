@@ -332,21 +332,7 @@ def read_result(path: Path) -> Result:
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
         )
     content = check_record(path, content)
-    wrong = _wrong_fields(content, get_type_hints(Result)) or [
-        f"epochs: {', '.join(fields)}"
-        for epoch in content["epochs"]
-        if (fields := _wrong_fields(epoch, get_type_hints(Epoch)))
-    ]
-    if not wrong and not (content["epochs"] and content["test_images"] > 0):
-        wrong = ["epochs or test_images: there are none"]
-    names = [Path(name) for name in content["files_sha256"]] if not wrong else []
-    if any(name.is_absolute() or ".." in name.parts for name in names):
-        wrong = ["files_sha256"]
-    if not wrong and not set(FILES) - {RESULT} <= set(content["files_sha256"]):
-        wrong = ["files_sha256"]
-    if not wrong and not all(isinstance(part, float) for part in content["seconds"].values()):
-        wrong = ["seconds"]
-    if wrong:
+    if wrong := _wrong_parts(content):
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
 
@@ -354,6 +340,26 @@ def read_result(path: Path) -> Result:
 def _refuse_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which a run that diverged leaves."""
     raise ValueError(f"it holds {name}: the run diverged")
+
+
+def _wrong_parts(content: dict[str, Any]) -> list[str]:
+    """Return the names of what cannot be so in a `Result`'s content, and is not to be relied on."""
+    wrong = _wrong_fields(content, get_type_hints(Result)) or [
+        f"epochs: {', '.join(fields)}"
+        for epoch in content["epochs"]
+        if (fields := _wrong_fields(epoch, get_type_hints(Epoch)))
+    ]
+    if wrong:
+        return wrong
+    recorded = {Path(name) for name in content["files_sha256"]}
+    sound = {
+        "epochs": content["epochs"],
+        "test_images": content["test_images"] > 0,
+        "files_sha256": recorded >= {Path(name) for name in FILES if name != RESULT}
+        and not any(name.is_absolute() or ".." in name.parts for name in recorded),
+        "seconds": all(isinstance(part, float) for part in content["seconds"].values()),
+    }
+    return [name for name, is_sound in sound.items() if not is_sound]
 
 
 def _wrong_fields(content: Any, hints: dict[str, Any]) -> list[str]:
