@@ -234,8 +234,13 @@ def writing(target: Path, *, flag: str = "--out") -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise UserError(f"cannot write {target}: {reason}; choose another {flag}") from error
+        raise cannot_write(target, error, flag=flag) from error
+
+
+def cannot_write(target: Path, error: Exception, *, flag: str = "--out") -> UserError:
+    """Return the error that says why `target`, which `flag` chose, cannot be written."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return UserError(f"cannot write {target}: {reason}; choose another {flag}")
 
 
 def write_run(

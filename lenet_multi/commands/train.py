@@ -137,27 +137,28 @@ def _train(
 ) -> "TrainedRun":
     """Train what `journal` says from the newest checkpoint in `draft` or the beginning."""
     from lenet_multi import checkpoint, data
-    from lenet_multi.runs import RESUME
+    from lenet_multi.runs import RESUME, cannot_write
     from lenet_multi.train import train
 
-    state = None
-    if (draft / RESUME).exists():  # not where it was killed before its first checkpoint
-        state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
+    state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
     at = (state.epoch, state.steps) if state else (0, 0)
     if journal.starts:
         say(f"Going on at step {at[1]} of epoch {at[0] + 1}")
     config = journal.config
-    with journal.started(backend=backend, form=form, at=at):
-        run = train(
-            config,
-            partial(data.load, config.data, classes=config.classes),
-            backend=backend,
-            form=form,
-            folder=draft,
-            state=state,
-            announce=say,
-            quiet=quiet,
-        )
+    try:
+        with journal.started(backend=backend, form=form, at=at):
+            run = train(
+                config,
+                partial(data.load, config.data, classes=config.classes),
+                backend=backend,
+                form=form,
+                folder=draft,
+                state=state,
+                announce=say,
+                quiet=quiet,
+            )
+    except OSError as error:  # where what is kept on the way cannot be
+        raise cannot_write(draft, error) from error
     return dataclasses.replace(run, result=dataclasses.replace(run.result, starts=journal.starts))
 
 
