@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenet_multi.assess import Assessment
+from lenet_multi.durable import replacing
 
 CONFUSION, MISTAKES = "confusion.png", "mistakes.png"
 
@@ -60,7 +61,8 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
             )
     axes.set(xlabel="answer", ylabel="label")
     axes.set_title(f"{matrix.trace():,} of {matrix.sum():,} right; wrong answers are coloured")
-    figure.savefig(path, dpi=_DPI, format="png")
+    with replacing(path) as file:
+        figure.savefig(file, dpi=_DPI, format="png")
 
 
 def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -> None:
@@ -81,4 +83,5 @@ def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -
         axes.text(left + side / 2, top + side + 0.04, caption, ha="center", va="top", fontsize=8)
     axes.set(xlim=(0, columns * _CELL), ylim=(height, 0))
     axes.set_axis_off()
-    figure.savefig(path, dpi=_DPI, format="png")
+    with replacing(path) as file:
+        figure.savefig(file, dpi=_DPI, format="png")
