@@ -1,7 +1,6 @@
 """Compare run folders, without Keras: did the model train the same on each backend."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lenet_multi import durable
 from lenet_multi.config import TEACHING
-from lenet_multi.durable import write_bytes
 from lenet_multi.errors import UserError
 from lenet_multi.metrics import count_correct, cross_entropy
 from lenet_multi.runs import Result, Run, read_run, writing
@@ -188,7 +187,7 @@ def write_json(comparison: Comparison, path: Path) -> None:
         "checks": [dataclasses.asdict(check) for check in comparison.checks],
     }
     with writing(path):
-        write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+        durable.write_json(path, content)
 
 
 def print_tables(comparison: Comparison, console: Console) -> None:
