@@ -140,3 +140,10 @@ def faults(session: nox.Session) -> None:
     """Kill, fill, flip and hang for real, and count what is lost; takes an hour."""
     install(session, *BACKENDS, "test")
     session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Change two modules in small ways, and count what their tests notice; takes minutes."""
+    install(session, "mutation")
+    session.run("python", "-m", "tests.mutants", *session.posargs)

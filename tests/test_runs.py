@@ -18,6 +18,7 @@ from lenet_multi.errors import UserError
 from lenet_multi.runs import (
     SCHEMA_VERSION,
     Run,
+    cannot_write,
     default_folder,
     file_sha256,
     finished,
@@ -306,6 +307,9 @@ def test_a_refusal_is_one_line_that_names_the_flag(error: Exception, reason: str
     with pytest.raises(UserError) as caught, writing(Path("seen.png"), flag="--show"):
         raise error
     assert str(caught.value) == f"cannot write seen.png: {reason}; choose another --show"
+    assert str(cannot_write(Path("run"), error)) == (
+        f"cannot write run: {reason}; choose another --out"
+    )
 
 
 def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
