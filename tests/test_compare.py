@@ -55,19 +55,18 @@ def failed(comparison: Comparison) -> list[str]:
 
 def test_runs_that_agree_pass(tmp_path: Path) -> None:
     """Equal starts and nearly equal accuracies pass every check, for three runs at once."""
-    comparison = compared(
-        tmp_path,
-        example_run("tensorflow"),
-        example_run("jax", right=RIGHT - 1),
-        example_run("torch"),
-    )
+    runs = [
+        example_run(backend, right=right, parameters=431_080)
+        for backend, right in (("tensorflow", RIGHT), ("jax", RIGHT - 1), ("torch", RIGHT))
+    ]
+    comparison = compared(tmp_path, *runs)
     assert comparison.passed
     assert failed(comparison) == []
     assert comparison.warnings == []
     assert [run.result.backend for run in comparison.runs] == ["tensorflow", "jax", "torch"]
     assert [dataclasses.astuple(check)[1:3] for check in comparison.checks] == [
         (["2 tensors"] * 3, "equal"),
-        (["110"] * 3, "equal"),
+        (["431,080"] * 3, "equal"),
         (["aaaaaaaaaaaa"] * 3, "equal"),
         (["bbbbbbbbbbbb"] * 3, "equal"),
         (["990, loss 1.4712", "989, loss 1.4722", "990, loss 1.4712"], "as recorded"),
