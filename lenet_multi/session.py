@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, MutableMapping
 
+from lenet_multi import compiled
 from lenet_multi.errors import UserError
 
 # Keras reads these at import and then cuts every `fit` short without a word.
@@ -35,6 +36,7 @@ def start(
             raise UserError(f"{variable} would cut training short; unset it and use --epochs")
     environ["KERAS_BACKEND"] = backend
     environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
+    compiled.keep(environ)
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
     with stderr_held_back(), _garbage_left_alone():
         import keras
