@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -202,7 +203,7 @@ def archive(members: dict[str, bytes], chance: Random) -> bytes:
     buffer = io.BytesIO()
     way = chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
     way = chance.choice((way, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
-    with zipfile.ZipFile(buffer, "w", way) as packed:
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(buffer, "w", way) as packed:
         for name, content in members.items():
             packed.writestr(name, content)
         harm = chance.random()

@@ -3,6 +3,7 @@
 import gzip
 import struct
 import zlib
+from functools import cache
 from random import Random
 
 import numpy as np
@@ -26,6 +27,17 @@ def idx(array: np.ndarray, *, shape: tuple[int, ...] | None = None, kind: int = 
     """Return `array` as IDX, under a header that announces `shape`."""
     shape = shape or array.shape
     return struct.pack(f">HBB{len(shape)}I", 0, kind, len(shape), *shape) + array.tobytes()
+
+
+@cache
+def few() -> list[np.ndarray]:
+    """Return the first images and labels of MNIST, for training and for tests."""
+    mnist = data.load()
+    return [
+        array
+        for part in (mnist.train[:20], mnist.test[:20])
+        for array in (part.images[..., 0], part.labels)
+    ]
 
 
 def _make(chance: Random) -> Input:
@@ -57,12 +69,8 @@ def _make(chance: Random) -> Input:
 
 
 def _arrays(chance: Random) -> list[np.ndarray]:
-    mnist, count = data.load(), chance.choice((1, 2, 20))
-    arrays = [
-        array
-        for part in (mnist.train[:count], mnist.test[:count])
-        for array in (part.images[..., 0], part.labels)
-    ]
+    count = chance.choice((1, 2, 20))
+    arrays = [array[:count] for array in few()]
     if chance.random() < 0.1:
         arrays[chance.choice((1, 3))] = np.full(count, chance.randrange(256), np.uint8)
     if chance.random() < 0.1:
