@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from lenet_multi import environment
 from lenet_multi.config import TrainConfig
 from lenet_multi.durable import check_record, write_record
 from lenet_multi.errors import UserError
-from lenet_multi.runs import JOURNAL, SCHEMA_VERSION, writing
+from lenet_multi.runs import JOURNAL, SCHEMA_VERSION, writing, wrong_fields
 
 
 @dataclass
@@ -45,7 +45,15 @@ class Journal:
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             raise UserError(f"{path} is of another version of lenet-multi; train again")
         content = check_record(path, content)
-        return cls(folder, TrainConfig(**content["config"]), content["starts"])
+        config: Any = content.get("config")
+        starts = content.get("starts")
+        if wrong := wrong_fields(config, get_type_hints(TrainConfig)):
+            raise UserError(
+                f"{path} is damaged at {', '.join(wrong)}; train again with --overwrite"
+            )
+        if not (isinstance(starts, list) and starts and all(map(_is_start, starts))):
+            raise UserError(f"{path} is damaged at starts; train again with --overwrite")
+        return cls(folder, TrainConfig(**config), starts)
 
     @contextmanager
     def started(self, *, backend: str, form: str, at: tuple[int, int]) -> Iterator[None]:
@@ -80,6 +88,10 @@ class Journal:
         }
         with writing(self.folder):
             write_record(self.folder / JOURNAL, content)
+
+
+def _is_start(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("backend"), str)
 
 
 def _now() -> str:

@@ -1,5 +1,6 @@
 """Draw images with their answers, and a confusion matrix."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ _CELL, _CAPTION = 1.25, 0.45  # inches: an image's side, the height of two lines
 _MOST_MISTAKES = 50
 _MOST_NUMBERS = 20  # classes up to which a matrix shows its numbers
 _DPI = 110
+
+warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a file's name; a box is drawn
 
 
 def draw_assessment(found: Assessment, folder: Path) -> None:
@@ -78,7 +81,15 @@ def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -
         left, top = (column + 0.05) * _CELL, row * (_CELL + _CAPTION) + 0.05 * _CELL
         side = 0.9 * _CELL
         axes.imshow(image, "gray", vmin=0, vmax=255, extent=(left, left + side, top + side, top))
-        axes.text(left + side / 2, top + side + 0.04, caption, ha="center", va="top", fontsize=8)
+        axes.text(
+            left + side / 2,
+            top + side + 0.04,
+            caption,
+            ha="center",
+            va="top",
+            fontsize=8,
+            parse_math=False,  # a file's name may hold dollars
+        )
     axes.set(xlim=(0, columns * _CELL), ylim=(height, 0))
     axes.set_axis_off()
     figure.savefig(path, dpi=_DPI, format="png")

@@ -332,10 +332,10 @@ def read_result(path: Path) -> Result:
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
         )
     content = check_record(path, content)
-    wrong = _wrong_fields(content, get_type_hints(Result)) or [
+    wrong = wrong_fields(content, get_type_hints(Result)) or [
         f"epochs: {', '.join(fields)}"
         for epoch in content["epochs"]
-        if (fields := _wrong_fields(epoch, get_type_hints(Epoch)))
+        if (fields := wrong_fields(epoch, get_type_hints(Epoch)))
     ]
     if not wrong and not (content["epochs"] and content["test_images"] > 0):
         wrong = ["epochs or test_images: there are none"]
@@ -356,7 +356,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}: the run diverged")
 
 
-def _wrong_fields(content: Any, hints: dict[str, Any]) -> list[str]:
+def wrong_fields(content: Any, hints: dict[str, Any]) -> list[str]:
     """Return the names of fields that are missing, unknown or of another type than hinted."""
     if not isinstance(content, dict):
         return [f"an object expected, not {type(content).__name__}"]

@@ -38,7 +38,7 @@ IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
         ("plain", IMAGES[:10], "truncated"),
         ("plain", IMAGES[:-1], "truncated"),
         ("plain", struct.pack(">HBB3I", 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), "is empty"),
-        ("plain", IMAGES + b"x", "announces 18 bytes, 19 follow"),
+        ("plain", IMAGES + b"x", "announces 18 bytes, more follow"),
         ("plain", b"\x89PNG" + IMAGES, "not an IDX file"),
         ("plain", idx_bytes(np.zeros(40, np.uint8)), "not an IDX file"),
         ("file.gz", gzip.compress(IMAGES, mtime=0)[:-9], "truncated"),

@@ -46,13 +46,14 @@ def command(
       lenet-multi predict photos/ --model runs/jax --show seen.png
       lenet-multi predict --json --backend torch - < seven.jpg
     """
-    from lenet_multi import backends, predict, saved
+    from lenet_multi import backends, predict, saved, session
 
     found = saved.find(model or saved.newest_run())
     chosen = backends.choose(backend, known=ANSWERING, preferred=found.trained_on)
     if not model:
         click.echo(f"Model: {found.path.parent}", err=True)
-    prediction = predict.predict(images, found, backend=chosen)
+    with session.stderr_held_back():  # libtiff writes there too
+        prediction = predict.predict(images, found, backend=chosen)
     if as_json:
         content = {"model": str(found.path), "backend": chosen, **predict.as_json(prediction)}
         click.echo(json.dumps(content, indent=2))

@@ -45,11 +45,11 @@ def _make(chance: Random) -> Input:
     contents = [idx(array) for array in arrays]
     wrong = chance.randrange(4)
     harm = chance.random()
-    if harm < 0.35:
+    if harm < 0.3:
         contents[wrong] = damaged(contents[wrong], chance)
-    elif harm < 0.65:
+    elif harm < 0.6:
         contents[wrong] = _headed(arrays[wrong], chance)
-    elif harm < 0.75:
+    elif harm < 0.65:
         other = chance.randrange(4)
         contents[wrong], contents[other] = contents[other], contents[wrong]
     files: dict[str, bytes | None] = {}
@@ -94,16 +94,16 @@ def _headed(array: np.ndarray, chance: Random) -> bytes:
 def _packed(content: bytes, chance: Random) -> bytes:
     """Return `content` gzipped, now and then badly."""
     harm = chance.random()
-    if harm < 0.05:
+    if harm < 0.02:
         return content  # not gzipped at all
-    if harm < 0.10:  # a bomb behind a header
+    if harm < 0.05:  # a bomb behind a header
         return _gzip_of(content, chance)
     packed = gzip.compress(content, chance.randrange(10), mtime=0)
-    if harm < 0.15:
+    if harm < 0.07:
         return packed + gzip.compress(chance.choice((b"", b"x", bytes(10**6))), mtime=0)
-    if harm < 0.2:
+    if harm < 0.09:
         return packed + chance.choice((b"\0" * 10, b"x", b"\x1f\x8b"))
-    return damaged(packed, chance) if harm < 0.5 else packed
+    return damaged(packed, chance) if harm < 0.2 else packed
 
 
 def _gzip_of(content: bytes, chance: Random) -> bytes:

@@ -289,7 +289,7 @@ KINDS = (
         name="models",
         make=_opened,
         share=15,
-        mebibytes=256,
+        mebibytes=640,
         prepare=stand_ins.install,
     ),
     Kind(

@@ -20,8 +20,18 @@ _KERAS_JSON = {
     "nnx_enabled": False,
 }
 _VARIABLES = (*CHANGE_RESULTS, *CHOOSE_MEANS, HOME, "COLUMNS", "NO_COLOR", "LANG", "TERM")
+
+
+def _encodes(value: str) -> bool:
+    """Whether the operating system can hold `value` in an argument or a variable."""
+    try:
+        return b"\0" not in value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+
+
 VALUES = (
-    *(word for word in WORDS if "\0" not in word and len(word) < 1000),
+    *(word for word in WORDS if _encodes(word) and len(word) < 1000),
     *map(str, NUMBERS[:11]),
 )
 
@@ -33,7 +43,6 @@ def _make(chance: Random) -> Input:
         for name in _VARIABLES
         if chance.random() < (0.05 if name == "KERAS_BACKEND" else 0.1)
     }
-    environ = {name: value for name, value in environ.items() if _encodes(value)}
     if chance.random() < 0.5:
         content = json_bytes(changed_json(_KERAS_JSON, chance), chance)
         files["home/keras.json"] = damaged(content, chance) if chance.random() < 0.2 else content
@@ -59,15 +68,6 @@ def _flagged(setting: "dataclasses.Field[Any]", chance: Random) -> list[str]:
 
 def _sometimes(chance: Random, *arguments: str) -> tuple[str, ...]:
     return arguments if chance.random() < 0.5 else ()
-
-
-def _encodes(value: str) -> bool:
-    """Whether the operating system can hold `value`."""
-    try:
-        value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in value
 
 
 KIND = Kind(
