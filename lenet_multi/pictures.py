@@ -18,8 +18,6 @@ _MOST_MISTAKES = 50
 _MOST_NUMBERS = 20  # classes up to which a matrix shows its numbers
 _DPI = 110
 
-warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a file's name; a box is drawn
-
 
 def draw_assessment(found: Assessment, folder: Path) -> None:
     """Write the confusion matrix and the worst mistakes, where there are any, into `folder`.
@@ -92,4 +90,7 @@ def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -
         )
     axes.set(xlim=(0, columns * _CELL), ylim=(height, 0))
     axes.set_axis_off()
-    figure.savefig(path, dpi=_DPI, format="png")
+    with warnings.catch_warnings():
+        # Of a file's name; a box is drawn instead.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(path, dpi=_DPI, format="png")

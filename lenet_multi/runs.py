@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.durable import check_record, put_in_place, sync, sync_all, write_record
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, printable
 from lenet_multi.npz import read_npz
 
 SCHEMA_VERSION = 4
@@ -360,7 +360,7 @@ def wrong_fields(content: Any, hints: dict[str, Any]) -> list[str]:
     """Return the names of fields that are missing, unknown or of another type than hinted."""
     if not isinstance(content, dict):
         return [f"an object expected, not {type(content).__name__}"]
-    return sorted(hints.keys() ^ content.keys()) or [
+    return sorted(map(printable, hints.keys() ^ content.keys())) or [
         name
         for name, hint in hints.items()
         if not isinstance(content[name], get_origin(hint) or hint)

@@ -79,6 +79,9 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["evaluate", "nowhere"], "no model at nowhere"),
         (["evaluate", "a-run"], "is no .keras file"),
         (["compare"], "Missing argument 'RUNS...'"),
+        (["evaluate", "x" * 300], "File name too long"),
+        (["evaluate", "\x1b[31m\udcff"], r"no model at \x1b[31m\udcff"),
+        (["parity", "--seeds", "9" * 30], "--seeds must be 10,000 at most"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -8,6 +8,7 @@ import click
 
 from lenet_multi.backends import ANSWERING
 from lenet_multi.cli import as_json, backend_option, console
+from lenet_multi.errors import printable
 
 
 @click.command("predict")
@@ -60,7 +61,7 @@ def command(
     else:
         predict.print_prediction(prediction, console())
     for refusal in prediction.images.refused:
-        click.echo(f"lenet-multi: {refusal}", err=True)
+        click.echo(f"lenet-multi: {printable(refusal)}", err=True)
     if show:
         from lenet_multi.pictures import draw_sheet
         from lenet_multi.runs import writing

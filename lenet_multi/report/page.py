@@ -111,6 +111,7 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
         environment=_rows(shown, _environment),
         settings=_rows(shown, _settings),
     )
+    page = page.encode(errors="backslashreplace").decode()  # a path may be no text
     if (size := len(page.encode())) > MOST_BYTES:
         raise UserError(
             f"the page would take {size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:g}; give fewer "

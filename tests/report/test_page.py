@@ -147,6 +147,13 @@ def test_odd_runs_get_a_page(change: dict[str, Any]) -> None:
     assert "<svg" in page.render([example_run(**change)])
 
 
+def test_a_path_that_is_no_text_is_escaped() -> None:
+    """A page is written in UTF-8, whatever the data's folder is called."""
+    run = example_run()
+    run.result.config["data"] = "\udcff.npz"
+    assert "\\udcff.npz" in page.render([run])
+
+
 def test_a_run_without_mistakes_gets_a_page() -> None:
     """There is nothing to show, and it says so."""
     assert "There are none." in page.render([example_run(right=1000)])

@@ -43,6 +43,8 @@ _FORMATS: Sequence[tuple[str, str, dict[str, object]]] = (
 _SUFFIXES = (".png", ".jpg", ".gif", ".tif", ".webp", "", ".PNG", ".npz", ".keras")
 _NAMES = (
     "fuzzed",
+    "$fuzzed_{\\frac$",
+    "fuzzed 七",
     "fuzzed \udcff",
     "fuzzed\n",
     "fuzzed[red]",
@@ -117,10 +119,10 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 def _png(chance: Random) -> bytes:
     """Return a PNG with a header of any size, bombs, and chunks of any order."""
-    width, height = (chance.choice((*LENGTHS, 5000, 7000, 10_001)) for _ in range(2))
+    width, height = _size(chance)
     depth, colour = chance.choice((1, 2, 8, 8, 16, 3)), chance.choice((0, 2, 2, 3, 4, 6, 7))
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, chance.choice((0, 1, 2)))
-    compressed = chance.choice((b"", zlib.compress(bytes(1000)), zeros(1), zeros(100)))
+    compressed = chance.choice((b"", zlib.compress(bytes(1000)), zeros(1), zeros(100), zeros(100)))
     chunks = [
         _chunk(b"IHDR", header),
         _chunk(b"PLTE", bytes(chance.choice((3, 768, 4, 0)))),
@@ -138,6 +140,8 @@ def _png(chance: Random) -> bytes:
 
 
 def _size(chance: Random) -> tuple[int, int]:
+    if chance.random() < 0.3:  # as many pixels as are read, and a few more
+        return chance.choice(((7071, 7071), (50_000, 1000), (7072, 7072)))
     sides = (*LENGTHS, 5000, 7000, 10_001)
     return chance.choice(sides), chance.choice(sides)
 

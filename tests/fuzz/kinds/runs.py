@@ -82,9 +82,12 @@ def _run(name: str, chance: Random) -> dict[str, bytes]:
         }
         files[RESULT] = json.dumps(signed(result)).encode()
     if 0.3 < harm < 0.95:
-        result = changed_json(result, chance)
-        if isinstance(result, dict) and chance.random() < 0.3:
-            result["config"] = changed_json(dataclasses.asdict(TrainConfig()), chance)
+        deep = [name for name, value in result.items() if isinstance(value, dict | list)]
+        if chance.random() < 0.5:
+            field = chance.choice(deep)
+            result[field] = changed_json(result[field], chance)
+        else:
+            result = changed_json(result, chance)
         if chance.random() < _SIGNED:
             files[RESULT] = json.dumps(signed(result)).encode() if _writes(result) else b"{}"
         else:
