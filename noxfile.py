@@ -140,3 +140,10 @@ def faults(session: nox.Session) -> None:
     """Kill, fill, flip and hang for real, and count what is lost; takes an hour."""
     install(session, *BACKENDS, "test")
     session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Feed ten thousand odd inputs to the command; each ends well or in one line; ten minutes."""
+    install(session, *BACKENDS, "test")
+    session.run("python", "-m", "tests.fuzz", *session.posargs)

@@ -87,6 +87,8 @@ def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [
+        ({"epoch": -1}, "epoch"),
+        ({"steps": -1}, "steps"),
         ({"epoch_seconds": "long"}, "epoch_seconds"),
         ({"epochs": [{"epoch": 1}]}, "epochs"),
         ({"names": ["dense/kernel"]}, "variables"),
@@ -102,6 +104,8 @@ def test_a_checkpoint_of_another_make_is_refused(
 ) -> None:
     """Whole as it is, what does not fit is named."""
     checkpoint.write(tmp_path, dataclasses.replace(example(), **change))
+    (path,) = tmp_path.iterdir()
+    path.rename(path.with_name(f"0-{path.name.rpartition('-')[2]}"))  # never a minus in front
     warnings: list[str] = []
     with pytest.raises(UserError, match="no whole checkpoint"):
         checkpoint.read(tmp_path, warnings.append)

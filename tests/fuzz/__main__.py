@@ -9,7 +9,9 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -77,17 +79,19 @@ def general(message: str) -> str:
     return re.sub(r"-?[\d.,]*\d(e[+-]?\d+)?", "0", message)[:100]
 
 
-def counts(inputs: int) -> dict[str, int]:
-    """Return how many inputs each kind gets, of `inputs` in all, by its share but at least one."""
-    whole = sum(kind.share for kind in KINDS.values())
-    found = {name: max(1, inputs * kind.share // whole) for name, kind in KINDS.items()}
-    largest = max(found, key=lambda name: found[name])
-    found[largest] += inputs - sum(found.values())
+def counts(inputs: int, kinds: Sequence[Kind]) -> list[int]:
+    """Return how many of `inputs` each of `kinds` gets, by its share and at least one."""
+    whole = sum(kind.share for kind in kinds)
+    found = [max(1, inputs * kind.share // whole) for kind in kinds]
+    found[0] += max(0, inputs - sum(found))
     return found
 
 
 def made(kind: Kind, seed: int, index: int) -> Input:
-    """Return input number `index` of a kind; the same in every session of this seed."""
+    """Return input number `index` of a kind; the same in every session of this seed.
+
+    Only times that libraries write into what they pack may differ.
+    """
     return kind.make(Random(f"{seed} {kind.name} {index}"))
 
 
@@ -159,17 +163,20 @@ def main() -> int:
     wanted = parser.parse_args()
     if wanted.replay:
         return replay(wanted.replay)
+    kinds = [KINDS[name] for name in wanted.kind or KINDS]
     done: list[Tally] = []
     try:
-        for name, count in counts(wanted.inputs).items():
-            if not wanted.kind or name in wanted.kind:
-                done.append(feed(KINDS[name], count, seed=wanted.seed, keep=wanted.keep))
+        for kind, count in zip(kinds, counts(wanted.inputs, kinds), strict=True):
+            done.append(feed(kind, count, seed=wanted.seed, keep=wanted.keep))
     finally:
         show(done, Console())
     if wanted.out:
         record = {
             "machine": environment.machine(),
-            "versions": environment.versions(backends.choose(None)),
+            "versions": {
+                **environment.versions(backends.choose(None)),
+                **{name: version(name) for name in ("click", "h5py", "pillow", "scipy")},
+            },
             "seed": wanted.seed,
             "inputs": sum(tally.inputs for tally in done),
             "failed": sum(tally.failed for tally in done),

@@ -113,7 +113,8 @@ def odd(chance: Random, *, like: Any = None) -> Any:
         if isinstance(like, str):
             return chance.choice((*WORDS, like * 2, like.upper(), like[:-1]))
         if isinstance(like, int | float) and not isinstance(like, bool):
-            return chance.choice((*NUMBERS, *FLOATS, like + 1, -like, float(like), str(like)))
+            near = (like + 1, -like, str(like), [like]) if abs(like) < 2**64 else ()
+            return chance.choice((*NUMBERS, *FLOATS, *near, *map(float, near[:2])))
         if isinstance(like, list) and like:
             return chance.choice((like * 2, like[:-1], like[::-1], [like], [*like, like[0]]))
     return copy.deepcopy(chance.choice((*WORDS, *NUMBERS, *FLOATS, *SHAPES)))
@@ -205,7 +206,9 @@ def archive(members: dict[str, bytes], chance: Random) -> bytes:
     way = chance.choice((way, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
     with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(buffer, "w", way) as packed:
         for name, content in members.items():
-            packed.writestr(name, content)
+            member = zipfile.ZipInfo(name)  # of 1980, and not of now
+            member.compress_type = way
+            packed.writestr(member, content)
         harm = chance.random()
         if harm < 0.1:
             packed.comment = chance.randbytes(100)
