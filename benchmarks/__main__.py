@@ -30,6 +30,7 @@ from benchmarks.target import TARGET
 from lenet_multi import environment
 from lenet_multi.backends import BACKENDS, installed
 from lenet_multi.data import load
+from lenet_multi.durable import write_json
 from lenet_multi.parity.children import bars
 
 SCHEMA_VERSION = 1
@@ -221,9 +222,7 @@ class Bench:
             "records": [dataclasses.asdict(record) for record in self.records.values()],
         }
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.out.with_suffix(".draft")
-        draft.write_text(json.dumps(content, indent=1) + "\n")
-        os.replace(draft, self.out)
+        write_json(self.out, content, indent=1)
 
 
 def _words(arguments: dict[str, Any]) -> str:

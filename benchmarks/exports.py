@@ -4,7 +4,6 @@ Keras fixes its backend for a process, so each training and each export has one 
 """
 
 import dataclasses
-import json
 import multiprocessing
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from lenet_multi import environment, session
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
 from lenet_multi.data import load
+from lenet_multi.durable import write_json
 from lenet_multi.formats import COMPARED, EXTRAS, FORMATS, choose_backend
 from lenet_multi.saved import find
 
@@ -84,7 +84,7 @@ def measure(recipe: str, backends: tuple[str, ...], names: tuple[str, ...]) -> d
 def main(recipe: str, backends: tuple[str, ...], names: tuple[str, ...], out: Path) -> None:
     """Train on each backend, export each run to each format, and record the deviations."""
     content = measure(recipe, backends, names)
-    out.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(out, content)
     click.echo(exports_table(content))
 
 

@@ -12,6 +12,7 @@ from benchmarks.epoch import OURS, STOCK
 from benchmarks.record import Record
 from benchmarks.speed_report import EPOCH, Results, seconds_per_epoch
 from benchmarks.study import BATCH, PASSES
+from lenet_multi.durable import replacing
 
 # Okabe and Ito's colours, told apart by the colour-blind; hatches tell them apart too.
 _STYLES = (("#0072B2", ""), ("#D55E00", "//"), ("#009E73", ".."))
@@ -78,4 +79,5 @@ def _draw(path: Path, groups: list[str], bars: dict[str, list[float]], title: st
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(title, fontsize=11)
         axes.legend(frameon=False)
-        figure.savefig(path, dpi=130)
+        with replacing(path) as file:
+            figure.savefig(file, dpi=130)

@@ -75,12 +75,15 @@ def write(folder: Path, state: State) -> None:
             path.unlink()
 
 
-def read(folder: Path, warn: Callable[[str], None]) -> State:
-    """Return the newest state in `folder` that is whole; `warn` is told of those that are not.
+def read(folder: Path, warn: Callable[[str], None]) -> State | None:
+    """Return the newest state in `folder` that is whole, None where none was written yet.
 
-    Raises `UserError` when there is none.
+    `warn` is told of those that are not whole. Raises `UserError` when none of them is.
     """
-    for path in _newest_first(folder):
+    found = _newest_first(folder)
+    if not found:
+        return None
+    for path in found:
         try:
             return _read(path)
         except UserError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lenet_multi.durable import put_in_place
+from lenet_multi.durable import put_in_place, sync_all
 from lenet_multi.runs import writing
 
 
@@ -30,6 +30,7 @@ def drafted(target: Path, refuse_occupied: Callable[[Path], None]) -> Iterator[P
         yield draft
         with writing(target):
             refuse_occupied(target)
+            sync_all(draft)
             put_in_place(draft, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

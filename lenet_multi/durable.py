@@ -5,23 +5,27 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lenet_multi.errors import UserError
 
 SHA256 = "sha256"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Put `content` in the place of the file at `path`, at once, and on the disk.
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write, and put it in the place of `path` at once, and on the disk.
 
-    Raises `OSError` when the disk refuses; then an older file is as it was.
+    Raises `OSError` when the disk refuses; then, or when the block fails, an older file is as it
+    was.
     """
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(draft, 0o666 & ~_umask())  # mkstemp lets nobody else read
@@ -32,25 +36,35 @@ def write_bytes(path: Path, content: bytes) -> None:
     sync(path.parent)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put `content` in the place of the file at `path` (see `replacing`)."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
+    """Put `content`, as JSON, in the place of the file at `path` (see `replacing`)."""
+    write_bytes(path, (json.dumps(content, indent=indent) + "\n").encode())
+
+
 def put_in_place(draft: Path, target: Path) -> None:
     """Put the file or folder at `draft` in the place of `target`, of the same file system.
 
     Raises `OSError` when the disk refuses; then what was at `target` is there as it was.
     """
-    if not target.exists():
-        draft.rename(target)
+    if not target.is_dir():
+        draft.replace(target)
         return
+    # No folder takes another's place in one step; what a kill between the two leaves goes here.
     replaced = draft.with_name(f"{draft.name}.replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
     target.rename(replaced)
     try:
         draft.rename(target)
     except BaseException:
         replaced.rename(target)
         raise
-    if replaced.is_dir():
-        shutil.rmtree(replaced)
-    else:
-        replaced.unlink()
+    shutil.rmtree(replaced)
 
 
 def sync(path: Path) -> None:
@@ -70,8 +84,7 @@ def sync_all(folder: Path) -> None:
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
     """Write `content` as JSON that ends with the SHA-256 of what stands before."""
-    signed = {**content, SHA256: _digest(content)}
-    write_bytes(path, (json.dumps(signed, indent=2) + "\n").encode())
+    write_json(path, {**content, SHA256: _digest(content)})
 
 
 def check_record(path: Path, content: dict[str, Any]) -> dict[str, Any]:

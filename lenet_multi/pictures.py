@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenet_multi.assess import Assessment
+from lenet_multi.durable import replacing
 
 CONFUSION, MISTAKES = "confusion.png", "mistakes.png"
 
@@ -61,7 +62,8 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
             )
     axes.set(xlabel="answer", ylabel="label")
     axes.set_title(f"{matrix.trace():,} of {matrix.sum():,} right; wrong answers are coloured")
-    figure.savefig(path, dpi=_DPI, format="png")
+    with replacing(path) as file:
+        figure.savefig(file, dpi=_DPI, format="png")
 
 
 def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -> None:
@@ -90,7 +92,7 @@ def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -
         )
     axes.set(xlim=(0, columns * _CELL), ylim=(height, 0))
     axes.set_axis_off()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), replacing(path) as file:
         # Of a file's name; a box is drawn instead.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(path, dpi=_DPI, format="png")
+        figure.savefig(file, dpi=_DPI, format="png")

@@ -22,7 +22,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict, get_origin, get_type_hints
@@ -166,6 +166,7 @@ def new_run_folder(
                 sync_all(draft)
                 put_in_place(draft, folder)
                 sync(folder.parent)
+            _forget_how_to_go_on(folder)
         finally:
             if not _is_worth_keeping(draft):
                 shutil.rmtree(draft, ignore_errors=True)
@@ -188,8 +189,23 @@ def _locked(draft: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def recorded(draft: Path) -> Result | None:
+    """Return the record of the run in `draft` if it is whole, as a kill at its end leaves it."""
+    try:
+        return read_run(draft).result
+    except UserError:
+        return None
+
+
 def _is_worth_keeping(draft: Path) -> bool:
-    return any((draft / name).exists() for name in (*KEPT, RESUME))
+    return any((draft / name).exists() for name in (*KEPT, RESUME, RESULT))
+
+
+def _forget_how_to_go_on(folder: Path) -> None:
+    """Remove what a whole run needs no more; not before it is in its place."""
+    shutil.rmtree(folder / RESUME, ignore_errors=True)
+    with suppress(OSError):
+        (folder / JOURNAL).unlink()
 
 
 def _empty(draft: Path) -> None:
@@ -204,7 +220,7 @@ def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose another --out")
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if names and (RESULT not in names or names - {*FILES, *KEPT}):
+    if names and (RESULT not in names or names - {*FILES, *KEPT, JOURNAL, RESUME}):
         raise UserError(f"{folder} holds files that are no run; choose another --out")
     if names and not overwrite:
         raise UserError(
@@ -218,8 +234,13 @@ def writing(target: Path, *, flag: str = "--out") -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise UserError(f"cannot write {target}: {reason}; choose another {flag}") from error
+        raise cannot_write(target, error, flag=flag) from error
+
+
+def cannot_write(target: Path, error: Exception, *, flag: str = "--out") -> UserError:
+    """Return the error that says why `target`, which `flag` chose, cannot be written."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return UserError(f"cannot write {target}: {reason}; choose another {flag}")
 
 
 def write_run(
@@ -240,7 +261,7 @@ def write_run(
         save_model(str(draft / MODEL))
         np.savez(draft / PREDICTIONS, logits=logits, labels=labels)
         write_history(draft, result.epochs)
-        to_go_on = {draft / RESUME, draft / JOURNAL}  # until the last file is written
+        to_go_on = {draft / RESUME, draft / JOURNAL}  # until the run is in its place
         hashes = {
             str(path.relative_to(draft)): file_sha256(path)
             for path in sorted(draft.rglob("*"))
@@ -248,8 +269,6 @@ def write_run(
         }
         result = dataclasses.replace(result, files_sha256=hashes)
         write_record(draft / RESULT, dataclasses.asdict(result))
-        shutil.rmtree(draft / RESUME, ignore_errors=True)
-        (draft / JOURNAL).unlink(missing_ok=True)
     return result
 
 

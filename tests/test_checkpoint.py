@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,17 @@ def equal(first: State, second: State) -> bool:
     return bits(first) == bits(second) and facts(first) == facts(second)
 
 
+def read(folder: Path, warn: Callable[[str], None]) -> State:
+    """Return the newest whole state of those that were written."""
+    state = checkpoint.read(folder, warn)
+    assert state
+    return state
+
+
 def test_a_state_reads_back_to_the_bit(tmp_path: Path) -> None:
     """Arrays of every type and shape, figures and memories come back as they were."""
     checkpoint.write(tmp_path / "resume", example())
-    assert equal(checkpoint.read(tmp_path / "resume", pytest.fail), example())
+    assert equal(read(tmp_path / "resume", pytest.fail), example())
 
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
@@ -55,7 +63,7 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
     for steps in (8, 9, 10, 100):
         checkpoint.write(tmp_path, example(steps))
     assert len(list(tmp_path.iterdir())) == 2
-    assert checkpoint.read(tmp_path, pytest.fail).steps == 100
+    assert read(tmp_path, pytest.fail).steps == 100
 
 
 @given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
@@ -71,8 +79,15 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, share: float, bit: 
     content[int(share * len(content))] ^= 1 << bit
     newest.write_bytes(content)
     warnings: list[str] = []
-    assert equal(checkpoint.read(tmp_path, warnings.append), example(1))
+    assert equal(read(tmp_path, warnings.append), example(1))
     assert [newest.name in warning for warning in warnings] == [True]
+
+
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
+    """A run killed before its first one, or on a disk that refused it, has none: no error."""
+    assert checkpoint.read(tmp_path / "resume", pytest.fail) is None
+    (tmp_path / "resume").mkdir()
+    assert checkpoint.read(tmp_path / "resume", pytest.fail) is None
 
 
 def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet_multi.durable import write_bytes
+from lenet_multi.durable import put_in_place, write_bytes
 from tests.test_runs import entries
 
 
@@ -34,3 +34,50 @@ def test_a_disk_that_refuses_leaves_the_old_file(
         write_bytes(path, b"new")
     assert path.read_text() == "old"
     assert entries(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["free", "occupied"])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_draft_comes_to_its_place(tmp_path: Path, kind: str, older: bool) -> None:
+    """Free or not, the place holds the draft, and nothing else remains."""
+    draft, target = tmp_path / "draft", tmp_path / "target"
+    for path in [draft, *([target] if older else [])]:
+        if kind == "folder":
+            path.mkdir()
+        (path / "inside" if kind == "folder" else path).write_text(path.name)
+    put_in_place(draft, target)
+    assert (target / "inside" if kind == "folder" else target).read_text() == "draft"
+    assert entries(tmp_path) == ["target"]
+
+
+def test_a_place_that_is_refused_keeps_what_it_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the draft cannot be moved, the older folder is back in its place."""
+    draft, target = tmp_path / "draft", tmp_path / "target"
+    draft.mkdir()
+    target.mkdir()
+    (target / "inside").write_text("older")
+    rename = Path.rename
+
+    def refuse(path: Path, to: Path) -> Path:
+        if path == draft:
+            raise OSError(28, "No space left on device")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        put_in_place(draft, target)
+    assert (target / "inside").read_text() == "older"
+    assert entries(tmp_path) == ["draft", "target"]
+
+
+def test_what_a_kill_between_two_renames_left_is_no_obstacle(tmp_path: Path) -> None:
+    """An older folder that was moved away and never removed is removed by the next one."""
+    draft, target = tmp_path / "draft", tmp_path / "target"
+    for path in (draft, target, tmp_path / "draft.replaced"):
+        path.mkdir()
+        (path / "inside").write_text(path.name)
+    put_in_place(draft, target)
+    assert (target / "inside").read_text() == "draft"
+    assert entries(tmp_path) == ["target"]

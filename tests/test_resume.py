@@ -43,7 +43,9 @@ def stop(number: signal.Signals, batches: int, small: Dataset, backend: str, fol
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError, match=number.name):
         patch.setattr(Resumable, "on_train_batch_end", strike)
         train_quietly(SMALL_BATCHES, small, backend, folder)
-    return checkpoint.read(folder / "resume", pytest.fail)
+    state = checkpoint.read(folder / "resume", pytest.fail)
+    assert state
+    return state
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +93,7 @@ def test_a_run_that_diverges_stops_at_once(small: Dataset, backend: str, tmp_pat
     config = TrainConfig(epochs=2, learning_rate=1e30, lr_schedule="constant", save_every="1")
     with pytest.raises(DivergedError, match=r"no finite number at step \d+ of epoch 1|not finite"):
         train_quietly(config, small, backend, tmp_path)
-    if (tmp_path / "resume").exists():
-        state = checkpoint.read(tmp_path / "resume", pytest.fail)
+    if state := checkpoint.read(tmp_path / "resume", pytest.fail):
         assert all(np.isfinite(array).all() for array in state.variables)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lenet_multi import runs
 from lenet_multi.durable import check_record, write_record
 from lenet_multi.errors import UserError
-from lenet_multi.runs import Run, new_run_folder, read_run, write_run
+from lenet_multi.runs import Run, new_run_folder, read_run, recorded, write_run
 from tests.examples import example_run, keep
 
 
@@ -62,6 +62,33 @@ def test_a_failure_leaves_what_was_kept_on_the_way(tmp_path: Path) -> None:
     keep(example_run(), tmp_path / "run", overwrite=True)
     assert entries(tmp_path) == ["run"]
     assert "checkpoints" not in entries(tmp_path / "run")
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["free", "occupied"])
+def test_a_whole_run_that_a_kill_left_only_has_to_be_moved(tmp_path: Path, older: bool) -> None:
+    """Killed after its last file was written, it is not taken unasked, and --resume finds it."""
+    folder = tmp_path / "run"
+    draft = keep(example_run(seed=2), tmp_path / "draft").rename(tmp_path / "run.unfinished")
+    (draft / "resume").mkdir()
+    (draft / "journal.json").touch()
+    with pytest.raises(UserError, match="holds an unfinished run; go on with --resume"):
+        keep(example_run(), folder)
+    if older:
+        keep(example_run(seed=1), tmp_path / "older").rename(folder)
+    with new_run_folder(folder, resume=True, overwrite=older) as again:
+        record = recorded(again)
+    assert record == read_run(folder).result
+    assert record.config["seed"] == 2
+    assert entries(tmp_path) == ["run"]
+    assert entries(folder) == ["history.csv", "model.keras", "predictions.npz", "result.json"]
+
+
+def test_a_run_is_whole_only_with_all_of_its_files(tmp_path: Path) -> None:
+    """A record whose files a power cut took is none; training goes on from the checkpoint."""
+    folder = keep(example_run(), tmp_path / "run")
+    assert recorded(folder)
+    (folder / "model.keras").write_text("half")
+    assert not recorded(folder)
 
 
 def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:

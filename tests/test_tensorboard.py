@@ -1,5 +1,6 @@
 import json
 import re
+import resource
 import subprocess
 import sys
 import urllib.parse
@@ -13,6 +14,7 @@ import pytest
 
 from lenet_multi.data import Dataset
 from lenet_multi.train import TrainedRun
+from tests.conftest import Lenet
 
 pytestmark = pytest.mark.backend
 
@@ -119,3 +121,36 @@ def test_weights_that_are_no_numbers_are_passed_over(tmp_path: Path, backend: st
     log.on_epoch_end(0, {"loss": float("nan"), "val_accuracy": 0.1})
     log.on_train_end()
     assert {path.name for path in tmp_path.iterdir()} == {"train", "validation"}
+
+
+@pytest.mark.usefixtures("backend")
+def test_what_was_logged_before_a_kill_is_shown_once(tmp_path: Path) -> None:
+    """A run that goes on within an epoch logs it again; of two values TensorBoard takes the new."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboardX import summary
+
+    from lenet_multi.tensorboard import _Log
+
+    for first_step, value in ((0, 1.0), (2, 2.0)):
+        log = _Log(tmp_path, first_step)
+        for step in range(first_step, 4):
+            log.add(summary.scalar("loss", value), step)
+        log.close()
+    shown = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
+    assert [(point.step, point.value) for point in shown] == [(0, 1), (1, 1), (2, 2), (3, 2)]
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_full_disk_ends_training_and_does_not_hang(
+    tmp_path: Path, lenet: Lenet, small_npz: Path
+) -> None:
+    """The log is written where it is told, so that the error is told too: one line, status 2."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))  # a file may not grow larger
+    try:
+        done = lenet("train", "--tensorboard", "--epochs", 2, "--data", small_npz, "--out", "a-run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("lenet-multi: cannot write ")

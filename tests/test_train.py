@@ -227,7 +227,9 @@ def test_ctrl_c_leaves_what_it_takes_to_go_on(tmp_path: Path, small_npz: Path) -
     ]
     assert "Traceback" not in stderr
     draft = tmp_path / "a-run.unfinished"
-    assert checkpoint.read(draft / "resume", pytest.fail).epoch > 0
+    state = checkpoint.read(draft / "resume", pytest.fail)
+    assert state
+    assert state.epoch > 0
     assert Journal.read(draft).starts[0]["reason"] == "stopped by SIGINT"
     assert (draft / "history.csv").read_text().splitlines()[1].startswith("1,")
 

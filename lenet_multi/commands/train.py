@@ -3,9 +3,10 @@
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,10 @@ from lenet_multi.cli import Name, as_json, backend_option, setting_options
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
 from lenet_multi.errors import UserError
 from lenet_multi.speed import FORMS, execution
+
+if TYPE_CHECKING:
+    from lenet_multi.journal import Journal
+    from lenet_multi.train import TrainedRun
 
 
 @click.command("train")
@@ -66,22 +71,22 @@ def command(
       lenet-multi train --tensorboard --checkpoint best --early-stopping 3 --epochs 30
       lenet-multi train --resume runs/seed-1
     """
-    from lenet_multi import backends, checkpoint, data
+    from lenet_multi import backends
     from lenet_multi.journal import Journal
     from lenet_multi.runs import (
+        RESULT,
         RESUME,
         default_folder,
         finished,
         new_run_folder,
+        recorded,
         unfinished,
         write_run,
     )
-    from lenet_multi.train import train
 
     given = {name: value for name, value in settings.items() if value is not None}
-    state = None
     if resume:
-        _refuse_with_resume(recipe=recipe, out=out, overwrite=overwrite or None, **given)
+        _refuse_with_resume(recipe=recipe, out=out, **given)
         out = finished(resume)
         journal = Journal.read(unfinished(out))
         if not backend and "KERAS_BACKEND" not in os.environ:
@@ -92,39 +97,26 @@ def command(
         chosen = backends.choose(backend)
         out = out or default_folder(f"{config.recipe}-{chosen}")
         journal = Journal(unfinished(out), config)
-    config, how = journal.config, execution(chosen, form)
+    how = execution(chosen, form)
     say = (lambda line: None) if as_json else click.echo
     result = draft = None
     try:
         with new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft:
-            if (draft / RESUME).exists():  # not where it was killed before its first checkpoint
-                state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
-            at = (state.epoch, state.steps) if state else (0, 0)
-            if resume:
-                say(f"Going on at step {at[1]} of epoch {at[0] + 1}")
-            with journal.started(backend=chosen, form=how.form, at=at):
-                run = train(
-                    config,
-                    partial(data.load, config.data, classes=config.classes),
-                    backend=chosen,
-                    form=form,
-                    folder=draft,
-                    state=state,
-                    announce=say,
-                    quiet=quiet,
+            if not (result := recorded(draft)):
+                run = _train(draft, journal, chosen, how.form, say, quiet=quiet)
+                result = run.result
+                result = write_run(
+                    draft,
+                    result,
+                    logits=run.evaluation.logits,
+                    labels=run.labels,
+                    save_model=run.save_model,
                 )
-            result = dataclasses.replace(run.result, starts=journal.starts)
-            result = write_run(
-                draft,
-                result,
-                logits=run.evaluation.logits,
-                labels=run.labels,
-                save_model=run.save_model,
-            )
         say(f"Run folder: {out}")
     finally:
-        if draft and (draft / RESUME).exists():
-            click.echo(f"Go on with: lenet-multi train --resume {out}", err=True)
+        if draft and ((draft / RESUME).exists() or (draft / RESULT).exists()):
+            again = f"--resume {out}" + (" --overwrite" if overwrite else "")
+            click.echo(f"Go on with: lenet-multi train {again}", err=True)
         elif draft and draft.exists():
             click.echo(f"What was kept so far: {draft}", err=True)
         if result and as_json:  # what was computed is told even where it could not be kept
@@ -132,6 +124,42 @@ def command(
         elif result:
             click.echo(f"Test loss: {result.test_loss}")
             click.echo(f"Test accuracy: {result.test_accuracy}")
+
+
+def _train(
+    draft: Path,
+    journal: "Journal",
+    backend: str,
+    form: str,
+    say: Callable[[str], None],
+    *,
+    quiet: bool,
+) -> "TrainedRun":
+    """Train what `journal` says from the newest checkpoint in `draft` or the beginning."""
+    from lenet_multi import checkpoint, data
+    from lenet_multi.runs import RESUME, cannot_write
+    from lenet_multi.train import train
+
+    state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
+    at = (state.epoch, state.steps) if state else (0, 0)
+    if journal.starts:
+        say(f"Going on at step {at[1]} of epoch {at[0] + 1}")
+    config = journal.config
+    try:
+        with journal.started(backend=backend, form=form, at=at):
+            run = train(
+                config,
+                partial(data.load, config.data, classes=config.classes),
+                backend=backend,
+                form=form,
+                folder=draft,
+                state=state,
+                announce=say,
+                quiet=quiet,
+            )
+    except OSError as error:  # where what is kept on the way cannot be
+        raise cannot_write(draft, error) from error
+    return dataclasses.replace(run, result=dataclasses.replace(run.result, starts=journal.starts))
 
 
 def _refuse_with_resume(**given: object) -> None:

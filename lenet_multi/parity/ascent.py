@@ -1,7 +1,6 @@
 """The whole climb: send all climbers up, collect their evidence, compare it, record it."""
 
 import dataclasses
-import json
 import secrets
 import time
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from lenet_multi import data, environment
+from lenet_multi import data, durable, environment
 from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError
 from lenet_multi.parity import children, figure, ladder
@@ -157,7 +156,7 @@ def write_json(ascent: Ascent, path: Path) -> None:
         },
     }
     with writing(path):
-        path.write_text(json.dumps(content, indent=2) + "\n")
+        durable.write_json(path, content)
 
 
 def _versions(seen: Ladder) -> dict[str, str]:

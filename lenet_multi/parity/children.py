@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -159,9 +160,15 @@ def _run_on(
     progress.remove_task(bar)
     if status == 0:
         return None
-    reason = f"took longer than {timeout:g} s" if late.is_set() else f"ended with status {status}"
+    reason = f"took longer than {timeout:g} s" if late.is_set() else _how_it_ended(status)
     lines = child.log.read_text(errors="replace").splitlines()
     return Failure(child.name, reason, lines[-_LINES_SHOWN:])
+
+
+def _how_it_ended(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "was killed, as the system does when memory runs out"
+    return f"ended with status {status}"
 
 
 def _progress(line: str) -> tuple[str, int, int] | None:

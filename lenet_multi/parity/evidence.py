@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.durable import write_bytes
+from lenet_multi.durable import write_json
 from lenet_multi.errors import UserError
 from lenet_multi.runs import file_sha256
 
@@ -39,7 +39,7 @@ class Evidence:
         np.savez(folder / ARRAYS, allow_pickle=False, **self.arrays)
         content = dataclasses.asdict(dataclasses.replace(self, arrays={}))
         content["arrays"] = file_sha256(folder / ARRAYS)
-        write_bytes(folder / FACTS, (json.dumps(content, indent=2) + "\n").encode())
+        write_json(folder / FACTS, content)
 
 
 def read(folder: Path, *, climb: str) -> Evidence:

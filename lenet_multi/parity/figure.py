@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lenet_multi import tolerances
+from lenet_multi.durable import replacing
 from lenet_multi.parity.evidence import Array
 from lenet_multi.parity.ladder import Ladder, loss_gaps
 from lenet_multi.parity.plan import PRECISIONS
@@ -84,7 +85,8 @@ def draw_gaps(ladder: Ladder, path: Path) -> None:
         axes.set_ylabel("relative gap of the loss, largest so far")
         figure.suptitle("Same model, weights and batches on two backends: how the losses part")
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-        figure.savefig(path, dpi=130)
+        with replacing(path) as file:
+            figure.savefig(file, dpi=130)
 
 
 def draw_lines(

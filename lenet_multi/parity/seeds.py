@@ -1,7 +1,6 @@
 """L5, the outcome: train each backend from each of many seeds, in runs that can be resumed."""
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet_multi import environment
+from lenet_multi import durable, environment
 from lenet_multi.compare import CHECKS
 from lenet_multi.config import TrainConfig, flags
 from lenet_multi.errors import UserError
+from lenet_multi.journal import Journal
 from lenet_multi.parity import children
 from lenet_multi.parity.children import Child, Failure
 from lenet_multi.parity.equivalence import Equivalence, two_one_sided_tests
-from lenet_multi.runs import Run, read_run, writing
+from lenet_multi.runs import Run, read_run, unfinished, writing
 from lenet_multi.tolerances import EQUIVALENCE
 
 SCHEMA_VERSION = 1
@@ -58,7 +58,8 @@ def study(
 ) -> Study:
     """Train what is missing in `folder` of seeds 0 to `seeds` - 1 on `backends`, then judge.
 
-    A run that is already there is read, not repeated. A failed run leaves the others standing.
+    A run that is already there is read, not repeated; one that was stopped goes on. A failed run
+    leaves the others standing.
 
     Raises `UserError` when there are fewer than two seeds or backends, or a run in `folder` is
     of other settings, data or versions.
@@ -112,15 +113,27 @@ def _name(who: tuple[int, str]) -> str:
 
 
 def _child(folder: Path, who: tuple[int, str], config: TrainConfig) -> Child:
+    place = folder / _name(who)
+    how = (
+        ("--resume", str(place))
+        if _can_go_on(place, who[1], config)
+        else ("--recipe", config.recipe, *flags(config), "--out", str(place), "--overwrite")
+    )
     return Child(
         name=_name(who),
-        command=(
-            *(sys.executable, "-m", "lenet_multi.train", "--backend", who[1]),
-            *("--recipe", config.recipe, *flags(config)),
-            *("--out", str(folder / _name(who))),
-        ),
+        command=(sys.executable, "-m", "lenet_multi.train", "--backend", who[1], *how),
         log=folder / "logs" / f"{_name(who)}.txt",
     )
+
+
+def _can_go_on(place: Path, backend: str, config: TrainConfig) -> bool:
+    """Whether a run for `place` was stopped that is this study's; another one begins anew."""
+    try:
+        journal = Journal.read(unfinished(place))
+    except UserError:
+        return False
+    begun = [start["versions"] for start in journal.starts]
+    return journal.config == config and begun == [environment.versions(backend)] * len(begun)
 
 
 def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Failure | None:
@@ -178,7 +191,7 @@ def write_json(found: Study, config: TrainConfig, path: Path) -> None:
         "runs": [_record(seed, backend, run) for (seed, backend), run in found.runs.items()],
     }
     with writing(path):
-        path.write_text(json.dumps(content) + "\n")
+        durable.write_json(path, content, indent=None)
 
 
 def _record(seed: int, backend: str, run: Run) -> dict[str, object]:

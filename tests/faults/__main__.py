@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,38 @@ from rich.table import Table
 
 from lenet_multi import checkpoint, data, environment
 from lenet_multi.backends import installed
-from lenet_multi.checkpoint import State
-from lenet_multi.durable import write_bytes
+from lenet_multi.durable import write_json
 from lenet_multi.errors import UserError
 from lenet_multi.journal import Journal
-from lenet_multi.runs import JOURNAL, RESUME, read_run, unfinished
+from lenet_multi.runs import (
+    HISTORY,
+    JOURNAL,
+    MODEL,
+    PREDICTIONS,
+    RESULT,
+    RESUME,
+    read_run,
+    unfinished,
+)
 
 IMAGES = 3000  # few, so that a run is short and a kill mostly finds it writing
 EPOCHS = 4
 SETTINGS = ("--epochs", str(EPOCHS), "--save-every", "2", "--tensorboard", "--quiet")
 PATIENCE = 15  # seconds with a backend that hangs
+CLOCK = """
+import itertools, time
+now, looks = time.time, itertools.count()
+time.time = lambda: now() - 3600 * next(looks)
+"""
+FULL_AT = """
+import errno, os, sys
+def refuse(event, given):
+    if event == "open" and given[2] & os.O_CREAT:
+        if os.path.basename(str(given[0])).lstrip(".").startswith({name!r}):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+sys.addaudithook(refuse)
+"""
+WRITTEN = (JOURNAL, "00000-", "events.out", HISTORY, MODEL, PREDICTIONS, RESULT)
 FILE_SIZES = (0, 500, 5_000, 100_000, 2_000_000, 4_000_000)  # bytes that the disk takes a file
 
 
@@ -129,19 +152,24 @@ def stopped_and_resumed(
         told = process.communicate()[1]
     if "Traceback" in told:
         return f"a traceback after {delay:.2f} s: {told[-300:]}"
-    if not out.exists():
+    lost = ended_otherwise(trial, backend, out, gone_on=not out.exists())
+    return f"{backend}, stopped after {delay:.2f} s: {lost}" if lost else None
+
+
+def ended_otherwise(trial: Trial, backend: str, out: Path, *, gone_on: bool) -> str | None:
+    """Return how a run differs from an undisturbed one, once it is `gone_on` with, and remove it.
+
+    One that was not begun is trained.
+    """
+    if gone_on:
         begun = (unfinished(out) / JOURNAL).exists()
-        again = (
-            [sys.executable, "-m", "lenet_multi", "train", "--resume", str(out), "--quiet"]
-            if begun
-            else trial.train(backend, out)
-        )
-        done = run(again)
+        go_on = [sys.executable, "-m", "lenet_multi", "train", "--overwrite", "--quiet"]
+        done = run([*go_on, "--resume", str(out)] if begun else trial.train(backend, out))
         if done.returncode:
-            return f"no way on after {delay:.2f} s: {done.stderr[-300:]}"
+            return f"no way on: {done.stderr[-300:]}"
     same = outcome(out) == trial.undisturbed[backend]
     shutil.rmtree(out)
-    return None if same else f"{backend}, stopped after {delay:.2f} s, ended otherwise"
+    return None if same else "other weights, epochs or answers"
 
 
 def kills(trial: Trial, count: int, chance: random.Random) -> Fault:
@@ -200,7 +228,7 @@ def checkpoint_flips(trial: Trial, count: int, chance: random.Random) -> Fault:
         warnings: list[str] = []
         with flipped(newest, chance) as place:
             state = checkpoint.read(folder / RESUME, warnings.append)
-        fell_back = bool(warnings) and (state.epoch, state.steps) == before
+        fell_back = bool(warnings) and state and (state.epoch, state.steps) == before
         fault.note(None if fell_back else f"{newest.name}, bit {place}")
     return fault
 
@@ -252,29 +280,99 @@ def _before_the_newest(folder: Path) -> tuple[int, int]:
     newest = max(folder.iterdir())
     content = newest.read_bytes()
     newest.unlink()
-    state: State = checkpoint.read(folder, print)
+    state = checkpoint.read(folder, print)
+    assert state
     newest.write_bytes(content)
     return state.epoch, state.steps
 
 
 def full_disk(trial: Trial) -> Fault:
-    """A disk that takes so many bytes a file and no more, over an older run."""
+    """A disk that takes so many bytes a file, or all files before a certain one, over a run."""
     fault = Fault("a disk that is full at some file")
     backend = next(iter(trial.undisturbed))
-    out = trial.folder / "full"
-    shutil.copytree(trial.folder / backend, out)
-    older = outcome(out)
-    for size in track(FILE_SIZES, fault.name, console=Console(stderr=True)):
-        done = run(
-            trial.train(backend, out, "--overwrite"),
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),  # noqa: B023
-        )
+    older = trial.folder / "older"
+    done = run(trial.train(backend, older, "--seed", "1"))
+    assert done.returncode == 0, done.stderr
+    full: dict[str, dict[str, Any]] = {
+        f"{size} bytes": {"preexec_fn": partial(_limit_files, size)} for size in FILE_SIZES
+    }
+    full |= {name: {"env": with_code(trial, FULL_AT.format(name=name))} for name in WRITTEN}
+
+    def fill(where: str) -> str | None:
+        out = trial.folder / where.replace(" ", "-")
+        shutil.copytree(older, out)
+        done = run(trial.train(backend, out, "--overwrite"), **full[where])
         *_, last = done.stderr.splitlines() or [""]
-        one_line = last.startswith("lenet-multi: ") and "Traceback" not in done.stderr
-        kept = outcome(out) == older
-        told = done.returncode == 2 and one_line
-        fault.note(None if kept and told else f"{size} bytes: {done.returncode}, {last}")
+        told = done.returncode == 2 and last.startswith("lenet-multi: ")
+        if not told or "Traceback" in done.stderr:
+            return f"{where}: {done.returncode}, {last}"
+        if outcome(out) != outcome(older):
+            return f"{where}: the older run changed"
+        if not unfinished(out).exists():
+            shutil.rmtree(out)
+        lost = ended_otherwise(trial, backend, out, gone_on=True)
+        return f"{where}: {lost}" if lost else None
+
+    with ThreadPoolExecutor(2) as pool:
+        filled = pool.map(fill, full)
+        for lost in track(filled, fault.name, total=len(full), console=Console(stderr=True)):
+            fault.note(lost)
     return fault
+
+
+def _limit_files(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def with_code(trial: Trial, code: str) -> dict[str, str]:
+    """Return an environment in which every Python first runs `code`."""
+    site = Path(tempfile.mkdtemp(dir=trial.folder))
+    (site / "sitecustomize.py").write_text(code)
+    return {**os.environ, "PYTHONPATH": f"{site}:{os.getcwd()}"}
+
+
+def killed_for_memory(trial: Trial) -> Fault:
+    """Runs of a study that the system kills: it names them, keeps the rest, and goes on."""
+    fault = Fault("a child of a study killed, as for memory")
+    backends = list(trial.undisturbed)
+    command = [
+        *(sys.executable, "-m", "lenet_multi", "parity", "--seeds", "2", "--epochs", "1"),
+        *(flag for backend in backends for flag in ("--backend", backend)),
+        *("--data", str(trial.data), "--out"),
+    ]
+    quiet, out = trial.folder / "quiet-study", trial.folder / "study"
+    run([*command, str(quiet)])
+    with subprocess.Popen(
+        [*command, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as study:
+        for backend in backends:
+            while not (unfinished(out / f"seed-0-{backend}") / JOURNAL).exists():
+                time.sleep(0.05)
+            os.kill(_child_of(study.pid, f"seed-0-{backend}"), signal.SIGKILL)
+        told, _ = study.communicate()
+    rest = {path: path.read_bytes() for path in out.glob("seed-1-*/result.json")}
+    run([*command, str(out)])
+    for backend in backends:
+        lost = []
+        if f"seed-0-{backend} FAILED: it was killed" not in " ".join(told.split()):
+            lost.append("not told")
+        if (again := out / f"seed-1-{backend}" / RESULT).read_bytes() != rest.get(again):
+            lost.append("the other seed was lost or repeated")
+        if outcome(out / f"seed-0-{backend}") != outcome(quiet / f"seed-0-{backend}"):
+            lost.append("other weights, epochs or answers")
+        fault.note(f"{backend}: {', '.join(lost)}" if lost else None)
+    return fault
+
+
+def _child_of(parent: int, word: str) -> int:
+    """Return the child of a process that has `word` in its command."""
+    (child,) = (
+        number
+        for children in Path(f"/proc/{parent}/task").glob("*/children")
+        for number in map(int, children.read_text().split())
+        if word in Path(f"/proc/{number}/cmdline").read_text()
+    )
+    return child
 
 
 def read_only(trial: Trial) -> Fault:
@@ -289,18 +387,9 @@ def read_only(trial: Trial) -> Fault:
 def clock_back(trial: Trial) -> Fault:
     """A clock that jumps back an hour between any two looks at it."""
     fault = Fault("a clock that jumps back")
-    (trial.folder / "site").mkdir()
-    (trial.folder / "site" / "sitecustomize.py").write_text(
-        "import itertools, time\n"
-        "now, looks = time.time, itertools.count()\n"
-        "time.time = lambda: now() - 3600 * next(looks)\n"
-    )
     for backend in trial.undisturbed:
         out = trial.folder / f"clock-{backend}"
-        done = run(
-            trial.train(backend, out),
-            env={**os.environ, "PYTHONPATH": f"{trial.folder / 'site'}:{os.getcwd()}"},
-        )
+        done = run(trial.train(backend, out), env=with_code(trial, CLOCK))
         same = done.returncode == 0 and outcome(out) == trial.undisturbed[backend]
         fault.note(None if same else f"{backend}: {done.stderr[-300:]}")
     return fault
@@ -329,6 +418,7 @@ def faults(trial: Trial, wanted: argparse.Namespace) -> Iterator[Fault]:
     yield flips(trial, wanted.flips, chance)
     yield checkpoint_flips(trial, wanted.flips, chance)
     yield full_disk(trial)
+    yield killed_for_memory(trial)
     yield read_only(trial)
     yield clock_back(trial)
     yield hanging_import(trial)
@@ -375,7 +465,7 @@ def main() -> int:
             "seed": wanted.seed,
             "faults": [dataclasses.asdict(fault) for fault in done],
         }
-        write_bytes(wanted.out, (json.dumps(record, indent=1) + "\n").encode())
+        write_json(wanted.out, record)
     return int(any(fault.lost for fault in done))
 
 

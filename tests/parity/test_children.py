@@ -44,6 +44,15 @@ def test_a_slow_child_is_killed_and_fails(tmp_path: Path) -> None:
     assert time.monotonic() - began < 30
 
 
+def test_a_child_that_memory_ended_says_so(tmp_path: Path) -> None:
+    """The system kills what takes too much; the others are finished."""
+    killed = child(tmp_path, "killed", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    (failure,) = children.run([killed, child(tmp_path, "good", "open('done', 'w')")], timeout=60)
+    assert failure.child == "killed"
+    assert "when memory runs out" in failure.reason
+    assert Path("done").exists()
+
+
 def test_a_child_waits_for_those_it_comes_after(tmp_path: Path) -> None:
     """It starts when they have ended, well or not."""
     slow = "import time; time.sleep(0.5); open('done', 'w'); raise SystemExit(1)"

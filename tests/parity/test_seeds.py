@@ -11,8 +11,10 @@ from lenet_multi import environment
 from lenet_multi.commands.train import command
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
+from lenet_multi.journal import Journal
 from lenet_multi.parity import children, seeds
 from lenet_multi.parity.children import Child, Failure
+from lenet_multi.runs import unfinished
 from tests.examples import RIGHT, example_run, keep
 
 VERSIONS = {"keras": "3.15.1"}
@@ -59,6 +61,36 @@ def test_a_child_trains_the_settings_of_its_seed(tmp_path: Path) -> None:
     given = command.make_context("train", list(child.command[3:])).params
     assert (given["seed"], given["epochs"], given["backend"]) == (7, 2, "jax")
     assert given["recipe"] == "standard"
+
+
+@pytest.mark.parametrize(
+    ("begun", "under", "flag"),
+    [
+        (TrainConfig(seed=7), VERSIONS, "--resume"),
+        (TrainConfig(seed=7, epochs=2), VERSIONS, "--out"),
+        (TrainConfig(seed=7), {"keras": "3.99"}, "--out"),
+        (None, VERSIONS, "--out"),
+    ],
+    ids=["stopped", "other-settings", "other-versions", "nothing"],
+)
+def test_a_run_that_was_stopped_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    begun: TrainConfig | None,
+    under: dict[str, str],
+    flag: str,
+) -> None:
+    """One of the same settings and versions is resumed; any other is trained from the start."""
+    place = tmp_path / "seed-7-jax"
+    if begun:
+        unfinished(place).mkdir()
+        journal = Journal(unfinished(place), begun)
+        with monkeypatch.context() as patch:
+            patch.setattr(environment, "versions", lambda backend: under)
+            with journal.started(backend="jax", form="tiles", at=(0, 0)):
+                pass
+    command = seeds._child(tmp_path, (7, "jax"), TrainConfig(seed=7)).command
+    assert command[command.index(str(place)) - 1] == flag
 
 
 def test_equal_accuracies_are_equivalent(tmp_path: Path, trained: list[str]) -> None:
