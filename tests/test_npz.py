@@ -117,7 +117,8 @@ def test_another_member_does_not_stand_in(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", buffer.getvalue())
         archive.writestr("x", headed(HUGE, b""))
-    np.testing.assert_array_equal(*read_npz(tmp_path / "a.npz", ("x",)), np.arange(3))
+    (x,) = read_npz(tmp_path / "a.npz", ("x",))
+    np.testing.assert_array_equal(x, np.arange(3))
 
 
 def test_a_header_of_python_2_is_no_warning(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ Everything up to there is the command's own.
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
+from unittest.mock import patch
 
 import numpy as np
-from click.shell_completion import BashComplete
 
 # Imported before a worker is forked, so that each has them.
 import lenet_multi.assess
@@ -30,7 +30,6 @@ import lenet_multi.session
 import lenet_multi.sources.reader
 import lenet_multi.train
 from lenet_multi.doctor.probe import Probe
-from lenet_multi.saved import SavedModel
 
 
 class ReachedError(BaseException):
@@ -55,24 +54,30 @@ def read_images_only(backend: str, load: Callable[[], Any], **options: Any) -> N
 
 
 def install() -> None:
-    """Put all stand-ins in their places."""
-    lenet_multi.train.train = read_data_only
-    lenet_multi.predict.start_and_load = lambda backend, load, **options: load()
-    lenet_multi.assess.start_and_load = read_images_only
-    lenet_multi.session.start = reached
-    lenet_multi.sources.reader.read = reached
-    # A number is looked up as ever, a name without asking the network for it.
-    socket.getaddrinfo = partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST)
-    socket.create_server = reached
-    lenet_multi.parity.children.run = reached
-    BashComplete._check_version = staticmethod(lambda: None)  # it asks bash
-    lenet_multi.data._read_folder = _keeping_mnist(lenet_multi.data._read_folder)
-    lenet_multi.environment.versions = lambda backend: {backend: "1"}
-    lenet_multi.doctor.checkup.probe_all = lambda names, **options: [
-        Probe(backend=name, installed=True) for name in names
-    ]
-    sys.modules["lenet_multi.answer"] = _answer()
-    SavedModel.load = lambda self: None
+    """Put all stand-ins in their places, for good."""
+    places: dict[str, object] = {
+        "lenet_multi.train.train": read_data_only,
+        "lenet_multi.predict.start_and_load": lambda backend, load, **options: load(),
+        "lenet_multi.assess.start_and_load": read_images_only,
+        "lenet_multi.session.start": reached,
+        "lenet_multi.sources.reader.read": reached,
+        "lenet_multi.parity.children.run": reached,
+        "lenet_multi.saved.SavedModel.load": lambda self: None,
+        "lenet_multi.environment.versions": lambda backend: {backend: "1"},
+        "lenet_multi.doctor.checkup.probe_all": _probes,
+        "lenet_multi.data._read_folder": _keeping_mnist(lenet_multi.data._read_folder),
+        "click.shell_completion.BashComplete._check_version": lambda: None,  # it asks bash
+        # A number is looked up as ever, a name without asking the network for it.
+        "socket.getaddrinfo": partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST),
+        "socket.create_server": reached,
+    }
+    for place, stand_in in places.items():
+        patch(place, stand_in).start()
+    patch.dict(sys.modules, {"lenet_multi.answer": _answer()}).start()
+
+
+def _probes(names: Sequence[str], **options: object) -> list[Probe]:
+    return [Probe(backend=name, installed=True) for name in names]
 
 
 def _keeping_mnist(read: Callable[[Path], Any]) -> Callable[[Path], Any]:

@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 import pytest
 
-from lenet_multi import data
 from lenet_multi.errors import UserError
 from tests.conftest import PROJECT
 from tests.fuzz import stand_ins
@@ -78,7 +78,7 @@ def sabotaged(action: Callable[[], object]) -> Kind:
 
     def prepare() -> None:
         stand_ins.install()
-        data.read_idx = lambda path, dimensions: action()  # type: ignore[assignment, return-value]
+        patch("lenet_multi.data.read_idx", lambda path, dimensions: action()).start()
 
     return Kind(name="sabotaged", make=lambda chance: GOOD, share=1, mebibytes=64, prepare=prepare)
 
@@ -132,7 +132,12 @@ def test_a_bad_reader_is_caught(action: Callable[[], object], message: str) -> N
 def test_growth_is_caught() -> None:
     """Memory counts that is taken in steps, within the limit of addresses or not."""
     kept: list[bytearray] = []
-    with Worker(sabotaged(lambda: [kept.append(bytearray(2**20)) for _ in range(500)])) as worker:
+
+    def grow() -> None:
+        while len(kept) < 500:
+            kept.append(bytearray(2**20))
+
+    with Worker(sabotaged(grow)) as worker:
         assert worker.judge(GOOD).word == "failed"
 
 

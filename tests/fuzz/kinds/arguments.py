@@ -68,7 +68,7 @@ def _value(parameter: click.Parameter, chance: Random) -> str:
         return chance.choice(_VALUES)
     kind = parameter.type
     if isinstance(kind, click.Choice):
-        return chance.choice([*kind.choices])
+        return str(chance.choice([*kind.choices]))
     if isinstance(kind, click.Path):
         return chance.choice(_PLACES)
     if isinstance(kind, click.IntRange | click.types.IntParamType | click.types.FloatParamType):

@@ -53,13 +53,14 @@ _CONFIG = {
     "compile_config": {},
 }
 _METADATA = {"keras_version": "3.15.1", "date_saved": "2026-11-24@16:25:29"}
-_WEIGHTS = {
-    "conv2d": {"name": "conv", "shapes": [(3, 3, 1, 2), (2,)]},
-    "dense": {"name": "dense", "shapes": [(72, _CLASSES), (_CLASSES,)]},
-    "dropout": {"name": "dropout", "shapes": []},
-    "flatten": {"name": "flatten", "shapes": []},
-    "max_pooling2d": {"name": "pool", "shapes": []},
-}
+# A layer's place in the file, its name and its tensors.
+_WEIGHTS: Sequence[tuple[str, str, Sequence[tuple[int, ...]]]] = (
+    ("conv2d", "conv", [(3, 3, 1, 2), (2,)]),
+    ("dense", "dense", [(72, _CLASSES), (_CLASSES,)]),
+    ("dropout", "dropout", []),
+    ("flatten", "flatten", []),
+    ("max_pooling2d", "pool", []),
+)
 
 
 @cache
@@ -70,10 +71,10 @@ def _weights() -> bytes:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file.create_group("vars").attrs["name"] = "small"
-        for layer, facts in _WEIGHTS.items():
+        for layer, name, shapes in _WEIGHTS:
             group = file.create_group(f"layers/{layer}/vars")
-            group.attrs["name"] = facts["name"]
-            for number, shape in enumerate(facts["shapes"]):
+            group.attrs["name"] = name
+            for number, shape in enumerate(shapes):
                 group[str(number)] = np.full(shape, 0.1, np.float32)
     return buffer.getvalue()
 

@@ -45,6 +45,10 @@ UNFINISHED = "fuzzed-run"
 _SIGNED = 0.8  # of the mutations
 
 
+def _save_model(path: str) -> None:
+    Path(path).write_bytes(models.valid())
+
+
 @cache
 def whole(name: str) -> dict[str, bytes]:
     """Return the files of a run."""
@@ -58,7 +62,7 @@ def whole(name: str) -> dict[str, bytes]:
                 run.result,
                 logits=run.logits,
                 labels=run.labels,
-                save_model=lambda path: Path(path).write_bytes(models.valid()),
+                save_model=_save_model,
             )
         return {path.name: path.read_bytes() for path in Path(folder, name).iterdir()}
 
