@@ -21,6 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lenet_multi import backends, environment
+from lenet_multi.cli import console
 from lenet_multi.durable import write_bytes
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.kinds import KINDS
@@ -98,9 +99,9 @@ def made(kind: Kind, seed: int, index: int) -> Input:
 def feed(kind: Kind, count: int, *, seed: int, keep: Path, patience: float = PATIENCE) -> Tally:
     """Feed `count` inputs of a kind to a worker, keep those that fail, and return the tally."""
     tally = Tally(kind.name)
-    console = Console(stderr=True)
+    stderr = Console(stderr=True)
     with Worker(kind, patience=patience) as worker:
-        for index in track(range(count), kind.name, console=console):
+        for index in track(range(count), kind.name, console=stderr):
             given = made(kind, seed, index)
             outcome = worker.judge(given)
             tally.add(outcome)
@@ -113,7 +114,7 @@ def feed(kind: Kind, count: int, *, seed: int, keep: Path, patience: float = PAT
     return tally
 
 
-def show(done: list[Tally], console: Console) -> None:
+def show(done: list[Tally], out: Console) -> None:
     """Print what became of the inputs, and how the failures are seen again."""
     table = Table(title="Fuzzed inputs", title_justify="left")
     table.add_column("kind")
@@ -130,10 +131,10 @@ def show(done: list[Tally], console: Console) -> None:
             f"{tally.slowest_seconds:.1f}",
             f"{tally.most_mebibytes:.0f}",
         )
-    console.print(table)
+    out.print(table)
     for tally in done:
         for sort, path in [*tally.failures.items()][:_SHOWN]:
-            console.print(
+            out.print(
                 f"{tally.kind}: {sort}\n    python -m tests.fuzz --replay {path}",
                 style="red",
                 soft_wrap=True,
@@ -169,7 +170,7 @@ def main() -> int:
         for kind, count in zip(kinds, counts(wanted.inputs, kinds), strict=True):
             done.append(feed(kind, count, seed=wanted.seed, keep=wanted.keep))
     finally:
-        show(done, Console())
+        show(done, console())
     if wanted.out:
         record = {
             "machine": environment.machine(),

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CANARY = Path(tempfile.gettempdir(), "lenet-multi-fuzz-canary")
+# Each session has its own, of a name as long as any other's.
+CANARY = Path(tempfile.gettempdir(), f"lenet-multi-fuzz-canary-{os.getpid():010d}")
 CALL = f"__import__('pathlib').Path({str(CANARY)!r}).touch()"  # what a file would have us run
 
 # What no file may bring about; the stand-ins come before what the commands do by themselves.

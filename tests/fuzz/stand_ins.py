@@ -66,7 +66,9 @@ def install() -> None:
         "lenet_multi.environment.versions": lambda backend: {backend: "1"},
         "lenet_multi.doctor.checkup.probe_all": _probes,
         "lenet_multi.data._read_folder": _keeping_mnist(lenet_multi.data._read_folder),
-        "click.shell_completion.BashComplete._check_version": lambda: None,  # it asks bash
+        "click.shell_completion.BashComplete._check_version": lambda *arguments: (
+            None
+        ),  # it asks bash
         # A number is looked up as ever, a name without asking the network for it.
         "socket.getaddrinfo": partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST),
         "socket.create_server": reached,

@@ -32,7 +32,7 @@ GOOD = Input(
 
 def session(folder: Path, inputs: int, *kinds: str) -> dict[str, dict[str, object]]:
     """Return what a session of these kinds records of each, after it succeeded."""
-    flags = [flag for kind in kinds for flag in ("--kind", kind)]
+    flags = [flag for kind in kinds for flag in ("--kind", kind)] + ["--keep", str(folder)]
     out = folder / "fuzz.json"
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz", "--inputs", f"{inputs}", "--out", str(out), *flags],
@@ -108,7 +108,7 @@ def say_and_refuse(line: str) -> None:
         (lambda: say_and_refuse("one line too many"), "a refusal of 2 lines"),
         (lambda: say_and_refuse("x.py:3: UserWarning: odd"), "shows a traceback or a warning"),
         (lambda: pickle.loads(pickle.dumps(Payload())), "pickle.find_class"),
-        (lambda: CANARY.touch(), "the canary was touched"),
+        (lambda: CANARY.touch(), f"open {CANARY}, the canary was touched"),
         (lambda: Path("../stray").touch(), "stray was written outside"),
         (lambda: Path("/nowhere/stray").mkdir(), "os.mkdir /nowhere/stray"),
         (lambda: os.system("true"), "os.system"),
