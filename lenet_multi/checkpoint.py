@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from lenet_multi.durable import write_bytes
 from lenet_multi.errors import UserError, reason
+from lenet_multi.fields import wrong_fields
 from lenet_multi.npz import read_npz
-from lenet_multi.runs import Epoch, writing, wrong_fields
+from lenet_multi.runs import Epoch, writing
 
 _KEPT = 2  # the last, and the one before in case the last is damaged
 _DIGITS = 16  # of the SHA-256 in a file's name
@@ -122,16 +123,16 @@ def _wrong(facts: Any) -> list[str]:
     hints = get_type_hints(State) | dict.fromkeys(_ARRAYS, int)
     if wrong := wrong_fields(facts, hints):
         return wrong
-    kept = [*facts["callbacks"].values()]
+    memories = facts["callbacks"].values()
     right = {
         "epoch": facts["epoch"] >= 0,
         "steps": facts["steps"] >= 0,
-        "epochs": not any(wrong_fields(epoch, get_type_hints(Epoch)) for epoch in facts["epochs"]),
         "variables": facts["variables"] == len(facts["names"]),
         "best_weights": 0 <= facts["best_weights"] <= facts["variables"],
-        "callbacks": all(isinstance(memory, dict) for memory in kept)
-        and all(
-            isinstance(value, int | float | None) for memory in kept for value in memory.values()
+        "callbacks": all(
+            isinstance(value, int | float | None)
+            for memory in memories
+            for value in memory.values()
         ),
     }
     return [name for name, is_right in right.items() if not is_right]

@@ -13,7 +13,8 @@ from lenet_multi import environment
 from lenet_multi.config import TrainConfig
 from lenet_multi.durable import check_record, write_record
 from lenet_multi.errors import UserError
-from lenet_multi.runs import JOURNAL, SCHEMA_VERSION, writing, wrong_fields
+from lenet_multi.fields import fits, wrong_fields
+from lenet_multi.runs import JOURNAL, SCHEMA_VERSION, writing
 
 
 @dataclass
@@ -45,15 +46,11 @@ class Journal:
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             raise UserError(f"{path} is of another version of lenet-multi; train again")
         content = check_record(path, content)
-        config: Any = content.get("config")
-        starts = content.get("starts")
-        if wrong := wrong_fields(config, get_type_hints(TrainConfig)):
+        if wrong := _wrong(content):
             raise UserError(
                 f"{path} is damaged at {', '.join(wrong)}; train again with --overwrite"
             )
-        if not (isinstance(starts, list) and starts and all(map(_is_start, starts))):
-            raise UserError(f"{path} is damaged at starts; train again with --overwrite")
-        return cls(folder, TrainConfig(**config), starts)
+        return cls(folder, TrainConfig(**content["config"]), content["starts"])
 
     @contextmanager
     def started(self, *, backend: str, form: str, at: tuple[int, int]) -> Iterator[None]:
@@ -90,8 +87,17 @@ class Journal:
             write_record(self.folder / JOURNAL, content)
 
 
-def _is_start(content: Any) -> bool:
-    return isinstance(content, dict) and isinstance(content.get("backend"), str)
+def _wrong(content: dict[str, Any]) -> list[str]:
+    """Return the names of settings, or "config" or "starts", that cannot be used."""
+    config, starts = content.get("config"), content.get("starts")
+    if not isinstance(config, dict):
+        return ["config"]
+    known = dataclasses.asdict(TrainConfig()) | config  # one that has come since has its default
+    if wrong := wrong_fields(known, get_type_hints(TrainConfig)):
+        return wrong
+    if not (starts and fits(starts, list[dict[str, Any]])):
+        return ["starts"]
+    return [] if all(isinstance(start.get("backend"), str) for start in starts) else ["starts"]
 
 
 def _now() -> str:

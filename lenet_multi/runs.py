@@ -25,13 +25,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypedDict, get_origin, get_type_hints
+from typing import Any, NoReturn, TypedDict, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.config import TrainConfig
 from lenet_multi.durable import check_record, put_in_place, sync, sync_all, write_record
-from lenet_multi.errors import UserError, printable
+from lenet_multi.errors import UserError
+from lenet_multi.fields import fits, wrong_fields
 from lenet_multi.npz import read_npz
 
 SCHEMA_VERSION = 4
@@ -351,21 +353,7 @@ def read_result(path: Path) -> Result:
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
         )
     content = check_record(path, content)
-    wrong = wrong_fields(content, get_type_hints(Result)) or [
-        f"epochs: {', '.join(fields)}"
-        for epoch in content["epochs"]
-        if (fields := wrong_fields(epoch, get_type_hints(Epoch)))
-    ]
-    if not wrong and not (content["epochs"] and content["test_images"] > 0):
-        wrong = ["epochs or test_images: there are none"]
-    names = [Path(name) for name in content["files_sha256"]] if not wrong else []
-    if any(name.is_absolute() or ".." in name.parts for name in names):
-        wrong = ["files_sha256"]
-    if not wrong and not set(FILES) - {RESULT} <= set(content["files_sha256"]):
-        wrong = ["files_sha256"]
-    if not wrong and not all(isinstance(part, float) for part in content["seconds"].values()):
-        wrong = ["seconds"]
-    if wrong:
+    if wrong := wrong_fields(content, get_type_hints(Result)) or _unfit(content):
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
 
@@ -375,12 +363,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}: the run diverged")
 
 
-def wrong_fields(content: Any, hints: dict[str, Any]) -> list[str]:
-    """Return the names of fields that are missing, unknown or of another type than hinted."""
-    if not isinstance(content, dict):
-        return [f"an object expected, not {type(content).__name__}"]
-    return sorted(map(printable, hints.keys() ^ content.keys())) or [
-        name
-        for name, hint in hints.items()
-        if not isinstance(content[name], get_origin(hint) or hint)
-    ]
+def _unfit(content: dict[str, Any]) -> list[str]:
+    """Return the fields of a result that do not go with the rest, though of the right types."""
+    config, files = content["config"], [Path(name) for name in content["files_sha256"]]
+    settings = {name: hint for name, hint in get_type_hints(TrainConfig).items() if name in config}
+    right = {
+        "epochs or test_images: there are none": content["epochs"] and content["test_images"] > 0,
+        "files_sha256": {HISTORY, MODEL, PREDICTIONS} <= set(map(str, files))
+        and not any(name.is_absolute() or ".." in name.parts for name in files),
+        "config": {"data", "classes"} <= config.keys()
+        and all(fits(config[name], hint) for name, hint in settings.items()),
+    }
+    return [name for name, is_right in right.items() if not is_right]
