@@ -37,3 +37,12 @@ def fits(value: Any, hint: Any) -> bool:
     if kind is dict:
         return isinstance(value, dict) and all(fits(item, parts[1]) for item in value.values())
     return isinstance(value, hint)
+
+
+def escaped(content: Any) -> Any:
+    """Return JSON's `content` with every string printable, names of fields too."""
+    if isinstance(content, str):
+        return printable(content)
+    if isinstance(content, dict):
+        return {printable(name): escaped(value) for name, value in content.items()}
+    return [escaped(item) for item in content] if isinstance(content, list) else content

@@ -2,7 +2,7 @@ from typing import Any, TypedDict
 
 import pytest
 
-from lenet_multi.fields import fits, wrong_fields
+from lenet_multi.fields import escaped, fits, wrong_fields
 
 
 class Small(TypedDict):
@@ -54,3 +54,9 @@ def test_a_value_fits_its_hint_or_not(value: Any, hint: Any, expected: bool) -> 
 def test_wrong_fields_are_named(content: Any, wrong: list[str]) -> None:
     """On one line, whatever they are called."""
     assert wrong_fields(content, {"a": int, "b": str}) == wrong
+
+
+def test_every_string_is_escaped() -> None:
+    """At every depth; what is text already, and what is no string, stays."""
+    content = {"a\n": ["\udcff", 1, {"b": "\x1b"}], "c": "é", "d": None}
+    assert escaped(content) == {"a\\n": ["\\udcff", 1, {"b": "\\x1b"}], "c": "é", "d": None}
