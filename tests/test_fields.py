@@ -1,3 +1,4 @@
+import json
 from typing import Any, TypedDict
 
 import pytest
@@ -17,6 +18,8 @@ class Small(TypedDict):
         ("x", str, True),
         (1, str, False),
         ({}, Any, True),
+        ([[[[]]]], Any, True),
+        (json.loads("[" * 400 + "]" * 400), Any, False),
         (2**63 - 1, int, True),
         (2**63, int, False),
         (1.0, int, False),

@@ -26,7 +26,7 @@ _NEVER = {
     "webbrowser.open",
 }
 _WRITING = {"os.link": 1, "os.mkdir": 0, "os.rename": 1, "os.symlink": 1}  # the argument written
-_ELSEWHERE = ("/dev/", "/proc/")  # where an input may ask to write, and cannot
+_ELSEWHERE = ("/dev/", "/proc/")  # where, as at "/", an input may ask to write, and cannot
 
 
 class Watch:
@@ -71,4 +71,4 @@ class Watch:
 
     def _is_ours(self, path: "str | bytes | os.PathLike[str]") -> bool:
         whole = os.path.abspath(os.fsdecode(path))
-        return whole.startswith((f"{self.folder}/", *_ELSEWHERE))
+        return whole == "/" or whole.startswith((f"{self.folder}/", *_ELSEWHERE))

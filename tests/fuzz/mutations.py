@@ -23,7 +23,18 @@ WORDS = (
 )
 NUMBERS = (0, 1, -1, 2, 10, 255, 256, 2**31, 2**63, 2**64, 10**30, 10**400, 0.0, -0.0, 0.5, 1e-320)
 FLOATS = (float("nan"), float("inf"), float("-inf"), 1e308, -1e308)
-SHAPES: tuple[Any, ...] = ([], {}, [[]], {"": None}, [None], [1, 2, 3], None, True, False)
+SHAPES: tuple[Any, ...] = (
+    [],
+    {},
+    [[]],
+    {"": None},
+    [None],
+    [1, 2, 3],
+    None,
+    True,
+    False,
+    json.loads("[" * 400 + "]" * 400),
+)
 
 
 def damaged(content: bytes, chance: Random) -> bytes:
