@@ -27,11 +27,15 @@ class StoppedError(Exception):
 
 
 def reason(error: BaseException) -> str:
-    """Return the line in which another library's `error` says why; its type if it says nothing."""
+    """Return the line in which another library's `error` says why, with its type if that is a word.
+
+    An error may say nothing, or as a `KeyError` the key alone.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     while len(lines) > 1 and lines[0].endswith(":"):  # what comes next is the reason
         lines[:2] = [f"{lines[0]} {lines[1]}"]
-    return lines[0].removesuffix(":") if lines else type(error).__name__
+    line = lines[0].removesuffix(":") if lines else ""
+    return line if " " in line else f"{type(error).__name__}: {line}".removesuffix(": ")
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,8 @@ from lenet_multi.errors import printable, reason
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (ValueError("  bad\nworse"), "bad"),
+        (ValueError("  bad luck\nworse"), "bad luck"),
+        (KeyError("layers"), "KeyError: 'layers'"),
         (
             ValueError("Example for <Dense>:\n\nShape mismatch"),
             "Example for <Dense>: Shape mismatch",
@@ -14,7 +15,7 @@ from lenet_multi.errors import printable, reason
         (ValueError("only this:"), "only this"),
         (MemoryError(), "MemoryError"),
     ],
-    ids=["two lines", "the reason comes next", "no reason comes", "silent"],
+    ids=["two lines", "a word", "the reason comes next", "no reason comes", "silent"],
 )
 def test_the_reason_is_one_line(error: Exception, line: str) -> None:
     """Another library's error is told in the line that says why."""
