@@ -8,9 +8,11 @@ each epoch, in the same order for all.
 import dataclasses
 import functools
 import importlib
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from benchmarks.record import Record
@@ -20,6 +22,7 @@ from lenet_multi.speed import STOCK as STOCK_FORM
 from lenet_multi.speed import execution
 
 OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
+WATCHED, SAVED = "ours, watched", "ours, saved"  # checkpoints: never due, and often
 STOCK = "stock fit"
 BY_HAND = "by hand: "
 
@@ -31,13 +34,17 @@ LOOPS = {
 }
 SLOW = {"convolution", "compile"}  # to compute, or to compile
 
+SAVED_EVERY = 20  # steps
+NEVER = 10**9
+
 FEW = 500  # validation images, whose time is not counted
 
 
 def ways(backend: str, *, slow: bool = True) -> list[str]:
     """Return the names of the ways of training on `backend`, the slow ones too if asked."""
     loops = [name for name in LOOPS[backend] if slow or name not in SLOW]
-    return [OURS, OURS_BFLOAT16, STOCK, *(BY_HAND + name for name in loops)]
+    kept = [WATCHED, SAVED] if slow else []
+    return [OURS, *kept, OURS_BFLOAT16, STOCK, *(BY_HAND + name for name in loops)]
 
 
 def is_bfloat16(way: str) -> bool:
@@ -70,22 +77,32 @@ def _prepared(
     elif way.startswith(BY_HAND):
         epoch, context = _by_hand(backend, training, batch_size, way.removeprefix(BY_HAND))
     else:
-        epoch, context = _ours(backend, training, validation, batch_size, is_bfloat16(way))
+        every = {WATCHED: NEVER, SAVED: SAVED_EVERY}.get(way)
+        epoch, context = _ours(backend, training, validation, batch_size, is_bfloat16(way), every)
     epoch()
     return epoch, context
 
 
 def _ours(
-    backend: str, training: ImageSet, validation: ImageSet, batch_size: int, bfloat16: bool
+    backend: str,
+    training: ImageSet,
+    validation: ImageSet,
+    batch_size: int,
+    bfloat16: bool,
+    save_every: int | None,
 ) -> tuple[Callable[[], float], dict[str, Any]]:
     import keras
 
-    from lenet_multi.fit import fit
+    from lenet_multi.fit import Keeping, fit
     from lenet_multi.model import build, compile_model
 
     policy = "mixed_bfloat16" if bfloat16 else "float32"
     config = dataclasses.replace(
-        RECIPES["standard"], epochs=1, batch_size=batch_size, dtype_policy=policy
+        RECIPES["standard"],
+        epochs=1,
+        batch_size=batch_size,
+        dtype_policy=policy,
+        save_every=str(save_every or NEVER),
     )
     how = execution(backend)
     keras.config.set_dtype_policy(policy)
@@ -94,9 +111,13 @@ def _ours(
     compile_model(model, config, how, training_images=len(load().train))
 
     def epoch() -> float:
-        return fit(model, training, validation, config).epochs[0]["train_seconds"]
+        with tempfile.TemporaryDirectory() as folder:
+            keeping = Keeping(Path(folder), data_sha256="") if save_every else None
+            fitted = fit(model, training, validation, config, keeping=keeping)
+        return fitted.epochs[0]["train_seconds"]
 
-    return epoch, {**dataclasses.asdict(how), "precision": policy, "layout": "channels_last"}
+    context = {**dataclasses.asdict(how), "precision": policy, "layout": "channels_last"}
+    return epoch, context | ({"save_every": save_every} if save_every else {})
 
 
 def _stock(

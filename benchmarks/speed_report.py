@@ -10,10 +10,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.epoch import BY_HAND, OURS, OURS_BFLOAT16, STOCK, is_bfloat16
+from benchmarks.epoch import (
+    BY_HAND,
+    OURS,
+    OURS_BFLOAT16,
+    SAVED,
+    SAVED_EVERY,
+    STOCK,
+    WATCHED,
+    is_bfloat16,
+)
 from benchmarks.record import UNSTABLE, Record, ratios
 from benchmarks.report import markdown, read
 from benchmarks.study import BATCH, PASSES
+from lenet_multi.config import Interval, TrainConfig
 
 EPOCH = 60_000  # images
 
@@ -283,11 +293,40 @@ def bfloat16_table(results: Results) -> str:
     return markdown(header, rows)
 
 
+def checkpoint_table(results: Results) -> str:
+    """Return what it costs that a run can go on after a kill: as a share, at the default interval.
+
+    Watching is what training takes longer though no checkpoint is due.
+    """
+    interval = Interval.parse("--save-every", TrainConfig().save_every).seconds
+    assert interval
+    rows = []
+    for backend in results.backends:
+        ours, watched, saved = (results.epoch(backend, way) for way in (OURS, WATCHED, SAVED))
+        if not (ours and watched and saved):
+            continue
+        watching = median(ratios(watched, ours)) - 1
+        checkpoints = saved.context["images"] // saved.context["batch_size"] // SAVED_EVERY
+        longer = [a - b for a, b in zip(saved.values, watched.values, strict=False)]
+        seconds = median(longer) / checkpoints
+        rows.append(
+            [
+                backend,
+                f"{watching:.1%}",
+                f"{1000 * seconds:.0f}",
+                f"{watching + seconds / interval:.1%}",
+            ]
+        )
+    header = ["backend", "watching", "a checkpoint, ms", f"both, a checkpoint each {interval:g} s"]
+    return markdown(header, rows) if rows else ""
+
+
 TABLES = {
     f"Seconds per {EPOCH:,} images, batch {BATCH}, float32": headline_table,
     "Every way of training": epoch_table,
     "bfloat16, seconds per 60,000 images": bfloat16_table,
     "Before the first epoch, seconds; memory": bill_table,
+    "What it costs that a run can go on after a kill": checkpoint_table,
     "Evaluation, prediction, one image": inference_table,
     "Each stage by itself, ms: forward / forward and backward": stage_table,
     "How time and memory grow": growth_table,

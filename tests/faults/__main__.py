@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -138,17 +139,21 @@ def prepare(folder: Path, backends: tuple[str, ...]) -> Trial:
 def stopped_and_resumed(
     trial: Trial, backend: str, out: Path, number: signal.Signals, delay: float
 ) -> str | None:
-    """Signal a run after `delay` seconds, go on until it ends, and return what was lost."""
+    """Signal a run after `delay` seconds, go on until it ends, and return what was lost.
+
+    One that ends before `delay` was not harmed: it is tried again, and sooner.
+    """
     with subprocess.Popen(
         trial.train(backend, out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=delay)
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
+            shutil.rmtree(out)
+            return stopped_and_resumed(trial, backend, out, number, 0.8 * delay)
+        process.send_signal(number)
         told = process.communicate()[1]
     if "Traceback" in told:
         return f"a traceback after {delay:.2f} s: {told[-300:]}"
@@ -206,7 +211,7 @@ def flips(trial: Trial, count: int, chance: random.Random) -> Fault:
     """A bit flipped at a random place of each file of a whole run in turn."""
     fault = Fault("a bit flipped in a file of a run")
     folder = trial.folder / next(iter(trial.undisturbed))
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size]
     for index in range(count):
         path = files[index % len(files)]
         with flipped(path, chance) as place:
