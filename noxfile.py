@@ -144,6 +144,6 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
-    """Feed ten thousand odd inputs to the command; each ends well or in one line; ten minutes."""
+    """Feed ten thousand odd inputs to the command; each succeeds or is refused in one line."""
     install(session, *BACKENDS, "test")
     session.run("python", "-m", "tests.fuzz", *session.posargs)

@@ -50,9 +50,8 @@ class Watch:
 
     def _strays(self) -> Iterator[str]:
         """Give what stands where a path that escapes would lead."""
-        expected = {"here"}
         for path in (self.folder / "inside").iterdir():
-            if path.name not in expected:
+            if path.name != "here":
                 yield f"{path.name} was written outside"
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:

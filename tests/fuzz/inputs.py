@@ -75,10 +75,11 @@ def _nothing() -> None:
 class Kind:
     """A kind of input: how one is made, and what its worker may take.
 
-    `share` is its part of a session, relative to the others'. `mebibytes` is how far a worker may
-    grow over what it takes when idle. `told` matches lines on stderr that are no refusal.
-    `prepare` is called once in the worker and puts stand-ins in the place of what trains, starts
-    a backend, or serves.
+    `share` is its part of a session, relative to the others'. `mebibytes` is how much address space
+    a worker may take over what it has when idle: more than the resident memory that a session
+    records, for each thread reserves 70 MiB that it does not use. `told` matches lines on stderr
+    that are no refusal. `prepare` is called once in the worker and puts stand-ins in the place of
+    what trains, starts a backend, or serves.
     """
 
     name: str

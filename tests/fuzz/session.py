@@ -26,7 +26,7 @@ from tests.fuzz.canary import CANARY, Watch
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.stand_ins import ReachedError
 
-PATIENCE = 20.0  # seconds for an input; the slowest that ends well took 2 on two busy cores
+PATIENCE = 20.0  # seconds for an input; the slowest that ends well took 4 on two busy cores
 _PREFIX = "lenet-multi: "
 _WARNING = re.compile(r":\d+: \w*Warning: ")
 

@@ -86,7 +86,7 @@ KIND = Kind(
     name="command line",
     make=_make,
     share=15,
-    mebibytes=640,
+    mebibytes=640,  # a pool of threads, each with its own
     prepare=stand_ins.install,
     told=r"Go on with: .*|What was kept so far: .*|Drawing \d+ runs|Model: .*|Pictures: .*"
     r"|exporting through .*|.*; going on from the checkpoint before",

@@ -290,14 +290,14 @@ KINDS = (
         name="models",
         make=_opened,
         share=15,
-        mebibytes=640,
+        mebibytes=640,  # a pool of threads, each with its own
         prepare=stand_ins.install,
     ),
     Kind(
         name="models in Keras",
         make=_loaded,
         share=3,
-        mebibytes=1000,
+        mebibytes=1000,  # of which a backend that computes takes 181 itself
         prepare=_start_keras,
     ),
 )
