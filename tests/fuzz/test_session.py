@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -101,7 +102,7 @@ def say_and_refuse(line: str) -> None:
         (lambda: bytearray(2**30), "MemoryError"),
         (lambda: time.sleep(60), "hangs: no end after 1 s"),
         (lambda: os._exit(3), "died with exit status 3"),
-        (lambda: os.abort(), "died with exit status -6"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "died with exit status -9"),
         (lambda: sys.exit(4), "exit status 4"),
         (lambda: refuse("something is wrong"), f"does not name {FOLDER}"),
         (lambda: refuse(f"{FOLDER} is damaged: "), "gives no reason"),
@@ -115,7 +116,7 @@ def say_and_refuse(line: str) -> None:
         (lambda: subprocess.run(["true"]), "subprocess.Popen"),
     ],
     ids=[
-        *("raises", "allocates", "sleeps", "exits", "crashes", "odd status", "names nothing"),
+        *("raises", "allocates", "sleeps", "exits", "is killed", "odd status", "names nothing"),
         *("no reason", "two lines", "warns", "unpickles", "canary", "escapes", "writes", "shell"),
         "process",
     ],
