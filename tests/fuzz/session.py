@@ -192,7 +192,8 @@ def _verdict(kind: Kind, given: Input, ended: BaseException | None, stderr: str)
         line for line in stderr.splitlines() if not (kind.told and re.fullmatch(kind.told, line))
     ]
     message = "\n".join(lines)
-    if len(lines) != 1 or not message.startswith(_PREFIX):
+    most = len(lines) if "predict" in given.arguments else 1  # it names each image that it refuses
+    if not 0 < len(lines) <= most or not all(line.startswith(_PREFIX) for line in lines):
         return "failed", f"a refusal of {len(lines)} lines: {message}"
     if given.culprit not in message:
         return "failed", f"does not name {given.culprit}: {message}"
