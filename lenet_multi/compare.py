@@ -1,9 +1,9 @@
 """Compare run folders, without Keras: did the model train the same on each backend."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lenet_multi import durable
 from lenet_multi.config import TEACHING
 from lenet_multi.errors import UserError
 from lenet_multi.metrics import count_correct, cross_entropy
-from lenet_multi.runs import Result, Run, read_run
+from lenet_multi.runs import Result, Run, read_run, writing
 from lenet_multi.tolerances import for_test_accuracy
 
 SCHEMA_VERSION = 1
@@ -78,13 +79,11 @@ def premises(result: Result) -> dict[str, dict[str, Any]]:
 def _refuse_incomparable(first: Run, second: Run) -> None:
     others = premises(second.result)
     for kind, of_first in premises(first.result).items():
-        of_second = others[kind]
-        for name in sorted(of_first.keys() | of_second.keys()):
-            if of_first.get(name) != of_second.get(name):
-                values = f"{_brief(of_first.get(name))} and {_brief(of_second.get(name))}"
+        for name, value in sorted(of_first.items()):
+            if value != (other := others[kind][name]):
                 raise UserError(
                     f"{first.folder} and {second.folder} cannot be compared: "
-                    f"{kind} {name} is {values}; train one again"
+                    f"{kind} {name} is {_brief(value)} and {_brief(other)}; train one again"
                 )
 
 
@@ -115,13 +114,12 @@ def _brief(value: object) -> str:
     return str(value)[:12]
 
 
-def _same(name: str, read: Callable[[Result], Any], show: Callable[[Any], str]) -> "CheckFunction":
-    def check(runs: Sequence[Run]) -> Check:
-        values = [read(run.result) for run in runs]
-        equal = all(value == values[0] for value in values)
-        return Check(name, [show(value) for value in values], "equal", equal)
-
-    return check
+def _same(
+    name: str, read: Callable[[Result], Any], show: Callable[[Any], str], runs: Sequence[Run]
+) -> Check:
+    values = [read(run.result) for run in runs]
+    equal = all(value == values[0] for value in values)
+    return Check(name, [show(value) for value in values], "equal", equal)
 
 
 def _recount(runs: Sequence[Run]) -> Check:
@@ -152,18 +150,23 @@ def _test_accuracy(runs: Sequence[Run]) -> Check:
     )
 
 
-CheckFunction = Callable[[Sequence[Run]], Check]
-
-
-CHECKS: tuple[CheckFunction, ...] = (
-    _same(
+CHECKS: tuple[Callable[[Sequence[Run]], Check], ...] = (
+    partial(
+        _same,
         "weight tensors: names, shapes, types",
         lambda result: result.weights,
         lambda weights: f"{len(weights)} tensors",
     ),
-    _same("parameters", lambda result: result.parameters, "{:,}".format),
-    _same("initial weights (SHA-256)", lambda result: result.initial_weights_sha256, _brief),
-    _same("first epoch's order (SHA-256)", lambda result: result.first_epoch_order_sha256, _brief),
+    partial(_same, "parameters", lambda result: result.parameters, "{:,}".format),
+    partial(
+        _same, "initial weights (SHA-256)", lambda result: result.initial_weights_sha256, _brief
+    ),
+    partial(
+        _same,
+        "first epoch's order (SHA-256)",
+        lambda result: result.first_epoch_order_sha256,
+        _brief,
+    ),
     _recount,
     _test_accuracy,
 )
@@ -183,10 +186,8 @@ def write_json(comparison: Comparison, path: Path) -> None:
         ],
         "checks": [dataclasses.asdict(check) for check in comparison.checks],
     }
-    try:
-        path.write_text(json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+    with writing(path):
+        durable.write_json(path, content)
 
 
 def print_tables(comparison: Comparison, console: Console) -> None:

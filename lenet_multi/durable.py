@@ -19,9 +19,16 @@ SHA256 = "sha256"
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Give a file to write, and put it in the place of `path` at once, and on the disk.
 
+    A link stays and leads to the new file; what is no file, as /dev/null, is written as it is.
+
     Raises `OSError` when the disk refuses; then, or when the block fails, an older file is as it
     was.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -353,7 +353,7 @@ def read_result(path: Path) -> Result:
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
         )
     content = check_record(path, content)
-    if wrong := wrong_fields(content, get_type_hints(Result)) or _unfit(content):
+    if wrong := _wrong_parts(content):
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
 
@@ -363,15 +363,23 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}: the run diverged")
 
 
-def _unfit(content: dict[str, Any]) -> list[str]:
-    """Return the fields of a result that do not go with the rest, though of the right types."""
-    config, files = content["config"], [Path(name) for name in content["files_sha256"]]
+def _wrong_parts(content: dict[str, Any]) -> list[str]:
+    """Return the names of what cannot be so in a `Result`'s content, and is not to be relied on."""
+    wrong = wrong_fields(content, get_type_hints(Result) | {"epochs": list[Any]}) or [
+        f"epochs: {', '.join(fields)}"
+        for epoch in content["epochs"]
+        if (fields := wrong_fields(epoch, get_type_hints(Epoch)))
+    ]
+    if wrong:
+        return wrong
+    config, recorded = content["config"], {Path(name) for name in content["files_sha256"]}
     settings = {name: hint for name, hint in get_type_hints(TrainConfig).items() if name in config}
-    right = {
-        "epochs or test_images: there are none": content["epochs"] and content["test_images"] > 0,
-        "files_sha256": {HISTORY, MODEL, PREDICTIONS} <= set(map(str, files))
-        and not any(name.is_absolute() or ".." in name.parts for name in files),
+    sound = {
+        "epochs": content["epochs"],
+        "test_images": content["test_images"] > 0,
+        "files_sha256": recorded >= {Path(name) for name in FILES if name != RESULT}
+        and not any(name.is_absolute() or ".." in name.parts for name in recorded),
         "config": {"data", "classes"} <= config.keys()
         and all(fits(config[name], hint) for name, hint in settings.items()),
     }
-    return [name for name, is_right in right.items() if not is_right]
+    return [name for name, is_sound in sound.items() if not is_sound]

@@ -18,6 +18,26 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """The file that it leads to is replaced."""
+    (tmp_path / "link").symlink_to("file")
+    for content in (b"old", b"new"):
+        write_bytes(tmp_path / "link", content)
+        assert (tmp_path / "file").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe, or /dev/null, takes the content and stays what it is."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_bytes(path, b"new")
+    assert os.read(end, 10) == b"new"
+    os.close(end)
+    assert path.is_fifo()
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_disk_that_refuses_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str

@@ -3,6 +3,7 @@ import errno
 import json
 import math
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,21 @@ from hypothesis import strategies as st
 from lenet_multi import runs
 from lenet_multi.durable import check_record, write_record
 from lenet_multi.errors import UserError
-from lenet_multi.runs import Run, new_run_folder, read_run, recorded, write_run
+from lenet_multi.runs import (
+    SCHEMA_VERSION,
+    Run,
+    cannot_write,
+    default_folder,
+    file_sha256,
+    finished,
+    new_run_folder,
+    read_result,
+    read_run,
+    recorded,
+    unfinished,
+    write_run,
+    writing,
+)
 from tests.examples import example_run, keep
 
 
@@ -27,6 +42,7 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
     """Result, logits and labels survive the disk unchanged; the files' hashes are added."""
     run = example_run()
     read = read_run(keep(run, tmp_path / "run"))
+    assert read.folder == tmp_path / "run"
     assert dataclasses.replace(read.result, files_sha256={}) == run.result
     assert set(read.result.files_sha256) == {"history.csv", "model.keras", "predictions.npz"}
     np.testing.assert_array_equal(read.logits, run.logits)
@@ -57,8 +73,12 @@ def test_a_failure_leaves_what_was_kept_on_the_way(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert entries(tmp_path) == ["run.unfinished"]
     assert entries(tmp_path / "run.unfinished") == ["checkpoints", "history.csv"]
-    with pytest.raises(UserError, match="holds an unfinished run; go on with --resume"):
+    with pytest.raises(UserError) as caught:
         keep(example_run(), tmp_path / "run")
+    assert str(caught.value) == (
+        f"{tmp_path / 'run.unfinished'} holds an unfinished run; go on with --resume "
+        f"{tmp_path / 'run'}, pass --overwrite, or choose another --out"
+    )
     keep(example_run(), tmp_path / "run", overwrite=True)
     assert entries(tmp_path) == ["run"]
     assert "checkpoints" not in entries(tmp_path / "run")
@@ -106,6 +126,46 @@ def test_a_folder_that_is_being_written_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="is being written by another process"):
             keep(example_run(), tmp_path / "run", overwrite=True)
         assert (draft / "half").exists()
+
+
+def test_what_was_kept_on_the_way_is_hashed(tmp_path: Path) -> None:
+    """The record covers every file but itself and what it took to go on, which is removed."""
+    run = example_run()
+    with new_run_folder(tmp_path / "run") as draft:
+        for name in ("checkpoints/1.keras", "tensorboard/train/log", "resume/state"):
+            (draft / name).parent.mkdir(parents=True)
+            (draft / name).touch()
+        (draft / "journal.json").touch()
+        written = write_run(
+            draft,
+            run.result,
+            logits=run.logits,
+            labels=run.labels,
+            save_model=lambda path: Path(path).touch(),
+        )
+    assert list(written.files_sha256) == [
+        "checkpoints/1.keras",
+        "history.csv",
+        "model.keras",
+        "predictions.npz",
+        "tensorboard/train/log",
+    ]
+    assert entries(tmp_path / "run") == sorted(
+        [
+            "checkpoints",
+            "history.csv",
+            "model.keras",
+            "predictions.npz",
+            "result.json",
+            "tensorboard",
+        ]
+    )
+    (tmp_path / "run" / "checkpoints" / "1.keras").unlink()
+    with pytest.raises(UserError) as caught:
+        read_run(tmp_path / "run")
+    assert str(caught.value) == (
+        f"{tmp_path / 'run'} lacks checkpoints/1.keras, which result.json records; train again"
+    )
 
 
 def test_what_was_kept_on_the_way_belongs_to_the_run(tmp_path: Path) -> None:
@@ -187,30 +247,69 @@ def test_a_place_that_cannot_hold_a_folder_is_refused(tmp_path: Path) -> None:
             pytest.fail("the folder was given away")
 
 
-def test_a_folder_without_permission_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lacking", [0, 1], ids=["just enough", "a byte too few"])
+def test_a_full_disk_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: int
 ) -> None:
-    """A refusal of the operating system becomes one line, before any training."""
+    """Where a run would not fit, the error comes before the work and says how much it takes."""
+    usage = type("Usage", (), {"free": runs.NEEDED_BYTES - lacking})()
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    if not lacking:
+        assert read_run(keep(example_run(), tmp_path / "run"))
+        return
+    with pytest.raises(UserError) as caught, new_run_folder(tmp_path / "run"):
+        pytest.fail("the folder was given away")
+    assert str(caught.value) == (
+        f"the disk that holds {tmp_path / 'run'} is full: 16 MiB are needed; free some, or choose "
+        "another --out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("pathlib.Path.mkdir", "run"),
+        ("os.open", "run.unfinished"),
+        ("pathlib.Path.unlink", "run.unfinished"),
+        ("os.fsync", "run"),
+    ],
+    ids=["make", "lock", "empty", "put in place"],
+)
+def test_what_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, name: str
+) -> None:
+    """Whichever step the system refuses, one line says which folder, why, and what to do."""
 
     def refuse(*arguments: Any, **options: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "mkdir", refuse)  # tests may run as root, who may write anywhere
-    with (
-        pytest.raises(UserError, match=r"cannot write .*Permission denied"),
-        new_run_folder(tmp_path / "run"),
-    ):
-        pytest.fail("the folder was given away")
+    (tmp_path / "run.unfinished").mkdir()
+    (tmp_path / "run.unfinished" / "half").touch()
+    monkeypatch.setattr(call, refuse)  # tests may run as root, who may write anywhere
+    with pytest.raises(UserError) as caught, new_run_folder(tmp_path / "run"):
+        assert call == "os.fsync"
+    assert str(caught.value) == (
+        f"cannot write {tmp_path / name}: Permission denied; choose another --out"
+    )
 
 
-def test_a_full_disk_is_refused_before_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where a run would not fit, the error comes before the work."""
-    usage = type("Usage", (), {"free": 1000})()
-    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match="is full"), new_run_folder(tmp_path / "run"):
-        pytest.fail("the folder was given away")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError("in the writer\nat line 3"), "in the writer"),
+        (RuntimeError("a loop\nof links\nin all"), "a loop"),
+    ],
+    ids=["of the system", "of a library", "of another kind"],
+)
+def test_a_refusal_is_one_line_that_names_the_flag(error: Exception, reason: str) -> None:
+    """The system's word for it, or a message's first line, and the flag that chose the place."""
+    with pytest.raises(UserError) as caught, writing(Path("seen.png"), flag="--show"):
+        raise error
+    assert str(caught.value) == f"cannot write seen.png: {reason}; choose another --show"
+    assert str(cannot_write(Path("run"), error)) == (
+        f"cannot write run: {reason}; choose another --out"
+    )
 
 
 def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
@@ -220,11 +319,11 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     run = example_run()
-    with (
-        pytest.raises(UserError, match="No space left on device"),
-        new_run_folder(tmp_path / "run") as draft,
-    ):
+    with pytest.raises(UserError) as caught, new_run_folder(tmp_path / "run") as draft:
         write_run(draft, run.result, logits=run.logits, labels=run.labels, save_model=fill)
+    assert str(caught.value) == (
+        f"cannot write {tmp_path / 'run.unfinished'}: No space left on device; choose another --out"
+    )
     assert entries(tmp_path) == []
 
 
@@ -273,8 +372,12 @@ def test_a_stale_file_is_refused(tmp_path: Path, name: str) -> None:
     other = example_run(right=900)
     with (folder / name).open("ab") as file:
         file.write((keep(other, tmp_path / "other") / name).read_bytes() or b"other")
-    with pytest.raises(UserError, match=f"{name} has another hash"):
+    with pytest.raises(UserError) as caught:
         read_run(folder)
+    assert str(caught.value) == (
+        f"{folder / name} has another hash than result.json records: it is damaged or of another "
+        "run; train again"
+    )
 
 
 def test_a_run_that_diverged_is_refused(tmp_path: Path) -> None:
@@ -292,33 +395,123 @@ def test_a_result_that_is_no_number_is_refused(tmp_path: Path, loss: float) -> N
         read_run(keep(example_run(test_loss=loss), tmp_path / "run"))
 
 
+FILES = dict.fromkeys(("history.csv", "model.keras", "predictions.npz"), "")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 0}, "schema version 0"),
-        ({"schema_version": 99}, "newer lenet-multi"),
-        ({"files_sha256": {}}, "damaged at files_sha256"),
-        ({"test_accuracy": "high"}, "damaged at test_accuracy"),
-        ({"surprise": 1}, "damaged at surprise"),
-        ({"epochs": []}, "there are none"),
-        ({"epochs": [1]}, "damaged at epochs"),
-        ({"epochs": [{"epoch": 1}]}, "damaged at epochs"),
-        ({"versions": {"keras": {}}}, "damaged at versions"),
-        ({"config": {"classes": 10}}, "damaged at config"),
-        ({"config": {"data": "mnist", "classes": "ten"}}, "damaged at config"),
-        ({"peak_memory_bytes": 10**400}, "damaged at peak_memory_bytes"),
-        ({"seconds": {"train": "long"}}, "damaged at seconds"),
-        ({"files_sha256": {"../other": ""}}, "damaged at files_sha256"),
+        (
+            {"schema_version": 0},
+            f"has schema version 0, this program reads {SCHEMA_VERSION}; train again",
+        ),
+        (
+            {"schema_version": 99},
+            f"has schema version 99, this program reads {SCHEMA_VERSION}; it was written by a "
+            "newer lenet-multi: pip install --upgrade lenet-multi",
+        ),
+        ({"test_accuracy": "high"}, "is damaged at test_accuracy; train again"),
+        ({"surprise": 1}, "is damaged at surprise; train again"),
+        (
+            {"epochs": [1]},
+            "is damaged at epochs: an object expected, not int; train again",
+        ),
+        (
+            {"epochs": [{"epoch": 1}]},
+            "is damaged at epochs: accuracy, loss, train_seconds, val_accuracy, val_loss, "
+            "validation_seconds; train again",
+        ),
+        ({"epochs": [], "test_images": 0}, "is damaged at epochs, test_images; train again"),
+        ({"versions": {"keras": {}}}, "is damaged at versions; train again"),
+        ({"config": {"classes": 10}}, "is damaged at config; train again"),
+        (
+            {"config": {"data": "mnist", "classes": "ten"}},
+            "is damaged at config; train again",
+        ),
+        ({"peak_memory_bytes": 10**400}, "is damaged at peak_memory_bytes; train again"),
+        ({"seconds": {"train": "long"}}, "is damaged at seconds; train again"),
+        ({"files_sha256": {}}, "is damaged at files_sha256; train again"),
+        ({"files_sha256": {**FILES, "../other": ""}}, "is damaged at files_sha256; train again"),
+        ({"files_sha256": {**FILES, "/etc/other": ""}}, "is damaged at files_sha256; train again"),
+    ],
+    ids=[
+        "older schema",
+        "newer schema",
+        "ill-typed field",
+        "unknown field",
+        "ill-typed epoch",
+        "incomplete epoch",
+        "no epochs or images",
+        "ill-typed version",
+        "no data",
+        "ill-typed setting",
+        "huge number",
+        "ill-typed seconds",
+        "no files",
+        "file outside",
+        "file elsewhere",
     ],
 )
 def test_a_result_of_another_make_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    """An unknown schema, an ill-typed and an unknown field are named."""
+    """What cannot be so in a record is named, and what to do."""
     path = keep(example_run(), tmp_path / "run") / "result.json"
     write_record(path, {**check_record(path, json.loads(path.read_text())), **change})
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError) as caught:
         read_run(tmp_path / "run")
+    assert str(caught.value) == f"{path} {message}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", f"has schema version None, this program reads {SCHEMA_VERSION}; train again"),
+        (
+            f'{{"schema_version": {SCHEMA_VERSION}}}',
+            "is damaged: its SHA-256 is not that of its content; train again",
+        ),
+        ("half", "is damaged: Expecting value: line 1 column 1 (char 0); train again"),
+    ],
+    ids=["no object", "not signed", "no JSON"],
+)
+def test_a_result_that_was_edited_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    """JSON of something else, and what is no JSON, is named."""
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(UserError) as caught:
+        read_result(path)
+    assert str(caught.value) == f"{path} {message}"
+
+
+def test_a_single_test_image_is_enough(tmp_path: Path) -> None:
+    """A run of one test image reads."""
+    run = example_run(test_images=1)
+    few = dataclasses.replace(run, logits=run.logits[:1], labels=run.labels[:1])
+    assert len(read_run(keep(few, tmp_path / "run")).labels) == 1
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A hash of what is no file gives the system's reason."""
+    with pytest.raises(UserError) as caught:
+        file_sha256(tmp_path)
+    assert str(caught.value) == f"cannot read {tmp_path}: Is a directory"
+
+
+def test_a_run_without_a_folder_gets_one_named_after_the_time() -> None:
+    """It lies in runs/, so that names sort by age."""
+    before = datetime.now().replace(microsecond=0)
+    folder = default_folder("standard-jax")
+    time = datetime.strptime(folder.name, "standard-jax-%Y%m%d-%H%M%S")
+    assert folder.parent == Path("runs")
+    assert before <= time <= datetime.now()
+
+
+def test_where_a_run_comes_to_be(tmp_path: Path) -> None:
+    """A draft's name tells its run's folder; a run's own folder is its own."""
+    assert unfinished(tmp_path / "run") == tmp_path / "run.unfinished"
+    for name in ("run.unfinished", "run"):
+        assert finished(tmp_path / name) == tmp_path / "run"
 
 
 def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
