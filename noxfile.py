@@ -143,6 +143,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Feed ten thousand odd inputs to the command; each succeeds or is refused in one line."""
+    install(session, *BACKENDS, "test")
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Change two modules in small ways, and count what their tests notice; takes minutes."""
     install(session, "mutation")

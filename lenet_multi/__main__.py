@@ -1,6 +1,7 @@
 """The `lenet-multi` command: one verb for each file of `commands`."""
 
 import importlib
+import io
 import os
 import pkgutil
 import signal
@@ -10,7 +11,7 @@ from typing import NoReturn
 import click
 
 from lenet_multi import __version__, commands
-from lenet_multi.errors import StoppedError, UserError
+from lenet_multi.errors import StoppedError, UserError, printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,6 +36,8 @@ for verb in pkgutil.iter_modules(commands.__path__):
 
 def main(*verb: str) -> NoReturn:
     """Run the command line, after `verb` where given; every error is one line on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may be no text
     try:
         cli.main([*verb, *sys.argv[1:]], prog_name="lenet-multi", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -44,6 +47,10 @@ def main(*verb: str) -> NoReturn:
         fail(error.format_message())
     except UserError as error:
         fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"cannot use {error.filename}: {error.strerror}")
     except StoppedError as stopped:
         click.echo(f"lenet-multi: {stopped}", err=True)
         leave(128 + stopped.signal_number)
@@ -61,7 +68,7 @@ def leave(status: int) -> NoReturn:
 
 def fail(message: str) -> NoReturn:
     """Print one line on stderr and exit with status 2."""
-    click.echo(f"lenet-multi: {' '.join(message.split())}", err=True)
+    click.echo(f"lenet-multi: {printable(' '.join(message.split()))}", err=True)
     sys.exit(2)
 
 

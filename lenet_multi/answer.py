@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.backends import BACKENDS
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, reason
 from lenet_multi.forms import compute_as
 from lenet_multi.metrics import as_probabilities
 from lenet_multi.speed import execution
@@ -32,16 +32,17 @@ def quicken(model: keras.Model) -> None:
 
 @contextmanager
 def computing(path: Path) -> Iterator[None]:
-    """Raise `UserError` where a backend that only answers lacks what the model at `path` needs."""
+    """Raise `UserError` where the backend cannot compute the model at `path`.
+
+    A backend that only answers may lack what it needs, or the model may make no sense.
+    """
     backend = keras.backend.backend()
     try:
         yield
-    except Exception as error:  # each lacks in its own way
-        if backend in BACKENDS:
-            raise
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    except Exception as error:  # each refuses in its own way
         raise UserError(
-            f"Keras's {backend} backend cannot compute {path}: {reason}; choose another --backend"
+            f"Keras's {backend} backend cannot compute {path}: {reason(error)}; choose another "
+            "--backend or model"
         ) from error
 
 

@@ -10,13 +10,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.durable import write_bytes
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, reason
+from lenet_multi.fields import wrong_fields
 from lenet_multi.npz import read_npz
 from lenet_multi.runs import Epoch, writing
 
@@ -45,6 +46,7 @@ class State:
 
 
 _ARRAYS = ("variables", "best_weights")
+_NUMBERS = "fiub"  # kinds of NumPy's types
 
 
 def write(folder: Path, state: State) -> None:
@@ -102,7 +104,35 @@ def _read(path: Path) -> State:
     if hashlib.sha256(content).hexdigest()[:_DIGITS] != path.stem.rpartition("-")[2]:
         raise UserError(f"{path} is damaged")
     (encoded,) = read_npz(path, ["facts"])
-    facts = json.loads(encoded.tobytes())
+    try:
+        facts = json.loads(encoded.tobytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {reason(error)}") from error
+    if wrong := _wrong(facts):
+        raise UserError(f"{path} is damaged at {', '.join(wrong)}")
     for name in _ARRAYS:
-        facts[name] = read_npz(path, [f"{name}{index}" for index in range(facts[name])])
+        arrays = read_npz(path, [f"{name}{index}" for index in range(facts[name])])
+        if not all(array.dtype.kind in _NUMBERS for array in arrays):
+            raise UserError(f"{path} is damaged at {name}")
+        facts[name] = arrays
     return State(**facts)
+
+
+def _wrong(facts: Any) -> list[str]:
+    """Return the names of facts that are none, or that do not fit together."""
+    hints = get_type_hints(State) | dict.fromkeys(_ARRAYS, int)
+    if wrong := wrong_fields(facts, hints):
+        return wrong
+    memories = facts["callbacks"].values()
+    right = {
+        "epoch": facts["epoch"] >= 0,
+        "steps": facts["steps"] >= 0,
+        "variables": facts["variables"] == len(facts["names"]),
+        "best_weights": 0 <= facts["best_weights"] <= facts["variables"],
+        "callbacks": all(
+            isinstance(value, int | float | None)
+            for memory in memories
+            for value in memory.values()
+        ),
+    }
+    return [name for name, is_right in right.items() if not is_right]

@@ -141,6 +141,9 @@ class TrainConfig:
         for name in ("seed", "early_stopping"):
             if getattr(self, name) < 0:
                 raise UserError(f"{flag(name)} must be 0 or more, not {getattr(self, name)}")
+        for name in ("epochs", "batch_size", "seed", "early_stopping"):
+            if getattr(self, name) >= 2**63:
+                raise UserError(f"{flag(name)} must be below 2^63, not {getattr(self, name)}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UserError(
                 f"--learning-rate must be a finite number above 0, not {self.learning_rate}"

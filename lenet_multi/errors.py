@@ -26,6 +26,23 @@ class StoppedError(Exception):
         self.signal_number = signal_number
 
 
+def reason(error: BaseException) -> str:
+    """Return the line in which another library's `error` says why, with its type if that is a word.
+
+    An error may say nothing, or as a `KeyError` the key alone.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    while len(lines) > 1 and lines[0].endswith(":"):  # what comes next is the reason
+        lines[:2] = [f"{lines[0]} {lines[1]}"]
+    line = lines[0].removesuffix(":") if lines else ""
+    return line if " " in line else f"{type(error).__name__}: {line}".removesuffix(": ")
+
+
+def printable(text: str) -> str:
+    """Return `text` with what would move a terminal's cursor or cannot be written escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def by(shape: Iterable[int | None]) -> str:
     """Return lengths as a message says them: 28x28x1; None is any."""
     return "x".join("any" if length is None else str(length) for length in shape)

@@ -7,6 +7,7 @@ lighter or of another colour. From there on it is MNIST's own recipe: crop the i
 """
 
 import io
+import os
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, reason
 
 SIDE = 28  # of MNIST's images
 _BOX = 20 / 28  # of the side, which the ink fills
@@ -40,7 +41,8 @@ _FINE = 4  # times as large, to measure strokes of small images
 _THINNEST = 1.5  # pixels of a 28x28 image: MNIST's thinnest strokes
 _USUAL = 2.6  # pixels: the median of MNIST's strokes
 
-# Pillow's own limit is higher, and a warning; `read` refuses.
+# Pillow warns of odd files, and of bombs from a higher limit on; `read` refuses what is no use.
+warnings.filterwarnings("ignore", module="PIL")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 Array = NDArray[np.float32]
@@ -76,14 +78,15 @@ def read(
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is no image; give one of {', '.join(formats)}") from error
     except Exception as error:  # Pillow raises what it likes on a file that it cannot decode
-        raise UserError(f"{name} is a damaged or truncated image: {error}") from error
+        raise UserError(f"{name} is a damaged or truncated image: {reason(error)}") from error
 
 
 def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
     try:
         if isinstance(source, Path):
             with source.open("rb") as file:
-                content = file.read(MOST_BYTES + 1)
+                size = os.fstat(file.fileno()).st_size or MOST_BYTES  # a pipe has none
+                content = file.read(min(size, MOST_BYTES) + 1)
         else:
             content = source.read(MOST_BYTES + 1)
     except OSError as error:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from lenet_multi import environment
 from lenet_multi.config import TrainConfig
 from lenet_multi.durable import check_record, write_record
 from lenet_multi.errors import UserError
+from lenet_multi.fields import fits, wrong_fields
 from lenet_multi.runs import JOURNAL, SCHEMA_VERSION, writing
 
 
@@ -45,6 +46,10 @@ class Journal:
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             raise UserError(f"{path} is of another version of lenet-multi; train again")
         content = check_record(path, content)
+        if wrong := _wrong(content):
+            raise UserError(
+                f"{path} is damaged at {', '.join(wrong)}; train again with --overwrite"
+            )
         return cls(folder, TrainConfig(**content["config"]), content["starts"])
 
     @contextmanager
@@ -80,6 +85,19 @@ class Journal:
         }
         with writing(self.folder):
             write_record(self.folder / JOURNAL, content)
+
+
+def _wrong(content: dict[str, Any]) -> list[str]:
+    """Return the names of settings, or "config" or "starts", that cannot be used."""
+    config, starts = content.get("config"), content.get("starts")
+    if not isinstance(config, dict):
+        return ["config"]
+    known = dataclasses.asdict(TrainConfig()) | config  # one that has come since has its default
+    if wrong := wrong_fields(known, get_type_hints(TrainConfig)):
+        return wrong
+    if not (starts and fits(starts, list[dict[str, Any]])):
+        return ["starts"]
+    return [] if all(isinstance(start.get("backend"), str) for start in starts) else ["starts"]
 
 
 def _now() -> str:

@@ -1,5 +1,6 @@
 """Draw images with their answers, and a confusion matrix."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,8 +81,18 @@ def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -
         left, top = (column + 0.05) * _CELL, row * (_CELL + _CAPTION) + 0.05 * _CELL
         side = 0.9 * _CELL
         axes.imshow(image, "gray", vmin=0, vmax=255, extent=(left, left + side, top + side, top))
-        axes.text(left + side / 2, top + side + 0.04, caption, ha="center", va="top", fontsize=8)
+        axes.text(
+            left + side / 2,
+            top + side + 0.04,
+            caption,
+            ha="center",
+            va="top",
+            fontsize=8,
+            parse_math=False,  # a file's name may hold dollars
+        )
     axes.set(xlim=(0, columns * _CELL), ylim=(height, 0))
     axes.set_axis_off()
-    with replacing(path) as file:
+    with warnings.catch_warnings(), replacing(path) as file:
+        # Of a file's name; a box is drawn instead.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(file, dpi=_DPI, format="png")

@@ -16,11 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from lenet_multi.environment import threads
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, printable
 from lenet_multi.saved import SavedModel
 from lenet_multi.train import start_and_load
 
 STDIN = Path("-")
+
+_MOST_SIDE = 1024  # pixels; no classifier of digits has more
 
 _CAPTION = 18  # letters that fit under an image
 
@@ -69,12 +71,12 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
 def _side_and_channels(model: SavedModel) -> tuple[int, int]:
     """Return the side and the channels of the images that `model` takes."""
     match model.input_shape:
-        case (_, int(height), int(width), 1 | 3 as channels) if height == width:
+        case (_, int(height), int(width), 1 | 3 as channels) if 0 < height == width <= _MOST_SIDE:
             return height, channels
         case shape:
             raise UserError(
                 f"{model.path} takes {shape}, and a digit can be made (N, side, side, 1 or 3) "
-                "alone; use another model"
+                f"alone, with a side of {_MOST_SIDE} at most; use another model"
             )
 
 
@@ -139,7 +141,7 @@ def print_prediction(prediction: Prediction, console: Console) -> None:
     for column in ("class", "probability", "or else", "probability"):
         table.add_column(column, justify="right")
     for name, [(first, likely), (second, less), *_] in prediction.ranked():
-        table.add_row(name, str(first), f"{likely:.1%}", str(second), f"{less:.1%}")
+        table.add_row(printable(name), str(first), f"{likely:.1%}", str(second), f"{less:.1%}")
     console.print(table)
 
 
@@ -162,7 +164,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
 def captions(prediction: Prediction) -> list[str]:
     """Return what `--show` writes under each image."""
     return [
-        f"{_shortened(Path(name).name)}\n{ranked[0][0]} ({ranked[0][1]:.1%})"
+        f"{_shortened(printable(Path(name).name))}\n{ranked[0][0]} ({ranked[0][1]:.1%})"
         for name, ranked in prediction.ranked()
     ]
 

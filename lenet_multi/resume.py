@@ -178,8 +178,10 @@ def _restore(model: keras.Model, state: State, callbacks: list[keras.callbacks.C
     if not state.steps:  # the means are those of the epoch before
         model.reset_metrics()
     for callback in callbacks:
-        for attribute, value in state.callbacks.get(type(callback).__name__, {}).items():
-            setattr(callback, attribute, value)
+        name = type(callback).__name__
+        memory = state.callbacks.get(name, {})
+        for attribute in memory.keys() & _REMEMBERED.get(name, ()):
+            setattr(callback, attribute, memory[attribute])
         if state.best_weights and hasattr(callback, "best_weights"):
             callback.best_weights = state.best_weights
 

@@ -25,13 +25,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypedDict, get_origin, get_type_hints
+from typing import Any, NoReturn, TypedDict, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.config import TrainConfig
 from lenet_multi.durable import check_record, put_in_place, sync, sync_all, write_record
 from lenet_multi.errors import UserError
+from lenet_multi.fields import fits, wrong_fields
 from lenet_multi.npz import read_npz
 
 SCHEMA_VERSION = 4
@@ -363,30 +365,21 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _wrong_parts(content: dict[str, Any]) -> list[str]:
     """Return the names of what cannot be so in a `Result`'s content, and is not to be relied on."""
-    wrong = _wrong_fields(content, get_type_hints(Result)) or [
+    wrong = wrong_fields(content, get_type_hints(Result) | {"epochs": list[Any]}) or [
         f"epochs: {', '.join(fields)}"
         for epoch in content["epochs"]
-        if (fields := _wrong_fields(epoch, get_type_hints(Epoch)))
+        if (fields := wrong_fields(epoch, get_type_hints(Epoch)))
     ]
     if wrong:
         return wrong
-    recorded = {Path(name) for name in content["files_sha256"]}
+    config, recorded = content["config"], {Path(name) for name in content["files_sha256"]}
+    settings = {name: hint for name, hint in get_type_hints(TrainConfig).items() if name in config}
     sound = {
         "epochs": content["epochs"],
         "test_images": content["test_images"] > 0,
         "files_sha256": recorded >= {Path(name) for name in FILES if name != RESULT}
         and not any(name.is_absolute() or ".." in name.parts for name in recorded),
-        "seconds": all(isinstance(part, float) for part in content["seconds"].values()),
+        "config": {"data", "classes"} <= config.keys()
+        and all(fits(config[name], hint) for name, hint in settings.items()),
     }
     return [name for name, is_sound in sound.items() if not is_sound]
-
-
-def _wrong_fields(content: Any, hints: dict[str, Any]) -> list[str]:
-    """Return the names of fields that are missing, unknown or of another type than hinted."""
-    if not isinstance(content, dict):
-        return [f"an object expected, not {type(content).__name__}"]
-    return sorted(hints.keys() ^ content.keys()) or [
-        name
-        for name, hint in hints.items()
-        if not isinstance(content[name], get_origin(hint) or hint)
-    ]

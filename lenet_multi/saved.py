@@ -1,24 +1,27 @@
 """Open a saved model, a run folder's or a `.keras` file, and run nothing that it carries."""
 
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet_multi.errors import UserError
+from lenet_multi.bombs import refuse_bomb
+from lenet_multi.errors import UserError, reason
 from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, finished, read_result
 
 if TYPE_CHECKING:
     import keras
 
-_CONFIG = "config.json"
-_MEMBERS = {_CONFIG, "metadata.json", "model.weights.h5"}
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_MEMBERS = {_CONFIG, "metadata.json", _WEIGHTS}
 _CONFIG_BYTES = 16 * 2**20  # of a large model; a LeNet's takes 5,000
 
 
@@ -63,11 +66,10 @@ class SavedModel:
         import keras
 
         try:
-            with _nothing_drawn():
+            with _nothing_drawn(at_most=_size(self.path, _WEIGHTS)):
                 model = keras.models.load_model(self.path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises what it likes on a file that it cannot read
-            reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"{self.path} cannot be loaded: {reason}") from error
+            raise UserError(f"{self.path} cannot be loaded: {reason(error)}") from error
         shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
         if [isinstance(shape, tuple) and len(shape) for shape in shapes] != [4, 2]:
             raise UserError(
@@ -117,6 +119,9 @@ def _read_config(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if astray := [name for name in sizes if not _stays(name)]:
+                raise UserError(f"{path} is no .keras file: {astray[0]!r} would lead out of it")
+            refuse_bomb(path, sum(sizes.values()))
             if lacking := _MEMBERS - sizes.keys():
                 raise UserError(f"{path} is no .keras file: it lacks {', '.join(sorted(lacking))}")
             if sizes[_CONFIG] > _CONFIG_BYTES:
@@ -126,10 +131,21 @@ def _read_config(path: Path) -> Any:
             return json.loads(archive.read(_CONFIG))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError, RuntimeError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is no .keras file, or it is damaged: {error}") from error
+    except (ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
+        raise UserError(f"{path} is no .keras file, or it is damaged: {reason(error)}") from error
     except zipfile.BadZipFile as error:
         raise UserError(f"{path} is no .keras file, or it is truncated: {error}") from error
+
+
+def _size(path: Path, member: str) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return archive.getinfo(member).file_size
+
+
+def _stays(name: str) -> bool:
+    """Return whether a member of this name would be unpacked within the archive's own folder."""
+    place = PurePosixPath(name)
+    return not place.is_absolute() and ".." not in place.parts
 
 
 def _refuse_code(path: Path, config: Any) -> None:
@@ -145,14 +161,22 @@ def _refuse_code(path: Path, config: Any) -> None:
 
 
 @contextmanager
-def _nothing_drawn() -> Iterator[None]:
+def _nothing_drawn(*, at_most: int) -> Iterator[None]:
     """Let Keras's initializers give zeros: weights about to be read need not be drawn.
 
     JAX would compile a random generator for each shape, which takes longer than all else.
+
+    Raises `UserError` where the weights come to more than `at_most` bytes, all that can be read.
     """
     import keras
 
+    left = at_most
+
     def zeros(self: Any, shape: Any, dtype: Any = None, **_: Any) -> Any:
+        nonlocal left
+        left -= math.prod(shape) * np.dtype(dtype).itemsize
+        if left < 0:
+            raise UserError(f"its configuration has more weights than its {_WEIGHTS} holds")
         # The type is named, or else JAX compiles a function that hands the array over.
         return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
 

@@ -68,6 +68,8 @@ def _garbage_left_alone() -> Iterator[None]:
 def stderr_held_back() -> Iterator[None]:
     """Keep what the block writes on stderr, and show it only when the block fails.
 
+    A `UserError` says by itself what is wrong.
+
     TensorFlow announces oneDNN there before any setting of its log level is read, and where
     it is installed Keras imports it on other backends too, when a model is saved.
     """
@@ -77,6 +79,8 @@ def stderr_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
+        except UserError:
+            raise
         except BaseException:
             held.seek(0)
             os.write(terminal, held.read())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -21,6 +22,10 @@ from lenet_multi.train import TrainedRun, train
 PROJECT = Path(__file__).parent.parent
 
 pytest_plugins = ["tests.browser"]
+
+# An example that takes long tells of a busy machine, not of a defect.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_collection_finish() -> None:

@@ -1,6 +1,9 @@
 import dataclasses
+import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,4 +96,43 @@ def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match="no whole checkpoint; train again"):
+        checkpoint.read(tmp_path, lambda warning: None)
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"epoch": -1}, "epoch"),
+        ({"steps": -1}, "steps"),
+        ({"epoch_seconds": "long"}, "epoch_seconds"),
+        ({"epochs": [{"epoch": 1}]}, "epochs"),
+        ({"names": ["dense/kernel"]}, "variables"),
+        ({"variables": [np.array(["a"]), np.array(7)]}, "variables"),
+        ({"best_weights": [np.ones(3)] * 3}, "best_weights"),
+        ({"callbacks": {"EarlyStopping": None}}, "callbacks"),
+        ({"callbacks": {"EarlyStopping": {"wait": "long"}}}, "callbacks"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_another_make_is_refused(
+    tmp_path: Path, change: dict[str, Any], wrong: str
+) -> None:
+    """Whole as it is, what does not fit is named."""
+    checkpoint.write(tmp_path, dataclasses.replace(example(), **change))
+    (path,) = tmp_path.iterdir()
+    path.rename(path.with_name(f"0-{path.name.rpartition('-')[2]}"))  # never a minus in front
+    warnings: list[str] = []
+    with pytest.raises(UserError, match="no whole checkpoint"):
+        checkpoint.read(tmp_path, warnings.append)
+    assert [f".npz is damaged at {wrong};" in warning for warning in warnings] == [True]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 10**5, b"[]"], ids=repr)
+def test_facts_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
+    """So they are where they are no JSON, or of another sort."""
+    buffer = io.BytesIO()
+    np.savez(buffer, facts=np.frombuffer(text, np.uint8))
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:16]
+    (tmp_path / f"00001-00000005-{digest}.npz").write_bytes(buffer.getvalue())
+    with pytest.raises(UserError, match="no whole checkpoint"):
         checkpoint.read(tmp_path, lambda warning: None)

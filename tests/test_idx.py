@@ -1,5 +1,6 @@
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ def test_reading_gives_back_what_was_written(
     np.testing.assert_array_equal(read_idx(path, dimensions=array.ndim), array)
 
 
+BILLIONS = struct.pack(">HBB3I", 0, 8, 3, 2**31, 28, 28)  # what a header claims that lies
+
 IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
 
 
@@ -38,7 +41,8 @@ IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
         ("plain", IMAGES[:10], "truncated"),
         ("plain", IMAGES[:-1], "truncated"),
         ("plain", struct.pack(">HBB3I", 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), "is empty"),
-        ("plain", IMAGES + b"x", "announces 18 bytes, 19 follow"),
+        ("plain", IMAGES + b"x", "announces 18 bytes, more follow"),
+        ("file.gz", gzip.compress(BILLIONS, mtime=0), "decompression bomb"),
         ("plain", b"\x89PNG" + IMAGES, "not an IDX file"),
         ("plain", idx_bytes(np.zeros(40, np.uint8)), "not an IDX file"),
         ("file.gz", gzip.compress(IMAGES, mtime=0)[:-9], "truncated"),
@@ -50,6 +54,7 @@ IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
         "a byte short",
         "nothing in it",
         "a byte long",
+        "a lie, gzipped",
         "PNG",
         "of one axis",
         "gzip cut short",
@@ -71,3 +76,26 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     """The error names the file that is not there."""
     with pytest.raises(UserError, match="missing-file"):
         read_idx(tmp_path / "missing-file", dimensions=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plain", BILLIONS.ljust(1024, b"x")),
+        ("file.gz", gzip.compress(BILLIONS.ljust(1024, b"x"), mtime=0)),
+        ("file.gz", gzip.compress(IMAGES + bytes(50 * 2**20), mtime=0)),
+    ],
+    ids=["2^31 images in 1 KB", "2^31 images in 1 KB, gzipped", "50 MiB behind 18 bytes"],
+)
+def test_a_lie_takes_no_memory(tmp_path: Path, name: str, content: bytes) -> None:
+    """It is refused before anything is allocated for it, and no more is unpacked than announced."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=name):
+            read_idx(path, dimensions=3)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20  # bytes; 0.2 MiB measured

@@ -1,8 +1,12 @@
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lenet_multi.config import TrainConfig
+from lenet_multi.durable import check_record, write_record
 from lenet_multi.errors import UserError
 from lenet_multi.journal import Journal
 from tests.test_runs import entries
@@ -57,6 +61,36 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None, me
     """Without a journal, or with a strange one, there is nothing to go on with."""
     if content is not None:
         (tmp_path / "journal.json").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        Journal.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": None}, "damaged at config"),
+        ({"config": {"sead": 3}}, "damaged at sead"),
+        ({"config": {**dataclasses.asdict(TrainConfig()), "epochs": "many"}}, "damaged at epochs"),
+        ({"config": {**dataclasses.asdict(TrainConfig()), "epochs": 0}}, "--epochs must be at"),
+        ({"starts": []}, "damaged at starts"),
+        ({"starts": [{"form": "stock"}]}, "damaged at starts"),
+    ],
+    ids=[
+        "no settings",
+        "no such setting",
+        "odd type",
+        "out of range",
+        "never started",
+        "no backend",
+    ],
+)
+def test_a_signed_journal_of_another_make_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    """What is wrong in it is named."""
+    started(tmp_path)
+    path = tmp_path / "journal.json"
+    write_record(path, {**check_record(path, json.loads(path.read_text())), **change})
     with pytest.raises(UserError, match=message):
         Journal.read(tmp_path)
 

@@ -54,6 +54,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--recipe", "xyz"], "choose from standard, one-epoch, notebook"),
         (["train", "--epochs", "0"], "--epochs must be at least 1, not 0"),
         (["train", "--epochs", "many"], "'many' is not a valid integer"),
+        (["train", "--seed", f"{2**63}"], "--seed must be below 2^63"),
         (["train", "--learning-rate", "-1"], "--learning-rate must be a finite number above 0"),
         (["train", "--learning-rate", "nan"], "--learning-rate must be a finite number above 0"),
         (["train", "--validation-split", "1"], "--validation-split must lie between 0 and 1"),
@@ -79,6 +80,9 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["evaluate", "nowhere"], "no model at nowhere"),
         (["evaluate", "a-run"], "is no .keras file"),
         (["compare"], "Missing argument 'RUNS...'"),
+        (["evaluate", "x" * 300], "File name too long"),
+        (["evaluate", "\x1b[31m\udcff"], r"no model at \x1b[31m\udcff"),
+        (["parity", "--seeds", "9" * 30], "--seeds must be 10,000 at most"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

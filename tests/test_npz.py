@@ -1,4 +1,8 @@
 import contextlib
+import io
+import subprocess
+import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -9,6 +13,8 @@ from hypothesis import strategies as st
 
 from lenet_multi.errors import UserError
 from lenet_multi.npz import read_npz
+from lenet_multi.sources.reader import ARRAYS
+from tests.fuzz.kinds.npz import headed
 
 
 def test_arrays_come_back_in_the_order_asked(tmp_path: Path) -> None:
@@ -48,3 +54,83 @@ def test_a_damaged_byte_is_no_traceback(
     path.write_bytes(content)
     with contextlib.suppress(UserError):
         read_npz(path, ("x", "y"))
+
+
+HUGE = "{'descr': '|u1', 'fortran_order': False, 'shape': (2147483648, 28, 28)}\n"
+
+
+def zipped(member: bytes, way: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return an archive with this member as x."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", way) as archive:
+        archive.writestr("x.npy", member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (zipped(headed(HUGE, b"x" * 900)), "another size than its header announces"),
+        (zipped(headed(HUGE.replace("2147483648", "-1"), b"x" * 900)), "another size"),
+        (zipped(headed(HUGE, b""), zipfile.ZIP_STORED), "another size"),
+        (zipped(bytes(70 * 2**20)), "decompression bomb"),
+        (zipped(headed("{" * 50, b"")), "no .npz of plain arrays: .+"),
+        (zipped(headed("[" * 1000, b"")), "no .npz of plain arrays: .+"),
+        (zipped(headed(HUGE, b"", version=3)), r"format \(3, 0\)"),
+        (zipped(headed(HUGE.replace("|u1", "|O"), b"")), "Object arrays cannot be loaded"),
+        (
+            zipped(b"x" * 99, zipfile.ZIP_LZMA).replace(b"\x5d", b"\xff"),
+            "no .npz of plain arrays: .",
+        ),
+    ],
+    ids=[
+        "2^31 images in 1 KB",
+        "fewer than none",
+        "2^31 images and nothing",
+        "bomb",
+        "unfinished header",
+        "deep header",
+        "of a later format",
+        "objects",
+        "damaged LZMA",
+    ],
+)
+def test_what_fuzzing_found_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    """In one line, and before memory is taken."""
+    path = tmp_path / "a.npz"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=message) as found:
+            read_npz(path, ("x",))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert str(path) in str(found.value)
+    assert peak < 4 * 2**20  # bytes
+
+
+def test_another_member_does_not_stand_in(tmp_path: Path) -> None:
+    """NumPy would give the file x, which nobody has looked at, for the array x."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(3))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", buffer.getvalue())
+        archive.writestr("x", headed(HUGE, b""))
+    (x,) = read_npz(tmp_path / "a.npz", ("x",))
+    np.testing.assert_array_equal(x, np.arange(3))
+
+
+def test_a_header_of_python_2_is_no_warning(tmp_path: Path) -> None:
+    """NumPy would tell the user of it; a process of its own, for pytest has filters of its own."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name in ARRAYS:
+            archive.writestr(f"{name}.npy", headed(HUGE.replace("28)", "28L)"), b""))
+    done = subprocess.run(
+        [sys.executable, "-m", "lenet_multi", "train", "--data", "a.npz"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.startswith("lenet-multi: a.npz is no .npz of plain arrays: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,14 @@ def test_a_sheet_has_room_for_all(tmp_path: Path, count: int) -> None:
     dark = np.asarray(Image.open(tmp_path / "sheet.any").convert("L")) < 128
     side = 0.9 * 1.25 * 110  # pixels of an image
     assert dark.sum() == pytest.approx(count * side**2, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["$_{\\frac$.png", "七.png"], ids=["no formula", "no letter"])
+def test_a_caption_may_be_anything(tmp_path: Path, name: str) -> None:
+    """A file's name is no formula, and one that the font cannot write is no warning."""
+    with warnings.catch_warnings(record=True) as told:
+        draw_sheet(np.zeros((1, 8, 8), np.uint8), [name], tmp_path / "sheet.png")
+    assert not told
 
 
 def test_wrong_answers_are_coloured(tmp_path: Path) -> None:

@@ -84,7 +84,15 @@ def test_without_any_image_it_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "shape",
-    [(None, 28, 20, 1), (None, 28, 28, 2), (None, None, None, 1), (None, 784), None],
+    [
+        (None, 28, 20, 1),
+        (None, 28, 28, 2),
+        (None, 10**6, 10**6, 1),
+        (None, 0, 0, 1),
+        (None, None, None, 1),
+        (None, 784),
+        None,
+    ],
     ids=str,
 )
 def test_a_model_of_other_images_is_refused(shape: tuple[int, ...] | None) -> None:
@@ -104,6 +112,16 @@ def test_the_table_shows_the_two_likeliest() -> None:
         ["a.png", "1", "75.0%", "0", "25.0%"],
         ["far/b.png", "0", "50.0%", "2", "40.0%"],
     ]
+
+
+def test_a_name_cannot_command_the_terminal() -> None:
+    """Nor need it be text."""
+    images = Prepared(["\x1b[2J\udcff.png"], np.zeros((1, 8, 8), np.uint8), [])
+    shown = Prediction(images, np.array([[0.25, 0.75]]))
+    output = io.StringIO()
+    print_prediction(shown, Console(file=output, width=100))
+    assert "\\x1b[2J\\udcff.png" in output.getvalue()
+    assert captions(shown) == ["\\x1b[2J\\udcff.png\n1 (75.0%)"]
 
 
 def test_json_holds_every_probability() -> None:

@@ -70,6 +70,25 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
         find(path)
 
 
+@pytest.mark.parametrize("name", ["../canary", "/tmp/canary", "a/../../canary"])
+def test_a_member_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
+    """It is named, before anything is unpacked."""
+    path = keras_file(tmp_path / "model.keras")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, "out")
+    with pytest.raises(UserError, match="would lead out of it"):
+        find(path)
+
+
+def test_a_bomb_is_refused(tmp_path: Path) -> None:
+    """Before it is unpacked to look for damage."""
+    path = keras_file(tmp_path / "model.keras", lacks="model.weights.h5")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(70 * 2**20))
+    with pytest.raises(UserError, match="decompression bomb"):
+        find(path)
+
+
 def test_a_changed_byte_is_refused(tmp_path: Path) -> None:
     """What the archive's own checksum does not bear out is damaged."""
     path = keras_file(tmp_path / "model.keras")
@@ -152,3 +171,30 @@ def test_a_model_of_other_shape_is_refused(tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     with pytest.raises(UserError, match="no classifier of images"):
         find(tmp_path / "model.keras").load()
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ({"units": 10**9}, "more weights than its model.weights.h5 holds"),
+        ({"units": 11}, "cannot be loaded: A total of 1 objects could not be loaded.*: .*shape"),
+    ],
+    ids=["a billion units", "a unit more"],
+)
+def test_weights_that_the_file_has_not_are_refused(
+    tmp_path: Path, small_run: Path, layer: dict[str, Any], message: str
+) -> None:
+    """Before memory is taken for them; the reason is told where it is Keras's."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(small_run / "model.keras") as before, zipfile.ZipFile(path, "w") as after:
+        for name in before.namelist():
+            content = before.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["config"]["layers"][-1]["config"] |= layer
+                content = json.dumps(config).encode()
+            after.writestr(name, content)
+    with pytest.raises(UserError, match=message):
+        find(path).load()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi.errors import UserError
 from lenet_multi.session import stderr_held_back
 
 SHOW = (
@@ -45,6 +46,9 @@ def test_stderr_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str])
         os.write(2, b"libcuda is missing")
         raise ImportError
     assert capfd.readouterr().err == "libcuda is missing"
+    with pytest.raises(UserError), stderr_held_back():  # which says all by itself
+        os.write(2, b"tempfile.tif: Using code not yet in table.")
+        raise UserError("seven.tif is damaged")
     with stderr_held_back():
         os.write(2, b"oneDNN custom operations are on")
     os.write(2, b"heard again")

@@ -8,6 +8,7 @@ import click
 
 from lenet_multi.backends import ANSWERING
 from lenet_multi.cli import as_json, backend_option, console
+from lenet_multi.errors import printable
 
 
 @click.command("predict")
@@ -46,20 +47,21 @@ def command(
       lenet-multi predict photos/ --model runs/jax --show seen.png
       lenet-multi predict --json --backend torch - < seven.jpg
     """
-    from lenet_multi import backends, predict, saved
+    from lenet_multi import backends, predict, saved, session
 
     found = saved.find(model or saved.newest_run())
     chosen = backends.choose(backend, known=ANSWERING, preferred=found.trained_on)
     if not model:
         click.echo(f"Model: {found.path.parent}", err=True)
-    prediction = predict.predict(images, found, backend=chosen)
+    with session.stderr_held_back():  # libtiff writes there too
+        prediction = predict.predict(images, found, backend=chosen)
     if as_json:
         content = {"model": str(found.path), "backend": chosen, **predict.as_json(prediction)}
         click.echo(json.dumps(content, indent=2))
     else:
         predict.print_prediction(prediction, console())
     for refusal in prediction.images.refused:
-        click.echo(f"lenet-multi: {refusal}", err=True)
+        click.echo(f"lenet-multi: {printable(refusal)}", err=True)
     if show:
         from lenet_multi.pictures import draw_sheet
         from lenet_multi.runs import writing

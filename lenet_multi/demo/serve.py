@@ -59,8 +59,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(place[:2], family=family)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]
+    except (OSError, UnicodeError) as error:  # the latter for what no name can be
+        reason = str(getattr(error, "strerror", "") or "no name of a host").partition(" (")[0]
         raise UserError(
             f"cannot listen on --host {host} --port {port}: {reason}; "
             "choose another --port, or 0 for any that is free"

@@ -58,7 +58,7 @@ def _of_keras_json(environ: Mapping[str, str]) -> Iterator[Setting]:
     path = keras_home(environ) / "keras.json"
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError):  # Keras, too, then takes its own
+    except (OSError, ValueError, RecursionError):  # Keras, too, then takes its own
         return
     if not isinstance(content, dict):
         return

@@ -24,6 +24,8 @@ SCHEMA_VERSION = 1
 
 STUDY = "seeds.json"
 
+MOST_SEEDS = 10_000  # a month of training
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -64,6 +66,8 @@ def study(
     """
     if seeds < 2:
         raise UserError(f"--seeds must be at least 2, for an interval, not {seeds}")
+    if seeds > MOST_SEEDS:
+        raise UserError(f"--seeds must be {MOST_SEEDS:,} at most, not {seeds}")
     if len(backends) < 2:
         raise UserError(f"two backends are needed, found {', '.join(backends) or 'none'}")
     wanted = {

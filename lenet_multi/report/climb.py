@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lenet_multi.errors import UserError
+from lenet_multi.fields import escaped
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import COMPARISON, SCHEMA_VERSION
 from lenet_multi.parity.children import Failure
@@ -49,7 +50,7 @@ def read_climb(folder: Path) -> Climb:
             f"{folder} holds no readable {COMPARISON}; give the --out folder of lenet-multi parity"
         )
     try:
-        content = json.loads(path.read_text())
+        content = escaped(json.loads(path.read_text()))
         if (version := content["schema_version"]) != SCHEMA_VERSION:
             raise UserError(
                 f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; climb "

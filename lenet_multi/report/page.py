@@ -1,5 +1,6 @@
 """Put the page together from run folders, and write it whole or not at all."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from lenet_multi import __version__
 from lenet_multi.compare import Comparison, put_to_the_checks, seconds_per_epoch
 from lenet_multi.durable import write_bytes
 from lenet_multi.errors import UserError
+from lenet_multi.fields import escaped
 from lenet_multi.metrics import confusion_matrix
 from lenet_multi.parity.figure import Line
 from lenet_multi.parity.ladder import RUNGS
@@ -92,7 +94,7 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
 
     Raises `UserError` when it would be larger than `MOST_BYTES`.
     """
-    groups = group(runs)
+    groups = group([_printable(run) for run in runs])
     shown = [one for found in groups for one in found.runs]
     page = _template().render(
         version=__version__,
@@ -136,6 +138,12 @@ def refuse_occupied(out: Path, *, overwrite: bool) -> None:
         raise UserError(f"{out} is a folder; choose another --out")
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists and is kept; pass --overwrite or choose another --out")
+
+
+def _printable(run: Run) -> Run:
+    """Return `run` with what is no text escaped: neither a page nor a chart can hold it."""
+    result = Result(**escaped(dataclasses.asdict(run.result)))
+    return dataclasses.replace(run, folder=Path(escaped(str(run.folder))), result=result)
 
 
 def _template() -> jinja2.Template:

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from typing import Any
 from xml.etree import ElementTree
 
@@ -53,7 +54,12 @@ def to_svg(figure: Figure, *, name: str, title: str, description: str) -> str:
     the page; `title` and `description` are its text alternatives.
     """
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+    with (
+        mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}),
+        warnings.catch_warnings(),
+    ):
+        # The page is read with other fonts.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format="svg", transparent=True)
     root = ElementTree.fromstring(buffer.getvalue())
     for parent in list(root.iter()):

@@ -70,7 +70,7 @@ def test_a_port_in_use_is_told() -> None:
             listen("127.0.0.1", port)
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "256.1.1.1", ""])
+@pytest.mark.parametrize("host", ["nowhere.invalid", "256.1.1.1", "", "x" * 300])
 def test_a_host_that_is_not_here_is_told(host: str) -> None:
     """The error names the host."""
     with pytest.raises(UserError, match=f"cannot listen on --host {host}"):

@@ -38,7 +38,7 @@ def test_keras_json_that_changes_results_is_found(name: str, value: object, tmp_
     assert found.remedy == f"set {name} to {json.dumps(own)} in {path}"
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{", "{}", '{"epsilon": 1e-07}'])
+@pytest.mark.parametrize("content", [None, "", "[]", "{", "{}", '{"epsilon": 1e-07}', "[" * 10**5])
 def test_keras_json_that_changes_nothing_is_silent(content: str | None, tmp_path: Path) -> None:
     """None, a damaged one (which Keras passes over) or Keras's own values give no finding."""
     if content is not None:

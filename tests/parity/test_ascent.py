@@ -116,8 +116,9 @@ def test_flags_that_do_not_fit_are_refused(
         (("--seeds", 2, "--out", "/dev/null/out"), "cannot write /dev/null/out: Not a directory"),
         (("--data", "nowhere"), "no data at 'nowhere'"),
         (("--seeds", 1), "--seeds must be at least 2"),
+        (("--seeds", 10**30), "--seeds must be 10,000 at most"),
     ],
-    ids=["images", "negative", "out", "seeds' out", "data", "seeds"],
+    ids=["images", "negative", "out", "seeds' out", "data", "seeds", "many seeds"],
 )
 def test_bad_input_is_refused_at_once(
     tmp_path: Path, lenet: Lenet, flags: tuple[object, ...], message: str

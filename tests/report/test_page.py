@@ -147,6 +147,15 @@ def test_odd_runs_get_a_page(change: dict[str, Any]) -> None:
     assert "<svg" in page.render([example_run(**change)])
 
 
+def test_a_path_that_is_no_text_is_escaped() -> None:
+    """A page is written in UTF-8, whatever the data's folder is called."""
+    run = example_run(device="\x1b[31m", seconds={"\ud800": 1.0, "a\nb": 2.0})
+    run.result.config["data"] = "\udcff.npz"
+    made = page.render([dataclasses.replace(run, folder=Path("\udcff"))])
+    for text in ("\\x1b[31m", "\\ud800 1.0", "\\udcff.npz", "a\\nb"):
+        assert text in made
+
+
 def test_a_run_without_mistakes_gets_a_page() -> None:
     """There is nothing to show, and it says so."""
     assert "There are none." in page.render([example_run(right=1000)])

@@ -1,5 +1,6 @@
 import re
 
+import pytest
 from matplotlib.figure import Figure
 
 from lenet_multi.report.palette import DARK, LIGHT
@@ -29,6 +30,12 @@ def test_text_is_escaped() -> None:
     """Words of a run stay words."""
     assert "<b>" not in drawn(text="<b>&amp;")
     assert "&lt;b&gt;&amp;amp;" in drawn(text="<b>&amp;")
+
+
+@pytest.mark.filterwarnings("error")
+def test_text_need_not_be_in_the_font() -> None:
+    """A folder's name in another script is written, without a warning."""
+    assert "七" in drawn(text="七")
 
 
 def test_two_charts_share_no_id() -> None:
