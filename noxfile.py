@@ -4,10 +4,12 @@
 backend alone, then the tests that need none or all of them.
 """
 
+import shutil
 import sys
 import time
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nox
 
@@ -24,6 +26,9 @@ nox.needs_version = ">=2025.5"
 # Tests mostly wait for imports and compilers; two processes of two threads each wait for another.
 AT_ONCE = ("--numprocesses", "2", "--dist", "loadfile")
 
+# A traced command starts too slowly for this one.
+TRACED = ("--deselect", "tests/test_main.py::test_help_answers_at_once")
+
 each_backend = nox.parametrize("backend", BACKENDS, ids=BACKENDS)
 
 STAMP = time.strftime("%Y%m%d-%H%M%S")  # one folder of runs for one call of nox
@@ -31,15 +36,29 @@ trained: dict[str, Path] = {}
 pythons: dict[str, Path] = {}
 
 
-def install(session: nox.Session, *groups: str) -> None:
-    """Install the package and the pinned versions of the dependency groups."""
-    pinned = [
+# The version of everything else. It has no hashes: pip asks for those of all or none, the project
+# itself can have none, and torch comes from other places in other builds.
+CONSTRAINTS = "constraints.txt"
+
+
+def alone(backend: str) -> dict[str, str]:
+    """Return the variables for the tests of one backend, one of which runs on each core."""
+    return {"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"}
+
+
+def pins(*groups: str) -> list[str]:
+    """Return the exact versions in the dependency groups."""
+    return [
         requirement
         for group in groups
         for requirement in nox.project.dependency_groups(PROJECT, group)
     ]
+
+
+def install(session: nox.Session, *groups: str, project: tuple[str, ...] = ("-e", ".")) -> None:
+    """Install the project and the dependency groups, all that they need at its pinned version."""
     # Python compiles what is imported, a small part of what is installed.
-    session.install("--no-compile", *pinned, "--editable", ".")
+    session.install("--no-compile", "--constraint", CONSTRAINTS, *pins(*groups), *project)
 
 
 @nox.session
@@ -62,7 +81,7 @@ def tests(session: nox.Session, backend: str) -> None:
         *("-m", "backend and not slow" if fast else "backend"),
         *(argument for argument in session.posargs if argument != "--fast"),
         *AT_ONCE,
-        env={"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"},
+        env=alone(backend),
     )
 
 
@@ -73,6 +92,70 @@ def across(session: nox.Session) -> None:
     flags = [argument for argument in session.posargs if argument != "--fast"]
     session.run("pytest", "-m", "not backend and not all_backends", *AT_ONCE, *flags)
     session.run("pytest", "-m", "all_backends", *AT_ONCE, *flags)
+
+
+@nox.session(default=False, reuse_venv=False)
+@each_backend
+def package(session: nox.Session, backend: str) -> None:
+    """Build sdist and wheel, and pass the tests from them with a backend alone."""
+    with TemporaryDirectory() as folder:
+        install(session, "package", project=())
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", folder)
+        (wheel,), (sdist,) = (Path(folder).glob(kind) for kind in ("*.whl", "*.tar.gz"))
+        groups = ("test", "browser", "export", "huggingface", "tfds")
+        install(session, backend, *groups, project=(str(wheel),))
+        shutil.unpack_archive(sdist, folder, filter="data")
+        project = Path(folder, sdist.name.removesuffix(".tar.gz"))
+        shutil.rmtree(project / "lenet_multi")
+        with session.chdir(project):  # which now has tests, but not what they test
+            code = "import lenet_multi; print(*lenet_multi.__path__)"
+            installed = Path(str(session.run("python", "-c", code, silent=True)).strip())
+            if "site-packages" not in installed.parts:
+                session.error(f"the tests would not test the wheel, but {installed}")
+            (project / "lenet_multi").symlink_to(installed)  # for the tests that read the sources
+            session.run("pytest", "-m", "not backend and not all_backends", *AT_ONCE)
+            session.run("pytest", "-m", "backend", *AT_ONCE, env=alone(backend))
+
+
+@nox.session(default=False)
+def pin(session: nox.Session) -> None:
+    """Find the version of everything that the groups need; `-- --upgrade` takes newer ones."""
+    session.install(*pins("pin"))  # the constraints may be of another one
+    oldest = PROJECT["project"]["requires-python"].removeprefix(">=")
+    session.run(
+        *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", oldest),
+        *("--custom-compile-command", f"nox -s pin, for every system and Python {oldest} or later"),
+        *("--no-annotate", "--strip-extras", "--output-file", CONSTRAINTS, "pyproject.toml"),
+        *(flag for group in PROJECT["dependency-groups"] for flag in ("--group", group)),
+        *session.posargs,
+    )
+
+
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Fail where a pinned version has a known vulnerability; asks the network."""
+    install(session, "audit", project=())
+    # Unless strict, what the database does not know, or does not answer for, passes.
+    flags = ("--strict", "--disable-pip", "--no-deps", "--requirement", CONSTRAINTS)
+    session.run("pip-audit", *flags, *session.posargs)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Measure which lines and branches the tests run, all of them; takes half an hour."""
+    groups = ("test", "browser", "export", "huggingface", "tfds", "coverage")
+    install(session, *BACKENDS, *groups)
+    measured = ("coverage", "run", "-m", "pytest", *TRACED)
+    session.run("coverage", "erase")
+    session.run(*measured, "-m", "not backend and not all_backends")
+    for backend in BACKENDS:
+        session.run(*measured, "-m", "backend", env=alone(backend))
+    session.run(*measured, "-m", "all_backends")
+    session.run("coverage", "combine", "--quiet")
+    with TemporaryDirectory() as folder:
+        found = str(Path(folder, "coverage.json"))
+        session.run("coverage", "json", "--quiet", "-o", found)
+        session.run("python", "-m", "benchmarks.coverage", found)
 
 
 @nox.session(default=False)
