@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from lenet_multi.errors import UserError
@@ -32,8 +31,6 @@ def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, NpzFile):
-                raise TypeError("a single array, not an archive")
             missing = [name for name in names if name not in archive.files]
             if missing:
                 raise UserError(f"{path} lacks {', '.join(missing)}; wanted are {', '.join(names)}")

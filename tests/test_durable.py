@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet_multi.durable import write_bytes
+from lenet_multi.durable import put_in_place, write_bytes
 from tests.test_runs import entries
 
 
@@ -34,3 +34,14 @@ def test_a_disk_that_refuses_leaves_the_old_file(
         write_bytes(path, b"new")
     assert path.read_text() == "old"
     assert entries(tmp_path) == ["file"]
+
+
+def test_a_draft_that_cannot_be_placed_leaves_the_old_one(tmp_path: Path) -> None:
+    """What stood there before stands there again."""
+    target = tmp_path / "run"
+    target.mkdir()
+    (target / "model").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "draft", target)
+    assert (target / "model").read_text() == "old"
+    assert entries(tmp_path) == ["run"]
