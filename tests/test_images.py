@@ -253,6 +253,7 @@ def test_an_empty_page_is_refused(page: Image.Image) -> None:
         prepare(page)
 
 
+@pytest.mark.filterwarnings("error")  # where a median is taken of no pixels
 def test_an_image_of_nothing_is_refused() -> None:
     """Neither a page that is all transparent nor one of no pixels has a digit on it."""
     clear = saved(Image.new("RGBA", (90, 90), (0, 0, 0, 0)), "PNG")

@@ -11,7 +11,7 @@ import pytest
 from lenet_multi import checkpoint
 from lenet_multi.checkpoint import State
 from lenet_multi.config import TrainConfig
-from lenet_multi.data import Dataset
+from lenet_multi.data import Dataset, ImageSet
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.train import TrainedRun
 from tests.conftest import train_quietly
@@ -86,6 +86,19 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
     assert_same(again, undisturbed)
 
 
+def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: Path) -> None:
+    """A run that waited for a better epoch ends where it would have, as the model of the best."""
+    labels = np.random.default_rng(0).permutation(small.train.labels)  # nothing to learn
+    astray = Dataset(ImageSet(small.train.images, labels), small.test)
+    config = dataclasses.replace(SMALL_BATCHES, epochs=20, early_stopping=3, save_every=f"{STEPS}")
+    whole = train_quietly(config, astray, backend, tmp_path)
+    state = checkpoint.read(tmp_path / "resume", pytest.fail)
+    assert state.callbacks["EarlyStopping"]["wait"] == 2
+    again = train_quietly(config, astray, backend, tmp_path, state)
+    assert len(whole.result.epochs) < 20
+    assert_same(again, whole)
+
+
 def test_a_run_that_diverges_stops_at_once(small: Dataset, backend: str, tmp_path: Path) -> None:
     """The step whose loss is no number is named; the last checkpoint's weights are numbers."""
     config = TrainConfig(epochs=2, learning_rate=1e30, lr_schedule="constant", save_every="1")
@@ -130,6 +143,18 @@ def test_an_ignored_signal_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_second_signal_ends_at_once() -> None:
+    """Someone who does not want to wait for the checkpoint need not."""
+    from lenet_multi.resume import obeying_signals
+
+    resumable = SimpleNamespace(signal_number=None)
+    with pytest.raises(KeyboardInterrupt), obeying_signals(resumable):  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert resumable.signal_number == signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.usefixtures("backend")
