@@ -26,8 +26,11 @@ nox.needs_version = ">=2025.5"
 # Tests mostly wait for imports and compilers; two processes of two threads each wait for another.
 AT_ONCE = ("--numprocesses", "2", "--dist", "loadfile")
 
-# A traced command starts too slowly for this one.
-TRACED = ("--deselect", "tests/test_main.py::test_help_answers_at_once")
+UNTRACED = (
+    "test_main.py::test_help_answers_at_once",  # tracing takes longer than it may
+    "test_train.py::test_a_disk_that_refuses_keeps_the_figures",  # refuses the tracer's file too
+    "test_benchmarks.py::test_a_tiny_benchmark_measures_everything",  # wants a backend alone
+)
 
 each_backend = nox.parametrize("backend", BACKENDS, ids=BACKENDS)
 
@@ -142,14 +145,15 @@ def audit(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
-    """Measure which lines and branches the tests run, all of them; takes half an hour."""
+    """Measure which lines and branches the tests run, but the long ones; takes half an hour."""
     groups = ("test", "browser", "export", "huggingface", "tfds", "coverage")
     install(session, *BACKENDS, *groups)
-    measured = ("coverage", "run", "-m", "pytest", *TRACED)
+    left_out = [flag for test in UNTRACED for flag in ("--deselect", f"tests/{test}")]
+    measured = ("coverage", "run", "-m", "pytest", *left_out)
     session.run("coverage", "erase")
     session.run(*measured, "-m", "not backend and not all_backends")
     for backend in BACKENDS:
-        session.run(*measured, "-m", "backend", env=alone(backend))
+        session.run(*measured, "-m", "backend and not slow", env=alone(backend))
     session.run(*measured, "-m", "all_backends")
     session.run("coverage", "combine", "--quiet")
     with TemporaryDirectory() as folder:
