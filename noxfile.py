@@ -32,6 +32,12 @@ UNTRACED = (
     "test_benchmarks.py::test_a_tiny_benchmark_measures_everything",  # wants a backend alone
 )
 
+ACROSS = "across"
+NEEDS = {  # of the tests of a backend with it alone, and of those that need none or all
+    **{backend: (backend, "export", "test") for backend in BACKENDS},
+    ACROSS: (*BACKENDS, "test", "browser", "export", "huggingface", "tfds"),
+}
+
 each_backend = nox.parametrize("backend", BACKENDS, ids=BACKENDS)
 
 STAMP = time.strftime("%Y%m%d-%H%M%S")  # one folder of runs for one call of nox
@@ -64,6 +70,18 @@ def install(session: nox.Session, *groups: str, project: tuple[str, ...] = ("-e"
     session.install("--no-compile", "--constraint", CONSTRAINTS, *pins(*groups), *project)
 
 
+def run_tests(session: nox.Session, part: str, *flags: str) -> None:
+    """Run the tests of a backend, or those across backends; `--fast` leaves the long ones out."""
+    if part == ACROSS:
+        flags = tuple(flag for flag in flags if flag != "--fast")
+        session.run("pytest", "-m", "not backend and not all_backends", *AT_ONCE, *flags)
+        session.run("pytest", "-m", "all_backends", *AT_ONCE, *flags)
+    else:
+        marked = "backend and not slow" if "--fast" in flags else "backend"
+        flags = tuple(flag for flag in flags if flag != "--fast")
+        session.run("pytest", "-m", marked, *AT_ONCE, *flags, env=alone(part))
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, format and types."""
@@ -77,36 +95,26 @@ def lint(session: nox.Session) -> None:
 @each_backend
 def tests(session: nox.Session, backend: str) -> None:
     """Run the tests of one backend, with it alone; `-- --fast` leaves the long ones out."""
-    install(session, backend, "export", "test")
-    fast = "--fast" in session.posargs
-    session.run(
-        "pytest",
-        *("-m", "backend and not slow" if fast else "backend"),
-        *(argument for argument in session.posargs if argument != "--fast"),
-        *AT_ONCE,
-        env=alone(backend),
-    )
+    install(session, *NEEDS[backend])
+    run_tests(session, backend, *session.posargs)
 
 
 @nox.session
 def across(session: nox.Session) -> None:
     """Run the tests that need no backend or all, with all three in one environment."""
-    install(session, *BACKENDS, "test", "browser", "export", "huggingface", "tfds")
-    flags = [argument for argument in session.posargs if argument != "--fast"]
-    session.run("pytest", "-m", "not backend and not all_backends", *AT_ONCE, *flags)
-    session.run("pytest", "-m", "all_backends", *AT_ONCE, *flags)
+    install(session, *NEEDS[ACROSS])
+    run_tests(session, ACROSS, *session.posargs)
 
 
 @nox.session(default=False, reuse_venv=False)
-@each_backend
-def package(session: nox.Session, backend: str) -> None:
-    """Build sdist and wheel, and pass the tests from them with a backend alone."""
+@nox.parametrize("part", list(NEEDS), ids=list(NEEDS))
+def package(session: nox.Session, part: str) -> None:
+    """Build sdist and wheel, install the wheel alone, and pass the sdist's tests with it."""
     with TemporaryDirectory() as folder:
         install(session, "package", project=())
         session.run("python", "-m", "build", "--no-isolation", "--outdir", folder)
         (wheel,), (sdist,) = (Path(folder).glob(kind) for kind in ("*.whl", "*.tar.gz"))
-        groups = ("test", "browser", "export", "huggingface", "tfds")
-        install(session, backend, *groups, project=(str(wheel),))
+        install(session, *NEEDS[part], project=(str(wheel),))
         shutil.unpack_archive(sdist, folder, filter="data")
         project = Path(folder, sdist.name.removesuffix(".tar.gz"))
         shutil.rmtree(project / "lenet_multi")
@@ -116,8 +124,7 @@ def package(session: nox.Session, backend: str) -> None:
             if "site-packages" not in installed.parts:
                 session.error(f"the tests would not test the wheel, but {installed}")
             (project / "lenet_multi").symlink_to(installed)  # for the tests that read the sources
-            session.run("pytest", "-m", "not backend and not all_backends", *AT_ONCE)
-            session.run("pytest", "-m", "backend", *AT_ONCE, env=alone(backend))
+            run_tests(session, part, *session.posargs)
 
 
 @nox.session(default=False)
@@ -146,8 +153,7 @@ def audit(session: nox.Session) -> None:
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Measure which lines and branches the tests run, but the long ones; takes half an hour."""
-    groups = ("test", "browser", "export", "huggingface", "tfds", "coverage")
-    install(session, *BACKENDS, *groups)
+    install(session, *NEEDS[ACROSS], "coverage")
     left_out = [flag for test in UNTRACED for flag in ("--deselect", f"tests/{test}")]
     measured = ("coverage", "run", "-m", "pytest", *left_out)
     session.run("coverage", "erase")
