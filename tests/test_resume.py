@@ -1,6 +1,8 @@
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -13,8 +15,11 @@ from lenet_multi.checkpoint import State
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset, ImageSet
 from lenet_multi.errors import DivergedError, StoppedError, UserError
+from lenet_multi.journal import Journal
+from lenet_multi.runs import read_run, unfinished
+from lenet_multi.speed import FASTEST_FORM
 from lenet_multi.train import TrainedRun
-from tests.conftest import train_quietly
+from tests.conftest import child_environment, train_quietly
 
 pytestmark = pytest.mark.backend
 
@@ -84,6 +89,31 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
     assert (state.epoch, state.steps) == (1, 0)
     again = train_quietly(SMALL_BATCHES, small, backend, tmp_path, state)
     assert_same(again, undisturbed)
+
+
+def test_the_command_goes_on(
+    undisturbed: TrainedRun, small: Dataset, small_npz: Path, backend: str, tmp_path: Path
+) -> None:
+    """`--resume` takes settings, data and backend from what was kept; the run ends the same."""
+    draft = unfinished(tmp_path / "a-run")
+    draft.mkdir()
+    state = stop(signal.SIGTERM, STEPS + 13, small, backend, draft)
+    journal = Journal(draft, dataclasses.replace(SMALL_BATCHES, data=str(small_npz)))
+    with journal.started(backend=backend, form=FASTEST_FORM[backend], at=(0, 0)):
+        pass
+    done = subprocess.run(
+        [sys.executable, "-m", "lenet_multi", "train", "--resume", "a-run"],
+        cwd=tmp_path,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"Going on at step {state.steps} of epoch {state.epoch + 1}" in done.stdout
+    result = read_run(tmp_path / "a-run").result
+    assert [start["backend"] for start in result.starts] == [backend] * 2
+    assert result.epochs[0] == state.epochs[0]  # with its seconds: not trained again
+    assert result.final_weights_sha256 == undisturbed.result.final_weights_sha256
 
 
 def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: Path) -> None:
