@@ -4,10 +4,12 @@
 backend alone, then the tests that need none or all of them.
 """
 
+import shutil
 import sys
 import time
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nox
 
@@ -24,6 +26,19 @@ nox.needs_version = ">=2025.5"
 # Tests mostly wait for imports and compilers; two processes of two threads each wait for another.
 AT_ONCE = ("--numprocesses", "2", "--dist", "loadfile")
 
+UNTRACED = (
+    "test_main.py::test_help_answers_at_once",  # tracing takes longer than it may
+    "test_train.py::test_a_disk_that_refuses_keeps_the_figures",  # refuses the tracer's file too
+    "test_benchmarks.py::test_ctrl_c_keeps_what_was_measured",  # its first sample comes too late
+    "test_benchmarks.py::test_a_tiny_benchmark_measures_everything",  # wants a backend alone
+)
+
+ACROSS = "across"
+NEEDS = {  # of the tests of a backend with it alone, and of those that need none or all
+    **{backend: (backend, "export", "test") for backend in BACKENDS},
+    ACROSS: (*BACKENDS, "test", "browser", "export", "huggingface", "tfds"),
+}
+
 each_backend = nox.parametrize("backend", BACKENDS, ids=BACKENDS)
 
 STAMP = time.strftime("%Y%m%d-%H%M%S")  # one folder of runs for one call of nox
@@ -31,15 +46,41 @@ trained: dict[str, Path] = {}
 pythons: dict[str, Path] = {}
 
 
-def install(session: nox.Session, *groups: str) -> None:
-    """Install the package and the pinned versions of the dependency groups."""
-    pinned = [
+# The version of everything else. It has no hashes: pip asks for those of all or none, the project
+# itself can have none, and torch comes from other places in other builds.
+CONSTRAINTS = "constraints.txt"
+
+
+def alone(backend: str) -> dict[str, str]:
+    """Return the variables for the tests of one backend, one of which runs on each core."""
+    return {"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"}
+
+
+def pins(*groups: str) -> list[str]:
+    """Return the exact versions in the dependency groups."""
+    return [
         requirement
         for group in groups
         for requirement in nox.project.dependency_groups(PROJECT, group)
     ]
+
+
+def install(session: nox.Session, *groups: str, project: tuple[str, ...] = ("-e", ".")) -> None:
+    """Install the project and the dependency groups, all that they need at its pinned version."""
     # Python compiles what is imported, a small part of what is installed.
-    session.install("--no-compile", *pinned, "--editable", ".")
+    session.install("--no-compile", "--constraint", CONSTRAINTS, *pins(*groups), *project)
+
+
+def run_tests(session: nox.Session, part: str, *flags: str) -> None:
+    """Run the tests of a backend, or those across backends; `--fast` leaves the long ones out."""
+    if part == ACROSS:
+        flags = tuple(flag for flag in flags if flag != "--fast")
+        session.run("pytest", "-m", "not backend and not all_backends", *AT_ONCE, *flags)
+        session.run("pytest", "-m", "all_backends", *AT_ONCE, *flags)
+    else:
+        marked = "backend and not slow" if "--fast" in flags else "backend"
+        flags = tuple(flag for flag in flags if flag != "--fast")
+        session.run("pytest", "-m", marked, *AT_ONCE, *flags, env=alone(part))
 
 
 @nox.session
@@ -55,24 +96,77 @@ def lint(session: nox.Session) -> None:
 @each_backend
 def tests(session: nox.Session, backend: str) -> None:
     """Run the tests of one backend, with it alone; `-- --fast` leaves the long ones out."""
-    install(session, backend, "export", "test")
-    fast = "--fast" in session.posargs
-    session.run(
-        "pytest",
-        *("-m", "backend and not slow" if fast else "backend"),
-        *(argument for argument in session.posargs if argument != "--fast"),
-        *AT_ONCE,
-        env={"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"},
-    )
+    install(session, *NEEDS[backend])
+    run_tests(session, backend, *session.posargs)
 
 
 @nox.session
 def across(session: nox.Session) -> None:
     """Run the tests that need no backend or all, with all three in one environment."""
-    install(session, *BACKENDS, "test", "browser", "export", "huggingface", "tfds")
-    flags = [argument for argument in session.posargs if argument != "--fast"]
-    session.run("pytest", "-m", "not backend and not all_backends", *AT_ONCE, *flags)
-    session.run("pytest", "-m", "all_backends", *AT_ONCE, *flags)
+    install(session, *NEEDS[ACROSS])
+    run_tests(session, ACROSS, *session.posargs)
+
+
+@nox.session(default=False, reuse_venv=False)
+@nox.parametrize("part", list(NEEDS), ids=list(NEEDS))
+def package(session: nox.Session, part: str) -> None:
+    """Build sdist and wheel, install the wheel alone, and pass the sdist's tests with it."""
+    with TemporaryDirectory() as folder:
+        install(session, "package", project=())
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", folder)
+        (wheel,), (sdist,) = (Path(folder).glob(kind) for kind in ("*.whl", "*.tar.gz"))
+        install(session, *NEEDS[part], project=(str(wheel),))
+        shutil.unpack_archive(sdist, folder, filter="data")
+        project = Path(folder, sdist.name.removesuffix(".tar.gz"))
+        shutil.rmtree(project / "lenet_multi")
+        with session.chdir(project):  # which now has tests, but not what they test
+            code = "import lenet_multi; print(*lenet_multi.__path__)"
+            installed = Path(str(session.run("python", "-c", code, silent=True)).strip())
+            if "site-packages" not in installed.parts:
+                session.error(f"the tests would not test the wheel, but {installed}")
+            (project / "lenet_multi").symlink_to(installed)  # for the tests that read the sources
+            run_tests(session, part, *session.posargs)
+
+
+@nox.session(default=False)
+def pin(session: nox.Session) -> None:
+    """Find the version of everything that the groups need; `-- --upgrade` takes newer ones."""
+    session.install(*pins("pin"))  # the constraints may be of another one
+    oldest = PROJECT["project"]["requires-python"].removeprefix(">=")
+    session.run(
+        *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", oldest),
+        *("--custom-compile-command", f"nox -s pin, for every system and Python {oldest} or later"),
+        *("--no-annotate", "--strip-extras", "--output-file", CONSTRAINTS, "pyproject.toml"),
+        *(flag for group in PROJECT["dependency-groups"] for flag in ("--group", group)),
+        *session.posargs,
+    )
+
+
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Fail where a pinned version has a known vulnerability; asks the network."""
+    install(session, "audit", project=())
+    # Unless strict, what the database does not know, or does not answer for, passes.
+    flags = ("--strict", "--disable-pip", "--no-deps", "--requirement", CONSTRAINTS)
+    session.run("pip-audit", *flags, *session.posargs)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Measure which lines and branches the tests run, but the long ones; takes half an hour."""
+    install(session, *NEEDS[ACROSS], "coverage")
+    left_out = [flag for test in UNTRACED for flag in ("--deselect", f"tests/{test}")]
+    measured = ("coverage", "run", "-m", "pytest", *left_out)
+    session.run("coverage", "erase")
+    session.run(*measured, "-m", "not backend and not all_backends")
+    for backend in BACKENDS:
+        session.run(*measured, "-m", "backend and not slow", env=alone(backend))
+    session.run(*measured, "-m", "all_backends")
+    session.run("coverage", "combine", "--quiet")
+    with TemporaryDirectory() as folder:
+        found = str(Path(folder, "coverage.json"))
+        session.run("coverage", "json", "--quiet", "-o", found)
+        session.run("python", "-m", "benchmarks.coverage", found)
 
 
 @nox.session(default=False)

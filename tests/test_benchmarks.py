@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from benchmarks import exports
+from benchmarks import coverage, exports
 from benchmarks.__main__ import Bench
 from benchmarks.epoch import BY_HAND, LOOPS, OURS, OURS_BFLOAT16, STOCK, is_bfloat16
 from benchmarks.record import Record, ratios
-from benchmarks.report import exports_table
+from benchmarks.report import RESULTS, exports_table, read
 from benchmarks.speed_report import MARK, Results, bench_report, headline_table
 from benchmarks.study import SCALES, STAGES, Request, requests
 from lenet_multi.backends import BACKENDS
@@ -34,7 +35,7 @@ TRIED = {
     f"benchmarks.{name}"
     for name in (
         *("__main__", "worker", "startup", "target", "epoch", "inference", "matmul", "stages"),
-        "exports",
+        *("coverage", "exports"),
         *("study", "record", "report", "speed_report", "speed_figures", "peers.stock"),
         *(f"peers.{backend}_loop" for backend in BACKENDS),
     )
@@ -211,3 +212,39 @@ def test_a_run_is_exported_by_a_backend_that_can(
     assert found["deviation"] <= EXPORTED.value
     assert {"keras", "jax", "torch"} <= content["versions"].keys()
     assert f"| torch  | torch, {found['deviation']:.1e} |" in exports_table(content)
+
+
+def coverage_json(lines: float) -> dict[str, Any]:
+    """Return what `coverage json` writes of two modules, with this share of lines in all."""
+
+    def summary(lines: float, branches: float) -> dict[str, float]:
+        return {"percent_statements_covered": lines, "percent_branches_covered": branches}
+
+    return {
+        "totals": {**summary(lines, 90.0), "num_statements": 200, "num_branches": 40},
+        "files": {
+            "lenet_multi/demo/app.py": {"summary": summary(98.7654, 50.0)},
+            "lenet_multi/adam.py": {"summary": summary(100.0, 100.0)},
+        },
+    }
+
+
+@pytest.mark.all_backends
+@pytest.mark.parametrize(("lines", "status"), [(95.0, 0), (94.99, 1)])
+def test_coverage_is_recorded_and_judged(tmp_path: Path, lines: float, status: int) -> None:
+    """Shares by module and in all, versions and machine; fewer than 95 % of lines fail."""
+    (tmp_path / "found.json").write_text(json.dumps(coverage_json(lines)))
+    arguments = [str(tmp_path / "found.json"), "--out", str(tmp_path / "coverage.json")]
+    done = CliRunner().invoke(coverage.main, arguments)
+    assert done.exit_code == status, done.output
+    content = json.loads((tmp_path / "coverage.json").read_text())
+    assert content["percent"] == {"lines": lines, "branches": 90.0}
+    assert content["modules"]["lenet_multi.demo.app"] == {"lines": 98.77, "branches": 50.0}
+    assert set(BACKENDS) <= set(content["versions"])
+    assert "lenet_multi.demo.app" in done.output
+    assert "lenet_multi.adam" not in done.output  # whole
+
+
+def test_the_recorded_coverage_is_enough() -> None:
+    """The committed record says 95 % of the lines or more."""
+    assert read(RESULTS / "coverage.json")["percent"]["lines"] >= coverage.LEAST

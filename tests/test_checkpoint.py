@@ -90,6 +90,16 @@ def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
     assert checkpoint.read(tmp_path / "resume", pytest.fail) is None
 
 
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    """The one before is taken, with the system's reason as the warning."""
+    checkpoint.write(tmp_path, example(1))
+    (path,) = tmp_path.iterdir()
+    (tmp_path / f"9{path.name}").mkdir()
+    warnings: list[str] = []
+    assert read(tmp_path, warnings.append).steps == 1
+    assert ["Is a directory; going on from" in warning for warning in warnings] == [True]
+
+
 def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
     """Where none is left, the error says to train again."""
     checkpoint.write(tmp_path, example())

@@ -363,3 +363,10 @@ def test_the_verdict_is_the_exit_status(
     written = json.loads((tmp_path / "comparison.json").read_text())
     assert written["passed"] is (status == 0)
     assert [run["backend"] for run in written["runs"]] == ["jax", "torch"]
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """The error names it and the flag that chooses another."""
+    comparison = compared(tmp_path, example_run(), example_run())
+    with pytest.raises(UserError, match=r"cannot write .*: No such file.*; choose another --out"):
+        write_json(comparison, tmp_path / "nowhere" / "comparison.json")

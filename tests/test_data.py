@@ -113,6 +113,14 @@ def test_bad_arrays_are_refused(tmp_path: Path, changes: dict[str, Any], message
         load(str(path))
 
 
+def test_labels_in_a_column_load(tmp_path: Path) -> None:
+    """As CIFAR's come, (N, 1), they are the same labels."""
+    np.savez(tmp_path / "flat.npz", **arrays())
+    np.savez(tmp_path / "column.npz", **arrays(y_train=np.arange(4)[:, np.newaxis]))
+    flat, column = (load(str(tmp_path / name)) for name in ("flat.npz", "column.npz"))
+    assert column.sha256() == flat.sha256()
+
+
 def test_an_npz_that_lacks_an_array_is_refused(tmp_path: Path) -> None:
     """The error lists the arrays that are wanted."""
     np.savez(tmp_path / "half.npz", x_train=np.zeros((4, 28, 28), np.uint8))

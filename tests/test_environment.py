@@ -1,6 +1,7 @@
 import importlib.metadata
 import os
 import platform
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,3 +33,16 @@ def test_peak_memory_is_in_bytes() -> None:
 def test_threads_are_those_allowed() -> None:
     """At least one processor, and no more than the machine has."""
     assert 1 <= environment.threads() <= (os.cpu_count() or 1)
+
+
+def test_a_system_without_linuxs_files_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor is what Python knows, its cores are all the machine's."""
+
+    def refuse(path: Path) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(platform, "processor", lambda: "a processor")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert environment.machine()["processor"] == "a processor"
+    assert environment.threads() == os.cpu_count()

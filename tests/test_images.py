@@ -208,6 +208,15 @@ def test_a_bomb_is_refused_where_warnings_are_errors(
     assert MOST_PIXELS < 10_000 * 9_500
 
 
+def test_a_file_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of it is read than an image could take."""
+    monkeypatch.setattr("lenet_multi.images.MOST_BYTES", 2**20)
+    file = io.BytesIO(bytes(3 * 2**20))
+    with pytest.raises(UserError, match="the image is larger than 1 MiB"):
+        read(file)
+    assert file.tell() == 2**20 + 1
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [("nowhere.png", "No such file"), (".", "Is a directory")],
@@ -242,6 +251,24 @@ def test_an_empty_page_is_refused(page: Image.Image) -> None:
     """Light and noise are no digit."""
     with pytest.raises(UserError, match="nothing is drawn on it"):
         prepare(page)
+
+
+@pytest.mark.filterwarnings("error")  # where a median is taken of no pixels
+def test_an_image_of_nothing_is_refused() -> None:
+    """Neither a page that is all transparent nor one of no pixels has a digit on it."""
+    clear = saved(Image.new("RGBA", (90, 90), (0, 0, 0, 0)), "PNG")
+    with pytest.raises(UserError, match="nothing is drawn on it"):
+        prepare(read(clear))
+    with pytest.raises(UserError, match="it has no pixels"):
+        prepare(Image.new("L", (0, 90)))
+
+
+def test_a_small_digit_is_looked_at_nearer() -> None:
+    """On a page twenty times as large as itself it becomes what it is on a page of its own."""
+    page = Image.new("L", (2400, 2400), 230)
+    page.paste(seven(), (800, 600))
+    found, alone = prepare(page).ravel(), prepare(seven()).ravel()
+    assert np.corrcoef(found, alone)[0, 1] > 0.95  # 0.99; with one look alone 0.73
 
 
 @settings(deadline=None, max_examples=60)

@@ -35,6 +35,17 @@ def test_wrong_answers_are_coloured(tmp_path: Path) -> None:
         assert (np.asarray(saturation).max() > 100) == (name == "wrong")
 
 
+def test_many_classes_are_drawn_without_numbers(tmp_path: Path) -> None:
+    """The matrix of a hundred classes has no room for them; a mistake shows all the same."""
+    matrix = np.diag(np.full(100, 5))
+    draw_confusion(matrix, tmp_path / "right")
+    assert np.asarray(Image.open(tmp_path / "right").convert("L"))[200:500, 200:500].min() > 200
+    matrix[3, 90] = 2
+    draw_confusion(matrix, tmp_path / "wrong")
+    _, saturation, _ = Image.open(tmp_path / "wrong").convert("RGB").convert("HSV").split()
+    assert np.asarray(saturation).max() > 100
+
+
 def test_a_model_without_mistakes_has_no_picture_of_them(tmp_path: Path) -> None:
     """An older one is taken away."""
     found = example()

@@ -76,6 +76,21 @@ def test_the_bad_ones_are_named_and_the_others_kept(tmp_path: Path) -> None:
         assert reason in refusal
 
 
+def test_a_folder_that_cannot_be_listed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are answered."""
+    (tmp_path / "shut").mkdir()
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    found = prepare_all([tmp_path / "shut", page(tmp_path / "a.png")], side=28)
+    assert [Path(name).name for name in found.names] == ["a.png"]
+    assert [str(tmp_path / "shut") in refusal for refusal in found.refused] == [True]
+
+
 def test_without_any_image_it_fails(tmp_path: Path) -> None:
     """One error names all."""
     with pytest.raises(UserError, match=r"a\.png.*; .*b\.png"):

@@ -1,6 +1,8 @@
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,10 +13,13 @@ import pytest
 from lenet_multi import checkpoint
 from lenet_multi.checkpoint import State
 from lenet_multi.config import TrainConfig
-from lenet_multi.data import Dataset
+from lenet_multi.data import Dataset, ImageSet
 from lenet_multi.errors import DivergedError, StoppedError, UserError
+from lenet_multi.journal import Journal
+from lenet_multi.runs import read_run, unfinished
+from lenet_multi.speed import FASTEST_FORM
 from lenet_multi.train import TrainedRun
-from tests.conftest import train_quietly
+from tests.conftest import child_environment, train_quietly
 
 pytestmark = pytest.mark.backend
 
@@ -88,6 +93,45 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
     assert_same(again, undisturbed)
 
 
+def test_the_command_goes_on(
+    undisturbed: TrainedRun, small: Dataset, small_npz: Path, backend: str, tmp_path: Path
+) -> None:
+    """`--resume` takes settings, data and backend from what was kept; the run ends the same."""
+    draft = unfinished(tmp_path / "a-run")
+    draft.mkdir()
+    state = stop(signal.SIGTERM, STEPS + 13, small, backend, draft)
+    journal = Journal(draft, dataclasses.replace(SMALL_BATCHES, data=str(small_npz)))
+    with journal.started(backend=backend, form=FASTEST_FORM[backend], at=(0, 0)):
+        pass
+    done = subprocess.run(
+        [sys.executable, "-m", "lenet_multi", "train", "--resume", "a-run"],
+        cwd=tmp_path,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"Going on at step {state.steps} of epoch {state.epoch + 1}" in done.stdout
+    result = read_run(tmp_path / "a-run").result
+    assert [start["backend"] for start in result.starts] == [backend] * 2
+    assert result.epochs[0] == state.epochs[0]  # with its seconds: not trained again
+    assert result.final_weights_sha256 == undisturbed.result.final_weights_sha256
+
+
+def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: Path) -> None:
+    """A run that waited for a better epoch ends where it would have, as the model of the best."""
+    labels = np.random.default_rng(0).permutation(small.train.labels)  # nothing to learn
+    astray = Dataset(ImageSet(small.train.images, labels), small.test)
+    config = dataclasses.replace(SMALL_BATCHES, epochs=20, early_stopping=3, save_every=f"{STEPS}")
+    whole = train_quietly(config, astray, backend, tmp_path)
+    state = checkpoint.read(tmp_path / "resume", pytest.fail)
+    assert state
+    assert state.callbacks["EarlyStopping"]["wait"] == 2
+    again = train_quietly(config, astray, backend, tmp_path, state)
+    assert len(whole.result.epochs) < 20
+    assert_same(again, whole)
+
+
 def test_a_run_that_diverges_stops_at_once(small: Dataset, backend: str, tmp_path: Path) -> None:
     """The step whose loss is no number is named; the last checkpoint's weights are numbers."""
     config = TrainConfig(epochs=2, learning_rate=1e30, lr_schedule="constant", save_every="1")
@@ -131,6 +175,18 @@ def test_an_ignored_signal_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_second_signal_ends_at_once() -> None:
+    """Someone who does not want to wait for the checkpoint need not."""
+    from lenet_multi.resume import obeying_signals
+
+    resumable = SimpleNamespace(signal_number=None)
+    with pytest.raises(KeyboardInterrupt), obeying_signals(resumable):  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert resumable.signal_number == signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.usefixtures("backend")

@@ -336,6 +336,30 @@ def test_a_folder_that_lacks_a_file_is_no_run(tmp_path: Path, name: str) -> None
         read_run(folder)
 
 
+def test_a_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
+    """What was kept on the way is recorded, and belongs to a whole run."""
+    run = example_run()
+    with new_run_folder(tmp_path / "run") as draft:
+        (draft / "best.keras").write_text("kept")
+        write_run(
+            draft,
+            run.result,
+            logits=run.logits,
+            labels=run.labels,
+            save_model=lambda path: Path(path).touch(),
+        )
+    assert read_run(tmp_path / "run").result.files_sha256["best.keras"]
+    (tmp_path / "run" / "best.keras").unlink()
+    with pytest.raises(UserError, match=r"lacks best\.keras, which result\.json records"):
+        read_run(tmp_path / "run")
+
+
+def test_a_file_that_cannot_be_hashed_is_told(tmp_path: Path) -> None:
+    """The reason is the system's."""
+    with pytest.raises(UserError, match=f"cannot read {tmp_path}: Is a directory"):
+        runs.file_sha256(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["result.json", "history.csv", "model.keras", "predictions.npz"])
 @given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -97,6 +97,23 @@ def test_a_changed_byte_is_refused(tmp_path: Path) -> None:
         find(path)
 
 
+@pytest.mark.parametrize("content", ["{", "[" * 100_000], ids=["cut off", "nested without end"])
+def test_a_file_whose_model_is_no_json_is_refused(tmp_path: Path, content: str) -> None:
+    """Whole as an archive, it is no model."""
+    path = keras_file(tmp_path / "model.keras", lacks="config.json")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("config.json", content)
+    with pytest.raises(UserError, match=r"is no .keras file, or it is damaged"):
+        find(path)
+
+
+def test_a_file_whose_model_is_huge_is_refused(tmp_path: Path) -> None:
+    """Before it is unpacked into memory."""
+    path = keras_file(tmp_path / "model.keras", {**MODEL, "padding": " " * 17 * 2**20})
+    with pytest.raises(UserError, match=r"is no .keras file: its config.json is too large"):
+        find(path)
+
+
 def test_a_path_to_nothing_is_refused(tmp_path: Path) -> None:
     """The error says what to give."""
     with pytest.raises(UserError, match=r"give a run folder or a .keras file"):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi import session
+from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError
 from lenet_multi.session import stderr_held_back
 
@@ -38,6 +40,14 @@ def test_a_users_keras_json_changes_nothing(backend: str, tmp_path: Path) -> Non
 def test_garbage_is_collected_again() -> None:
     """Only the import goes without."""
     assert gc.isenabled()
+
+
+@pytest.mark.backend
+def test_another_backend_is_refused(backend: str) -> None:
+    """Keras fixes its backend when it is imported; to go on with the first would hide it."""
+    other = next(name for name in BACKENDS if name != backend)
+    with pytest.raises(RuntimeError, match=f"Keras was imported before, on {backend}"):
+        session.start(other, environ={})
 
 
 def test_stderr_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:

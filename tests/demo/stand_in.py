@@ -67,7 +67,7 @@ def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
                 warnings.append(line)
             yield Demo(process, line.split()[1], warnings)
         finally:
-            process.kill()  # its backends end with it
+            process.terminate()  # its backends end with it
 
 
 def main(host: str, *named: str) -> None:

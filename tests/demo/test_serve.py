@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lenet_multi.demo.serve import MOST_CONNECTIONS, listen
+from lenet_multi.demo.serve import MOST_CONNECTIONS, listen, serve
 from lenet_multi.errors import UserError
 from tests.demo.stand_in import served
 from tests.demo.test_app import ask, wait_for_backends
@@ -47,6 +47,16 @@ def test_other_machines_are_let_in_only_when_told(host: str, warned: bool, stran
         assert ask(demo.address, "/")[0] == 200
         assert ask(demo.address, "/", host="stranger.example")[0] == stranger
         assert any("over the network" in line for line in demo.warnings) == warned
+
+
+def test_the_browser_is_sent_to_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the address that is told, whatever port was free."""
+    told: list[str] = []
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
+    serve([], host="127.0.0.1", port=0, open_browser=True, say=told.append, warn=pytest.fail)
+    assert [told[0].split()[1]] == opened
 
 
 def test_a_flood_is_turned_away() -> None:

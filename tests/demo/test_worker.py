@@ -1,4 +1,6 @@
 import asyncio
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from lenet_multi.backends import installed_version
 from lenet_multi.data import Dataset
 from lenet_multi.demo import worker
 from lenet_multi.demo.process import BackendProcess, command
@@ -40,6 +43,19 @@ def test_a_worker_answers_as_the_run_did(backend: str, small_run: Path, small: D
     np.testing.assert_allclose(found, recorded, atol=ROUNDING)
     assert [answer["answer"] for answer in answers] == recorded.argmax(axis=1).tolist()
     assert all(answer["milliseconds"] > 0 for answer in answers)
+
+
+def test_a_worker_ends_when_it_is_asked_no_more(
+    backend: str, small_run: Path, small: Dataset
+) -> None:
+    """It answers all that was asked before its stdin ended, a line each, and ends in order."""
+    asked = small.test.images[:2].tobytes()
+    command_line = command(backend, small_run)
+    done = subprocess.run(command_line, input=asked, capture_output=True, check=True)
+    first, *answers = map(json.loads, done.stdout.splitlines())
+    assert first == {"version": installed_version(backend)}
+    recorded = read_run(small_run).logits[:2].argmax(axis=1).tolist()
+    assert [answer["answer"] for answer in answers] == recorded
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lenet_multi import extras
 from lenet_multi.backends import BACKENDS, installed
 from lenet_multi.doctor import checkup, settings
 from lenet_multi.doctor.checkup import Checkup, examine
 from lenet_multi.doctor.probe import Probe
 from lenet_multi.doctor.tables import print_checkup
-from tests.conftest import Lenet
+from tests.conftest import PROJECT, Lenet
 
 WORKING = Probe(backend="jax", installed=True, version="0.10", device="cpu:0", threads=2)
 BROKEN = dataclasses.replace(WORKING, backend="torch", trouble="ImportError: no libcuda")
@@ -103,6 +104,40 @@ def test_everything_found_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
         "Not healthy",
     ):
         assert text in page.getvalue()
+
+
+def test_a_healthy_machine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which backends can train stands last; a table of settings that are not there does not."""
+    page = io.StringIO()
+    monkeypatch.setattr(settings, "found", list)
+    print_checkup(examined(monkeypatch, MISSING, WORKING), Console(file=page, width=140))
+    last = page.getvalue().splitlines()[-1]
+    assert last == "Healthy: jax can train, and nothing changes the results."
+    assert "Settings from outside" not in page.getvalue()
+
+
+def test_a_folder_without_permission_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing could be trained where runs go."""
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    (problem,) = examined(monkeypatch, WORKING).problems
+    assert problem.text == f"{Path.cwd()} cannot be written, where runs go"
+
+
+def test_a_package_that_is_missing_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, with the line that installs what this package needs."""
+    monkeypatch.setattr(extras, "requires", lambda _: ["numpy>=2", "no-such-package>=1"])
+    (problem,) = examined(monkeypatch, WORKING).problems
+    assert problem.text == "no-such-package>=1 is needed"
+    assert problem.remedy == "pip install lenet-multi"
+
+
+def test_sources_that_are_not_installed_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they need is not known then, which changes no result."""
+    monkeypatch.setattr(extras, "DISTRIBUTION", "no-such-distribution")
+    found = examined(monkeypatch, WORKING)
+    assert found.healthy
+    assert found.extras == []
+    assert [problem.remedy for problem in found.problems] == [f"pip install {PROJECT}"]
 
 
 @pytest.mark.backend

@@ -44,3 +44,12 @@ def test_what_is_not_installed_is_not_started(monkeypatch: pytest.MonkeyPatch) -
         ("torch", False, False),
         ("jax", False, False),
     ]
+
+
+def test_a_backend_of_no_distribution_has_no_version(
+    stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can be imported and was never installed is examined all the same."""
+    stand_in.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(backends, "packages_distributions", dict)
+    assert probe("jax", timeout=60).version == "unknown"

@@ -54,6 +54,12 @@ def test_too_few_images_are_refused(mnist: Dataset, precision: str) -> None:
         plan.training_images(mnist, precision)
 
 
+def test_no_images_are_refused() -> None:
+    """Before any is looked for."""
+    with pytest.raises(UserError, match="--images must be at least 1, not 0"):
+        Plan(float32_images=0)
+
+
 def test_confident_answers_are_scaled_logits() -> None:
     """The last layer alone is scaled, by a power of two and so without rounding."""
     weights = [np.full(3, 0.1, np.float32) for _ in range(4)]
@@ -68,3 +74,5 @@ def test_a_climber_may_name_its_form() -> None:
     assert backend_and_form("torch:stock") == ("torch", STOCK)
     with pytest.raises(UserError, match="tensorflow cannot compute it"):
         backend_and_form("tensorflow:channels-first")
+    with pytest.raises(UserError, match="unknown --form 'tile'; did you mean 'tiles'"):
+        backend_and_form("jax:tile")

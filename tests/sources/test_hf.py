@@ -1,4 +1,6 @@
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -121,6 +123,28 @@ def test_a_folder_without_data_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="doesn't contain any data files"):
         hf.read(str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(("status", "answers"), [(200, True), (404, True), (None, False)])
+def test_the_hub_answers_whatever_it_answers(
+    monkeypatch: pytest.MonkeyPatch, status: int | None, answers: bool
+) -> None:
+    """A hub that refuses is there; one where nobody listens is not."""
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # as http.server calls it
+            self.send_error(status or 200)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        if status:
+            Thread(target=server.handle_request, daemon=True).start()
+        else:
+            server.server_close()
+        assert hf._hub_answers() is answers
 
 
 @pytest.mark.usefixtures("datasets")

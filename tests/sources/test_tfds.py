@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_what_cannot_be_read_is_told(name: str, message: str) -> None:
     """The error names what is wrong, and the nearest name or the line that prepares the set."""
     with pytest.raises(UserError, match=message):
         tfds.read(name)
+
+
+def test_a_damaged_data_set_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's reason is passed on, in one line."""
+    shutil.copytree(folder, tmp_path / "data")
+    for path in tmp_path.glob("data/digits/plain/1.0.0/*.array_record*"):
+        path.write_bytes(path.read_bytes()[:50])
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
+    with pytest.raises(UserError, match="TensorFlow Datasets cannot read it: ") as refused:
+        tfds.read("digits")
+    assert "\n" not in str(refused.value)
 
 
 def test_a_missing_library_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

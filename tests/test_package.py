@@ -1,0 +1,117 @@
+"""What is built of the project: the sdist, and the wheel that is installed."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email import message_from_bytes
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from lenet_multi import __version__
+from tests.conftest import PROJECT
+
+NAME = f"lenet_multi-{__version__}"
+FILES = (
+    *(".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "LICENSE", "README.md"),
+    *("constraints.txt", "noxfile.py", "pyproject.toml"),
+)
+FOLDERS = (".ci", ".github", "benchmarks", "lenet_multi", "tests")
+
+DATA = {
+    *(f"lenet_multi/demo/page/{name}" for name in ("index.html", "page.css", "page.js")),
+    "lenet_multi/demo/page/icon.svg",
+    *(
+        f"lenet_multi/mnist/{part}-ubyte.gz"
+        for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3")
+    ),
+    "lenet_multi/mnist/t10k-labels-idx1-ubyte.gz",
+    "lenet_multi/mnist/README.md",
+    "lenet_multi/report/page.html",
+}
+LICENCES = {"LICENSE", "lenet_multi/mnist/README.md"}
+LITTER = (
+    *("runs/jax/model.keras", "dist/old.whl", ".nox/tests/bin/python", "notes.py"),
+    *("lenet_multi/__pycache__/train.cpython-311.pyc", "tests/.pytest_cache/README.md"),
+    ".coverage",
+)
+
+
+def build(project: Path, out: Path, *flags: str) -> None:
+    """Build with the pinned hatchling of this environment, into `out`."""
+    command = [sys.executable, "-m", "build", "--no-isolation", *flags, "--outdir", str(out)]
+    subprocess.run([*command, str(project)], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, as it is checked out, with litter of every kind."""
+    folder = tmp_path_factory.mktemp("package") / "checkout"
+    folder.mkdir()
+    for name in FILES:
+        shutil.copy(PROJECT / name, folder)
+    for name in FOLDERS:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / name, folder / name, ignore=ignored)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(checkout: Path) -> set[str]:
+    """The project's files."""
+    return {path.relative_to(checkout).as_posix() for path in checkout.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def built(checkout: Path, files: set[str]) -> Path:
+    """The folder of sdist and wheel, built in the checkout when litter lay about in it."""
+    for name in LITTER:
+        assert name not in files
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
+    build(checkout, checkout.parent)
+    return checkout.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    """The wheel, which was built from the sdist."""
+    return built / f"{NAME}-py3-none-any.whl"
+
+
+def test_the_sdist_is_the_project_and_nothing_else(built: Path, files: set[str]) -> None:
+    """Tests, benchmarks, sessions, pins and data are in it; runs, caches and notes are not."""
+    with tarfile.open(built / f"{NAME}.tar.gz") as archive:
+        names = {PurePosixPath(name).relative_to(NAME).as_posix() for name in archive.getnames()}
+    assert names == files | {"PKG-INFO"}
+
+
+def test_the_wheel_is_the_package_with_its_data(wheel: Path, files: set[str]) -> None:
+    """Every module, the images, the pages and the licences of both; no tests."""
+    modules = {name for name in files if name.startswith("lenet_multi/") and name.endswith(".py")}
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    about = f"{NAME}.dist-info"
+    assert names == {
+        *modules,
+        *DATA,
+        *(f"{about}/licenses/{name}" for name in LICENCES),
+        *(f"{about}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")),
+    }
+
+
+def test_the_wheel_says_whose_it_is(wheel: Path) -> None:
+    """The metadata names both licences, their files, and the oldest Python."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = message_from_bytes(archive.read(f"{NAME}.dist-info/METADATA"))
+    assert metadata["License-Expression"] == "Apache-2.0 AND CC-BY-SA-3.0"
+    assert set(metadata.get_all("License-File", [])) == LICENCES
+    assert metadata["Requires-Python"] == ">=3.11"
+
+
+def test_the_same_sources_give_the_same_wheel(wheel: Path, checkout: Path, tmp_path: Path) -> None:
+    """Built at another time, and straight from the checkout, it is the same to the byte."""
+    build(checkout, tmp_path, "--wheel")
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
