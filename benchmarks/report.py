@@ -85,6 +85,22 @@ def exports_table(content: dict[str, Any]) -> str:
     return markdown(["format", *(f"trained on {backend}" for backend in backends)], rows)
 
 
+def faults_table(content: dict[str, Any]) -> str:
+    """Return how often each harm was done, and how often anything was lost."""
+    rows = [
+        [fault["name"], str(fault["injected"]), str(len(fault["lost"]))]
+        for fault in content["faults"]
+    ]
+    return markdown(["harm", "times", "lost"], rows)
+
+
+def fuzz_table(content: dict[str, Any]) -> str:
+    """Return, for each kind of input, how many were read, how many refused, and how many failed."""
+    names = ("inputs", "read", "refused", "distinct_refusals", "failed")
+    rows = [[kind["kind"], *(f"{kind[name]:,}" for name in names)] for kind in content["kinds"]]
+    return markdown(["input", *names[:3], "for reasons", "failed"], rows)
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, its columns aligned to be read as plain text too."""
     lines = [header, *rows]

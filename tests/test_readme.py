@@ -16,6 +16,8 @@ from benchmarks.report import (
     RESULTS,
     accuracy_table,
     exports_table,
+    faults_table,
+    fuzz_table,
     outcome_table,
     parity_table,
     read,
@@ -85,6 +87,8 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
     match [Path(words[0]).name, *words[1:]]:
         case ["pip", "install", target]:
             return [python, "-m", "pip", "install", "-q", "--dry-run", target], environ
+        case ["nox", "-s", "package(jax)" | "audit" | "coverage" | "pin" as session, *_]:
+            return [python, "-m", "nox", "-s", session, "--list"], environ  # long, or for a network
         case ["nox", "-s", session, "--", "--fast"]:
             return [
                 python,
@@ -107,6 +111,7 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
                 "train": data,
                 "parity": ["--help"],  # the next commands climb
                 "exports": ["--help"],  # test_benchmarks exports
+                **{name: ["--help"] for name in ("faults", "fuzz", "mutants")},  # have their tests
             }
             return [*nox, *small[session]], environ
         case ["nox", "-s", "train", "--", *rest]:
@@ -276,6 +281,38 @@ def test_the_exports_are_those_of_the_committed_record() -> None:
     for (name, _), found in exports.items():
         assert found["backend"] in FORMATS[name].routes
         assert found["deviation"] <= tolerances.EXPORTED.value
+
+
+def test_nothing_was_lost() -> None:
+    """Two hundred kills and a hundred flipped bits of each sort are among the harm done."""
+    content = read(RESULTS / "faults.json")
+    assert faults_table(content) in README
+    assert not any(fault["lost"] for fault in content["faults"])
+    done = {fault["name"]: fault["injected"] for fault in content["faults"]}
+    assert done["SIGKILL at a random moment"] >= 200
+    assert min(times for name, times in done.items() if "bit" in name) >= 100
+    assert min(done.values()) > 0
+
+
+def test_no_odd_input_failed() -> None:
+    """Ten thousand of them, of every kind, were read or refused."""
+    content = read(RESULTS / "fuzz.json")
+    assert fuzz_table(content) in README
+    assert sum(kind["inputs"] for kind in content["kinds"]) >= 10_000
+    assert not any(kind["failed"] for kind in content["kinds"])
+
+
+def test_the_tests_are_measured() -> None:
+    """What they run, and what they notice, is at least what was asked for."""
+    percent = read(RESULTS / "coverage.json")["percent"]
+    assert f"{percent['lines']:.1f} % of the lines and {percent['branches']:.1f} % of the" in README
+    assert percent["lines"] >= 95
+    modules = read(RESULTS / "mutants.json")["modules"].values()
+    noticed, mutants = (
+        sum(count[name] for count in modules for name in names)
+        for names in (("killed", "timeout"), ("mutants",))
+    )
+    assert f"notice {noticed} of {mutants} small changes" in README
 
 
 def test_the_sabotages_are_counted() -> None:
