@@ -23,6 +23,7 @@ from lenet_multi.speed import execution
 
 OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
 WATCHED, SAVED = "ours, watched", "ours, saved"  # checkpoints: never due, and often
+OURS_AGAIN = "ours, the second time"  # in another process, with what the first one compiled
 STOCK = "stock fit"
 BY_HAND = "by hand: "
 

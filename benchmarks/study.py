@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product, zip_longest
 from typing import Any
 
-from benchmarks.epoch import OURS, STOCK, ways
+from benchmarks.epoch import OURS, OURS_AGAIN, STOCK, ways
 from lenet_multi.config import RECIPES
 
 BATCH = RECIPES["standard"].batch_size
@@ -102,7 +102,7 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
                 arguments = _epoch(backend, OURS, scale.images).arguments
                 yield Request("worker", backend, arguments, processors=1)
     for _ in range(scale.targets):
-        for way, backend in product((OURS, STOCK), backends):
+        for backend, way in product(backends, (OURS, OURS_AGAIN, STOCK)):
             yield Request("target", backend, {"way": way, "small": scale.start_images < SMALL})
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import json
 import os
@@ -12,12 +13,23 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import coverage, exports
+from benchmarks import coverage, epoch, exports
 from benchmarks.__main__ import Bench
-from benchmarks.epoch import BY_HAND, LOOPS, OURS, OURS_BFLOAT16, STOCK, is_bfloat16
+from benchmarks.epoch import (
+    BY_HAND,
+    LOOPS,
+    NEVER,
+    OURS,
+    OURS_BFLOAT16,
+    SAVED,
+    SAVED_EVERY,
+    STOCK,
+    WATCHED,
+    is_bfloat16,
+)
 from benchmarks.record import Record, ratios
 from benchmarks.report import RESULTS, exports_table, read
-from benchmarks.speed_report import MARK, Results, bench_report, headline_table
+from benchmarks.speed_report import MARK, Results, bench_report, checkpoint_table, headline_table
 from benchmarks.study import SCALES, STAGES, Request, requests
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import TrainConfig
@@ -177,6 +189,27 @@ def test_the_table_shows_medians_of_paired_ratios() -> None:
     cells = [cell.strip() for cell in last.strip("|").split("|")]
     # 13.18 MFLOP an image, 60,000 images in 4 s, are 198 of 400 GFLOP/s.
     assert cells == ["jax", f"4.00{MARK}", f"8.00{MARK}", f"2.00{MARK}", "2.00", "1.00", "49%"]
+
+
+def test_checkpoints_are_weighed_by_how_often_they_come() -> None:
+    """Watching is a ratio; a checkpoint's seconds count once in the default ten."""
+    content: dict[str, Any] = {"records": []}
+    per_epoch = {OURS: 2.0, WATCHED: 2.02, SAVED: 2.52}  # 200 steps, so 10 checkpoints
+    for way, seconds in per_epoch.items():
+        record = Record("epoch", "jax", way, "s", [seconds] * 3, {"images": 25_600})
+        record.context["batch_size"] = 128
+        content["records"].append(dataclasses.asdict(record))
+    row = checkpoint_table(Results.of(content)).splitlines()[-1]
+    assert [cell.strip() for cell in row.strip("|").split("|")] == ["jax", "1.0%", "50", "1.5%"]
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("way", [WATCHED, SAVED])
+def test_a_kept_epoch_is_measured(backend: str, way: str) -> None:
+    """The trainer's own loop, with what it takes to go on."""
+    record = epoch.measure(backend, way=way, images=21 * 8, batch_size=8)
+    assert record.values[0] > 0
+    assert record.context["save_every"] in (SAVED_EVERY, NEVER)
 
 
 def test_a_sample_without_a_partner_is_left_out() -> None:
