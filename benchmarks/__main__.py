@@ -103,7 +103,7 @@ class Bench:
         self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.scale = scale
         self.load = os.getloadavg()[0]
-        self.revision = _revision()
+        self.revision = revision()
         self.temporary = tempfile.TemporaryDirectory()
 
     def __enter__(self) -> "Bench":
@@ -237,8 +237,8 @@ def _words(arguments: dict[str, Any]) -> str:
     return ", ".join(str(value) for value in arguments.values())
 
 
-def _revision() -> str:
-    """Return the commit that is measured, and whether files differ from it."""
+def revision() -> str:
+    """Return the commit that is tried, and whether files differ from it."""
     try:
         return subprocess.check_output(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],

@@ -1,11 +1,13 @@
 """The `lenet-multi` command: one verb for each file of `commands`."""
 
+import _thread
 import importlib
 import io
 import os
 import pkgutil
 import signal
 import sys
+import threading
 from typing import NoReturn
 
 import click
@@ -38,6 +40,7 @@ def main(*verb: str) -> NoReturn:
     """Run the command line, after `verb` where given; every error is one line on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may be no text
+    sys.unraisablehook = come_again
     try:
         cli.main([*verb, *sys.argv[1:]], prog_name="lenet-multi", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -58,6 +61,14 @@ def main(*verb: str) -> NoReturn:
         click.echo("lenet-multi: interrupted; what was not finished is not kept", err=True)
         leave(128 + signal.SIGINT)
     sys.exit(0)
+
+
+def come_again(dropped: "sys.UnraisableHookArgs") -> None:
+    """Have a Ctrl-C that Python dropped, as it does within a collector's callback, come again."""
+    if dropped.exc_type is KeyboardInterrupt:
+        threading.Timer(0.05, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def leave(status: int) -> NoReturn:

@@ -122,3 +122,20 @@ def test_no_arguments_shows_the_help(lenet: Lenet) -> None:
     done = lenet()
     assert done.returncode == 2
     assert "Examples:\n    lenet-multi train --backend jax\n" in done.stderr
+
+
+def test_a_ctrl_c_that_python_drops_comes_again() -> None:
+    """One that comes within a callback of the garbage collector, where nothing can be raised."""
+    code = (
+        "import gc, os, signal, sys, time\n"
+        "from lenet_multi.__main__ import come_again\n"
+        "sys.unraisablehook = come_again\n"
+        "gc.callbacks.append(lambda *told: gc.callbacks.clear() or os.kill(os.getpid(), 2))\n"
+        "try:\n"
+        "    gc.collect()\n"
+        "    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('came')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr) == ("came\n", "")

@@ -30,6 +30,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.__main__ import revision
+from benchmarks.report import read
 from lenet_multi import checkpoint, data, environment
 from lenet_multi.backends import installed
 from lenet_multi.durable import write_json
@@ -418,17 +420,21 @@ def hanging_import(trial: Trial) -> Fault:
 
 
 def faults(trial: Trial, wanted: argparse.Namespace) -> Iterator[Fault]:
-    """Do all harm, one kind after the other."""
+    """Do the harm that is wanted, one kind after the other."""
     chance = random.Random(wanted.seed)
-    yield flips(trial, wanted.flips, chance)
-    yield checkpoint_flips(trial, wanted.flips, chance)
-    yield full_disk(trial)
-    yield killed_for_memory(trial)
-    yield read_only(trial)
-    yield clock_back(trial)
-    yield hanging_import(trial)
-    yield requests(trial, wanted.requests, chance)
-    yield kills(trial, wanted.kills, chance)
+    kinds: dict[str, Callable[[], Fault]] = {
+        "flips": lambda: flips(trial, wanted.flips, chance),
+        "checkpoint-flips": lambda: checkpoint_flips(trial, wanted.flips, chance),
+        "full-disk": lambda: full_disk(trial),
+        "memory": lambda: killed_for_memory(trial),
+        "read-only": lambda: read_only(trial),
+        "clock": lambda: clock_back(trial),
+        "hang": lambda: hanging_import(trial),
+        "requests": lambda: requests(trial, wanted.requests, chance),
+        "kills": lambda: kills(trial, wanted.kills, chance),
+    }
+    for name in wanted.only or kinds:
+        yield kinds[name]()
 
 
 def show(done: list[Fault], console: Console) -> None:
@@ -452,7 +458,10 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=12)
     parser.add_argument("--flips", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
-    parser.add_argument("--out", type=Path, help="JSON to write")
+    parser.add_argument("--only", action="append", metavar="KIND", help="of harm, such as kills")
+    parser.add_argument(
+        "--out", type=Path, help="JSON to write; what it holds of other kinds stays"
+    )
     wanted = parser.parse_args()
     done: list[Fault] = []
     with tempfile.TemporaryDirectory() as name:
@@ -462,13 +471,15 @@ def main() -> int:
         finally:
             show(done, Console())
     if wanted.out:
+        earlier = read(wanted.out)["faults"] if wanted.out.exists() else []
+        now = {fault.name: {"revision": revision(), **dataclasses.asdict(fault)} for fault in done}
         record = {
             "machine": environment.machine(),
             "versions": {
                 k: v for b in trial.undisturbed for k, v in environment.versions(b).items()
             },
             "seed": wanted.seed,
-            "faults": [dataclasses.asdict(fault) for fault in done],
+            "faults": list(({fault["name"]: fault for fault in earlier} | now).values()),
         }
         write_json(wanted.out, record)
     return int(any(fault.lost for fault in done))
