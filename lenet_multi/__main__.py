@@ -1,6 +1,5 @@
 """The `lenet-multi` command: one verb for each file of `commands`."""
 
-import _thread
 import importlib
 import io
 import os
@@ -66,7 +65,8 @@ def main(*verb: str) -> NoReturn:
 def come_again(dropped: "sys.UnraisableHookArgs") -> None:
     """Have a Ctrl-C that Python dropped, as it does within a collector's callback, come again."""
     if dropped.exc_type is KeyboardInterrupt:
-        threading.Timer(0.05, _thread.interrupt_main).start()
+        again = (threading.get_ident(), signal.SIGINT)  # a handler runs in the main thread
+        threading.Timer(0.05, signal.pthread_kill, again).start()
     else:
         sys.__unraisablehook__(dropped)
 
