@@ -1,7 +1,6 @@
 """Record how much of the package the tests run, of what `coverage json` found."""
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ def record(found: dict[str, Any]) -> dict[str, Any]:
     installed = [environment.versions(backend) for backend in BACKENDS]
     return {
         "machine": environment.machine(),
-        "versions": {"coverage": version("coverage")}
+        "versions": {"coverage": found["meta"]["version"]}
         | {name: number for versions in installed for name, number in versions.items()},
         "counted": {"lines": totals["num_statements"], "branches": totals["num_branches"]},
         "percent": percentages(totals),

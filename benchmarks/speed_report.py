@@ -251,7 +251,7 @@ def target_table(results: Results) -> str:
             next((r for r in results.all("time to target", backend) if r.way == way), None)
             for way in (OURS, OURS_AGAIN, STOCK)
         )
-        if not (ours and again and stock):
+        if not (ours and stock):
             continue
         epochs, accuracy = (
             next((r for r in results.all(what, backend) if r.way == way), None)
@@ -261,10 +261,10 @@ def target_table(results: Results) -> str:
             [
                 backend,
                 f"{ours.median:.1f}",
-                f"{again.median:.1f}",
+                f"{again.median:.1f}" if again else "",
                 f"{stock.median:.1f}",
                 f"{median(ratios(stock, ours)):.1f}",
-                f"{median(ratios(stock, again)):.1f}",
+                f"{median(ratios(stock, again)):.1f}" if again else "",
                 f"{epochs.median:g}" if epochs else "",
                 f"{accuracy.median:.2%}" if accuracy else "",
             ]

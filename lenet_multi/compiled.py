@@ -17,7 +17,7 @@ def keep(environ: MutableMapping[str, str]) -> None:
     A folder that the user chose stays chosen. JAX checks what it reads; a damaged entry, as a
     kill leaves it, is compiled again.
     """
-    if FOLDER in environ:
+    if environ.get(FOLDER):
         return
     home = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~"), ".cache").expanduser()
     environ[FOLDER] = str(Path(home, "lenet_multi", f"jax-{_processor()}"))

@@ -31,8 +31,9 @@ def test_what_is_compiled_once_is_not_compiled_again(
     """A second run adds nothing and ends in the same bits; so does one that finds it damaged."""
 
     def train(name: str) -> tuple[str, dict[Path, int]]:
+        environ = {"XDG_CACHE_HOME": str(tmp_path), "KERAS_BACKEND": "jax", FOLDER: ""}
         flags = ("--epochs", 1, "--quiet", "--data", small_npz, "--out", name)
-        done = lenet("train", "--backend", "jax", *flags, XDG_CACHE_HOME=str(tmp_path))
+        done = lenet("train", "--backend", "jax", *flags, **environ)
         assert (done.returncode, done.stderr) == (0, "")
         kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("lenet_multi/*/*")}
         return read_run(tmp_path / name).result.final_weights_sha256, kept

@@ -114,8 +114,8 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
                 **{name: ["--help"] for name in ("faults", "fuzz", "mutants")},  # have their tests
             }
             return [*nox, *small[session]], environ
-        case ["nox", "-s", "train", "--", *rest]:
-            nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", "train", "--"]
+        case ["nox", "-s", "train", "--", *rest]:  # the first command trains on all three
+            nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", "train(torch)", "--"]
             return [*nox, *rest, *data], environ
         case ["lenet-multi", "train", *rest]:
             return [python, "-m", "lenet_multi", "train", *rest, *data], environ
