@@ -1,6 +1,8 @@
 """Refuse files that unpack to far more than they are, before anything is unpacked."""
 
+from collections.abc import Collection
 from pathlib import Path
+from zipfile import ZipInfo
 
 from lenet_multi.errors import UserError
 
@@ -19,3 +21,18 @@ def refuse_bomb(path: Path, unpacked: int) -> None:
             f"{path} announces {unpacked:,} bytes, over {_MOST_TIMES} times its own {size:,}: it "
             "is damaged or a decompression bomb; give what it holds unpacked"
         )
+
+
+def refuse_bombs_in(path: Path, members: Collection[ZipInfo]) -> None:
+    """Raise `UserError` when `members` of the archive at `path` announce what cannot be in it.
+
+    zipfile takes the memory that a member's packed size announces, however small the archive is.
+
+    Raises `OSError` when the file cannot be looked at.
+    """
+    packed, size = sum(member.compress_size for member in members), path.stat().st_size
+    if packed > size:
+        raise UserError(
+            f"{path} is damaged: it announces {packed:,} packed bytes, and has {size:,}"
+        )
+    refuse_bomb(path, sum(member.file_size for member in members))

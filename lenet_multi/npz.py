@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from lenet_multi.bombs import refuse_bomb
+from lenet_multi.bombs import refuse_bombs_in
 from lenet_multi.errors import UserError, reason
 
 # What NumPy and zipfile raise on damaged, encrypted or foreign archives and members.
@@ -24,6 +24,7 @@ _DAMAGE = (
     EOFError,
     LZMAError,
     NotImplementedError,
+    OverflowError,
     RuntimeError,
     SyntaxError,
     TokenError,
@@ -53,7 +54,7 @@ def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
             if missing := [name for name in names if f"{name}.npy" not in files]:
                 raise UserError(f"{path} lacks {', '.join(missing)}; wanted are {', '.join(names)}")
             members = [files[f"{name}.npy"] for name in names]
-            refuse_bomb(path, sum(member.file_size for member in members))
+            refuse_bombs_in(path, members)
             for member in members:
                 _refuse_false_size(archive.zip, member)
             return [archive[member.filename] for member in members]

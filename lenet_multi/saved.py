@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet_multi.bombs import refuse_bomb
+from lenet_multi.bombs import refuse_bombs_in
 from lenet_multi.errors import UserError, reason
 from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, finished, read_result
 
@@ -121,7 +121,7 @@ def _read_config(path: Path) -> Any:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if astray := [name for name in sizes if not _stays(name)]:
                 raise UserError(f"{path} is no .keras file: {astray[0]!r} would lead out of it")
-            refuse_bomb(path, sum(sizes.values()))
+            refuse_bombs_in(path, archive.infolist())
             if lacking := _MEMBERS - sizes.keys():
                 raise UserError(f"{path} is no .keras file: it lacks {', '.join(sorted(lacking))}")
             if sizes[_CONFIG] > _CONFIG_BYTES:
