@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from zipfile import ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipInfo
 
 from lenet_multi.errors import UserError
 
@@ -26,10 +26,14 @@ def refuse_bomb(path: Path, unpacked: int) -> None:
 def refuse_bombs_in(path: Path, members: Collection[ZipInfo]) -> None:
     """Raise `UserError` when `members` of the archive at `path` announce what cannot be in it.
 
-    zipfile takes the memory that a member's packed size announces, however small the archive is.
+    zipfile takes the memory that a member's packed size announces, however small the archive is,
+    and LZMA that of a dictionary of up to 4 GiB; NumPy and Keras pack in the two usual ways alone.
 
     Raises `OSError` when the file cannot be looked at.
     """
+    unusual = [m.filename for m in members if m.compress_type not in (ZIP_STORED, ZIP_DEFLATED)]
+    if unusual:
+        raise UserError(f"{path} packs {unusual[0]!r} in an unusual way; pack it with deflate")
     packed, size = sum(member.compress_size for member in members), path.stat().st_size
     if packed > size:
         raise UserError(

@@ -1,19 +1,19 @@
 """What a record read from JSON must look like, by the type hints of what it becomes."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 from lenet_multi.errors import printable
 
 _MOST = 2**63  # above every integer of a record
+_MOST_FLOAT = 2.0**128  # above every float32; no chart could hold what is far above
 _DEEPEST = 20  # a record's own are 5
 
 
 def wrong_fields(content: Any, hints: Mapping[str, Any]) -> list[str]:
     """Return the names of fields that are missing, unknown or of another type than hinted.
 
-    An integer of more than 64 bits, a float that is no finite number, or what is nested deeper
+    An integer of more than 64 bits, a float that no float32 can be, or what is nested deeper
     than `_DEEPEST`, is of no type.
     """
     if not isinstance(content, dict):
@@ -30,7 +30,7 @@ def fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and abs(value) < _MOST
     if hint is float:
-        return fits(value, int) or (isinstance(value, float) and math.isfinite(value))
+        return fits(value, int) or (isinstance(value, float) and abs(value) < _MOST_FLOAT)
     if is_typeddict(hint):
         return not wrong_fields(value, get_type_hints(hint))
     kind, parts = get_origin(hint), get_args(hint)
