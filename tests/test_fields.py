@@ -26,6 +26,7 @@ class Small(TypedDict):
         (1, float, True),
         (float("nan"), float, False),
         (float("inf"), float, False),
+        (1e39, float, False),
         (10**400, float, False),
         (["a", "b"], list[str], True),
         (["a", 2], list[str], False),
