@@ -31,7 +31,6 @@ def _processor() -> str:
     Machines may share a home; what was compiled for one may be what another cannot run.
     """
     known = platform.uname().machine + platform.processor()
-    with suppress(OSError):  # only Linux tells here
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    with suppress(OSError), Path("/proc/cpuinfo").open() as lines:  # only Linux tells here
         known += next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return hashlib.sha256(known.encode()).hexdigest()[:8]

@@ -1,9 +1,11 @@
 """What tests share: the backend under test, small image sets, the command line as a process."""
 
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,17 @@ def child_environment(**environ: str) -> dict[str, str]:
     """Return this process's environment, with no backend chosen, and `environ`."""
     inherited = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     return {**inherited, **environ}
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Have the disk refuse, to what is started in the block, files of more bytes than `size`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 Lenet = Callable[..., "subprocess.CompletedProcess[str]"]

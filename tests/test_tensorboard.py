@@ -1,6 +1,5 @@
 import json
 import re
-import resource
 import subprocess
 import sys
 import urllib.parse
@@ -14,7 +13,7 @@ import pytest
 
 from lenet_multi.data import Dataset
 from lenet_multi.train import TrainedRun
-from tests.conftest import Lenet
+from tests.conftest import Lenet, files_of_at_most
 
 pytestmark = pytest.mark.backend
 
@@ -145,12 +144,8 @@ def test_a_full_disk_ends_training_and_does_not_hang(
     tmp_path: Path, lenet: Lenet, small_npz: Path
 ) -> None:
     """The log is written where it is told, so that the error is told too: one line, status 2."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))  # a file may not grow larger
-    try:
+    with files_of_at_most(5_000):
         done = lenet("train", "--tensorboard", "--epochs", 2, "--data", small_npz, "--out", "a-run")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("lenet-multi: cannot write ")

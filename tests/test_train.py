@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from lenet_multi.runs import Result, read_run
 from lenet_multi.speed import STOCK, execution
 from lenet_multi.tolerances import LOGITS_ACROSS_BACKENDS
 from lenet_multi.train import TrainedRun
-from tests.conftest import Lenet
+from tests.conftest import Lenet, files_of_at_most
 from tests.test_model import INITIAL_SHA256, PARAMETERS
 
 pytestmark = pytest.mark.backend
@@ -239,12 +238,8 @@ def test_a_disk_that_refuses_keeps_the_figures(
     tmp_path: Path, lenet: Lenet, small_npz: Path
 ) -> None:
     """Where the run cannot be kept, its figures are still printed; exit status 2, one line."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # a file may not grow larger
-    try:
+    with files_of_at_most(100_000):
         done = lenet("train", "--epochs", 1, "--data", small_npz, "--out", "a-run")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1].startswith("lenet-multi: cannot write")
     assert "Traceback" not in done.stderr

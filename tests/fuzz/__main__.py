@@ -5,7 +5,6 @@ traceback, no hang, no growth of memory, and nothing that a file carries is run.
 """
 
 import argparse
-import json
 import re
 import sys
 from collections import Counter
@@ -22,7 +21,7 @@ from rich.table import Table
 
 from lenet_multi import backends, environment
 from lenet_multi.cli import console
-from lenet_multi.durable import write_bytes
+from lenet_multi.durable import write_json
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.session import PATIENCE, Outcome, Worker
@@ -183,7 +182,7 @@ def main() -> int:
             "failed": sum(tally.failed for tally in done),
             "kinds": [tally.as_json() for tally in done],
         }
-        write_bytes(wanted.out, (json.dumps(record, indent=1) + "\n").encode())
+        write_json(wanted.out, record, indent=1)
     return int(any(tally.failed for tally in done))
 
 
