@@ -419,22 +419,24 @@ def hanging_import(trial: Trial) -> Fault:
     return fault
 
 
+KINDS: dict[str, Callable[[Trial, argparse.Namespace, random.Random], Fault]] = {
+    "flips": lambda trial, wanted, chance: flips(trial, wanted.flips, chance),
+    "checkpoint-flips": lambda trial, wanted, chance: checkpoint_flips(trial, wanted.flips, chance),
+    "full-disk": lambda trial, wanted, chance: full_disk(trial),
+    "memory": lambda trial, wanted, chance: killed_for_memory(trial),
+    "read-only": lambda trial, wanted, chance: read_only(trial),
+    "clock": lambda trial, wanted, chance: clock_back(trial),
+    "hang": lambda trial, wanted, chance: hanging_import(trial),
+    "requests": lambda trial, wanted, chance: requests(trial, wanted.requests, chance),
+    "kills": lambda trial, wanted, chance: kills(trial, wanted.kills, chance),
+}
+
+
 def faults(trial: Trial, wanted: argparse.Namespace) -> Iterator[Fault]:
     """Do the harm that is wanted, one kind after the other."""
     chance = random.Random(wanted.seed)
-    kinds: dict[str, Callable[[], Fault]] = {
-        "flips": lambda: flips(trial, wanted.flips, chance),
-        "checkpoint-flips": lambda: checkpoint_flips(trial, wanted.flips, chance),
-        "full-disk": lambda: full_disk(trial),
-        "memory": lambda: killed_for_memory(trial),
-        "read-only": lambda: read_only(trial),
-        "clock": lambda: clock_back(trial),
-        "hang": lambda: hanging_import(trial),
-        "requests": lambda: requests(trial, wanted.requests, chance),
-        "kills": lambda: kills(trial, wanted.kills, chance),
-    }
-    for name in wanted.only or kinds:
-        yield kinds[name]()
+    for name in wanted.only or KINDS:
+        yield KINDS[name](trial, wanted, chance)
 
 
 def show(done: list[Fault], console: Console) -> None:
@@ -458,7 +460,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=12)
     parser.add_argument("--flips", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
-    parser.add_argument("--only", action="append", metavar="KIND", help="of harm, such as kills")
+    parser.add_argument("--only", action="append", choices=[*KINDS], help="kind of harm")
     parser.add_argument(
         "--out", type=Path, help="JSON to write; what it holds of other kinds stays"
     )
