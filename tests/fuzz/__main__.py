@@ -161,6 +161,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=KEPT, help="folder for inputs that fail")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="feed a kept input once more")
     wanted = parser.parse_args()
+    if wanted.replay and not wanted.replay.is_file():
+        parser.error(f"argument --replay: there is no file {wanted.replay}")
     if wanted.replay:
         return replay(wanted.replay)
     kinds = [KINDS[name] for name in wanted.kind or KINDS]
