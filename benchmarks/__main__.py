@@ -134,9 +134,8 @@ class Bench:
         self.write()
 
     def _worker(self, request: Request) -> list[Record]:
-        # Ours apart, for it changes its process (`lenet_multi.allocator`) as its peers do not.
-        ours = str(request.arguments.get("way")).startswith(OURS)
-        place = (request.backend, request.processors, ours)
+        # Stock apart, for the others change their process (`lenet_multi.allocator`).
+        place = (request.backend, request.processors, request.arguments.get("way") == STOCK)
         if place not in self.workers or self.workers[place].process.poll() is not None:
             log = Path(self.temporary.name, f"{'-'.join(map(str, place))}.txt")
             worker = Worker(self.pythons[request.backend], *place[:2], log)

@@ -31,7 +31,7 @@ BY_HAND = "by hand: "
 LOOPS = {
     "tensorflow": ("graph", "xla", "bfloat16"),
     "jax": ("tiles", "convolution", "bfloat16"),
-    "torch": ("eager", "compile", "bfloat16"),
+    "torch": ("recorded", "eager", "compile", "bfloat16"),
 }
 SLOW = {"convolution", "compile"}  # to compute, or to compile
 

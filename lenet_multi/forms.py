@@ -179,8 +179,6 @@ def _steps(stack: list[keras.layers.Layer], block: Block) -> Iterator[Callable[[
         if stack and _are_block(layer, stack[0]):
             stack.pop(0)
             yield partial(_compute, block, layer)
-        elif isinstance(layer, layers.Dense | layers.Flatten):
-            yield layer.call  # `layer()` would look after its arguments first, which PyTorch awaits
         else:
             yield layer
 

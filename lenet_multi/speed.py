@@ -56,6 +56,6 @@ def execution(backend: str, form: str | None = None) -> Execution:
         jit_compile=backend == "jax" or (backend, form) == ("tensorflow", TILES),
         # A real loop on TensorFlow, worth 15 %; on JAX a loop in Python; refused by PyTorch.
         steps_per_execution=10 if backend == "tensorflow" else 1,
-        # Worth a twentieth to JAX, a third in larger batches; nothing to the others.
-        keep_freed_memory=backend == "jax",
+        # Worth a twentieth to JAX and PyTorch, a third in larger batches; nothing to TensorFlow.
+        keep_freed_memory=backend != "tensorflow",
     )

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from lenet_multi.recording import Computation, recorded
+
 Tensor = Any  # the backend's own
 
 Step = Callable[[tuple[Tensor, Tensor]], dict[str, Tensor]]
@@ -16,24 +18,43 @@ def torch_step(model: keras.Model) -> Step:
 
     PyTorch computes on a CPU while it is called, so that both cores wait while Keras looks after
     layers, losses, gradients and metrics by name: a seventh of its step. This does what Keras's own
-    does (`keras/src/backend/torch/trainer.py`), for images (N, ...) and labels (N, ...) alone.
+    does (`keras/src/backend/torch/trainer.py`), for images (N, ...) and labels (N, ...) alone, and
+    records what Keras has PyTorch compute, so that it is asked once for each shape of batch. A
+    model whose layers keep a state of their own (dropout, batch normalisation) is asked each time.
     """
     import torch
 
     weights = model.trainable_weights
-    # `model()` casts to the layers' precision, where it is another than the weights'.
-    compute = model.call if model.compute_dtype == model.variable_dtype else model
+    find = _gradients(model)
+    if not model.non_trainable_variables:
+        find = recorded(find)
 
     def train_step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         images, labels = (ops.convert_to_tensor(part) for part in batch[:2])
-        outputs = compute(images, training=True)
-        loss = model.loss.call(labels, outputs).mean()
-        gradients = torch.autograd.grad(loss, [weight.value for weight in weights])
+        loss, outputs, *gradients = find(images, labels, *(weight.value for weight in weights))
         with torch.no_grad():
             model.optimizer.apply(gradients, weights)
-            return _count(model, labels, outputs.detach(), loss.detach())
+            return _count(model, labels, outputs, loss)
 
     return train_step
+
+
+def _gradients(model: keras.Model) -> Computation:
+    """Return (images, labels, *weights) to (mean loss, outputs, *gradients of the weights).
+
+    The backward pass is within, so that a recording holds it too.
+    """
+    import torch
+
+    def find(images: Tensor, labels: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+        in_place = list(zip(model.trainable_weights, values, strict=True))
+        with keras.StatelessScope(state_mapping=in_place):
+            outputs = model(images, training=True)
+            loss = model.loss.call(labels, outputs).mean()
+        gradients = torch.autograd.grad(loss, values)
+        return loss.detach(), outputs.detach(), *gradients
+
+    return find
 
 
 def _count(model: keras.Model, labels: Tensor, outputs: Tensor, loss: Tensor) -> dict[str, Tensor]:

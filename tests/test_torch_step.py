@@ -39,3 +39,26 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
     assert ours["loss"] == pytest.approx(stock["loss"], rel=ROUNDING)
     assert ours["accuracy"] == pytest.approx(stock["accuracy"], abs=1.5 / len(batches.images))
     assert 0.1 < ours["accuracy"] < np.exp(-0.1)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5], ids=["without dropout", "with dropout"])
+def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rate: float) -> None:
+    """From the second epoch on no layer runs in Python, but on PyTorch those that draw anew."""
+    import keras
+
+    from lenet_multi.batches import Batches
+    from lenet_multi.model import compile_model, lenet
+
+    config = RECIPES["standard"]
+    *stack, head = lenet().layers
+    drawing = [keras.layers.Dropout(rate)] if rate else []
+    model = keras.Sequential([keras.Input(small.image_shape), *stack, *drawing, head])
+    compile_model(model, config, execution(backend), training_images=len(small.train))
+    call, asked = model.call, []
+    model.call = lambda *arguments, **named: asked.append(0) or call(*arguments, **named)
+    batches = Batches(small.train, batch_size=128)
+    model.fit(batches, shuffle=False, verbose=0)
+    assert asked
+    asked.clear()
+    model.fit(batches, shuffle=False, verbose=0)
+    assert len(asked) == (len(batches) if rate and backend == "torch" else 0)

@@ -1,0 +1,66 @@
+"""A computation of PyTorch recorded as the list of its kernels, with faster matrix products."""
+
+from collections.abc import Callable
+from typing import Any
+
+Tensor = Any  # PyTorch's
+
+Computation = Callable[..., tuple[Tensor, ...]]
+
+
+def recorded(compute: Computation) -> Computation:
+    """Return `compute` as the operations that it comes to, recorded once for each kind of tensors.
+
+    `compute` takes tensors and returns detached ones. It must do the same for all values of one
+    shape and type, and keep nothing. What is played back is neither Keras nor PyTorch's autograd,
+    but the same kernels in the same order, the backward pass included where `compute` asks for
+    gradients: to the same bits, but for the matrix products that oneDNN takes over.
+    """
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    recordings: dict[tuple[Any, ...], Computation] = {}
+
+    def play(*tensors: Tensor) -> tuple[Tensor, ...]:
+        kind = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
+        if kind not in recordings:
+            graph = make_fx(compute)(*tensors)
+            if _has_onednn():
+                _multiply_by_onednn(graph.graph)
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            recordings[kind] = graph.forward
+        with torch.no_grad():
+            return recordings[kind](*tensors)
+
+    return play
+
+
+def _has_onednn() -> bool:
+    import torch
+
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _multiply_by_onednn(graph: Any) -> None:
+    """Have oneDNN compute the float32 products on a CPU, as it does the convolutions.
+
+    PyTorch gives them to MKL, which on processors of other makers than its own takes twice as long
+    (`benchmarks/README.md`). The operation is what `torch.compile` calls for a linear layer: it
+    multiplies by its second argument transposed.
+    """
+    import torch
+
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.mm.default):
+        product = node.meta["val"]
+        if product.dtype != torch.float32 or product.device.type != "cpu":
+            continue
+        first, second = node.args
+        with graph.inserting_before(node):
+            transposed = graph.call_function(torch.ops.aten.t.default, (second,))
+            faster = graph.call_function(
+                torch.ops.mkldnn._linear_pointwise.default,
+                (first, transposed, None, "none", [], ""),
+            )
+        node.replace_all_uses_with(faster)
+        graph.erase_node(node)

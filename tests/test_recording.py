@@ -1,0 +1,92 @@
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from lenet_multi import recording
+from lenet_multi.recording import recorded
+
+pytestmark = [pytest.mark.all_backends]
+
+Tensor = Any
+
+PRODUCTS = {"float32": "mkldnn::_linear_pointwise", "float64": "aten::mm"}
+ROUNDING = 1e-5  # of sums of 64 products in another order; measured 5e-7
+
+
+def loss_and_gradients(inputs: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+    """Return a mean and its gradients, through a convolution and two products."""
+    import torch
+
+    kernel, first, second = weights
+    seen = torch.relu(torch.nn.functional.conv2d(inputs, kernel)).flatten(1)
+    loss = (torch.relu(seen @ first) @ second).square().mean()
+    return loss.detach(), *torch.autograd.grad(loss, weights)
+
+
+def tensors(count: int, *, seed: int = 0, dtype: str = "float32") -> list[Tensor]:
+    """Return `count` images and the weights of `loss_and_gradients`."""
+    import torch
+
+    torch.manual_seed(seed)
+    shapes = [(count, 1, 6, 6), (4, 1, 3, 3), (64, 8), (8, 3)]
+    return [
+        torch.randn(shape, dtype=getattr(torch, dtype), requires_grad=index > 0)
+        for index, shape in enumerate(shapes)
+    ]
+
+
+def kernels(play: Any, given: list[Tensor]) -> Counter[str]:
+    """Return how often each operation of PyTorch runs."""
+    import torch
+
+    with torch.profiler.profile() as profile:
+        play(*given)
+    return Counter({event.key: event.count for event in profile.key_averages()})
+
+
+@pytest.mark.parametrize("dtype", PRODUCTS)
+def test_the_recording_computes_the_same(dtype: str) -> None:
+    """With other values and other numbers of images too."""
+    import torch
+
+    play = recorded(loss_and_gradients)
+    for count, seed in ((5, 0), (5, 1), (2, 2), (5, 3)):
+        given = tensors(count, seed=seed, dtype=dtype)
+        for ours, expected in zip(play(*given), loss_and_gradients(*given), strict=True):
+            torch.testing.assert_close(ours, expected, rtol=ROUNDING, atol=ROUNDING)
+            assert not ours.requires_grad
+
+
+def test_without_onednn_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels that are played back are those that PyTorch itself runs."""
+    import torch
+
+    monkeypatch.setattr(recording, "_has_onednn", lambda: False)
+    play, given = recorded(loss_and_gradients), tensors(5)
+    assert all(map(torch.equal, play(*given), loss_and_gradients(*given)))
+
+
+def test_each_kind_of_tensors_is_recorded_once() -> None:
+    """Python is asked anew where a shape or a type is new, and never else."""
+    asked = []
+
+    def compute(*given: Tensor) -> tuple[Tensor, ...]:
+        asked.append(given[0].shape)
+        return loss_and_gradients(*given)
+
+    play = recorded(compute)
+    for count, dtype in ((5, "float32"), (5, "float32"), (2, "float32"), (5, "float64")) * 2:
+        play(*tensors(count, dtype=dtype))
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("dtype", PRODUCTS)
+def test_onednn_multiplies_in_float32(dtype: str) -> None:
+    """All six products of the two layers, there and back but for the images, and those alone."""
+    play, given = recorded(loss_and_gradients), tensors(5, dtype=dtype)
+    play(*given)
+    ran = kernels(play, given)
+    assert ran[PRODUCTS[dtype]] == 6
+    assert sum(ran[name] for name in PRODUCTS.values()) == 6
+    assert kernels(loss_and_gradients, given)["aten::mm"] == 6
