@@ -1,8 +1,8 @@
 """Seconds of a training epoch, steady state, by each way of training on this backend.
 
-An epoch ends when its last step's result is there. Everything before it, compilation too, is an
-epoch of its own that is not timed. Labels and images are MNIST's first; batches are drawn anew in
-each epoch, in the same order for all.
+An epoch ends when its last step's result is there. Compilation and the first batches come before
+it and are not timed. Labels and images are MNIST's first; batches are drawn anew in each epoch, in
+the same order for all.
 """
 
 import dataclasses
@@ -39,6 +39,9 @@ SAVED_EVERY = 20  # steps
 NEVER = 10**9
 
 FEW = 500  # validation images, whose time is not counted
+FIRST_BATCHES = 20
+
+Train = Callable[[int], float]  # on the first images, so many; the seconds it took
 
 
 def ways(backend: str, *, slow: bool = True) -> list[str]:
@@ -55,33 +58,31 @@ def is_bfloat16(way: str) -> bool:
 
 def measure(backend: str, *, way: str, images: int, batch_size: int) -> Record:
     """Return the seconds of one more epoch of `images` images."""
-    epoch, context = _prepared(backend, way, images, batch_size)
+    train, context = _prepared(backend, way, images, batch_size)
     return Record(
         "epoch",
         backend,
         way,
         "s",
-        [epoch()],
+        [train(images)],
         {"images": images, "batch_size": batch_size, **context},
     )
 
 
 @functools.cache
-def _prepared(
-    backend: str, way: str, images: int, batch_size: int
-) -> tuple[Callable[[], float], dict[str, Any]]:
-    """Return the epoch of a way, compiled and run once, and what it is."""
+def _prepared(backend: str, way: str, images: int, batch_size: int) -> tuple[Train, dict[str, Any]]:
+    """Return the training of a way, compiled and begun, and what it is."""
     dataset = load()
     training, validation = dataset.train[:images], dataset.test[:FEW]
     if way == STOCK:
-        epoch, context = _stock(training, validation, batch_size)
+        train, context = _stock(training, validation, batch_size)
     elif way.startswith(BY_HAND):
-        epoch, context = _by_hand(backend, training, batch_size, way.removeprefix(BY_HAND))
+        train, context = _by_hand(backend, training, batch_size, way.removeprefix(BY_HAND))
     else:
         every = {WATCHED: NEVER, SAVED: SAVED_EVERY}.get(way)
-        epoch, context = _ours(backend, training, validation, batch_size, is_bfloat16(way), every)
-    epoch()
-    return epoch, context
+        train, context = _ours(backend, training, validation, batch_size, is_bfloat16(way), every)
+    train(min(images, FIRST_BATCHES * batch_size))
+    return train, context
 
 
 def _ours(
@@ -91,7 +92,7 @@ def _ours(
     batch_size: int,
     bfloat16: bool,
     save_every: int | None,
-) -> tuple[Callable[[], float], dict[str, Any]]:
+) -> tuple[Train, dict[str, Any]]:
     import keras
 
     from lenet_multi.fit import Keeping, fit
@@ -111,31 +112,31 @@ def _ours(
     keras.config.set_dtype_policy("float32")
     compile_model(model, config, how, training_images=len(load().train))
 
-    def epoch() -> float:
+    def train(images: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
             keeping = Keeping(Path(folder), data_sha256="") if save_every else None
-            fitted = fit(model, training, validation, config, keeping=keeping)
+            fitted = fit(model, training[:images], validation, config, keeping=keeping)
         return fitted.epochs[0]["train_seconds"]
 
     context = {**dataclasses.asdict(how), "precision": policy, "layout": "channels_last"}
-    return epoch, context | ({"save_every": save_every} if save_every else {})
+    return train, context | ({"save_every": save_every} if save_every else {})
 
 
 def _stock(
     training: ImageSet, validation: ImageSet, batch_size: int
-) -> tuple[Callable[[], float], dict[str, Any]]:
+) -> tuple[Train, dict[str, Any]]:
     from benchmarks.peers.stock import notebook_arrays, notebook_model
     from lenet_multi.history import EpochHistory
 
     model = notebook_model()
-    images, labels = notebook_arrays(training.images, training.labels)
+    x, y = notebook_arrays(training.images, training.labels)
     validation_data = notebook_arrays(validation.images, validation.labels)
 
-    def epoch() -> float:
+    def train(images: int) -> float:
         history = EpochHistory()
         model.fit(
-            images,
-            labels,
+            x[:images],
+            y[:images],
             batch_size=batch_size,
             validation_data=validation_data,
             callbacks=[history],
@@ -143,7 +144,7 @@ def _stock(
         )
         return history.epochs[0]["train_seconds"]
 
-    return epoch, {
+    return train, {
         "form": STOCK_FORM,
         "jit_compile": model.jit_compile,
         "steps_per_execution": 1,
@@ -154,15 +155,15 @@ def _stock(
 
 def _by_hand(
     backend: str, training: ImageSet, batch_size: int, name: str
-) -> tuple[Callable[[], float], dict[str, Any]]:
+) -> tuple[Train, dict[str, Any]]:
     loops = importlib.import_module(f"benchmarks.peers.{backend}_loop").LOOPS
-    train = loops[name](training, batch_size)
+    epoch = loops[name](training, batch_size)
     epochs = count()
 
-    def epoch() -> float:
-        order = epoch_order(len(training), seed=0, epoch=next(epochs))
+    def train(images: int) -> float:
+        order = epoch_order(images, seed=0, epoch=next(epochs))
         began = time.perf_counter()
-        train(order)
+        epoch(order)
         return time.perf_counter() - began
 
-    return epoch, {"form": name, "precision": "bfloat16" if is_bfloat16(name) else "float32"}
+    return train, {"form": name, "precision": "bfloat16" if is_bfloat16(name) else "float32"}
