@@ -16,6 +16,7 @@ KERAS_MODULES = {
 SPEAKS_TO = {
     "pipeline": {"tensorflow", "torch"},
     "adam": {"tensorflow", "torch"},
+    "recording": {"torch"},
     "torch_step": {"torch"},
     # What writes and runs files of their own formats.
     "export": {"torch"},
