@@ -379,7 +379,7 @@ def _wrong_parts(content: dict[str, Any]) -> list[str]:
         "test_images": content["test_images"] > 0,
         "files_sha256": recorded >= {Path(name) for name in FILES if name != RESULT}
         and not any(name.is_absolute() or ".." in name.parts for name in recorded),
-        "config": {"data", "classes"} <= config.keys()
+        "config": all(name in config for name in ("data", "classes"))
         and all(fits(config[name], hint) for name, hint in settings.items()),
     }
     return [name for name, is_sound in sound.items() if not is_sound]
