@@ -1,6 +1,7 @@
 """The networks, defined once for every backend."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -138,9 +139,8 @@ def with_logits(model: keras.Model) -> keras.Model:
     """Return `model`, or its copy without the softmax when it ends in one."""
     if getattr(model.layers[-1], "activation", None) is not keras.activations.softmax:
         return model
-    twin = keras.models.clone_model(model)
+    twin = _clone(model)
     twin.layers[-1].activation = keras.activations.linear
-    twin.set_weights(model.get_weights())
     return twin
 
 
@@ -171,7 +171,13 @@ def _in_float32(model: keras.Model) -> keras.Model:
     def copy(layer: layers.Layer) -> layers.Layer:
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
-    twin = keras.models.clone_model(model, clone_function=copy)
+    return _clone(model, copy)
+
+
+def _clone(model: keras.Model, copy: Callable[[Any], Any] | None = None) -> keras.Model:
+    """Return a model of copied layers, by `copy` where given, with the same weights."""
+    with stderr_held_back():
+        twin = keras.models.clone_model(model, clone_function=copy)
     twin.set_weights(model.get_weights())
     return twin
 

@@ -71,7 +71,7 @@ def stderr_held_back() -> Iterator[None]:
     A `UserError` says by itself what is wrong.
 
     TensorFlow announces oneDNN there before any setting of its log level is read, and where
-    it is installed Keras imports it on other backends too, when a model is saved.
+    it is installed Keras imports it on other backends too, when a model is saved or cloned.
     """
     sys.stderr.flush()
     terminal = os.dup(2)

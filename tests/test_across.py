@@ -9,7 +9,7 @@ import pytest
 from lenet_multi.backends import BACKENDS, installed
 from lenet_multi.runs import Run, read_run
 from lenet_multi.tolerances import LOGITS_ACROSS_BACKENDS
-from tests.conftest import child_environment
+from tests.conftest import Lenet, child_environment
 
 pytestmark = pytest.mark.all_backends
 
@@ -70,6 +70,17 @@ def test_the_comparison_agrees(folders: dict[str, Path], tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((tmp_path / "comparison.json").read_text())["passed"] is True
+
+
+def test_tensorflow_says_nothing_where_another_trains(
+    small_npz: Path, tmp_path: Path, lenet: Lenet
+) -> None:
+    """Keras imports it where it is installed, when it copies or saves a model: unheard."""
+    done = lenet(
+        *("train", "--backend", "torch", "--recipe", "notebook", "--epochs", "1"),
+        *("--data", small_npz, "--out", "a-run", "--quiet"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("reader", BACKENDS)
