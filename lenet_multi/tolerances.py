@@ -48,7 +48,7 @@ FORWARD = {
         value=2e-6,
         unit="of entries",
         reason="Float32 rounding (6e-8) through four layers of sums of up to 800 terms.",
-        measured="6.7e-7 (seeds 0 and 1)",
+        measured="7.4e-7",
     ),
     "float64": Tolerance(
         value=1e-12,
@@ -63,7 +63,7 @@ GRADIENT = {
         value=1e-5,
         unit="of entries",
         reason="As above, and sums over 32 images of up to 576 positions each.",
-        measured="2.2e-6",
+        measured="3.3e-6, 2.2e-6 before oneDNN multiplied for PyTorch",
     ),
     "float64": Tolerance(
         value=1e-11, unit="of entries", reason="As in float32.", measured="7.5e-15"
