@@ -51,7 +51,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
         chosen = self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
-        pixels = self.images.images[chosen]
+        pixels = self.images.images.take(chosen, axis=0)  # twice as fast as by index
         return (
             np.divide(pixels, self.largest_pixel, dtype=keras.config.floatx()),
             self.labels[chosen],

@@ -54,24 +54,30 @@ def _by_tensorflow(batches: Batches) -> Feed:
     images, labels = batches.images.images, batches.labels
 
     def some() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.generic]]]:
-        size = _BATCHES_A_CALL * batches.batch_size
-        for begin in range(0, len(batches.remaining), size):
-            chosen = batches.remaining[begin : begin + size]
-            yield images[chosen], labels[chosen]
+        order, size = batches.remaining, batches.batch_size
+        whole = len(order) // size
+        for begin in range(0, whole, _BATCHES_A_CALL):
+            chosen = order[begin * size : min(begin + _BATCHES_A_CALL, whole) * size]
+            yield taken(chosen.reshape(-1, size))
+        if len(rest := order[whole * size :]):
+            yield taken(rest[None])
 
-    def in_batches(pixels: Tensor, wanted: Tensor) -> Feed:
-        return tf.data.Dataset.from_tensor_slices((pixels, wanted)).batch(batches.batch_size)
+    def taken(chosen: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.generic]]:
+        return images.take(chosen, axis=0), labels.take(chosen, axis=0)
+
+    def one_by_one(pixels: Tensor, wanted: Tensor) -> Feed:
+        return tf.data.Dataset.from_tensor_slices((pixels, wanted))
 
     def scale(pixels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         return tf.cast(pixels, keras.config.floatx()) / batches.largest_pixel, wanted
 
     signature = (
-        tf.TensorSpec((None, *images.shape[1:]), images.dtype),
-        tf.TensorSpec((None, *labels.shape[1:]), labels.dtype),
+        tf.TensorSpec((None, None, *images.shape[1:]), images.dtype),
+        tf.TensorSpec((None, None, *labels.shape[1:]), labels.dtype),
     )
     pipeline = (
         tf.data.Dataset.from_generator(some, output_signature=signature)
-        .flat_map(in_batches)
+        .flat_map(one_by_one)
         .map(scale)
         .prefetch(2)
         .apply(tf.data.experimental.assert_cardinality(len(batches)))
