@@ -134,7 +134,7 @@ class Bench:
         self.write()
 
     def _worker(self, request: Request) -> list[Record]:
-        # Stock apart, for the others change their process (`lenet_multi.allocator`).
+        # Stock apart: ours and the loops by hand change their process (`lenet_multi.allocator`).
         place = (request.backend, request.processors, request.arguments.get("way") == STOCK)
         if place not in self.workers or self.workers[place].process.poll() is not None:
             log = Path(self.temporary.name, f"{'-'.join(map(str, place))}.txt")

@@ -13,7 +13,8 @@ def keep_freed_memory() -> None:
 
     XLA asks malloc for one block of all that a step needs. Above 32 MiB glibc takes such a block
     from the kernel, which clears it page by page, and gives it back at the step's end: in each
-    step anew. Told never to map blocks by themselves and never to trim, it does so once.
+    step anew. PyTorch's tensors are smaller, and meet the same where they come to lie at the end
+    of the memory. Told never to map blocks by themselves and never to trim, glibc does so once.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

@@ -167,7 +167,7 @@ def compute_as(model: keras.Sequential, form: str) -> None:
         return inputs
 
     model.call = call
-    if keras.backend.backend() == "torch":
+    if keras.backend.backend() == "torch" and not model.non_trainable_variables:
         model.train_step = torch_step(model)
 
 

@@ -12,9 +12,10 @@ def recorded(compute: Computation) -> Computation:
     """Return `compute` as the operations that it comes to, recorded once for each kind of tensors.
 
     `compute` takes tensors and returns detached ones. It must do the same for all values of one
-    shape and type, and keep nothing. What is played back is neither Keras nor PyTorch's autograd,
-    but the same kernels in the same order, the backward pass included where `compute` asks for
-    gradients: to the same bits, but for the matrix products that oneDNN takes over.
+    kind (shape, type, layout in memory, device), and keep nothing. What is played back is neither
+    Keras nor PyTorch's autograd, but the same kernels in the same order, the backward pass included
+    where `compute` asks for gradients: to the same bits, but for the matrix products that oneDNN
+    takes over.
     """
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -22,7 +23,7 @@ def recorded(compute: Computation) -> Computation:
     recordings: dict[tuple[Any, ...], Computation] = {}
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
-        kind = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
+        kind = tuple((t.shape, t.dtype, t.stride(), t.device) for t in tensors)
         if kind not in recordings:
             graph = make_fx(compute)(*tensors)
             if _has_onednn():
@@ -43,24 +44,27 @@ def _has_onednn() -> bool:
 
 
 def _multiply_by_onednn(graph: Any) -> None:
-    """Have oneDNN compute the float32 products on a CPU, as it does the convolutions.
+    """Have oneDNN compute the float32 products of two matrices on a CPU, as the convolutions.
 
     PyTorch gives them to MKL, which on processors of other makers than its own takes twice as long
-    (`benchmarks/README.md`). The operation is what `torch.compile` calls for a linear layer: it
-    multiplies by its second argument transposed.
+    (`benchmarks/README.md`). The operation is one of PyTorch's own, which its compiler calls for
+    linear layers: it multiplies by its second argument transposed.
     """
     import torch
 
-    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.mm.default):
-        product = node.meta["val"]
-        if product.dtype != torch.float32 or product.device.type != "cpu":
-            continue
-        first, second = node.args
-        with graph.inserting_before(node):
-            transposed = graph.call_function(torch.ops.aten.t.default, (second,))
-            faster = graph.call_function(
-                torch.ops.mkldnn._linear_pointwise.default,
-                (first, transposed, None, "none", [], ""),
-            )
-        node.replace_all_uses_with(faster)
-        graph.erase_node(node)
+    for target in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
+        for node in graph.find_nodes(op="call_function", target=target):
+            *bias, first, second = node.args
+            product = node.meta["val"]
+            if (product.dtype, product.device.type) != (torch.float32, "cpu") or node.kwargs:
+                continue
+            if bias and bias[0].meta["val"].ndim != 1:
+                continue
+            with graph.inserting_before(node):
+                transposed = graph.call_function(torch.ops.aten.t.default, (second,))
+                faster = graph.call_function(
+                    torch.ops.mkldnn._linear_pointwise.default,
+                    (first, transposed, *(bias or [None]), "none", [], ""),
+                )
+            node.replace_all_uses_with(faster)
+            graph.erase_node(node)

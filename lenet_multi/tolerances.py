@@ -22,7 +22,7 @@ TEST_ACCURACY = Tolerance(
         "Rounding differs between backends, so that after some hundred steps their runs part "
         "like runs of two seeds do: single runs can only be as near as seeds are."
     ),
-    measured="standard: 0.02 between backends; baseline: 0.00 (benchmarks/results)",
+    measured="standard: 0.03 between backends; baseline: 0.00 (benchmarks/results)",
 )
 
 TEST_ACCURACY_OF_FEW_IMAGES = Tolerance(
@@ -81,7 +81,7 @@ ONE_STEP = {
         measured="1.4e-4 (seed 1), 8.1e-5 (seed 0)",
     ),
     "float64": Tolerance(
-        value=1e-10, unit="of movements", reason="As in float32.", measured="1.5e-13"
+        value=1e-10, unit="of movements", reason="As in float32.", measured="1.8e-13"
     ),
 }
 
@@ -108,7 +108,7 @@ TRAJECTORY_FLOAT32 = Tolerance(
         "Rounding differs at each step and not at the first alone, and when a trajectory parts "
         "is a matter of chance."
     ),
-    measured="1.8 times over an epoch (seed 0), 1.0 over 20 steps (seeds 0 and 1)",
+    measured="1.9 times over an epoch (seed 0), 1.0 over 20 steps (seeds 0 and 1)",
 )
 
 # A pair at step n is held to the band, the largest so far, at this many times n.
@@ -135,7 +135,7 @@ PORTABILITY = {
         measured="1.4e-5, else 4.3e-7",
     ),
     "float64": Tolerance(
-        value=1e-12, unit="relative, losses", reason="Rounding of 1e-16.", measured="3.6e-16"
+        value=1e-12, unit="relative, losses", reason="Rounding of 1e-16.", measured="1.1e-15"
     ),
 }
 

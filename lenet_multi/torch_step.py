@@ -19,15 +19,13 @@ def torch_step(model: keras.Model) -> Step:
     PyTorch computes on a CPU while it is called, so that both cores wait while Keras looks after
     layers, losses, gradients and metrics by name: a seventh of its step. This does what Keras's own
     does (`keras/src/backend/torch/trainer.py`), for images (N, ...) and labels (N, ...) alone, and
-    records what Keras has PyTorch compute, so that it is asked once for each shape of batch. A
-    model whose layers keep a state of their own (dropout, batch normalisation) is asked each time.
+    records what Keras has PyTorch compute, so that it is asked once for each shape of batch. No
+    layer of `model` may keep a state of its own, as dropout and batch normalisation do.
     """
     import torch
 
     weights = model.trainable_weights
-    find = _gradients(model)
-    if not model.non_trainable_variables:
-        find = recorded(find)
+    find = recorded(_gradients(model))
 
     def train_step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         images, labels = (ops.convert_to_tensor(part) for part in batch[:2])

@@ -6,18 +6,25 @@ from lenet_multi.data import Dataset
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 
+@pytest.mark.parametrize("skipped", [0, 1], ids=["from the start", "gone on with"])
+@pytest.mark.parametrize(
+    "batch_size", [32, 100, 1024], ids=["many and a rest", "no rest", "a rest alone"]
+)
 @pytest.mark.parametrize("classes", [None, 10], ids=["labels", "one-hot"])
-def test_a_backend_is_fed_the_batches_bit_for_bit(small: Dataset, classes: int | None) -> None:
+def test_a_backend_is_fed_the_batches_bit_for_bit(
+    small: Dataset, classes: int | None, batch_size: int, skipped: int
+) -> None:
     """What reaches the backend are NumPy's batches to the bit, and in each epoch's order."""
     from lenet_multi.batches import Batches
     from lenet_multi.pipeline import feed
 
-    batches = Batches(small.train, batch_size=128, classes=classes)
+    batches = Batches(small.train, batch_size=batch_size, classes=classes)
+    batches.skipped = skipped
     fed = feed(batches)
     for epoch in (0, 3):
         batches.set_epoch(epoch, seed=1)
         pairs = list(fed)
-        assert len(pairs) == len(batches) == 8
+        assert len(pairs) == len(batches) == -(-1000 // batch_size) - skipped
         for index, pair in enumerate(pairs):
             for found, wanted in zip(pair, batches[index], strict=True):
                 np.testing.assert_array_equal(np.asarray(found), wanted)

@@ -44,7 +44,7 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
 
 @pytest.mark.parametrize("rate", [0.0, 0.5], ids=["without dropout", "with dropout"])
 def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rate: float) -> None:
-    """From the second epoch on no layer runs in Python, but on PyTorch those that draw anew."""
+    """Later no layer runs in Python; PyTorch's step of a model that draws stays Keras's own."""
     import keras
 
     from lenet_multi.batches import Batches
@@ -59,6 +59,9 @@ def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rat
     model.call = asked
     batches = Batches(small.train, batch_size=128)
     model.fit(batches, shuffle=False, verbose=0)
+    assert ("train_step" in vars(model)) == (backend == "torch" and not rate)
+    if "train_step" in vars(model):
+        assert asked.call_count == 3  # by Keras, to build; for whole batches, and the last one
     assert asked.called
     asked.reset_mock()
     model.fit(batches, shuffle=False, verbose=0)

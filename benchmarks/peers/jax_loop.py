@@ -3,7 +3,7 @@
 Tried on two cores, seconds per 60,000 images: XLA's convolutions as they are 20.4; pooling by
 reshaping 11.1; patches of every pixel and a matrix product 12.9; patches that the pooling shares
 4.8; those, a tile of 2x2 in the first layer, 4.1. The last is `tiles`, the first `convolution`.
-Both have malloc keep what is freed (`lenet_multi.allocator`).
+All have malloc keep what is freed (`lenet_multi.allocator`).
 """
 
 from collections.abc import Callable

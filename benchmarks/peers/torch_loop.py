@@ -2,8 +2,9 @@
 
 Tried on two cores, seconds per 60,000 images: stock order, channels first 6.7; channels last 4.7;
 pooling before bias and ReLU 4.3; as matrix products 10.8; pooling by slices 8.0. torch.compile is
-measured beside it, and a step that is recorded once (`lenet_multi.recording`). All have malloc keep
-what is freed (`lenet_multi.allocator`), without which some epochs take half as long again.
+measured beside it, and a step that is recorded once, by the `lenet_multi.recording` that we use
+ourselves. All have malloc keep what is freed (`lenet_multi.allocator`), without which some epochs
+take half as long again.
 """
 
 from collections.abc import Callable
