@@ -1,6 +1,6 @@
 """A computation of PyTorch recorded as the list of its kernels, with faster matrix products."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Tensor = Any  # PyTorch's
@@ -52,19 +52,25 @@ def _multiply_by_onednn(graph: Any) -> None:
     """
     import torch
 
+    for node in _products(graph):
+        *bias, first, second = node.args
+        with graph.inserting_before(node):
+            transposed = graph.call_function(torch.ops.aten.t.default, (second,))
+            faster = graph.call_function(
+                torch.ops.mkldnn._linear_pointwise.default,
+                (first, transposed, *(bias or [None]), "none", [], ""),
+            )
+        node.replace_all_uses_with(faster)
+        graph.erase_node(node)
+
+
+def _products(graph: Any) -> Iterator[Any]:
+    """Yield the float32 products on a CPU, with nothing or a row of numbers added."""
+    import torch
+
     for target in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
         for node in graph.find_nodes(op="call_function", target=target):
-            *bias, first, second = node.args
-            product = node.meta["val"]
-            if (product.dtype, product.device.type) != (torch.float32, "cpu") or node.kwargs:
-                continue
-            if bias and bias[0].meta["val"].ndim != 1:
-                continue
-            with graph.inserting_before(node):
-                transposed = graph.call_function(torch.ops.aten.t.default, (second,))
-                faster = graph.call_function(
-                    torch.ops.mkldnn._linear_pointwise.default,
-                    (first, transposed, *(bias or [None]), "none", [], ""),
-                )
-            node.replace_all_uses_with(faster)
-            graph.erase_node(node)
+            product, (*bias, _, _) = node.meta["val"], node.args
+            is_float32 = (product.dtype, product.device.type) == (torch.float32, "cpu")
+            if is_float32 and not node.kwargs and all(b.meta["val"].ndim == 1 for b in bias):
+                yield node

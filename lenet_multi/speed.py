@@ -56,6 +56,6 @@ def execution(backend: str, form: str | None = None) -> Execution:
         jit_compile=backend == "jax" or (backend, form) == ("tensorflow", TILES),
         # A real loop on TensorFlow, worth 15 %; on JAX a loop in Python; refused by PyTorch.
         steps_per_execution=10 if backend == "tensorflow" else 1,
-        # Worth a tenth to JAX, a third in larger batches, and to PyTorch where it is unlucky.
+        # Worth a tenth to JAX, a third in larger batches; to PyTorch nothing to a third, by luck.
         keep_freed_memory=backend != "tensorflow",
     )

@@ -70,6 +70,19 @@ def test_without_onednn_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -
     assert all(map(torch.equal, play(*given), loss_and_gradients(*given)))
 
 
+@pytest.mark.parametrize("shape", [(8,), (5, 8)], ids=["row", "matrix"])
+def test_what_is_added_to_a_product_is_a_row(shape: tuple[int, ...]) -> None:
+    """A row is added by oneDNN to each of a product's; a matrix is left to MKL."""
+    import torch
+
+    def compute(added: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
+        return (torch.addmm(added, first, second),)
+
+    play, given = recorded(compute), [torch.randn(shape), torch.randn(5, 64), torch.randn(64, 8)]
+    torch.testing.assert_close(play(*given), compute(*given), rtol=1e-5, atol=1e-5)
+    assert kernels(play, given)[ONEDNN] == (len(shape) == 1)
+
+
 def test_each_kind_of_tensors_is_recorded_once() -> None:
     """Python is asked anew where a shape or a type is new, and never else."""
     asked = []

@@ -20,6 +20,9 @@ from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.data import ImageSet
 from lenet_multi.recording import recorded
 
+# Takes images and labels, leaves each parameter its gradient, and returns the loss.
+Differentiate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
 
 class LeNet(torch.nn.Module):  # type: ignore[misc]  # torch is not read
     """The LeNet on images (N, 1, 28, 28), its memory's layout channels last."""
@@ -49,22 +52,38 @@ class LeNet(torch.nn.Module):  # type: ignore[misc]  # torch is not read
 
 def eager(training: ImageSet, batch_size: int) -> Epoch:
     """Return an epoch as PyTorch runs it by default."""
-    return _epoch(training, batch_size, lambda model: model)
+    return _epoch(training, batch_size, lambda model: _by_autograd(model, model))
 
 
 def compiled(training: ImageSet, batch_size: int) -> Epoch:
     """Return an epoch with the model through torch.compile."""
-    return _epoch(training, batch_size, torch.compile)
+    return _epoch(training, batch_size, lambda model: _by_autograd(model, torch.compile(model)))
 
 
 def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
     """Return an epoch under autocast to bfloat16."""
-    return _epoch(training, batch_size, lambda model: model, autocast=True)
+    return _epoch(training, batch_size, lambda model: _by_autograd(model, model, autocast=True))
 
 
 def recorded_step(training: ImageSet, batch_size: int) -> Epoch:
     """Return an epoch that plays back loss and gradients, recorded, with oneDNN's products."""
-    model, optimizer, pixels, labels = _start(training)
+    return _epoch(training, batch_size, _by_recording)
+
+
+def _by_autograd(
+    model: LeNet, run: Callable[[torch.Tensor], torch.Tensor], *, autocast: bool = False
+) -> Differentiate:
+    def differentiate(images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        model.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = functional.cross_entropy(run(images).float(), targets)
+        loss.backward()
+        return loss.detach()
+
+    return differentiate
+
+
+def _by_recording(model: LeNet) -> Differentiate:
     names, parameters = zip(*model.named_parameters(), strict=True)
 
     def find(images: torch.Tensor, targets: torch.Tensor, *values: torch.Tensor) -> Any:
@@ -76,54 +95,35 @@ def recorded_step(training: ImageSet, batch_size: int) -> Epoch:
 
     play = recorded(find)
 
-    def epoch(order: NDArray[np.int64]) -> float:
-        loss = torch.zeros(())
-        for chosen in torch.from_numpy(order).split(batch_size):
-            images = pixels[chosen].float().div_(255)
-            loss, *gradients = play(images, labels[chosen], *parameters)
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
-            optimizer.step()
-        return float(loss)
+    def differentiate(images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor
+        loss, *gradients = play(images, targets, *parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return loss
 
-    return epoch
+    return differentiate
 
 
-def _epoch(
-    training: ImageSet,
-    batch_size: int,
-    prepare: Callable[[LeNet], Callable[[torch.Tensor], torch.Tensor]],
-    *,
-    autocast: bool = False,
-) -> Epoch:
-    model, optimizer, pixels, labels = _start(training)
-    run = prepare(model)
-
-    def epoch(order: NDArray[np.int64]) -> float:
-        loss = torch.zeros(())
-        for chosen in torch.from_numpy(order).split(batch_size):
-            images = pixels[chosen].float().div_(255)
-            optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                loss = functional.cross_entropy(run(images).float(), labels[chosen])
-            loss.backward()
-            optimizer.step()
-        return float(loss.detach())
-
-    return epoch
-
-
-def _start(
-    training: ImageSet,
-) -> tuple[LeNet, torch.optim.Optimizer, torch.Tensor, torch.Tensor]:
-    """Return the network, its optimizer, the images (N, 1, 28, 28) and the labels (N,)."""
+def _epoch(training: ImageSet, batch_size: int, prepare: Callable[[LeNet], Differentiate]) -> Epoch:
     keep_freed_memory()
     model = LeNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(
         model.parameters(), RATE, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True
     )
+    differentiate = prepare(model)
     pixels = torch.from_numpy(training.images.copy()).permute(0, 3, 1, 2)  # channels last in memory
-    return model, optimizer, pixels, torch.from_numpy(training.labels.astype(np.int64))
+    labels = torch.from_numpy(training.labels.astype(np.int64))
+
+    def epoch(order: NDArray[np.int64]) -> float:
+        loss = torch.zeros(())
+        for chosen in torch.from_numpy(order).split(batch_size):
+            images = pixels[chosen].float().div_(255)
+            loss = differentiate(images, labels[chosen])
+            optimizer.step()
+        return float(loss)
+
+    return epoch
 
 
 LOOPS = {"recorded": recorded_step, "eager": eager, "compile": compiled, "bfloat16": bfloat16}
