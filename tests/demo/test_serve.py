@@ -23,13 +23,13 @@ def test_backends_end_with_the_demo(blow: signal.Signals, status: int) -> None:
     with served(jax="answers", torch="answers") as demo:
         children = [int(state["version"]) for state in wait_for_backends(demo.address)]
         demo.process.send_signal(blow)
-        assert demo.process.wait(timeout=10) == status
+        assert demo.process.wait(timeout=60) == status
         assert gone(children)
 
 
 def gone(processes: list[int]) -> bool:
-    """Return whether the processes end within five seconds."""
-    until = time.monotonic() + 5
+    """Return whether the processes end within a minute."""
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         if not any(os.path.exists(f"/proc/{each}") for each in processes):
             return True
@@ -67,7 +67,7 @@ def test_a_flood_is_turned_away() -> None:
             flood.enter_context(socket.create_connection((url.hostname, url.port)))
         assert ask(demo.address, "/")[0] == 503
         flood.close()
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while ask(demo.address, "/")[0] != 200:
             assert time.monotonic() < until
 
