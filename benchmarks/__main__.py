@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -251,7 +252,7 @@ def revision() -> str:
 def default_out(scale: str) -> Path:
     """Return benchmarks/results/MACHINE-DATE.json; of a smaller scale a file in runs/."""
     machine = environment.machine()
-    name = f"{machine['processor']}-{machine['cores']}".lower().replace(" ", "-")
+    name = "-".join(re.findall(r"\w+", f"{machine['processor']} {machine['cores']}".lower()))
     folder = RESULTS if scale == "full" else Path("runs", f"bench-{scale}")
     return folder / f"{name}-{time.strftime('%Y%m%d')}.json"
 

@@ -32,12 +32,17 @@ def machine() -> dict[str, str | int]:
 
 
 def _processor() -> str:
+    """Return its name; on an x86 also its kind, for clouds name several generations alike."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
         return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
+    lines = (line.partition(":") for line in first.splitlines())
+    known = {key.strip(): value.strip() for key, _, value in lines}
+    name = known.get("model name", platform.processor())
+    if "cpu family" in known:
+        return f"{name} (family {known['cpu family']}, model {known['model']})"
+    return name
 
 
 def threads() -> int:

@@ -35,6 +35,31 @@ def test_threads_are_those_allowed() -> None:
     assert 1 <= environment.threads() <= (os.cpu_count() or 1)
 
 
+@pytest.mark.parametrize(
+    ("cpuinfo", "processor"),
+    [
+        (
+            "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n",
+            "AMD EPYC (family 25, model 17)",
+        ),
+        (
+            "cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n",
+            "AMD EPYC (family 26, model 2)",
+        ),
+        ("model name\t: Cortex-A72\nCPU part\t: 0xd08\n", "Cortex-A72"),
+        ("processor\t: 0\nCPU part\t: 0xd0c\n", "a processor"),
+    ],
+    ids=["Zen 4", "Zen 5", "named", "unnamed"],
+)
+def test_processors_of_one_name_are_told_apart(
+    cpuinfo: str, processor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two generations of a cloud's processors, one twice as fast as the other, are not one."""
+    monkeypatch.setattr(Path, "read_text", lambda path: cpuinfo + "\n" + cpuinfo)
+    monkeypatch.setattr(platform, "processor", lambda: "a processor")
+    assert environment.machine()["processor"] == processor
+
+
 def test_a_system_without_linuxs_files_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processor is what Python knows, its cores are all the machine's."""
 
