@@ -30,6 +30,7 @@ from benchmarks.epoch import (
 from benchmarks.record import Record, ratios
 from benchmarks.report import RESULTS, exports_table, read
 from benchmarks.speed_report import MARK, Results, bench_report, checkpoint_table, headline_table
+from benchmarks.startup import held, repeated
 from benchmarks.study import SCALES, STAGES, Request, requests
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import TrainConfig
@@ -62,6 +63,16 @@ LOSS_FLOAT32, LOSS_BFLOAT16 = 2e-3, 1e-1
 def test_every_benchmark_script_is_tried_here() -> None:
     """A script without a test fails the suite."""
     assert SCRIPTS == TRIED
+
+
+def test_images_held_twice_are_counted_twice(mnist: Dataset) -> None:
+    """A part of the images takes no more; more than all are a copy beside them."""
+    loaded = mnist.train.images.nbytes + mnist.test.images.nbytes
+    for count in (600, len(mnist.train)):
+        assert held(mnist, repeated(mnist.train, count)) == loaded
+    more = repeated(mnist.train, 60_001)
+    assert np.array_equal(more.images[-1], more.images[0])
+    assert held(mnist, more) == loaded + more.images.nbytes
 
 
 @pytest.mark.backend
