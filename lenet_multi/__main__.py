@@ -63,9 +63,10 @@ def main(*verb: str) -> NoReturn:
 
 
 def come_again(dropped: "sys.UnraisableHookArgs") -> None:
-    """Have a Ctrl-C that Python dropped, as it does within a collector's callback, come again."""
-    if dropped.exc_type is KeyboardInterrupt:
-        again = (threading.get_ident(), signal.SIGINT)  # a handler runs in the main thread
+    """Have a signal that Python dropped, as it does within a collector's callback, come again."""
+    if dropped.exc_type in (KeyboardInterrupt, StoppedError):
+        number = getattr(dropped.exc_value, "signal_number", signal.SIGINT)
+        again = (threading.get_ident(), number)  # a handler runs in the main thread
         threading.Timer(0.05, signal.pthread_kill, again).start()
     else:
         sys.__unraisablehook__(dropped)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from lenet_multi import signals
 from lenet_multi.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.callbacks import callbacks
 from lenet_multi.checkpoint import State
@@ -15,7 +16,7 @@ from lenet_multi.data import ImageSet
 from lenet_multi.history import EpochHistory
 from lenet_multi.pipeline import feed
 from lenet_multi.progress import ProgressBar
-from lenet_multi.resume import Resumable, obeying_signals
+from lenet_multi.resume import Resumable
 from lenet_multi.runs import RESUME, Epoch
 
 
@@ -83,7 +84,7 @@ def fit(
                 state=state,
             )
             parts += [*asked, resumable]
-            stack.enter_context(obeying_signals(resumable))
+            stack.enter_context(signals.obeying(resumable.stop))
         stack.enter_context(bar)
         together = stack.enter_context(_once(parts, model, steps=steps, epochs=config.epochs))
         first = state.epoch if state else 0

@@ -1,9 +1,6 @@
 """Keep what a training needs to go on, now and then and when it is told to stop; and go on."""
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -83,6 +80,12 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         self._raise_if_diverged()
         if epoch + 1 < self.params["epochs"] and not self.model.stop_training:
             self._pause(epoch + 1, 0)
+
+    def stop(self, number: int, frame: FrameType | None = None) -> None:
+        """End training after a checkpoint, as a signal asks for; on a second one at once."""
+        if self.signal_number is not None:
+            raise KeyboardInterrupt
+        self.signal_number = number
 
     def _raise_if_diverged(self) -> None:
         if self.diverged_at is not None:
@@ -184,27 +187,3 @@ def _restore(model: keras.Model, state: State, callbacks: list[keras.callbacks.C
             setattr(callback, attribute, memory[attribute])
         if state.best_weights and hasattr(callback, "best_weights"):
             callback.best_weights = state.best_weights
-
-
-@contextmanager
-def obeying_signals(resumable: Resumable) -> Iterator[None]:
-    """Have SIGINT and SIGTERM end training after a checkpoint, and a second of them at once.
-
-    One that this process was started to ignore, as a shell's background jobs do Ctrl-C, stays so.
-    """
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if resumable.signal_number is not None:
-            raise KeyboardInterrupt
-        resumable.signal_number = number
-
-    before = {
-        number: signal.signal(number, note)
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

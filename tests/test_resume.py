@@ -160,33 +160,15 @@ def test_another_model_is_refused(
 
 
 @pytest.mark.usefixtures("backend")
-def test_an_ignored_signal_stays_ignored() -> None:
-    """A run in the background of a shell goes on when Ctrl-C is typed to another."""
-    from lenet_multi.resume import obeying_signals
-
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        resumable = SimpleNamespace(signal_number=None)
-        with obeying_signals(resumable):  # type: ignore[arg-type]  # all that it looks at
-            os.kill(os.getpid(), signal.SIGINT)
-            assert resumable.signal_number is None
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert resumable.signal_number == signal.SIGTERM
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("backend")
 def test_a_second_signal_ends_at_once() -> None:
     """Someone who does not want to wait for the checkpoint need not."""
-    from lenet_multi.resume import obeying_signals
+    from lenet_multi.resume import Resumable
 
     resumable = SimpleNamespace(signal_number=None)
-    with pytest.raises(KeyboardInterrupt), obeying_signals(resumable):  # type: ignore[arg-type]
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert resumable.signal_number == signal.SIGTERM
-        os.kill(os.getpid(), signal.SIGTERM)
+    Resumable.stop(resumable, signal.SIGTERM)  # type: ignore[arg-type]  # all that it looks at
+    assert resumable.signal_number == signal.SIGTERM
+    with pytest.raises(KeyboardInterrupt):
+        Resumable.stop(resumable, signal.SIGTERM)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("backend")

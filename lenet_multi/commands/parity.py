@@ -9,7 +9,7 @@ import click
 
 from lenet_multi.cli import Name, as_json, console, timeout_option
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
-from lenet_multi.errors import UserError
+from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.speed import execution, forms_of
 
 
@@ -132,7 +132,11 @@ def compare_seeds(
 
     wanted = dataclasses.replace(RECIPES[recipe], **config)
     folder = out or Path("runs", "parity-seeds")
-    found = seeds.study(chosen, count, wanted, folder, timeout=timeout)
+    try:
+        found = seeds.study(chosen, count, wanted, folder, timeout=timeout)
+    except StoppedError:
+        click.echo(f"The same command goes on with what is in {folder}", err=True)
+        raise
     seeds.write_json(found, wanted, folder / seeds.STUDY)
     if as_json:
         click.echo((folder / seeds.STUDY).read_text(), nl=False)

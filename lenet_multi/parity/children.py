@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +22,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from lenet_multi import signals
+from lenet_multi.errors import StoppedError
 from lenet_multi.sources import keras
 
 _LINES_SHOWN = 5
@@ -52,6 +55,8 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
     A child that takes longer than `timeout` seconds is killed, which is a failure; the others
     are finished. Progress is shown on stderr: a child tells it as a line of stdout, a JSON list
     of what it does, steps done and steps in all.
+
+    Raises `StoppedError` on SIGINT and SIGTERM, with all children ended.
     """
     progress = bars()
     overall = progress.add_task("processes finished", total=len(children))
@@ -74,10 +79,13 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
             ended[child.name].set()
             progress.advance(overall)
 
-    with progress, ThreadPoolExecutor(max(1, len(children))) as pool:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise StoppedError(number)
+
+    with signals.obeying(stop), progress, ThreadPoolExecutor(max(1, len(children))) as pool:
         try:
             list(pool.map(run_in_turn, children))
-        except KeyboardInterrupt:
+        except StoppedError:
             stopped.set()  # no further child starts, and those that run are ended
             raise
     return failures

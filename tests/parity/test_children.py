@@ -95,7 +95,8 @@ def test_a_child_is_bound_to_one_processor(tmp_path: Path) -> None:
     assert os.sched_getaffinity(0) == before
 
 
-def test_ctrl_c_ends_all_children(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_a_signal_ends_all_children(number: signal.Signals, tmp_path: Path) -> None:
     """Those that run are ended at once, and none of the waiting ones starts."""
     code = (
         "import sys; from pathlib import Path; from lenet_multi.parity import children;"
@@ -111,7 +112,7 @@ def test_ctrl_c_ends_all_children(tmp_path: Path) -> None:
         assert parent.poll() is None
         time.sleep(0.05)
     began = time.monotonic()
-    parent.send_signal(signal.SIGINT)  # to the parent alone, not to its children
-    assert "KeyboardInterrupt" in parent.communicate(timeout=60)[1]
+    parent.send_signal(number)  # to the parent alone, not to its children
+    assert f"StoppedError: stopped by {number.name}" in parent.communicate(timeout=60)[1]
     assert time.monotonic() - began < 20
     assert len(started.read_text()) <= (os.cpu_count() or 1)

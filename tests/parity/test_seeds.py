@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 
 from lenet_multi import environment
+from lenet_multi.commands.parity import compare_seeds
 from lenet_multi.commands.train import command
 from lenet_multi.config import TrainConfig
-from lenet_multi.errors import UserError
+from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.journal import Journal
 from lenet_multi.parity import children, seeds
 from lenet_multi.parity.children import Child, Failure
@@ -53,6 +55,20 @@ def test_runs_that_are_there_are_not_repeated(tmp_path: Path, trained: list[str]
     study = seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
     assert trained == []
     assert sorted(study.runs) == [(0, "jax"), (0, "torch"), (1, "jax"), (1, "torch")]
+
+
+def test_a_study_that_is_stopped_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its runs are there, finished or not, and none is lost to whoever knows."""
+
+    def stopped(*asked: object, timeout: float) -> list[Failure]:
+        raise StoppedError(signal.SIGTERM)
+
+    monkeypatch.setattr(children, "run", stopped)
+    with pytest.raises(StoppedError, match="stopped by SIGTERM"):
+        compare_seeds(list(PAIR), 2, 1, tmp_path, as_json=False)
+    assert capsys.readouterr().err == f"The same command goes on with what is in {tmp_path}\n"
 
 
 def test_a_child_trains_the_settings_of_its_seed(tmp_path: Path) -> None:

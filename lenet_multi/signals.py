@@ -1,0 +1,24 @@
+"""What a process does when it is told to end: by Ctrl-C, or by a system that shuts down."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def obeying(note: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call `note` with their number, in the main thread, in the block.
+
+    One that this process was started to ignore, as a shell's background jobs do Ctrl-C, stays so.
+    """
+    before = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

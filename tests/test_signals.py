@@ -1,0 +1,30 @@
+import os
+import signal
+
+from lenet_multi import signals
+
+
+def test_both_signals_are_told_within_the_block() -> None:
+    """Before and after it they do what they did."""
+    told: list[int] = []
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    before = [signal.getsignal(number) for number in numbers]
+    with signals.obeying(lambda number, frame: told.append(number)):
+        for number in numbers:
+            os.kill(os.getpid(), number)
+    assert told == numbers
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    """A run in the background of a shell goes on when Ctrl-C is typed to another."""
+    told: list[int] = []
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals.obeying(lambda number, frame: told.append(number)):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+        assert told == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
