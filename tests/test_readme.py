@@ -46,6 +46,7 @@ from tests.examples import STANDARD_FLOOR
 from tests.parity.sabotage import SABOTAGES
 
 BENCHMARK = "amd-epyc-2-20261124.json"
+OLDER = "amd-epyc-family-25-model-17-2-20261126.json"  # processor
 STARTS = "amd-epyc-2-20261124-starts.json"  # what was measured later: second starts, checkpoints
 
 README = (PROJECT / "README.md").read_text()
@@ -180,6 +181,13 @@ def test_times_are_those_of_the_committed_benchmark() -> None:
     assert results.content["failures"] == {}
     for table in (headline_table, bill_table, stage_table):
         assert table(results) in README
+    older = Results.of(read(RESULTS / OLDER))
+    assert older.content["failures"] == {}
+    assert headline_table(older) in README
+    unstable = sum(record.unstable for record in older.records)
+    assert f"({unstable} of {len(older.records)} measurements spread over 10 %)" in README
+    assert f"{older.content['machine']['processor']}, half as fast" in README
+    assert 0.35 < older.peak("float32") / results.peak("float32") < 0.6
     starts = Results.of(read(RESULTS / STARTS))
     assert starts.content["failures"] == {}
     for table in (target_table, checkpoint_table):
