@@ -13,8 +13,6 @@ from lenet_multi.runs import Epoch, write_history
 class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
     """Collect an `Epoch` at every epoch's end, in `epochs` and in the history of `folder`."""
 
-    async_safe = True
-
     def __init__(self, folder: Path | None = None, state: State | None = None) -> None:
         super().__init__()
         self.folder = folder

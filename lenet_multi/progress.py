@@ -36,10 +36,9 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
     `quiet` shows neither.
     """
 
-    async_safe = True  # so that JAX and torch need not wait for each step's figures
-
     def __init__(self, *, epochs: int, steps: int, batch_size: int, quiet: bool = False) -> None:
         super().__init__()
+        self.async_safe = _figures_come_later()  # this is one of every training's callbacks
         self.epochs, self.steps = epochs, steps
         self.steps_before = 0  # the present epoch
         self.skipped = 0  # of its steps, that were done before it was resumed
@@ -89,3 +88,12 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         self.skipped = 0
         figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         self.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}")
+
+
+def _figures_come_later() -> bool:
+    """Return whether a step returns before it is computed: then callbacks wait in Keras's thread.
+
+    On a CPU PyTorch's does not, and that thread would only take time from its kernels.
+    """
+    on_torch = keras.backend.backend() == "torch"
+    return not (on_torch and keras.ops.zeros(()).device.type == "cpu")

@@ -32,7 +32,7 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
     without one, when the loss or a weight is no finite number any more.
     """
 
-    async_safe = True  # Keras calls `on_train_batch_end` in a thread, which waits for the loss
+    async_safe = True  # where the loss comes later, a thread of Keras's waits for it
 
     def __init__(
         self,

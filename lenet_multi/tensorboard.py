@@ -58,8 +58,6 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
     a run that goes on at `first_epoch` wrote of it and later ones before, TensorBoard leaves out.
     """
 
-    async_safe = True  # so that JAX and torch need not wait for each step's figures
-
     def __init__(self, folder: Path, *, validation_images: int, first_epoch: int = 0) -> None:
         super().__init__()
         self.folder, self.validation_images = folder, validation_images

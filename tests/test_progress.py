@@ -3,6 +3,7 @@ import pty
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,25 @@ def test_a_terminal_shows_a_bar_with_the_time_left(
     assert re.search(r"epoch 3/3 .*24/24 steps [\d,]+ images/s 0:00:\d\d left 0:00:00", shown)
     assert "steps" not in stdout
     assert stdout.splitlines()[-1].startswith("Test accuracy: ")
+
+
+def test_a_thread_waits_where_figures_come_later(backend: str) -> None:
+    """JAX returns from a step before it is computed; the others' callbacks need no thread."""
+    import keras
+
+    from lenet_multi.progress import ProgressBar
+
+    called_in: list[threading.Thread] = []
+
+    class Note(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
+        async_safe = True
+
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            called_in.append(threading.current_thread())
+
+    bar = ProgressBar(epochs=1, steps=1, batch_size=1, quiet=True)
+    callbacks = keras.callbacks.CallbackList([bar, Note()])
+    callbacks.on_train_begin()
+    callbacks.on_train_batch_end(0)
+    callbacks.on_train_end()
+    assert (called_in == [threading.main_thread()]) == (backend != "jax")
