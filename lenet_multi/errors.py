@@ -19,7 +19,7 @@ class DivergedError(UserError):
 
 
 class StoppedError(Exception):
-    """A signal asked the command to stop, and what it needs to go on is kept."""
+    """A signal asked the command to stop; a training's checkpoint is kept."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")

@@ -80,14 +80,11 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
             progress.advance(overall)
 
     def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()  # no further child starts, and those that run are ended
         raise StoppedError(number)
 
     with signals.obeying(stop), progress, ThreadPoolExecutor(max(1, len(children))) as pool:
-        try:
-            list(pool.map(run_in_turn, children))
-        except StoppedError:
-            stopped.set()  # no further child starts, and those that run are ended
-            raise
+        list(pool.map(run_in_turn, children))
     return failures
 
 
