@@ -7,7 +7,8 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -69,11 +70,21 @@ def write(folder: Path, state: State) -> None:
     np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
     content = buffer.getvalue()
     digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
-    with writing(folder):
+    with writing(folder), _not_left_empty(folder):
         folder.mkdir(exist_ok=True)
         write_bytes(folder / f"{state.epoch:05d}-{state.steps:08d}-{digest}.npz", content)
         for path in _newest_first(folder)[_KEPT:]:
             path.unlink()
+
+
+@contextmanager
+def _not_left_empty(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):  # it holds the checkpoints before
+            folder.rmdir()
+        raise
 
 
 def read(folder: Path, warn: Callable[[str], None]) -> State | None:

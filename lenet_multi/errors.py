@@ -18,8 +18,11 @@ class DivergedError(UserError):
     """Training has left the numbers: its loss or its weights are NaN or infinite."""
 
 
-class StoppedError(Exception):
-    """A signal asked the command to stop; a training's checkpoint is kept."""
+class StoppedError(BaseException):
+    """A signal asked the command to stop; a training's checkpoint is kept.
+
+    As `KeyboardInterrupt` it is no `Exception`, which others may take for a failure of theirs.
+    """
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")

@@ -1,6 +1,7 @@
 """Keep what a training needs to go on, now and then and when it is told to stop; and go on."""
 
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -56,14 +57,15 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         self.signal_number: int | None = None
         self.diverged_at: int | None = None  # the step, from 1
 
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Take up the state where all epochs are done and none will begin."""
+        if self.epoch == self.params["epochs"]:
+            self._take_up()
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Take up the state, once Keras has built and reset everything."""
         self.epoch = epoch
-        if self.state:
-            _build(self.model, self.labels)
-            _restore(self.model, self.state, self.others)
-            self.saved_step = epoch * self.params["steps"] + self.skipped
-            self.state = None
+        self._take_up()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Between two steps, see whether training goes well and whether it is time."""
@@ -75,11 +77,24 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
             self.diverged_at = self.skipped + batch + 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Between two epochs likewise; after the last one there is nothing to go on with."""
+        """Between two epochs likewise."""
         self.skipped = 0
         self._raise_if_diverged()
         if epoch + 1 < self.params["epochs"] and not self.model.stop_training:
             self._pause(epoch + 1, 0)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Keep the trained model while it is evaluated and saved, as one with all epochs done.
+
+        A disk that has no place for it ends nothing but a run that a signal ends.
+        """
+        epochs = self.params["epochs"]
+        if self.saved_step < epochs * self.params["steps"]:
+            state = self._state(epochs, 0)
+            with suppress(UserError) if self.signal_number is None else nullcontext():
+                checkpoint.write(self.folder, state)
+        if self.signal_number is not None:
+            raise StoppedError(self.signal_number)
 
     def stop(self, number: int, frame: FrameType | None = None) -> None:
         """End training after a checkpoint, as a signal asks for; on a second one at once."""
@@ -103,36 +118,40 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
             else time.monotonic() - self.saved_at >= (self.interval.seconds or 0)
         )
         if due or self.signal_number is not None:
-            self._save(epoch, steps)
+            checkpoint.write(self.folder, self._state(epoch, steps))
             self.saved_at, self.saved_step = time.monotonic(), step
         if self.signal_number is not None:
             raise StoppedError(self.signal_number)
 
-    def _save(self, epoch: int, steps: int) -> None:
+    def _take_up(self) -> None:
+        if self.state:
+            _build(self.model, self.labels)
+            _restore(self.model, self.state, self.others)
+            self.saved_step = self.epoch * self.params["steps"] + self.skipped
+            self.state = None
+
+    def _state(self, epoch: int, steps: int) -> State:
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
         variables = _variables(self.model)
         arrays = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
         for variable, array in zip(variables, arrays, strict=True):
             if not np.isfinite(array).all():
+                done = f"step {steps} of epoch {epoch + 1}" if steps else f"epoch {epoch}"
                 raise DivergedError(
-                    f"{variable.path} is not finite after step {steps} of epoch {epoch + 1}; take "
-                    "a smaller --learning-rate"
+                    f"{variable.path} is not finite after {done}; take a smaller --learning-rate"
                 )
-        checkpoint.write(
-            self.folder,
-            State(
-                epoch=epoch,
-                steps=steps,
-                epochs=self.history.epochs,
-                epoch_seconds=self.history.epoch_seconds if steps else 0.0,
-                train_seconds=self.earlier_seconds + time.perf_counter() - self.began,
-                data_sha256=self.data_sha256,
-                names=[_name(variable) for variable in variables],
-                callbacks=_remembered(self.others),
-                variables=arrays,
-                best_weights=_best_weights(self.others),
-            ),
+        return State(
+            epoch=epoch,
+            steps=steps,
+            epochs=self.history.epochs,
+            epoch_seconds=self.history.epoch_seconds if steps else 0.0,
+            train_seconds=self.earlier_seconds + time.perf_counter() - self.began,
+            data_sha256=self.data_sha256,
+            names=[_name(variable) for variable in variables],
+            callbacks=_remembered(self.others),
+            variables=arrays,
+            best_weights=_best_weights(self.others),
         )
 
 

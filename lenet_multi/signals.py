@@ -4,6 +4,9 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+from lenet_multi.errors import StoppedError
 
 
 @contextmanager
@@ -22,3 +25,8 @@ def obeying(note: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stop(number: int, frame: FrameType | None = None) -> NoReturn:
+    """Raise `StoppedError`, wherever the process is."""
+    raise StoppedError(number)

@@ -19,7 +19,7 @@ from lenet_multi.journal import Journal
 from lenet_multi.runs import read_run, unfinished
 from lenet_multi.speed import FASTEST_FORM
 from lenet_multi.train import TrainedRun
-from tests.conftest import child_environment, train_quietly
+from tests.conftest import Lenet, child_environment, train_quietly
 
 pytestmark = pytest.mark.backend
 
@@ -93,6 +93,68 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
     assert_same(again, undisturbed)
 
 
+def assert_trained(
+    state: State, whole: TrainedRun, config: TrainConfig, data: Dataset, backend: str, folder: Path
+) -> None:
+    """Assert that `state` is that of the `whole` run, and ends as it without another step."""
+    from lenet_multi.resume import Resumable
+
+    assert (state.epoch, state.steps) == (config.epochs, 0)
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Resumable, "on_epoch_begin", lambda *told: pytest.fail("trains again"))
+        again = train_quietly(config, data, backend, folder, state)
+    assert_same(again, whole)
+
+
+def test_a_trained_model_is_kept_until_its_run_is_whole(
+    undisturbed: TrainedRun, small: Dataset, backend: str, tmp_path: Path
+) -> None:
+    """A run that ends while it is evaluated or saved has nothing to train again."""
+    train_quietly(SMALL_BATCHES, small, backend, tmp_path)
+    state = checkpoint.read(tmp_path / "resume", pytest.fail)
+    assert state
+    assert_trained(state, undisturbed, SMALL_BATCHES, small, backend, tmp_path / "again")
+
+
+def test_a_signal_after_the_last_step_is_obeyed(
+    small: Dataset, backend: str, tmp_path: Path
+) -> None:
+    """One that comes while the last epoch is validated ends the run with all of it kept."""
+    state = stop(signal.SIGTERM, 2 * STEPS, small, backend, tmp_path)
+    assert (state.epoch, state.steps) == (2, 0)
+    assert len(state.epochs) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_signal_while_the_run_is_saved_loses_nothing(
+    number: signal.Signals, undisturbed: TrainedRun, small_npz: Path, lenet: Lenet, tmp_path: Path
+) -> None:
+    """The command says how to go on, and then has only to evaluate and save."""
+    code = (
+        "import os\n"
+        "from lenet_multi import runs\n"
+        f"runs.write_run = lambda *given, **named: os.kill(os.getpid(), {number})\n"
+        "from lenet_multi.__main__ import main\n"
+        "main('train')\n"
+    )
+    settings = ["--epochs", "2", "--batch-size", "20", "--data", str(small_npz), "--out", "a-run"]
+    struck = subprocess.run(
+        [sys.executable, "-c", code, *settings], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert struck.returncode == 128 + number
+    assert struck.stderr.splitlines()[-2:] == [
+        "Go on with: lenet-multi train --resume a-run",
+        f"lenet-multi: stopped by {number.name}",
+    ]
+    done = lenet("train", "--resume", "a-run")
+    assert done.returncode == 0, done.stderr
+    assert "Going on after the last epoch" in done.stdout
+    result = read_run(tmp_path / "a-run").result
+    assert len(result.starts) == 2
+    assert result.final_weights_sha256 == undisturbed.result.final_weights_sha256
+
+
 def test_the_command_goes_on(
     undisturbed: TrainedRun, small: Dataset, small_npz: Path, backend: str, tmp_path: Path
 ) -> None:
@@ -124,7 +186,12 @@ def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: P
     astray = Dataset(ImageSet(small.train.images, labels), small.test)
     config = dataclasses.replace(SMALL_BATCHES, epochs=20, early_stopping=3, save_every=f"{STEPS}")
     whole = train_quietly(config, astray, backend, tmp_path)
-    state = checkpoint.read(tmp_path / "resume", pytest.fail)
+    newest, waiting = sorted((tmp_path / "resume").iterdir(), reverse=True)
+    state = checkpoint.read(newest.parent, pytest.fail)
+    assert state
+    assert_trained(state, whole, config, astray, backend, tmp_path / "trained")
+    newest.unlink()
+    state = checkpoint.read(waiting.parent, pytest.fail)
     assert state
     assert state.callbacks["EarlyStopping"]["wait"] == 2
     again = train_quietly(config, astray, backend, tmp_path, state)

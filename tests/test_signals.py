@@ -1,7 +1,10 @@
 import os
 import signal
 
+import pytest
+
 from lenet_multi import signals
+from lenet_multi.errors import StoppedError
 
 
 def test_both_signals_are_told_within_the_block() -> None:
@@ -28,3 +31,12 @@ def test_an_ignored_signal_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_no_except_exception_takes_a_signal_for_a_failure() -> None:
+    """As with Ctrl-C, what guards against another library's errors does not swallow it."""
+    with pytest.raises(StoppedError, match="stopped by SIGTERM"), signals.obeying(signals.stop):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Exception:
+            pytest.fail("swallowed")

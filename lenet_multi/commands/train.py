@@ -71,7 +71,7 @@ def command(
       lenet-multi train --tensorboard --checkpoint best --early-stopping 3 --epochs 30
       lenet-multi train --resume runs/seed-1
     """
-    from lenet_multi import backends
+    from lenet_multi import backends, signals
     from lenet_multi.journal import Journal
     from lenet_multi.runs import (
         RESULT,
@@ -101,7 +101,10 @@ def command(
     say = (lambda line: None) if as_json else click.echo
     result = draft = None
     try:
-        with new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft:
+        with (
+            signals.obeying(signals.stop),
+            new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft,
+        ):
             if not (result := recorded(draft)):
                 run = _train(draft, journal, chosen, how.form, say, quiet=quiet)
                 result = run.result
@@ -142,9 +145,11 @@ def _train(
 
     state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
     at = (state.epoch, state.steps) if state else (0, 0)
-    if journal.starts:
-        say(f"Going on at step {at[1]} of epoch {at[0] + 1}")
     config = journal.config
+    if journal.starts:
+        trained = at[0] == config.epochs
+        place = "after the last epoch" if trained else f"at step {at[1]} of epoch {at[0] + 1}"
+        say(f"Going on {place}")
     try:
         with journal.started(backend=backend, form=form, at=at):
             run = train(

@@ -23,7 +23,6 @@ from rich.progress import (
 )
 
 from lenet_multi import signals
-from lenet_multi.errors import StoppedError
 from lenet_multi.sources import keras
 
 _LINES_SHOWN = 5
@@ -81,7 +80,7 @@ def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.set()  # no further child starts, and those that run are ended
-        raise StoppedError(number)
+        signals.stop(number)
 
     with signals.obeying(stop), progress, ThreadPoolExecutor(max(1, len(children))) as pool:
         list(pool.map(run_in_turn, children))
