@@ -10,12 +10,17 @@ from lenet_multi.errors import UserError, unknown
 BACKENDS = ("tensorflow", "jax", "torch")
 ANSWERING = (*BACKENDS, "numpy", "openvino")  # Keras's NumPy and OpenVINO cannot train
 
-_PACKAGES = {"numpy": "jax"}  # what a backend needs; Keras's NumPy backend convolves with JAX
+_FRAMEWORKS = {"numpy": "jax"}  # Keras's NumPy backend convolves with JAX
 
 
 def installed(known: Sequence[str] = BACKENDS) -> tuple[str, ...]:
     """Return the names of those `known` backends that are installed, without importing one."""
-    return tuple(name for name in known if find_spec(_PACKAGES.get(name, name)) is not None)
+    return tuple(name for name in known if find_spec(framework(name)) is not None)
+
+
+def framework(backend: str) -> str:
+    """Return the name of the package that computes what Keras does on `backend`."""
+    return _FRAMEWORKS.get(backend, backend)
 
 
 def installed_version(backend: str) -> str:
@@ -60,4 +65,4 @@ def choose(
 
 
 def _remedy(backend: str) -> str:
-    return f"install it with: pip install {_PACKAGES.get(backend, backend)}"
+    return f"install it with: pip install {_FRAMEWORKS.get(backend, backend)}"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 
+from lenet_multi import other_frameworks
 from lenet_multi.config import TrainConfig
 from lenet_multi.runs import CHECKPOINTS, TENSORBOARD
 
@@ -33,7 +34,8 @@ def callbacks(
             )
         )
     if config.tensorboard:
-        from lenet_multi.tensorboard import TensorBoard
+        with other_frameworks.left_out(keras.backend.backend()):
+            from lenet_multi.tensorboard import TensorBoard
 
         asked.append(
             TensorBoard(

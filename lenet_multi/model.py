@@ -14,7 +14,7 @@ from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.forms import compute_as
 from lenet_multi.initial_weights import draw_initial_weights
-from lenet_multi.session import stderr_held_back
+from lenet_multi.other_frameworks import tensorflow_left_out
 from lenet_multi.speed import Execution
 
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
@@ -176,21 +176,16 @@ def _in_float32(model: keras.Model) -> keras.Model:
 
 def _clone(model: keras.Model, copy: Callable[[Any], Any] | None = None) -> keras.Model:
     """Return a model of copied layers, by `copy` where given, with the same weights."""
-    with stderr_held_back():
+    with tensorflow_left_out():
         twin = keras.models.clone_model(model, clone_function=copy)
     twin.set_weights(model.get_weights())
     return twin
 
 
-def save(model: keras.Model, path: str) -> None:
-    """Write a `.keras` file that each backend loads, goes on with and compiles in its own way."""
-    with stderr_held_back():
-        model.save(path)
-
-
 def save_portably(model: keras.Model) -> None:
     """Free what is saved of the compiled `model`, whoever saves it, of the backend it is on.
 
+    The file is one that each backend loads, goes on with and compiles in its own way.
     Keras 3.15.1 writes what binds the file to that: its answer to `jit_compile="auto"`, which
     would turn XLA off on JAX or torch.compile on; the steps per execution, of which torch
     refuses more than one; and torch's own class of the optimizer, which no other backend can
@@ -199,6 +194,7 @@ def save_portably(model: keras.Model) -> None:
     """
     compile_config = model.get_compile_config
     model.get_compile_config = lambda: _portable(compile_config())
+    model.save = tensorflow_left_out()(model.save)
 
 
 def _portable(compile_config: dict[str, Any]) -> dict[str, Any]:

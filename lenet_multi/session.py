@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, MutableMapping
 
-from lenet_multi import compiled
+from lenet_multi import compiled, other_frameworks
 from lenet_multi.errors import UserError
 
 # Keras reads these at import and then cuts every `fit` short without a word.
@@ -38,7 +38,7 @@ def start(
     environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
     compiled.keep(environ)
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
-    with stderr_held_back(), _garbage_left_alone():
+    with stderr_held_back(), _garbage_left_alone(), other_frameworks.left_out(backend):
         import keras
 
         keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
@@ -70,8 +70,7 @@ def stderr_held_back() -> Iterator[None]:
 
     A `UserError` says by itself what is wrong.
 
-    TensorFlow announces oneDNN there before any setting of its log level is read, and where
-    it is installed Keras imports it on other backends too, when a model is saved or cloned.
+    TensorFlow announces oneDNN there before any setting of its log level is read.
     """
     sys.stderr.flush()
     terminal = os.dup(2)

@@ -36,9 +36,7 @@ class TrainedRun:
 
     def save_model(self, path: str) -> None:
         """Write the model as a `.keras` file."""
-        from lenet_multi.model import save
-
-        save(self.model, path)
+        self.model.save(path)
 
 
 def train(

@@ -43,6 +43,30 @@ def test_each_backend_computed_its_own_run(runs: list[Run]) -> None:
     assert len({run.result.final_weights_sha256 for run in runs}) == len(BACKENDS)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_run_imports_no_other_backend(backend: str, small_npz: Path, tmp_path: Path) -> None:
+    """Keras alone imports TensorFlow on each, to save a model: two seconds of a short run."""
+    code = (
+        "import atexit, sys\n"
+        f"frameworks = {list(BACKENDS)}\n"
+        "atexit.register(lambda: print(*(name for name in frameworks if name in sys.modules)))\n"
+        "from lenet_multi.__main__ import main\n"
+        "main('train')\n"
+    )
+    settings = ["--epochs", "1", "--checkpoint", "best", "--early-stopping", "1", "--tensorboard"]
+    settings += ["--backend", backend, "--data", str(small_npz), "--out", "a-run"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *settings],
+        cwd=tmp_path,
+        env=child_environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1] == backend
+    assert done.stderr.count("\n") == 1  # the bar's line
+
+
 @pytest.mark.parametrize(
     "field",
     [

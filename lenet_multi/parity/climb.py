@@ -20,7 +20,7 @@ from lenet_multi.batches import Batches
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset
 from lenet_multi.forms import compute_as
-from lenet_multi.model import build, make_loss, make_optimizer, save, save_portably
+from lenet_multi.model import build, make_loss, make_optimizer, save_portably
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact
 from lenet_multi.parity.plan import (
@@ -212,7 +212,7 @@ def _trajectory(
         if is_kept(step, last=len(batches)):
             _file(evidence, f"{place}/weights/{step}", model, model.get_weights())
         if save_to and step == save_after:
-            save(model, str(save_to))
+            model.save(save_to)
         tell("L4 trajectory", step, steps)
     evidence.arrays[f"{place}/losses"] = np.array(losses)
 

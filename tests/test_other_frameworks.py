@@ -1,0 +1,41 @@
+import importlib
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from lenet_multi import other_frameworks
+from lenet_multi.other_frameworks import left_out, tensorflow_left_out
+
+
+def test_other_frameworks_are_left_out_and_come_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the block they are not imported; after it whoever needs one imports it."""
+    for name in ("chosen", "other"):
+        (tmp_path / f"{name}.py").touch()
+    monkeypatch.setattr(other_frameworks, "BACKENDS", ("chosen", "other"))
+    monkeypatch.syspath_prepend(tmp_path)
+    with left_out("chosen"):
+        importlib.import_module("chosen")
+        spec = find_spec("other")  # some look whether it is installed, and where
+        assert spec
+        assert spec.origin == str(tmp_path / "other.py")
+        with pytest.raises(ImportError, match="other is left out"):
+            importlib.import_module("other")
+        assert "other" not in sys.modules  # a None there breaks SciPy
+    importlib.import_module("other")
+    with left_out("chosen"):  # what is there already stays
+        importlib.import_module("other")
+
+
+@pytest.mark.backend
+def test_keras_asks_again_for_tensorflow(backend: str) -> None:
+    """It is left out of what the block writes, and not of an export through it."""
+    from keras.src.utils.module_utils import tensorflow
+
+    known = tensorflow._available
+    with tensorflow_left_out():
+        assert tensorflow.available == (backend == "tensorflow")
+    assert tensorflow._available is known
