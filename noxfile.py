@@ -156,7 +156,7 @@ def coverage(session: nox.Session) -> None:
     """Measure which lines and branches the tests run, but the long ones; takes half an hour."""
     install(session, *NEEDS[ACROSS], "coverage")
     left_out = [flag for test in UNTRACED for flag in ("--deselect", f"tests/{test}")]
-    measured = ("coverage", "run", "-m", "pytest", *left_out)
+    measured = ("coverage", "run", "-m", "pytest", *AT_ONCE, *left_out)
     session.run("coverage", "erase")
     session.run(*measured, "-m", "not backend and not all_backends")
     for backend in BACKENDS:

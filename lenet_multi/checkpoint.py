@@ -81,7 +81,7 @@ def write(folder: Path, state: State) -> None:
 def _not_left_empty(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError:
+    except BaseException:
         with suppress(OSError):  # it holds the checkpoints before
             folder.rmdir()
         raise

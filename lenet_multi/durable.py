@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,7 +38,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         os.chmod(draft, 0o666 & ~_umask())  # mkstemp lets nobody else read
         os.replace(draft, path)
     except BaseException:
-        os.unlink(draft)
+        with suppress(FileNotFoundError):  # Ctrl-C may come when it is in its place
+            os.unlink(draft)
         raise
     sync(path.parent)
 

@@ -19,7 +19,7 @@ class DivergedError(UserError):
 
 
 class StoppedError(BaseException):
-    """A signal asked the command to stop; a training's checkpoint is kept.
+    """A signal asked the command to stop.
 
     As `KeyboardInterrupt` it is no `Exception`, which others may take for a failure of theirs.
     """

@@ -13,6 +13,7 @@ from lenet_multi.callbacks import callbacks
 from lenet_multi.checkpoint import State
 from lenet_multi.config import Interval, TrainConfig
 from lenet_multi.data import ImageSet
+from lenet_multi.errors import StoppedError
 from lenet_multi.history import EpochHistory
 from lenet_multi.pipeline import feed
 from lenet_multi.progress import ProgressBar
@@ -107,6 +108,8 @@ def fit(
             first += 1
         if first < config.epochs and not model.stop_training:
             train(config.epochs)
+    if keeping and resumable.signal_number is not None:  # it came after the last step
+        raise StoppedError(resumable.signal_number)
     return Fit(history.epochs, first_epoch_order_sha256)
 
 

@@ -37,7 +37,7 @@ def tensorflow_left_out() -> Iterator[None]:
     """
     from keras.src.utils.module_utils import tensorflow
 
-    known = tensorflow._available
+    known = vars(tensorflow).get("_available")  # of itself, not of TensorFlow
     if "tensorflow" not in sys.modules:
         tensorflow._available = False
     try:

@@ -1,7 +1,6 @@
 """Keep what a training needs to go on, now and then and when it is told to stop; and go on."""
 
 import time
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -91,10 +90,11 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         epochs = self.params["epochs"]
         if self.saved_step < epochs * self.params["steps"]:
             state = self._state(epochs, 0)
-            with suppress(UserError) if self.signal_number is None else nullcontext():
+            try:
                 checkpoint.write(self.folder, state)
-        if self.signal_number is not None:
-            raise StoppedError(self.signal_number)
+            except UserError:
+                if self.signal_number is not None:
+                    raise
 
     def stop(self, number: int, frame: FrameType | None = None) -> None:
         """End training after a checkpoint, as a signal asks for; on a second one at once."""
@@ -137,7 +137,8 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         arrays = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
         for variable, array in zip(variables, arrays, strict=True):
             if not np.isfinite(array).all():
-                done = f"step {steps} of epoch {epoch + 1}" if steps else f"epoch {epoch}"
+                epochs = len(self.history.epochs)
+                done = f"step {steps} of epoch {epoch + 1}" if steps else f"epoch {epochs}"
                 raise DivergedError(
                     f"{variable.path} is not finite after {done}; take a smaller --learning-rate"
                 )

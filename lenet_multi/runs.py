@@ -35,6 +35,7 @@ from lenet_multi.durable import check_record, put_in_place, sync, sync_all, writ
 from lenet_multi.errors import UserError
 from lenet_multi.fields import fits, wrong_fields
 from lenet_multi.npz import read_npz
+from lenet_multi.signals import put_off
 
 SCHEMA_VERSION = 4
 
@@ -163,12 +164,13 @@ def new_run_folder(
                     "needed; free some, or choose another --out"
                 )
             yield draft
-            with writing(folder):
-                _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
-                sync_all(draft)
-                put_in_place(draft, folder)
-                sync(folder.parent)
-            _forget_how_to_go_on(folder)
+            with put_off():
+                with writing(folder):
+                    _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
+                    sync_all(draft)
+                    put_in_place(draft, folder)
+                    sync(folder.parent)
+                _forget_how_to_go_on(folder)
         finally:
             if not _is_worth_keeping(draft):
                 shutil.rmtree(draft, ignore_errors=True)

@@ -27,6 +27,16 @@ def obeying(note: Callable[[int, FrameType | None], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def put_off() -> Iterator[None]:
+    """Have a signal that comes within the block come at its end."""
+    noted: list[int] = []
+    with obeying(lambda number, frame: noted.append(number)):
+        yield
+    if noted:
+        signal.raise_signal(noted[0])
+
+
 def stop(number: int, frame: FrameType | None = None) -> NoReturn:
     """Raise `StoppedError`, wherever the process is."""
     raise StoppedError(number)

@@ -144,12 +144,15 @@ def start_and_load(
     backend: str, load: Callable[[], Loaded], *, dtype_policy: str | None = None
 ) -> Loaded:
     """Start Keras on `backend` and return what `load` gives, called in a thread meanwhile."""
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         loading = pool.submit(load)
         with suppress(TimeoutError):  # what cannot be read is mostly told at once
             loading.result(timeout=_HEAD_START)
         session.start(backend, dtype_policy=dtype_policy)
         return loading.result()
+    finally:
+        pool.shutdown(wait=False)  # a signal does not wait for a download
 
 
 class Stopwatch:

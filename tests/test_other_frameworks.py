@@ -13,9 +13,10 @@ def test_other_frameworks_are_left_out_and_come_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """In the block they are not imported; after it whoever needs one imports it."""
+    monkeypatch.setattr(other_frameworks, "BACKENDS", ("chosen", "other"))
     for name in ("chosen", "other"):
         (tmp_path / f"{name}.py").touch()
-    monkeypatch.setattr(other_frameworks, "BACKENDS", ("chosen", "other"))
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     with left_out("chosen"):
         importlib.import_module("chosen")
@@ -31,11 +32,13 @@ def test_other_frameworks_are_left_out_and_come_back(
 
 
 @pytest.mark.backend
-def test_keras_asks_again_for_tensorflow(backend: str) -> None:
+def test_keras_asks_again_for_tensorflow(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is left out of what the block writes, and not of an export through it."""
-    from keras.src.utils.module_utils import tensorflow
+    from keras.src.utils import module_utils
 
-    known = tensorflow._available
+    installed = module_utils.LazyModule("this_stands_for", "tensorflow")
+    monkeypatch.setattr(installed, "initialize", lambda: None)
+    monkeypatch.setattr(module_utils, "tensorflow", installed)
     with tensorflow_left_out():
-        assert tensorflow.available == (backend == "tensorflow")
-    assert tensorflow._available is known
+        assert installed.available == (backend == "tensorflow")
+    assert installed.available

@@ -3,6 +3,7 @@ import errno
 import json
 import math
 import os
+import signal
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lenet_multi import runs
-from lenet_multi.durable import check_record, write_record
+from lenet_multi.durable import check_record, put_in_place, write_record
 from lenet_multi.errors import UserError
 from lenet_multi.runs import (
     SCHEMA_VERSION,
@@ -193,6 +194,24 @@ def test_overwrite_replaces_the_run_whole(tmp_path: Path) -> None:
     keep(example_run(seed=2), folder, overwrite=True)
     assert read_run(folder).result.config["seed"] == 2
     assert entries(tmp_path) == ["run"]
+
+
+def test_a_signal_does_not_come_between_two_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a run is put in the place of an older one, Ctrl-C waits; what is left is whole."""
+    keep(example_run(), tmp_path / "run")
+
+    def strike(draft: Path, target: Path) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        put_in_place(draft, target)
+
+    monkeypatch.setattr(runs, "put_in_place", strike)
+    newer = example_run(seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        keep(newer, tmp_path / "run", overwrite=True)
+    assert entries(tmp_path) == ["run"]
+    assert read_run(tmp_path / "run").result.config == newer.result.config
 
 
 def test_overwrite_that_fails_keeps_the_older_run(tmp_path: Path) -> None:

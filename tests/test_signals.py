@@ -40,3 +40,14 @@ def test_no_except_exception_takes_a_signal_for_a_failure() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         except Exception:
             pytest.fail("swallowed")
+
+
+def test_a_signal_put_off_comes_at_the_end() -> None:
+    """What is in the block is done whole."""
+    done = False
+    with pytest.raises(StoppedError, match="stopped by SIGTERM"), signals.obeying(signals.stop):
+        with signals.put_off():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done = True
+        pytest.fail("forgotten")
+    assert done

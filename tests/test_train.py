@@ -5,20 +5,21 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lenet_multi import checkpoint
+from lenet_multi import checkpoint, session
 from lenet_multi.config import RECIPES, TrainConfig
 from lenet_multi.data import Dataset
-from lenet_multi.errors import UserError
+from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.journal import Journal
 from lenet_multi.runs import Result, read_run
 from lenet_multi.speed import STOCK, execution
 from lenet_multi.tolerances import LOGITS_ACROSS_BACKENDS
-from lenet_multi.train import TrainedRun
+from lenet_multi.train import TrainedRun, start_and_load
 from tests.conftest import Lenet, files_of_at_most
 from tests.test_model import INITIAL_SHA256, PARAMETERS
 
@@ -197,6 +198,23 @@ def test_the_saved_model_needs_plain_keras_only(
         rtol=LOGITS_ACROSS_BACKENDS.value,
         atol=LOGITS_ACROSS_BACKENDS.value,
     )
+
+
+def test_a_signal_does_not_wait_for_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ends the start of a backend ends the command, though data are still on their way."""
+    there = threading.Event()
+
+    def stopped(*given: object, **named: object) -> None:
+        raise StoppedError(signal.SIGTERM)
+
+    monkeypatch.setattr(session, "start", stopped)
+    timer = threading.Timer(60, there.set)
+    timer.start()
+    with pytest.raises(StoppedError):
+        start_and_load("jax", there.wait)
+    timer.cancel()
+    assert not there.is_set()
+    there.set()
 
 
 @pytest.mark.usefixtures("backend")
