@@ -28,6 +28,7 @@ AT_ONCE = ("--numprocesses", "2", "--dist", "loadfile")
 
 UNTRACED = (
     "test_main.py::test_help_answers_at_once",  # tracing takes longer than it may
+    "test_completion.py::test_completion_answers_at_once",  # likewise
     "test_train.py::test_a_disk_that_refuses_keeps_the_figures",  # refuses the tracer's file too
     "test_tensorboard.py::test_a_full_disk_ends_training_and_does_not_hang",  # so does this one
     "test_benchmarks.py::test_ctrl_c_keeps_what_was_measured",  # its first sample comes too late
