@@ -32,13 +32,20 @@ def test_other_frameworks_are_left_out_and_come_back(
 
 
 @pytest.mark.backend
-def test_keras_asks_again_for_tensorflow(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is left out of what the block writes, and not of an export through it."""
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("imported", [True, False], ids=["imported", "not imported"])
+def test_keras_asks_again_for_tensorflow(
+    monkeypatch: pytest.MonkeyPatch, *, imported: bool
+) -> None:
+    """It is left out of what the block writes unless it is there; not of a later export."""
     from keras.src.utils import module_utils
 
+    monkeypatch.setitem(sys.modules, "tensorflow", sys)
+    if not imported:
+        del sys.modules["tensorflow"]
     installed = module_utils.LazyModule("this_stands_for", "tensorflow")
     monkeypatch.setattr(installed, "initialize", lambda: None)
     monkeypatch.setattr(module_utils, "tensorflow", installed)
     with tensorflow_left_out():
-        assert installed.available == (backend == "tensorflow")
+        assert installed.available is imported
     assert installed.available
