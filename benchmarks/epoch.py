@@ -29,7 +29,7 @@ BY_HAND = "by hand: "
 # The loops of `peers`, by backend; each module's LOOPS must have them.
 LOOPS = {
     "tensorflow": ("graph", "xla", "bfloat16"),
-    "jax": ("tiles", "convolution", "bfloat16"),
+    "jax": ("winograd", "convolution", "bfloat16"),
     "torch": ("recorded", "eager", "compile", "bfloat16"),
 }
 SLOW = {"convolution", "compile"}  # to compute, or to compile
@@ -105,7 +105,7 @@ def _ours(
         dtype_policy=policy,
         save_every=str(save_every or NEVER),
     )
-    how = execution(backend)
+    how = execution(backend, dtype_policy=policy)
     keras.config.set_dtype_policy(policy)
     model = build(config, training.images.shape[1:])
     keras.config.set_dtype_policy("float32")

@@ -16,6 +16,7 @@ from lenet_multi.forms import compute_as
 from lenet_multi.initial_weights import draw_initial_weights
 from lenet_multi.other_frameworks import tensorflow_left_out
 from lenet_multi.speed import Execution
+from lenet_multi.tensorflow_step import tensorflow_step
 
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
 
@@ -85,14 +86,17 @@ def compile_model(
     """Give `model` the loss and the optimizer of `config`, and compute it as `execution` says."""
     if execution.keep_freed_memory:
         keep_freed_memory()
-    compute_as(model, execution.form)
+    compute_as(model, execution.form, execution.answer_form)
+    on_tensorflow = keras.backend.backend() == "tensorflow"
     model.compile(
         optimizer=make_optimizer(config, training_images=training_images),
         loss=make_loss(config),
         metrics=["accuracy"],
-        jit_compile=execution.jit_compile,
+        jit_compile=execution.jit_compile and not on_tensorflow,
         steps_per_execution=execution.steps_per_execution,
     )
+    if execution.jit_compile and on_tensorflow:
+        model.train_step = tensorflow_step(model, batch_size=config.batch_size)
     save_portably(model)
 
 

@@ -8,25 +8,45 @@ from dataclasses import dataclass
 from lenet_multi.errors import UserError, unknown
 
 STOCK = "stock"  # as Keras's layers compute by themselves
-POOL_FIRST, CHANNELS_FIRST, TILES = "pool-first", "channels-first", "tiles"
-FORMS = (STOCK, POOL_FIRST, CHANNELS_FIRST, TILES)
+POOL_FIRST, CHANNELS_FIRST = "pool-first", "channels-first"
+TILES = "tiles"
+WINOGRAD, WINOGRAD_CHANNELS_FIRST = "winograd", "winograd-channels-first"
+FORMS = (STOCK, POOL_FIRST, CHANNELS_FIRST, TILES, WINOGRAD, WINOGRAD_CHANNELS_FIRST)
 
+_PRODUCTS = {TILES, WINOGRAD}  # nothing but matrix products, which XLA compiles well
+
+# Winograd's way takes half the multiplications of a convolution. XLA computes the first layer as
+# a product too, for its convolutions are slow; PyTorch has a kernel for that, and one for pooling.
 FASTEST_FORM = {
+    "tensorflow": WINOGRAD,
+    "jax": WINOGRAD,
+    "torch": WINOGRAD_CHANNELS_FIRST,
+}
+
+# In bfloat16 Winograd's sums lose digits, and XLA's products are slow.
+FASTEST_FORM_IN_BFLOAT16 = {
     "tensorflow": POOL_FIRST,  # its convolutions are fast as they are
-    "jax": TILES,  # XLA's matrix product is four times as fast as its convolutions
+    "jax": TILES,  # XLA's matrix product is faster than its convolutions
     "torch": CHANNELS_FIRST,  # saves the copies that Keras makes of channels-last images
 }
+
+
+# Without a gradient even XLA's convolutions are quick.
+FASTEST_FORM_TO_ANSWER = {"tensorflow": POOL_FIRST, "jax": STOCK, "torch": CHANNELS_FIRST}
 
 
 @dataclass(frozen=True)
 class Execution:
     """How a model is computed: its form, by XLA or not, and how often it returns to Python.
 
+    `answer_form` is that of validation, evaluation and prediction. `jit_compile` has XLA compile:
+    everything on JAX, steps of whole batches on TensorFlow (see `tensorflow_step`).
     `steps_per_execution` is the number of steps between two returns; `keep_freed_memory` says
     whether malloc keeps what a step gives back (see `allocator`).
     """
 
     form: str
+    answer_form: str
     jit_compile: bool
     steps_per_execution: int
     keep_freed_memory: bool
@@ -35,27 +55,38 @@ class Execution:
 def forms_of(backend: str) -> tuple[str, ...]:
     """Return the forms that `backend` can compute."""
     # TensorFlow convolves channels-first images on no CPU.
-    return tuple(form for form in FORMS if (backend, form) != ("tensorflow", CHANNELS_FIRST))
+    lacking = {CHANNELS_FIRST, WINOGRAD_CHANNELS_FIRST} if backend == "tensorflow" else set()
+    return tuple(form for form in FORMS if form not in lacking)
 
 
-def execution(backend: str, form: str | None = None) -> Execution:
-    """Return the fastest execution on `backend`, of `form` where given.
+def execution(backend: str, form: str | None = None, *, dtype_policy: str = "float32") -> Execution:
+    """Return the fastest execution on `backend`, of `form` in training and answers where given.
 
     Raises `UserError` when the backend cannot compute that form.
     """
-    form = form or FASTEST_FORM[backend]
+    if form is not None:
+        _check(form, backend)
+        answer_form = form
+    elif dtype_policy == "mixed_bfloat16":
+        form = answer_form = FASTEST_FORM_IN_BFLOAT16[backend]
+    else:
+        form, answer_form = FASTEST_FORM[backend], FASTEST_FORM_TO_ANSWER[backend]
+    return Execution(
+        form,
+        answer_form,
+        # XLA halves TensorFlow's speed where it convolves; torch.compile gains nothing.
+        jit_compile=backend == "jax" or (backend == "tensorflow" and form in _PRODUCTS),
+        # A real loop on TensorFlow, worth 15 %; on JAX a loop in Python; refused by PyTorch.
+        steps_per_execution=10 if backend == "tensorflow" else 1,
+        # Worth a tenth to XLA, a third in larger batches; to PyTorch nothing to a third, by luck.
+        keep_freed_memory=backend != "tensorflow" or form in _PRODUCTS,
+    )
+
+
+def _check(form: str, backend: str) -> None:
     if form not in FORMS:
         raise UserError(unknown("--form", form, FORMS))
     if form not in forms_of(backend):
         raise UserError(
             f"--form {form}: {backend} cannot compute it; use {', '.join(forms_of(backend))}"
         )
-    return Execution(
-        form,
-        # XLA halves TensorFlow's speed in every form but one; torch.compile gains nothing.
-        jit_compile=backend == "jax" or (backend, form) == ("tensorflow", TILES),
-        # A real loop on TensorFlow, worth 15 %; on JAX a loop in Python; refused by PyTorch.
-        steps_per_execution=10 if backend == "tensorflow" else 1,
-        # Worth a tenth to JAX, a third in larger batches; to PyTorch nothing to a third, by luck.
-        keep_freed_memory=backend != "tensorflow",
-    )

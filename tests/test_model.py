@@ -212,7 +212,7 @@ def test_a_saved_model_asks_each_backend_how_to_compile(tmp_path: Path) -> None:
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert loaded.jit_compile == model.jit_compile
+    assert loaded.jit_compile == (keras.backend.backend() == "jax")
 
 
 @pytest.mark.parametrize("head", ["logits", "softmax"])

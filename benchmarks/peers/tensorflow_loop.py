@@ -2,7 +2,8 @@
 
 Tried on two cores, seconds per 60,000 images: stock order 4.6; pooling before bias and ReLU 4.4,
 ten steps at once 3.9, Adam in one kernel 3.7; as matrix products 7.7, with XLA 4.5 and ten at once
-4.2; pooling by reshaping 7.0, with XLA 6.1.
+4.2; pooling by reshaping 7.0, with XLA 6.1. With the second layer in Winograd's way, malloc keeping
+what is freed (`lenet_multi.allocator`), XLA is the fastest; in bfloat16, the convolutions are.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, initial_weights
+from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
+from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.data import ImageSet
 
 STEPS = 10  # in one call
@@ -28,22 +31,50 @@ def pool_first_block(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     return tf.nn.relu(tf.nn.bias_add(tf.nn.max_pool2d(convolved, 2, 2, "VALID"), bias))
 
 
-def patches_block(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Do the same as one matrix product (see `lenet_multi.forms.tiles`)."""
-    channels, filters = kernel.shape[2:]
-    cells = tf.nn.space_to_depth(images, 2)
-    down = cells.shape[1] - 2
-    shifts = product(range(3), repeat=2)
-    patches = tf.concat([cells[:, i : i + down, j : j + down] for i, j in shifts], -1)
+def products_block(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Do the same as matrix products."""
+    return (_first if kernel.shape[2] == 1 else _second)(images, kernel, bias)
+
+
+def _first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Return the first block's (N, 12, 12, 20), as `lenet_multi.forms.tiles` does."""
+    cells = tf.nn.space_to_depth(images, 4)
+    shifts = product(range(2), repeat=2)
+    patches = tf.concat([cells[:, i : i + 6, j : j + 6] for i, j in shifts], -1)
     copies = [
-        tf.pad(kernel, ((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)))
-        for i, j in product(range(2), repeat=2)
+        tf.pad(kernel[:, :, 0], ((i, 3 - i), (j, 3 - j), (0, 0)))
+        for p, q in product(range(2), repeat=2)
+        for i, j in product((p, p + 2), (q, q + 2))
     ]
-    matrix = tf.reshape(tf.stack(copies, 3), (3, 2, 3, 2, channels, 4 * filters))
-    matrix = tf.reshape(tf.transpose(matrix, (0, 2, 1, 3, 4, 5)), (36 * channels, 4 * filters))
-    convolved = tf.matmul(tf.reshape(patches, (-1, 36 * channels)), matrix)
-    pooled = tf.reduce_max(tf.reshape(convolved, (-1, down, down, 4, filters)), 3)
-    return tf.nn.relu(pooled + bias)
+    matrix = tf.reshape(tf.stack(copies, 2), (2, 4, 2, 4, 320))
+    matrix = tf.reshape(tf.transpose(matrix, (0, 2, 1, 3, 4)), (64, 320))
+    best = _largest(tf.split(tf.reshape(patches, (-1, 64)) @ matrix, 4, -1))
+    blocks = tf.nn.relu(tf.reshape(best, (-1, 6, 6, 2, 2, 20)) + bias)
+    return tf.reshape(tf.transpose(blocks, (0, 1, 3, 2, 4, 5)), (-1, 12, 12, 20))
+
+
+def _second(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Return the second block's (N, 4, 4, 50), as `lenet_multi.forms.winograd` does."""
+    columns = tf.reshape(tf.transpose(images, (2, 0, 1, 3)), (12, -1))
+    sums = tf.reshape(OF_IMAGES @ columns, (8, -1, 6, 40))
+    patches = tf.concat([sums[:, :, i : i + 4] for i in range(3)], -1)
+    taps = OF_TAPS @ tf.reshape(tf.transpose(kernel, (1, 0, 2, 3)), (5, -1))
+    taps = tf.reshape(taps, (8, 5, 20, 50))
+    places = [tf.pad(taps, ((0, 0), (i, 1 - i), (0, 0), (0, 0))) for i in range(2)]
+    products = tf.reshape(patches, (8, -1, 120)) @ tf.reshape(tf.stack(places, 3), (8, 120, 100))
+    windows = tf.reshape(OF_PRODUCTS @ tf.reshape(products, (8, -1)), (2, 2, -1, 2, 50))
+    best = _largest([windows[:, j, :, i] for i in range(2) for j in range(2)])
+    noise = tf.abs(best) <= ROUNDING * tf.reduce_max(tf.abs(best))
+    best -= tf.stop_gradient(tf.where(noise, best, tf.zeros_like(best)))
+    pooled = tf.reshape(tf.nn.relu(best + bias), (2, 2, -1, 4, 50))
+    return tf.reshape(tf.transpose(pooled, (2, 3, 1, 0, 4)), (-1, 4, 4, 50))
+
+
+def _largest(values: list[Tensor]) -> Tensor:
+    best, *others = values
+    for other in others:
+        best = tf.where(best >= other, best, other)
+    return best
 
 
 def graph(training: ImageSet, batch_size: int) -> Epoch:
@@ -53,7 +84,8 @@ def graph(training: ImageSet, batch_size: int) -> Epoch:
 
 def xla(training: ImageSet, batch_size: int) -> Epoch:
     """Return an epoch through matrix products, compiled by XLA."""
-    return _epoch(training, batch_size, patches_block, jit_compile=True)
+    keep_freed_memory()
+    return _epoch(training, batch_size, products_block, jit_compile=True)
 
 
 def bfloat16(training: ImageSet, batch_size: int) -> Epoch:

@@ -3,8 +3,8 @@
 Tried on two cores, seconds per 60,000 images: stock order, channels first 6.7; channels last 4.7;
 pooling before bias and ReLU 4.3; as matrix products 10.8; pooling by slices 8.0. torch.compile is
 measured beside it, and a step that is recorded once, by the `lenet_multi.recording` that we use
-ourselves. All have malloc keep what is freed (`lenet_multi.allocator`), without which some epochs
-take half as long again.
+ourselves, with its second layer in Winograd's way. All have malloc keep what is freed
+(`lenet_multi.allocator`), without which some epochs take half as long again.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, initial_weights
+from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
 from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.data import ImageSet
 from lenet_multi.recording import recorded
@@ -41,13 +42,42 @@ class LeNet(torch.nn.Module):  # type: ignore[misc]  # torch is not read
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (N, 10)."""
-        for conv in (self.conv1, self.conv2):
-            pooled = functional.max_pool2d(functional.conv2d(images, conv.weight), 2)
-            assert conv.bias is not None
-            images = functional.relu(pooled + conv.bias.view(1, -1, 1, 1))
+        images = self.second(_block(images, self.conv1))
         flat = images.permute(0, 2, 3, 1).flatten(1)
         logits: torch.Tensor = self.dense2(functional.relu(self.dense1(flat)))
         return logits
+
+    def second(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the second block's (N, 50, 4, 4) of the first's (N, 20, 12, 12)."""
+        return _block(images, self.conv2)
+
+
+class Winograd(LeNet):
+    """The same with its second layer computed as `lenet_multi.forms.winograd` does."""
+
+    def second(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the second block's (N, 50, 4, 4) of the first's (N, 20, 12, 12)."""
+        of_images, of_taps, of_products = map(torch.from_numpy, (OF_IMAGES, OF_TAPS, OF_PRODUCTS))
+        columns = images.permute(3, 0, 2, 1).reshape(12, -1)  # (12, N 12 20)
+        sums = (of_images @ columns).view(8, -1, 6, 40)  # (8, 2 N, rows of two)
+        patches = torch.cat([sums[:, :, i : i + 4] for i in range(3)], -1).view(8, -1, 120)
+        taps = (of_taps @ self.conv2.weight.permute(3, 2, 1, 0).reshape(5, -1)).view(8, 5, 20, 50)
+        places = [functional.pad(taps, (0, 0, 0, 0, i, 1 - i)) for i in range(2)]
+        products = patches @ torch.stack(places, 3).view(8, 120, 100)
+        windows = (of_products @ products.view(8, -1)).view(2, 2, -1, 50).permute(0, 3, 1, 2)
+        assert self.conv2.bias is not None
+        best = functional.max_pool2d(windows, 2)
+        with torch.no_grad():
+            rounding = torch.where(best.abs() <= ROUNDING * best.abs().max(), best, 0)
+        best = best - rounding + self.conv2.bias.view(1, -1, 1, 1)
+        pooled = functional.relu(best).permute(0, 2, 3, 1).reshape(2, 2, -1, 4, 50)
+        return pooled.permute(2, 4, 3, 1, 0).flatten(3)
+
+
+def _block(images: torch.Tensor, conv: torch.nn.Conv2d) -> torch.Tensor:
+    pooled = functional.max_pool2d(functional.conv2d(images, conv.weight), 2)
+    assert conv.bias is not None
+    return functional.relu(pooled + conv.bias.view(1, -1, 1, 1))
 
 
 def eager(training: ImageSet, batch_size: int) -> Epoch:
@@ -67,7 +97,7 @@ def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
 
 def recorded_step(training: ImageSet, batch_size: int) -> Epoch:
     """Return an epoch that plays back loss and gradients, recorded, with oneDNN's products."""
-    return _epoch(training, batch_size, _by_recording)
+    return _epoch(training, batch_size, _by_recording, Winograd())
 
 
 def _by_autograd(
@@ -99,15 +129,22 @@ def _by_recording(model: LeNet) -> Differentiate:
         loss: torch.Tensor
         loss, *gradients = play(images, targets, *parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            # Adam walks both in the order of memory.
+            like = torch.channels_last if gradient.ndim == 4 else torch.contiguous_format
+            parameter.grad = gradient.contiguous(memory_format=like)
         return loss
 
     return differentiate
 
 
-def _epoch(training: ImageSet, batch_size: int, prepare: Callable[[LeNet], Differentiate]) -> Epoch:
+def _epoch(
+    training: ImageSet,
+    batch_size: int,
+    prepare: Callable[[LeNet], Differentiate],
+    model: LeNet | None = None,
+) -> Epoch:
     keep_freed_memory()
-    model = LeNet().to(memory_format=torch.channels_last)
+    model = (model or LeNet()).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(
         model.parameters(), RATE, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True
     )

@@ -97,7 +97,7 @@ def command(
         chosen = backends.choose(backend)
         out = out or default_folder(f"{config.recipe}-{chosen}")
         journal = Journal(unfinished(out), config)
-    how = execution(chosen, form)
+    execution(chosen, form)  # before anything is made, where the backend has no such form
     say = (lambda line: None) if as_json else click.echo
     result = draft = None
     try:
@@ -106,7 +106,7 @@ def command(
             new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft,
         ):
             if not (result := recorded(draft)):
-                run = _train(draft, journal, chosen, how.form, say, quiet=quiet)
+                run = _train(draft, journal, chosen, form, say, quiet=quiet)
                 result = run.result
                 result = write_run(
                     draft,
@@ -133,7 +133,7 @@ def _train(
     draft: Path,
     journal: "Journal",
     backend: str,
-    form: str,
+    form: str | None,
     say: Callable[[str], None],
     *,
     quiet: bool,
@@ -146,12 +146,13 @@ def _train(
     state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
     at = (state.epoch, state.steps) if state else (0, 0)
     config = journal.config
+    how = execution(backend, form, dtype_policy=config.dtype_policy)
     if journal.starts:
         trained = at[0] == config.epochs
         place = "after the last epoch" if trained else f"at step {at[1]} of epoch {at[0] + 1}"
         say(f"Going on {place}")
     try:
-        with journal.started(backend=backend, form=form, at=at):
+        with journal.started(backend=backend, form=how.form, at=at):
             run = train(
                 config,
                 partial(data.load, config.data, classes=config.classes),

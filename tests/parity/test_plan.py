@@ -15,7 +15,7 @@ from lenet_multi.parity.plan import (
     confident,
     is_kept,
 )
-from lenet_multi.speed import STOCK, TILES
+from lenet_multi.speed import STOCK, WINOGRAD
 
 
 def test_weights_are_kept_at_steps_that_a_logarithmic_axis_shows() -> None:
@@ -70,7 +70,7 @@ def test_confident_answers_are_scaled_logits() -> None:
 
 def test_a_climber_may_name_its_form() -> None:
     """A backend alone climbs in its fastest form, as the training command computes."""
-    assert backend_and_form("jax") == ("jax", TILES)
+    assert backend_and_form("jax") == ("jax", WINOGRAD)
     assert backend_and_form("torch:stock") == ("torch", STOCK)
     with pytest.raises(UserError, match="tensorflow cannot compute it"):
         backend_and_form("tensorflow:channels-first")

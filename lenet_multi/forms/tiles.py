@@ -1,55 +1,14 @@
-"""The forms of a convolution block: one function of the images, four ways to compute it.
+"""A block as one product of matrices: patches that the pooling shares, times the kernel."""
 
-A block is a convolution, its bias, ReLU and 2x2 max pooling: where a LeNet spends its time.
-`compute_as` has a model compute its blocks in one of the forms. Nothing else changes: its layers,
-weights, summary and file stay those of the stock model.
-
-The forms agree to the rounding of a sum. All four send the gradient of a window's maximum to the
-first of equal values, as max pooling does.
-"""
-
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-import keras
-from keras import layers, ops
+from keras import ops
 
-from lenet_multi.speed import CHANNELS_FIRST, POOL_FIRST, STOCK, TILES
-from lenet_multi.torch_step import torch_step
+from lenet_multi.forms.pooling import POOL, largest
 
 Tensor = Any  # the backend's own
-Block = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-POOL = 2
-
-
-def pool_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Pool, then add the bias and take ReLU: a quarter of the element-wise work.
-
-    Adding a constant and ReLU keep the order of numbers, so that the largest of four stays the
-    largest: relu(max(a, b) + c) = max(relu(a + c), relu(b + c)), to the bit.
-
-    `images` (N, H, W, C), `kernel` (K, K, C, O) and `bias` (O,) give
-    (N, (H-K+1)//2, (W-K+1)//2, O).
-    """
-    return ops.relu(ops.max_pool(ops.conv(images, kernel), POOL, POOL) + bias)
-
-
-def channels_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Pool first, and call the channels first, which on PyTorch saves copies.
-
-    Keras copies an image to another layout in memory before each of PyTorch's operations if
-    its channels come last, and not if they come first. Transposing copies nothing there: the
-    values stay where they are and only their axes are named in another order. So PyTorch gets
-    channels first in name and last in memory, which is how its convolutions are fastest.
-
-    Shapes as in `pool_first`; the images between are (N, C, H, W).
-    """
-    convolved = ops.conv(ops.transpose(images, (0, 3, 1, 2)), kernel, data_format="channels_first")
-    pooled = ops.max_pool(convolved, POOL, POOL, data_format="channels_first")
-    return ops.relu(ops.transpose(pooled, (0, 2, 3, 1)) + bias)
 
 
 def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
@@ -84,7 +43,7 @@ def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     # einsum, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`); two axes, for
     # with more XLA takes 1.3 times as long
     convolved = ops.einsum("np,po->no", patches, _matrix(kernel, tile))
-    pooled = _largest(ops.split(convolved, POOL * POOL, axis=-1))  # (N down across, tile tile O)
+    pooled = largest(ops.split(convolved, POOL * POOL, axis=-1))  # (N down across, tile tile O)
     pooled = ops.reshape(pooled, (-1, down, across, tile, tile, filters))
     # The bias comes before the transposition, which XLA then cancels against the next block's.
     blocks = ops.transpose(ops.relu(pooled + bias), (0, 1, 3, 2, 4, 5))
@@ -138,68 +97,3 @@ def _places(tile: int) -> Iterator[tuple[int, int]]:
         product(range(POOL), repeat=2), product(range(tile), repeat=2)
     ):
         yield POOL * row + down, POOL * column + across
-
-
-def _largest(values: list[Tensor]) -> Tensor:
-    """Return the element-wise largest; of equal ones the first, which gets the gradient."""
-    first, *rest = values
-    for other in rest:
-        first = ops.where(first >= other, first, other)
-    return first
-
-
-BLOCKS: dict[str, Block] = {
-    POOL_FIRST: pool_first,
-    CHANNELS_FIRST: channels_first,
-    TILES: tiles,
-}
-
-
-def compute_as(model: keras.Sequential, form: str) -> None:
-    """Have `model` compute its convolution blocks in `form`; all else stays the stock model's."""
-    if form == STOCK:
-        return
-    steps = list(_steps(model.layers, BLOCKS[form]))
-
-    def call(inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
-        for step in steps:
-            inputs = step(inputs)
-        return inputs
-
-    model.call = call
-    if keras.backend.backend() == "torch" and not model.non_trainable_variables:
-        model.train_step = torch_step(model)
-
-
-def _steps(stack: list[keras.layers.Layer], block: Block) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Yield what a model computes one after the other: a block, or a layer of its own."""
-    stack = list(stack)
-    while stack:
-        layer = stack.pop(0)
-        if stack and _are_block(layer, stack[0]):
-            stack.pop(0)
-            yield partial(_compute, block, layer)
-        else:
-            yield layer
-
-
-def _compute(block: Block, conv: keras.layers.Layer, images: Tensor) -> Tensor:
-    # The weights are read here, for JAX puts others in their place; cast as the layer would.
-    cast = partial(ops.cast, dtype=conv.compute_dtype)
-    return block(cast(images), cast(conv.kernel), cast(conv.bias))
-
-
-def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:
-    """Return whether two layers are a convolution and a pooling that every form can compute."""
-    return (
-        isinstance(conv, layers.Conv2D)
-        and isinstance(pool, layers.MaxPooling2D)
-        and conv.activation is keras.activations.relu
-        and conv.use_bias
-        and (conv.padding, conv.strides, conv.dilation_rate, conv.groups)
-        == ("valid", (1, 1), (1, 1), 1)
-        and conv.kernel_size[0] == conv.kernel_size[1]
-        and conv.kernel_size[0] % 2 == 1
-        and (pool.padding, pool.pool_size, pool.strides) == ("valid", (POOL, POOL), (POOL, POOL))
-        and conv.data_format == pool.data_format == "channels_last"
-    )

@@ -1,0 +1,35 @@
+"""The largest of each 2x2 window: by comparing, which XLA fuses, or by a kernel of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+Tensor = Any  # the backend's own
+Pool = Callable[[Tensor], Tensor]
+"""(A, 2, B, 2, O), a window's columns on axis 1 and its rows on axis 3, to (A, B, O)."""
+
+POOL = 2
+
+
+def largest(values: list[Tensor]) -> Tensor:
+    """Return the element-wise largest; of equal ones the first, which gets the gradient."""
+    first, *rest = values
+    for other in rest:
+        first = ops.where(first >= other, first, other)
+    return first
+
+
+def compared(windows: Tensor) -> Tensor:
+    """Return the largest of each window by comparing its values; a `Pool`."""
+    return largest([windows[:, j, :, i] for i in range(POOL) for j in range(POOL)])
+
+
+def max_pooled(windows: Tensor) -> Tensor:
+    """Return the largest of each window by max pooling, channels first in name; a `Pool`."""
+    pairs, _, _, _, filters = windows.shape
+    images = ops.reshape(windows, (pairs, POOL, -1, filters))
+    pooled = ops.max_pool(
+        ops.transpose(images, (0, 3, 1, 2)), POOL, POOL, data_format="channels_first"
+    )
+    return ops.reshape(ops.transpose(pooled, (0, 2, 3, 1)), (pairs, -1, filters))
