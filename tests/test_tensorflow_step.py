@@ -2,8 +2,6 @@ from typing import Any
 
 import pytest
 
-from lenet_multi.tensorflow_step import tensorflow_step
-
 pytestmark = [pytest.mark.backend]
 
 
@@ -12,6 +10,8 @@ def test_only_whole_batches_are_compiled(backend: str, monkeypatch: pytest.Monke
     if backend != "tensorflow":
         return
     import tensorflow as tf
+
+    from lenet_multi.tensorflow_step import tensorflow_step
 
     class Model:
         def train_step(self, batch: tuple[Any, Any]) -> dict[str, Any]:

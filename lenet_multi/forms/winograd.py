@@ -139,7 +139,8 @@ def _without_noise(sums: Tensor) -> Tensor:
     left would pass one. The gradient of the sums stays as it is.
     """
     largest = ops.max(ops.abs(sums), axis=(1, 2, 3), keepdims=True)
-    rounding = float(finfo(keras.backend.standardize_dtype(sums.dtype)).eps)
+    dtype = keras.backend.standardize_dtype(sums.dtype)
+    rounding = float(finfo(dtype).eps)  # type: ignore[no-untyped-call]
     noise = ops.abs(sums) <= ROUNDINGS * rounding * largest
     return sums - ops.stop_gradient(ops.where(noise, sums, ops.zeros_like(sums)))
 
