@@ -43,11 +43,11 @@ FIRST_BATCHES = 20
 Train = Callable[[int], float]  # on the first images, so many; the seconds it took
 
 
-def ways(backend: str, *, slow: bool = True) -> list[str]:
-    """Return the names of the ways of training on `backend`, the slow ones too if asked."""
+def ways(backend: str, *, slow: bool = True, kept: bool = True) -> list[str]:
+    """Return the names of the ways to train on `backend`; `kept` are those with checkpoints."""
     loops = [name for name in LOOPS[backend] if slow or name not in SLOW]
-    kept = [WATCHED, SAVED] if slow else []
-    return [OURS, *kept, OURS_BFLOAT16, STOCK, *(BY_HAND + name for name in loops)]
+    checkpoints = [WATCHED, SAVED] if kept else []
+    return [OURS, *checkpoints, OURS_BFLOAT16, STOCK, *(BY_HAND + name for name in loops)]
 
 
 def is_bfloat16(way: str) -> bool:

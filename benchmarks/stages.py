@@ -13,12 +13,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from benchmarks.epoch import OURS
 from benchmarks.record import Record
-from benchmarks.study import BATCH, PASSES
+from benchmarks.study import BATCH, PASSES, STAGES
 from lenet_multi.config import TrainConfig
 from lenet_multi.forms import BLOCKS
 from lenet_multi.model import build
-from lenet_multi.speed import execution
+from lenet_multi.speed import Execution, execution
 
 Function = Callable[..., Any]
 
@@ -53,16 +54,21 @@ def _call(backend: str, stage: str, pass_: str) -> Callable[[], None]:
     if stage == "optimizer":
         call = _optimizer(model)
     else:
-        function, weights = _stage(backend, model, stage)
+        function, weights = _stage(model, stage)
         shape = (BATCH, *INPUTS[stage])
         images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         images_too = stage not in ("conv1", "block1")  # nobody asks for the pixels' gradient
-        call = ADAPTERS[backend](function, images, weights, pass_ == PASSES[1], images_too)
+        adapter = ADAPTERS[backend]
+        if backend == "tensorflow":  # by XLA where the training is, our blocks
+            adapter = functools.partial(
+                adapter, jit_compile=stage in STAGES[OURS] and _how().jit_compile
+            )
+        call = adapter(function, images, weights, pass_ == PASSES[1], images_too)
     call()
     return call
 
 
-def _stage(backend: str, model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
+def _stage(model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
     """Return a stage as a function of images and weights, and its weights."""
     layers = {layer.name: layer for layer in model.layers}
     if stage == "dense":
@@ -78,7 +84,7 @@ def _stage(backend: str, model: keras.Model, stage: str) -> tuple[Function, list
     weights = [w.numpy() for w in layers["conv" + stage[-1]].weights]
     if stage.startswith("conv"):
         return (lambda images, kernel, bias: ops.relu(ops.conv(images, kernel) + bias)), weights
-    return BLOCKS[execution(backend).form], weights
+    return BLOCKS[_how().form], weights
 
 
 def _optimizer(model: keras.Model) -> Callable[[], None]:
@@ -110,14 +116,23 @@ def _optimizer(model: keras.Model) -> Callable[[], None]:
     return step_of_torch
 
 
+def _how() -> Execution:
+    return execution(keras.backend.backend())
+
+
 def _tensorflow(
-    function: Function, images: Any, weights: list[Any], backward: bool, images_too: bool
+    function: Function,
+    images: Any,
+    weights: list[Any],
+    backward: bool,
+    images_too: bool,
+    jit_compile: bool = False,
 ) -> Callable[[], None]:
     import tensorflow as tf
 
     inputs = [tf.constant(images), *(tf.constant(weight) for weight in weights)]
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def run() -> Any:
         if not backward:
             return function(*inputs)

@@ -11,7 +11,7 @@ from lenet_multi.config import RECIPES
 BATCH = RECIPES["standard"].batch_size
 PRECISIONS = ("float32", "bfloat16")
 SMALL = 1_000  # images with which nothing is to be reached
-MOST_STARTS = 4  # fresh processes for one training set
+MOST_STARTS = 2  # fresh processes for one training set
 
 STAGES = {
     STOCK: ("conv1", "pool1", "conv2", "pool2", "dense", "optimizer"),
@@ -42,8 +42,8 @@ class Scale:
     `images` in an epoch (each begins and ends with work of its own, a twentieth of a second in
     Keras, so that few would mislead), `rounds` of everything a worker measures, `starts` of
     fresh processes with `start_images` (one for stock), `targets` of the way to 99 %; then
-    `batch_sizes` and `set_sizes` to grow through, if on one processor too, and if slow ways are
-    measured at all.
+    `batch_sizes` and `set_sizes` to grow through, if on one processor too, and if `everything` is
+    measured: what checkpoints cost, and, once, slow ways.
     """
 
     images: int
@@ -55,7 +55,7 @@ class Scale:
     batch_sizes: tuple[int, ...] = ()
     set_sizes: tuple[int, ...] = ()
     one_processor: bool = False
-    slow_ways: bool = False
+    everything: bool = False
 
 
 SCALES = {
@@ -68,7 +68,7 @@ SCALES = {
         batch_sizes=(32, 64, 256, 512, 1024),
         set_sizes=(6_000, 600_000),
         one_processor=True,
-        slow_ways=True,
+        everything=True,
     ),
     "quick": Scale(images=12_800, rounds=2),
     "tiny": Scale(  # for the tests
@@ -86,8 +86,8 @@ SCALES = {
 
 def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
     """Yield every sample to take, in order."""
-    for _ in range(scale.rounds):
-        yield from _round(backends, scale)
+    for turn in range(scale.rounds):
+        yield from _round(backends, scale, slow=scale.everything and turn == 0)
     for start in range(scale.starts):
         # Stock's epoch on JAX takes longer than all else of a start, and its bill shows once.
         for way, backend in product((OURS, STOCK)[: 1 if start else 2], backends):
@@ -96,7 +96,7 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
         # Few images are soon measured, and what they show is soon disturbed.
         for _ in range(max(1, min(MOST_STARTS, scale.start_images // size))):
             yield Request("startup", backend, {"way": OURS, "images": size})
-    for _ in range(min(scale.rounds, 3)):
+    for _ in range(min(scale.rounds, 2)):
         for size, backend in product(scale.batch_sizes, backends):
             yield _epoch(backend, OURS, scale.images, size)
         if scale.one_processor:
@@ -108,9 +108,10 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
             yield Request("target", backend, {"way": way, "small": scale.start_images < SMALL})
 
 
-def _round(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
+def _round(backends: tuple[str, ...], scale: Scale, *, slow: bool) -> Iterator[Request]:
     """Yield one sample of each measure that a kept worker takes."""
-    for turn in zip_longest(*(ways(backend, slow=scale.slow_ways) for backend in backends)):
+    by_backend = (ways(backend, slow=slow, kept=scale.everything) for backend in backends)
+    for turn in zip_longest(*by_backend):
         for backend, way in zip(backends, turn, strict=True):
             if way:
                 yield _epoch(backend, way, scale.images)
