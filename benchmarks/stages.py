@@ -58,12 +58,12 @@ def _call(backend: str, stage: str, pass_: str) -> Callable[[], None]:
         shape = (BATCH, *INPUTS[stage])
         images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         images_too = stage not in ("conv1", "block1")  # nobody asks for the pixels' gradient
-        adapter = ADAPTERS[backend]
-        if backend == "tensorflow":  # by XLA where the training is, our blocks
-            adapter = functools.partial(
-                adapter, jit_compile=stage in STAGES[OURS] and _how().jit_compile
-            )
-        call = adapter(function, images, weights, pass_ == PASSES[1], images_too)
+        task = (function, images, weights, pass_ == PASSES[1], images_too)
+        if backend == "tensorflow":
+            by_xla = stage in STAGES[OURS] and _how().jit_compile
+            call = _tensorflow(*task, jit_compile=by_xla)
+        else:
+            call = {"jax": _jax, "torch": _torch}[backend](*task)
     call()
     return call
 
@@ -126,7 +126,8 @@ def _tensorflow(
     weights: list[Any],
     backward: bool,
     images_too: bool,
-    jit_compile: bool = False,
+    *,
+    jit_compile: bool,
 ) -> Callable[[], None]:
     import tensorflow as tf
 
@@ -187,6 +188,3 @@ def _torch(
         function(*inputs).sum().backward()
 
     return run
-
-
-ADAPTERS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
