@@ -49,7 +49,15 @@ TRIED = {
     for name in (
         *("__main__", "worker", "startup", "target", "epoch", "inference", "matmul", "stages"),
         *("coverage", "exports"),
-        *("study", "record", "report", "speed_report", "speed_figures", "peers.stock"),
+        *(
+            "study",
+            "record",
+            "report",
+            "speed_report",
+            "speed_figures",
+            "peers.stock",
+            "peers.winograd",
+        ),
         *(f"peers.{backend}_loop" for backend in BACKENDS),
     )
 }

@@ -9,7 +9,8 @@ from tests.conftest import PROJECT
 KERAS_MODULES = {
     *("adam", "answer", "batches", "callbacks", "evaluate", "export", "fit", "forms", "history"),
     *("model", "pipeline", "progress", "resume", "tensorboard", "torch_step"),
-    *("parity.climb", "parity.float64"),
+    *("forms.__init__", "forms.convolutions", "forms.pooling", "forms.tiles", "forms.winograd"),
+    *("parity.climb", "parity.float64", "tensorflow_step"),
 }
 
 # What speaks to a backend by name, for speed: its batches, its Adam, its step.
@@ -17,6 +18,7 @@ SPEAKS_TO = {
     "pipeline": {"tensorflow", "torch"},
     "adam": {"tensorflow", "torch"},
     "recording": {"torch"},
+    "tensorflow_step": {"tensorflow"},
     "torch_step": {"torch"},
     # What writes and runs files of their own formats.
     "export": {"torch"},
