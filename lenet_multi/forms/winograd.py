@@ -13,8 +13,9 @@ The y are that computation transposed, which takes eight products as well:
     t_i = (1, a_i, ..., a_i^4) . (g0, ..., g4) / (product of all a_i - a_j but j = i)
     y_k = sum over i of a_i^k s_i t_i                          a_i: the points
 
-In a network each d is a column of a patch with all its channels and each g a matrix, so that what
-is saved are products of large matrices, and what is added are products with three small ones.
+and for infinity s_7 of the product of all x - a_j, t_7 = g4, added to y3 alone. In a network each d
+is a column of a patch with all its channels and each g a matrix, so that what is saved are products
+of large matrices, and what is added are products with three small ones.
 
 S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for
 Convolutional Neural Networks, CVPR 2016.
