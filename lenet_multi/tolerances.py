@@ -48,13 +48,13 @@ FORWARD = {
         value=2e-6,
         unit="of entries",
         reason="Float32 rounding (6e-8) through four layers of sums of up to 800 terms.",
-        measured="7.4e-7",
+        measured="1.0e-6; 7.4e-7 before Winograd's form",
     ),
     "float64": Tolerance(
         value=1e-12,
         unit="of entries",
         reason="As in float32, from a rounding of 1e-16; float32 somewhere shows at 1e-8.",
-        measured="1.8e-15",
+        measured="1.9e-15",
     ),
 }
 
@@ -81,7 +81,7 @@ ONE_STEP = {
         measured="1.4e-4 (seed 1), 8.1e-5 (seed 0)",
     ),
     "float64": Tolerance(
-        value=1e-10, unit="of movements", reason="As in float32.", measured="1.8e-13"
+        value=1e-10, unit="of movements", reason="As in float32.", measured="1.9e-13"
     ),
 }
 
@@ -118,7 +118,7 @@ TRAJECTORY_FLOAT64 = Tolerance(
     value=1e-10,
     unit="relative (losses), of movements (weights)",
     reason="Rounding of 1e-16 has not been blown up to a difference within a hundred steps.",
-    measured="1.3e-13",
+    measured="2.9e-13",
 )
 
 # Steps after the move that are judged in float32; later ones part as L4's do.
