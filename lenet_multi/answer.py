@@ -20,8 +20,10 @@ _AT_ONCE = 1000  # images of a batch: the LeNet's take 60 MB
 def quicken(model: keras.Model) -> None:
     """Compute `model` in the backend's fastest form; its answers stay the same to rounding."""
     backend = keras.backend.backend()
-    if backend in BACKENDS and isinstance(model, keras.Sequential):
-        compute_as(model, execution(backend).answer_form)
+    if backend in BACKENDS:
+        model.jit_compile = backend == "jax"  # on TensorFlow XLA pays in training alone
+        if isinstance(model, keras.Sequential):
+            compute_as(model, execution(backend).answer_form)
 
 
 @contextmanager

@@ -181,7 +181,7 @@ def test_times_are_those_of_the_committed_benchmark() -> None:
         assert (made := table(results))
         assert made in README
     unstable = sum(record.unstable for record in results.records)
-    assert f"{unstable} of {len(results.records)} measurements spread over 10 %" in README
+    assert f"({unstable} of {len(results.records)} measurements spread over 10 %)" in README
     assert results.content["machine"]["processor"] in README
     seconds = [median(epoch.values) for b in BACKENDS if (epoch := results.epoch(b, OURS))]
     factor = np.ceil(10 * max(seconds) / min(seconds)) / 10
