@@ -13,7 +13,7 @@ TILES = "tiles"
 WINOGRAD, WINOGRAD_CHANNELS_FIRST = "winograd", "winograd-channels-first"
 FORMS = (STOCK, POOL_FIRST, CHANNELS_FIRST, TILES, WINOGRAD, WINOGRAD_CHANNELS_FIRST)
 
-_PRODUCTS = {TILES, WINOGRAD}  # nothing but matrix products, which XLA compiles well
+PRODUCTS = {TILES, WINOGRAD}  # nothing but matrix products, which XLA compiles well
 
 # Winograd's way takes half the multiplications of a convolution. XLA computes the first layer as
 # a product too, for its convolutions are slow; PyTorch has a kernel for that, and one for pooling.
@@ -23,10 +23,9 @@ FASTEST_FORM = {
     "torch": WINOGRAD_CHANNELS_FIRST,
 }
 
-# In bfloat16 Winograd's sums lose digits, and XLA's products are slow.
 FASTEST_FORM_IN_BFLOAT16 = {
     "tensorflow": POOL_FIRST,  # its convolutions are fast as they are
-    "jax": TILES,  # XLA's matrix product is faster than its convolutions
+    "jax": WINOGRAD,  # in float32, for XLA's convolutions and products of bfloat16 are slow
     "torch": CHANNELS_FIRST,  # saves the copies that Keras makes of channels-last images
 }
 
@@ -75,11 +74,11 @@ def execution(backend: str, form: str | None = None, *, dtype_policy: str = "flo
         form,
         answer_form,
         # XLA halves TensorFlow's speed where it convolves; torch.compile gains nothing.
-        jit_compile=backend == "jax" or (backend == "tensorflow" and form in _PRODUCTS),
+        jit_compile=backend == "jax" or (backend == "tensorflow" and form in PRODUCTS),
         # A real loop on TensorFlow, worth 15 %; on JAX a loop in Python; refused by PyTorch.
         steps_per_execution=10 if backend == "tensorflow" else 1,
         # Worth a tenth to XLA, a third in larger batches; to PyTorch nothing to a third, by luck.
-        keep_freed_memory=backend != "tensorflow" or form in _PRODUCTS,
+        keep_freed_memory=backend != "tensorflow" or form in PRODUCTS,
     )
 
 

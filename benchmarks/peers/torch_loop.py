@@ -58,20 +58,20 @@ class Winograd(LeNet):
     def second(self, images: torch.Tensor) -> torch.Tensor:
         """Return the second block's (N, 50, 4, 4) of the first's (N, 20, 12, 12)."""
         of_images, of_taps, of_products = map(torch.from_numpy, (OF_IMAGES, OF_TAPS, OF_PRODUCTS))
-        columns = images.permute(3, 0, 2, 1).reshape(12, -1)  # (12, N 12 20)
-        sums = (of_images @ columns).view(8, -1, 6, 40)  # (8, 2 N, rows of two)
-        patches = torch.cat([sums[:, :, i : i + 4] for i in range(3)], -1).view(8, -1, 120)
-        taps = (of_taps @ self.conv2.weight.permute(3, 2, 1, 0).reshape(5, -1)).view(8, 5, 20, 50)
-        places = [functional.pad(taps, (0, 0, 0, 0, i, 1 - i)) for i in range(2)]
-        products = patches @ torch.stack(places, 3).view(8, 120, 100)
-        windows = (of_products @ products.view(8, -1)).view(2, 2, -1, 50).permute(0, 3, 1, 2)
+        columns = images.permute(3, 2, 1, 0).unflatten(1, (6, 2)).transpose(1, 2).transpose(2, 3)
+        sums = (of_images @ columns.reshape(12, -1)).view(8, 2, 40, 6, -1)
+        sums = sums.permute(0, 2, 3, 1, 4)  # (8, 2 20, pairs of rows, 2, N)
+        patches = torch.stack([sums[:, :, i : i + 4] for i in range(3)], 1).view(8, 120, -1)
+        taps = (of_taps @ self.conv2.weight.permute(3, 0, 2, 1).reshape(5, -1)).view(8, 50, 5, 20)
+        places = [functional.pad(taps, (0, 0, i, 1 - i)) for i in range(2)]
+        products = torch.stack(places, 1).view(8, 100, 120) @ patches
+        windows = (of_products @ products.view(8, -1)).view(2, 2, 2, -1).permute(0, 3, 1, 2)
         assert self.conv2.bias is not None
-        best = functional.max_pool2d(windows, 2)
+        best = functional.max_pool2d(windows, 2).permute(0, 2, 3, 1).reshape(2, 50, 4, 2, -1)
         with torch.no_grad():
             rounding = torch.where(best.abs() <= ROUNDING * best.abs().max(), best, 0)
-        best = best - rounding + self.conv2.bias.view(1, -1, 1, 1)
-        pooled = functional.relu(best).permute(0, 2, 3, 1).reshape(2, 2, -1, 4, 50)
-        return pooled.permute(2, 4, 3, 1, 0).flatten(3)
+        pooled = functional.relu(best - rounding + self.conv2.bias.view(-1, 1, 1, 1))
+        return pooled.permute(4, 1, 2, 3, 0).flatten(3)
 
 
 def _block(images: torch.Tensor, conv: torch.nn.Conv2d) -> torch.Tensor:

@@ -22,6 +22,7 @@ from lenet_multi.forms.winograd import winograd
 from lenet_multi.speed import (
     CHANNELS_FIRST,
     POOL_FIRST,
+    PRODUCTS,
     STOCK,
     TILES,
     WINOGRAD,
@@ -68,15 +69,18 @@ def _steps(stack: list[keras.layers.Layer], form: str) -> Iterator[Callable[[Ten
         layer = stack.pop(0)
         if form != STOCK and stack and _are_block(layer, stack[0]):
             stack.pop(0)
-            yield partial(_compute, BLOCKS[form], layer)
+            yield partial(_compute, form, layer)
         else:
             yield layer
 
 
-def _compute(block: Block, conv: keras.layers.Layer, images: Tensor) -> Tensor:
+def _compute(form: str, conv: keras.layers.Layer, images: Tensor) -> Tensor:
     # The weights are read here, for JAX puts others in their place; cast as the layer would.
-    cast = partial(ops.cast, dtype=conv.compute_dtype)
-    return block(cast(images), cast(conv.kernel), cast(conv.bias))
+    tensors = [ops.cast(tensor, conv.compute_dtype) for tensor in (images, conv.kernel, conv.bias)]
+    if form in PRODUCTS and conv.compute_dtype == "bfloat16":
+        # XLA multiplies matrices of bfloat16 numbers slowly, and Winograd's sums lose their digits.
+        tensors = [ops.cast(tensor, "float32") for tensor in tensors]
+    return ops.cast(BLOCKS[form](*tensors), conv.compute_dtype)
 
 
 def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:

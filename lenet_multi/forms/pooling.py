@@ -7,7 +7,7 @@ from keras import ops
 
 Tensor = Any  # the backend's own
 Pool = Callable[[Tensor], Tensor]
-"""(A, 2, B, 2, O), a window's columns on axis 1 and its rows on axis 3, to (A, B, O)."""
+"""(A, 2, 2, B), a window's columns on axis 1 and its rows on axis 2, to (A, B)."""
 
 POOL = 2
 
@@ -22,14 +22,11 @@ def largest(values: list[Tensor]) -> Tensor:
 
 def compared(windows: Tensor) -> Tensor:
     """Return the largest of each window by comparing its values; a `Pool`."""
-    return largest([windows[:, j, :, i] for i in range(POOL) for j in range(POOL)])
+    return largest([windows[:, column, row] for row in range(POOL) for column in range(POOL)])
 
 
 def max_pooled(windows: Tensor) -> Tensor:
     """Return the largest of each window by max pooling, channels first in name; a `Pool`."""
-    pairs, _, _, _, filters = windows.shape
-    images = ops.reshape(windows, (pairs, POOL, -1, filters))
-    pooled = ops.max_pool(
-        ops.transpose(images, (0, 3, 1, 2)), POOL, POOL, data_format="channels_first"
-    )
-    return ops.reshape(ops.transpose(pooled, (0, 2, 3, 1)), (pairs, -1, filters))
+    images = ops.transpose(windows, (0, 3, 1, 2))
+    pooled = ops.max_pool(images, POOL, POOL, data_format="channels_first")
+    return ops.reshape(ops.transpose(pooled, (0, 2, 3, 1)), (windows.shape[0], -1))

@@ -56,14 +56,14 @@ def winograd(
     """Compute the block with twelve multiplications for an output, where it has 25 taps.
 
     Four outputs in a row, two rows of them, are two pooled outputs. With a 5x5 kernel they look at
-    a patch of six rows and eight columns:
+    a patch of six rows and eight columns. The batch comes last, as in `tiles`:
 
     1. The patch's eight columns make eight sums s, each a column of six rows again: one product
-       with a small matrix for the whole batch, whose columns come first for that, (W, N H C).
-    2. Lay a sum's six rows side by side, (patches, 6 C), copying each three times.
+       with a small matrix for all patches, whose columns come first for that, (W, H C N).
+    2. Lay a sum's six rows one after the other, (6 C, patches), copying each three times.
     3. The kernel's five columns make eight values t. Each is laid at its two places in six rows,
-       (6 C, 2 O).
-    4. Eight products, (patches, 6 C) times (6 C, 2 O). With a small matrix they make the outputs y.
+       (2 O, 6 C).
+    4. Eight products, (2 O, 6 C) times (6 C, patches). With a small matrix they make the outputs y.
     5. Take the largest of each window (`pool`), make rounding zero, add the bias, ReLU.
 
     An output costs 8 * 6 / 4 = 12 multiplications; in a convolution 25, in `tiles` 36. Its rounding
@@ -80,13 +80,12 @@ def winograd(
     of_inputs, of_taps, of_products = _transforms(side)
     across = columns // POOL  # patches
     sums = _sums(images[:, : POOL * rows + side - 1], of_inputs, across, rows)
-    products = ops.einsum("pnk,pko->pno", sums, _values(kernel, of_taps))
-    outputs = _product(of_products, products)  # (4, across N rows 2 O)
-    windows = ops.reshape(outputs, (OUTPUTS // POOL, POOL, -1, POOL, filters))
-    pooled = ops.reshape(pool(windows), (OUTPUTS // POOL, across, -1, rows, filters))
-    blocks = ops.transpose(pooled, (2, 3, 1, 0, 4))
-    blocks = ops.reshape(blocks, (-1, rows, columns, filters))
-    return ops.relu(_without_noise(blocks) + bias)
+    products = ops.einsum("pok,pkn->pon", _values(kernel, of_taps), sums)
+    outputs = _product(of_products, products)  # (4, 2 O rows across N)
+    pooled = pool(ops.reshape(outputs, (OUTPUTS // POOL, POOL, POOL, -1)))
+    pooled = ops.reshape(pooled, (OUTPUTS // POOL, filters, rows, across, -1))
+    blocks = ops.relu(_without_noise(pooled) + ops.reshape(bias, (-1, 1, 1, 1)))
+    return ops.reshape(ops.transpose(blocks, (4, 2, 3, 0, 1)), (-1, rows, columns, filters))
 
 
 def _transforms(side: int) -> tuple[Matrix, Matrix, Matrix]:
@@ -108,7 +107,7 @@ def _transforms(side: int) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def _sums(images: Tensor, of_inputs: Matrix, across: int, rows: int) -> Tensor:
-    """Return each patch's sums, its rows side by side: (N, H, W, C) to (8, across N rows, 6 C)."""
+    """Return each patch's sums, row after row: (N, H, W, C) to (8, 6 C, rows across N)."""
     height, width, channels = images.shape[1:]
     count, taps = of_inputs.shape
     in_place = [
@@ -116,30 +115,31 @@ def _sums(images: Tensor, of_inputs: Matrix, across: int, rows: int) -> Tensor:
         for begin in range(0, OUTPUTS * across, OUTPUTS)
     ]
     matrix = np.stack(in_place, axis=1).reshape(-1, width)  # (8 across, W)
-    sums = _product(matrix, ops.transpose(images, (2, 0, 1, 3)))
-    cells = ops.reshape(sums, (count, -1, height // POOL, POOL * channels))  # of two rows
-    views = [cells[:, :, i : i + rows] for i in range(height // POOL - rows + 1)]
-    patches = ops.concatenate(views, axis=-1)
-    return ops.reshape(patches, (count, -1, patches.shape[-1]))
+    pairs = ops.reshape(images, (-1, height // POOL, POOL, width, channels))  # of rows
+    sums = _product(matrix, ops.transpose(pairs, (3, 2, 4, 1, 0)))
+    sums = ops.reshape(sums, (count, across, POOL * channels, height // POOL, -1))
+    sums = ops.transpose(sums, (0, 2, 3, 1, 4))  # (8, 2 C, pairs of rows, across, N)
+    views = [sums[:, :, i : i + rows] for i in range(height // POOL - rows + 1)]
+    return ops.reshape(ops.stack(views, axis=1), (count, len(views) * POOL * channels, -1))
 
 
 def _values(kernel: Tensor, of_taps: Matrix) -> Tensor:
-    """Return the kernel's values, each at two places: (K, K, C, O) to (8, (K + 1) C, 2 O)."""
+    """Return the kernel's values, each at two places: (K, K, C, O) to (8, 2 O, (K + 1) C)."""
     side, _, channels, filters = kernel.shape
-    values = _product(of_taps, ops.transpose(kernel, (1, 0, 2, 3)))
-    values = ops.reshape(values, (-1, side, channels, filters))
-    places = [ops.pad(values, ((0, 0), (i, 1 - i), (0, 0), (0, 0))) for i in range(POOL)]
-    return ops.reshape(ops.stack(places, axis=3), (-1, (side + 1) * channels, POOL * filters))
+    values = _product(of_taps, ops.transpose(kernel, (1, 3, 0, 2)))
+    values = ops.reshape(values, (-1, filters, side, channels))
+    places = [ops.pad(values, ((0, 0), (0, 0), (i, 1 - i), (0, 0))) for i in range(POOL)]
+    return ops.reshape(ops.stack(places, axis=1), (-1, POOL * filters, (side + 1) * channels))
 
 
 def _without_noise(sums: Tensor) -> Tensor:
-    """Return `sums` (N, ...) with zero for what is no more than an image's rounding.
+    """Return `sums` (..., N) with zero for what is no more than an image's rounding.
 
     Of an empty patch any other form makes zero, and ReLU passes no gradient there while its bias
     is zero. Eight products of its neighbours' columns cancel but for their rounding, and what is
     left would pass one. The gradient of the sums stays as it is.
     """
-    largest = ops.max(ops.abs(sums), axis=(1, 2, 3), keepdims=True)
+    largest = ops.max(ops.abs(sums), axis=(0, 1, 2, 3), keepdims=True)
     dtype = keras.backend.standardize_dtype(sums.dtype)
     rounding = float(finfo(dtype).eps)  # type: ignore[no-untyped-call]
     noise = ops.abs(sums) <= ROUNDINGS * rounding * largest
