@@ -4,6 +4,7 @@
 backend alone, then the tests that need none or all of them.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -17,6 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # nox runs where the package is 
 from lenet_multi.backends import BACKENDS
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+
+# Each test of a command imports the frameworks anew, which takes twice as long without bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"

@@ -61,7 +61,7 @@ class Scale:
 SCALES = {
     "full": Scale(
         images=25_600,
-        rounds=5,
+        rounds=4,
         starts=2,
         start_images=60_000,
         targets=1,

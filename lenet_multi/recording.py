@@ -24,7 +24,7 @@ def recorded(compute: Computation) -> Computation:
     recordings: dict[tuple[Any, ...], Computation] = {}
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
-        kind = tuple((t.dtype, t.device, *_layout(t)) for t in tensors)
+        kind = tuple((_layout(t), t.dtype, t.device) for t in tensors)
         if kind not in recordings:
             graph = make_fx(compute)(*tensors)
             if _has_onednn():
@@ -93,17 +93,19 @@ def _view_at_once(module: Any, tensors: tuple[Tensor, ...]) -> None:
     """Replace each view of views, two thirds of a recording, by one view of what they look at.
 
     A view computes nothing, but is called as a kernel is. What lies where is known by running the
-    recording `module` once, on `tensors`: it is the same for all of their kind.
+    recording `module` once, on `tensors`: it is the same for all of their kind. Views as another
+    type stay as they are.
     """
     import torch
 
+    types: dict[Any, Any] = {}  # by node
     layouts: dict[Any, Layout] = {}
 
     class Run(torch.fx.Interpreter):  # type: ignore[misc]  # torch is not read
         def run_node(self, node: Any) -> Any:
             found = super().run_node(node)
             if isinstance(found, torch.Tensor):
-                layouts[node] = _layout(found)
+                types[node], layouts[node] = found.dtype, _layout(found)
             return found
 
     Run(module).run(*tensors)
@@ -111,9 +113,11 @@ def _view_at_once(module: Any, tensors: tuple[Tensor, ...]) -> None:
         base = node
         while _is_view(base):
             base = base.args[0]
-        if layouts.get(base) == layouts.get(node):
+        if base is node or types[base] != types[node]:
+            continue
+        if layouts[base] == layouts[node]:
             node.replace_all_uses_with(base)
-        elif base is not node and base is not node.args[0]:
+        elif base is not node.args[0]:
             with module.graph.inserting_before(node):
                 view = (base, *layouts[node])
                 at_once = module.graph.call_function(torch.ops.aten.as_strided.default, view)
@@ -122,8 +126,12 @@ def _view_at_once(module: Any, tensors: tuple[Tensor, ...]) -> None:
 
 def _is_view(node: Any) -> bool:
     """Return whether a node gives another look at its first argument, nothing computed."""
-    results = node.target._schema.returns if hasattr(node.target, "_schema") else []
-    alias = results[0].alias_info if len(results) == 1 else None
+    if getattr(node.target, "namespace", "") != "aten":
+        return False
+    returns = node.target._schema.returns
+    if len(returns) != 1 or str(returns[0].type) != "Tensor":
+        return False
+    alias = returns[0].alias_info
     return alias is not None and not alias.is_write
 
 

@@ -53,9 +53,7 @@ def tiles(images: Tensor, kernel: Tensor, bias: Tensor, pool: Pool = compared) -
     return ops.reshape(ops.transpose(blocks, (4, 2, 0, 3, 1)), (-1, rows, columns, filters))
 
 
-def _patches(
-    images: Tensor, height: int, width: int, step: int, down: int, across: int
-) -> Tensor:
+def _patches(images: Tensor, height: int, width: int, step: int, down: int, across: int) -> Tensor:
     """Return the patches, `step` rows apart: (N, H, W, C) to (height width C, down across N)."""
     batch_last = ops.transpose(images, (3, 1, 2, 0))
     views = [
