@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.speed import CHANNELS_FIRST, STOCK, TILES, execution, forms_of
+from lenet_multi.speed import CHANNELS_FIRST, STOCK, TILES, WINOGRAD, execution, forms_of
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
@@ -106,6 +107,35 @@ def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool) ->
             np.testing.assert_allclose(
                 found, gradient, rtol=0, atol=ROUNDING * np.abs(gradient).max(), err_msg=form
             )
+
+
+def test_products_of_bfloat16_numbers_are_made_in_float32(forms: list[str]) -> None:
+    """Numbers are rounded where they come in and go out, and nowhere between.
+
+    Winograd's sums, each rounded, would be off by some hundredths.
+    """
+    import keras
+
+    from lenet_multi.forms import compute_as
+
+    side = (12, 12, 20)
+    images = rounded(np.random.default_rng(3).normal(size=(4, *side)))
+    single = block(side, 6)
+    single.set_weights(list(map(rounded, single.get_weights())))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    half = block(side, 6)
+    keras.config.set_dtype_policy("float32")
+    half.set_weights(single.get_weights())
+    for model in (single, half):
+        compute_as(model, WINOGRAD)
+    wanted, found = (np.asarray(model.predict_on_batch(images)) for model in (single, half))
+    one_digit = 2**-8 * np.abs(wanted).max()
+    np.testing.assert_allclose(found.astype(np.float32), wanted, rtol=0, atol=one_digit)
+
+
+def rounded(numbers: NDArray[Any]) -> NDArray[np.float32]:
+    """Return `numbers` rounded to bfloat16's digits."""
+    return numbers.astype(bfloat16).astype(np.float32)
 
 
 def test_a_kernel_laid_one_place_off_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

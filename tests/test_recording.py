@@ -106,3 +106,47 @@ def test_onednn_multiplies_in_float32(dtype: str) -> None:
     assert sum(ran[name] for name in PRODUCTS[dtype]) == 6
     assert sum(ran[name] for name in (ONEDNN, *MKL)) == 6
     assert sum(kernels(loss_and_gradients, given)[name] for name in MKL) == 6
+
+
+def test_a_product_that_einsum_asks_for_goes_to_onednn() -> None:
+    """It comes as a batch of one; a batch of more is left to MKL."""
+    import torch
+
+    def compute(first: Tensor, second: Tensor, more: Tensor) -> tuple[Tensor, ...]:
+        return torch.einsum("ij,jk->ik", first, second), torch.einsum("pij,pjk->pik", more, more)
+
+    play, given = recorded(compute), [torch.randn(6, 8), torch.randn(8, 5), torch.randn(3, 8, 8)]
+    for ours, expected in zip(play(*given), compute(*given), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+    ran = kernels(play, given)
+    assert (ran[ONEDNN], ran["aten::bmm"]) == (1, 1)
+
+
+def views_of_views(images: Tensor) -> tuple[Tensor, ...]:
+    """Return one chain of views that ends where it began, one that does not, one of parts."""
+    import torch
+
+    turned = images.transpose(0, 1).unsqueeze(0)
+    upper, lower = images.flatten().view(2, -1).unbind(0)
+    return torch.relu(turned.squeeze(0).t()), torch.relu(turned[0, 1:].t()), upper.t() - lower
+
+
+def test_views_of_views_are_one_view() -> None:
+    """What is played back is as many bits with fewer calls: one view, or none, of each chain."""
+    import torch
+
+    play, images = recorded(views_of_views), torch.randn(4, 6)
+    assert all(map(torch.equal, play(images), views_of_views(images)))
+    ran, asked = kernels(play, [images]), kernels(views_of_views, [images])
+    views = ("aten::transpose", "aten::unsqueeze", "aten::squeeze", "aten::slice", "aten::view")
+    assert sum(asked[name] for name in views) > 4
+    assert sum(ran[name] for name in views) == 0
+
+
+def test_a_tensor_that_begins_elsewhere_is_another_kind() -> None:
+    """A view is told its place in the whole memory, which a part of another tensor shares."""
+    import torch
+
+    play, many = recorded(views_of_views), torch.randn(3, 4, 6)
+    for images in many:
+        assert all(map(torch.equal, play(images), views_of_views(images)))
