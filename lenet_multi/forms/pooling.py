@@ -29,4 +29,5 @@ def max_pooled(windows: Tensor) -> Tensor:
     """Return the largest of each window by max pooling, channels first in name; a `Pool`."""
     images = ops.transpose(windows, (0, 3, 1, 2))
     pooled = ops.max_pool(images, POOL, POOL, data_format="channels_first")
+    # Not squeezed, for then its gradient would lie in another order and be copied on PyTorch.
     return ops.reshape(ops.transpose(pooled, (0, 2, 3, 1)), (windows.shape[0], -1))

@@ -6,12 +6,12 @@ from typing import Any
 
 from keras import ops
 
-from lenet_multi.forms.pooling import POOL, Pool, compared
+from lenet_multi.forms.pooling import POOL, compared
 
 Tensor = Any  # the backend's own
 
 
-def tiles(images: Tensor, kernel: Tensor, bias: Tensor, pool: Pool = compared) -> Tensor:
+def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """Compute the block as one matrix product, which XLA does several times faster.
 
     One pooled output is the largest of four convolutions. With a 5x5 kernel the four together
@@ -46,7 +46,7 @@ def tiles(images: Tensor, kernel: Tensor, bias: Tensor, pool: Pool = compared) -
         _matrix(kernel, tile, height, width),
         _patches(images, height, width, POOL * tile, down, columns),
     )
-    pooled = pool(ops.reshape(convolved, (1, POOL, POOL, -1)))
+    pooled = compared(ops.reshape(convolved, (1, POOL, POOL, -1)))
     pooled = ops.reshape(pooled, (tile, filters, down, columns, -1))
     blocks = ops.relu(pooled + ops.reshape(bias, (-1, 1, 1, 1)))
     # The next block puts the batch last again, which XLA cancels against this.
