@@ -90,7 +90,7 @@ def _products(graph: Any) -> Iterator[Any]:
 
 
 def _view_at_once(module: Any, tensors: tuple[Tensor, ...]) -> None:
-    """Replace each view of views, two thirds of a recording, by one view of what they look at.
+    """Replace each view of views, half of a recording, by one view of what they look at.
 
     A view computes nothing, but is called as a kernel is. What lies where is known by running the
     recording `module` once, on `tensors`: it is the same for all of their kind. Views as another

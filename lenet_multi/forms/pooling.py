@@ -12,17 +12,15 @@ Pool = Callable[[Tensor], Tensor]
 POOL = 2
 
 
-def largest(values: list[Tensor]) -> Tensor:
-    """Return the element-wise largest; of equal ones the first, which gets the gradient."""
-    first, *rest = values
+def compared(windows: Tensor) -> Tensor:
+    """Return the largest of each window by comparing, of equal ones the first; a `Pool`.
+
+    That one gets the gradient.
+    """
+    first, *rest = (windows[:, column, row] for row in range(POOL) for column in range(POOL))
     for other in rest:
         first = ops.where(first >= other, first, other)
     return first
-
-
-def compared(windows: Tensor) -> Tensor:
-    """Return the largest of each window by comparing its values; a `Pool`."""
-    return largest([windows[:, column, row] for row in range(POOL) for column in range(POOL)])
 
 
 def max_pooled(windows: Tensor) -> Tensor:
