@@ -1,12 +1,12 @@
 """A computation of PyTorch recorded as the list of its kernels, with faster matrix products."""
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
 Tensor = Any  # PyTorch's
 
 Computation = Callable[..., tuple[Tensor, ...]]
-Layout = tuple[tuple[int, ...], tuple[int, ...], int]
 
 
 def recorded(compute: Computation) -> Computation:
@@ -24,17 +24,15 @@ def recorded(compute: Computation) -> Computation:
     recordings: dict[tuple[Any, ...], Computation] = {}
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
-        kind = tuple((_layout(t), t.dtype, t.device) for t in tensors)
+        kind = tuple((t.shape, t.stride(), t.dtype, t.device) for t in tensors)
         if kind not in recordings:
             graph = make_fx(compute)(*tensors)
             if _has_onednn():
                 _multiply_by_onednn(graph.graph)
-            with torch.no_grad():
-                _view_at_once(graph, tensors)
             graph.graph.eliminate_dead_code()
-            graph.recompile()
-            recordings[kind] = graph.forward
-        with torch.no_grad():
+            recordings[kind] = _without_python(graph)
+        # Its optimizer would round otherwise, and is no faster with nothing to fuse on a CPU.
+        with torch.no_grad(), torch.jit.optimized_execution(False):
             return recordings[kind](*tensors)
 
     return play
@@ -89,52 +87,47 @@ def _products(graph: Any) -> Iterator[Any]:
                 yield node
 
 
-def _view_at_once(module: Any, tensors: tuple[Tensor, ...]) -> None:
-    """Replace each view of views, half of a recording, by one view of what they look at.
+def _without_python(recording: Any) -> Computation:
+    """Return what a recording (a module of `torch.fx`) computes, called without Python between.
 
-    A view computes nothing, but is called as a kernel is. What lies where is known by running the
-    recording `module` once, on `tensors`: it is the same for all of their kind. Views as another
-    type stay as they are.
+    PyTorch has an interpreter of its own for this, that of TorchScript. A recording is a list of
+    calls with tensors, numbers and words, which that language spells as Python does.
     """
     import torch
 
-    types: dict[Any, Any] = {}  # by node
-    layouts: dict[Any, Layout] = {}
-
-    class Run(torch.fx.Interpreter):  # type: ignore[misc]  # torch is not read
-        def run_node(self, node: Any) -> Any:
-            found = super().run_node(node)
-            if isinstance(found, torch.Tensor):
-                types[node], layouts[node] = found.dtype, _layout(found)
-            return found
-
-    Run(module).run(*tensors)
-    for node in module.graph.nodes:
-        base = node
-        while _is_view(base):
-            base = base.args[0]
-        if base is node or types[base] != types[node]:
-            continue
-        if layouts[base] == layouts[node]:
-            node.replace_all_uses_with(base)
-        elif base is not node.args[0]:
-            with module.graph.inserting_before(node):
-                view = (base, *layouts[node])
-                at_once = module.graph.call_function(torch.ops.aten.as_strided.default, view)
-            node.replace_all_uses_with(at_once)
+    nodes = recording.graph.nodes
+    given = [node for node in nodes if node.op in ("placeholder", "get_attr")]
+    calls = [f"{node} = {_call(node)}" for node in nodes if node.op == "call_function"]
+    returned = _spelled(recording.graph.output_node().args[0])
+    lines = [f"def play({', '.join(map(str, given))}):", *calls, f"return {returned}"]
+    play = torch.jit.CompilationUnit("\n    ".join(lines) + "\n").play
+    constants = [getattr(recording, node.target) for node in given if node.op == "get_attr"]
+    return lambda *tensors: play(*tensors, *constants)
 
 
-def _is_view(node: Any) -> bool:
-    """Return whether a node gives another look at its first argument, nothing computed."""
-    if getattr(node.target, "namespace", "") != "aten":
-        return False
-    returns = node.target._schema.returns
-    if len(returns) != 1 or str(returns[0].type) != "Tensor":
-        return False
-    alias = returns[0].alias_info
-    return alias is not None and not alias.is_write
+def _call(node: Any) -> str:
+    """Return an operation, or the choice of one of its results, in TorchScript."""
+    if node.target is operator.getitem:
+        return "{}[{}]".format(*node.args)
+    schema = node.target._schema
+    types = {argument.name: argument.type for argument in schema.arguments}
+    given = {**dict(zip(types, node.args, strict=False)), **node.kwargs}
+    arguments = [f"{name}={_spelled(value, types[name])}" for name, value in given.items()]
+    return f"torch.ops.{schema.name.replace('::', '.')}({', '.join(arguments)})"
 
 
-def _layout(tensor: Tensor) -> Layout:
-    """Return where a tensor's numbers lie in memory: shape, strides, the first one's place."""
-    return tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
+def _spelled(value: Any, kind: Any = None) -> str:
+    """Return an argument, of a type that TorchScript must be told if it is an empty list."""
+    import torch
+
+    match value:
+        case list() | tuple() if value:
+            return f"[{', '.join(map(_spelled, value))}]"
+        case list() | tuple():
+            return f"torch.jit.annotate({kind}, [])"
+        case float():  # which may be infinite
+            return f'float("{value}")'
+        case str() | torch.device():
+            return repr(str(value))
+        case _:
+            return str(value)

@@ -122,31 +122,29 @@ def test_a_product_that_einsum_asks_for_goes_to_onednn() -> None:
     assert (ran[ONEDNN], ran["aten::bmm"]) == (1, 1)
 
 
-def views_of_views(images: Tensor) -> tuple[Tensor, ...]:
-    """Return one chain of views that ends where it began, one that does not, one of parts."""
+def views(images: Tensor) -> tuple[Tensor, ...]:
+    """Return what has parts, turned tensors, numbers, empty lists, types and devices in it."""
     import torch
 
-    turned = images.transpose(0, 1).unsqueeze(0)
     upper, lower = images.flatten().view(2, -1).unbind(0)
-    return torch.relu(turned.squeeze(0).t()), torch.relu(turned[0, 1:].t()), upper.t() - lower
+    mean = images.mean(dim=[], keepdim=True).to(torch.float64).view([])
+    masked = torch.full_like(images, -torch.inf, device=images.device).where(images < 0, 0.5)
+    return upper.t() - lower, images.t() + mean, masked
 
 
-def test_views_of_views_are_one_view() -> None:
-    """What is played back is as many bits with fewer calls: one view, or none, of each chain."""
+def test_what_an_operation_is_given_is_spelled_as_pytorch_reads_it() -> None:
+    """Lists, empty ones too, types, devices and infinity come to the same bits."""
     import torch
 
-    play, images = recorded(views_of_views), torch.randn(4, 6)
-    assert all(map(torch.equal, play(images), views_of_views(images)))
-    ran, asked = kernels(play, [images]), kernels(views_of_views, [images])
-    views = ("aten::transpose", "aten::unsqueeze", "aten::squeeze", "aten::slice", "aten::view")
-    assert sum(asked[name] for name in views) > 4
-    assert sum(ran[name] for name in views) == 0
+    play, images = recorded(views), torch.randn(4, 6)
+    for _ in range(3):  # the third time as PyTorch's interpreter has improved it
+        assert all(map(torch.equal, play(images), views(images)))
 
 
-def test_a_tensor_that_begins_elsewhere_is_another_kind() -> None:
-    """A view is told its place in the whole memory, which a part of another tensor shares."""
+def test_a_tensor_may_begin_within_another() -> None:
+    """Where a tensor's memory begins makes no other kind of it."""
     import torch
 
-    play, many = recorded(views_of_views), torch.randn(3, 4, 6)
-    for images in many:
-        assert all(map(torch.equal, play(images), views_of_views(images)))
+    play = recorded(views)
+    for images in torch.randn(3, 4, 6):
+        assert all(map(torch.equal, play(images), views(images)))

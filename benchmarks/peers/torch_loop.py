@@ -42,21 +42,34 @@ class LeNet(torch.nn.Module):  # type: ignore[misc]  # torch is not read
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (N, 10)."""
-        images = self.second(_block(images, self.conv1))
+        images = self.second(self.first(images))
         flat = images.permute(0, 2, 3, 1).flatten(1)
         logits: torch.Tensor = self.dense2(functional.relu(self.dense1(flat)))
         return logits
 
+    def first(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the first block's (N, 20, 12, 12)."""
+        return _block(images, self.conv1)
+
     def second(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the second block's (N, 50, 4, 4) of the first's (N, 20, 12, 12)."""
+        """Return the second block's (N, 50, 4, 4) of the first's."""
         return _block(images, self.conv2)
 
 
 class Winograd(LeNet):
-    """The same with its second layer computed as `lenet_multi.forms.winograd` does."""
+    """The same, its layers as `row_pairs` and `winograd` of `lenet_multi.forms` compute them."""
+
+    def first(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the first block's (N, 20, 12, 12)."""
+        places = [functional.pad(self.conv1.weight, (0, 0, i, 1 - i)) for i in range(2)]
+        convolved = functional.conv2d(images, torch.cat(places), stride=(2, 1))  # (N, 40, 12, 24)
+        windows = convolved.permute(0, 2, 3, 1).reshape(-1, 2, 2, 20).permute(0, 3, 1, 2)
+        pooled = functional.max_pool2d(windows, 2).view(-1, 12, 12, 20)
+        assert self.conv1.bias is not None
+        return functional.relu(pooled + self.conv1.bias).permute(0, 3, 1, 2)
 
     def second(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the second block's (N, 50, 4, 4) of the first's (N, 20, 12, 12)."""
+        """Return the second block's (N, 50, 4, 4) of the first's."""
         of_images, of_taps, of_products = map(torch.from_numpy, (OF_IMAGES, OF_TAPS, OF_PRODUCTS))
         columns = images.permute(3, 2, 1, 0).unflatten(1, (6, 2)).transpose(1, 2).transpose(2, 3)
         sums = (of_images @ columns.reshape(12, -1)).view(8, 2, 40, 6, -1)

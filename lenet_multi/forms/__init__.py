@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from lenet_multi.forms.convolutions import channels_first, pool_first
+from lenet_multi.forms.convolutions import channels_first, pool_first, row_pairs
 from lenet_multi.forms.pooling import POOL, compared, max_pooled
 from lenet_multi.forms.tiles import tiles
 from lenet_multi.forms.winograd import winograd
@@ -38,7 +38,7 @@ BLOCKS: dict[str, Block] = {
     CHANNELS_FIRST: channels_first,
     TILES: tiles,
     WINOGRAD: partial(winograd, otherwise=tiles, pool=compared),
-    WINOGRAD_CHANNELS_FIRST: partial(winograd, otherwise=channels_first, pool=max_pooled),
+    WINOGRAD_CHANNELS_FIRST: partial(winograd, otherwise=row_pairs, pool=max_pooled),
 }
 
 

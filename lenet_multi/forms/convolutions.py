@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from lenet_multi.forms.pooling import POOL
+from lenet_multi.forms.pooling import POOL, max_pooled
 
 Tensor = Any  # the backend's own
 
@@ -34,3 +34,26 @@ def channels_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     convolved = ops.conv(ops.transpose(images, (0, 3, 1, 2)), kernel, data_format="channels_first")
     pooled = ops.max_pool(convolved, POOL, POOL, data_format="channels_first")
     return ops.relu(ops.transpose(pooled, (0, 2, 3, 1)) + bias)
+
+
+def row_pairs(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Convolve for two rows at once, so that what is pooled together lies together.
+
+    A kernel of one row more, which goes down two rows at a time, holds each filter twice, at its
+    two places: the convolution has 2 O channels, which are O of an even row and O of the odd one
+    below. With its channels last in memory the four of a pooling window and their like of all
+    filters are neighbours, and pooling, there and back, walks straight through memory. That is
+    1.2 times the arithmetic with a 5x5 kernel, but 40 channels fill oneDNN's blocks of 16 better
+    than 20 do.
+
+    Shapes as in `pool_first`, and how channels first saves copies on PyTorch in `channels_first`.
+    """
+    side, _, channels, filters = kernel.shape
+    rows, columns = ((length - side + 1) // POOL for length in images.shape[1:3])
+    places = [ops.pad(kernel, ((i, 1 - i), (0, 0), (0, 0), (0, 0))) for i in range(POOL)]
+    kernel = ops.reshape(ops.stack(places, axis=3), (side + 1, side, channels, POOL * filters))
+    images = ops.transpose(images[:, :, : POOL * columns + side - 1], (0, 3, 1, 2))
+    convolved = ops.conv(images, kernel, strides=(POOL, 1), data_format="channels_first")
+    windows = ops.reshape(ops.transpose(convolved, (0, 2, 3, 1)), (-1, POOL, POOL, filters))
+    pooled = ops.reshape(max_pooled(windows), (-1, rows, columns, filters))
+    return ops.relu(pooled + bias)
