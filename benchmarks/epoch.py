@@ -26,9 +26,9 @@ OURS_AGAIN = "ours, the second time"  # in another process, with what the first 
 STOCK = "stock fit"
 BY_HAND = "by hand: "
 
-# The loops of `peers`, by backend; each module's LOOPS must have them.
+# The loops of `peers`, by backend, the fastest first; each module's LOOPS must have them.
 LOOPS = {
-    "tensorflow": ("graph", "xla", "bfloat16"),
+    "tensorflow": ("xla", "graph", "bfloat16"),
     "jax": ("winograd", "convolution", "bfloat16"),
     "torch": ("recorded", "eager", "compile", "bfloat16"),
 }
@@ -43,11 +43,15 @@ FIRST_BATCHES = 20
 Train = Callable[[int], float]  # on the first images, so many; the seconds it took
 
 
-def ways(backend: str, *, slow: bool = True, kept: bool = True) -> list[str]:
-    """Return the names of the ways to train on `backend`; `kept` are those with checkpoints."""
-    loops = [name for name in LOOPS[backend] if slow or name not in SLOW]
+def ways(backend: str, *, beside: bool = True, slow: bool = True, kept: bool = True) -> list[str]:
+    """Return the names of the ways to train on `backend`: the three that are compared, one by one.
+
+    Then those `beside` them, of which some are `slow`, and some are `kept`, with checkpoints.
+    """
+    fastest, *others = (BY_HAND + name for name in LOOPS[backend] if slow or name not in SLOW)
     checkpoints = [WATCHED, SAVED] if kept else []
-    return [OURS, *checkpoints, OURS_BFLOAT16, STOCK, *(BY_HAND + name for name in loops)]
+    compared = [OURS, fastest, STOCK]
+    return [*compared, *checkpoints, OURS_BFLOAT16, *others] if beside else compared
 
 
 def is_bfloat16(way: str) -> bool:

@@ -12,6 +12,7 @@ BATCH = RECIPES["standard"].batch_size
 PRECISIONS = ("float32", "bfloat16")
 SMALL = 1_000  # images with which nothing is to be reached
 MOST_STARTS = 2  # fresh processes for one training set
+FEW_ROUNDS = 2  # of what is not compared
 
 STAGES = {
     STOCK: ("conv1", "pool1", "conv2", "pool2", "dense", "optimizer"),
@@ -40,10 +41,10 @@ class Scale:
     """How much is measured.
 
     `images` in an epoch (each begins and ends with work of its own, a twentieth of a second in
-    Keras, so that few would mislead), `rounds` of everything a worker measures, `starts` of
-    fresh processes with `start_images` (one for stock), `targets` of the way to 99 %; then
-    `batch_sizes` and `set_sizes` to grow through, if on one processor too, and if `everything` is
-    measured: what checkpoints cost, and, once, slow ways.
+    Keras, so that few would mislead), `rounds` of what a worker measures, `starts` of fresh
+    processes with `start_images` (one for stock), `targets` of the way to 99 %; then `batch_sizes`
+    and `set_sizes` to grow through, if on one processor too, and if `everything` is measured: what
+    checkpoints cost, and, once, slow ways.
     """
 
     images: int
@@ -61,7 +62,7 @@ class Scale:
 SCALES = {
     "full": Scale(
         images=25_600,
-        rounds=4,
+        rounds=5,
         starts=2,
         start_images=60_000,
         targets=1,
@@ -87,7 +88,7 @@ SCALES = {
 def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
     """Yield every sample to take, in order."""
     for turn in range(scale.rounds):
-        yield from _round(backends, scale, slow=scale.everything and turn == 0)
+        yield from _round(backends, scale, turn)
     for start in range(scale.starts):
         # Stock's epoch on JAX takes longer than all else of a start, and its bill shows once.
         for way, backend in product((OURS, STOCK)[: 1 if start else 2], backends):
@@ -96,7 +97,7 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
         # Few images are soon measured, and what they show is soon disturbed.
         for _ in range(max(1, min(MOST_STARTS, scale.start_images // size))):
             yield Request("startup", backend, {"way": OURS, "images": size})
-    for _ in range(min(scale.rounds, 2)):
+    for _ in range(min(scale.rounds, FEW_ROUNDS)):
         for size, backend in product(scale.batch_sizes, backends):
             yield _epoch(backend, OURS, scale.images, size)
         if scale.one_processor:
@@ -108,10 +109,14 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
             yield Request("target", backend, {"way": way, "small": scale.start_images < SMALL})
 
 
-def _round(backends: tuple[str, ...], scale: Scale, *, slow: bool) -> Iterator[Request]:
-    """Yield one sample of each measure that a kept worker takes."""
-    by_backend = (ways(backend, slow=slow, kept=scale.everything) for backend in backends)
-    for turn in zip_longest(*by_backend):
+def _round(backends: tuple[str, ...], scale: Scale, number: int) -> Iterator[Request]:
+    """Yield one sample of each measure that a kept worker takes in round `number`, from 0."""
+    wanted = {
+        "beside": number < FEW_ROUNDS,
+        "slow": scale.everything and number == 0,
+        "kept": scale.everything,
+    }
+    for turn in zip_longest(*(ways(backend, **wanted) for backend in backends)):
         for backend, way in zip(backends, turn, strict=True):
             if way:
                 yield _epoch(backend, way, scale.images)

@@ -23,7 +23,7 @@ from tests.conftest import Lenet, child_environment, train_quietly
 
 pytestmark = pytest.mark.backend
 
-# 48 steps an epoch, five executions on TensorFlow
+# 48 steps an epoch, five executions on TensorFlow and JAX
 SMALL_BATCHES = TrainConfig(epochs=2, batch_size=20)
 STEPS = 48
 
@@ -38,15 +38,23 @@ def stop(number: signal.Signals, batches: int, small: Dataset, backend: str, fol
     """Train until a signal comes after so many batches; return the state that is kept then."""
     from lenet_multi.resume import Resumable
 
-    note = Resumable.on_train_batch_end
+    pause, end = Resumable._pause, Resumable.on_epoch_end
 
-    def strike(self: Resumable, batch: int, logs: dict[str, float] | None = None) -> None:
-        note(self, batch, logs)
-        if self.epoch * STEPS + min(batch + 1, STEPS) >= batches and self.signal_number is None:
+    def strike(self: Resumable, done: int) -> None:
+        if done >= batches and self.signal_number is None:
             os.kill(os.getpid(), number)
 
+    def strike_and_pause(self: Resumable, epoch: int, steps: int) -> None:
+        strike(self, epoch * STEPS + steps)
+        pause(self, epoch, steps)
+
+    def strike_and_end(self: Resumable, epoch: int, logs: dict[str, float] | None = None) -> None:
+        strike(self, (epoch + 1) * STEPS)
+        end(self, epoch, logs)
+
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError, match=number.name):
-        patch.setattr(Resumable, "on_train_batch_end", strike)
+        patch.setattr(Resumable, "_pause", strike_and_pause)
+        patch.setattr(Resumable, "on_epoch_end", strike_and_end)
         train_quietly(SMALL_BATCHES, small, backend, folder)
     state = checkpoint.read(folder / "resume", pytest.fail)
     assert state

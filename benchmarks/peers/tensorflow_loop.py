@@ -154,4 +154,4 @@ def _epoch(
     return epoch
 
 
-LOOPS = {"graph": graph, "xla": xla, "bfloat16": bfloat16}
+LOOPS = {"xla": xla, "graph": graph, "bfloat16": bfloat16}
