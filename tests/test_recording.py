@@ -61,11 +61,15 @@ def test_the_recording_computes_the_same(dtype: str) -> None:
             assert not ours.requires_grad
 
 
-def test_without_onednn_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernels that are played back are those that PyTorch itself runs."""
+@pytest.mark.parametrize("interpreter", [True, False], ids=["TorchScript", "Python"])
+def test_without_onednn_the_bits_are_the_same(
+    interpreter: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels that are played back are those that PyTorch itself runs, whatever calls them."""
     import torch
 
     monkeypatch.setattr(recording, "_has_onednn", lambda: False)
+    monkeypatch.setattr(recording, "_has_interpreter", lambda: interpreter)
     play, given = recorded(loss_and_gradients), tensors(5)
     assert all(map(torch.equal, play(*given), loss_and_gradients(*given)))
 
