@@ -44,7 +44,7 @@ Train = Callable[[int], float]  # on the first images, so many; the seconds it t
 
 
 def ways(backend: str, *, beside: bool = True, slow: bool = True, kept: bool = True) -> list[str]:
-    """Return the names of the ways to train on `backend`: the three that are compared, one by one.
+    """Return the names of the ways to train on `backend`: the three that are compared, in turn.
 
     Then those `beside` them, of which some are `slow`, and some are `kept`, with checkpoints.
     """

@@ -14,9 +14,9 @@ def recorded(compute: Computation) -> Computation:
 
     `compute` takes tensors and returns detached ones. It must do the same for all values of one
     kind (shape, type, layout in memory, device), and keep nothing. What is played back is neither
-    Keras nor PyTorch's autograd, but the same kernels in the same order, the backward pass included
-    where `compute` asks for gradients: to the same bits, but for the matrix products that oneDNN
-    takes over.
+    Keras nor PyTorch's autograd nor Python, but the same kernels in the same order, the backward
+    pass included where `compute` asks for gradients: to the same bits, but for the matrix products
+    that oneDNN takes over.
     """
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx

@@ -74,6 +74,13 @@ def test_without_onednn_the_bits_are_the_same(
     assert all(map(torch.equal, play(*given), loss_and_gradients(*given)))
 
 
+def test_pytorchs_interpreter_calls_the_kernels() -> None:
+    """It runs the recording as one function, with no Python within."""
+    play, given = recorded(loss_and_gradients), tensors(5)
+    play(*given)
+    assert kernels(play, given)["play"] == 1
+
+
 @pytest.mark.parametrize("shape", [(8,), (5, 8)], ids=["row", "matrix"])
 def test_what_is_added_to_a_product_is_a_row(shape: tuple[int, ...]) -> None:
     """A row is added by oneDNN to each of a product's; a matrix is left to MKL."""
@@ -141,8 +148,7 @@ def test_what_an_operation_is_given_is_spelled_as_pytorch_reads_it() -> None:
     import torch
 
     play, images = recorded(views), torch.randn(4, 6)
-    for _ in range(3):  # the third time as PyTorch's interpreter has improved it
-        assert all(map(torch.equal, play(images), views(images)))
+    assert all(map(torch.equal, play(images), views(images)))
 
 
 def test_a_tensor_may_begin_within_another() -> None:
