@@ -22,14 +22,14 @@ TEST_ACCURACY = Tolerance(
         "Rounding differs between backends, so that after some hundred steps their runs part "
         "like runs of two seeds do: single runs can only be as near as seeds are."
     ),
-    measured="standard: 0.05 between backends; baseline: 0.00 (benchmarks/results)",
+    measured="standard: 0.03 between backends; baseline: 0.00 (benchmarks/results)",
 )
 
 TEST_ACCURACY_OF_FEW_IMAGES = Tolerance(
     value=1.0,
     unit="percentage points",
     reason=f"As above; seeds spread more when fewer than {MANY_IMAGES:,} images train.",
-    measured="notebook: 0.10 between backends; 0.9 between eight seeds of stock Keras",
+    measured="notebook: 0.11 between backends; 0.9 between eight seeds of stock Keras",
 )
 
 LOGITS_ACROSS_BACKENDS = Tolerance(
