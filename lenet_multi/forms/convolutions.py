@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from lenet_multi.forms.pooling import POOL, max_pooled
+from lenet_multi.forms.pooling import POOL, max_pooled, pooled_sides
 
 Tensor = Any  # the backend's own
 
@@ -49,7 +49,7 @@ def row_pairs(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     Shapes as in `pool_first`, and how channels first saves copies on PyTorch in `channels_first`.
     """
     side, _, channels, filters = kernel.shape
-    rows, columns = ((length - side + 1) // POOL for length in images.shape[1:3])
+    rows, columns = pooled_sides(images, side)
     places = [ops.pad(kernel, ((i, 1 - i), (0, 0), (0, 0), (0, 0))) for i in range(POOL)]
     kernel = ops.reshape(ops.stack(places, axis=3), (side + 1, side, channels, POOL * filters))
     images = ops.transpose(images[:, :, : POOL * columns + side - 1], (0, 3, 1, 2))

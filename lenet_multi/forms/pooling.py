@@ -12,6 +12,12 @@ Pool = Callable[[Tensor], Tensor]
 POOL = 2
 
 
+def pooled_sides(images: Tensor, side: int) -> tuple[int, int]:
+    """Return rows and columns of the block of images (N, H, W, C) and a kernel of that side."""
+    height, width = images.shape[1:3]
+    return (height - side + 1) // POOL, (width - side + 1) // POOL
+
+
 def compared(windows: Tensor) -> Tensor:
     """Return the largest of each window by comparing, of equal ones the first; a `Pool`.
 

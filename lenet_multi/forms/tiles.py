@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from lenet_multi.forms.pooling import POOL, compared
+from lenet_multi.forms.pooling import POOL, compared, pooled_sides
 
 Tensor = Any  # the backend's own
 
@@ -36,7 +36,7 @@ def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     Shapes as in `pool_first`; the kernel is square, its side odd.
     """
     side, channels, filters = kernel.shape[1:]
-    rows, columns = ((length - side + 1) // POOL for length in images.shape[1:3])
+    rows, columns = pooled_sides(images, side)
     tile = 2 if channels == 1 and rows % 2 == 0 else 1
     height, width, down = POOL * tile + side - 1, POOL + side - 1, rows // tile
     # einsum, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`); two axes, for

@@ -30,7 +30,7 @@ from keras import ops
 from ml_dtypes import finfo
 from numpy.typing import NDArray
 
-from lenet_multi.forms.pooling import POOL, Pool
+from lenet_multi.forms.pooling import POOL, Pool, pooled_sides
 
 Tensor = Any  # the backend's own
 Matrix = NDArray[np.float64]
@@ -74,7 +74,7 @@ def winograd(
     of two: those blocks are computed by `otherwise`. Shapes as in `pool_first`.
     """
     side, channels, filters = kernel.shape[1:]
-    rows, columns = ((length - side + 1) // POOL for length in images.shape[1:3])
+    rows, columns = pooled_sides(images, side)
     if channels == 1 or columns % POOL or side not in SIDES:
         return otherwise(images, kernel, bias)
     of_inputs, of_taps, of_products = _transforms(side)
