@@ -29,6 +29,7 @@ def recorded(compute: Computation) -> Computation:
             graph = make_fx(compute)(*tensors)
             if _has_onednn():
                 _multiply_by_onednn(graph.graph)
+            _add_slices_in_place(graph.graph)
             graph.graph.eliminate_dead_code()
             graph.recompile()
             recordings[kind] = _without_python(graph) if _has_interpreter() else graph.forward
@@ -91,6 +92,29 @@ def _products(graph: Any) -> Iterator[Any]:
             adds_row = all(added.meta["val"].ndim == 1 for added in bias)
             if is_float32 and is_one and adds_row and not node.kwargs:
                 yield node
+
+
+def _add_slices_in_place(graph: Any) -> None:
+    """Have the gradients of overlapping slices added where they lie, not each padded with zeros.
+
+    Autograd pads the gradient of a slice to the size of what was sliced, and adds what it has
+    padded: of three slices it fills six tensors.
+    """
+    import torch
+
+    aten = torch.ops.aten
+    places = set()
+    for node in graph.find_nodes(op="call_function", target=aten.add.Tensor):
+        whole, other = node.args
+        both_padded = all(of.target is aten.slice_backward.default for of in node.args)
+        if both_padded and set(other.users) == {node} and set(whole.users) - places == {node}:
+            gradient, _, *where = other.args
+            with graph.inserting_before(node):
+                place = graph.call_function(aten.slice.Tensor, (whole, *where))
+                graph.call_function(aten.add_.Tensor, (place, gradient))
+            places.add(place)
+            node.replace_all_uses_with(whole)
+            graph.erase_node(node)
 
 
 def _without_python(recording: Any) -> Computation:

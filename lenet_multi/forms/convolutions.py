@@ -55,5 +55,5 @@ def row_pairs(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     images = ops.transpose(images[:, :, : POOL * columns + side - 1], (0, 3, 1, 2))
     convolved = ops.conv(images, kernel, strides=(POOL, 1), data_format="channels_first")
     windows = ops.reshape(ops.transpose(convolved, (0, 2, 3, 1)), (-1, POOL, POOL, filters))
-    pooled = ops.reshape(max_pooled(windows), (-1, rows, columns, filters))
-    return ops.relu(pooled + bias)
+    pooled = ops.reshape(max_pooled(windows), (-1, filters))
+    return ops.reshape(ops.relu(pooled + bias), (-1, rows, columns, filters))
