@@ -36,6 +36,13 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
         ]
         update.get(keras.backend.backend(), self._by_formula)(updates, learning_rate)
 
+    def update(
+        self, gradients: Sequence[Tensor], weights: Sequence[Any], learning_rate: Tensor
+    ) -> None:
+        """Take a step of Adam alone, without what Keras's `apply` can do besides, as clipping."""
+        self._backend_update_step(gradients, weights, learning_rate)
+        self.iterations.assign_add(1)
+
     def _rate(self, learning_rate: Tensor, beta_1: float, beta_2: float, dtype: str) -> Tensor:
         """Return learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) for the present step t."""
         step = ops.cast(self.iterations + 1, dtype)
@@ -78,10 +85,7 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
         import torch
 
         gradients, weights, means, squares = zip(*updates, strict=True)
-        step = int(self.iterations.value) + 1
-        # PyTorch divides by sqrt(v / (1 - beta_2^t)) + epsilon, Keras corrects after adding it to
-        # sqrt(v): the same with this epsilon. PyTorch's corrections are float64.
-        epsilon = self.epsilon / (1 - self.beta_2**step) ** 0.5
+        rate = self._rate(learning_rate, self.beta_1, self.beta_2, updates[0][1].dtype)
         with torch.no_grad():
             torch._fused_adam_(
                 [weight.value for weight in weights],
@@ -91,12 +95,12 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
                 [mean.value for mean in means],
                 [square.value for square in squares],
                 [],
-                [torch.tensor(float(step))] * len(weights),
-                lr=float(learning_rate),
+                [torch.full_like(rate, torch.inf)] * len(weights),  # no correction but ours
+                lr=rate,
                 beta1=self.beta_1,
                 beta2=self.beta_2,
                 weight_decay=0.0,
-                eps=epsilon,
+                eps=self.epsilon,
                 amsgrad=False,
                 maximize=False,
             )

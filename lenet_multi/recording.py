@@ -9,14 +9,15 @@ Tensor = Any  # PyTorch's
 Computation = Callable[..., tuple[Tensor, ...]]
 
 
-def recorded(compute: Computation) -> Computation:
+def recorded(compute: Computation, *held: Tensor) -> Computation:
     """Return `compute` as the operations that it comes to, recorded once for each kind of tensors.
 
-    `compute` takes tensors and returns detached ones. It must do the same for all values of one
-    kind (shape, type, layout in memory, device), and keep nothing. What is played back is neither
-    Keras nor PyTorch's autograd nor Python, but the same kernels in the same order, the backward
-    pass included where `compute` asks for gradients: to the same bits, but for the matrix products
-    that oneDNN takes over.
+    `compute` takes tensors, after them those that are `held`, and returns detached ones. It may
+    change tensors in place and keep nothing else. It must do the same for all values of one kind
+    (shape, type, layout in memory, device). What is played back is neither Keras nor PyTorch's
+    autograd nor Python, but the same kernels in the same order, the backward pass included where
+    `compute` asks for gradients: to the same bits, but for the matrix products that oneDNN takes
+    over.
     """
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -26,7 +27,8 @@ def recorded(compute: Computation) -> Computation:
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
         kind = tuple((t.shape, t.stride(), t.dtype, t.device) for t in tensors)
         if kind not in recordings:
-            graph = make_fx(compute)(*tensors)
+            copies = map(_copy, (*tensors, *held))  # for it computes too, and changes them
+            graph = make_fx(compute)(*copies)
             if _has_onednn():
                 _multiply_by_onednn(graph.graph)
             _add_slices_in_place(graph.graph)
@@ -34,9 +36,13 @@ def recorded(compute: Computation) -> Computation:
             graph.recompile()
             recordings[kind] = _without_python(graph) if _has_interpreter() else graph.forward
         with torch.no_grad():
-            return recordings[kind](*tensors)
+            return recordings[kind](*tensors, *held)
 
     return play
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
 def _has_interpreter() -> bool:
@@ -103,7 +109,7 @@ def _add_slices_in_place(graph: Any) -> None:
     import torch
 
     aten = torch.ops.aten
-    places = set()
+    places: set[Any] = set()
     for node in graph.find_nodes(op="call_function", target=aten.add.Tensor):
         whole, other = node.args
         both_padded = all(of.target is aten.slice_backward.default for of in node.args)
@@ -128,19 +134,40 @@ def _without_python(recording: Any) -> Computation:
 
     nodes = recording.graph.nodes
     given = [node for node in nodes if node.op in ("placeholder", "get_attr")]
-    calls = [f"{node} = {_call(node)}" for node in nodes if node.op == "call_function"]
-    returned = _spelled(recording.graph.output_node().args[0])
-    lines = [f"def play({', '.join(map(str, given))}):", *calls, f"return {returned}"]
+    calls = [line for node in nodes if node.op == "call_function" for line in _lines(node)]
+    returned = [_spelled(recording.graph.output_node().args[0])]
+    # An operation that changes a list's tensors is left out unless somebody sees the list.
+    returned += [_list_of(node) for node in nodes if _changes_list(node)]
+    lines = [f"def play({', '.join(map(str, given))}):", *calls, f"return {', '.join(returned)},"]
     interpreted = torch.jit.CompilationUnit("\n    ".join(lines) + "\n").play
     constants = [getattr(recording, node.target) for node in given if node.op == "get_attr"]
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
         # Its optimizer would round otherwise, and is no faster with nothing to fuse on a CPU.
         with torch.jit.optimized_execution(False):
-            results: tuple[Tensor, ...] = interpreted(*tensors, *constants)
+            results: tuple[Tensor, ...] = interpreted(*tensors, *constants)[0]
         return results
 
     return play
+
+
+def _lines(node: Any) -> Iterator[str]:
+    """Yield a call in TorchScript, before it the list that it changes."""
+    call = _call(node)
+    if _changes_list(node):
+        changed = _spelled(node.args[0])
+        yield f"{_list_of(node)} = {changed}"
+        call = call.replace(changed, _list_of(node), 1)
+    yield f"{node} = {call}"
+
+
+def _changes_list(node: Any) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return bool(schema and schema.is_mutable and isinstance(node.args[0], list))
+
+
+def _list_of(node: Any) -> str:
+    return f"{node}_list"
 
 
 def _call(node: Any) -> str:

@@ -14,6 +14,7 @@ from lenet_multi.checkpoint import State
 from lenet_multi.config import Interval
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.history import EpochHistory
+from lenet_multi.variables import build, variables
 
 # What Keras's callbacks remember from one epoch to the next.
 _REMEMBERED = {
@@ -125,7 +126,7 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
 
     def _take_up(self) -> None:
         if self.state:
-            _build(self.model, self.labels)
+            build(self.model, self.labels)
             _restore(self.model, self.state, self.others)
             self.saved_step = self.epoch * self.params["steps"] + self.skipped
             self.state = None
@@ -133,9 +134,9 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
     def _state(self, epoch: int, steps: int) -> State:
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
-        variables = _variables(self.model)
-        arrays = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
-        for variable, array in zip(variables, arrays, strict=True):
+        changed = variables(self.model)
+        arrays = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in changed]
+        for variable, array in zip(changed, arrays, strict=True):
             if not np.isfinite(array).all():
                 epochs = len(self.history.epochs)
                 done = f"step {steps} of epoch {epoch + 1}" if steps else f"epoch {epochs}"
@@ -149,15 +150,11 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
             epoch_seconds=self.history.epoch_seconds if steps else 0.0,
             train_seconds=self.earlier_seconds + time.perf_counter() - self.began,
             data_sha256=self.data_sha256,
-            names=[_name(variable) for variable in variables],
+            names=[_name(variable) for variable in changed],
             callbacks=_remembered(self.others),
             variables=arrays,
             best_weights=_best_weights(self.others),
         )
-
-
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    return [*model.weights, *model.optimizer.variables, *model.metrics_variables]
 
 
 def _name(variable: keras.Variable) -> str:
@@ -182,21 +179,14 @@ def _best_weights(callbacks: list[keras.callbacks.Callback]) -> list[NDArray[Any
     return next((weights for weights in best if weights is not None), [])
 
 
-def _build(model: keras.Model, labels: NDArray[Any]) -> None:
-    """Make the variables of optimizer and metrics; TensorFlow's `fit` does so in its first step."""
-    model.optimizer.build(model.trainable_variables)
-    outputs = keras.ops.zeros((len(labels), model.output_shape[-1]))
-    model.compute_metrics(None, keras.ops.convert_to_tensor(labels), outputs)
-
-
 def _restore(model: keras.Model, state: State, callbacks: list[keras.callbacks.Callback]) -> None:
     """Put everything back as it was."""
-    variables = _variables(model)
-    found = [(_name(variable), tuple(variable.shape)) for variable in variables]
+    changed = variables(model)
+    found = [(_name(variable), tuple(variable.shape)) for variable in changed]
     kept = [(path, array.shape) for path, array in zip(state.names, state.variables, strict=True)]
     if found != kept:
         raise UserError("the checkpoint is of another model than its run's; train again")
-    for variable, array in zip(variables, state.variables, strict=True):
+    for variable, array in zip(changed, state.variables, strict=True):
         variable.assign(array)
     if not state.steps:  # the means are those of the epoch before
         model.reset_metrics()

@@ -1,4 +1,4 @@
-"""A training step on PyTorch with less Python between its kernels."""
+"""A training step on PyTorch without Python between its kernels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from lenet_multi.adam import Adam
 from lenet_multi.recording import Computation, recorded
+from lenet_multi.variables import build, variables
 
 Tensor = Any  # the backend's own
 
@@ -17,58 +19,80 @@ def torch_step(model: keras.Model) -> Step:
     """Return a `train_step` for `model`, which is to be compiled with one loss and its mean.
 
     PyTorch computes on a CPU while it is called, so that both cores wait while Keras looks after
-    layers, losses, gradients and metrics by name: a seventh of its step. This does what Keras's own
-    does (`keras/src/backend/torch/trainer.py`), for images (N, ...) and labels (N, ...) alone, and
-    records what Keras has PyTorch compute, so that it is asked once for each shape of batch. No
-    layer of `model` may keep a state of its own, as dropout and batch normalisation do.
+    layers, losses, gradients, weights and metrics by name: a fifth of its step. This does what
+    Keras's own does (`keras/src/backend/torch/trainer.py`), for images (N, ...) and labels (N, ...)
+    alone, and records what Keras has PyTorch compute, so that it is asked once for each shape of
+    batch. No layer of `model` may keep a state of its own, as dropout and batch normalisation do.
     """
-    import torch
-
-    weights = model.trainable_weights
-    find = recorded(_gradients(model))
+    compiled, step = None, None
 
     def train_step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        nonlocal compiled, step
         images, labels = (ops.convert_to_tensor(part) for part in batch[:2])
-        loss, outputs, *gradients = find(images, labels, *(weight.value for weight in weights))
-        with torch.no_grad():
-            model.optimizer.apply(gradients, weights)
-            return _count(model, labels, outputs, loss)
+        if step is None or compiled is not model._loss_tracker:  # each `compile` brings another
+            compiled, step = model._loss_tracker, _recorded_step(model, labels)
+        return step(images, labels)
 
     return train_step
 
 
-def _gradients(model: keras.Model) -> Computation:
-    """Return (images, labels, *weights) to (mean loss, outputs, *gradients of the weights).
+def _recorded_step(
+    model: keras.Model, labels: Tensor
+) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
+    """Return the step of `model` as it is compiled now.
 
-    The backward pass is within, so that a recording holds it too.
+    The schedule of the rate is Keras's, in Python, and so is the update of another optimizer than
+    our Adam, whose kernels would be given the rate as a number.
     """
     import torch
 
-    def find(images: Tensor, labels: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
-        in_place = list(zip(model.trainable_weights, values, strict=True))
-        with keras.StatelessScope(state_mapping=in_place):
+    names = build(model, labels)
+    changed = variables(model)
+    records_update = isinstance(model.optimizer, Adam)
+    # Keras changes a variable's tensor in place, and never for another.
+    held = [variable.value for variable in changed]
+    play = recorded(_computation(model, changed, update=records_update), *held)
+
+    def step(images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad():
+            rate = ops.convert_to_tensor(model.optimizer.learning_rate)
+        results = play(images, labels, rate)
+        if not records_update:
+            with torch.no_grad():
+                model.optimizer.apply(results[len(names) :], model.trainable_weights)
+        return dict(zip(names, results, strict=False))
+
+    return step
+
+
+def _computation(model: keras.Model, changed: list[keras.Variable], *, update: bool) -> Computation:
+    """Return (images, labels, rate, *values of the variables `changed`) to the metrics.
+
+    The values are changed in place. Without `update` those of weights and optimizer are not, and
+    the weights' gradients follow the metrics. The backward pass is within, so that a recording
+    holds it too.
+    """
+    import torch
+
+    def compute(
+        images: Tensor, labels: Tensor, rate: Tensor, *values: Tensor
+    ) -> tuple[Tensor, ...]:
+        in_place = list(zip(changed, values, strict=True))
+        weights = model.trainable_weights
+        with keras.StatelessScope(state_mapping=in_place) as scope:
             outputs = model(images, training=True)
             loss = model.loss.call(labels, outputs).mean()
-        gradients = torch.autograd.grad(loss, values)
-        return loss.detach(), outputs.detach(), *gradients
+            gradients = torch.autograd.grad(loss, [weight.value for weight in weights])
+            with torch.no_grad():
+                if update:
+                    model.optimizer.update(gradients, weights, rate)
+                model._loss_tracker.update_state(loss, sample_weight=len(labels))
+                logs = model.compute_metrics(images, labels, outputs)
+        with torch.no_grad():
+            for variable, value in in_place:
+                if (new := scope.get_current_value(variable)) is not value:
+                    value.copy_(new)
+        results = [*logs.values(), *(() if update else gradients)]
+        return tuple(result.detach() for result in results)
 
-    return find
-
-
-def _count(model: keras.Model, labels: Tensor, outputs: Tensor, loss: Tensor) -> dict[str, Tensor]:
-    """Add a batch to the model's metrics and return their present values."""
-    loss_mean, *others = model.metrics
-    means = [mean for metric in others for mean in metric.metrics]
-    if [mean.__class__ for mean in means] != [keras.metrics.SparseCategoricalAccuracy]:
-        loss_mean.update_state(loss, sample_weight=len(labels))
-        metrics: dict[str, Tensor] = model.compute_metrics(None, labels, outputs)
-        return metrics
-    (accuracy,) = means
-    _add(loss_mean, loss * len(labels), len(labels))
-    _add(accuracy, (outputs.argmax(-1) == labels).sum(), len(labels))
-    return {mean.name: mean.total.value / mean.count.value for mean in (loss_mean, accuracy)}
-
-
-def _add(mean: keras.metrics.Mean, total: Tensor, count: int) -> None:
-    mean.total.value.add_(total)
-    mean.count.value.add_(count)
+    return compute

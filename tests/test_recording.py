@@ -94,6 +94,63 @@ def test_what_is_added_to_a_product_is_a_row(shape: tuple[int, ...]) -> None:
     assert kernels(play, given)[ONEDNN] == (len(shape) == 1)
 
 
+@pytest.mark.parametrize("interpreter", [True, False], ids=["TorchScript", "Python"])
+def test_what_is_held_is_changed_in_place(
+    interpreter: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a step, the first too, which is recorded; alone, in a list and in a part."""
+    import torch
+
+    def compute(given: Tensor, *held: Tensor) -> tuple[Tensor, ...]:
+        count, *weights = held
+        count.add_(1)
+        torch._foreach_add_(weights, 1.5)
+        weights[0][1:3].mul_(given.sum())
+        return (count * 1,)
+
+    monkeypatch.setattr(recording, "_has_interpreter", lambda: interpreter)
+    ours, expected = ([torch.zeros(size) for size in (1, 4, 2)] for _ in range(2))
+    play = recorded(compute, *ours)
+    for size in (2, 3, 2):
+        given = torch.ones(size)
+        assert torch.equal(*play(given), *compute(given, *expected))
+    assert all(map(torch.equal, ours, expected))
+    assert ours[0] == 3
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_gradients_of_overlapping_slices_are_added_in_place(count: int) -> None:
+    """One tensor is filled with zeros, for as many slices as there are, to the same bits."""
+    import torch
+
+    def compute(images: Tensor) -> tuple[Tensor, ...]:
+        squares = images.square()
+        views = [squares[:, begin : begin + 3] for begin in range(count)]
+        weights = torch.arange(1.0, 3 * count + 1).view(count, 3)
+        loss = (torch.stack(views).sum(1) * weights).sum()
+        (gradient,) = torch.autograd.grad(loss, images)
+        return (gradient,)
+
+    play, images = recorded(compute), torch.randn(5, 7, requires_grad=True)
+    assert all(map(torch.equal, play(images), compute(images)))
+    assert kernels(compute, [images])["aten::slice_backward"] == count
+    ran = kernels(play, [images])
+    assert (ran["aten::slice_backward"], ran["aten::add_"], ran["aten::add"]) == (1, count - 1, 0)
+
+
+def test_a_slices_gradient_that_somebody_else_sees_is_left_as_it_is() -> None:
+    """Padded gradients that are wanted by themselves are not changed by their sum."""
+    import torch
+
+    def compute(given: Tensor) -> tuple[Tensor, ...]:
+        pad = torch.ops.aten.slice_backward
+        first, second = (pad(given, [6], 0, begin, begin + 4, 1) for begin in range(2))
+        return first, first + second, second
+
+    play, given = recorded(compute), torch.randn(4)
+    assert all(map(torch.equal, play(given), compute(given)))
+
+
 def test_each_kind_of_tensors_is_recorded_once() -> None:
     """Python is asked anew where a shape or a type is new, and never else."""
     asked = []

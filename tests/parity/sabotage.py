@@ -244,14 +244,13 @@ def adams_epsilon_is_1e_8(patch: Patch, of: Modules) -> None:
 def adams_epsilon_is_inside_the_bias_correction(patch: Patch, of: Modules) -> None:
     # alpha m / (sqrt(v) + epsilon') is the paper's first form with epsilon' = epsilon sqrt(1 - b^t)
     class Inside(of.climb.Adam):  # type: ignore[misc, name-defined]
-        @property
-        def epsilon(self) -> float:
-            step = int(of.keras.ops.convert_to_numpy(self.iterations)) + 1
-            return float(1e-7 * np.sqrt(1 - 0.999**step))
-
-        @epsilon.setter
-        def epsilon(self, value: float) -> None:
-            pass
+        def _backend_update_step(self, grads: Any, weights: Any, rate: Any) -> None:
+            step = of.keras.ops.cast(self.iterations + 1, grads[0].dtype)
+            self.epsilon = 1e-7 * of.keras.ops.sqrt(1 - 0.999**step)
+            slots = [self._get_variable_index(weight) for weight in weights]
+            slots = [(self._momentums[slot], self._velocities[slot]) for slot in slots]
+            updates = zip(grads, weights, *zip(*slots, strict=True), strict=True)
+            self._by_formula(list(updates), rate)
 
     patch.setattr(of.climb, "Adam", Inside)
 
