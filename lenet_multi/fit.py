@@ -19,6 +19,7 @@ from lenet_multi.pipeline import feed
 from lenet_multi.progress import ProgressBar
 from lenet_multi.resume import Resumable
 from lenet_multi.runs import RESUME, Epoch
+from lenet_multi.tensorflow_step import TensorFlowStep
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def fit(
 
         def train(until: int) -> None:
             model.fit(
-                feed(batches),
+                feed(batches, as_bytes=isinstance(model.train_step, TensorFlowStep)),
                 initial_epoch=first,
                 epochs=until,
                 shuffle=False,  # `set_epoch` has shuffled

@@ -16,7 +16,7 @@ from lenet_multi.forms import compute_as
 from lenet_multi.initial_weights import draw_initial_weights
 from lenet_multi.other_frameworks import tensorflow_left_out
 from lenet_multi.speed import Execution
-from lenet_multi.tensorflow_step import tensorflow_step
+from lenet_multi.tensorflow_step import TensorFlowStep
 
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
 
@@ -96,7 +96,7 @@ def compile_model(
         steps_per_execution=execution.steps_per_execution,
     )
     if execution.jit_compile and on_tensorflow:
-        model.train_step = tensorflow_step(model, batch_size=config.batch_size)
+        model.train_step = TensorFlowStep(model, batch_size=config.batch_size)
     save_portably(model)
 
 

@@ -1,6 +1,6 @@
 """Where each backend takes its batches from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -16,8 +16,10 @@ Tensor = Any
 _BATCHES_A_CALL = 10
 
 
-def feed(batches: Batches) -> Feed:
+def feed(batches: Batches, *, as_bytes: bool = False) -> Feed:
     """Return what `fit` and `predict` are to be given for `batches`: the same bits in their order.
+
+    On TensorFlow images come `as_bytes` where who takes them scales them.
 
     JAX takes them from Python as they are. Keras hands TensorFlow each batch through a queue
     between threads, and an epoch takes a quarter longer; there TensorFlow makes them. PyTorch's
@@ -25,7 +27,7 @@ def feed(batches: Batches) -> Feed:
     """
     match keras.backend.backend():
         case "tensorflow":
-            return _by_tensorflow(batches)
+            return _by_tensorflow(batches, as_bytes=as_bytes)
         case "torch":
             return _by_torch(batches)
         case _:
@@ -44,7 +46,18 @@ def _by_torch(batches: Batches) -> Feed:
     return Loader(batches, batch_size=None)
 
 
-def _by_tensorflow(batches: Batches) -> Feed:
+def scaled_by(largest: int) -> Callable[[Tensor], Tensor]:
+    """Return the division of TensorFlow's bytes by `largest`, to the bit as `Batches` has it.
+
+    The divisor is a tensor from without: of a constant XLA would take the reciprocal.
+    """
+    import tensorflow as tf
+
+    divisor = tf.constant(largest, keras.config.floatx())
+    return lambda pixels: tf.cast(pixels, divisor.dtype) / divisor
+
+
+def _by_tensorflow(batches: Batches, *, as_bytes: bool) -> Feed:
     """Return a pipeline that takes pixels from Python, some batches at a time, and scales them.
 
     No image is held twice: only what is under way is copied.
@@ -68,20 +81,17 @@ def _by_tensorflow(batches: Batches) -> Feed:
     def one_by_one(pixels: Tensor, wanted: Tensor) -> Feed:
         return tf.data.Dataset.from_tensor_slices((pixels, wanted))
 
-    def scale(pixels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        return tf.cast(pixels, keras.config.floatx()) / batches.largest_pixel, wanted
-
+    scale = scaled_by(batches.largest_pixel)
     signature = (
         tf.TensorSpec((None, None, *images.shape[1:]), images.dtype),
         tf.TensorSpec((None, None, *labels.shape[1:]), labels.dtype),
     )
-    pipeline = (
-        tf.data.Dataset.from_generator(some, output_signature=signature)
-        .flat_map(one_by_one)
-        .map(scale)
-        .prefetch(2)
-        .apply(tf.data.experimental.assert_cardinality(len(batches)))
-    )
+    pipeline = tf.data.Dataset.from_generator(some, output_signature=signature)
+    pipeline = pipeline.flat_map(one_by_one)
+    if not as_bytes:
+        pipeline = pipeline.map(lambda pixels, wanted: (scale(pixels), wanted))
+    pipeline = pipeline.prefetch(2)
+    pipeline = pipeline.apply(tf.data.experimental.assert_cardinality(len(batches)))
     options = tf.data.Options()
     # Left on, the tuner's clean-up at an epoch's end can sleep as long again as the epoch took
     # (TensorFlow 2.21; in stock `fit` too).

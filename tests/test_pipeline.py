@@ -6,6 +6,20 @@ from lenet_multi.data import Dataset
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 
+def test_tensorflow_may_be_fed_the_bytes(backend: str, small: Dataset) -> None:
+    """The pixels as they are stored, for a step that scales them; other backends scale before."""
+    from lenet_multi.batches import Batches
+    from lenet_multi.pipeline import feed
+
+    batches = Batches(small.train, batch_size=300)
+    for index, (images, labels) in enumerate(feed(batches, as_bytes=True)):
+        chosen = batches.order[300 * index : 300 * (index + 1)]
+        wanted = small.train.images[chosen] if backend == "tensorflow" else batches[index][0]
+        np.testing.assert_array_equal(np.asarray(images), wanted)
+        assert np.asarray(images).dtype == wanted.dtype
+        np.testing.assert_array_equal(np.asarray(labels), small.train.labels[chosen])
+
+
 @pytest.mark.parametrize("skipped", [0, 1], ids=["from the start", "gone on with"])
 @pytest.mark.parametrize(
     "batch_size", [32, 100, 1024], ids=["many and a rest", "no rest", "a rest alone"]

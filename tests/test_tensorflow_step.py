@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytestmark = [pytest.mark.backend]
@@ -11,7 +12,7 @@ def test_only_whole_batches_are_compiled(backend: str, monkeypatch: pytest.Monke
         return
     import tensorflow as tf
 
-    from lenet_multi.tensorflow_step import tensorflow_step
+    from lenet_multi.tensorflow_step import TensorFlowStep
 
     class Model:
         def train_step(self, batch: tuple[Any, Any]) -> dict[str, Any]:
@@ -22,5 +23,31 @@ def test_only_whole_batches_are_compiled(backend: str, monkeypatch: pytest.Monke
         return lambda batch: {"images": -step(batch)["images"]}
 
     monkeypatch.setattr(tf, "function", marked)
-    step = tensorflow_step(Model(), batch_size=4)
+    step = TensorFlowStep(Model(), batch_size=4)
     assert [int(step((tf.zeros((size, 2)), None))["images"]) for size in (4, 3, 1)] == [-4, 3, 1]
+
+
+@pytest.mark.parametrize("count", [4, 3], ids=["compiled", "not compiled"])
+def test_bytes_are_scaled_to_the_bit(backend: str, count: int) -> None:
+    """What a step trains on are NumPy's images, whether it gets those or their bytes."""
+    if backend != "tensorflow":
+        return
+    import tensorflow as tf
+
+    from lenet_multi.batches import Batches
+    from lenet_multi.data import ImageSet
+    from lenet_multi.tensorflow_step import TensorFlowStep
+
+    class Model:
+        def train_step(self, batch: tuple[Any, Any]) -> dict[str, Any]:
+            return {"images": tf.identity(batch[0]), "labels": batch[1]}
+
+    pixels = np.arange(count * 64, dtype=np.uint8).reshape(count, 8, 8, 1)
+    labels = np.arange(count, dtype=np.uint8)
+    images, _ = Batches(ImageSet(pixels, labels), batch_size=count)[0]
+    step = tf.function(TensorFlowStep(Model(), batch_size=4))
+    for given in (pixels, images):
+        found = step((tf.constant(given), tf.constant(labels)))
+        np.testing.assert_array_equal(found["images"], images)
+        assert found["images"].dtype == tf.float32
+        np.testing.assert_array_equal(found["labels"], labels)
