@@ -62,25 +62,19 @@ def _multiply_by_onednn(graph: Any) -> None:
 
     PyTorch gives them to MKL, which on processors of other makers than its own takes twice as long
     (`benchmarks/README.md`). The operation is one of PyTorch's own, which its compiler calls for
-    linear layers: it multiplies by its second argument transposed. A batch of one product, as
-    which PyTorch computes an einsum of two matrices, is one.
+    linear layers: it multiplies by its second argument transposed.
     """
     import torch
 
     aten = torch.ops.aten
     for node in _products(graph):
         *bias, first, second = node.args
-        is_batch = node.target is aten.bmm.default
         with graph.inserting_before(node):
-            if is_batch:
-                first, second = (graph.call_function(aten.select.int, (m, 0, 0)) for m in node.args)
             transposed = graph.call_function(aten.t.default, (second,))
             faster = graph.call_function(
                 torch.ops.mkldnn._linear_pointwise.default,
                 (first, transposed, *(bias or [None]), "none", [], ""),
             )
-            if is_batch:
-                faster = graph.call_function(aten.unsqueeze.default, (faster, 0))
         node.replace_all_uses_with(faster)
         graph.erase_node(node)
 
@@ -90,13 +84,12 @@ def _products(graph: Any) -> Iterator[Any]:
     import torch
 
     aten = torch.ops.aten
-    for target in (aten.mm.default, aten.addmm.default, aten.bmm.default):
+    for target in (aten.mm.default, aten.addmm.default):
         for node in graph.find_nodes(op="call_function", target=target):
             product, (*bias, _, _) = node.meta["val"], node.args
             is_float32 = (product.dtype, product.device.type) == (torch.float32, "cpu")
-            is_one = product.ndim == 2 or len(product) == 1
             adds_row = all(added.meta["val"].ndim == 1 for added in bias)
-            if is_float32 and is_one and adds_row and not node.kwargs:
+            if is_float32 and adds_row and not node.kwargs:
                 yield node
 
 

@@ -176,20 +176,6 @@ def test_onednn_multiplies_in_float32(dtype: str) -> None:
     assert sum(kernels(loss_and_gradients, given)[name] for name in MKL) == 6
 
 
-def test_a_product_that_einsum_asks_for_goes_to_onednn() -> None:
-    """It comes as a batch of one; a batch of more is left to MKL."""
-    import torch
-
-    def compute(first: Tensor, second: Tensor, more: Tensor) -> tuple[Tensor, ...]:
-        return torch.einsum("ij,jk->ik", first, second), torch.einsum("pij,pjk->pik", more, more)
-
-    play, given = recorded(compute), [torch.randn(6, 8), torch.randn(8, 5), torch.randn(3, 8, 8)]
-    for ours, expected in zip(play(*given), compute(*given), strict=True):
-        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
-    ran = kernels(play, given)
-    assert (ran[ONEDNN], ran["aten::bmm"]) == (1, 1)
-
-
 def views(images: Tensor) -> tuple[Tensor, ...]:
     """Return what has parts, turned tensors, numbers, empty lists, types and devices in it."""
     import torch

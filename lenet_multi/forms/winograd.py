@@ -80,7 +80,7 @@ def winograd(
     of_inputs, of_taps, of_products = _transforms(side)
     across = columns // POOL  # patches
     sums = _sums(images[:, : POOL * rows + side - 1], of_inputs, across, rows)
-    products = ops.einsum("pok,pkn->pon", _values(kernel, of_taps), sums)
+    products = _values(kernel, of_taps) @ sums  # (8, 2 O, rows across N)
     outputs = _product(of_products, products)  # (4, 2 O rows across N)
     pooled = pool(ops.reshape(outputs, (OUTPUTS // POOL, POOL, POOL, -1)))
     pooled = ops.reshape(pooled, (OUTPUTS // POOL, filters, rows, across, -1))
@@ -142,15 +142,16 @@ def _without_noise(sums: Tensor) -> Tensor:
     is zero. Eight products of its neighbours' columns cancel but for their rounding, and what is
     left would pass one. The gradient of the sums stays as it is.
     """
-    largest = ops.max(ops.abs(sums), axis=(0, 1, 2, 3), keepdims=True)
+    sizes = ops.abs(sums)
+    largest = ops.max(sizes, axis=(0, 1, 2, 3), keepdims=True)
     dtype = keras.backend.standardize_dtype(sums.dtype)
     rounding = float(finfo(dtype).eps)  # type: ignore[no-untyped-call]
-    noise = ops.abs(sums) <= ROUNDINGS * rounding * largest
+    noise = sizes <= ROUNDINGS * rounding * largest
     return sums - ops.stop_gradient(ops.where(noise, sums, ops.zeros_like(sums)))
 
 
 def _product(matrix: Matrix, tensor: Tensor) -> Tensor:
     """Return `matrix` (I, J) times `tensor` (J, ...), flat: (I, the others together)."""
-    # einsum, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`)
+    # The backend's own sign, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`).
     flat = ops.reshape(tensor, (matrix.shape[1], -1))
-    return ops.einsum("ij,jk->ik", ops.convert_to_tensor(matrix, dtype=tensor.dtype), flat)
+    return ops.convert_to_tensor(matrix, dtype=tensor.dtype) @ flat
