@@ -156,18 +156,26 @@ class Bench:
         found = json.loads(
             self._run(request.backend, *command, "--images", images, "--began", time.time())
         )
+        memory = found.pop("peak memory") / MEBIBYTE
 
         def record(measure: str, unit: str, value: float) -> Record:
             return Record(measure, request.backend, way, unit, [value], {"images": images})
 
-        parts = ("import", "build and compile", "first step")
-        memory = (found["peak memory"], found["peak memory"] - found["data"])
-        return [
-            *(record(part, "s", found[part]) for part in parts),
-            record("fresh epoch", "s", found["epoch"]),
-            record("peak memory", "MiB", memory[0] / MEBIBYTE),
-            record("memory beyond the data", "MiB", memory[1] / MEBIBYTE),
-        ]
+        parts = [record(part, "s", seconds) for part, seconds in found.items()]
+        return [*parts, record("peak memory", "MiB", memory)]
+
+    def _growth(self, request: Request) -> list[Record]:
+        command = ("benchmarks.growth", "--backend", request.backend, *request.arguments["sizes"])
+        records = []
+        for found in json.loads(self._run(request.backend, *command)):
+            for measure, unit, factor in (
+                ("epoch of a set", "s", 1),
+                ("memory beyond the data", "MiB", MEBIBYTE),
+            ):
+                value = [found[measure] / factor]
+                context = {"images": found["images"]}
+                records.append(Record(measure, request.backend, OURS, unit, value, context))
+        return records
 
     def _target(self, request: Request) -> list[Record]:
         way, small, backend = request.arguments["way"], request.arguments["small"], request.backend

@@ -11,7 +11,6 @@ from lenet_multi.config import RECIPES
 BATCH = RECIPES["standard"].batch_size
 PRECISIONS = ("float32", "bfloat16")
 SMALL = 1_000  # images with which nothing is to be reached
-MOST_STARTS = 2  # fresh processes for one training set
 FEW_ROUNDS = 2  # of what is not compared
 
 STAGES = {
@@ -26,7 +25,8 @@ ANSWERS = ("evaluation", "prediction", "one image")
 class Request:
     """One sample to take: which kind of process takes it, on which backend, with what arguments.
 
-    `process` is "worker", which is kept for the next request, or a fresh one: "startup", "target".
+    `process` is "worker", which is kept for the next request, or a fresh one: "startup", "growth",
+    "target".
     `processors` is how many it may use; 0 means all.
     """
 
@@ -62,12 +62,12 @@ class Scale:
 SCALES = {
     "full": Scale(
         images=25_600,
-        rounds=5,
+        rounds=4,
         starts=2,
         start_images=60_000,
         targets=1,
-        batch_sizes=(32, 64, 256, 512, 1024),
-        set_sizes=(6_000, 600_000),
+        batch_sizes=(32, 256, 1024),
+        set_sizes=(6_000, 60_000, 600_000),
         one_processor=True,
         everything=True,
     ),
@@ -80,6 +80,7 @@ SCALES = {
         start_images=300,
         targets=1,
         batch_sizes=(64,),
+        set_sizes=(300, 600),
         one_processor=True,
     ),
 }
@@ -90,13 +91,12 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
     for turn in range(scale.rounds):
         yield from _round(backends, scale, turn)
     for start in range(scale.starts):
-        # Stock's epoch on JAX takes longer than all else of a start, and its bill shows once.
+        # Stock's bill shows once.
         for way, backend in product((OURS, STOCK)[: 1 if start else 2], backends):
             yield Request("startup", backend, {"way": way, "images": scale.start_images})
-    for size, backend in product(scale.set_sizes, backends):
-        # Few images are soon measured, and what they show is soon disturbed.
-        for _ in range(max(1, min(MOST_STARTS, scale.start_images // size))):
-            yield Request("startup", backend, {"way": OURS, "images": size})
+    if scale.set_sizes:
+        for backend in backends:
+            yield Request("growth", backend, {"sizes": scale.set_sizes})
     for _ in range(min(scale.rounds, FEW_ROUNDS)):
         for size, backend in product(scale.batch_sizes, backends):
             yield _epoch(backend, OURS, scale.images, size)
@@ -122,6 +122,8 @@ def _round(backends: tuple[str, ...], scale: Scale, number: int) -> Iterator[Req
                 yield _epoch(backend, way, scale.images)
     for precision, backend in product(PRECISIONS, backends):
         yield Request("worker", backend, {"measure": "matrix product", "precision": precision})
+    if number >= FEW_ROUNDS:
+        return
     for what, way, backend in product(ANSWERS, (OURS, STOCK), backends):
         arguments = {"what": what, "way": way, "images": scale.answers}
         yield Request("worker", backend, {"measure": "inference", **arguments})

@@ -27,10 +27,10 @@ from benchmarks.epoch import (
     WATCHED,
     is_bfloat16,
 )
+from benchmarks.growth import held, repeated
 from benchmarks.record import Record, ratios
 from benchmarks.report import RESULTS, exports_table, read
 from benchmarks.speed_report import MARK, Results, bench_report, checkpoint_table, headline_table
-from benchmarks.startup import held, repeated
 from benchmarks.study import SCALES, STAGES, Request, requests
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import TrainConfig
@@ -43,12 +43,12 @@ SCRIPTS = {
     for path in (PROJECT / "benchmarks").rglob("*.py")
     if path.stem != "__init__"
 }
-# `python -m benchmarks` runs `worker`, `startup` and `target`, and they the rest.
+# `python -m benchmarks` runs `worker`, `startup`, `growth` and `target`, and they the rest.
 TRIED = {
     f"benchmarks.{name}"
     for name in (
-        *("__main__", "worker", "startup", "target", "epoch", "inference", "matmul", "stages"),
-        *("coverage", "exports"),
+        *("__main__", "worker", "startup", "growth", "target", "epoch", "inference", "matmul"),
+        *("stages", "coverage", "exports"),
         *(
             "study",
             "record",

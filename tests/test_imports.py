@@ -8,7 +8,7 @@ from tests.conftest import PROJECT
 # Only these may import Keras when they are imported themselves.
 KERAS_MODULES = {
     *("adam", "answer", "batches", "callbacks", "evaluate", "export", "fit", "forms", "history"),
-    *("model", "pipeline", "progress", "resume", "tensorboard", "torch_step"),
+    *("model", "pipeline", "progress", "resume", "tensorboard", "torch_step", "variables"),
     *("forms.__init__", "forms.convolutions", "forms.pooling", "forms.tiles", "forms.winograd"),
     *("parity.climb", "parity.float64", "tensorflow_step"),
 }
