@@ -317,7 +317,7 @@ def checkpoint_table(results: Results) -> str:
             [
                 backend,
                 f"{watching:.1%}",
-                f"{1000 * seconds:.0f}",
+                f"{round(1000 * seconds)}",
                 f"{watching + seconds / interval:.1%}",
             ]
         )
