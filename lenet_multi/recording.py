@@ -97,17 +97,20 @@ def _add_slices_in_place(graph: Any) -> None:
     """Have the gradients of overlapping slices added where they lie, not each padded with zeros.
 
     Autograd pads the gradient of a slice to the size of what was sliced, and adds what it has
-    padded: of three slices it fills six tensors.
+    padded: of three slices three tensors of zeros, and two sums.
     """
     import torch
 
     aten = torch.ops.aten
+    padded = set(graph.find_nodes(op="call_function", target=aten.slice_backward.default))
     places: set[Any] = set()
     for node in graph.find_nodes(op="call_function", target=aten.add.Tensor):
         whole, other = node.args
-        both_padded = all(of.target is aten.slice_backward.default for of in node.args)
-        if both_padded and set(other.users) == {node} and set(whole.users) - places == {node}:
-            gradient, _, *where = other.args
+        if node.kwargs or not {whole, other} <= padded:
+            continue
+        gradient, size, *where = other.args
+        is_whole = size == whole.args[1]
+        if is_whole and set(other.users) == {node} and set(whole.users) - places == {node}:
             with graph.inserting_before(node):
                 place = graph.call_function(aten.slice.Tensor, (whole, *where))
                 graph.call_function(aten.add_.Tensor, (place, gradient))

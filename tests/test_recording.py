@@ -138,14 +138,16 @@ def test_gradients_of_overlapping_slices_are_added_in_place(count: int) -> None:
     assert (ran["aten::slice_backward"], ran["aten::add_"], ran["aten::add"]) == (1, count - 1, 0)
 
 
-def test_a_slices_gradient_that_somebody_else_sees_is_left_as_it_is() -> None:
-    """Padded gradients that are wanted by themselves are not changed by their sum."""
+def test_other_sums_of_slices_gradients_are_left_as_they_are() -> None:
+    """Where one is wanted by itself too, counts twice, or is of another size."""
     import torch
 
     def compute(given: Tensor) -> tuple[Tensor, ...]:
         pad = torch.ops.aten.slice_backward
         first, second = (pad(given, [6], 0, begin, begin + 4, 1) for begin in range(2))
-        return first, first + second, second
+        weighted = torch.add(pad(given, [6], 0, 0, 4, 1), pad(given, [6], 0, 2, 6, 1), alpha=2)
+        wide = pad(given[:1], [1], 0, 0, 1, 1) + pad(given, [6], 0, 1, 5, 1)
+        return first, first + second, second, weighted, wide
 
     play, given = recorded(compute), torch.randn(4)
     assert all(map(torch.equal, play(given), compute(given)))
