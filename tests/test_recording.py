@@ -144,10 +144,10 @@ def test_other_sums_of_slices_gradients_are_left_as_they_are() -> None:
 
     def compute(given: Tensor) -> tuple[Tensor, ...]:
         pad = torch.ops.aten.slice_backward
-        first, second = (pad(given, [6], 0, begin, begin + 4, 1) for begin in range(2))
+        first, second, third, fourth = (pad(given, [6], 0, i % 2, i % 2 + 4, 1) for i in range(4))
         weighted = torch.add(pad(given, [6], 0, 0, 4, 1), pad(given, [6], 0, 2, 6, 1), alpha=2)
         wide = pad(given[:1], [1], 0, 0, 1, 1) + pad(given, [6], 0, 1, 5, 1)
-        return first, first + second, second, weighted, wide
+        return first, first + second, third + fourth, fourth, weighted, wide
 
     play, given = recorded(compute), torch.randn(4)
     assert all(map(torch.equal, play(given), compute(given)))
