@@ -109,8 +109,7 @@ def _add_slices_in_place(graph: Any) -> None:
         if node.kwargs or not {whole, other} <= padded:
             continue
         gradient, size, *where = other.args
-        is_whole = size == whole.args[1]
-        if is_whole and set(other.users) == {node} and set(whole.users) - places == {node}:
+        if size == whole.args[1] and set(whole.users) - places == {node}:
             with graph.inserting_before(node):
                 place = graph.call_function(aten.slice.Tensor, (whole, *where))
                 graph.call_function(aten.add_.Tensor, (place, gradient))
