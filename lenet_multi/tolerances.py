@@ -22,7 +22,7 @@ TEST_ACCURACY = Tolerance(
         "Rounding differs between backends, so that after some hundred steps their runs part "
         "like runs of two seeds do: single runs can only be as near as seeds are."
     ),
-    measured="standard: 0.03 between backends; baseline: 0.00 (benchmarks/results)",
+    measured="standard: 0.04 between backends; baseline: 0.00 (benchmarks/results)",
 )
 
 TEST_ACCURACY_OF_FEW_IMAGES = Tolerance(
