@@ -109,7 +109,8 @@ def _add_slices_in_place(graph: Any) -> None:
         if node.kwargs or not {whole, other} <= padded:
             continue
         gradient, size, *where = other.args
-        if size == whole.args[1] and set(whole.users) - places == {node}:
+        is_sum = not places.isdisjoint(other.users)
+        if not is_sum and size == whole.args[1] and set(whole.users) - places == {node}:
             with graph.inserting_before(node):
                 place = graph.call_function(aten.slice.Tensor, (whole, *where))
                 graph.call_function(aten.add_.Tensor, (place, gradient))

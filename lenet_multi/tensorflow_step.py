@@ -41,7 +41,7 @@ class TensorFlowStep:
 
     def step(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Do the same, as TensorFlow computes it by itself."""
-        images, labels = batch
+        images, labels = batch[:2]  # without the weights that `train_on_batch` adds
         if images.dtype.is_integer:
             images = self.scale(images)
         logs: dict[str, Tensor] = self.keras_step((images, labels))
