@@ -2,8 +2,8 @@
 
 It trains on ever larger sets, and then on the smaller ones again, so that what the largest is
 compared with was measured before and after it. Prints a JSON list: of each training the images, the
-seconds of its epoch in steady state, and the bytes of memory beyond the data at the process's peak,
-which on the way up is this set's.
+seconds of its epoch in steady state, and the bytes of memory beyond the data at the process's peak
+so far, to which on the way up no larger set has added.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import argparse
 import json
 import time
 
-SOME_STEPS = 50  # after which memory grows no more
+SOME_STEPS = 50  # a whole epoch adds some tens of MiB to their peak (`growth`)
 
 
 def ours(backend: str, images: int, began: float) -> dict[str, float]:

@@ -11,7 +11,7 @@ from lenet_multi.config import RECIPES
 BATCH = RECIPES["standard"].batch_size
 PRECISIONS = ("float32", "bfloat16")
 SMALL = 1_000  # images with which nothing is to be reached
-FEW_ROUNDS = 2  # of what is not compared
+FEW_ROUNDS = 2  # of what is not in the first table
 
 STAGES = {
     STOCK: ("conv1", "pool1", "conv2", "pool2", "dense", "optimizer"),

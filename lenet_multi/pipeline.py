@@ -58,8 +58,9 @@ def scaled_by(largest: int) -> Callable[[Tensor], Tensor]:
 
 
 def _by_tensorflow(batches: Batches, *, as_bytes: bool) -> Feed:
-    """Return a pipeline that takes pixels from Python, some batches at a time, and scales them.
+    """Return a pipeline that takes pixels from Python, some batches at a time.
 
+    It scales them, unless they are wanted `as_bytes`.
     No image is held twice: only what is under way is copied.
     """
     import tensorflow as tf

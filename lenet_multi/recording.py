@@ -97,7 +97,8 @@ def _add_slices_in_place(graph: Any) -> None:
     """Have the gradients of overlapping slices added where they lie, not each padded with zeros.
 
     Autograd pads the gradient of a slice to the size of what was sliced, and adds what it has
-    padded: of three slices three tensors of zeros, and two sums.
+    padded: of three slices three tensors of zeros, and two sums. In place it comes to the same
+    numbers, a zero's sign excepted.
     """
     import torch
 
@@ -109,8 +110,8 @@ def _add_slices_in_place(graph: Any) -> None:
         if node.kwargs or not {whole, other} <= padded:
             continue
         gradient, size, *where = other.args
-        is_sum = not places.isdisjoint(other.users)
-        if not is_sum and size == whole.args[1] and set(whole.users) - places == {node}:
+        is_one = places.isdisjoint(other.users)  # and not itself a sum by now
+        if is_one and size == whole.args[1] and set(whole.users) - places == {node}:
             with graph.inserting_before(node):
                 place = graph.call_function(aten.slice.Tensor, (whole, *where))
                 graph.call_function(aten.add_.Tensor, (place, gradient))

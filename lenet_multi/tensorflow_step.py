@@ -29,7 +29,7 @@ class TensorFlowStep:
         self.scale = scaled_by(Batches.largest_pixel)
         self.compiled = tf.function(self.step, jit_compile=True)
 
-    def __call__(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def __call__(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Train on a batch and return the metrics."""
         import tensorflow as tf
 
@@ -39,10 +39,10 @@ class TensorFlowStep:
         )
         return logs
 
-    def step(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def step(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Do the same, as TensorFlow computes it by itself."""
-        images, labels = batch[:2]  # without the weights that `train_on_batch` adds
+        images, *others = batch  # labels; from `train_on_batch` their weights too
         if images.dtype.is_integer:
             images = self.scale(images)
-        logs: dict[str, Tensor] = self.keras_step((images, labels))
+        logs: dict[str, Tensor] = self.keras_step((images, *others))
         return logs

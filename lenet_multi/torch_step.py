@@ -1,4 +1,4 @@
-"""A training step on PyTorch without Python between its kernels."""
+"""A training step on PyTorch with less Python between its kernels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,8 @@ def torch_step(model: keras.Model) -> Step:
     layers, losses, gradients, weights and metrics by name: a fifth of its step. This does what
     Keras's own does (`keras/src/backend/torch/trainer.py`), for images (N, ...) and labels (N, ...)
     alone, and records what Keras has PyTorch compute, so that it is asked once for each shape of
-    batch. No layer of `model` may keep a state of its own, as dropout and batch normalisation do.
+    batch. No layer of `model` may keep a state of its own, as dropout and batch normalisation do,
+    and our Adam takes a plain step, without clipping, weight decay and the like.
     """
     compiled, step = None, None
 

@@ -12,9 +12,12 @@ def test_tensorflow_may_be_fed_the_bytes(backend: str, small: Dataset) -> None:
     from lenet_multi.pipeline import feed
 
     batches = Batches(small.train, batch_size=300)
-    for index, (images, labels) in enumerate(feed(batches, as_bytes=True)):
+    pairs = list(feed(batches, as_bytes=True))
+    assert len(pairs) == len(batches) == 4
+    for index, (images, labels) in enumerate(pairs):
         chosen = batches.order[300 * index : 300 * (index + 1)]
-        wanted = small.train.images[chosen] if backend == "tensorflow" else batches[index][0]
+        stored = small.train.images[chosen]
+        wanted = stored if backend == "tensorflow" else np.divide(stored, 255, dtype=np.float32)
         np.testing.assert_array_equal(np.asarray(images), wanted)
         assert np.asarray(images).dtype == wanted.dtype
         np.testing.assert_array_equal(np.asarray(labels), small.train.labels[chosen])

@@ -139,7 +139,7 @@ def test_gradients_of_overlapping_slices_are_added_in_place(count: int) -> None:
 
 
 def test_other_sums_of_slices_gradients_are_left_as_they_are() -> None:
-    """Where one is wanted by itself too, counts twice, or is of another size."""
+    """Where one is wanted by itself too, counts twice, is of another size, or a sum by now."""
     import torch
 
     def compute(given: Tensor) -> tuple[Tensor, ...]:
@@ -147,7 +147,9 @@ def test_other_sums_of_slices_gradients_are_left_as_they_are() -> None:
         first, second, third, fourth = (pad(given, [6], 0, i % 2, i % 2 + 4, 1) for i in range(4))
         weighted = torch.add(pad(given, [6], 0, 0, 4, 1), pad(given, [6], 0, 2, 6, 1), alpha=2)
         wide = pad(given[:1], [1], 0, 0, 1, 1) + pad(given, [6], 0, 1, 5, 1)
-        return first, first + second, third + fourth, fourth, weighted, wide
+        one, two, three = (pad(given, [6], 0, begin, begin + 4, 1) for begin in range(3))
+        nested = one + (two + three)
+        return first, first + second, third + fourth, fourth, weighted, wide, nested
 
     play, given = recorded(compute), torch.randn(4)
     assert all(map(torch.equal, play(given), compute(given)))

@@ -42,7 +42,7 @@ def test_bytes_are_scaled_to_the_bit(backend: str, count: int) -> None:
         def train_step(self, batch: tuple[Any, Any]) -> dict[str, Any]:
             return {"images": tf.identity(batch[0]), "labels": batch[1]}
 
-    pixels = np.arange(count * 64, dtype=np.uint8).reshape(count, 8, 8, 1)
+    pixels = np.resize(np.arange(256, dtype=np.uint8), (count, 16, 16, 1))  # all there are
     labels = np.arange(count, dtype=np.uint8)
     images, _ = Batches(ImageSet(pixels, labels), batch_size=count)[0]
     step = tf.function(TensorFlowStep(Model(), batch_size=4))

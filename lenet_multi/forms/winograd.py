@@ -85,6 +85,7 @@ def winograd(
     pooled = pool(ops.reshape(outputs, (OUTPUTS // POOL, POOL, POOL, -1)))
     pooled = ops.reshape(pooled, (OUTPUTS // POOL, filters, rows, across, -1))
     blocks = ops.relu(_without_noise(pooled) + ops.reshape(bias, (-1, 1, 1, 1)))
+    # As two steps, for then a dense layer multiplies on PyTorch what lies here, not a copy.
     blocks = ops.reshape(ops.transpose(blocks, (2, 3, 0, 1, 4)), (rows, columns, filters, -1))
     return ops.transpose(blocks, (3, 0, 1, 2))
 
