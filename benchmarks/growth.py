@@ -11,6 +11,8 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+from lenet_multi.backends import BACKENDS
+
 if TYPE_CHECKING:
     from lenet_multi.data import Dataset, ImageSet
 
@@ -72,7 +74,7 @@ def grow(backend: str, sizes: list[int]) -> list[dict[str, float]]:
 def main() -> None:
     """Measure as the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--backend", required=True)
+    parser.add_argument("--backend", choices=BACKENDS, required=True)
     parser.add_argument("sizes", type=int, nargs="+")
     asked = parser.parse_args()
     print(json.dumps(grow(asked.backend, asked.sizes)))
