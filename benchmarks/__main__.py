@@ -27,7 +27,7 @@ from benchmarks.record import Record
 from benchmarks.report import RESULTS, read
 from benchmarks.speed_figures import draw_epochs, draw_stages
 from benchmarks.speed_report import Results, bench_report
-from benchmarks.study import SCALES, SMALL, Request, requests
+from benchmarks.study import SCALES, SMALL, Request, on_gpu, requests
 from benchmarks.target import TARGET
 from lenet_multi import environment
 from lenet_multi.backends import BACKENDS, installed
@@ -103,6 +103,7 @@ class Bench:
         self.records: dict[tuple[str, ...], Record] = {}
         self.failures: dict[str, str] = {}
         self.versions: dict[str, dict[str, str]] = {}
+        self.devices: dict[str, str] = {}
         self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.scale = scale
         self.load = os.getloadavg()[0]
@@ -144,6 +145,7 @@ class Bench:
             worker = Worker(self.pythons[request.backend], *place[:2], log)
             self.workers[place] = worker
             self.versions[request.backend] = worker.started["versions"]
+            self.devices[request.backend] = worker.started["device"]
         record = Record(**self.workers[place].ask(request.arguments))
         if request.processors:
             record.context["threads"] = request.processors
@@ -236,6 +238,7 @@ class Bench:
             "machine": environment.machine(),
             "load_before": self.load,
             "versions": self.versions,
+            "devices": self.devices,
             "failures": self.failures,
             "records": [dataclasses.asdict(record) for record in self.records.values()],
         }
@@ -262,7 +265,8 @@ def revision() -> str:
 def default_out(scale: str) -> Path:
     """Return benchmarks/results/MACHINE-DATE.json; of a smaller scale a file in runs/."""
     machine = environment.machine()
-    name = "-".join(re.findall(r"\w+", f"{machine['processor']} {machine['cores']}".lower()))
+    words = f"{machine['processor']} {machine['cores']} {machine.get('gpu', '')}"
+    name = "-".join(re.findall(r"\w+", words.lower()))
     folder = RESULTS if scale == "full" else Path("runs", f"bench-{scale}")
     return folder / f"{name}-{time.strftime('%Y%m%d')}.json"
 
@@ -288,7 +292,10 @@ def main() -> int:
     if unknown := [name for name in pythons if name not in BACKENDS]:
         parser.error(f"unknown backend {unknown[0]!r}; choose from {', '.join(BACKENDS)}")
     out = asked.out or default_out(asked.scale)
-    wanted = list(requests(tuple(pythons), SCALES[asked.scale]))
+    scaled = SCALES[asked.scale]
+    if "gpu" in environment.machine() and asked.scale != "tiny":
+        scaled = on_gpu(scaled)
+    wanted = list(requests(tuple(pythons), scaled))
     progress = bars()
     interrupted = False
     with Bench(pythons, out, asked.scale) as bench:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import Record
+from lenet_multi import session
 from lenet_multi.config import RECIPES
 from lenet_multi.data import ImageSet, epoch_order, load
+from lenet_multi.speed import CPU, GPU, execution
 from lenet_multi.speed import STOCK as STOCK_FORM
-from lenet_multi.speed import execution
 
 OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
 WATCHED, SAVED = "ours, watched", "ours, saved"  # checkpoints: never due, and often
@@ -26,13 +27,20 @@ OURS_AGAIN = "ours, the second time"  # in another process, with what the first 
 STOCK = "stock fit"
 BY_HAND = "by hand: "
 
-# The loops of `peers`, by backend, the fastest first; each module's LOOPS must have them.
+# The loops of `peers`, by device and backend, the fastest first; each module's LOOPS has them.
 LOOPS = {
-    "tensorflow": ("xla", "graph", "bfloat16"),
-    "jax": ("winograd", "convolution", "bfloat16"),
-    "torch": ("recorded", "eager", "compile", "bfloat16"),
+    CPU: {
+        "tensorflow": ("xla", "graph", "bfloat16"),
+        "jax": ("winograd", "convolution", "bfloat16"),
+        "torch": ("recorded", "eager", "compile", "bfloat16"),
+    },
+    GPU: {
+        "tensorflow": ("xla", "graph", "bfloat16"),
+        "jax": ("convolution", "winograd", "bfloat16"),
+        "torch": ("recorded", "compile", "eager", "bfloat16"),
+    },
 }
-SLOW = {"convolution", "compile"}  # to compute, or to compile
+SLOW = {CPU: {"convolution", "compile"}, GPU: set()}  # to compute, or to compile
 
 SAVED_EVERY = 20  # steps
 NEVER = 10**9
@@ -43,12 +51,15 @@ FIRST_BATCHES = 20
 Train = Callable[[int], float]  # on the first images, so many; the seconds it took
 
 
-def ways(backend: str, *, beside: bool = True, slow: bool = True, kept: bool = True) -> list[str]:
+def ways(
+    backend: str, device: str, *, beside: bool = True, slow: bool = True, kept: bool = True
+) -> list[str]:
     """Return the names of the ways to train on `backend`: the three that are compared, in turn.
 
     Then those `beside` them, of which some are `slow`, and some are `kept`, with checkpoints.
     """
-    fastest, *others = (BY_HAND + name for name in LOOPS[backend] if slow or name not in SLOW)
+    loops = [name for name in LOOPS[device][backend] if slow or name not in SLOW[device]]
+    fastest, *others = (BY_HAND + name for name in loops)
     checkpoints = [WATCHED, SAVED] if kept else []
     compared = [OURS, fastest, STOCK]
     return [*compared, *checkpoints, OURS_BFLOAT16, *others] if beside else compared
@@ -109,7 +120,7 @@ def _ours(
         dtype_policy=policy,
         save_every=str(save_every or NEVER),
     )
-    how = execution(backend, dtype_policy=policy)
+    how = execution(backend, dtype_policy=policy, device=session.device())
     keras.config.set_dtype_policy(policy)
     model = build(config, training.images.shape[1:])
     keras.config.set_dtype_policy("float32")

@@ -47,7 +47,7 @@ def grow(backend: str, sizes: list[int]) -> list[dict[str, float]]:
     from lenet_multi.train import start_and_load
 
     dataset = start_and_load(backend, load)  # before anything imports Keras
-    from lenet_multi import environment
+    from lenet_multi import environment, session
     from lenet_multi.config import RECIPES
     from lenet_multi.fit import fit
     from lenet_multi.model import build, compile_model
@@ -55,7 +55,9 @@ def grow(backend: str, sizes: list[int]) -> list[dict[str, float]]:
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     model = build(config, dataset.image_shape)
-    compile_model(model, config, execution(backend), training_images=max(sizes))
+    compile_model(
+        model, config, execution(backend, device=session.device()), training_images=max(sizes)
+    )
     few = dataset.test[: config.batch_size]
 
     def train(size: int) -> dict[str, float]:

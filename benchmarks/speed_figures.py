@@ -21,22 +21,23 @@ _SIZE = (9, 4.5)
 
 def draw_epochs(results: Results, path: Path) -> None:
     """Write a picture of seconds per 60,000 images: ours, stock `fit`, the best loop by hand."""
-    ways: dict[str, Callable[[str], Record | None]] = {
-        "ours: plain Keras in the fastest form": lambda b: results.epoch(b, OURS),
-        "stock Keras fit, the notebook's model": lambda b: results.epoch(b, STOCK),
-        "best loop by hand, without Keras": lambda b: results.best_by_hand(b),
+    ways: dict[str, Callable[[str, int], Record | None]] = {
+        "ours: plain Keras in the fastest form": lambda b, n: results.epoch(b, OURS, n),
+        "stock Keras fit, the notebook's model": lambda b, n: results.epoch(b, STOCK, n),
+        "best loop by hand, without Keras": lambda b, n: results.best_by_hand(b, n),
     }
-    records = {name: [find(backend) for backend in results.backends] for name, find in ways.items()}
-    seconds = {
-        name: [seconds_per_epoch(record) if record else 0.0 for record in found]
-        for name, found in records.items()
+
+    def seconds(record: Record | None) -> float:
+        return seconds_per_epoch(record) if record else 0.0
+
+    panels = {
+        f"Seconds to train on {EPOCH:,} images, batch {batch:,}, float32: less is better": {
+            name: [seconds(find(backend, batch)) for backend in results.backends]
+            for name, find in ways.items()
+        }
+        for batch in results.compared
     }
-    _draw(
-        path,
-        results.backends,
-        seconds,
-        f"Seconds to train on {EPOCH:,} images, batch {BATCH}, float32: less is better",
-    )
+    _draw(path, results.backends, panels)
 
 
 def draw_stages(results: Results, path: Path) -> None:
@@ -46,12 +47,8 @@ def draw_stages(results: Results, path: Path) -> None:
         backend: [_longest(results, backend, stage) for stage in stages]
         for backend in results.backends
     }
-    _draw(
-        path,
-        stages,
-        milliseconds,
-        f"Milliseconds of a batch of {BATCH} through each stage of stock Keras, both passes",
-    )
+    title = f"Milliseconds of a batch of {BATCH} through each stage of stock Keras, both passes"
+    _draw(path, stages, {title: milliseconds})
 
 
 def _longest(results: Results, backend: str, stage: str) -> float:
@@ -62,22 +59,29 @@ def _longest(results: Results, backend: str, stage: str) -> float:
     return max((record.median for record in found if record), default=0.0)
 
 
-def _draw(path: Path, groups: list[str], bars: dict[str, list[float]], title: str) -> None:
+def _draw(path: Path, groups: list[str], panels: dict[str, dict[str, list[float]]]) -> None:
+    """Write bars in groups, a panel for each title, one below the other."""
     with mpl.rc_context({"font.size": 11}):
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        axes: Axes = figure.add_subplot()
-        width = 0.8 / len(bars)
-        for index, ((name, heights), (color, hatch)) in enumerate(
-            zip(bars.items(), _STYLES, strict=False)
-        ):
-            places = np.arange(len(groups)) + (index - (len(bars) - 1) / 2) * width
-            drawn = axes.bar(
-                places, heights, width, label=name, color=color, hatch=hatch, edgecolor="white"
-            )
-            axes.bar_label(drawn, fmt="%.1f", padding=2, fontsize=9)
-        axes.set_xticks(range(len(groups)), groups)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_title(title, fontsize=11)
-        axes.legend(frameon=False)
+        width, height = _SIZE
+        figure = Figure(figsize=(width, height * len(panels)), layout="constrained")
+        every_axes = figure.subplots(len(panels), squeeze=False)[:, 0]
+        for axes, (title, bars) in zip(every_axes, panels.items(), strict=True):
+            _draw_bars(axes, groups, bars)
+            axes.set_title(title, fontsize=11)
         with replacing(path) as file:
             figure.savefig(file, dpi=130)
+
+
+def _draw_bars(axes: Axes, groups: list[str], bars: dict[str, list[float]]) -> None:
+    width = 0.8 / len(bars)
+    for index, ((name, heights), (color, hatch)) in enumerate(
+        zip(bars.items(), _STYLES, strict=False)
+    ):
+        places = np.arange(len(groups)) + (index - (len(bars) - 1) / 2) * width
+        drawn = axes.bar(
+            places, heights, width, label=name, color=color, hatch=hatch, edgecolor="white"
+        )
+        axes.bar_label(drawn, fmt="%.3g", padding=2, fontsize=9)
+    axes.set_xticks(range(len(groups)), groups)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)

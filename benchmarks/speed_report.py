@@ -63,19 +63,28 @@ class Results:
                 return record
         return None
 
-    def epoch(self, backend: str, way: str) -> Record | None:
-        """Return the epochs of a way on all processors, in the batch size that is compared."""
-        for record in self.all("epoch", backend):
-            plain = "threads" not in record.context and record.context["batch_size"] == BATCH
-            if record.way == way and plain:
-                return record
-        return None
+    @property
+    def compared(self) -> list[int]:
+        """The batch sizes in which ours was compared with others, in order."""
+        found = {r.context["batch_size"] for r in self.all("epoch") if r.way == STOCK}
+        return sorted(found)
 
-    def best_by_hand(self, backend: str, *, bfloat16: bool = False) -> Record | None:
+    def epochs(self, backend: str, batch: int) -> list[Record]:
+        """Return the epochs of all ways in that batch size, on all processors."""
+        found = self.all("epoch", backend)
+        return [r for r in found if "threads" not in r.context and r.context["batch_size"] == batch]
+
+    def epoch(self, backend: str, way: str, batch: int = BATCH) -> Record | None:
+        """Return the epochs of a way in that batch size, on all processors."""
+        return next((r for r in self.epochs(backend, batch) if r.way == way), None)
+
+    def best_by_hand(
+        self, backend: str, batch: int = BATCH, *, bfloat16: bool = False
+    ) -> Record | None:
         """Return the fastest hand-written loop of a precision."""
         loops = [
             record
-            for record in self.all("epoch", backend)
+            for record in self.epochs(backend, batch)
             if record.way.startswith(BY_HAND) and is_bfloat16(record.way) == bfloat16
         ]
         return min(loops, key=lambda record: record.median, default=None)
@@ -91,12 +100,12 @@ def seconds_per_epoch(record: Record) -> float:
     return record.median * EPOCH / float(record.context["images"])
 
 
-def headline_table(results: Results) -> str:
+def headline_table(results: Results, batch: int = BATCH) -> str:
     """Return, for each backend, ours against stock and against the best loop by hand."""
     rows = []
     for backend in results.backends:
-        ours, stock = results.epoch(backend, OURS), results.epoch(backend, STOCK)
-        by_hand = results.best_by_hand(backend)
+        ours, stock = (results.epoch(backend, way, batch) for way in (OURS, STOCK))
+        by_hand = results.best_by_hand(backend, batch)
         if not (ours and stock and by_hand):
             continue
         share = FLOP_PER_IMAGE * EPOCH / 1e9 / seconds_per_epoch(ours) / results.peak("float32")
@@ -116,17 +125,16 @@ def headline_table(results: Results) -> str:
 
 
 def _seconds(record: Record) -> str:
-    return f"{seconds_per_epoch(record):.2f}{MARK if record.unstable else ''}"
+    seconds = seconds_per_epoch(record)
+    return f"{seconds:.{2 if seconds >= 1 else 3}f}{MARK if record.unstable else ''}"
 
 
-def epoch_table(results: Results) -> str:
+def epoch_table(results: Results, batch: int = BATCH) -> str:
     """Return every way of training that was timed, with what it is."""
     rows = []
     for backend in results.backends:
-        ours = results.epoch(backend, OURS)
-        for record in results.all("epoch", backend):
-            if "threads" in record.context or record.context["batch_size"] != BATCH or not ours:
-                continue
+        ours = results.epoch(backend, OURS, batch)
+        for record in results.epochs(backend, batch) if ours else []:
             rows.append(
                 [
                     backend,
@@ -136,7 +144,7 @@ def epoch_table(results: Results) -> str:
                     {True: "yes", False: "no"}.get(record.context.get("jit_compile", ""), ""),
                     _seconds(record),
                     f"{record.spread:.0%}",
-                    f"{median(ratios(ours, record)):.2f}",
+                    f"{median(ratios(ours, record)):.2f}" if ours else "",
                 ]
             )
     header = ["backend", "way", "form", "precision", "XLA", "seconds", "spread", "ours / this"]
@@ -274,14 +282,13 @@ def target_table(results: Results) -> str:
     return markdown(header, rows) if rows else ""
 
 
-def bfloat16_table(results: Results) -> str:
+def bfloat16_table(results: Results, batch: int = BATCH) -> str:
     """Return bfloat16 beside float32, of ours and of the loops by hand."""
     rows = []
     for backend in results.backends:
-        full, half = results.epoch(backend, OURS), results.epoch(backend, OURS_BFLOAT16)
+        full, half = (results.epoch(backend, way, batch) for way in (OURS, OURS_BFLOAT16))
         hand, hand_half = (
-            results.best_by_hand(backend),
-            results.best_by_hand(backend, bfloat16=True),
+            results.best_by_hand(backend, batch, bfloat16=bfloat16) for bfloat16 in (False, True)
         )
         if full and half and hand and hand_half:
             rows.append(
@@ -325,10 +332,13 @@ def checkpoint_table(results: Results) -> str:
     return markdown(header, rows) if rows else ""
 
 
+TABLES_OF_A_BATCH = {
+    f"Seconds per {EPOCH:,} images, float32, batch": headline_table,
+    "Every way of training, batch": epoch_table,
+    f"bfloat16, seconds per {EPOCH:,} images, batch": bfloat16_table,
+}
+
 TABLES = {
-    f"Seconds per {EPOCH:,} images, batch {BATCH}, float32": headline_table,
-    "Every way of training": epoch_table,
-    "bfloat16, seconds per 60,000 images": bfloat16_table,
     "Before the first epoch, seconds; memory": bill_table,
     "What it costs that a run can go on after a kill": checkpoint_table,
     "Evaluation, prediction, one image": inference_table,
@@ -341,15 +351,16 @@ TABLES = {
 def bench_report(content: dict[str, Any]) -> str:
     """Return all tables of a result file's content, as Markdown."""
     results = Results.of(content)
-    parts = [
-        f"{content['machine']['processor']}, {content['machine']['cores']} cores, "
-        f"{content['began']}, revision {content['revision']}"
-    ]
+    parts = [f"{_machine(content)}, {content['began']}, revision {content['revision']}"]
     for precision in ("float32", "bfloat16"):
         parts.append(f"Fastest matrix product, {precision}: {results.peak(precision):.0f} GFLOP/s")
-    for title, table in TABLES.items():
-        if text := table(results):
-            parts.append(f"\n{title}\n\n{text}")
+    tables = [
+        (f"{title} {batch:,}", table(results, batch))
+        for batch in results.compared
+        for title, table in TABLES_OF_A_BATCH.items()
+    ]
+    tables += [(title, table(results)) for title, table in TABLES.items()]
+    parts += [f"\n{title}\n\n{text}" for title, text in tables if text]
     unstable = [record for record in results.records if record.unstable]
     if unstable:
         parts.append(
@@ -357,6 +368,17 @@ def bench_report(content: dict[str, Any]) -> str:
             f"over {UNSTABLE:.0%}; was the machine doing something else?"
         )
     return "\n".join(parts)
+
+
+def _machine(content: dict[str, Any]) -> str:
+    machine = content["machine"]
+    named = f"{machine['processor']}, {machine['cores']} cores"
+    if "gpu" not in machine:
+        return named
+    computed_on = ", ".join(
+        f"{name} on the {device}" for name, device in content["devices"].items()
+    )
+    return f"{machine['gpu']} beside {named} ({computed_on})"
 
 
 def main(files: Sequence[str]) -> None:

@@ -16,10 +16,11 @@ from keras import ops
 from benchmarks.epoch import OURS
 from benchmarks.record import Record
 from benchmarks.study import BATCH, PASSES, STAGES
+from lenet_multi import session
 from lenet_multi.config import TrainConfig
 from lenet_multi.forms import BLOCKS
 from lenet_multi.model import build
-from lenet_multi.speed import Execution, execution
+from lenet_multi.speed import CPU, Execution, execution
 
 Function = Callable[..., Any]
 
@@ -104,20 +105,26 @@ def _optimizer(model: keras.Model) -> Callable[[], None]:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(  # type: ignore[no-any-return]
-            lambda: optimizer.apply(gradients, model.trainable_variables)
-        )
+        @tf.function  # type: ignore[untyped-decorator]
+        def step() -> None:
+            optimizer.apply(gradients, model.trainable_variables)
+
+        def step_of_tensorflow() -> None:
+            step()
+            tf.test.experimental.sync_devices()
+
+        return step_of_tensorflow
     import torch
 
     def step_of_torch() -> None:
         with torch.no_grad():
             optimizer.apply(gradients, model.trainable_variables)
 
-    return step_of_torch
+    return _to_the_end_of_torch(step_of_torch)
 
 
 def _how() -> Execution:
-    return execution(keras.backend.backend())
+    return execution(keras.backend.backend(), device=session.device())
 
 
 def _tensorflow(
@@ -144,8 +151,8 @@ def _tensorflow(
         return tape.gradient(total, wanted)
 
     def to_the_end() -> None:
-        for part in tf.nest.flatten(run()):
-            part.numpy()
+        run()
+        tf.test.experimental.sync_devices()
 
     return to_the_end
 
@@ -174,17 +181,30 @@ def _torch(
 ) -> Callable[[], None]:
     import torch
 
-    inputs = [torch.from_numpy(images), *(torch.from_numpy(weight.copy()) for weight in weights)]
+    device = ops.zeros(()).device
+    inputs = [torch.tensor(array, device=device) for array in (images, *weights)]
     for tensor in inputs if images_too else inputs[1:]:
         tensor.requires_grad_(backward)
 
     def run() -> None:
-        if not backward:
-            with torch.no_grad():
-                function(*inputs)
-            return
         for tensor in inputs:
             tensor.grad = None
-        function(*inputs).sum().backward()
+        with torch.set_grad_enabled(backward):
+            total = function(*inputs)
+        if backward:
+            total.sum().backward()
 
-    return run
+    return _to_the_end_of_torch(run)
+
+
+def _to_the_end_of_torch(run: Callable[[], None]) -> Callable[[], None]:
+    import torch
+
+    if session.device() == CPU:
+        return run
+
+    def to_the_end() -> None:
+        run()
+        torch.cuda.synchronize()
+
+    return to_the_end

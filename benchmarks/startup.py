@@ -14,7 +14,7 @@ SOME_STEPS = 50  # a whole epoch adds some tens of MiB to their peak (`growth`)
 def ours(backend: str, images: int, began: float) -> dict[str, float]:
     """Return the bill of our training command's parts."""
     import lenet_multi.__main__  # noqa: F401  # what the command line imports
-    from lenet_multi import environment
+    from lenet_multi import environment, session
     from lenet_multi.config import RECIPES
     from lenet_multi.data import load
     from lenet_multi.speed import execution
@@ -30,7 +30,9 @@ def ours(backend: str, images: int, began: float) -> dict[str, float]:
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     training = dataset.train[:images]
     model = build(config, dataset.image_shape)
-    compile_model(model, config, execution(backend), training_images=images)
+    compile_model(
+        model, config, execution(backend, device=session.device()), training_images=images
+    )
     built = time.time()
     few = dataset.test[: config.batch_size]
     fit(model, training[: config.batch_size], few, config)

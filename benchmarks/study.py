@@ -1,5 +1,6 @@
 """What is measured, in which order: backends in turn, so that a slow spell meets all of them."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product, zip_longest
@@ -7,8 +8,10 @@ from typing import Any
 
 from benchmarks.epoch import OURS, OURS_AGAIN, STOCK, ways
 from lenet_multi.config import RECIPES
+from lenet_multi.speed import CPU, GPU
 
 BATCH = RECIPES["standard"].batch_size
+LARGE_BATCH = 4096  # which fills a GPU
 PRECISIONS = ("float32", "bfloat16")
 SMALL = 1_000  # images with which nothing is to be reached
 FEW_ROUNDS = 2  # of what is not in the first table
@@ -40,6 +43,7 @@ class Request:
 class Scale:
     """How much is measured.
 
+    `device` says whose loops by hand. `compared` are the batch sizes of all ways of training.
     `images` in an epoch (each begins and ends with work of its own, a twentieth of a second in
     Keras, so that few would mislead), `rounds` of what a worker measures, `starts` of fresh
     processes with `start_images` (one for stock), `targets` of the way to 99 %; then `batch_sizes`
@@ -47,6 +51,8 @@ class Scale:
     checkpoints cost, and, once, slow ways.
     """
 
+    device: str = CPU
+    compared: tuple[int, ...] = (BATCH,)
     images: int
     answers: int = 10_000
     rounds: int
@@ -86,6 +92,18 @@ SCALES = {
 }
 
 
+def on_gpu(scale: Scale) -> Scale:
+    """Return `scale` for a GPU: with large batches too, and enough whole ones of either size."""
+    return dataclasses.replace(
+        scale,
+        device=GPU,
+        compared=(BATCH, LARGE_BATCH),
+        images=10 * LARGE_BATCH,
+        one_processor=False,
+        everything=False,  # what checkpoints cost is the host's affair
+    )
+
+
 def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
     """Yield every sample to take, in order."""
     for turn in range(scale.rounds):
@@ -116,10 +134,11 @@ def _round(backends: tuple[str, ...], scale: Scale, number: int) -> Iterator[Req
         "slow": scale.everything and number == 0,
         "kept": scale.everything,
     }
-    for turn in zip_longest(*(ways(backend, **wanted) for backend in backends)):
+    turns = list(zip_longest(*(ways(backend, scale.device, **wanted) for backend in backends)))
+    for size, turn in product(scale.compared, turns):
         for backend, way in zip(backends, turn, strict=True):
             if way:
-                yield _epoch(backend, way, scale.images)
+                yield _epoch(backend, way, scale.images, size)
     for precision, backend in product(PRECISIONS, backends):
         yield Request("worker", backend, {"measure": "matrix product", "precision": precision})
     if number >= FEW_ROUNDS:

@@ -35,7 +35,7 @@ def serve(backend: str) -> None:
     def answer(content: dict[str, Any]) -> None:
         print(json.dumps(content), file=answers, flush=True)
 
-    answer({"versions": environment.versions(backend), "threads": environment.threads()})
+    answer({"versions": environment.versions(backend), "device": session.device()})
     for line in sys.stdin:
         asked = json.loads(line)
         try:

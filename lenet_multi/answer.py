@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi import session
 from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError, reason
 from lenet_multi.forms import compute_as
@@ -23,7 +24,7 @@ def quicken(model: keras.Model) -> None:
     if backend in BACKENDS:
         model.jit_compile = backend == "jax"  # on TensorFlow XLA pays in training alone
         if isinstance(model, keras.Sequential):
-            compute_as(model, execution(backend).answer_form)
+            compute_as(model, execution(backend, device=session.device()).answer_form)
 
 
 @contextmanager

@@ -49,8 +49,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
     def __len__(self) -> int:
         return -(-len(self.remaining) // self.batch_size)
 
+    def chosen(self, index: int) -> NDArray[np.int64]:
+        """Return which images make the batch number `index`, from 0."""
+        return self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
+
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-        chosen = self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
+        chosen = self.chosen(index)
         pixels = self.images.images.take(chosen, axis=0)  # twice as fast as by index
         return (
             np.divide(pixels, self.largest_pixel, dtype=keras.config.floatx()),

@@ -3,6 +3,8 @@
 import os
 import platform
 import resource
+import shutil
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -23,12 +25,23 @@ def versions(backend: str) -> dict[str, str]:
 
 
 def machine() -> dict[str, str | int]:
-    """Return the operating system, the processor's name and its logical cores."""
+    """Return the operating system, the processor's name, its logical cores, and its GPU if any."""
+    gpu = _gpu()
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
+        **({"gpu": gpu} if gpu else {}),
     }
+
+
+def _gpu() -> str:
+    """Return the name of the first NVIDIA GPU, as its driver's own command tells it."""
+    if not shutil.which("nvidia-smi"):
+        return ""
+    command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    named = subprocess.run(command, capture_output=True, text=True, check=False)
+    return named.stdout.partition("\n")[0] if named.returncode == 0 else ""
 
 
 def _processor() -> str:

@@ -21,9 +21,9 @@ from lenet_multi.runs import JOURNAL, SCHEMA_VERSION, writing
 class Journal:
     """The settings of a run and its starts so far, kept in its `folder`.
 
-    A start is a dictionary: backend, form, versions, `began` and `ended` in local time (ISO
-    8601), the epoch (from 0) and its step that it began at, and why it ended; one without an end
-    was killed.
+    A start is a dictionary: backend, form (None: the fastest there), versions, `began` and `ended`
+    in local time (ISO 8601), the epoch (from 0) and its step that it began at, and why it ended;
+    one without an end was killed.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class Journal:
         return cls(folder, TrainConfig(**content["config"]), content["starts"])
 
     @contextmanager
-    def started(self, *, backend: str, form: str, at: tuple[int, int]) -> Iterator[None]:
+    def started(self, *, backend: str, form: str | None, at: tuple[int, int]) -> Iterator[None]:
         """Note that the block starts training, at an epoch and a step in it, and why it ends."""
         start = {
             "backend": backend,

@@ -1,5 +1,6 @@
 """Where each backend takes its batches from."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,7 +8,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi import session
 from lenet_multi.batches import Batches
+from lenet_multi.speed import GPU
 
 Feed = Any  # what Keras's `fit` takes
 Tensor = Any
@@ -23,27 +26,84 @@ def feed(batches: Batches, *, as_bytes: bool = False) -> Feed:
 
     JAX takes them from Python as they are. Keras hands TensorFlow each batch through a queue
     between threads, and an epoch takes a quarter longer; there TensorFlow makes them. PyTorch's
-    loader keeps accounts of each batch, which costs it a twentieth; it gets a plain one.
+    loader keeps accounts of each batch, which costs it a twentieth; it gets a plain one. On a GPU
+    JAX and PyTorch make them there, of all pixels, which are sent once and as bytes.
     """
+    on_gpu = session.device() == GPU
     match keras.backend.backend():
         case "tensorflow":
             return _by_tensorflow(batches, as_bytes=as_bytes)
         case "torch":
-            return _by_torch(batches)
+            return _by_torch(batches, _on_gpu_by_torch(batches) if on_gpu else _tensors(batches))
         case _:
-            return batches
+            return _OnGpuByJax(batches) if on_gpu else batches
 
 
-def _by_torch(batches: Batches) -> Feed:
-    """Return a loader that only turns each batch into tensors, which share its memory."""
+Get = Callable[[int], tuple[Tensor, ...]]
+"""The batch of that index."""
+
+
+def _by_torch(batches: Batches, get: Get) -> Feed:
+    """Return a loader that does no more than to get each batch."""
     import torch
 
     class Loader(torch.utils.data.DataLoader):  # type: ignore[misc]  # torch is not read
         def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-            for index in range(len(batches)):
-                yield tuple(map(torch.from_numpy, batches[index]))
+            return map(get, range(len(batches)))
 
     return Loader(batches, batch_size=None)
+
+
+def _tensors(batches: Batches) -> Get:
+    """Return batches as PyTorch's tensors, which share their memory."""
+    import torch
+
+    return lambda index: tuple(map(torch.from_numpy, batches[index]))
+
+
+def _on_gpu_by_torch(batches: Batches) -> Get:
+    import torch
+
+    device = keras.ops.zeros(()).device
+    pixels, labels = (
+        torch.from_numpy(part).to(device) for part in (batches.images.images, batches.labels)
+    )
+    divisor = keras.ops.convert_to_tensor(float(batches.largest_pixel))
+
+    def get(index: int) -> tuple[Tensor, ...]:
+        chosen = torch.from_numpy(batches.chosen(index)).to(device, non_blocking=True)
+        # By a tensor, for by a number PyTorch multiplies by its reciprocal.
+        return pixels[chosen].to(divisor.dtype) / divisor, labels[chosen]
+
+    return get
+
+
+class _OnGpuByJax(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no types
+    def __init__(self, batches: Batches) -> None:
+        import jax
+
+        super().__init__()
+        self.batches = batches
+        self.parts = jax.device_put((batches.images.images, batches.labels))
+        # From without, for of a constant XLA would take the reciprocal.
+        self.divisor = keras.ops.convert_to_tensor(float(batches.largest_pixel))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        return _taken_by_jax()(*self.parts, self.divisor, self.batches.chosen(index))
+
+
+@functools.cache  # compiled once
+def _taken_by_jax() -> Callable[..., tuple[Tensor, ...]]:
+    import jax
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def taken(pixels: Tensor, labels: Tensor, divisor: Tensor, chosen: Tensor) -> Feed:
+        return pixels[chosen].astype(divisor.dtype) / divisor, labels[chosen]
+
+    return taken  # type: ignore[no-any-return]
 
 
 def scaled_by(largest: int) -> Callable[[Tensor], Tensor]:

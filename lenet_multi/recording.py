@@ -1,7 +1,8 @@
 """A computation of PyTorch recorded as the list of its kernels, with faster matrix products."""
 
 import operator
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 Tensor = Any  # PyTorch's
@@ -34,7 +35,12 @@ def recorded(compute: Computation, *held: Tensor) -> Computation:
             _add_slices_in_place(graph.graph)
             graph.graph.eliminate_dead_code()
             graph.recompile()
-            recordings[kind] = _without_python(graph) if _has_interpreter() else graph.forward
+            if held and all(tensor.is_cuda for tensor in (*tensors, *held)):
+                recordings[kind] = _at_once(graph, tensors, held)
+            elif _has_interpreter():
+                recordings[kind] = _without_python(graph)
+            else:
+                recordings[kind] = graph.forward
         with torch.no_grad():
             return recordings[kind](*tensors, *held)
 
@@ -120,6 +126,45 @@ def _add_slices_in_place(graph: Any) -> None:
             graph.erase_node(node)
 
 
+def _at_once(recording: Any, given: Sequence[Tensor], held: Sequence[Tensor]) -> Computation:
+    """Return what a recording computes on a CUDA device as one launch of all its kernels.
+
+    Of each of them a launch takes longer than this network's few numbers do. CUDA keeps the list
+    of what a stream is given, and starts all of it at once; where tensors lie in memory is part of
+    that list, so that those `given` are copied to places of its own, and what comes out is copied
+    from there.
+    """
+    import torch
+    from torch.fx.experimental.const_fold import split_const_subgraphs
+
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of its own
+        # A constant's copy from the host's memory cannot be on that list.
+        recording = split_const_subgraphs(recording, _is_no_constant, "cuda")
+    places = [tensor.detach().clone() for tensor in given]
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):  # libraries make what they need; on copies, for it changes them
+        recording(*map(_copy, (*places, *held)))
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        results = recording(*places, *held)
+
+    def play(*tensors: Tensor) -> tuple[Tensor, ...]:
+        for place, tensor in zip(places, tensors, strict=False):  # those that are held follow
+            place.copy_(tensor, non_blocking=True)
+        graph.replay()
+        return tuple(result.clone() for result in results)
+
+    return play
+
+
+def _is_no_constant(node: Any) -> bool:
+    """Return whether `node` makes something new, or something that is changed later on."""
+    makes = node.op == "call_function" and not node.all_input_nodes
+    return makes or any(map(_changes_something, node.users))
+
+
 def _without_python(recording: Any) -> Computation:
     """Return what a recording (a module of `torch.fx`) computes, called without Python between.
 
@@ -158,9 +203,13 @@ def _lines(node: Any) -> Iterator[str]:
     yield f"{node} = {call}"
 
 
-def _changes_list(node: Any) -> bool:
+def _changes_something(node: Any) -> bool:
     schema = getattr(node.target, "_schema", None)
-    return bool(schema and schema.is_mutable and isinstance(node.args[0], list))
+    return bool(schema and schema.is_mutable)
+
+
+def _changes_list(node: Any) -> bool:
+    return _changes_something(node) and isinstance(node.args[0], list)
 
 
 def _list_of(node: Any) -> str:

@@ -9,9 +9,13 @@ from collections.abc import Iterator, MutableMapping
 
 from lenet_multi import compiled, other_frameworks
 from lenet_multi.errors import UserError
+from lenet_multi.speed import CPU, GPU
 
 # Keras reads these at import and then cuts every `fit` short without a word.
 CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+
+# A backend takes of a graphics processor what it needs, for others may be at work on it.
+NOT_ALL_OF_A_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 # Keras's own defaults, which ~/.keras/keras.json may change.
 KERAS_SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
@@ -27,7 +31,8 @@ def start(
     """Import Keras on `backend`, with Keras's own defaults whatever ~/.keras/keras.json says.
 
     `floatx` is the precision of weights and sums, "float32" or "float64"; `dtype_policy` is
-    that of the layers, the same by default.
+    that of the layers, the same by default. On a GPU too float32 is float32, whose products
+    backends would else take of numbers of ten bits (TF32).
 
     Raises `UserError` when the environment would make Keras cut training short.
     """
@@ -38,16 +43,46 @@ def start(
     environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
     compiled.keep(environ)
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
+    for variable, value in NOT_ALL_OF_A_GPU.items():
+        environ.setdefault(variable, value)
     with stderr_held_back(), _garbage_left_alone(), other_frameworks.left_out(backend):
         import keras
 
         keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
+        if device() == GPU:
+            _multiply_in_full(backend)
     if keras.backend.backend() != backend:
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(dtype_policy or floatx)
     keras.config.set_epsilon(KERAS_SETTINGS["epsilon"])
     keras.config.set_image_data_format(KERAS_SETTINGS["image_data_format"])
+
+
+def device() -> str:
+    """Return what Keras computes on, once it is started: `speed.CPU` or `speed.GPU`."""
+    import keras
+
+    name = str(keras.ops.zeros(()).device).lower()
+    return GPU if any(word in name for word in ("cuda", "gpu", "rocm")) else CPU
+
+
+def _multiply_in_full(backend: str) -> None:
+    """Have products and convolutions on a GPU taken in float32, as on a CPU."""
+    match backend:
+        case "tensorflow":
+            import tensorflow as tf
+
+            tf.config.experimental.enable_tensor_float_32_execution(False)
+        case "jax":
+            import jax
+
+            jax.config.update("jax_default_matmul_precision", "highest")
+        case "torch":
+            import torch
+
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from lenet_multi.errors import UserError, unknown
 
+CPU, GPU = "cpu", "gpu"
+
 STOCK = "stock"  # as Keras's layers compute by themselves
 POOL_FIRST, CHANNELS_FIRST = "pool-first", "channels-first"
 TILES = "tiles"
@@ -18,20 +20,25 @@ PRODUCTS = {TILES, WINOGRAD}  # nothing but matrix products, which XLA compiles 
 # Winograd's way takes half the multiplications of a convolution. XLA computes the first layer as
 # a product too, for its convolutions are slow; PyTorch has a kernel for that, and one for pooling.
 FASTEST_FORM = {
-    "tensorflow": WINOGRAD,
-    "jax": WINOGRAD,
-    "torch": WINOGRAD_CHANNELS_FIRST,
+    CPU: {"tensorflow": WINOGRAD, "jax": WINOGRAD, "torch": WINOGRAD_CHANNELS_FIRST},
+    # Its multiplications cost nothing beside starting them: the fewest operations win.
+    GPU: {"tensorflow": POOL_FIRST, "jax": POOL_FIRST, "torch": CHANNELS_FIRST},
 }
 
 FASTEST_FORM_IN_BFLOAT16 = {
-    "tensorflow": POOL_FIRST,  # its convolutions are fast as they are
-    "jax": WINOGRAD,  # in float32, for XLA's convolutions and products of bfloat16 are slow
-    "torch": CHANNELS_FIRST,  # saves the copies that Keras makes of channels-last images
+    CPU: {
+        "tensorflow": POOL_FIRST,  # its convolutions are fast as they are
+        "jax": WINOGRAD,  # in float32, for XLA's convolutions and products of bfloat16 are slow
+        "torch": CHANNELS_FIRST,  # saves the copies that Keras makes of channels-last images
+    },
+    GPU: FASTEST_FORM[GPU],
 }
 
-
-# Without a gradient even XLA's convolutions are quick.
-FASTEST_FORM_TO_ANSWER = {"tensorflow": POOL_FIRST, "jax": STOCK, "torch": CHANNELS_FIRST}
+FASTEST_FORM_TO_ANSWER = {
+    # Without a gradient even XLA's convolutions are quick.
+    CPU: {"tensorflow": POOL_FIRST, "jax": STOCK, "torch": CHANNELS_FIRST},
+    GPU: FASTEST_FORM[GPU],
+}
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,16 @@ def forms_of(backend: str) -> tuple[str, ...]:
     return tuple(form for form in FORMS if form not in lacking)
 
 
-def execution(backend: str, form: str | None = None, *, dtype_policy: str = "float32") -> Execution:
+def execution(
+    backend: str,
+    form: str | None = None,
+    *,
+    dtype_policy: str = "float32",
+    device: str = CPU,
+) -> Execution:
     """Return the fastest execution on `backend`, of `form` in training and answers where given.
+
+    `device` is what the backend computes on (see `session.device`).
 
     Raises `UserError` when the backend cannot compute that form.
     """
@@ -67,19 +82,20 @@ def execution(backend: str, form: str | None = None, *, dtype_policy: str = "flo
         _check(form, backend)
         answer_form = form
     elif dtype_policy == "mixed_bfloat16":
-        form = answer_form = FASTEST_FORM_IN_BFLOAT16[backend]
+        form = answer_form = FASTEST_FORM_IN_BFLOAT16[device][backend]
     else:
-        form, answer_form = FASTEST_FORM[backend], FASTEST_FORM_TO_ANSWER[backend]
+        form, answer_form = FASTEST_FORM[device][backend], FASTEST_FORM_TO_ANSWER[device][backend]
+    by_xla = form in PRODUCTS or device == GPU
     return Execution(
         form,
         answer_form,
-        # XLA halves TensorFlow's speed where it convolves; torch.compile gains nothing.
-        jit_compile=backend == "jax" or (backend == "tensorflow" and form in PRODUCTS),
+        # XLA halves TensorFlow's speed where it convolves on a CPU; torch.compile gains nothing.
+        jit_compile=backend == "jax" or (backend == "tensorflow" and by_xla),
         # A real loop on TensorFlow, worth 15 %; on JAX one in Python, but Keras looks after state
         # and callbacks a tenth as often, worth 5 %; refused by PyTorch.
         steps_per_execution=1 if backend == "torch" else 10,
         # Worth a tenth to XLA, a third in larger batches; to PyTorch nothing to a third, by luck.
-        keep_freed_memory=backend != "tensorflow" or form in PRODUCTS,
+        keep_freed_memory=device == CPU and (backend != "tensorflow" or by_xla),
     )
 
 

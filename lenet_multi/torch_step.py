@@ -12,6 +12,7 @@ from lenet_multi.variables import build, variables
 
 Tensor = Any  # the backend's own
 
+Rate = Callable[[], Tensor]  # of the step to come
 Step = Callable[[tuple[Tensor, Tensor]], dict[str, Tensor]]
 
 
@@ -53,17 +54,48 @@ def _recorded_step(
     # Keras changes a variable's tensor in place, and never for another.
     held = [variable.value for variable in changed]
     play = recorded(_computation(model, changed, update=records_update), *held)
+    rate = (_rate_by_host if held[0].is_cuda else _rate)(model.optimizer)
 
     def step(images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            rate = ops.convert_to_tensor(model.optimizer.learning_rate)
-        results = play(images, labels, rate)
+            step_rate = rate()
+        results = play(images, labels, step_rate)
         if not records_update:
             with torch.no_grad():
                 model.optimizer.apply(results[len(names) :], model.trainable_weights)
         return dict(zip(names, results, strict=False))
 
     return step
+
+
+def _rate(optimizer: keras.optimizers.Optimizer) -> Rate:
+    return lambda: ops.convert_to_tensor(optimizer.learning_rate)
+
+
+def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
+    """Return the rate of an `optimizer` on a GPU, its schedule computed on the host.
+
+    A schedule is a dozen operations on one number, and each of them takes a GPU as long as one of
+    the network's. It is a function of the step, which is counted here, for to ask the GPU would
+    be to wait for it; where others changed it, as PyTorch's count of changes tells, it is asked.
+    """
+    schedule = optimizer._learning_rate
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return _rate(optimizer)
+    device = optimizer.iterations.value.device
+    step, changes = 0, -1
+
+    def rate() -> Tensor:
+        nonlocal step, changes
+        iterations = optimizer.iterations.value
+        step += 1
+        if iterations._version != changes:
+            step, changes = int(iterations), iterations._version
+        with keras.device("cpu"):
+            value = ops.convert_to_tensor(schedule(step))
+        return value.to(device, non_blocking=True)
+
+    return rate
 
 
 def _computation(model: keras.Model, changed: list[keras.Variable], *, update: bool) -> Computation:

@@ -63,10 +63,12 @@ def train(
     model or is not that of `state`, or the backend cannot compute `form`; `StoppedError` when a
     signal ended training and it can go on; `DivergedError` when the loss is no number any more.
     """
-    execution = speed.execution(backend, form, dtype_policy=config.dtype_policy)
     stopwatch = Stopwatch()
     with stopwatch("import"):
         dataset = start_and_load(backend, load, dtype_policy=config.dtype_policy)
+        execution = speed.execution(
+            backend, form, dtype_policy=config.dtype_policy, device=session.device()
+        )
         versions = environment.versions(backend)
         import keras
 

@@ -31,10 +31,11 @@ from benchmarks.growth import held, repeated
 from benchmarks.record import Record, ratios
 from benchmarks.report import RESULTS, exports_table, read
 from benchmarks.speed_report import MARK, Results, bench_report, checkpoint_table, headline_table
-from benchmarks.study import SCALES, STAGES, Request, requests
+from benchmarks.study import SCALES, STAGES, Request, Scale, on_gpu, requests
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset, epoch_order
+from lenet_multi.speed import GPU
 from lenet_multi.tolerances import EXPORTED
 from tests.conftest import PROJECT, Lenet
 
@@ -125,7 +126,7 @@ def test_each_peer_does_the_same_work(backend: str, mnist: Dataset) -> None:
     losses = [model.train_on_batch(*batches[step], return_dict=True)["loss"] for step in range(10)]
     ours = float(losses[-1])
     loops = importlib.import_module(f"benchmarks.peers.{backend}_loop").LOOPS
-    assert tuple(loops) == LOOPS[backend]
+    assert all(set(loops) == set(LOOPS[device][backend]) for device in LOOPS)
     for name, loop in loops.items():
         theirs = loop(training, 128)(epoch_order(len(training), seed=0, epoch=0))
         allowed = LOSS_BFLOAT16 if is_bfloat16(name) else LOSS_FLOAT32
@@ -178,14 +179,29 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     assert json.loads(out.read_text())["records"]
 
 
-def test_backends_are_measured_in_turn() -> None:
+@pytest.mark.parametrize("scale", [SCALES["full"], on_gpu(SCALES["full"])], ids=["CPU", "GPU"])
+def test_backends_are_measured_in_turn(scale: Scale) -> None:
     """No backend is asked for a second sample of a way before the others gave their first."""
     asked = [
         request
-        for request in requests(BACKENDS, SCALES["full"])
+        for request in requests(BACKENDS, scale)
         if request.arguments.get("way") == OURS and request.arguments.get("measure") == "epoch"
     ]
     assert [request.backend for request in asked] == list(BACKENDS) * (len(asked) // len(BACKENDS))
+
+
+def test_on_a_gpu_every_way_is_measured_in_large_batches_too() -> None:
+    """Ours, stock and all loops by hand, at 128 and at 4,096, in nothing but whole batches."""
+    scale = on_gpu(SCALES["quick"])
+    found = {
+        (request.backend, request.arguments["way"], request.arguments["batch_size"])
+        for request in requests(BACKENDS, scale)
+        if request.arguments.get("measure") == "epoch"
+    }
+    for backend, loops in LOOPS[GPU].items():
+        for way in (OURS, OURS_BFLOAT16, STOCK, *(BY_HAND + name for name in loops)):
+            assert {(backend, way, size) for size in (128, 4096)} <= found
+    assert scale.images % 128 == scale.images % 4096 == 0
 
 
 def example(**samples: list[float]) -> dict[str, Any]:

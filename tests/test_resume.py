@@ -17,7 +17,6 @@ from lenet_multi.data import Dataset, ImageSet
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.journal import Journal
 from lenet_multi.runs import read_run, unfinished
-from lenet_multi.speed import FASTEST_FORM
 from lenet_multi.train import TrainedRun
 from tests.conftest import Lenet, child_environment, train_quietly
 
@@ -171,7 +170,7 @@ def test_the_command_goes_on(
     draft.mkdir()
     state = stop(signal.SIGTERM, STEPS + 13, small, backend, draft)
     journal = Journal(draft, dataclasses.replace(SMALL_BATCHES, data=str(small_npz)))
-    with journal.started(backend=backend, form=FASTEST_FORM[backend], at=(0, 0)):
+    with journal.started(backend=backend, form=None, at=(0, 0)):
         pass
     done = subprocess.run(
         [sys.executable, "-m", "lenet_multi", "train", "--resume", "a-run"],

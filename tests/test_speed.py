@@ -1,11 +1,35 @@
+import pytest
+
 from lenet_multi.backends import BACKENDS
-from lenet_multi.speed import FASTEST_FORM, FORMS, execution
+from lenet_multi.speed import (
+    CPU,
+    FASTEST_FORM,
+    FASTEST_FORM_IN_BFLOAT16,
+    FASTEST_FORM_TO_ANSWER,
+    FORMS,
+    GPU,
+    execution,
+    forms_of,
+)
+
+TABLES = (FASTEST_FORM, FASTEST_FORM_IN_BFLOAT16, FASTEST_FORM_TO_ANSWER)
 
 
-def test_each_backend_has_a_fastest_form() -> None:
+@pytest.mark.parametrize("device", [CPU, GPU])
+@pytest.mark.parametrize("table", TABLES, ids=["float32", "bfloat16", "answers"])
+def test_each_backend_has_a_fastest_form(table: dict[str, dict[str, str]], device: str) -> None:
     """Every backend is named once, and its form is one that it can compute."""
-    assert tuple(FASTEST_FORM) == BACKENDS
-    assert {execution(backend).form for backend in BACKENDS} < set(FORMS)
+    assert tuple(table[device]) == BACKENDS
+    assert all(form in forms_of(backend) for backend, form in table[device].items())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_gpu_has_forms_of_its_own(backend: str) -> None:
+    """What saves a CPU multiplications is nothing but more operations to a GPU."""
+    forms = {device: execution(backend, device=device).form for device in (CPU, GPU)}
+    assert forms[CPU] != forms[GPU]
+    assert execution(backend).form == forms[CPU]
+    assert execution(backend, "stock", device=GPU).form == "stock"
 
 
 def test_torch_takes_one_step_at_a_time() -> None:

@@ -25,6 +25,11 @@ from lenet_multi.data import ImageSet
 
 Array = Any
 Network = Callable[[list[Array], Array], Array]
+Step = Callable[[Array, Array, Array], tuple[Array, Array]]
+Steps = Callable[[Array, NDArray[np.int64]], tuple[Array, Array]]
+"""Train on the images in the given order; return the new state and the last loss."""
+
+STEPS = 10  # in one call, on a GPU
 
 
 def convolution_network(weights: list[Array], images: Array) -> Array:
@@ -94,13 +99,16 @@ def winograd(training: ImageSet, batch_size: int) -> Epoch:
 
 
 def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
-    """Return an epoch whose weights and images are bfloat16 numbers, multiplied in float32."""
+    """Return an epoch whose weights and images are bfloat16 numbers; a CPU's float32 multiplies."""
+    on_gpu = jax.default_backend() == "gpu"
 
     def rounded(array: Array) -> Array:
-        return array.astype(jnp.bfloat16).astype(jnp.float32)
+        array = array.astype(jnp.bfloat16)
+        return array if on_gpu else array.astype(jnp.float32)
 
     def network(weights: list[Array], images: Array) -> Array:
-        return winograd_network(list(map(rounded, weights)), rounded(images))
+        compute = convolution_network if on_gpu else winograd_network
+        return compute(list(map(rounded, weights)), rounded(images)).astype(jnp.float32)
 
     return _epoch(training, batch_size, network)
 
@@ -112,7 +120,6 @@ def _epoch(training: ImageSet, batch_size: int, network: Network) -> Epoch:
         logs = jax.nn.log_softmax(network(weights, images))
         return -jnp.take_along_axis(logs, labels[:, None], axis=1).mean()
 
-    @partial(jax.jit, donate_argnums=0)
     def step(state: tuple[Array, ...], pixels: Array, labels: Array) -> tuple[Any, Array]:
         weights, means, squares, time = state
         time = time + 1
@@ -136,18 +143,55 @@ def _epoch(training: ImageSet, batch_size: int, network: Network) -> Epoch:
         return [jnp.zeros(weight.shape) for weight in drawn]
 
     state: Any = ([jnp.array(weight) for weight in drawn], zeros(), zeros(), jnp.zeros(()))
-    labels = training.labels.astype(np.int32)
+    steps = (_on_gpu if jax.default_backend() == "gpu" else _on_cpu)(step, training, batch_size)
 
     def epoch(order: NDArray[np.int64]) -> float:
         nonlocal state
-        loss = jnp.zeros(())
-        for begin in range(0, len(order), batch_size):
-            chosen = order[begin : begin + batch_size]
-            state, loss = step(state, training.images[chosen], labels[chosen])
+        state, loss = steps(state, order)
         jax.block_until_ready(state)
         return float(loss)
 
     return epoch
+
+
+def _on_cpu(step: Step, training: ImageSet, batch_size: int) -> Steps:
+    """Return a loop in Python, whose batches NumPy makes."""
+    step = jax.jit(step, donate_argnums=0)
+    labels = training.labels.astype(np.int32)
+
+    def steps(state: Array, order: NDArray[np.int64]) -> tuple[Array, Array]:
+        loss = jnp.zeros(())
+        for begin in range(0, len(order), batch_size):
+            chosen = order[begin : begin + batch_size]
+            state, loss = step(state, training.images[chosen], labels[chosen])
+        return state, loss
+
+    return steps
+
+
+def _on_gpu(step: Step, training: ImageSet, batch_size: int) -> Steps:
+    """Return a loop in XLA of STEPS batches a call, which it makes of all pixels itself."""
+    pixels, labels = jnp.asarray(training.images), jnp.asarray(training.labels, jnp.int32)
+
+    @partial(jax.jit, donate_argnums=0)
+    def some(state: Array, pixels: Array, labels: Array, chosen: Array) -> tuple[Array, Array]:
+        def one(state: Array, chosen: Array) -> tuple[Array, Array]:
+            return step(state, pixels[chosen], labels[chosen])
+
+        state, losses = jax.lax.scan(one, state, chosen)
+        return state, losses[-1]
+
+    def steps(state: Array, order: NDArray[np.int64]) -> tuple[Array, Array]:
+        loss = jnp.zeros(())
+        full = len(order) // (STEPS * batch_size) * STEPS * batch_size
+        for part in order[:full].reshape(-1, STEPS, batch_size):
+            state, loss = some(state, pixels, labels, part)
+        for begin in range(full, len(order), batch_size):
+            chosen = order[None, begin : begin + batch_size]
+            state, loss = some(state, pixels, labels, chosen)
+        return state, loss
+
+    return steps
 
 
 LOOPS = {"winograd": winograd, "convolution": convolution, "bfloat16": bfloat16}

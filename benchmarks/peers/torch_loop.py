@@ -20,6 +20,8 @@ from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.data import ImageSet
 from lenet_multi.recording import recorded
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
 # Takes images and labels, trains on them, and returns the loss.
 Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -69,7 +71,10 @@ class Winograd(LeNet):
 
     def second(self, images: torch.Tensor) -> torch.Tensor:
         """Return the second block's (N, 50, 4, 4) of the first's."""
-        of_images, of_taps, of_products = map(torch.from_numpy, (OF_IMAGES, OF_TAPS, OF_PRODUCTS))
+        of_images, of_taps, of_products = (
+            torch.from_numpy(matrix).to(images.device)
+            for matrix in (OF_IMAGES, OF_TAPS, OF_PRODUCTS)
+        )
         columns = images.permute(2, 3, 1, 0).unflatten(0, (6, 2)).permute(2, 1, 3, 0, 4)
         sums = (of_images @ columns.reshape(12, -1)).view(8, 2, 40, 6, -1)
         sums = sums.permute(0, 2, 3, 1, 4)  # (8, 2 20, pairs of rows, 2, N)
@@ -109,7 +114,8 @@ def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
 
 def recorded_step(training: ImageSet, batch_size: int) -> Epoch:
     """Return an epoch that plays back the whole step, recorded, with oneDNN's products."""
-    return _epoch(training, batch_size, _by_recording, Winograd())
+    on_cpu = DEVICE.type == "cpu"  # where there are no kernels that take fewer multiplications
+    return _epoch(training, batch_size, _by_recording, Winograd() if on_cpu else LeNet())
 
 
 def _by_autograd(
@@ -121,7 +127,7 @@ def _by_autograd(
 
     def step(images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=autocast):
             loss = functional.cross_entropy(run(images).float(), targets)
         loss.backward()
         optimizer.step()
@@ -169,7 +175,7 @@ def _by_recording(model: LeNet) -> Step:
             )
         return (loss.detach(),)
 
-    play = recorded(compute, torch.zeros(()), *weights, *means, *squares)
+    play = recorded(compute, torch.zeros((), device=DEVICE), *weights, *means, *squares)
     return lambda images, targets: play(images, targets)[0]
 
 
@@ -180,13 +186,13 @@ def _epoch(
     model: LeNet | None = None,
 ) -> Epoch:
     keep_freed_memory()
-    step = prepare((model or LeNet()).to(memory_format=torch.channels_last))
-    pixels = torch.from_numpy(training.images.copy()).permute(0, 3, 1, 2)  # channels last in memory
-    labels = torch.from_numpy(training.labels.astype(np.int64))
+    step = prepare((model or LeNet()).to(DEVICE, memory_format=torch.channels_last))
+    pixels = torch.tensor(training.images, device=DEVICE).permute(0, 3, 1, 2)  # channels last
+    labels = torch.tensor(training.labels, dtype=torch.int64, device=DEVICE)
 
     def epoch(order: NDArray[np.int64]) -> float:
         loss = torch.zeros(())
-        for chosen in torch.from_numpy(order).split(batch_size):
+        for chosen in torch.from_numpy(order).to(DEVICE).split(batch_size):
             loss = step(pixels[chosen].float().div_(255), labels[chosen])
         return float(loss)
 

@@ -146,13 +146,12 @@ def _train(
     state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
     at = (state.epoch, state.steps) if state else (0, 0)
     config = journal.config
-    how = execution(backend, form, dtype_policy=config.dtype_policy)
     if journal.starts:
         trained = at[0] == config.epochs
         place = "after the last epoch" if trained else f"at step {at[1]} of epoch {at[0] + 1}"
         say(f"Going on {place}")
     try:
-        with journal.started(backend=backend, form=how.form, at=at):
+        with journal.started(backend=backend, form=form, at=at):
             run = train(
                 config,
                 partial(data.load, config.data, classes=config.classes),

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi import environment
+from lenet_multi import environment, session
 from lenet_multi.adam import Adam
 from lenet_multi.batches import Batches
 from lenet_multi.config import TrainConfig
@@ -47,7 +47,7 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell, *, save_
     first = Batches(plan.first_images(dataset), batch_size=plan.small_batch_size)
     model = _model(config, dataset, evidence.climber)
     evidence.record["versions"] = environment.versions(keras.backend.backend())
-    evidence.record["form"] = backend_and_form(evidence.climber)[1]
+    evidence.record["form"] = _form(evidence.climber)
     evidence.facts["settings"] = {
         "floatx": keras.config.floatx(),
         "epsilon": keras.config.epsilon(),
@@ -105,7 +105,7 @@ def go_on(
         try:
             model = keras.saving.load_model(path)
             _be_exact(model)
-            compute_as(model, backend_and_form(evidence.climber)[1])
+            compute_as(model, _form(evidence.climber))
             losses = [_step(model, batches[step]) for step in steps]
         except Exception as error:  # whatever stops a move is what L6 is to find
             traceback.print_exc()
@@ -113,6 +113,10 @@ def go_on(
             evidence.facts.setdefault("errors", {})[writer] = words[:200].replace("/", " ")
         else:
             evidence.arrays[f"L6/{writer}/losses"] = np.array(losses)
+
+
+def _form(climber: str) -> str:
+    return backend_and_form(climber, session.device())[1]
 
 
 def _batches(plan: Plan, dataset: Dataset) -> Batches:
@@ -127,7 +131,7 @@ def _batches(plan: Plan, dataset: Dataset) -> Batches:
 def _model(config: TrainConfig, dataset: Dataset, climber: str) -> keras.Model:
     model = build(config, dataset.image_shape)
     model = exact_model(model) if _in_float64() else model
-    compute_as(model, backend_and_form(climber)[1])
+    compute_as(model, _form(climber))
     return model
 
 

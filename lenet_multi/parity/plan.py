@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet_multi.config import RECIPES, TrainConfig
 from lenet_multi.data import Dataset, ImageSet, split
 from lenet_multi.errors import UserError
-from lenet_multi.speed import execution
+from lenet_multi.speed import CPU, execution
 
 Tell = Callable[[str, int, int], None]  # what is being climbed, steps done, steps in all
 
@@ -85,13 +85,15 @@ class Plan:
         return dataset.train[: self.small_batch_size * self.optimizer_steps]
 
 
-def backend_and_form(climber: str) -> tuple[str, str]:
+def backend_and_form(climber: str, device: str = CPU) -> tuple[str, str]:
     """Return the backend and the form of a climber "BACKEND:FORM", or "BACKEND" in its fastest.
+
+    It is the fastest on `device`.
 
     Raises `UserError` when the backend cannot compute that form.
     """
     backend, _, form = climber.partition(":")
-    return backend, execution(backend, form or None).form
+    return backend, execution(backend, form or None, device=device).form
 
 
 def confident(weights: Sequence[NDArray[Any]], factor: float) -> list[NDArray[Any]]:
