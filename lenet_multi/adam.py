@@ -12,6 +12,11 @@ Tensor = Any  # the backend's own
 Update = tuple[Tensor, Any, Any, Any]  # a gradient; Keras's variables: weight, mean, mean square
 
 
+def _torch_has_kernel(weight: Any) -> bool:
+    """Return whether PyTorch's kernel is exact; on a GPU it takes the rate in float32 alone."""
+    return weight.dtype == "float32" or not weight.value.is_cuda
+
+
 @keras.saving.register_keras_serializable("lenet_multi")
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no types
     """Keras's Adam, its formula, state and name in files; faster, and rounded alike everywhere.
@@ -29,7 +34,9 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
     ) -> None:
         """Update `trainable_variables` in place; Keras calls this, which backends override."""
         slots = [self._get_variable_index(variable) for variable in trainable_variables]
-        update = {"tensorflow": self._by_tensorflow, "torch": self._by_torch}
+        update = {"tensorflow": self._by_tensorflow}
+        if keras.backend.backend() == "torch" and _torch_has_kernel(trainable_variables[0]):
+            update["torch"] = self._by_torch
         updates = [
             (gradient, weight, self._momentums[slot], self._velocities[slot])
             for gradient, weight, slot in zip(grads, trainable_variables, slots, strict=True)

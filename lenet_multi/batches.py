@@ -49,6 +49,15 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
     def __len__(self) -> int:
         return -(-len(self.remaining) // self.batch_size)
 
+    @property
+    def scaled(self) -> NDArray[np.float32]:
+        """What each pixel comes to, from 0 on: (256,)."""
+        pixels = np.arange(self.largest_pixel + 1, dtype=np.uint8)
+        return self._scale(pixels)
+
+    def _scale(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.divide(pixels, self.largest_pixel, dtype=keras.config.floatx())
+
     def chosen(self, index: int) -> NDArray[np.int64]:
         """Return which images make the batch number `index`, from 0."""
         return self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
@@ -56,7 +65,4 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
         chosen = self.chosen(index)
         pixels = self.images.images.take(chosen, axis=0)  # twice as fast as by index
-        return (
-            np.divide(pixels, self.largest_pixel, dtype=keras.config.floatx()),
-            self.labels[chosen],
-        )
+        return self._scale(pixels), self.labels[chosen]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from lenet_multi import signals
+from lenet_multi import session, signals
 from lenet_multi.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.callbacks import callbacks
 from lenet_multi.checkpoint import State
@@ -19,6 +19,7 @@ from lenet_multi.pipeline import feed
 from lenet_multi.progress import ProgressBar
 from lenet_multi.resume import Resumable
 from lenet_multi.runs import RESUME, Epoch
+from lenet_multi.speed import CPU
 from lenet_multi.tensorflow_step import TensorFlowStep
 
 
@@ -90,10 +91,12 @@ def fit(
         stack.enter_context(bar)
         together = stack.enter_context(_once(parts, model, steps=steps, epochs=config.epochs))
         first = state.epoch if state else 0
+        # Not on a GPU, where XLA divides in its own way.
+        as_bytes = isinstance(model.train_step, TensorFlowStep) and session.device() == CPU
 
         def train(until: int) -> None:
             model.fit(
-                feed(batches, as_bytes=isinstance(model.train_step, TensorFlowStep)),
+                feed(batches, as_bytes=as_bytes),
                 initial_epoch=first,
                 epochs=until,
                 shuffle=False,  # `set_epoch` has shuffled

@@ -14,6 +14,7 @@ from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.forms import compute_as
 from lenet_multi.initial_weights import draw_initial_weights
+from lenet_multi.jax_steps import jax_steps
 from lenet_multi.other_frameworks import tensorflow_left_out
 from lenet_multi.speed import Execution
 from lenet_multi.tensorflow_step import TensorFlowStep
@@ -97,6 +98,8 @@ def compile_model(
     )
     if execution.jit_compile and on_tensorflow:
         model.train_step = TensorFlowStep(model, batch_size=config.batch_size)
+    if execution.jax_loops:
+        model.make_train_function = jax_steps(model)
     save_portably(model)
 
 

@@ -27,7 +27,8 @@ def feed(batches: Batches, *, as_bytes: bool = False) -> Feed:
     JAX takes them from Python as they are. Keras hands TensorFlow each batch through a queue
     between threads, and an epoch takes a quarter longer; there TensorFlow makes them. PyTorch's
     loader keeps accounts of each batch, which costs it a twentieth; it gets a plain one. On a GPU
-    JAX and PyTorch make them there, of all pixels, which are sent once and as bytes.
+    JAX and PyTorch make them there, of all pixels, which are sent once and as bytes; XLA divides
+    in its own way there, so that what a byte comes to is looked up.
     """
     on_gpu = session.device() == GPU
     match keras.backend.backend():
@@ -65,15 +66,14 @@ def _on_gpu_by_torch(batches: Batches) -> Get:
     import torch
 
     device = keras.ops.zeros(()).device
-    pixels, labels = (
-        torch.from_numpy(part).to(device) for part in (batches.images.images, batches.labels)
+    pixels, labels, scaled = (
+        torch.tensor(part, device=device)
+        for part in (batches.images.images, batches.labels, batches.scaled)
     )
-    divisor = keras.ops.convert_to_tensor(float(batches.largest_pixel))
 
     def get(index: int) -> tuple[Tensor, ...]:
         chosen = torch.from_numpy(batches.chosen(index)).to(device, non_blocking=True)
-        # By a tensor, for by a number PyTorch multiplies by its reciprocal.
-        return pixels[chosen].to(divisor.dtype) / divisor, labels[chosen]
+        return scaled[pixels[chosen].to(torch.int32)], labels[chosen]
 
     return get
 
@@ -84,15 +84,13 @@ class _OnGpuByJax(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries
 
         super().__init__()
         self.batches = batches
-        self.parts = jax.device_put((batches.images.images, batches.labels))
-        # From without, for of a constant XLA would take the reciprocal.
-        self.divisor = keras.ops.convert_to_tensor(float(batches.largest_pixel))
+        self.parts = jax.device_put((batches.images.images, batches.labels, batches.scaled))
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        return _taken_by_jax()(*self.parts, self.divisor, self.batches.chosen(index))
+        return _taken_by_jax()(*self.parts, self.batches.chosen(index))
 
 
 @functools.cache  # compiled once
@@ -100,8 +98,8 @@ def _taken_by_jax() -> Callable[..., tuple[Tensor, ...]]:
     import jax
 
     @jax.jit  # type: ignore[untyped-decorator]
-    def taken(pixels: Tensor, labels: Tensor, divisor: Tensor, chosen: Tensor) -> Feed:
-        return pixels[chosen].astype(divisor.dtype) / divisor, labels[chosen]
+    def taken(pixels: Tensor, labels: Tensor, scaled: Tensor, chosen: Tensor) -> Feed:
+        return scaled[pixels[chosen]], labels[chosen]
 
     return taken  # type: ignore[no-any-return]
 

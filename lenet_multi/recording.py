@@ -143,11 +143,11 @@ def _at_once(recording: Any, given: Sequence[Tensor], held: Sequence[Tensor]) ->
     places = [tensor.detach().clone() for tensor in given]
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):  # libraries make what they need; on copies, for it changes them
-        recording(*map(_copy, (*places, *held)))
+    with torch.no_grad(), torch.cuda.stream(stream):  # in which libraries make what they need
+        recording(*map(_copy, (*places, *held)))  # copies, for it changes them
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.no_grad(), torch.cuda.graph(graph):
         results = recording(*places, *held)
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -71,3 +71,20 @@ def test_a_system_without_linuxs_files_is_told_too(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(os, "sched_getaffinity")
     assert environment.machine()["processor"] == "a processor"
     assert environment.threads() == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("script", "gpu"),
+    [("echo 'NVIDIA H200'; echo another", "NVIDIA H200"), ("exit 9", None), (None, None)],
+    ids=["two GPUs", "no driver", "no GPU"],
+)
+def test_a_gpu_is_part_of_the_machine(
+    script: str | None, gpu: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is what the driver's own command says, and is left out where there is none."""
+    if script:
+        command = tmp_path / "nvidia-smi"
+        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert environment.machine().get("gpu") == gpu

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from lenet_multi import session
 from lenet_multi.data import Dataset
+from lenet_multi.speed import CPU, GPU
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
@@ -23,20 +25,32 @@ def test_tensorflow_may_be_fed_the_bytes(backend: str, small: Dataset) -> None:
         np.testing.assert_array_equal(np.asarray(labels), small.train.labels[chosen])
 
 
+@pytest.mark.parametrize("device", [CPU, GPU])
 @pytest.mark.parametrize("skipped", [0, 1], ids=["from the start", "gone on with"])
 @pytest.mark.parametrize(
     "batch_size", [32, 100, 1024], ids=["many and a rest", "no rest", "a rest alone"]
 )
 @pytest.mark.parametrize("classes", [None, 10], ids=["labels", "one-hot"])
 def test_a_backend_is_fed_the_batches_bit_for_bit(
-    small: Dataset, classes: int | None, batch_size: int, skipped: int
+    small: Dataset,
+    classes: int | None,
+    batch_size: int,
+    skipped: int,
+    device: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What reaches the backend are NumPy's batches to the bit, and in each epoch's order."""
+    """What reaches the backend are NumPy's batches to the bit, and in each epoch's order.
+
+    What is fed to a GPU is made by the backend, here on whatever it computes on.
+    """
+    import keras
+
     from lenet_multi.batches import Batches
     from lenet_multi.pipeline import feed
 
     batches = Batches(small.train, batch_size=batch_size, classes=classes)
     batches.skipped = skipped
+    monkeypatch.setattr(session, "device", lambda: device)
     fed = feed(batches)
     for epoch in (0, 3):
         batches.set_epoch(epoch, seed=1)
@@ -44,5 +58,6 @@ def test_a_backend_is_fed_the_batches_bit_for_bit(
         assert len(pairs) == len(batches) == -(-1000 // batch_size) - skipped
         for index, pair in enumerate(pairs):
             for found, wanted in zip(pair, batches[index], strict=True):
-                np.testing.assert_array_equal(np.asarray(found), wanted)
-                assert np.asarray(found).dtype == wanted.dtype
+                found = keras.ops.convert_to_numpy(found)
+                np.testing.assert_array_equal(found, wanted)
+                assert found.dtype == wanted.dtype

@@ -205,3 +205,24 @@ def test_a_tensor_may_begin_within_another() -> None:
     play = recorded(views)
     for images in torch.randn(3, 4, 6):
         assert all(map(torch.equal, play(images), views(images)))
+
+
+def test_only_what_stays_the_same_counts_as_constant() -> None:
+    """Of constants alone, made by no operation and changed by none; and so it plays twice alike."""
+    import torch
+    from torch.fx.experimental.const_fold import split_const_subgraphs
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    numbers = torch.arange(3.0)
+
+    def compute(given: Tensor) -> Tensor:
+        made, copied, turned = torch.zeros(3), numbers.clone(), numbers.to(torch.float64)
+        return made.add_(given) + copied.add_(1) + turned
+
+    graph = make_fx(compute)(torch.ones(3))
+    folded = split_const_subgraphs(graph, recording._is_no_constant)
+    for _ in range(2):
+        assert torch.equal(folded(torch.ones(3)), compute(torch.ones(3)))
+    called = {str(node.target) for node in folded.graph.nodes}
+    assert "aten._to_copy.default" not in called
+    assert {"aten.zeros.default", "aten.clone.default"} <= called

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from lenet_multi import session
 from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError
 from lenet_multi.session import stderr_held_back
+from lenet_multi.speed import CPU, GPU
 
 SHOW = (
     "import sys; from lenet_multi import session; session.start(sys.argv[1]); import keras;"
@@ -40,6 +42,46 @@ def test_a_users_keras_json_changes_nothing(backend: str, tmp_path: Path) -> Non
 def test_garbage_is_collected_again() -> None:
     """Only the import goes without."""
     assert gc.isenabled()
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("cpu", CPU),
+        ("cpu:0", CPU),
+        ("TFRT_CPU_0", CPU),
+        ("/job:localhost/replica:0/task:0/device:CPU:0", CPU),
+        ("cuda:0", GPU),
+        ("rocm:0", GPU),
+        ("/job:localhost/replica:0/task:0/device:GPU:0", GPU),
+    ],
+)
+def test_a_gpu_is_told_by_its_name(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JAX, PyTorch and TensorFlow call what a tensor is on."""
+    import keras
+
+    monkeypatch.setattr(keras.ops, "zeros", lambda shape: SimpleNamespace(device=name))
+    assert session.device() == kind
+
+
+def test_a_gpu_is_shared_and_multiplies_in_full() -> None:
+    """Unless its user wishes otherwise; what a library takes by itself is set before its start."""
+    code = (
+        "import os; from lenet_multi import session;"
+        "session.device = lambda: session.GPU; session._multiply_in_full = print;"
+        "session.start('numpy'); print(*map(os.environ.get, session.ON_A_GPU))"
+    )
+    environ = {name: value for name, value in os.environ.items() if name not in session.ON_A_GPU}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environ, "NVIDIA_TF32_OVERRIDE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["numpy", "false", "true", "1"]
 
 
 @pytest.mark.backend

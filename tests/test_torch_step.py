@@ -67,3 +67,25 @@ def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rat
     asked.reset_mock()
     model.fit(batches, shuffle=False, verbose=0)
     assert asked.call_count == (len(batches) if rate and backend == "torch" else 0)
+
+
+def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
+    """They are the schedule's, step by step, and go on from where others put the optimizer."""
+    if backend != "torch":
+        return
+    import keras
+
+    from lenet_multi.torch_step import _rate_by_host
+
+    schedule = keras.optimizers.schedules.CosineDecay(0.0, 20, warmup_target=0.1, warmup_steps=4)
+    optimizer = keras.optimizers.Adam(schedule)
+    rate = _rate_by_host(optimizer)
+
+    def next_ones() -> list[float]:
+        return [float(rate()) for _ in range(8)]
+
+    assert next_ones() == [float(schedule(step)) for step in range(8)]  # though nobody counts
+    optimizer.iterations.assign(3)
+    assert next_ones() == [float(schedule(step)) for step in range(3, 11)]
+    constant = _rate_by_host(keras.optimizers.Adam(0.25))
+    assert float(constant()) == float(constant()) == 0.25
