@@ -27,7 +27,7 @@ OURS_AGAIN = "ours, the second time"  # in another process, with what the first 
 STOCK = "stock fit"
 BY_HAND = "by hand: "
 
-# The loops of `peers`, by device and backend, the fastest first; each module's LOOPS has them.
+# The loops of `peers` by device and backend, the fastest first, out of each module's LOOPS.
 LOOPS = {
     CPU: {
         "tensorflow": ("xla", "graph", "bfloat16"),
@@ -36,7 +36,7 @@ LOOPS = {
     },
     GPU: {
         "tensorflow": ("xla", "graph", "bfloat16"),
-        "jax": ("convolution", "winograd", "bfloat16"),
+        "jax": ("convolution", "bfloat16"),
         "torch": ("recorded", "compile", "eager", "bfloat16"),
     },
 }

@@ -1,9 +1,11 @@
 """The machine's arithmetic limit: the best rate of a matrix product that this backend reaches."""
 
+import functools
 import time
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.record import Record
 from lenet_multi import session
@@ -13,12 +15,16 @@ SIDE = {CPU: 2048, GPU: 8192}
 REPEATS = 5
 
 
+@functools.cache
+def _matrix(side: int) -> NDArray[np.float32]:
+    # Of random numbers, for a GPU multiplies faster where few bits change.
+    return np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
+
+
 def measure(backend: str, *, precision: str) -> Record:
     """Return GFLOP/s of products of two square matrices, the best of a few in each sample."""
     side = SIDE[session.device()]
-    # Of random numbers, for with few bits that change a GPU multiplies faster.
-    matrix = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
-    matrix = keras.ops.cast(matrix, precision)
+    matrix = keras.ops.cast(_matrix(side), precision)
     product = keras.ops.matmul
     if backend == "jax":
         import jax

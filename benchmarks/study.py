@@ -99,6 +99,7 @@ def on_gpu(scale: Scale) -> Scale:
         device=GPU,
         compared=(BATCH, LARGE_BATCH),
         images=10 * LARGE_BATCH,
+        starts=min(scale.starts, 1),  # of half a minute each, in which XLA tries its kernels
         one_processor=False,
         everything=False,  # what checkpoints cost is the host's affair
     )
