@@ -37,8 +37,10 @@ def jax_steps(model: keras.Model) -> Callable[..., None]:
         return done
 
     compiled = jax.jit(several, donate_argnums=0)
+    logs: Logs = {}
 
     def train_function(state: State, iterator: Iterator[Batch]) -> tuple[Logs, State]:
+        nonlocal logs
         steps = model.steps_per_execution
         batches = list(islice(iterator, steps))
         if not batches:
@@ -47,6 +49,8 @@ def jax_steps(model: keras.Model) -> Callable[..., None]:
             group = list(alike)
             # Always as many, though the last are not trained on: one program for each size.
             laid = _laid(group + group[-1:] * (steps - len(group)))
+            # JAX would run 32 executions ahead, in as much memory, and a signal wait for them.
+            jax.block_until_ready(logs)
             logs, state = compiled(state, laid, len(group))
         return logs, state
 

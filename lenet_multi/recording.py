@@ -156,6 +156,7 @@ def _at_once(recording: Any, given: Sequence[Tensor], held: Sequence[Tensor]) ->
         graph.replay()
         return tuple(result.clone() for result in results)
 
+    play.recording = recording  # type: ignore[attr-defined]  # whose constants CUDA's list reads
     return play
 
 
