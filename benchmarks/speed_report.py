@@ -65,9 +65,9 @@ class Results:
 
     @property
     def compared(self) -> list[int]:
-        """The batch sizes in which ours was compared with others, in order."""
+        """The batch sizes in which ours was compared with stock, or was to be, in order."""
         found = {r.context["batch_size"] for r in self.all("epoch") if r.way == STOCK}
-        return sorted(found)
+        return sorted(found or {BATCH})
 
     def epochs(self, backend: str, batch: int) -> list[Record]:
         """Return the epochs of all ways in that batch size, on all processors."""

@@ -5,7 +5,6 @@ from itertools import groupby, islice
 from typing import Any
 
 import keras
-import numpy as np
 
 Tensor = Any  # JAX's
 State = tuple[list[Tensor], ...]
@@ -22,9 +21,11 @@ def jax_steps(model: keras.Model) -> Callable[..., None]:
     """
     import jax
 
-    def several(state: State, batches: Batch, count: int) -> tuple[Logs, State]:
+    def train_steps(state: State, batches: list[Batch], count: int) -> tuple[Logs, State]:
+        laid = jax.tree.map(lambda *parts: jax.numpy.stack(parts), *batches)
+
         def batch(index: int) -> Batch:
-            return jax.tree.map(lambda part: part[index], batches)  # type: ignore[no-any-return]
+            return jax.tree.map(lambda part: part[index], laid)  # type: ignore[no-any-return]
 
         def step(index: int, so_far: tuple[Logs, State]) -> tuple[Logs, State]:
             _, state = so_far
@@ -36,7 +37,7 @@ def jax_steps(model: keras.Model) -> Callable[..., None]:
         done: tuple[Logs, State] = jax.lax.fori_loop(0, count, step, (none_yet, state))
         return done
 
-    compiled = jax.jit(several, donate_argnums=0)
+    compiled = jax.jit(train_steps, donate_argnums=0)
     logs: Logs = {}
 
     def train_function(state: State, iterator: Iterator[Batch]) -> tuple[Logs, State]:
@@ -48,22 +49,13 @@ def jax_steps(model: keras.Model) -> Callable[..., None]:
         for _, alike in groupby(batches, lambda batch: len(batch[0])):
             group = list(alike)
             # Always as many, though the last are not trained on: one program for each size.
-            laid = _laid(group + group[-1:] * (steps - len(group)))
+            padded = group + group[-1:] * (steps - len(group))
             # JAX would run 32 executions ahead, in as much memory, and a signal wait for them.
             jax.block_until_ready(logs)
-            logs, state = compiled(state, laid, len(group))
+            logs, state = compiled(state, padded, len(group))
         return logs, state
 
     def make_train_function(force: bool = False) -> None:
         model.train_function = train_function
 
     return make_train_function
-
-
-def _laid(batches: list[Batch]) -> Batch:
-    import jax
-
-    def laid(*parts: Tensor) -> Tensor:
-        return (np if isinstance(parts[0], np.ndarray) else jax.numpy).stack(parts)
-
-    return jax.tree.map(laid, *batches)  # type: ignore[no-any-return]

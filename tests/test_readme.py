@@ -37,7 +37,7 @@ from lenet_multi.config import RECIPES
 from lenet_multi.data import Dataset
 from lenet_multi.formats import FORMATS
 from lenet_multi.parity.equivalence import two_one_sided_tests
-from lenet_multi.parity.ladder import FORWARD, GRADIENT, OPTIMIZER, PORTABILITY
+from lenet_multi.parity.ladder import FORWARD, GRADIENT, OPTIMIZER, PORTABILITY, Finding
 from lenet_multi.parity.plan import PRECISIONS, Plan
 from lenet_multi.speed import forms_of
 from tests import drawings
@@ -45,6 +45,7 @@ from tests.conftest import PROJECT, child_environment
 from tests.examples import STANDARD_FLOOR
 from tests.parity.sabotage import SABOTAGES
 
+ON_A_GPU = "intel-r-xeon-r-processor-family-6-model-207-16-nvidia-h200-20261126"
 BENCHMARK = "amd-epyc-family-25-model-17-2-20261126.json"
 
 README = (PROJECT / "README.md").read_text()
@@ -188,6 +189,25 @@ def test_times_are_those_of_the_committed_benchmark() -> None:
     assert f"the three lie within a factor of {factor:.1f}" in README
     for figure in re.findall(r"\(benchmarks/results/(.*\.png)\)", README):
         assert (RESULTS / figure).exists()
+
+
+def test_times_on_a_gpu_are_those_of_the_committed_benchmark() -> None:
+    """So are these; what failed there is told, and which rungs of the ladder did."""
+    results = Results.of(read(RESULTS / f"{ON_A_GPU}.json"))
+    assert set(results.content["devices"].values()) == {"gpu"}
+    assert results.content["machine"]["gpu"] in README
+    for batch in (128, 4096):
+        assert headline_table(results, batch) in README
+    ours = [results.epoch("torch", OURS, batch) for batch in (128, 4096)]
+    assert all(record and len(record.values) == 1 for record in ours)
+    assert "its PyTorch rows are of one sample" in README
+    ladder = read(RESULTS / "parity-nvidia-h200.json")
+    findings = list(map(Finding.of, ladder["findings"]))
+    assert {finding.precision for finding in findings} == {"float32", "float64"}
+    failed = {(f.rung[:2], f.precision) for f in findings if not f.passed}
+    assert failed == {("L2", "float32"), ("L3", "float32")}
+    gradients = max(f.gap for f in findings if f.rung.startswith("L2"))
+    assert f"whose gradients part by {gradients:.0e}".replace("e-0", "e-") in README
 
 
 def test_every_form_has_climbed() -> None:
