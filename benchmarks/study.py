@@ -83,10 +83,10 @@ SCALES = {
         answers=500,
         rounds=1,
         starts=1,
-        start_images=300,
+        start_images=256,  # whole batches, for XLA compiles for each size of them
         targets=1,
         batch_sizes=(64,),
-        set_sizes=(300, 600),
+        set_sizes=(256, 384),
         one_processor=True,
     ),
 }

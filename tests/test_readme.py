@@ -85,7 +85,7 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
     while re.fullmatch(r"[A-Z_]+=.*", words[0]):
         name, _, environ[name] = words.pop(0).partition("=")
     python, data = sys.executable, ["--data", str(small_npz), "--epochs", "1"]
-    two = ["parity", "--backend", "tensorflow", "--backend", "torch"]  # test_controls climbs all
+    two = ["parity", "--backend", "jax", "--backend", "torch"]  # test_controls climbs all
     match [Path(words[0]).name, *words[1:]]:
         case ["pip", "install", target]:
             return [python, "-m", "pip", "install", "-q", "--dry-run", target], environ
