@@ -11,6 +11,9 @@ State = tuple[list[Tensor], ...]
 Logs = dict[str, Tensor]
 Batch = tuple[Tensor, ...]  # images, labels; from `train_on_batch` their weights, or None
 
+Program = Callable[[State, list[Batch], int], tuple[Logs, State]]
+TrainFunction = Callable[[State, Iterator[Batch]], tuple[Logs, State]]
+
 
 def jax_steps(model: keras.Model) -> Callable[..., None]:
     """Return a `make_train_function` for `model`, which is to be compiled.
@@ -18,6 +21,19 @@ def jax_steps(model: keras.Model) -> Callable[..., None]:
     Keras 3 loops in Python over the steps of an execution. Here an execution's batches are laid one
     on the other, and XLA loops over them. To start a step takes the host three times as long as the
     step takes a GPU; on a CPU the loop is worth a twenty-fifth.
+    """
+
+    def make_train_function(force: bool = False) -> None:
+        if model.train_function is None or force:  # each `compile` wants another
+            model.train_function = _train_function(_program(model), model.steps_per_execution)
+
+    return make_train_function
+
+
+def _program(model: keras.Model) -> Program:
+    """Return what trains `model` on the first of some batches of one size, as many as it is told.
+
+    It returns the metrics after the last of them, and the new state.
     """
     import jax
 
@@ -37,12 +53,17 @@ def jax_steps(model: keras.Model) -> Callable[..., None]:
         done: tuple[Logs, State] = jax.lax.fori_loop(0, count, step, (none_yet, state))
         return done
 
-    compiled = jax.jit(train_steps, donate_argnums=0)
+    return jax.jit(train_steps, donate_argnums=0)  # type: ignore[no-any-return]
+
+
+def _train_function(program: Program, steps: int) -> TrainFunction:
+    """Return what trains on the next batches of an iterator, up to `steps`, by `program`."""
+    import jax
+
     logs: Logs = {}
 
     def train_function(state: State, iterator: Iterator[Batch]) -> tuple[Logs, State]:
         nonlocal logs
-        steps = model.steps_per_execution
         batches = list(islice(iterator, steps))
         if not batches:
             raise StopIteration  # as Keras expects it
@@ -52,10 +73,7 @@ def jax_steps(model: keras.Model) -> Callable[..., None]:
             padded = group + group[-1:] * (steps - len(group))
             # JAX would run 32 executions ahead, in as much memory, and a signal wait for them.
             jax.block_until_ready(logs)
-            logs, state = compiled(state, padded, len(group))
+            logs, state = program(state, padded, len(group))
         return logs, state
 
-    def make_train_function(force: bool = False) -> None:
-        model.train_function = train_function
-
-    return make_train_function
+    return train_function

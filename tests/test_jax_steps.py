@@ -52,6 +52,24 @@ def test_a_program_is_made_for_each_size_of_batch(backend: str, small: Dataset) 
     assert model.train_step.call_count == 2 * (for_shapes + for_the_loop)
 
 
+def test_a_second_compile_trains_with_its_optimizer(backend: str, small: Dataset) -> None:
+    """Nothing is left of the program of the first."""
+    if backend != "jax":
+        return
+    import keras
+
+    from lenet_multi.adam import Adam
+    from lenet_multi.batches import Batches
+
+    model, _ = trained(small, jax_loops=True)
+    before = model.get_weights()
+    nothing = Adam(keras.optimizers.schedules.CosineDecay(0.0, 10))  # its state like the first's
+    steps = model.steps_per_execution
+    model.compile(nothing, model.loss, metrics=["accuracy"], steps_per_execution=steps)
+    model.fit(Batches(small.train[:64], batch_size=32), shuffle=False, verbose=0)
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+
 def test_no_batch_ends_the_epoch(backend: str) -> None:
     """As Keras's own function does, which looks no further before it begins a step."""
     if backend != "jax":
@@ -60,7 +78,7 @@ def test_no_batch_ends_the_epoch(backend: str) -> None:
 
     from lenet_multi.jax_steps import jax_steps
 
-    model = Mock(steps_per_execution=3)
+    model = Mock(steps_per_execution=3, train_function=None)
     model.train_step = lambda state, batch: ({"sum": batch[0].sum()}, state + batch[0].sum())
     jax_steps(model)()
     batches = iter([(np.full(2, number),) for number in range(1, 5)])
