@@ -10,14 +10,16 @@ KERAS_MODULES = {
     *("adam", "answer", "batches", "callbacks", "evaluate", "export", "fit", "forms", "history"),
     *("model", "pipeline", "progress", "resume", "tensorboard", "torch_step", "variables"),
     *("forms.__init__", "forms.convolutions", "forms.pooling", "forms.tiles", "forms.winograd"),
-    *("parity.climb", "parity.float64", "tensorflow_step"),
+    *("jax_steps", "parity.climb", "parity.float64", "tensorflow_step"),
 }
 
 # What speaks to a backend by name, for speed: its batches, its Adam, its step.
 SPEAKS_TO = {
-    "pipeline": {"tensorflow", "torch"},
+    "session": {"tensorflow", "jax", "torch"},  # for products in full on a GPU
+    "pipeline": {"tensorflow", "jax", "torch"},
     "adam": {"tensorflow", "torch"},
     "recording": {"torch"},
+    "jax_steps": {"jax"},
     "tensorflow_step": {"tensorflow"},
     "torch_step": {"torch"},
     # What writes and runs files of their own formats.
@@ -54,7 +56,7 @@ def name(path: Path) -> str:
 
 @pytest.mark.parametrize("path", modules("lenet_multi"), ids=name)
 def test_no_module_imports_a_backend(path: Path) -> None:
-    """A few modules import TensorFlow or torch, which they say; no other does, at any depth."""
+    """A few modules import a backend, which they say; no other does, at any depth."""
     roots = {name.partition(".")[0] for name in imports(path, top_level_only=False)}
     assert roots & {"tensorflow", "jax", "torch"} == SPEAKS_TO.get(name(path), set())
 
