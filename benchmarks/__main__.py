@@ -27,13 +27,14 @@ from benchmarks.record import Record
 from benchmarks.report import RESULTS, read
 from benchmarks.speed_figures import draw_epochs, draw_stages
 from benchmarks.speed_report import Results, bench_report
-from benchmarks.study import SCALES, SMALL, Request, on_gpu, requests
+from benchmarks.study import SCALES, SMALL, Request, Scale, on_gpu, requests
 from benchmarks.target import TARGET
 from lenet_multi import environment
 from lenet_multi.backends import BACKENDS, installed
 from lenet_multi.data import load
 from lenet_multi.durable import write_json
 from lenet_multi.parity.children import bars
+from lenet_multi.speed import GPU
 
 SCHEMA_VERSION = 1
 
@@ -137,16 +138,36 @@ class Bench:
             self.failures[name] = output.strip().splitlines()[-1]
         self.write()
 
-    def _worker(self, request: Request) -> list[Record]:
+    def scale_here(self) -> Scale:
+        """Return how much is measured: what a GPU is to be where all backends compute on one."""
+        scale = SCALES[self.scale]
+        if "gpu" not in environment.machine() or self.scale == "tiny":
+            return scale
+        with contextlib.suppress(FailedError):  # which its first sample tells
+            for backend in self.pythons:
+                self._started(backend)
+        on_gpus = [self.devices.get(backend) == GPU for backend in self.pythons]
+        return on_gpu(scale) if all(on_gpus) else scale
+
+    def _started(self, backend: str, processors: int = 0, *, stock: bool = False) -> Worker:
         # Stock apart: ours and the loops by hand change their process (`lenet_multi.allocator`).
-        place = (request.backend, request.processors, request.arguments.get("way") == STOCK)
-        if place not in self.workers or self.workers[place].process.poll() is not None:
+        place = (backend, processors, stock)
+        if place not in self.workers:
             log = Path(self.temporary.name, f"{'-'.join(map(str, place))}.txt")
-            worker = Worker(self.pythons[request.backend], *place[:2], log)
-            self.workers[place] = worker
-            self.versions[request.backend] = worker.started["versions"]
-            self.devices[request.backend] = worker.started["device"]
-        record = Record(**self.workers[place].ask(request.arguments))
+            worker = self.workers[place] = Worker(self.pythons[backend], backend, processors, log)
+            self.versions[backend] = worker.started["versions"]
+            self.devices[backend] = worker.started["device"]
+        return self.workers[place]
+
+    def _worker(self, request: Request) -> list[Record]:
+        stock = request.arguments.get("way") == STOCK
+        place = (request.backend, request.processors, stock)
+        worker = self._started(request.backend, request.processors, stock=stock)
+        try:
+            record = Record(**worker.ask(request.arguments))
+        except FailedError:  # a GPU's faults spoil what their process measures later
+            self.workers.pop(place).close()
+            raise
         if request.processors:
             record.context["threads"] = request.processors
         return [record]
@@ -292,13 +313,10 @@ def main() -> int:
     if unknown := [name for name in pythons if name not in BACKENDS]:
         parser.error(f"unknown backend {unknown[0]!r}; choose from {', '.join(BACKENDS)}")
     out = asked.out or default_out(asked.scale)
-    scaled = SCALES[asked.scale]
-    if "gpu" in environment.machine() and asked.scale != "tiny":
-        scaled = on_gpu(scaled)
-    wanted = list(requests(tuple(pythons), scaled))
     progress = bars()
     interrupted = False
     with Bench(pythons, out, asked.scale) as bench:
+        wanted = list(requests(tuple(pythons), bench.scale_here()))
         task = progress.add_task("samples", total=len(wanted))
         try:
             with progress:

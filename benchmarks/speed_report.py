@@ -134,7 +134,7 @@ def epoch_table(results: Results, batch: int = BATCH) -> str:
     rows = []
     for backend in results.backends:
         ours = results.epoch(backend, OURS, batch)
-        for record in results.epochs(backend, batch) if ours else []:
+        for record in results.epochs(backend, batch):
             rows.append(
                 [
                     backend,

@@ -1,9 +1,9 @@
 """What a run's figures depend on besides its settings: versions, machine, memory."""
 
+import functools
 import os
 import platform
 import resource
-import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -35,13 +35,15 @@ def machine() -> dict[str, str | int]:
     }
 
 
+@functools.cache
 def _gpu() -> str:
     """Return the name of the first NVIDIA GPU, as its driver's own command tells it."""
-    if not shutil.which("nvidia-smi"):
-        return ""
     command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    named = subprocess.run(command, capture_output=True, text=True, check=False)
-    return named.stdout.partition("\n")[0] if named.returncode == 0 else ""
+    try:
+        named = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL, timeout=10)
+    except (OSError, subprocess.SubprocessError):  # there is none, or its driver hangs
+        return ""
+    return named.partition("\n")[0]
 
 
 def _processor() -> str:

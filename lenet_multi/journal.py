@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,9 @@ from lenet_multi.runs import JOURNAL, SCHEMA_VERSION, writing
 class Journal:
     """The settings of a run and its starts so far, kept in its `folder`.
 
-    A start is a dictionary: backend, form (None: the fastest there), versions, `began` and `ended`
-    in local time (ISO 8601), the epoch (from 0) and its step that it began at, and why it ended;
-    one without an end was killed.
+    A start is a dictionary: backend, form (once it is known), versions, `began` and `ended` in
+    local time (ISO 8601), the epoch (from 0) and its step that it began at, and why it ended; one
+    without an end was killed.
     """
 
     folder: Path
@@ -53,11 +53,14 @@ class Journal:
         return cls(folder, TrainConfig(**content["config"]), content["starts"])
 
     @contextmanager
-    def started(self, *, backend: str, form: str | None, at: tuple[int, int]) -> Iterator[None]:
-        """Note that the block starts training, at an epoch and a step in it, and why it ends."""
-        start = {
+    def started(self, *, backend: str, at: tuple[int, int]) -> Iterator[Callable[[str], None]]:
+        """Note that the block starts training, at an epoch and a step in it, and why it ends.
+
+        It is given what notes the form in which it trains.
+        """
+        start: dict[str, Any] = {
             "backend": backend,
-            "form": form,
+            "form": None,
             "versions": environment.versions(backend),
             "epoch": at[0],
             "step": at[1],
@@ -68,8 +71,13 @@ class Journal:
         self.starts.append(start)
         self._write()
         reason = "finished"
+
+        def computed_in(form: str) -> None:
+            start["form"] = form
+            self._write()
+
         try:
-            yield
+            yield computed_in
         except BaseException as error:
             reason = str(error) or type(error).__name__
             raise

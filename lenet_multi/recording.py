@@ -147,7 +147,8 @@ def _at_once(recording: Any, given: Sequence[Tensor], held: Sequence[Tensor]) ->
         recording(*map(_copy, (*places, *held)))  # copies, for it changes them
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.no_grad(), torch.cuda.graph(graph):
+    # Keras's threads may look at earlier figures meanwhile.
+    with torch.no_grad(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
         results = recording(*places, *held)
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -161,7 +162,7 @@ def _at_once(recording: Any, given: Sequence[Tensor], held: Sequence[Tensor]) ->
 
 
 def _is_no_constant(node: Any) -> bool:
-    """Return whether `node` makes something new, or something that is changed later on."""
+    """Return whether `node` makes something new, or something that an operation on it changes."""
     makes = node.op == "call_function" and not node.all_input_nodes
     return makes or any(map(_changes_something, node.users))
 

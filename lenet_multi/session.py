@@ -14,7 +14,7 @@ from lenet_multi.speed import CPU, GPU
 # Keras reads these at import and then cuts every `fit` short without a word.
 CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
-ON_A_GPU = {
+FOR_A_GPU = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # others may be at work on it
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "NVIDIA_TF32_OVERRIDE": "0",  # see `start`; of NVIDIA's own libraries
@@ -46,7 +46,7 @@ def start(
     environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
     compiled.keep(environ)
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
-    for variable, value in ON_A_GPU.items():
+    for variable, value in FOR_A_GPU.items():
         environ.setdefault(variable, value)
     with stderr_held_back(), _garbage_left_alone(), other_frameworks.left_out(backend):
         import keras

@@ -79,14 +79,14 @@ def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
     the network's. It is a function of the step, which is counted here, for to ask the GPU would
     be to wait for it; where others changed it, as PyTorch's count of changes tells, it is asked.
     """
-    schedule = optimizer._learning_rate
-    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        return _rate(optimizer)
     device = optimizer.iterations.value.device
     step, changes = 0, -1
 
     def rate() -> Tensor:
         nonlocal step, changes
+        schedule = optimizer._learning_rate
+        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            return ops.convert_to_tensor(schedule)
         iterations = optimizer.iterations.value
         step += 1
         if iterations._version != changes:

@@ -45,6 +45,7 @@ def train(
     *,
     backend: str,
     form: str | None = None,
+    computed_in: Callable[[str], None] = lambda form: None,
     folder: Path | None = None,
     state: State | None = None,
     announce: Callable[[str], None] = print,
@@ -54,8 +55,9 @@ def train(
 
     Keras is imported here, on `backend`, so a process can call this for one backend only; `load`
     is called meanwhile, in a thread, for the images.
-    `form` is how the network is computed (see `speed`), the fastest by default. What `config`
-    says is kept on the way goes to `folder`, and what it takes to go on; without one nothing is.
+    `form` is how the network is computed (see `speed`), the fastest by default, which `computed_in`
+    is told once it is known. What `config` says is kept on the way goes to `folder`, and what it
+    takes to go on; without one nothing is.
     `state` is where to go on from. `announce` is told what is about to be trained, on what;
     `quiet` shows no progress.
 
@@ -69,6 +71,7 @@ def train(
         execution = speed.execution(
             backend, form, dtype_policy=config.dtype_policy, device=session.device()
         )
+        computed_in(execution.form)
         versions = environment.versions(backend)
         import keras
 

@@ -75,8 +75,13 @@ def test_a_system_without_linuxs_files_is_told_too(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("script", "gpu"),
-    [("echo 'NVIDIA H200'; echo another", "NVIDIA H200"), ("exit 9", None), (None, None)],
-    ids=["two GPUs", "no driver", "no GPU"],
+    [
+        ("#!/bin/sh\necho 'NVIDIA H200'; echo another", "NVIDIA H200"),
+        ("#!/bin/sh\nexit 9", None),
+        ("no program", None),
+        (None, None),
+    ],
+    ids=["two GPUs", "no driver", "damaged", "no GPU"],
 )
 def test_a_gpu_is_part_of_the_machine(
     script: str | None, gpu: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -84,7 +89,9 @@ def test_a_gpu_is_part_of_the_machine(
     """Its name is what the driver's own command says, and is left out where there is none."""
     if script:
         command = tmp_path / "nvidia-smi"
-        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.write_text(script)
         command.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    environment._gpu.cache_clear()
     assert environment.machine().get("gpu") == gpu
+    environment._gpu.cache_clear()

@@ -25,7 +25,7 @@ def started(folder: Path) -> Journal:
     journal = Journal(folder, TrainConfig(seed=3))
     with (
         pytest.raises(RuntimeError),
-        journal.started(backend=BACKEND, form="tiles", at=(0, 0)),
+        journal.started(backend=BACKEND, at=(0, 0)),
     ):
         raise RuntimeError("the lamp went out")
     return journal
@@ -35,7 +35,8 @@ def test_every_start_and_stop_is_noted(tmp_path: Path) -> None:
     """Settings, place, backend and reason read back; a start that was killed has no end."""
     journal = started(tmp_path)
     kept = []
-    with journal.started(backend="torch", form="stock", at=(2, 70)):
+    with journal.started(backend="torch", at=(2, 70)) as computed_in:
+        computed_in("stock")
         kept = Journal.read(tmp_path).starts
     read = Journal.read(tmp_path)
     assert read.config == TrainConfig(seed=3)
@@ -44,6 +45,7 @@ def test_every_start_and_stop_is_noted(tmp_path: Path) -> None:
         (2, 70, "finished"),
     ]
     assert (kept[-1]["ended"], kept[-1]["reason"]) == (None, None)
+    assert [start["form"] for start in kept] == [None, "stock"]  # the first stopped before
     assert entries(tmp_path) == ["journal.json"]
 
 

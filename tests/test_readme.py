@@ -46,7 +46,7 @@ from tests.examples import STANDARD_FLOOR
 from tests.parity.sabotage import SABOTAGES
 
 ON_A_GPU = "intel-r-xeon-r-processor-family-6-model-207-16-nvidia-h200-20261126"
-BENCHMARK = "amd-epyc-family-25-model-17-2-20261126.json"
+BENCHMARK = "amd-epyc-family-25-model-17-2-20261127.json"
 
 README = (PROJECT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -200,7 +200,8 @@ def test_times_on_a_gpu_are_those_of_the_committed_benchmark() -> None:
         assert headline_table(results, batch) in README
     ours = [results.epoch("torch", OURS, batch) for batch in (128, 4096)]
     assert all(record and len(record.values) == 1 for record in ours)
-    assert "its PyTorch rows are of one sample" in README
+    assert "of PyTorch ours and by hand are of one\nsample" in README
+    assert results.content["revision"][:7] in README
     ladder = read(RESULTS / "parity-nvidia-h200.json")
     findings = list(map(Finding.of, ladder["findings"]))
     assert {finding.precision for finding in findings} == {"float32", "float64"}

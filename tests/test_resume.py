@@ -170,7 +170,7 @@ def test_the_command_goes_on(
     draft.mkdir()
     state = stop(signal.SIGTERM, STEPS + 13, small, backend, draft)
     journal = Journal(draft, dataclasses.replace(SMALL_BATCHES, data=str(small_npz)))
-    with journal.started(backend=backend, form=None, at=(0, 0)):
+    with journal.started(backend=backend, at=(0, 0)):
         pass
     done = subprocess.run(
         [sys.executable, "-m", "lenet_multi", "train", "--resume", "a-run"],

@@ -67,13 +67,13 @@ def test_a_gpu_is_told_by_its_name(name: str, kind: str, monkeypatch: pytest.Mon
 
 
 def test_a_gpu_is_shared_and_multiplies_in_full() -> None:
-    """Unless its user wishes otherwise; what a library takes by itself is set before its start."""
+    """What a library reads by itself is set before its start, unless its user has set it."""
     code = (
         "import os; from lenet_multi import session;"
         "session.device = lambda: session.GPU; session._multiply_in_full = print;"
-        "session.start('numpy'); print(*map(os.environ.get, session.ON_A_GPU))"
+        "session.start('numpy'); print(*map(os.environ.get, session.FOR_A_GPU))"
     )
-    environ = {name: value for name, value in os.environ.items() if name not in session.ON_A_GPU}
+    environ = {name: value for name, value in os.environ.items() if name not in session.FOR_A_GPU}
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**environ, "NVIDIA_TF32_OVERRIDE": "1"},

@@ -217,8 +217,9 @@ def test_a_signal_does_not_wait_for_a_download(monkeypatch: pytest.MonkeyPatch) 
     there.set()
 
 
-@pytest.mark.usefixtures("backend")
-def test_ctrl_c_leaves_what_it_takes_to_go_on(tmp_path: Path, small_npz: Path) -> None:
+def test_ctrl_c_leaves_what_it_takes_to_go_on(
+    backend: str, tmp_path: Path, small_npz: Path
+) -> None:
     """Interrupted in the middle of training, the command exits 130 and says how to go on."""
     process = subprocess.Popen(
         [
@@ -247,7 +248,8 @@ def test_ctrl_c_leaves_what_it_takes_to_go_on(tmp_path: Path, small_npz: Path) -
     state = checkpoint.read(draft / "resume", pytest.fail)
     assert state
     assert state.epoch > 0
-    assert Journal.read(draft).starts[0]["reason"] == "stopped by SIGINT"
+    (start,) = Journal.read(draft).starts
+    assert (start["reason"], start["form"]) == ("stopped by SIGINT", execution(backend).form)
     assert (draft / "history.csv").read_text().splitlines()[1].startswith("1,")
 
 

@@ -151,12 +151,13 @@ def _train(
         place = "after the last epoch" if trained else f"at step {at[1]} of epoch {at[0] + 1}"
         say(f"Going on {place}")
     try:
-        with journal.started(backend=backend, form=form, at=at):
+        with journal.started(backend=backend, at=at) as computed_in:
             run = train(
                 config,
                 partial(data.load, config.data, classes=config.classes),
                 backend=backend,
                 form=form,
+                computed_in=computed_in,
                 folder=draft,
                 state=state,
                 announce=say,

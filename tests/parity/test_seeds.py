@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_goes_on(
         journal = Journal(unfinished(place), begun)
         with monkeypatch.context() as patch:
             patch.setattr(environment, "versions", lambda backend: under)
-            with journal.started(backend="jax", form="tiles", at=(0, 0)):
+            with journal.started(backend="jax", at=(0, 0)):
                 pass
     command = seeds._child(tmp_path, (7, "jax"), TrainConfig(seed=7)).command
     assert command[command.index(str(place)) - 1] == flag
