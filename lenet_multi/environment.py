@@ -4,6 +4,7 @@ import functools
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -39,9 +40,11 @@ def machine() -> dict[str, str | int]:
 def _gpu() -> str:
     """Return the name of the first NVIDIA GPU, as its driver's own command tells it."""
     command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    if not shutil.which(command[0]):
+        return ""
     try:
         named = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL, timeout=10)
-    except (OSError, subprocess.SubprocessError):  # there is none, or its driver hangs
+    except (OSError, subprocess.SubprocessError):  # its driver is missing, or hangs
         return ""
     return named.partition("\n")[0]
 
