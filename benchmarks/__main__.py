@@ -316,9 +316,9 @@ def main() -> int:
     progress = bars()
     interrupted = False
     with Bench(pythons, out, asked.scale) as bench:
-        wanted = list(requests(tuple(pythons), bench.scale_here()))
-        task = progress.add_task("samples", total=len(wanted))
         try:
+            wanted = list(requests(tuple(pythons), bench.scale_here()))
+            task = progress.add_task("samples", total=len(wanted))
             with progress:
                 for request in wanted:
                     words = _words(request.arguments)
