@@ -312,6 +312,8 @@ def main() -> int:
     )
     if unknown := [name for name in pythons if name not in BACKENDS]:
         parser.error(f"unknown backend {unknown[0]!r}; choose from {', '.join(BACKENDS)}")
+    if missing := [path for path in pythons.values() if not shutil.which(path)]:
+        parser.error(f"--python: there is no interpreter at {missing[0]}; name one that is there")
     out = asked.out or default_out(asked.scale)
     progress = bars()
     interrupted = False

@@ -152,6 +152,26 @@ def test_a_peer_that_fails_is_named(tmp_path: Path) -> None:
     assert content["failures"] == bench.failures
 
 
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        ("jux=python", "unknown backend 'jux'; choose from tensorflow, jax, torch"),
+        ("jax=/no/python", "there is no interpreter at /no/python; name one that is there"),
+    ],
+    ids=["no such backend", "no such interpreter"],
+)
+def test_a_wrong_interpreter_is_refused(python: str, message: str) -> None:
+    """Before anything is measured, in one line that names it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--tiny", "--python", python],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(message)
+
+
 @pytest.mark.all_backends
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     """Interrupted, the benchmark prints what it has, says where it is, and exits with 130."""
