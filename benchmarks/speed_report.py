@@ -141,7 +141,7 @@ def epoch_table(results: Results, batch: int = BATCH) -> str:
                     record.way,
                     str(record.context.get("form", "")),
                     str(record.context["precision"]),
-                    {True: "yes", False: "no"}.get(record.context.get("jit_compile", ""), ""),
+                    _by_xla(record),
                     _seconds(record),
                     f"{record.spread:.0%}",
                     f"{median(ratios(ours, record)):.2f}" if ours else "",
@@ -149,6 +149,13 @@ def epoch_table(results: Results, batch: int = BATCH) -> str:
             )
     header = ["backend", "way", "form", "precision", "XLA", "seconds", "spread", "ours / this"]
     return markdown(header, rows)
+
+
+def _by_xla(record: Record) -> str:
+    asked = [
+        record.context[name] for name in ("jit_compile", "xla_loops") if name in record.context
+    ]
+    return ("yes" if any(asked) else "no") if asked else ""
 
 
 def bill_table(results: Results) -> str:

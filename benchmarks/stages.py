@@ -61,7 +61,7 @@ def _call(backend: str, stage: str, pass_: str) -> Callable[[], None]:
         images_too = stage not in ("conv1", "block1")  # nobody asks for the pixels' gradient
         task = (function, images, weights, pass_ == PASSES[1], images_too)
         if backend == "tensorflow":
-            by_xla = stage in STAGES[OURS] and _how().jit_compile
+            by_xla = stage in STAGES[OURS] and _how().xla_loops
             call = _tensorflow(*task, jit_compile=by_xla)
         else:
             call = {"jax": _jax, "torch": _torch}[backend](*task)

@@ -49,20 +49,25 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
     def __len__(self) -> int:
         return -(-len(self.remaining) // self.batch_size)
 
-    @property
-    def scaled(self) -> NDArray[np.float32]:
-        """What each pixel comes to, from 0 on: (256,)."""
-        pixels = np.arange(self.largest_pixel + 1, dtype=np.uint8)
-        return self._scale(pixels)
+    @classmethod
+    def table(cls) -> NDArray[np.float32]:
+        """Return what each pixel comes to, from 0 on: (256,)."""
+        return cls._scale(np.arange(256, dtype=np.uint8))
 
-    def _scale(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.divide(pixels, self.largest_pixel, dtype=keras.config.floatx())
+    @classmethod
+    def _scale(cls, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.divide(pixels, cls.largest_pixel, dtype=keras.config.floatx())
 
     def chosen(self, index: int) -> NDArray[np.int64]:
         """Return which images make the batch number `index`, from 0."""
         return self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    def bytes(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.generic]]:
+        """Return the batch number `index`, from 0, its pixels as they are stored."""
         chosen = self.chosen(index)
-        pixels = self.images.images.take(chosen, axis=0)  # twice as fast as by index
-        return self._scale(pixels), self.labels[chosen]
+        # Twice as fast as by index.
+        return self.images.images.take(chosen, axis=0), self.labels.take(chosen, axis=0)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+        pixels, labels = self.bytes(index)
+        return self._scale(pixels), labels

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from lenet_multi import session, signals
+from lenet_multi import signals
 from lenet_multi.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.callbacks import callbacks
 from lenet_multi.checkpoint import State
@@ -15,12 +15,11 @@ from lenet_multi.config import Interval, TrainConfig
 from lenet_multi.data import ImageSet
 from lenet_multi.errors import StoppedError
 from lenet_multi.history import EpochHistory
-from lenet_multi.pipeline import feed
+from lenet_multi.pipeline import feed, feed_bytes
 from lenet_multi.progress import ProgressBar
 from lenet_multi.resume import Resumable
 from lenet_multi.runs import RESUME, Epoch
-from lenet_multi.speed import CPU
-from lenet_multi.tensorflow_step import TensorFlowStep
+from lenet_multi.xla_steps import XlaSteps
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,11 @@ def fit(
         stack.enter_context(bar)
         together = stack.enter_context(_once(parts, model, steps=steps, epochs=config.epochs))
         first = state.epoch if state else 0
-        # Not on a GPU, where XLA divides in its own way.
-        as_bytes = isinstance(model.train_step, TensorFlowStep) and session.device() == CPU
+        takes_bytes = isinstance(model.make_train_function, XlaSteps)
 
         def train(until: int) -> None:
             model.fit(
-                feed(batches, as_bytes=as_bytes),
+                feed_bytes(batches) if takes_bytes else feed(batches),
                 initial_epoch=first,
                 epochs=until,
                 shuffle=False,  # `set_epoch` has shuffled

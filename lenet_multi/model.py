@@ -14,10 +14,9 @@ from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.forms import compute_as
 from lenet_multi.initial_weights import draw_initial_weights
-from lenet_multi.jax_steps import jax_steps
 from lenet_multi.other_frameworks import tensorflow_left_out
 from lenet_multi.speed import Execution
-from lenet_multi.tensorflow_step import TensorFlowStep
+from lenet_multi.xla_steps import XlaSteps
 
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
 
@@ -88,18 +87,15 @@ def compile_model(
     if execution.keep_freed_memory:
         keep_freed_memory()
     compute_as(model, execution.form, execution.answer_form)
-    on_tensorflow = keras.backend.backend() == "tensorflow"
     model.compile(
         optimizer=make_optimizer(config, training_images=training_images),
         loss=make_loss(config),
         metrics=["accuracy"],
-        jit_compile=execution.jit_compile and not on_tensorflow,
+        jit_compile=execution.jit_compile,
         steps_per_execution=execution.steps_per_execution,
     )
-    if execution.jit_compile and on_tensorflow:
-        model.train_step = TensorFlowStep(model, batch_size=config.batch_size)
-    if execution.jax_loops:
-        model.make_train_function = jax_steps(model)
+    if execution.xla_loops:
+        model.make_train_function = XlaSteps(model, batch_size=config.batch_size)
     save_portably(model)
 
 

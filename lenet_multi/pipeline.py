@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter  # `fit` takes one
 from numpy.typing import NDArray
 
 from lenet_multi import session
@@ -19,10 +20,8 @@ Tensor = Any
 _BATCHES_A_CALL = 10
 
 
-def feed(batches: Batches, *, as_bytes: bool = False) -> Feed:
+def feed(batches: Batches) -> Feed:
     """Return what `fit` and `predict` are to be given for `batches`: the same bits in their order.
-
-    On TensorFlow images come `as_bytes` where who takes them scales them.
 
     JAX takes them from Python as they are. Keras hands TensorFlow each batch through a queue
     between threads, and an epoch takes a quarter longer; there TensorFlow makes them. PyTorch's
@@ -33,11 +32,37 @@ def feed(batches: Batches, *, as_bytes: bool = False) -> Feed:
     on_gpu = session.device() == GPU
     match keras.backend.backend():
         case "tensorflow":
-            return _by_tensorflow(batches, as_bytes=as_bytes)
+            return _by_tensorflow(batches)
         case "torch":
             return _by_torch(batches, _on_gpu_by_torch(batches) if on_gpu else _tensors(batches))
         case _:
             return _OnGpuByJax(batches) if on_gpu else batches
+
+
+def feed_bytes(batches: Batches) -> Feed:
+    """Return what `fit` is to be given for `batches` by who scales them (see `xla_steps`).
+
+    TensorFlow and JAX get them from Python, without a queue between.
+    """
+    return _Bytes(batches)
+
+
+class _Bytes(DataAdapter):  # type: ignore[misc]  # Keras carries no types
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    @property
+    def num_batches(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.generic], ...]]:
+        return map(self.batches.bytes, range(len(self.batches)))
+
+    def get_tf_dataset(self) -> Feed:
+        return self  # to be iterated over for each epoch
+
+    def get_jax_iterator(self) -> Iterator[tuple[NDArray[np.generic], ...]]:
+        return iter(self)
 
 
 Get = Callable[[int], tuple[Tensor, ...]]
@@ -68,7 +93,7 @@ def _on_gpu_by_torch(batches: Batches) -> Get:
     device = keras.ops.zeros(()).device
     pixels, labels, scaled = (
         torch.tensor(part, device=device)
-        for part in (batches.images.images, batches.labels, batches.scaled)
+        for part in (batches.images.images, batches.labels, batches.table())
     )
 
     def get(index: int) -> tuple[Tensor, ...]:
@@ -84,7 +109,7 @@ class _OnGpuByJax(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries
 
         super().__init__()
         self.batches = batches
-        self.parts = jax.device_put((batches.images.images, batches.labels, batches.scaled))
+        self.parts = jax.device_put((batches.images.images, batches.labels, batches.table()))
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -104,21 +129,9 @@ def _taken_by_jax() -> Callable[..., tuple[Tensor, ...]]:
     return taken  # type: ignore[no-any-return]
 
 
-def scaled_by(largest: int) -> Callable[[Tensor], Tensor]:
-    """Return the division of TensorFlow's bytes by `largest`, to the bit as `Batches` has it.
+def _by_tensorflow(batches: Batches) -> Feed:
+    """Return a pipeline that takes pixels from Python, some batches at a time, and scales them.
 
-    The divisor is a tensor from without: of a constant XLA would take the reciprocal.
-    """
-    import tensorflow as tf
-
-    divisor = tf.constant(largest, keras.config.floatx())
-    return lambda pixels: tf.cast(pixels, divisor.dtype) / divisor
-
-
-def _by_tensorflow(batches: Batches, *, as_bytes: bool) -> Feed:
-    """Return a pipeline that takes pixels from Python, some batches at a time.
-
-    It scales them, unless they are wanted `as_bytes`.
     No image is held twice: only what is under way is copied.
     """
     import tensorflow as tf
@@ -140,16 +153,16 @@ def _by_tensorflow(batches: Batches, *, as_bytes: bool) -> Feed:
     def one_by_one(pixels: Tensor, wanted: Tensor) -> Feed:
         return tf.data.Dataset.from_tensor_slices((pixels, wanted))
 
-    scale = scaled_by(batches.largest_pixel)
+    def scale(pixels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        return tf.cast(pixels, divisor.dtype) / divisor, wanted
+
+    divisor = tf.constant(batches.largest_pixel, keras.config.floatx())
     signature = (
         tf.TensorSpec((None, None, *images.shape[1:]), images.dtype),
         tf.TensorSpec((None, None, *labels.shape[1:]), labels.dtype),
     )
     pipeline = tf.data.Dataset.from_generator(some, output_signature=signature)
-    pipeline = pipeline.flat_map(one_by_one)
-    if not as_bytes:
-        pipeline = pipeline.map(lambda pixels, wanted: (scale(pixels), wanted))
-    pipeline = pipeline.prefetch(2)
+    pipeline = pipeline.flat_map(one_by_one).map(scale).prefetch(2)
     pipeline = pipeline.apply(tf.data.experimental.assert_cardinality(len(batches)))
     options = tf.data.Options()
     # Left on, the tuner's clean-up at an epoch's end can sleep as long again as the epoch took

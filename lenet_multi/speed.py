@@ -45,18 +45,17 @@ FASTEST_FORM_TO_ANSWER = {
 class Execution:
     """How a model is computed: its form, by XLA or not, and how often it returns to Python.
 
-    `answer_form` is that of validation, evaluation and prediction. `jit_compile` has XLA compile:
-    everything on JAX, steps of whole batches on TensorFlow (see `tensorflow_step`).
-    `steps_per_execution` is the number of steps between two returns, `jax_loops` whether JAX loops
-    over them, not Python (see `jax_steps`); `keep_freed_memory` says whether malloc keeps what a
-    step gives back (see `allocator`).
+    `answer_form` is that of validation, evaluation and prediction. `jit_compile` is Keras's: XLA
+    compiles everything. `steps_per_execution` is the number of steps between two returns;
+    `xla_loops` says whether XLA compiles them as one (see `xla_steps`), `keep_freed_memory` whether
+    malloc keeps what a step gives back (see `allocator`).
     """
 
     form: str
     answer_form: str
     jit_compile: bool
     steps_per_execution: int
-    jax_loops: bool
+    xla_loops: bool
     keep_freed_memory: bool
 
 
@@ -91,13 +90,13 @@ def execution(
     return Execution(
         form,
         answer_form,
-        # XLA halves TensorFlow's speed where it convolves on a CPU; torch.compile gains nothing.
-        jit_compile=backend == "jax" or (backend == "tensorflow" and by_xla),
-        # A real loop on TensorFlow, worth 15 %; on JAX ours, or one in Python, but Keras looks
-        # after state and callbacks a tenth as often, worth 5 %; refused by PyTorch.
+        # On TensorFlow XLA pays in training alone; torch.compile gains nothing.
+        jit_compile=backend == "jax",
+        # Keras looks after state and callbacks a tenth as often, worth 5 % on JAX and 15 on
+        # TensorFlow; refused by PyTorch.
         steps_per_execution=1 if backend == "torch" else 10,
-        # In a loop XLA's convolutions on a CPU are slower still.
-        jax_loops=backend == "jax" and by_xla,
+        # XLA's convolutions on a CPU are slow, and slower still in a loop.
+        xla_loops=backend != "torch" and by_xla,
         # Worth a tenth to XLA, a third in larger batches; to PyTorch nothing to a third, by luck.
         keep_freed_memory=device == CPU and (backend != "tensorflow" or by_xla),
     )

@@ -10,7 +10,7 @@ KERAS_MODULES = {
     *("adam", "answer", "batches", "callbacks", "evaluate", "export", "fit", "forms", "history"),
     *("model", "pipeline", "progress", "resume", "tensorboard", "torch_step", "variables"),
     *("forms.__init__", "forms.convolutions", "forms.pooling", "forms.tiles", "forms.winograd"),
-    *("jax_steps", "parity.climb", "parity.float64", "tensorflow_step"),
+    *("parity.climb", "parity.float64", "xla_steps"),
 }
 
 # What speaks to a backend by name, for speed: its batches, its Adam, its step.
@@ -19,8 +19,7 @@ SPEAKS_TO = {
     "pipeline": {"tensorflow", "jax", "torch"},
     "adam": {"tensorflow", "torch"},
     "recording": {"torch"},
-    "jax_steps": {"jax"},
-    "tensorflow_step": {"tensorflow"},
+    "xla_steps": {"tensorflow", "jax"},
     "torch_step": {"torch"},
     # What writes and runs files of their own formats.
     "export": {"torch"},

@@ -8,21 +8,24 @@ from lenet_multi.speed import CPU, GPU
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 
-def test_tensorflow_may_be_fed_the_bytes(backend: str, small: Dataset) -> None:
-    """The pixels as they are stored, for a step that scales them; other backends scale before."""
+@pytest.mark.parametrize("skipped", [0, 1], ids=["from the start", "gone on with"])
+def test_keras_may_be_fed_the_bytes(backend: str, small: Dataset, skipped: int) -> None:
+    """The pixels as they are stored, in each epoch's order, for a step that scales them."""
     from lenet_multi.batches import Batches
-    from lenet_multi.pipeline import feed
+    from lenet_multi.pipeline import feed_bytes
 
     batches = Batches(small.train, batch_size=300)
-    pairs = list(feed(batches, as_bytes=True))
-    assert len(pairs) == len(batches) == 4
-    for index, (images, labels) in enumerate(pairs):
-        chosen = batches.order[300 * index : 300 * (index + 1)]
-        stored = small.train.images[chosen]
-        wanted = stored if backend == "tensorflow" else np.divide(stored, 255, dtype=np.float32)
-        np.testing.assert_array_equal(np.asarray(images), wanted)
-        assert np.asarray(images).dtype == wanted.dtype
-        np.testing.assert_array_equal(np.asarray(labels), small.train.labels[chosen])
+    batches.skipped = skipped
+    fed = feed_bytes(batches)
+    for epoch in (0, 3):
+        batches.set_epoch(epoch, seed=1)
+        pairs = list(fed.get_tf_dataset() if backend == "tensorflow" else fed.get_jax_iterator())
+        assert len(pairs) == fed.num_batches == 4 - skipped
+        for index, (images, labels) in enumerate(pairs, start=skipped):
+            chosen = batches.order[300 * index : 300 * (index + 1)]
+            np.testing.assert_array_equal(images, small.train.images[chosen])
+            assert images.dtype == np.uint8
+            np.testing.assert_array_equal(labels, small.train.labels[chosen])
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])

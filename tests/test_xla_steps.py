@@ -1,0 +1,184 @@
+import dataclasses
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from lenet_multi.config import RECIPES
+from lenet_multi.data import Dataset
+from lenet_multi.speed import execution
+
+pytestmark = [pytest.mark.backend]
+
+STEPS = 23  # two executions and three steps more
+WHOLE = STEPS * 32
+
+
+def compiled(small: Dataset, *, xla_loops: bool = True) -> Any:
+    """Return a model for batches of 32, by our loop of XLA or by Keras's own of steps by XLA."""
+    import keras
+
+    from lenet_multi.model import build, compile_model
+
+    config = dataclasses.replace(RECIPES["standard"], batch_size=32, epochs=2)
+    model = build(config, small.image_shape)
+    how = execution(keras.backend.backend())
+    if not xla_loops:
+        how = dataclasses.replace(how, jit_compile=True, xla_loops=False)
+    compile_model(model, config, how, training_images=WHOLE)
+    model.train_step = Mock(wraps=model.train_step)
+    return model
+
+
+def trained(model: Any, small: Dataset, images: int) -> Any:
+    """Train for two epochs and return what Keras logged of each."""
+    from lenet_multi.batches import Batches
+    from lenet_multi.pipeline import feed, feed_bytes
+    from lenet_multi.xla_steps import XlaSteps
+
+    batches = Batches(small.train[:images], batch_size=32)
+    looped = isinstance(model.make_train_function, XlaSteps)
+    fed = feed_bytes(batches) if looped else feed(batches)
+    return model.fit(fed, epochs=2, shuffle=False, verbose=0).history
+
+
+@pytest.mark.parametrize("rest", [0, 5], ids=["whole batches", "and a smaller one"])
+def test_a_loop_of_xla_trains_to_the_same_bits(backend: str, small: Dataset, rest: int) -> None:
+    """Weights, and loss and accuracy of each epoch, are those of Keras's own loop over steps.
+
+    It is fed floats, ours bytes. On TensorFlow the smaller batch is not for XLA.
+    """
+    if backend == "torch" or (backend == "tensorflow" and rest):
+        return
+    from lenet_multi.model import weights_sha256
+
+    keras_, ours = (compiled(small, xla_loops=xla_loops) for xla_loops in (False, True))
+    assert trained(ours, small, WHOLE + rest) == trained(keras_, small, WHOLE + rest)
+    assert weights_sha256(ours) == weights_sha256(keras_)
+    steps = 2 * (STEPS + bool(rest))
+    assert int(ours.optimizer.iterations) == int(keras_.optimizer.iterations) == steps
+
+
+def test_a_program_is_made_for_each_size_of_batch(backend: str, small: Dataset) -> None:
+    """Two: however many steps are left at an epoch's end, and none in the second epoch."""
+    if backend == "torch":
+        return
+    model = compiled(small)
+    trained(model, small, WHOLE + 5)
+    sizes = [call.args[-1][0].shape[0] for call in model.train_step.call_args_list]
+    # JAX looks at the step's shapes before; TensorFlow first makes the variables of the metrics.
+    assert sorted(sizes) == {"jax": [5, 5, 32, 32], "tensorflow": [5, 32, 32]}[backend]
+
+
+def test_tensorflow_has_xla_compile_whole_batches_alone(
+    backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A smaller batch, for which XLA would compile for seconds, TensorFlow computes by itself."""
+    if backend != "tensorflow":
+        return
+    import tensorflow as tf
+
+    sizes: dict[bool, set[int]] = {True: set(), False: set()}
+    function = tf.function
+
+    def noted(program: Any, *, jit_compile: bool = False, **options: Any) -> Any:
+        compute = function(program, jit_compile=jit_compile, **options)
+
+        def call(laid: Any, count: Any) -> Any:
+            sizes[jit_compile].add(laid[0].shape[1])
+            return compute(laid, count)
+
+        return call
+
+    monkeypatch.setattr(tf, "function", noted)
+    trained(compiled(small), small, WHOLE + 5)
+    assert sizes == {True: {32}, False: {5}}
+
+
+def test_a_second_compile_trains_with_its_optimizer(backend: str, small: Dataset) -> None:
+    """Nothing is left of the program of the first."""
+    if backend == "torch":
+        return
+    import keras
+
+    from lenet_multi.adam import Adam
+
+    model = compiled(small)
+    trained(model, small, WHOLE)
+    before = model.get_weights()
+    nothing = Adam(keras.optimizers.schedules.CosineDecay(0.0, 10))  # its state like the first's
+    steps = model.steps_per_execution
+    model.compile(nothing, model.loss, metrics=["accuracy"], steps_per_execution=steps)
+    trained(model, small, 64)
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+
+@pytest.mark.parametrize("weights", [None, np.zeros(32, np.float32)], ids=["plain", "weighted"])
+def test_one_batch_may_be_trained_on(backend: str, small: Dataset, weights: Any) -> None:
+    """`train_on_batch` takes one step, with the weights of its images where it is given any."""
+    if backend == "torch":
+        return
+    from lenet_multi.batches import Batches
+
+    model = compiled(small)
+    before = model.get_weights()
+    images, labels = Batches(small.train, batch_size=32)[0]
+    logs = model.train_on_batch(images, labels, sample_weight=weights, return_dict=True)
+    assert int(model.optimizer.iterations) == 1
+    assert (logs["loss"] == 0) == (weights is not None)
+    moved = not all(map(np.array_equal, model.get_weights(), before))
+    assert moved == (weights is None)
+
+
+def test_no_batch_ends_the_epoch(backend: str) -> None:
+    """As Keras's own function does, which looks no further before it begins a step."""
+    if backend != "jax":
+        return
+    import jax
+
+    from lenet_multi.xla_steps import XlaSteps
+
+    model = Mock(steps_per_execution=3, train_function=None)
+    model.train_step = lambda state, batch: ({"sum": batch[0].sum()}, state + batch[0].sum())
+    XlaSteps(model, batch_size=2)()
+    batches = iter([(np.full(2, number),) for number in range(1, 5)])
+    logs, state = model.train_function(jax.numpy.zeros((), int), batches)
+    assert (logs["sum"], state) == (6, 12)
+    logs, state = model.train_function(state, batches)
+    assert (logs["sum"], state) == (8, 20)
+    with pytest.raises(StopIteration):
+        model.train_function(state, batches)
+
+
+def test_bytes_are_scaled_to_the_bit(backend: str) -> None:
+    """What a step trains on are NumPy's images, whether it gets those or their bytes."""
+    if backend == "torch":
+        return
+    import keras
+
+    from lenet_multi.batches import Batches
+    from lenet_multi.data import ImageSet
+    from lenet_multi.xla_steps import scaling
+
+    pixels = np.resize(np.arange(256, dtype=np.uint8), (4, 16, 16, 1))  # all there are
+    labels = np.arange(4, dtype=np.uint8)
+    images, _ = Batches(ImageSet(pixels, labels), batch_size=4)[0]
+    jit = by_xla(backend)
+    for given in (pixels, images):
+        found, others = jit(scaling())((given, labels))
+        found = keras.ops.convert_to_numpy(found)
+        np.testing.assert_array_equal(found, images)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(others, labels)
+
+
+def by_xla(backend: str) -> Any:
+    """Return what has XLA compile a function."""
+    if backend == "jax":
+        import jax
+
+        return jax.jit
+    import tensorflow as tf
+
+    return tf.function(jit_compile=True)
