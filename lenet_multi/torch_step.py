@@ -43,7 +43,7 @@ def _recorded_step(
 ) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
     """Return the step of `model` as it is compiled now.
 
-    The schedule of the rate is Keras's, in Python, and so is the update of another optimizer than
+    The schedule of the rate is Keras's, and so is, in Python, the update of another optimizer than
     our Adam, whose kernels would be given the rate as a number.
     """
     import torch
@@ -69,7 +69,29 @@ def _recorded_step(
 
 
 def _rate(optimizer: keras.optimizers.Optimizer) -> Rate:
-    return lambda: ops.convert_to_tensor(optimizer.learning_rate)
+    """Return the rate of an `optimizer` on a CPU, the schedule that it has now recorded.
+
+    One that does otherwise from some step on, as after a warm-up, no recording can follow: PyTorch
+    refuses to make it, and it stays in Python.
+    """
+    schedule = optimizer._learning_rate
+
+    def by_keras() -> Tensor:
+        return ops.convert_to_tensor(optimizer.learning_rate)
+
+    def by_recording() -> Tensor:
+        if optimizer._learning_rate is not schedule:
+            return by_keras()
+        return play(optimizer.iterations.value)[0]
+
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return by_keras
+    play = recorded(lambda step: (schedule(step),))
+    try:
+        play(optimizer.iterations.value)
+    except RuntimeError:
+        return by_keras
+    return by_recording
 
 
 def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:

@@ -33,8 +33,8 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
         )
         history = model.fit(batches, shuffle=False, verbose=0).history
         logs.append({name: values[-1] for name, values in history.items()})
-        # Torch and TensorFlow take steps of their own, and the stock form nowhere.
-        assert ("train_step" in vars(model)) == (backend != "jax" and form is None)
+        # Torch takes steps of its own, and the stock form nowhere.
+        assert ("train_step" in vars(model)) == (backend == "torch" and form is None)
     stock, ours = logs
     assert ours.keys() == stock.keys() == {"loss", "accuracy"}
     assert ours["loss"] == pytest.approx(stock["loss"], rel=ROUNDING)
@@ -60,13 +60,39 @@ def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rat
     batches = Batches(small.train, batch_size=128)
     model.fit(batches, shuffle=False, verbose=0)
     lean = backend == "torch" and not rate
-    assert ("train_step" in vars(model)) == (backend == "tensorflow" or lean)
+    assert ("train_step" in vars(model)) == lean
     if lean:
         assert asked.call_count == 3  # by Keras, to build; for whole batches, and the last one
     assert asked.called
     asked.reset_mock()
     model.fit(batches, shuffle=False, verbose=0)
     assert asked.call_count == (len(batches) if rate and backend == "torch" else 0)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "asked"), [("cosine", 0), ("step", 0), ("one-cycle", 8)], ids=str
+)
+def test_a_cpus_rates_are_recorded_where_they_can_be(
+    backend: str, schedule: str, asked: int
+) -> None:
+    """They are the schedule's, to the bit; one that chooses by the step is asked at each."""
+    if backend != "torch":
+        return
+    from lenet_multi.model import make_optimizer
+    from lenet_multi.torch_step import _rate
+
+    config = dataclasses.replace(RECIPES["standard"], lr_schedule=schedule, epochs=1)
+    optimizer = make_optimizer(config, training_images=8 * config.batch_size)
+    wanted = optimizer._learning_rate
+    optimizer._learning_rate = spied = Mock(wraps=wanted, spec=wanted)
+    rate = _rate(optimizer)
+    spied.reset_mock()
+    for step in range(8):
+        optimizer.iterations.assign(step)
+        assert float(rate()) == float(wanted(step))
+    assert spied.call_count == asked
+    optimizer.learning_rate = lambda: 0.25
+    assert float(rate()) == 0.25
 
 
 def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
