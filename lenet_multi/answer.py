@@ -22,9 +22,10 @@ def quicken(model: keras.Model) -> None:
     """Compute `model` in the backend's fastest form; its answers stay the same to rounding."""
     backend = keras.backend.backend()
     if backend in BACKENDS:
-        model.jit_compile = backend == "jax"  # on TensorFlow XLA pays in training alone
+        how = execution(backend, device=session.device())
+        model.jit_compile = how.jit_compile
         if isinstance(model, keras.Sequential):
-            compute_as(model, execution(backend, device=session.device()).answer_form)
+            compute_as(model, how.answer_form)
 
 
 @contextmanager

@@ -90,11 +90,13 @@ def fit(
         stack.enter_context(bar)
         together = stack.enter_context(_once(parts, model, steps=steps, epochs=config.epochs))
         first = state.epoch if state else 0
-        takes_bytes = isinstance(model.make_train_function, XlaSteps)
+        by_xla = isinstance(model.make_train_function, XlaSteps)
+        if by_xla:
+            stack.enter_context(model.make_train_function.scaling_bytes())
 
         def train(until: int) -> None:
             model.fit(
-                feed_bytes(batches) if takes_bytes else feed(batches),
+                feed_bytes(batches) if by_xla else feed(batches),
                 initial_epoch=first,
                 epochs=until,
                 shuffle=False,  # `set_epoch` has shuffled

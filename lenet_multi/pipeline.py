@@ -21,10 +21,10 @@ _BATCHES_A_CALL = 10
 
 
 def feed(batches: Batches) -> Feed:
-    """Return what `fit` and `predict` are to be given for `batches`: the same bits in their order.
+    """Return `batches` as Keras takes them fastest: the same bits in their order.
 
     JAX takes them from Python as they are. Keras hands TensorFlow each batch through a queue
-    between threads, and an epoch takes a quarter longer; there TensorFlow makes them. PyTorch's
+    between threads, and an epoch takes a quarter longer; here TensorFlow makes them. PyTorch's
     loader keeps accounts of each batch, which costs it a twentieth; it gets a plain one. On a GPU
     JAX and PyTorch make them there, of all pixels, which are sent once and as bytes; XLA divides
     in its own way there, so that what a byte comes to is looked up.
@@ -40,10 +40,12 @@ def feed(batches: Batches) -> Feed:
 
 
 def feed_bytes(batches: Batches) -> Feed:
-    """Return what `fit` is to be given for `batches` by who scales them (see `xla_steps`).
+    """Return `batches` for steps that scale them (see `xla_steps`), on TensorFlow and JAX.
 
-    TensorFlow and JAX get them from Python, without a queue between.
+    They come from Python, without a queue between; on a GPU JAX makes and scales them there.
     """
+    if keras.backend.backend() == "jax" and session.device() == GPU:
+        return _OnGpuByJax(batches)
     return _Bytes(batches)
 
 

@@ -92,8 +92,8 @@ def execution(
         answer_form,
         # On TensorFlow XLA pays in training alone; torch.compile gains nothing.
         jit_compile=backend == "jax",
-        # Keras looks after state and callbacks a tenth as often, worth 5 % on JAX and 15 on
-        # TensorFlow; refused by PyTorch.
+        # Python is returned to a tenth as often, worth 5 % on JAX and 15 on TensorFlow; refused by
+        # PyTorch.
         steps_per_execution=1 if backend == "torch" else 10,
         # XLA's convolutions on a CPU are slow, and slower still in a loop.
         xla_loops=backend != "torch" and by_xla,

@@ -69,12 +69,13 @@ def _recorded_step(
 
 
 def _rate(optimizer: keras.optimizers.Optimizer) -> Rate:
-    """Return the rate of an `optimizer` on a CPU, the schedule that it has now recorded.
+    """Return the rate of an `optimizer` on a CPU, by a recording of its schedule where that can be.
 
-    One that does otherwise from some step on, as after a warm-up, no recording can follow: PyTorch
-    refuses to make it, and it stays in Python.
+    Keras's own schedules are functions of the step alone. PyTorch refuses to record one that asks
+    in Python what the step is, as it does to end a warm-up; that one stays in Python, and so does
+    anybody else's.
     """
-    schedule = optimizer._learning_rate
+    schedule, steps = optimizer._learning_rate, optimizer._iterations
 
     def by_keras() -> Tensor:
         return ops.convert_to_tensor(optimizer.learning_rate)
@@ -82,13 +83,13 @@ def _rate(optimizer: keras.optimizers.Optimizer) -> Rate:
     def by_recording() -> Tensor:
         if optimizer._learning_rate is not schedule:
             return by_keras()
-        return play(optimizer.iterations.value)[0]
+        return play(steps.value)[0]
 
-    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+    if type(schedule).__module__ != keras.optimizers.schedules.LearningRateSchedule.__module__:
         return by_keras
     play = recorded(lambda step: (schedule(step),))
     try:
-        play(optimizer.iterations.value)
+        play(steps.value)
     except RuntimeError:
         return by_keras
     return by_recording
@@ -101,7 +102,7 @@ def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
     the network's. It is a function of the step, which is counted here, for to ask the GPU would
     be to wait for it; where others changed it, as PyTorch's count of changes tells, it is asked.
     """
-    device = optimizer.iterations.value.device
+    device = optimizer._iterations.value.device
     step, changes = 0, -1
 
     def rate() -> Tensor:
@@ -109,7 +110,7 @@ def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
         schedule = optimizer._learning_rate
         if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
             return ops.convert_to_tensor(schedule)
-        iterations = optimizer.iterations.value
+        iterations = optimizer._iterations.value
         step += 1
         if iterations._version != changes:
             step, changes = int(iterations), iterations._version

@@ -39,7 +39,7 @@ def test_what_is_compiled_once_is_not_compiled_again(
         return read_run(tmp_path / name).result.final_weights_sha256, kept
 
     first = train("first")
-    assert any("train_step" in path.name for path in first[1])
+    assert any("train_steps" in path.name for path in first[1])
     assert train("second") == first
     for path in first[1]:
         os.truncate(path, path.stat().st_size // 2)

@@ -8,6 +8,20 @@ from lenet_multi.speed import CPU, GPU
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 
+def test_on_a_gpu_jax_makes_its_training_batches_there(
+    backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are what `feed` gives; TensorFlow gets bytes there as on a CPU."""
+    if backend == "torch":
+        return
+    from lenet_multi.batches import Batches
+    from lenet_multi.pipeline import feed, feed_bytes
+
+    monkeypatch.setattr(session, "device", lambda: GPU)
+    batches = Batches(small.train, batch_size=300)
+    assert (type(feed_bytes(batches)) is type(feed(batches))) == (backend == "jax")
+
+
 @pytest.mark.parametrize("skipped", [0, 1], ids=["from the start", "gone on with"])
 def test_keras_may_be_fed_the_bytes(backend: str, small: Dataset, skipped: int) -> None:
     """The pixels as they are stored, in each epoch's order, for a step that scales them."""

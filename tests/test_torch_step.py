@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -70,26 +71,39 @@ def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rat
 
 
 @pytest.mark.parametrize(
-    ("schedule", "asked"), [("cosine", 0), ("step", 0), ("one-cycle", 8)], ids=str
+    ("schedule", "asked"), [("cosine", 0), ("step", 0), ("one-cycle", 8), ("own", 8)], ids=str
 )
 def test_a_cpus_rates_are_recorded_where_they_can_be(
-    backend: str, schedule: str, asked: int
+    backend: str, schedule: str, asked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are the schedule's, to the bit; one that chooses by the step is asked at each."""
+    """They are the schedule's, to the bit; one with a warm-up, or not Keras's, is asked each time.
+
+    One that a user wrote may look at the step as a number, and answer with one.
+    """
     if backend != "torch":
         return
+    import keras
+
     from lenet_multi.model import make_optimizer
     from lenet_multi.torch_step import _rate
 
-    config = dataclasses.replace(RECIPES["standard"], lr_schedule=schedule, epochs=1)
-    optimizer = make_optimizer(config, training_images=8 * config.batch_size)
+    class Own(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+        def __call__(self, step: Any) -> float:
+            return 0.5 ** int(step)
+
+    if schedule == "own":
+        optimizer = keras.optimizers.SGD(Own(), gradient_accumulation_steps=2)
+    else:
+        config = dataclasses.replace(RECIPES["standard"], lr_schedule=schedule, epochs=1)
+        optimizer = make_optimizer(config, training_images=8 * config.batch_size)
     wanted = optimizer._learning_rate
-    optimizer._learning_rate = spied = Mock(wraps=wanted, spec=wanted)
+    rates = [float(wanted(step)) for step in range(8)]
     rate = _rate(optimizer)
-    spied.reset_mock()
+    spied = Mock(side_effect=rates)
+    monkeypatch.setattr(type(wanted), "__call__", lambda schedule, step: spied())
     for step in range(8):
-        optimizer.iterations.assign(step)
-        assert float(rate()) == float(wanted(step))
+        optimizer._iterations.assign(step)
+        assert float(rate()) == rates[step]
     assert spied.call_count == asked
     optimizer.learning_rate = lambda: 0.25
     assert float(rate()) == 0.25
