@@ -18,7 +18,7 @@ from benchmarks.record import Record
 from lenet_multi import session
 from lenet_multi.config import RECIPES
 from lenet_multi.data import ImageSet, epoch_order, load
-from lenet_multi.speed import CPU, GPU, execution
+from lenet_multi.speed import CPU, GPU
 from lenet_multi.speed import STOCK as STOCK_FORM
 
 OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
@@ -120,7 +120,7 @@ def _ours(
         dtype_policy=policy,
         save_every=str(save_every or NEVER),
     )
-    how = execution(backend, dtype_policy=policy, device=session.device())
+    how = session.execution(dtype_policy=policy)
     keras.config.set_dtype_policy(policy)
     model = build(config, training.images.shape[1:])
     keras.config.set_dtype_policy("float32")

@@ -51,13 +51,10 @@ def grow(backend: str, sizes: list[int]) -> list[dict[str, float]]:
     from lenet_multi.config import RECIPES
     from lenet_multi.fit import fit
     from lenet_multi.model import build, compile_model
-    from lenet_multi.speed import execution
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     model = build(config, dataset.image_shape)
-    compile_model(
-        model, config, execution(backend, device=session.device()), training_images=max(sizes)
-    )
+    compile_model(model, config, session.execution(), training_images=max(sizes))
     few = dataset.test[: config.batch_size]
 
     def train(size: int) -> dict[str, float]:

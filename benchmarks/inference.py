@@ -12,7 +12,6 @@ from benchmarks.record import Record
 from lenet_multi import session
 from lenet_multi.config import RECIPES
 from lenet_multi.data import load
-from lenet_multi.speed import execution
 
 ONE_BY_ONE = 50  # images in a sample, of which the mean is taken
 
@@ -50,9 +49,7 @@ def _ours(backend: str, test: Any) -> tuple[Any, Callable[[], object]]:
 
     config = RECIPES["standard"]
     model = build(config, test.images.shape[1:])
-    compile_model(
-        model, config, execution(backend, device=session.device()), training_images=len(test)
-    )
+    compile_model(model, config, session.execution(), training_images=len(test))
     return model, lambda: evaluate(model, test)
 
 

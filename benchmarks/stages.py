@@ -20,7 +20,7 @@ from lenet_multi import session
 from lenet_multi.config import TrainConfig
 from lenet_multi.forms import BLOCKS
 from lenet_multi.model import build
-from lenet_multi.speed import CPU, Execution, execution
+from lenet_multi.speed import CPU, Execution
 
 Function = Callable[..., Any]
 
@@ -124,7 +124,7 @@ def _optimizer(model: keras.Model) -> Callable[[], None]:
 
 
 def _how() -> Execution:
-    return execution(keras.backend.backend(), device=session.device())
+    return session.execution()
 
 
 def _tensorflow(

@@ -17,7 +17,6 @@ def ours(backend: str, images: int, began: float) -> dict[str, float]:
     from lenet_multi import environment, session
     from lenet_multi.config import RECIPES
     from lenet_multi.data import load
-    from lenet_multi.speed import execution
     from lenet_multi.train import start_and_load
 
     dataset = start_and_load(backend, load)
@@ -30,9 +29,7 @@ def ours(backend: str, images: int, began: float) -> dict[str, float]:
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     training = dataset.train[:images]
     model = build(config, dataset.image_shape)
-    compile_model(
-        model, config, execution(backend, device=session.device()), training_images=images
-    )
+    compile_model(model, config, session.execution(), training_images=images)
     built = time.time()
     few = dataset.test[: config.batch_size]
     fit(model, training[: config.batch_size], few, config)

@@ -13,7 +13,6 @@ from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError, reason
 from lenet_multi.forms import compute_as
 from lenet_multi.metrics import as_probabilities
-from lenet_multi.speed import execution
 
 _AT_ONCE = 1000  # images of a batch: the LeNet's take 60 MB
 
@@ -22,7 +21,7 @@ def quicken(model: keras.Model) -> None:
     """Compute `model` in the backend's fastest form; its answers stay the same to rounding."""
     backend = keras.backend.backend()
     if backend in BACKENDS:
-        how = execution(backend, device=session.device())
+        how = session.execution()
         model.jit_compile = how.jit_compile
         if isinstance(model, keras.Sequential):
             compute_as(model, how.answer_form)

@@ -25,6 +25,8 @@ FASTEST_FORM = {
     GPU: {"tensorflow": POOL_FIRST, "jax": POOL_FIRST, "torch": CHANNELS_FIRST},
 }
 
+# Where products of bfloat16 numbers are faster than float32's (see `session.bfloat16_pays`): not on
+# each processor that has instructions for them. Elsewhere float32's forms, in float32, are.
 FASTEST_FORM_IN_BFLOAT16 = {
     CPU: {
         "tensorflow": POOL_FIRST,  # its convolutions are fast as they are
@@ -72,10 +74,11 @@ def execution(
     *,
     dtype_policy: str = "float32",
     device: str = CPU,
+    bfloat16_pays: bool = True,
 ) -> Execution:
     """Return the fastest execution on `backend`, of `form` in training and answers where given.
 
-    `device` is what the backend computes on (see `session.device`).
+    `device` is what the backend computes on, and `bfloat16_pays` how (see `session`).
 
     Raises `UserError` when the backend cannot compute that form.
     """
@@ -83,7 +86,8 @@ def execution(
         _check(form, backend)
         answer_form = form
     elif dtype_policy == "mixed_bfloat16":
-        form = answer_form = FASTEST_FORM_IN_BFLOAT16[device][backend]
+        fastest = FASTEST_FORM_IN_BFLOAT16 if bfloat16_pays else FASTEST_FORM
+        form = answer_form = fastest[device][backend]
     else:
         form, answer_form = FASTEST_FORM[device][backend], FASTEST_FORM_TO_ANSWER[device][backend]
     by_xla = form in PRODUCTS or device == GPU

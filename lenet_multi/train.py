@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi import environment, session, speed
+from lenet_multi import environment, session
 from lenet_multi.checkpoint import State
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset, split
@@ -68,9 +68,7 @@ def train(
     stopwatch = Stopwatch()
     with stopwatch("import"):
         dataset = start_and_load(backend, load, dtype_policy=config.dtype_policy)
-        execution = speed.execution(
-            backend, form, dtype_policy=config.dtype_policy, device=session.device()
-        )
+        execution = session.execution(form, dtype_policy=config.dtype_policy)
         computed_in(execution.form)
         versions = environment.versions(backend)
         import keras

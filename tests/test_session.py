@@ -3,8 +3,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from lenet_multi import session
 from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError
 from lenet_multi.session import stderr_held_back
-from lenet_multi.speed import CPU, GPU
+from lenet_multi.speed import CPU, FASTEST_FORM, FASTEST_FORM_IN_BFLOAT16, GPU
 
 SHOW = (
     "import sys; from lenet_multi import session; session.start(sys.argv[1]); import keras;"
@@ -64,6 +66,35 @@ def test_a_gpu_is_told_by_its_name(name: str, kind: str, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(keras.ops, "zeros", lambda shape: SimpleNamespace(device=name))
     assert session.device() == kind
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    ("slow", "pays"), [("float32", True), ("bfloat16", False)], ids=["fast", "slow"]
+)
+def test_whether_bfloat16_pays_is_measured(
+    backend: str, slow: str, pays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a product in each precision; the form goes by it, and in float32 nobody asks."""
+    import keras
+
+    matmul = keras.ops.matmul
+    dtypes = []
+
+    def noted(one: Any, other: Any) -> Any:
+        dtypes.append(keras.backend.standardize_dtype(one.dtype))
+        time.sleep(0.01 * (dtypes[-1] == slow))
+        return matmul(one, other)
+
+    monkeypatch.setattr(keras.ops, "matmul", noted)
+    monkeypatch.setattr(session, "PROBE_SIDE", 8)
+    fastest = FASTEST_FORM_IN_BFLOAT16 if pays else FASTEST_FORM
+    how = session.execution(dtype_policy="mixed_bfloat16")
+    assert how.form == fastest[session.device()][backend]
+    assert set(dtypes) == {"float32", "bfloat16"}
+    dtypes.clear()
+    assert session.execution().form == FASTEST_FORM[session.device()][backend]
+    assert not dtypes
 
 
 def test_a_gpu_is_shared_and_multiplies_in_full() -> None:

@@ -32,6 +32,14 @@ def test_a_gpu_has_forms_of_its_own(backend: str) -> None:
     assert execution(backend, "stock", device=GPU).form == "stock"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bfloat16_is_convolved_where_it_pays(backend: str) -> None:
+    """Elsewhere its numbers are computed with in float32, in the form that is fastest there."""
+    for pays, fastest in ((True, FASTEST_FORM_IN_BFLOAT16), (False, FASTEST_FORM)):
+        how = execution(backend, dtype_policy="mixed_bfloat16", bfloat16_pays=pays)
+        assert how.form == how.answer_form == fastest[CPU][backend]
+
+
 def test_torch_takes_one_step_at_a_time() -> None:
     """Keras refuses more steps per execution than one on PyTorch."""
     assert {execution("torch", form).steps_per_execution for form in FORMS} == {1}

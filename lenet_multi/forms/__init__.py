@@ -22,7 +22,6 @@ from lenet_multi.forms.winograd import winograd
 from lenet_multi.speed import (
     CHANNELS_FIRST,
     POOL_FIRST,
-    PRODUCTS,
     STOCK,
     TILES,
     WINOGRAD,
@@ -77,7 +76,7 @@ def _steps(stack: list[keras.layers.Layer], form: str) -> Iterator[Callable[[Ten
 def _compute(form: str, conv: keras.layers.Layer, images: Tensor) -> Tensor:
     # The weights are read here, for JAX puts others in their place; cast as the layer would.
     tensors = [ops.cast(tensor, conv.compute_dtype) for tensor in (images, conv.kernel, conv.bias)]
-    if form in PRODUCTS and conv.compute_dtype == "bfloat16":
+    if form not in {POOL_FIRST, CHANNELS_FIRST} and conv.compute_dtype == "bfloat16":
         # XLA multiplies matrices of bfloat16 numbers slowly, and Winograd's sums lose their digits.
         tensors = [ops.cast(tensor, "float32") for tensor in tensors]
     return ops.cast(BLOCKS[form](*tensors), conv.compute_dtype)
