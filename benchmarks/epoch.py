@@ -54,15 +54,15 @@ Train = Callable[[int], float]  # on the first images, so many; the seconds it t
 def ways(
     backend: str, device: str, *, beside: bool = True, slow: bool = True, kept: bool = True
 ) -> list[str]:
-    """Return the names of the ways to train on `backend`: the three that are compared, in turn.
+    """Return the names of the ways to train on `backend`, those together that are compared.
 
-    Then those `beside` them, of which some are `slow`, and some are `kept`, with checkpoints.
+    Ours, the fastest loop by hand and stock are, always; ours before them with ours as it is
+    `kept`, with checkpoints. The others `beside` them come last, of which some are `slow`.
     """
     loops = [name for name in LOOPS[device][backend] if slow or name not in SLOW[device]]
     fastest, *others = (BY_HAND + name for name in loops)
-    checkpoints = [WATCHED, SAVED] if kept else []
-    compared = [OURS, fastest, STOCK]
-    return [*compared, *checkpoints, OURS_BFLOAT16, *others] if beside else compared
+    checkpoints = [SAVED, WATCHED] if kept and beside else []
+    return [*checkpoints, OURS, fastest, STOCK, *([OURS_BFLOAT16, *others] if beside else [])]
 
 
 def is_bfloat16(way: str) -> bool:

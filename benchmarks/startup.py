@@ -8,6 +8,8 @@ import argparse
 import json
 import time
 
+from lenet_multi.backends import BACKENDS
+
 SOME_STEPS = 50  # a whole epoch adds some tens of MiB to their peak (`growth`)
 
 
@@ -80,7 +82,7 @@ WAYS = {"ours": ours, "stock fit": stock}
 def main() -> None:
     """Measure as the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--backend", required=True)
+    parser.add_argument("--backend", choices=BACKENDS, required=True)
     parser.add_argument("--way", choices=WAYS, required=True)
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--began", type=float, default=None, help="time.time() of the caller")

@@ -9,13 +9,15 @@ import argparse
 import json
 import os
 
+from lenet_multi.backends import BACKENDS
+
 TARGET = 0.99
 
 
 def main() -> None:
     """Train until the target; print epochs and accuracy as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("backend")
+    parser.add_argument("backend", choices=BACKENDS)
     parser.add_argument("--target", type=float, default=TARGET)
     parser.add_argument("--epochs", type=int, default=20, help="give up after as many")
     parser.add_argument("--data", default="mnist", help="as of lenet-multi train")

@@ -172,6 +172,28 @@ def test_a_wrong_interpreter_is_refused(python: str, message: str) -> None:
     assert done.stderr.splitlines()[-1].endswith(message)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("growth", "--backend", "jux", "60"),
+        ("startup", "--backend", "jux", "--way", "ours", "--images", "60"),
+        ("target", "jux"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_backend_that_nobody_knows_is_refused(arguments: tuple[str, ...]) -> None:
+    """Each script by itself says which there are."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{arguments[0]}", *arguments[1:]],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "invalid choice: 'jux'" in done.stderr
+    assert all(backend in done.stderr.splitlines()[-1] for backend in BACKENDS)
+
+
 @pytest.mark.all_backends
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     """Interrupted, the benchmark prints what it has, says where it is, and exits with 130."""
