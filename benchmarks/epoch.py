@@ -61,7 +61,7 @@ def ways(
     """
     loops = [name for name in LOOPS[device][backend] if slow or name not in SLOW[device]]
     fastest, *others = (BY_HAND + name for name in loops)
-    checkpoints = [SAVED, WATCHED] if kept and beside else []
+    checkpoints = [SAVED, WATCHED] if kept else []
     return [*checkpoints, OURS, fastest, STOCK, *([OURS_BFLOAT16, *others] if beside else [])]
 
 

@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from benchmarks.epoch import OURS
+from benchmarks.epoch import OURS, STOCK
 from benchmarks.report import (
     RESULTS,
     accuracy_table,
@@ -46,7 +46,8 @@ from tests.examples import STANDARD_FLOOR
 from tests.parity.sabotage import SABOTAGES
 
 ON_A_GPU = "intel-r-xeon-r-processor-family-6-model-207-16-nvidia-h200-20261126"
-BENCHMARK = "amd-epyc-family-25-model-17-2-20261127.json"
+ELSEWHERE = "amd-epyc-family-25-model-17-2-20261127.json"
+BENCHMARK = "intel-r-xeon-r-processor-family-6-model-207-2-20261127.json"
 
 README = (PROJECT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -189,6 +190,17 @@ def test_times_are_those_of_the_committed_benchmark() -> None:
     assert f"the three lie within a factor of {factor:.1f}" in README
     for figure in re.findall(r"\(benchmarks/results/(.*\.png)\)", README):
         assert (RESULTS / figure).exists()
+
+
+def test_times_on_another_machine_are_those_of_its_benchmark() -> None:
+    """They are beside the others, in no ratio with them; stock's luck was told of both."""
+    results = Results.of(read(RESULTS / ELSEWHERE))
+    both = (results, Results.of(read(RESULTS / BENCHMARK)))
+    epochs = [r.median for run in both for r in run.all("epochs to target") if r.way == STOCK]
+    assert f"between {min(epochs):g} and {max(epochs):g} epochs" in README
+    assert headline_table(results) in README
+    assert results.content["machine"]["processor"] in README
+    assert results.content["revision"][:7] in README
 
 
 def test_times_on_a_gpu_are_those_of_the_committed_benchmark() -> None:
