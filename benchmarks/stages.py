@@ -20,7 +20,7 @@ from lenet_multi import session
 from lenet_multi.config import TrainConfig
 from lenet_multi.forms import BLOCKS
 from lenet_multi.model import build
-from lenet_multi.speed import CPU, Execution
+from lenet_multi.speed import CPU
 
 Function = Callable[..., Any]
 
@@ -61,7 +61,7 @@ def _call(backend: str, stage: str, pass_: str) -> Callable[[], None]:
         images_too = stage not in ("conv1", "block1")  # nobody asks for the pixels' gradient
         task = (function, images, weights, pass_ == PASSES[1], images_too)
         if backend == "tensorflow":
-            by_xla = stage in STAGES[OURS] and _how().xla_loops
+            by_xla = stage in STAGES[OURS] and session.execution().xla_loops
             call = _tensorflow(*task, jit_compile=by_xla)
         else:
             call = {"jax": _jax, "torch": _torch}[backend](*task)
@@ -85,7 +85,7 @@ def _stage(model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
     weights = [w.numpy() for w in layers["conv" + stage[-1]].weights]
     if stage.startswith("conv"):
         return (lambda images, kernel, bias: ops.relu(ops.conv(images, kernel) + bias)), weights
-    return BLOCKS[_how().form], weights
+    return BLOCKS[session.execution().form], weights
 
 
 def _optimizer(model: keras.Model) -> Callable[[], None]:
@@ -121,10 +121,6 @@ def _optimizer(model: keras.Model) -> Callable[[], None]:
             optimizer.apply(gradients, model.trainable_variables)
 
     return _to_the_end_of_torch(step_of_torch)
-
-
-def _how() -> Execution:
-    return session.execution()
 
 
 def _tensorflow(

@@ -90,13 +90,14 @@ def fit(
         stack.enter_context(bar)
         together = stack.enter_context(_once(parts, model, steps=steps, epochs=config.epochs))
         first = state.epoch if state else 0
-        by_xla = isinstance(model.make_train_function, XlaSteps)
-        if by_xla:
+        fed = feed
+        if isinstance(model.make_train_function, XlaSteps):
             stack.enter_context(model.make_train_function.scaling_bytes())
+            fed = feed_bytes
 
         def train(until: int) -> None:
             model.fit(
-                feed_bytes(batches) if by_xla else feed(batches),
+                fed(batches),
                 initial_epoch=first,
                 epochs=until,
                 shuffle=False,  # `set_epoch` has shuffled

@@ -85,7 +85,7 @@ def execution(form: str | None = None, *, dtype_policy: str = "float32") -> Exec
         form,
         dtype_policy=dtype_policy,
         device=device(),
-        bfloat16_pays=dtype_policy == "mixed_bfloat16" and bfloat16_pays(),
+        bfloat16_pays=form is None and dtype_policy == "mixed_bfloat16" and bfloat16_pays(),
     )
 
 

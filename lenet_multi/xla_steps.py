@@ -66,10 +66,10 @@ def _on_jax(xla_steps: XlaSteps) -> TrainFunction:
     def train_steps(
         state: State, batches: list[Batch], count: int, scales_bytes: bool
     ) -> tuple[Logs, State]:
-        laid, scaled = _laid(batches, jax.numpy.stack), scaling(scales_bytes)
+        laid = _laid(batches, jax.numpy.stack)
 
         def step(state: State, index: int) -> tuple[Logs, State]:
-            done: tuple[Logs, State] = model.train_step(state, scaled(_batch(laid, index)))
+            done: tuple[Logs, State] = model.train_step(state, _batch(laid, index, scales_bytes))
             return done
 
         logs, _ = jax.eval_shape(step, state, 0)
@@ -104,10 +104,8 @@ def _on_tensorflow(xla_steps: XlaSteps) -> TrainFunction:
     model, steps = xla_steps.model, xla_steps.model.steps_per_execution
 
     def train_steps(laid: Batch, count: Tensor, scales_bytes: bool) -> Logs:
-        scaled = scaling(scales_bytes)
-
         def step(index: Tensor) -> tuple[Tensor]:
-            model.train_step(scaled(_batch(laid, index)))
+            model.train_step(_batch(laid, index, scales_bytes))
             return (index + 1,)
 
         tf.while_loop(lambda index: index < count, step, (0,))
@@ -148,21 +146,17 @@ def _laid(batches: list[Batch], stack: Callable[[tuple[Any, ...]], Any]) -> Batc
     return tuple(stack(part) for part in zip(*batches, strict=True) if part[0] is not None)
 
 
-def _batch(laid: Batch, index: Tensor) -> Batch:
-    return tuple(part[index] for part in laid)
+def _batch(laid: Batch, index: Tensor, scales_bytes: bool) -> Batch:
+    batch = tuple(part[index] for part in laid)
+    return scaled(batch) if scales_bytes else batch
 
 
-def scaling(scales_bytes: bool) -> Callable[[Batch], Batch]:
-    """Return what scales a batch's images where they are bytes, if it `scales_bytes`.
+def scaled(batch: Batch) -> Batch:
+    """Return `batch`, its images scaled where they are bytes.
 
     What a byte comes to is looked up: XLA's division rounds otherwise on a GPU, and by a constant.
     """
-    table = Batches.table()
-
-    def scaled(batch: Batch) -> Batch:
-        images, *others = batch
-        if scales_bytes and images.dtype == np.uint8:
-            images = ops.take(table, ops.cast(images, "int32"), axis=0)
-        return images, *others
-
-    return scaled
+    images, *others = batch
+    if images.dtype == np.uint8:
+        images = ops.take(Batches.table(), ops.cast(images, "int32"), axis=0)
+    return images, *others

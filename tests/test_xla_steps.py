@@ -191,14 +191,14 @@ def test_bytes_are_scaled_to_the_bit(backend: str) -> None:
 
     from lenet_multi.batches import Batches
     from lenet_multi.data import ImageSet
-    from lenet_multi.xla_steps import scaling
+    from lenet_multi.xla_steps import scaled
 
     pixels = np.resize(np.arange(256, dtype=np.uint8), (4, 16, 16, 1))  # all there are
     labels = np.arange(4, dtype=np.uint8)
     images, _ = Batches(ImageSet(pixels, labels), batch_size=4)[0]
     jit = by_xla(backend)
     for given in (pixels, images):
-        found, others = jit(scaling(True))((given, labels))
+        found, others = jit(scaled)((given, labels))
         found = keras.ops.convert_to_numpy(found)
         np.testing.assert_array_equal(found, images)
         assert found.dtype == np.float32
