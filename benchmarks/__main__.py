@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.epoch import OURS, STOCK
 from benchmarks.record import Record
 from benchmarks.report import RESULTS, read
-from benchmarks.speed_figures import draw_epochs, draw_stages
+from benchmarks.speed_figures import FIGURES
 from benchmarks.speed_report import Results, bench_report
 from benchmarks.study import SCALES, SMALL, Request, Scale, on_gpu, requests
 from benchmarks.target import TARGET
@@ -202,18 +202,19 @@ class Bench:
 
     def _target(self, request: Request) -> list[Record]:
         way, small, backend = request.arguments["way"], request.arguments["small"], request.backend
-        few: tuple[object, ...] = ("--data", self._few_images()) if small else ()
+        same: list[object] = ["--seed", request.arguments["seed"]]
+        same += ["--data", self._few_images()] if small else []
         began = time.time()
         if way != STOCK:
             if way == OURS:  # nothing is compiled yet
                 shutil.rmtree(self._cache(), ignore_errors=True)
             folder = Path(self.temporary.name, "run")
-            flags = ("--recipe", "one-epoch", "--out", folder, "--overwrite", *few)
+            flags = ("--recipe", "one-epoch", "--out", folder, "--overwrite", *same)
             self._run(backend, "lenet_multi.train", "--backend", backend, *flags)
             accuracy = json.loads((folder / "result.json").read_text())["test_accuracy"]
             epochs = 1
         else:
-            flags = ("--target", 0.01, *few) if small else ()
+            flags = (*same, *(("--target", 0.01) if small else ()))
             epochs, accuracy = json.loads(
                 self._run(backend, "benchmarks.target", backend, *flags)
             ).values()
@@ -284,12 +285,18 @@ def revision() -> str:
 
 
 def default_out(scale: str) -> Path:
-    """Return benchmarks/results/MACHINE-DATE.json; of a smaller scale a file in runs/."""
+    """Return benchmarks/results/MACHINE-DATE.json or -targets.json; of other scales in runs/."""
     machine = environment.machine()
     words = f"{machine['processor']} {machine['cores']} {machine.get('gpu', '')}"
     name = "-".join(re.findall(r"\w+", words.lower()))
-    folder = RESULTS if scale == "full" else Path("runs", f"bench-{scale}")
-    return folder / f"{name}-{time.strftime('%Y%m%d')}.json"
+    name = f"{name}-{time.strftime('%Y%m%d')}"
+    match scale:
+        case "full":
+            return RESULTS / f"{name}.json"
+        case "targets":
+            return RESULTS / f"{name}-{scale}.json"
+        case _:
+            return Path("runs", f"bench-{scale}", f"{name}.json")
 
 
 def main() -> int:
@@ -304,6 +311,13 @@ def main() -> int:
     )
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument("--quick", dest="scale", action="store_const", const="quick", default="full")
+    scale.add_argument(
+        "--targets",
+        dest="scale",
+        action="store_const",
+        const="targets",
+        help="the way to 99 %% alone, from five seeds",
+    )
     scale.add_argument("--tiny", dest="scale", action="store_const", const="tiny")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     asked = parser.parse_args()
@@ -334,7 +348,7 @@ def main() -> int:
         return 130
     content = read(out)
     results = Results.of(content)
-    figures = {"epochs": draw_epochs, "stages": draw_stages}
+    figures = {name: draw for name, (measure, draw) in FIGURES.items() if results.all(measure)}
     for name, draw in figures.items():
         draw(results, out.with_name(f"{out.stem}-{name}.png"))
     print(bench_report(content))

@@ -102,7 +102,9 @@ def fuzz_table(content: dict[str, Any]) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, its columns aligned to be read as plain text too."""
+    """Return a Markdown table, its columns aligned to be read as plain text; "" without `rows`."""
+    if not rows:
+        return ""
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     rule = ["-" * width for width in widths]

@@ -217,7 +217,7 @@ def stage_table(results: Results) -> str:
 def growth_table(results: Results) -> str:
     """Return how seconds per 60,000 images and memory change with batch, images and processors."""
     rows = list(_growth(results))
-    return markdown(["what", "of", *results.backends], rows) if rows else ""
+    return markdown(["what", "of", *results.backends], rows)
 
 
 def _growth(results: Results) -> Iterator[list[str]]:
@@ -259,7 +259,7 @@ def _cell(record: Record | None) -> str:
 
 
 def target_table(results: Results) -> str:
-    """Return the seconds from the typed command to the target."""
+    """Return the seconds from the typed command to the target, medians over seeds."""
     rows = []
     for backend in results.backends:
         ours, again, stock = (
@@ -280,13 +280,18 @@ def target_table(results: Results) -> str:
                 f"{stock.median:.1f}",
                 f"{median(ratios(stock, ours)):.1f}",
                 f"{median(ratios(stock, again)):.1f}" if again else "",
-                f"{epochs.median:g}" if epochs else "",
+                _range(epochs) if epochs else "",
                 f"{accuracy.median:.2%}" if accuracy else "",
             ]
         )
     header = ["backend", "one-epoch, s", "again, s", "stock `fit`, s", "stock / ours"]
     header += ["stock / again", "epochs of stock", "one-epoch's accuracy"]
-    return markdown(header, rows) if rows else ""
+    return markdown(header, rows)
+
+
+def _range(record: Record) -> str:
+    least, most = min(record.values), max(record.values)
+    return f"{least:g}" if least == most else f"{least:g} to {most:g}"
 
 
 def bfloat16_table(results: Results, batch: int = BATCH) -> str:
@@ -336,7 +341,7 @@ def checkpoint_table(results: Results) -> str:
             ]
         )
     header = ["backend", "watching", "a checkpoint, ms", f"both, a checkpoint each {interval:g} s"]
-    return markdown(header, rows) if rows else ""
+    return markdown(header, rows)
 
 
 TABLES_OF_A_BATCH = {
@@ -359,7 +364,7 @@ def bench_report(content: dict[str, Any]) -> str:
     """Return all tables of a result file's content, as Markdown."""
     results = Results.of(content)
     parts = [f"{_machine(content)}, {content['began']}, revision {content['revision']}"]
-    for precision in ("float32", "bfloat16"):
+    for precision in dict.fromkeys(record.way for record in results.all("matrix product")):
         parts.append(f"Fastest matrix product, {precision}: {results.peak(precision):.0f} GFLOP/s")
     tables = [
         (f"{title} {batch:,}", table(results, batch))

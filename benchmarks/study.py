@@ -46,9 +46,9 @@ class Scale:
     `device` says whose loops by hand. `compared` are the batch sizes of all ways of training.
     `images` in an epoch (each begins and ends with work of its own, a twentieth of a second in
     Keras, so that few would mislead), `rounds` of what a worker measures, `starts` of fresh
-    processes with `start_images` (one for stock), `targets` of the way to 99 %; then `batch_sizes`
-    and `set_sizes` to grow through, if on one processor too, and if `everything` is measured: what
-    checkpoints cost, and, once, slow ways.
+    processes with `start_images` (one for stock), `targets` seeds of the way to 99 %; `batch_sizes`
+    and `set_sizes` to grow through, if on one processor too, if bfloat16 and slower loops are
+    measured `beside`, and if `everything` is: what checkpoints cost, and, once, slow ways.
     """
 
     device: str = CPU
@@ -62,6 +62,7 @@ class Scale:
     batch_sizes: tuple[int, ...] = ()
     set_sizes: tuple[int, ...] = ()
     one_processor: bool = False
+    beside: bool = True
     everything: bool = False
 
 
@@ -77,7 +78,8 @@ SCALES = {
         one_processor=True,
         everything=True,
     ),
-    "quick": Scale(images=12_800, rounds=2),
+    "targets": Scale(images=25_600, rounds=0, targets=5),
+    "quick": Scale(images=12_800, rounds=2, beside=False),
     "tiny": Scale(  # for the tests
         images=128,
         answers=500,
@@ -85,9 +87,7 @@ SCALES = {
         starts=1,
         start_images=256,  # whole batches, for XLA compiles for each size of them
         targets=1,
-        batch_sizes=(64,),
         set_sizes=(256, 384),
-        one_processor=True,
     ),
 }
 
@@ -123,15 +123,16 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
             for backend in backends:
                 arguments = _epoch(backend, OURS, scale.images).arguments
                 yield Request("worker", backend, arguments, processors=1)
-    for _ in range(scale.targets):
+    for seed in range(scale.targets):
         for backend, way in product(backends, (OURS, OURS_AGAIN, STOCK)):
-            yield Request("target", backend, {"way": way, "small": scale.start_images < SMALL})
+            arguments = {"way": way, "seed": seed, "small": scale.images < SMALL}
+            yield Request("target", backend, arguments)
 
 
 def _round(backends: tuple[str, ...], scale: Scale, number: int) -> Iterator[Request]:
     """Yield one sample of each measure that a kept worker takes in round `number`, from 0."""
     wanted = {
-        "beside": number < FEW_ROUNDS,
+        "beside": scale.beside and number < FEW_ROUNDS,
         "slow": scale.everything and number == 0,
         "kept": scale.everything,
     }

@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("backend", choices=BACKENDS)
     parser.add_argument("--target", type=float, default=TARGET)
     parser.add_argument("--epochs", type=int, default=20, help="give up after as many")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", default="mnist", help="as of lenet-multi train")
     asked = parser.parse_args()
     os.environ["KERAS_BACKEND"] = asked.backend
@@ -29,6 +30,7 @@ def main() -> None:
     from lenet_multi.config import RECIPES
     from lenet_multi.data import load, split
 
+    keras.utils.set_random_seed(asked.seed)
     config = RECIPES["one-epoch"]
     dataset = load(asked.data)
     training, _ = split(dataset.train, config.validation_split)  # the images that ours trains on

@@ -53,6 +53,16 @@ def test_summary_shows_the_table() -> None:
         assert f"{count:,}" in text
 
 
+@pytest.mark.parametrize("name", ["lenet", "softmax-regression"])
+def test_a_network_that_starts_from_our_weights_is_the_stock_one(name: str) -> None:
+    """Keras drew none before them, and what is saved of its layers is what it is otherwise."""
+    from lenet_multi.model import ARCHITECTURES, build
+
+    ours = build(TrainConfig(architecture=name), (28, 28, 1))
+    assert ours.get_config() == ARCHITECTURES[name]().get_config()
+    assert "GlorotUniform" in str(ours.get_config())
+
+
 def test_the_lenets_settings_are_the_notebooks() -> None:
     """5x5 kernels without padding, ReLU but for the head, 2x2 pooling in steps of 2."""
     from lenet_multi.model import lenet

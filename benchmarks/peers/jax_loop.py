@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, initial_weights
+from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, Figures, initial_weights
 from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
 from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.data import ImageSet
@@ -114,14 +114,15 @@ def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
 def _epoch(training: ImageSet, batch_size: int, network: Network, steps: int = STEPS) -> Epoch:
     keep_freed_memory()
 
-    def loss_of(weights: list[Array], images: Array, labels: Array) -> Array:
+    def loss_of(weights: list[Array], images: Array, labels: Array) -> tuple[Array, Array]:
         logs = jax.nn.log_softmax(network(weights, images))
-        return -jnp.take_along_axis(logs, labels[:, None], axis=1).mean()
+        right = (logs.argmax(1) == labels).sum()
+        return -jnp.take_along_axis(logs, labels[:, None], axis=1).mean(), right
 
-    def step(state: tuple[Array, ...], pixels: Array, labels: Array) -> tuple[Any, Array]:
-        weights, means, squares, time = state
+    def step(state: tuple[Array, ...], pixels: Array, labels: Array) -> Any:
+        weights, means, squares, time, losses, right = state
         time = time + 1
-        loss, gradients = jax.value_and_grad(loss_of)(
+        (loss, now_right), gradients = jax.value_and_grad(loss_of, has_aux=True)(
             weights, pixels.astype(jnp.float32) / 255, labels
         )
         means = [BETA_1 * m + (1 - BETA_1) * g for m, g in zip(means, gradients, strict=True)]
@@ -133,38 +134,37 @@ def _epoch(training: ImageSet, batch_size: int, network: Network, steps: int = S
             w - rate * m / (jnp.sqrt(v) + EPSILON)
             for w, m, v in zip(weights, means, squares, strict=True)
         ]
-        return (weights, means, squares, time), loss
+        return weights, means, squares, time, losses + loss * len(labels), right + now_right
 
     drawn = initial_weights()
 
     def zeros() -> list[Array]:
         return [jnp.zeros(weight.shape) for weight in drawn]
 
-    state: Any = ([jnp.array(weight) for weight in drawn], zeros(), zeros(), jnp.zeros(()))
+    trained: Any = ([jnp.array(weight) for weight in drawn], zeros(), zeros(), jnp.zeros(()))
 
     @partial(jax.jit, donate_argnums=0)
-    def some(state: Any, pixels: Array, labels: Array, chosen: Array) -> tuple[Any, Array]:
-        def one(state: Any, chosen: Array) -> tuple[Any, Array]:
-            return step(state, pixels[chosen], labels[chosen])
+    def some(state: Any, pixels: Array, labels: Array, chosen: Array) -> Any:
+        def one(state: Any, chosen: Array) -> tuple[Any, None]:
+            return step(state, pixels[chosen], labels[chosen]), None
 
         if len(chosen) == 1:  # in a loop, of one step too, XLA's convolution is slower still
-            return one(state, chosen[0])
-        state, losses = jax.lax.scan(one, state, chosen)
-        return state, losses[-1]
+            return one(state, chosen[0])[0]
+        return jax.lax.scan(one, state, chosen)[0]
 
     pixels, labels = jnp.asarray(training.images), jnp.asarray(training.labels, jnp.int32)
 
-    def epoch(order: NDArray[np.int64]) -> float:
-        nonlocal state
-        loss = jnp.zeros(())
+    def epoch(order: NDArray[np.int64]) -> Figures:
+        nonlocal trained
+        state = (*trained, jnp.zeros(()), jnp.zeros((), int))
         full = len(order) // (steps * batch_size) * steps * batch_size
         for part in order[:full].reshape(-1, steps, batch_size):
-            state, loss = some(state, pixels, labels, part)
+            state = some(state, pixels, labels, part)
         for begin in range(full, len(order), batch_size):
             chosen = order[None, begin : begin + batch_size]
-            state, loss = some(state, pixels, labels, chosen)
-        jax.block_until_ready(state)
-        return float(loss)
+            state = some(state, pixels, labels, chosen)
+        *trained, losses, right = jax.block_until_ready(state)
+        return Figures(float(losses) / len(order), int(right) / len(order))
 
     return epoch
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, initial_weights
+from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, Figures, initial_weights
 from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
 from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.data import ImageSet
@@ -107,20 +107,22 @@ def _epoch(
     labels = tf.constant(training.labels.astype(np.int32))
     weights = [tf.Variable(weight) for weight in initial_weights()]
     means, squares = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
-    time, last_loss = tf.Variable(0.0), tf.Variable(0.0)
+    time, losses, right = tf.Variable(0.0), tf.Variable(0.0), tf.Variable(0)
 
-    def loss_of(images: Tensor, wanted: Tensor) -> Tensor:
+    def loss_of(images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         k1, b1, k2, b2, w1, c1, w2, c2 = (tf.cast(weight, dtype) for weight in weights)
         images = block(block(tf.cast(images, dtype), k1, b1), k2, b2)
         logits = tf.nn.relu(tf.reshape(images, (-1, 800)) @ w1 + c1) @ w2 + c2
-        return tf.reduce_mean(
+        loss = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, tf.cast(logits, tf.float32))
         )
+        answers = tf.argmax(logits, 1, wanted.dtype)
+        return loss, tf.math.count_nonzero(answers == wanted, dtype=right.dtype)
 
     def step(chosen: Tensor) -> None:
         images = tf.ensure_shape(tf.gather(pixels, chosen), (None, *training.images.shape[1:]))
         with tf.GradientTape() as tape:
-            loss = loss_of(tf.cast(images, tf.float32) / 255, tf.gather(labels, chosen))
+            loss, now_right = loss_of(tf.cast(images, tf.float32) / 255, tf.gather(labels, chosen))
         gradients = tape.gradient(loss, weights)
         time.assign_add(1.0)
         for w, m, v, g in zip(weights, means, squares, gradients, strict=True):
@@ -136,14 +138,17 @@ def _epoch(
                 epsilon=EPSILON,
                 grad=g,
             )
-        last_loss.assign(loss)
+        losses.assign_add(loss * tf.cast(tf.size(chosen), tf.float32))
+        right.assign_add(now_right)
 
     @tf.function(jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def steps(chosen: Tensor, count: Tensor) -> None:
         for index in tf.range(count):
             step(chosen[index])
 
-    def epoch(order: NDArray[np.int64]) -> float:
+    def epoch(order: NDArray[np.int64]) -> Figures:
+        losses.assign(0.0)
+        right.assign(0)
         whole = len(order) // batch_size * batch_size
         batches = order[:whole].reshape(-1, batch_size)
         for begin in range(0, len(batches), STEPS):
@@ -152,7 +157,7 @@ def _epoch(
             steps(tf.constant(np.resize(some, (STEPS, batch_size))), tf.constant(len(some)))
         if whole < len(order):
             steps(tf.constant(order[None, whole:]), tf.constant(1))
-        return float(last_loss)
+        return Figures(float(losses) / len(order), int(right) / len(order))
 
     return epoch
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, initial_weights
+from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, Figures, initial_weights
 from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
 from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.data import ImageSet
@@ -22,8 +22,8 @@ from lenet_multi.recording import recorded
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-# Takes images and labels, trains on them, and returns the loss.
-Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# Takes images and labels, trains on them, and returns the loss and how many were answered rightly.
+Step = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
 
 
 class LeNet(torch.nn.Module):  # type: ignore[misc]  # torch is not read
@@ -125,15 +125,20 @@ def _by_autograd(
         model.parameters(), RATE, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True
     )
 
-    def step(images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def step(images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=autocast):
-            loss = functional.cross_entropy(run(images).float(), targets)
+            logits = run(images).float()
+            loss = functional.cross_entropy(logits, targets)
         loss.backward()
         optimizer.step()
-        return loss.detach()
+        return loss.detach(), _right(logits, targets)
 
     return step
+
+
+def _right(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return (logits.detach().argmax(1) == targets).sum()
 
 
 def _by_recording(model: LeNet) -> Step:
@@ -143,12 +148,11 @@ def _by_recording(model: LeNet) -> Step:
 
     def compute(
         images: torch.Tensor, targets: torch.Tensor, time: torch.Tensor, *held: torch.Tensor
-    ) -> tuple[torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         weights, means, squares = (list(held[i : i + count]) for i in range(0, 3 * count, count))
         in_place = dict(zip(names, weights, strict=True))
-        loss = functional.cross_entropy(
-            torch.func.functional_call(model, in_place, images), targets
-        )
+        logits = torch.func.functional_call(model, in_place, images)
+        loss = functional.cross_entropy(logits, targets)
         gradients = [
             # Adam walks both in the order of memory.
             gradient.contiguous(memory_format=torch.channels_last)
@@ -173,10 +177,9 @@ def _by_recording(model: LeNet) -> Step:
                 amsgrad=False,
                 maximize=False,
             )
-        return (loss.detach(),)
+        return loss.detach(), _right(logits, targets)
 
-    play = recorded(compute, torch.zeros((), device=DEVICE), *weights, *means, *squares)
-    return lambda images, targets: play(images, targets)[0]
+    return recorded(compute, torch.zeros((), device=DEVICE), *weights, *means, *squares)
 
 
 def _epoch(
@@ -190,11 +193,13 @@ def _epoch(
     pixels = torch.tensor(training.images, device=DEVICE).permute(0, 3, 1, 2)  # channels last
     labels = torch.tensor(training.labels, dtype=torch.int64, device=DEVICE)
 
-    def epoch(order: NDArray[np.int64]) -> float:
-        loss = torch.zeros(())
+    def epoch(order: NDArray[np.int64]) -> Figures:
+        losses, right = torch.zeros((), device=DEVICE), torch.zeros((), dtype=int, device=DEVICE)
         for chosen in torch.from_numpy(order).to(DEVICE).split(batch_size):
-            loss = step(pixels[chosen].float().div_(255), labels[chosen])
-        return float(loss)
+            loss, now_right = step(pixels[chosen].float().div_(255), labels[chosen])
+            losses.add_(loss, alpha=len(chosen))
+            right.add_(now_right)
+        return Figures(float(losses) / len(order), int(right) / len(order))
 
     return epoch
 
