@@ -226,7 +226,7 @@ def compare(session: nox.Session) -> None:
 @nox.session(default=False)
 @each_backend
 def bench(session: nox.Session, backend: str) -> None:
-    """Measure all backends in one run, each in its environment; `-- --quick` takes two minutes."""
+    """Measure all backends in one run, each in its environment; `-- --help` tells of less."""
     install(session, backend)
     folder, *_ = session.bin_paths or [str(Path(sys.executable).parent)]  # none with --no-venv
     pythons[backend] = Path(folder, "python")

@@ -237,7 +237,7 @@ def test_backends_are_measured_in_turn(scale: Scale) -> None:
 
 def test_on_a_gpu_every_way_is_measured_in_large_batches_too() -> None:
     """Ours, stock and all loops by hand, at 128 and at 4,096, in nothing but whole batches."""
-    scale = on_gpu(SCALES["quick"])
+    scale = on_gpu(SCALES["full"])
     found = {
         (request.backend, request.arguments["way"], request.arguments["batch_size"])
         for request in requests(BACKENDS, scale)
