@@ -288,8 +288,7 @@ def default_out(scale: str) -> Path:
     """Return benchmarks/results/MACHINE-DATE.json or -targets.json; of other scales in runs/."""
     machine = environment.machine()
     words = f"{machine['processor']} {machine['cores']} {machine.get('gpu', '')}"
-    name = "-".join(re.findall(r"\w+", words.lower()))
-    name = f"{name}-{time.strftime('%Y%m%d')}"
+    name = "-".join([*re.findall(r"\w+", words.lower()), time.strftime("%Y%m%d")])
     match scale:
         case "full":
             return RESULTS / f"{name}.json"

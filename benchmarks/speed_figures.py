@@ -1,6 +1,7 @@
 """Draw the samples of one run of the benchmark: ways of training, and stages of a step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
@@ -54,33 +55,24 @@ def draw_stages(results: Results, path: Path) -> None:
 def draw_targets(results: Results, path: Path) -> None:
     """Write a picture of seconds to 99 % test accuracy: a mark for each seed, of each way."""
     ways = {OURS: "one epoch of ours", OURS_AGAIN: "the second time", STOCK: "stock Keras fit"}
-    with mpl.rc_context({"font.size": 11}):
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        axes = figure.subplots()
+    places = {backend: place for place, backend in enumerate(results.backends)}
+    with _picture(path) as (axes,):
         for (way, name), (color, _), marker in zip(ways.items(), _STYLES, "o^s", strict=True):
-            for place, backend in enumerate(results.backends):
-                for record in results.all("time to target", backend):
-                    if record.way == way:
-                        label = name if place == 0 else None
-                        places = [place] * len(record.values)
-                        axes.plot(
-                            record.values, places, marker, color=color, alpha=0.7, label=label
-                        )
+            found = [record for record in results.all("time to target") if record.way == way]
+            seconds = [value for record in found for value in record.values]
+            rows = [places[record.backend] for record in found for _ in record.values]
+            axes.plot(seconds, rows, marker, color=color, alpha=0.7, label=name)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:g}")
-        axes.set_yticks(range(len(results.backends)), results.backends)
+        axes.set_yticks(range(len(places)), list(places))
+        axes.margins(y=0.2)
         axes.invert_yaxis()
-        axes.set_title(
-            "Seconds from the typed command to 99 % test accuracy, a mark for each seed: "
-            "less is better",
-            fontsize=11,
-        )
         axes.grid(axis="x", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-        with replacing(path) as file:
-            figure.savefig(file, dpi=130)
+        title = (
+            "Seconds from the typed command to 99 % test accuracy, for each seed: less is better"
+        )
+        axes.set_title(title, fontsize=11)
 
 
 def _longest(results: Results, backend: str, stage: str) -> float:
@@ -93,13 +85,23 @@ def _longest(results: Results, backend: str, stage: str) -> float:
 
 def _draw(path: Path, groups: list[str], panels: dict[str, dict[str, list[float]]]) -> None:
     """Write bars in groups, a panel for each title, one below the other."""
-    with mpl.rc_context({"font.size": 11}):
-        width, height = _SIZE
-        figure = Figure(figsize=(width, height * len(panels)), layout="constrained")
-        every_axes = figure.subplots(len(panels), squeeze=False)[:, 0]
+    with _picture(path, len(panels)) as every_axes:
         for axes, (title, bars) in zip(every_axes, panels.items(), strict=True):
             _draw_bars(axes, groups, bars)
             axes.set_title(title, fontsize=11)
+
+
+@contextmanager
+def _picture(path: Path, panels: int = 1) -> Iterator[list[Axes]]:
+    """Give the axes of panels, one below the other, and write to `path` what is drawn there."""
+    with mpl.rc_context({"font.size": 11}):
+        width, height = _SIZE
+        figure = Figure(figsize=(width, height * panels), layout="constrained")
+        every_axes = list(figure.subplots(panels, squeeze=False)[:, 0])
+        yield every_axes
+        for axes in every_axes:
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(frameon=False)
         with replacing(path) as file:
             figure.savefig(file, dpi=130)
 
@@ -115,8 +117,6 @@ def _draw_bars(axes: Axes, groups: list[str], bars: dict[str, list[float]]) -> N
         )
         axes.bar_label(drawn, fmt="%.3g", padding=2, fontsize=9)
     axes.set_xticks(range(len(groups)), groups)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
 
 
 FIGURES = {  # what each is drawn of

@@ -13,26 +13,21 @@ from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.forms import compute_as
-from lenet_multi.initial_weights import draw_initial_weights
+from lenet_multi.initial_weights import draw_initial_weights, nothing_drawn
 from lenet_multi.other_frameworks import tensorflow_left_out
 from lenet_multi.speed import Execution
 from lenet_multi.xla_steps import XlaSteps
 
-_DRAWN = "glorot_uniform"  # Keras's default
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
 
 
 def lenet(
-    input_shape: tuple[int, ...] = (28, 28, 1),
-    classes: int = 10,
-    *,
-    head: str = "logits",
-    kernel_initializer: str = _DRAWN,
+    input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10, *, head: str = "logits"
 ) -> keras.Sequential:
     """Return the notebook's LeNet: (N, height, width, channels) float32 to (N, classes) float32.
 
     With 28x28x1 images and 10 classes it has 431,080 parameters. `head` is "logits" or
-    "softmax", `kernel_initializer` Keras's.
+    "softmax".
 
     Raises `UserError` when the images are too small for the two convolutions.
     """
@@ -41,40 +36,30 @@ def lenet(
             f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for the LeNet; "
             f"it takes {_SMALLEST_SIDE}x{_SMALLEST_SIDE} or larger"
         )
-    drawn = {"kernel_initializer": kernel_initializer}
     return keras.Sequential(
         [
             keras.Input(input_shape),
-            layers.Conv2D(20, 5, activation="relu", name="conv1", **drawn),
+            layers.Conv2D(20, 5, activation="relu", name="conv1"),
             layers.MaxPooling2D(2, name="pool1"),
-            layers.Conv2D(50, 5, activation="relu", name="conv2", **drawn),
+            layers.Conv2D(50, 5, activation="relu", name="conv2"),
             layers.MaxPooling2D(2, name="pool2"),
             layers.Flatten(name="flatten"),
-            layers.Dense(500, activation="relu", name="dense1", **drawn),
-            layers.Dense(classes, activation=_activation(head), name="dense2", **drawn),
+            layers.Dense(500, activation="relu", name="dense1"),
+            layers.Dense(classes, activation=_activation(head), name="dense2"),
         ],
         name="lenet",
     )
 
 
 def softmax_regression(
-    input_shape: tuple[int, ...] = (28, 28, 1),
-    classes: int = 10,
-    *,
-    head: str = "logits",
-    kernel_initializer: str = _DRAWN,
+    input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10, *, head: str = "logits"
 ) -> keras.Sequential:
     """Return one dense layer on the pixels: 7,850 parameters on 28x28x1 images and 10 classes."""
     return keras.Sequential(
         [
             keras.Input(input_shape),
             layers.Flatten(name="flatten"),
-            layers.Dense(
-                classes,
-                activation=_activation(head),
-                name="dense",
-                kernel_initializer=kernel_initializer,
-            ),
+            layers.Dense(classes, activation=_activation(head), name="dense"),
         ],
         name="softmax_regression",
     )
@@ -88,16 +73,9 @@ ARCHITECTURES = {"lenet": lenet, "softmax-regression": softmax_regression}
 
 
 def build(config: TrainConfig, input_shape: tuple[int, ...]) -> keras.Model:
-    """Return the network of `config` with the initial weights of its seed.
-
-    Keras draws no others before: JAX would compile that for two seconds.
-    """
-    model = ARCHITECTURES[config.architecture](
-        input_shape, config.classes, head=config.head, kernel_initializer="zeros"
-    )
-    for layer in model.layers:
-        if hasattr(layer, "kernel_initializer"):  # as it is saved
-            layer.kernel_initializer = keras.initializers.get(_DRAWN)
+    """Return the network of `config` with the initial weights of its seed."""
+    with nothing_drawn():
+        model = ARCHITECTURES[config.architecture](input_shape, config.classes, head=config.head)
     shapes = [weight.shape for weight in model.weights]
     model.set_weights(draw_initial_weights(shapes, seed=config.seed))
     return model
@@ -202,7 +180,7 @@ def _in_float32(model: keras.Model) -> keras.Model:
 
 def _clone(model: keras.Model, copy: Callable[[Any], Any] | None = None) -> keras.Model:
     """Return a model of copied layers, by `copy` where given, with the same weights."""
-    with tensorflow_left_out():
+    with tensorflow_left_out(), nothing_drawn():
         twin = keras.models.clone_model(model, clone_function=copy)
     twin.set_weights(model.get_weights())
     return twin

@@ -1,20 +1,17 @@
 """Open a saved model, a run folder's or a `.keras` file, and run nothing that it carries."""
 
 import json
-import math
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lenet_multi.bombs import refuse_bombs_in
 from lenet_multi.errors import UserError, reason
+from lenet_multi.initial_weights import nothing_drawn
 from lenet_multi.runs import MODEL, RESULT, RUNS, Result, file_sha256, finished, read_result
 
 if TYPE_CHECKING:
@@ -66,7 +63,7 @@ class SavedModel:
         import keras
 
         try:
-            with _nothing_drawn(at_most=_size(self.path, _WEIGHTS)):
+            with nothing_drawn(_refusing_more_than(_size(self.path, _WEIGHTS))):
                 model = keras.models.load_model(self.path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises what it likes on a file that it cannot read
             raise UserError(f"{self.path} cannot be loaded: {reason(error)}") from error
@@ -160,41 +157,17 @@ def _refuse_code(path: Path, config: Any) -> None:
             )
 
 
-@contextmanager
-def _nothing_drawn(*, at_most: int) -> Iterator[None]:
-    """Let Keras's initializers give zeros: weights about to be read need not be drawn.
-
-    JAX would compile a random generator for each shape, which takes longer than all else.
-
-    Raises `UserError` where the weights come to more than `at_most` bytes, all that can be read.
-    """
-    import keras
-
+def _refusing_more_than(at_most: int) -> Callable[[int], None]:
+    """Return what is told of each weight's bytes, and refuses when all come to more."""
     left = at_most
 
-    def zeros(self: Any, shape: Any, dtype: Any = None, **_: Any) -> Any:
+    def refuse(size: int) -> None:
         nonlocal left
-        left -= math.prod(shape) * np.dtype(dtype).itemsize
+        left -= size
         if left < 0:
             raise UserError(f"its configuration has more weights than its {_WEIGHTS} holds")
-        # The type is named, or else JAX compiles a function that hands the array over.
-        return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
 
-    kinds = [kind for kind in _below(keras.initializers.Initializer) if "__call__" in vars(kind)]
-    calls = [(kind, kind.__call__) for kind in kinds]
-    try:
-        for kind in kinds:
-            kind.__call__ = zeros
-        yield
-    finally:
-        for kind, call in calls:
-            kind.__call__ = call
-
-
-def _below(kind: Any) -> Iterator[Any]:
-    for subclass in kind.__subclasses__():
-        yield subclass
-        yield from _below(subclass)
+    return refuse
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:
