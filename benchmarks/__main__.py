@@ -133,6 +133,7 @@ class Bench:
             for record in getattr(self, f"_{request.process}")(request):
                 kept = self.records.setdefault(record.key(), dataclasses.replace(record, values=[]))
                 kept.values.extend(record.values)
+                kept.rounds.extend([request.round] * len(record.values))
         except (FailedError, subprocess.CalledProcessError) as error:
             output = getattr(error, "stderr", None) or str(error)
             self.failures[name] = output.strip().splitlines()[-1]
@@ -285,7 +286,7 @@ def revision() -> str:
 
 
 def default_out(scale: str) -> Path:
-    """Return benchmarks/results/MACHINE-DATE.json or -targets.json; of other scales in runs/."""
+    """Return benchmarks/results/MACHINE-DATE.json or -seeds.json; of other scales in runs/."""
     machine = environment.machine()
     words = f"{machine['processor']} {machine['cores']} {machine.get('gpu', '')}"
     name = "-".join([*re.findall(r"\w+", words.lower()), time.strftime("%Y%m%d")])
@@ -293,14 +294,16 @@ def default_out(scale: str) -> Path:
         case "full":
             return RESULTS / f"{name}.json"
         case "targets":
-            return RESULTS / f"{name}-{scale}.json"
+            return RESULTS / f"{name}-seeds.json"
         case _:
             return Path("runs", f"bench-{scale}", f"{name}.json")
 
 
 def main() -> int:
     """Measure as the command line says, and print what was found."""
-    parser = argparse.ArgumentParser(prog="benchmarks", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=(__doc__ or "").split("\n")[0], allow_abbrev=False
+    )
     parser.add_argument(
         "--python",
         action="append",

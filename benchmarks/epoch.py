@@ -52,17 +52,25 @@ Train = Callable[[int], float]  # on the first images, so many; the seconds it t
 
 
 def ways(
-    backend: str, device: str, *, beside: bool = True, slow: bool = True, kept: bool = True
+    backend: str,
+    device: str,
+    *,
+    beside: bool = True,
+    slow: bool = True,
+    kept: bool = True,
+    pairs: int = 1,
 ) -> list[str]:
     """Return the names of the ways to train on `backend`, those together that are compared.
 
-    Ours, the fastest loop by hand and stock are, always; ours before them with ours as it is
-    `kept`, with checkpoints. The others `beside` them come last, of which some are `slow`.
+    Ours and the fastest loop by hand, in turn in so many `pairs`, and stock are, always; ours
+    before them with ours as it is `kept`, with checkpoints. The others `beside` them come last, of
+    which some are `slow`.
     """
     loops = [name for name in LOOPS[device][backend] if slow or name not in SLOW[device]]
     fastest, *others = (BY_HAND + name for name in loops)
     checkpoints = [SAVED, WATCHED] if kept else []
-    return [*checkpoints, OURS, fastest, STOCK, *([OURS_BFLOAT16, *others] if beside else [])]
+    last = [OURS_BFLOAT16, *others] if beside else []
+    return [*checkpoints, *(OURS, fastest) * pairs, STOCK, *last]
 
 
 def is_bfloat16(way: str) -> bool:

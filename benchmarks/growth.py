@@ -1,9 +1,9 @@
 """How time and memory grow with the training set: `python -m benchmarks.growth`, a fresh process.
 
-It trains on ever larger sets, and then on the smaller ones again, so that what the largest is
-compared with was measured before and after it. Prints a JSON list: of each training the images, the
-seconds of its epoch in steady state, and the bytes of memory beyond the data at the process's peak
-so far, to which on the way up no larger set has added.
+It trains on ever larger sets, and then on the smaller ones again, each of them some times, so that
+what the largest is compared with was measured before and after it. Prints a JSON list: of each
+training the images, the seconds of its epoch in steady state, and the bytes of memory beyond the
+data at the process's peak so far, to which on the way up no larger set has added.
 """
 
 import argparse
@@ -15,6 +15,8 @@ from lenet_multi.backends import BACKENDS
 
 if TYPE_CHECKING:
     from lenet_multi.data import Dataset, ImageSet
+
+TIMES = 2  # on the way up and down
 
 
 def repeated(images: "ImageSet", count: int) -> "ImageSet":
@@ -67,7 +69,8 @@ def grow(backend: str, sizes: list[int]) -> list[dict[str, float]]:
         return {"images": size, "epoch of a set": seconds, "memory beyond the data": beyond}
 
     *up, largest = sorted(sizes)
-    return [train(size) for size in (*up, largest, *reversed(up))]
+    way_up = [size for size in up for _ in range(TIMES)]
+    return [train(size) for size in (*way_up, largest, *reversed(way_up))]
 
 
 def main() -> None:

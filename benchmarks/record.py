@@ -1,6 +1,7 @@
 """A measurement: what, where, how, and every sample of it."""
 
 import statistics
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,10 @@ UNSTABLE = 0.10  # spread over which a measurement is marked
 
 @dataclass
 class Record:
-    """Samples of one measure of one way on one backend, in `unit`, and what else matters."""
+    """Samples of one measure of one way on one backend, in `unit`, and what else matters.
+
+    `rounds` says in which round of its run each was taken; empty, one in each.
+    """
 
     measure: str
     backend: str
@@ -17,6 +21,7 @@ class Record:
     unit: str
     values: list[float]
     context: dict[str, Any] = field(default_factory=dict)
+    rounds: list[int] = field(default_factory=list)
 
     def key(self) -> tuple[str, ...]:
         """Return what tells this measurement from others of the same run."""
@@ -26,6 +31,13 @@ class Record:
     def median(self) -> float:
         """The median sample."""
         return statistics.median(self.values)
+
+    def medians(self) -> dict[int, float]:
+        """Return the median sample of each round."""
+        found: dict[int, list[float]] = defaultdict(list)
+        for number, value in zip(self.rounds or range(len(self.values)), self.values, strict=True):
+            found[number].append(value)
+        return {number: statistics.median(values) for number, values in found.items()}
 
     @property
     def spread(self) -> float:
@@ -44,6 +56,7 @@ class Record:
 def ratios(first: Record, second: Record) -> list[float]:
     """Return the ratios of samples taken one after the other, so that a slow spell cancels out.
 
-    Where a run was cut short, the sample that has no partner is left out.
+    One for each round in which both were taken.
     """
-    return [a / b for a, b in zip(first.values, second.values, strict=False)]
+    theirs = second.medians()
+    return [a / theirs[number] for number, a in first.medians().items() if number in theirs]

@@ -217,7 +217,8 @@ def stage_table(results: Results) -> str:
 def growth_table(results: Results) -> str:
     """Return how seconds per 60,000 images and memory change with batch, images and processors."""
     rows = list(_growth(results))
-    return markdown(["what", "of", *results.backends], rows)
+    # A single size shows no growth.
+    return markdown(["what", "of", *results.backends], rows if len(rows) > 1 else [])
 
 
 def _growth(results: Results) -> Iterator[list[str]]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product, zip_longest
 from typing import Any
 
@@ -15,6 +16,7 @@ LARGE_BATCH = 4096  # which fills a GPU
 PRECISIONS = ("float32", "bfloat16")
 SMALL = 1_000  # images with which nothing is to be reached
 FEW_ROUNDS = 2  # of what is not in the first table
+FEW_BATCHES = 25  # in an epoch, at least
 
 STAGES = {
     STOCK: ("conv1", "pool1", "conv2", "pool2", "dense", "optimizer"),
@@ -30,13 +32,14 @@ class Request:
 
     `process` is "worker", which is kept for the next request, or a fresh one: "startup", "growth",
     "target".
-    `processors` is how many it may use; 0 means all.
+    `processors` is how many it may use; 0 means all. Samples of one `round` are compared.
     """
 
     process: str
     backend: str
     arguments: dict[str, Any] = field(default_factory=dict)
     processors: int = 0
+    round: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +47,11 @@ class Scale:
     """How much is measured.
 
     `device` says whose loops by hand. `compared` are the batch sizes of all ways of training.
-    `images` in an epoch (each begins and ends with work of its own, a twentieth of a second in
-    Keras, so that few would mislead), `rounds` of what a worker measures, `starts` of fresh
-    processes with `start_images` (one for stock), `targets` seeds of the way to 99 %; `batch_sizes`
-    and `set_sizes` to grow through, if on one processor too, if bfloat16 and slower loops are
-    measured `beside`, and if `everything` is: what checkpoints cost, and, once, slow ways.
+    `images` in an epoch, `rounds` of what a worker measures, `pairs` in each of ours and the best
+    loop by hand, which lie closest together, `starts` of fresh processes with `start_images` (one
+    for stock), `targets` seeds of the way to 99 %; `batch_sizes` and `set_sizes` to grow through,
+    if on one processor too, if bfloat16 and slower loops are measured `beside`, and if `everything`
+    is: what checkpoints cost, and, once, slow ways.
     """
 
     device: str = CPU
@@ -56,6 +59,7 @@ class Scale:
     images: int
     answers: int = 10_000
     rounds: int
+    pairs: int = 1
     starts: int = 0
     start_images: int = 0
     targets: int = 0
@@ -68,17 +72,18 @@ class Scale:
 
 SCALES = {
     "full": Scale(
-        images=25_600,
-        rounds=4,
+        images=12_800,
+        rounds=6,
+        pairs=3,
         starts=2,
         start_images=60_000,
         targets=1,
-        batch_sizes=(32, 256, 1024),
+        batch_sizes=(32, 1024),
         set_sizes=(6_000, 60_000, 600_000),
         one_processor=True,
         everything=True,
     ),
-    "targets": Scale(images=25_600, rounds=0, targets=5),
+    "targets": Scale(images=12_800, rounds=0, targets=5),
     "quick": Scale(images=12_800, rounds=2, beside=False),
     "tiny": Scale(  # for the tests
         images=128,
@@ -112,21 +117,23 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
     for start in range(scale.starts):
         # Stock's bill shows once.
         for way, backend in product((OURS, STOCK)[: 1 if start else 2], backends):
-            yield Request("startup", backend, {"way": way, "images": scale.start_images})
+            arguments = {"way": way, "images": scale.start_images}
+            yield Request("startup", backend, arguments, round=start)
     if scale.set_sizes:
         for backend in backends:
             yield Request("growth", backend, {"sizes": scale.set_sizes})
-    for _ in range(min(scale.rounds, FEW_ROUNDS)):
+    for number in range(min(scale.rounds, FEW_ROUNDS)):
         for size, backend in product(scale.batch_sizes, backends):
-            yield _epoch(backend, OURS, scale.images, size)
+            arguments = _epoch(OURS, max(scale.images, FEW_BATCHES * size), size)
+            yield Request("worker", backend, arguments, round=number)
         if scale.one_processor:
             for backend in backends:
-                arguments = _epoch(backend, OURS, scale.images).arguments
-                yield Request("worker", backend, arguments, processors=1)
+                arguments = _epoch(OURS, scale.images)
+                yield Request("worker", backend, arguments, processors=1, round=number)
     for seed in range(scale.targets):
         for backend, way in product(backends, (OURS, OURS_AGAIN, STOCK)):
             arguments = {"way": way, "seed": seed, "small": scale.images < SMALL}
-            yield Request("target", backend, arguments)
+            yield Request("target", backend, arguments, round=seed)
 
 
 def _round(backends: tuple[str, ...], scale: Scale, number: int) -> Iterator[Request]:
@@ -136,25 +143,26 @@ def _round(backends: tuple[str, ...], scale: Scale, number: int) -> Iterator[Req
         "slow": scale.everything and number == 0,
         "kept": scale.everything,
     }
-    turns = list(zip_longest(*(ways(backend, scale.device, **wanted) for backend in backends)))
+    asked = partial(Request, "worker", round=number)
+    of_each = (ways(name, scale.device, pairs=scale.pairs, **wanted) for name in backends)
+    turns = list(zip_longest(*of_each))
     for size, turn in product(scale.compared, turns):
         for backend, way in zip(backends, turn, strict=True):
             if way:
-                yield _epoch(backend, way, scale.images, size)
+                yield asked(backend, _epoch(way, scale.images, size))
     for precision, backend in product(PRECISIONS, backends):
-        yield Request("worker", backend, {"measure": "matrix product", "precision": precision})
+        yield asked(backend, {"measure": "matrix product", "precision": precision})
     if number >= FEW_ROUNDS:
         return
     for what, way, backend in product(ANSWERS, (OURS, STOCK), backends):
         arguments = {"what": what, "way": way, "images": scale.answers}
-        yield Request("worker", backend, {"measure": "inference", **arguments})
+        yield asked(backend, {"measure": "inference", **arguments})
     for way, stages in STAGES.items():
         for stage, pass_, backend in product(stages, PASSES, backends):
             if (stage, pass_) != ("optimizer", PASSES[1]):
                 arguments = {"way": way, "stage": stage, "pass_": pass_}
-                yield Request("worker", backend, {"measure": "stage", **arguments})
+                yield asked(backend, {"measure": "stage", **arguments})
 
 
-def _epoch(backend: str, way: str, images: int, batch_size: int = BATCH) -> Request:
-    arguments = {"measure": "epoch", "way": way, "images": images, "batch_size": batch_size}
-    return Request("worker", backend, arguments)
+def _epoch(way: str, images: int, batch_size: int = BATCH) -> dict[str, Any]:
+    return {"measure": "epoch", "way": way, "images": images, "batch_size": batch_size}

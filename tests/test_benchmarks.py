@@ -32,7 +32,7 @@ from benchmarks.record import Record, ratios
 from benchmarks.report import RESULTS, exports_table, read
 from benchmarks.speed_figures import FIGURES
 from benchmarks.speed_report import MARK, Results, bench_report, checkpoint_table, headline_table
-from benchmarks.study import SCALES, STAGES, Request, Scale, on_gpu, requests
+from benchmarks.study import BATCH, SCALES, STAGES, Request, Scale, on_gpu, requests
 from lenet_multi.backends import BACKENDS
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset, epoch_order
@@ -156,17 +156,21 @@ def test_a_peer_that_fails_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("python", "message"),
+    ("wrong", "message"),
     [
-        ("jux=python", "unknown backend 'jux'; choose from tensorflow, jax, torch"),
-        ("jax=/no/python", "there is no interpreter at /no/python; name one that is there"),
+        (["--python", "jux=python"], "unknown backend 'jux'; choose from tensorflow, jax, torch"),
+        (
+            ["--python", "jax=/no/python"],
+            "there is no interpreter at /no/python; name one that is there",
+        ),
+        (["--target"], "unrecognized arguments: --target"),
     ],
-    ids=["no such backend", "no such interpreter"],
+    ids=["no such backend", "no such interpreter", "half a word"],
 )
-def test_a_wrong_interpreter_is_refused(python: str, message: str) -> None:
+def test_a_wrong_argument_is_refused(wrong: list[str], message: str) -> None:
     """Before anything is measured, in one line that names it."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--tiny", "--python", python],
+        [sys.executable, "-m", "benchmarks", *wrong],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -295,6 +299,28 @@ def test_a_sample_without_a_partner_is_left_out() -> None:
     """A run that was cut short in the middle of a round gives the ratios of whole rounds."""
     first = Record("epoch", "jax", "ours", "s", [1.0, 2.0, 3.0])
     assert ratios(first, Record("epoch", "jax", "stock fit", "s", [2.0, 2.0])) == [0.5, 1.0]
+
+
+def test_samples_of_one_round_are_compared_together() -> None:
+    """What was measured three times in a round has its median beside what was measured once."""
+    ours = Record("epoch", "jax", "ours", "s", [1.0, 9.0, 2.0, 4.0], rounds=[0, 0, 0, 2])
+    stock = Record("epoch", "jax", "stock fit", "s", [4.0, 5.0, 6.0], rounds=[0, 1, 2])
+    assert ratios(stock, ours) == [2.0, 1.5]
+
+
+def test_ours_and_the_best_by_hand_are_measured_in_turn() -> None:
+    """In each round so many pairs, neither twice before the other, and the round is told."""
+    scale = SCALES["full"]
+    best = BY_HAND + LOOPS[scale.device][ANY][0]
+    asked = [
+        (request.round, request.arguments["way"])
+        for request in requests((ANY,), scale)
+        if request.arguments.get("way") in (OURS, best)
+        and request.arguments.get("batch_size") == BATCH
+        and not request.processors
+    ]
+    pairs = [(number, way) for number in range(scale.rounds) for way in (OURS, best) * scale.pairs]
+    assert asked == pairs
 
 
 @pytest.mark.parametrize(
