@@ -16,9 +16,6 @@ from lenet_multi.speed import GPU
 Feed = Any  # what Keras's `fit` takes
 Tensor = Any
 
-# Batches that TensorFlow gets from Python at a time: few calls, and a megabyte at most.
-_BATCHES_A_CALL = 10
-
 
 def feed(batches: Batches) -> Feed:
     """Return `batches` as Keras takes them fastest: the same bits in their order.
@@ -58,7 +55,8 @@ class _Bytes(DataAdapter):  # type: ignore[misc]  # Keras carries no types
         return len(self.batches)
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.generic], ...]]:
-        return map(self.batches.bytes, range(len(self.batches)))
+        for pixels, labels in self.batches.stored():
+            yield from zip(pixels, labels, strict=True)
 
     def get_tf_dataset(self) -> Feed:
         return self  # to be iterated over for each epoch
@@ -140,18 +138,6 @@ def _by_tensorflow(batches: Batches) -> Feed:
 
     images, labels = batches.images.images, batches.labels
 
-    def some() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.generic]]]:
-        order, size = batches.remaining, batches.batch_size
-        whole = len(order) // size
-        for begin in range(0, whole, _BATCHES_A_CALL):
-            chosen = order[begin * size : min(begin + _BATCHES_A_CALL, whole) * size]
-            yield taken(chosen.reshape(-1, size))
-        if len(rest := order[whole * size :]):
-            yield taken(rest[None])
-
-    def taken(chosen: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.generic]]:
-        return images.take(chosen, axis=0), labels.take(chosen, axis=0)
-
     def one_by_one(pixels: Tensor, wanted: Tensor) -> Feed:
         return tf.data.Dataset.from_tensor_slices((pixels, wanted))
 
@@ -163,7 +149,7 @@ def _by_tensorflow(batches: Batches) -> Feed:
         tf.TensorSpec((None, None, *images.shape[1:]), images.dtype),
         tf.TensorSpec((None, None, *labels.shape[1:]), labels.dtype),
     )
-    pipeline = tf.data.Dataset.from_generator(some, output_signature=signature)
+    pipeline = tf.data.Dataset.from_generator(batches.stored, output_signature=signature)
     pipeline = pipeline.flat_map(one_by_one).map(scale).prefetch(2)
     pipeline = pipeline.apply(tf.data.experimental.assert_cardinality(len(batches)))
     options = tf.data.Options()

@@ -117,12 +117,14 @@ def _on_tensorflow(xla_steps: XlaSteps) -> TrainFunction:
 
     def train_function(iterator: Iterator[Batch]) -> Logs:
         for batches in _alike(iterator, steps):
-            count = tf.constant(len(batches))
+            count = len(batches)
             if len(batches[0][0]) == xla_steps.batch_size:
                 train, batches = compiled, _padded(batches, steps)
             else:
                 train = by_itself
-            logs: Logs = train(_laid(batches, np.stack), count, xla_steps.scales_bytes)
+            # NumPy's arrays would take a third of a millisecond longer to hand over.
+            laid = _laid(batches, lambda parts: tf.constant(np.stack(parts)))
+            logs: Logs = train(laid, tf.constant(count), xla_steps.scales_bytes)
         return logs
 
     return train_function

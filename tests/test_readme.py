@@ -211,6 +211,13 @@ def test_the_way_to_the_target_is_that_of_the_committed_study() -> None:
     found = [r.values for r in results.all("epochs to target") if r.way == STOCK]
     epochs = [value for values in found for value in values]
     assert f"between {min(epochs):g} and {max(epochs):g} epochs" in README
+    seconds: dict[tuple[str, ...], list[float]] = {}
+    for record in results.all("time to target"):
+        key = (STOCK, record.backend) if record.way == STOCK else (OURS,)
+        seconds.setdefault(key, []).extend(record.values)
+    ours, tensorflow, jax, torch = (f"{min(s):.0f} to {max(s):.0f}" for s in seconds.values())
+    drawn = f"{ours} s on each backend, stock Keras {tensorflow} on TensorFlow, {jax} on JAX and"
+    assert f"{drawn} {torch} on PyTorch" in " ".join(README.split())
 
 
 def test_times_on_a_gpu_are_those_of_the_committed_benchmark() -> None:
