@@ -212,8 +212,9 @@ class Bench:
             folder = Path(self.temporary.name, "run")
             flags = ("--recipe", "one-epoch", "--out", folder, "--overwrite", *same)
             self._run(backend, "lenet_multi.train", "--backend", backend, *flags)
-            accuracy = json.loads((folder / "result.json").read_text())["test_accuracy"]
-            epochs = 1
+            result = json.loads((folder / "result.json").read_text())
+            self.versions.setdefault(backend, result["versions"])
+            epochs, accuracy = 1, result["test_accuracy"]
         else:
             flags = (*same, *(("--target", 0.01) if small else ()))
             epochs, accuracy = json.loads(

@@ -54,9 +54,9 @@ class Record:
 
 
 def ratios(first: Record, second: Record) -> list[float]:
-    """Return the ratios of samples taken one after the other, so that a slow spell cancels out.
+    """Return, for each round in which both were taken, the ratio of their medians there.
 
-    One for each round in which both were taken.
+    They were taken one after the other, so that a slow spell cancels out.
     """
     theirs = second.medians()
     return [a / theirs[number] for number, a in first.medians().items() if number in theirs]

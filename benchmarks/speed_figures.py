@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from benchmarks.epoch import OURS, OURS_AGAIN, STOCK
 from benchmarks.record import Record
@@ -64,6 +65,7 @@ def draw_targets(results: Results, path: Path) -> None:
             axes.plot(seconds, rows, marker, color=color, alpha=0.7, label=name)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
         axes.xaxis.set_minor_formatter("{x:g}")
         axes.set_yticks(range(len(places)), list(places))
         axes.margins(y=0.2)

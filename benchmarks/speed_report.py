@@ -279,8 +279,8 @@ def target_table(results: Results) -> str:
                 f"{ours.median:.1f}",
                 f"{again.median:.1f}" if again else "",
                 f"{stock.median:.1f}",
-                f"{median(ratios(stock, ours)):.1f}",
-                f"{median(ratios(stock, again)):.1f}" if again else "",
+                _times(stock, ours),
+                _times(stock, again) if again else "",
                 _range(epochs) if epochs else "",
                 f"{accuracy.median:.2%}" if accuracy else "",
             ]
@@ -288,6 +288,11 @@ def target_table(results: Results) -> str:
     header = ["backend", "one-epoch, s", "again, s", "stock `fit`, s", "stock / ours"]
     header += ["stock / again", "epochs of stock", "one-epoch's accuracy"]
     return markdown(header, rows)
+
+
+def _times(first: Record, second: Record) -> str:
+    found = ratios(first, second)
+    return f"{median(found):.1f}" if found else ""
 
 
 def _range(record: Record) -> str:
@@ -330,8 +335,10 @@ def checkpoint_table(results: Results) -> str:
         if not (ours and watched and saved):
             continue
         watching = median(ratios(watched, ours)) - 1
-        checkpoints = saved.context["images"] // saved.context["batch_size"] // SAVED_EVERY
-        longer = [a - b for a, b in zip(saved.values, watched.values, strict=False)]
+        steps = saved.context["images"] // saved.context["batch_size"]
+        checkpoints = (steps - 1) // SAVED_EVERY  # between two steps
+        without = watched.medians()
+        longer = [a - without[r] for r, a in saved.medians().items() if r in without]
         seconds = median(longer) / checkpoints
         rows.append(
             [

@@ -10,7 +10,7 @@ import time
 
 from lenet_multi.backends import BACKENDS
 
-SOME_STEPS = 50  # a whole epoch adds some tens of MiB to their peak (`growth`)
+SOME_STEPS = 50  # a whole epoch adds up to some tens of MiB to their peak (`growth`)
 
 
 def ours(backend: str, images: int, began: float) -> dict[str, float]:

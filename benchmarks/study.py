@@ -47,11 +47,12 @@ class Scale:
     """How much is measured.
 
     `device` says whose loops by hand. `compared` are the batch sizes of all ways of training.
-    `images` in an epoch, `rounds` of what a worker measures, `pairs` in each of ours and the best
-    loop by hand, which lie closest together, `starts` of fresh processes with `start_images` (one
-    for stock), `targets` seeds of the way to 99 %; `batch_sizes` and `set_sizes` to grow through,
-    if on one processor too, if bfloat16 and slower loops are measured `beside`, and if `everything`
-    is: what checkpoints cost, and, once, slow ways.
+    `images` in an epoch (whose ends take up to a fiftieth of a second), `rounds` of what a worker
+    measures, `pairs` in each of ours and the best loop by hand, which lie closest together,
+    `starts` of fresh processes with `start_images` (one for stock), `targets` seeds of the way to
+    99 %; `batch_sizes` and `set_sizes` to grow through, if on one processor too, if bfloat16 and
+    slower loops are measured `beside`, and if `everything` is: what checkpoints cost, and, once,
+    slow ways.
     """
 
     device: str = CPU

@@ -122,7 +122,7 @@ def _on_tensorflow(xla_steps: XlaSteps) -> TrainFunction:
                 train, batches = compiled, _padded(batches, steps)
             else:
                 train = by_itself
-            # NumPy's arrays would take a third of a millisecond longer to hand over.
+            # NumPy's arrays take a third of a millisecond longer to hand over.
             laid = _laid(batches, lambda parts: tf.constant(np.stack(parts)))
             logs: Logs = train(laid, tf.constant(count), xla_steps.scales_bytes)
         return logs

@@ -32,7 +32,7 @@ def by_numpy(
 @given(
     shape=st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple),
     rate=st.floats(1e-4, 1e-1),
-    beta_1=st.floats(0.0, 0.95),
+    beta_1=st.floats(0.0, 0.95, allow_subnormal=False),
     beta_2=st.floats(0.5, 0.999),
 )
 def test_the_steps_are_those_of_keras_formula(

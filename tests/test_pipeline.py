@@ -23,11 +23,14 @@ def test_on_a_gpu_jax_makes_its_training_batches_there(
 
 
 @pytest.mark.parametrize("skipped", [0, 1], ids=["from the start", "gone on with"])
-def test_keras_may_be_fed_the_bytes(backend: str, small: Dataset, skipped: int) -> None:
+def test_keras_may_be_fed_the_bytes(
+    backend: str, small: Dataset, skipped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The pixels as they are stored, in each epoch's order, for a step that scales them."""
     from lenet_multi.batches import Batches
     from lenet_multi.pipeline import feed_bytes
 
+    monkeypatch.setattr("lenet_multi.batches._AT_A_TIME", 600)  # some times, and a rest
     batches = Batches(small.train, batch_size=300)
     batches.skipped = skipped
     fed = feed_bytes(batches)
@@ -68,6 +71,7 @@ def test_a_backend_is_fed_the_batches_bit_for_bit(
     batches = Batches(small.train, batch_size=batch_size, classes=classes)
     batches.skipped = skipped
     monkeypatch.setattr(session, "device", lambda: device)
+    monkeypatch.setattr("lenet_multi.batches._AT_A_TIME", 320)  # some times
     fed = feed(batches)
     for epoch in (0, 3):
         batches.set_epoch(epoch, seed=1)

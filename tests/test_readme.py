@@ -216,8 +216,9 @@ def test_the_way_to_the_target_is_that_of_the_committed_study() -> None:
         key = (STOCK, record.backend) if record.way == STOCK else (OURS,)
         seconds.setdefault(key, []).extend(record.values)
     ours, tensorflow, jax, torch = (f"{min(s):.0f} to {max(s):.0f}" for s in seconds.values())
-    drawn = f"{ours} s on each backend, stock Keras {tensorflow} on TensorFlow, {jax} on JAX and"
-    assert f"{drawn} {torch} on PyTorch" in " ".join(README.split())
+    drawn = f"{ours} s on all three, the second time included, stock Keras"
+    drawn += f" {tensorflow} on TensorFlow, {jax} on JAX and {torch} on PyTorch"
+    assert drawn in " ".join(README.split())
 
 
 def test_times_on_a_gpu_are_those_of_the_committed_benchmark() -> None:

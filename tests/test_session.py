@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lenet_multi import session
@@ -37,6 +38,16 @@ def test_a_users_keras_json_changes_nothing(backend: str, tmp_path: Path) -> Non
     )
     assert done.stdout.split() == [backend, "float32", "1e-07", "channels_last"]
     assert done.stderr == ""  # the backend's own announcements are held back
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_numbers_too_small_to_be_normal_are_zero() -> None:
+    """On each backend, and in all its threads: a processor is slow with them."""
+    import keras
+
+    tiny = keras.ops.full((1_000_000,), 1e-30) * 1e-10
+    assert not np.any(keras.ops.convert_to_numpy(tiny).view(np.uint32))
 
 
 @pytest.mark.backend
