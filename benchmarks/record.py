@@ -32,12 +32,12 @@ class Record:
         """The median sample."""
         return statistics.median(self.values)
 
-    def medians(self) -> dict[int, float]:
-        """Return the median sample of each round."""
+    def by_round(self) -> dict[int, list[float]]:
+        """Return the samples of each round, in order."""
         found: dict[int, list[float]] = defaultdict(list)
         for number, value in zip(self.rounds or range(len(self.values)), self.values, strict=True):
             found[number].append(value)
-        return {number: statistics.median(values) for number, values in found.items()}
+        return found
 
     @property
     def spread(self) -> float:
@@ -53,10 +53,22 @@ class Record:
         return self.spread > UNSTABLE
 
 
-def ratios(first: Record, second: Record) -> list[float]:
-    """Return, for each round in which both were taken, the ratio of their medians there.
+def pairs(first: Record, second: Record) -> list[tuple[float, float]]:
+    """Return the samples that were taken one after the other, so that a slow spell meets both.
 
-    They were taken one after the other, so that a slow spell cancels out.
+    Of each round in which both were taken; the medians there where one was taken more often.
     """
-    theirs = second.medians()
-    return [a / theirs[number] for number, a in first.medians().items() if number in theirs]
+    found: list[tuple[float, float]] = []
+    theirs = second.by_round()
+    for number, ours in first.by_round().items():
+        others = theirs.get(number, [])
+        if len(ours) == len(others):
+            found += zip(ours, others, strict=True)
+        elif others:
+            found.append((statistics.median(ours), statistics.median(others)))
+    return found
+
+
+def ratios(first: Record, second: Record) -> list[float]:
+    """Return the ratio of each of their `pairs`."""
+    return [one / other for one, other in pairs(first, second)]

@@ -21,7 +21,7 @@ from benchmarks.epoch import (
     WATCHED,
     is_bfloat16,
 )
-from benchmarks.record import UNSTABLE, Record, ratios
+from benchmarks.record import UNSTABLE, Record, pairs, ratios
 from benchmarks.report import markdown, read
 from benchmarks.study import BATCH, PASSES
 from lenet_multi.config import Interval, TrainConfig
@@ -337,9 +337,7 @@ def checkpoint_table(results: Results) -> str:
         watching = median(ratios(watched, ours)) - 1
         steps = saved.context["images"] // saved.context["batch_size"]
         checkpoints = (steps - 1) // SAVED_EVERY  # between two steps
-        without = watched.medians()
-        longer = [a - without[r] for r, a in saved.medians().items() if r in without]
-        seconds = median(longer) / checkpoints
+        seconds = median(one - other for one, other in pairs(saved, watched)) / checkpoints
         rows.append(
             [
                 backend,

@@ -307,10 +307,12 @@ def test_a_sample_without_a_partner_is_left_out() -> None:
 
 
 def test_samples_of_one_round_are_compared_together() -> None:
-    """What was measured three times in a round has its median beside what was measured once."""
+    """One by one, or by their medians, where one was measured three times and the other once."""
     ours = Record("epoch", "jax", "ours", "s", [1.0, 9.0, 2.0, 4.0], rounds=[0, 0, 0, 2])
     stock = Record("epoch", "jax", "stock fit", "s", [4.0, 5.0, 6.0], rounds=[0, 1, 2])
     assert ratios(stock, ours) == [2.0, 1.5]
+    by_hand = Record("epoch", "jax", "by hand", "s", [1.0, 3.0, 1.0, 1.0], rounds=[0, 0, 0, 1])
+    assert ratios(ours, by_hand) == [1.0, 3.0, 2.0]
 
 
 def test_ours_and_the_best_by_hand_are_measured_in_turn() -> None:
