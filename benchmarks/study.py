@@ -131,9 +131,11 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
             for backend in backends:
                 arguments = _epoch(OURS, scale.images)
                 yield Request("worker", backend, arguments, processors=1, round=number)
+    small = scale.images < SMALL
+    wanted = (OURS, STOCK) if small else (OURS, OURS_AGAIN, STOCK)
     for seed in range(scale.targets):
-        for backend, way in product(backends, (OURS, OURS_AGAIN, STOCK)):
-            arguments = {"way": way, "seed": seed, "small": scale.images < SMALL}
+        for backend, way in product(backends, wanted):
+            arguments = {"way": way, "seed": seed, "small": small}
             yield Request("target", backend, arguments, round=seed)
 
 

@@ -205,6 +205,7 @@ def test_the_way_to_the_target_is_that_of_the_committed_study() -> None:
     """Five seeds on each backend, all of which reached it; stock's luck is told."""
     results = Results.of(read(RESULTS / TARGETS))
     assert results.content["failures"] == {}
+    assert results.content["revision"][:7] in README
     assert target_table(results) in README
     assert {len(record.values) for record in results.records} == {5}
     assert all(min(record.values) >= 0.99 for record in results.all("accuracy reached"))
