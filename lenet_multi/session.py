@@ -38,7 +38,8 @@ def start(
 
     `floatx` is the precision of weights and sums, "float32" or "float64"; `dtype_policy` is
     that of the layers, the same by default. On a GPU too float32 is float32, whose products
-    backends would else take of numbers of ten bits (TF32).
+    backends would else take of numbers of ten bits (TF32). On PyTorch numbers too small to be
+    normal are zero from here on, in all that this thread computes on a CPU.
 
     Raises `UserError` when the environment would make Keras cut training short.
     """
@@ -57,10 +58,10 @@ def start(
         keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
         if device() == GPU:
             _multiply_in_full(backend)
-        if backend == "torch":
-            _flush_subnormals()
     if keras.backend.backend() != backend:
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
+    if backend == "torch":
+        _flush_subnormals()
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(dtype_policy or floatx)
     keras.config.set_epsilon(KERAS_SETTINGS["epsilon"])
@@ -112,7 +113,7 @@ def bfloat16_pays() -> bool:
 
 
 def _flush_subnormals() -> None:
-    """Have PyTorch take numbers too small to be normal for zero, as TensorFlow and JAX do.
+    """Have PyTorch take numbers too small to be normal for zero, as TensorFlow and JAX do on a CPU.
 
     Adam's momentum of a weight whose gradient stays zero shrinks by a tenth a step, and is such a
     number after eight hundred: a quarter of all, in this network. A processor is slow with them,
