@@ -48,10 +48,12 @@ class FailedError(Exception):
 class Worker:
     """A process that measures on one backend, on the first `processors` processors or on all."""
 
-    def __init__(self, python: str, backend: str, processors: int, log: Path) -> None:
+    def __init__(
+        self, python: str, backend: str, processors: int, log: Path, *, stock: bool
+    ) -> None:
         self.log = log.open("a")
         self.process = subprocess.Popen(
-            [python, "-m", "benchmarks.worker", backend],
+            [python, "-m", "benchmarks.worker", backend, *(["stock"] if stock else [])],
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -155,7 +157,9 @@ class Bench:
         place = (backend, processors, stock)
         if place not in self.workers:
             log = Path(self.temporary.name, f"{'-'.join(map(str, place))}.txt")
-            worker = self.workers[place] = Worker(self.pythons[backend], backend, processors, log)
+            python = self.pythons[backend]
+            worker = Worker(python, backend, processors, log, stock=stock)
+            self.workers[place] = worker
             self.versions[backend] = worker.started["versions"]
             self.devices[backend] = worker.started["device"]
         return self.workers[place]

@@ -1,8 +1,9 @@
 """Measure on one backend, as asked: a request a line on stdin, its answer a line on stdout.
 
-`python -m benchmarks.worker BACKEND`. A request is a JSON object {"measure": NAME, ARGUMENT: VALUE,
-...}; the answer is the record, or {"error": WORDS}. What was compiled stays compiled, so that
-backends can be measured in turn without paying for it each time.
+`python -m benchmarks.worker BACKEND [stock]`, the second where stock Keras is measured. A request
+is a JSON object {"measure": NAME, ARGUMENT: VALUE, ...}; the answer is the record, or {"error":
+WORDS}. What was compiled stays compiled, so that backends can be measured in turn without paying
+for it each time.
 """
 
 import contextlib
@@ -17,11 +18,20 @@ from typing import Any
 from lenet_multi import environment, session
 
 
-def serve(backend: str) -> None:
+def start(backend: str, *, stock: bool) -> None:
+    """Start Keras on `backend` as ours does, or as a user of stock Keras finds PyTorch."""
+    session.start(backend)
+    if stock and backend == "torch":
+        import torch
+
+        torch.set_flush_denormal(False)
+
+
+def serve(backend: str, *, stock: bool) -> None:
     """Answer requests until stdin ends; the first line says what was started."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to stderr
-    session.start(backend)
+    start(backend, stock=stock)
     from benchmarks import epoch, inference, matmul, stages
     from benchmarks.record import Record
 
@@ -47,4 +57,4 @@ def serve(backend: str) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):  # the caller's to tell
-        serve(sys.argv[1])
+        serve(sys.argv[1], stock="stock" in sys.argv[2:])

@@ -23,6 +23,12 @@ from lenet_multi.train import TrainedRun, train
 
 PROJECT = Path(__file__).parent.parent
 
+# Python that prints how many of a million products too small to be normal are not zero.
+COUNT_SUBNORMALS = (
+    "import keras, numpy; tiny = keras.ops.full((1_000_000,), 1e-30) * 1e-10;"
+    "print(numpy.count_nonzero(keras.ops.convert_to_numpy(tiny).view(numpy.uint32)))"
+)
+
 pytest_plugins = ["tests.browser"]
 
 # An example that takes long tells of a busy machine, not of a defect.

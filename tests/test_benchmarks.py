@@ -38,7 +38,7 @@ from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset, epoch_order
 from lenet_multi.speed import GPU
 from lenet_multi.tolerances import EXPORTED
-from tests.conftest import PROJECT, Lenet
+from tests.conftest import COUNT_SUBNORMALS, PROJECT, Lenet
 
 SCRIPTS = {
     ".".join(path.relative_to(PROJECT).with_suffix("").parts)
@@ -111,6 +111,22 @@ def test_a_tiny_benchmark_measures_everything(backend: str, tmp_path: Path) -> N
     assert done.stdout.startswith(bench_report(content))
     for figure in FIGURES:
         assert out.with_name(f"tiny-{figure}.png").stat().st_size > 10_000
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("stock", [False, True], ids=["ours", "stock"])
+def test_stock_is_measured_as_its_user_finds_it(backend: str, stock: bool) -> None:
+    """Only there does PyTorch compute with numbers too small to be normal, as is its default."""
+    code = f"from benchmarks import worker; worker.start({backend!r}, stock={stock});"
+    done = subprocess.run(
+        [sys.executable, "-c", code + COUNT_SUBNORMALS],
+        cwd=PROJECT,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) == (1_000_000 if stock and backend == "torch" else 0)
 
 
 @pytest.mark.backend

@@ -100,7 +100,7 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> No
 
 
 @given(
-    validation_split=st.floats(0, 1, exclude_min=True, exclude_max=True, allow_subnormal=False),
+    validation_split=st.floats(0, 1, exclude_min=True, exclude_max=True),
     epochs=st.integers(1, 1000),
     learning_rate=st.floats(1e-12, 1e3),
 )

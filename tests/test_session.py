@@ -15,6 +15,7 @@ from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError
 from lenet_multi.session import stderr_held_back
 from lenet_multi.speed import CPU, FASTEST_FORM, FASTEST_FORM_IN_BFLOAT16, GPU
+from tests.conftest import COUNT_SUBNORMALS
 
 SHOW = (
     "import sys; from lenet_multi import session; session.start(sys.argv[1]); import keras;"
@@ -39,20 +40,14 @@ def test_a_users_keras_json_changes_nothing(backend: str, tmp_path: Path) -> Non
     assert done.stderr == ""  # the backend's own announcements are held back
 
 
-SUBNORMAL = (
-    "import sys; from lenet_multi import session; session.start(sys.argv[1]); import keras, numpy;"
-    "tiny = keras.ops.full((1_000_000,), 1e-30) * 1e-10;"
-    "print(numpy.count_nonzero(keras.ops.convert_to_numpy(tiny).view(numpy.uint32)))"
-)
-
-
 @pytest.mark.backend
 def test_numbers_too_small_to_be_normal_are_zero(backend: str) -> None:
     """On each backend, and in both threads that share the work: a processor is slow with them."""
     if session.device() != CPU:
         return
+    code = f"from lenet_multi import session; session.start({backend!r});"
     done = subprocess.run(
-        [sys.executable, "-c", SUBNORMAL, backend],
+        [sys.executable, "-c", code + COUNT_SUBNORMALS],
         env={**os.environ, "OMP_NUM_THREADS": "2"},
         capture_output=True,
         text=True,

@@ -8,10 +8,6 @@ from numpy.typing import NDArray
 
 def notebook_model() -> keras.Sequential:
     """Return the notebook's model, compiled as it was there."""
-    if keras.backend.backend() == "torch":
-        import torch
-
-        torch.set_flush_denormal(False)  # as it is by default; ours does (`session`)
     model = keras.Sequential(
         [
             keras.Input((28, 28, 1)),
