@@ -42,7 +42,7 @@ LOOPS = {
 }
 SLOW = {CPU: {"convolution", "compile"}, GPU: set()}  # to compute, or to compile
 
-SAVED_EVERY = 20  # steps
+SAVED_EVERY = 25  # steps, after which JAX and TensorFlow return to Python
 NEVER = 10**9
 
 FEW = 500  # validation images, whose time is not counted
@@ -128,7 +128,7 @@ def _ours(
         dtype_policy=policy,
         save_every=str(save_every or NEVER),
     )
-    how = session.execution(dtype_policy=policy)
+    how = session.execution(batch_size=batch_size, dtype_policy=policy)
     keras.config.set_dtype_policy(policy)
     model = build(config, training.images.shape[1:])
     keras.config.set_dtype_policy("float32")

@@ -2,12 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 from lenet_multi.data import ImageSet, epoch_order
+
+Tensor = Any  # the backend's own
 
 # Divides 3,000 and 57,000 validation and 10,000 test images: one shape, compiled once.
 EVALUATION_BATCH_SIZE = 500
@@ -53,9 +57,17 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
         return -(-len(self.remaining) // self.batch_size)
 
     @classmethod
-    def table(cls) -> NDArray[np.float32]:
-        """Return what each pixel comes to, from 0 on: (256,)."""
-        return cls._scale(np.arange(256, dtype=np.uint8))
+    def scaled(cls, pixels: Tensor) -> Tensor:
+        """Return a tensor of uint8 scaled to the bits that NumPy divides to.
+
+        XLA does not divide by a constant, it multiplies by a rounded reciprocal, and 126 of the 256
+        values come out another. But 1/255 is 1/256 + 1/(255 * 256). The first product is exact, and
+        the second is so small that its own rounding is lost: the sum is rounded once, like a
+        quotient.
+        """
+        largest = cls.largest_pixel
+        pixels = ops.cast(pixels, keras.config.floatx())
+        return pixels * (1 / (largest + 1)) + pixels * (1 / (largest * (largest + 1)))
 
     @classmethod
     def _scale(cls, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

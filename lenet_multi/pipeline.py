@@ -23,8 +23,7 @@ def feed(batches: Batches) -> Feed:
     JAX takes them from Python as they are. Keras hands TensorFlow each batch through a queue
     between threads, and an epoch takes a quarter longer; here TensorFlow makes them. PyTorch's
     loader keeps accounts of each batch, which costs it a twentieth; it gets a plain one. On a GPU
-    JAX and PyTorch make them there, of all pixels, which are sent once and as bytes; XLA divides
-    in its own way there, so that what a byte comes to is looked up.
+    JAX and PyTorch make them there, of all pixels, which are sent once and as bytes.
     """
     on_gpu = session.device() == GPU
     match keras.backend.backend():
@@ -91,14 +90,13 @@ def _on_gpu_by_torch(batches: Batches) -> Get:
     import torch
 
     device = keras.ops.zeros(()).device
-    pixels, labels, scaled = (
-        torch.tensor(part, device=device)
-        for part in (batches.images.images, batches.labels, batches.table())
+    pixels, labels = (
+        torch.tensor(part, device=device) for part in (batches.images.images, batches.labels)
     )
 
     def get(index: int) -> tuple[Tensor, ...]:
         chosen = torch.from_numpy(batches.chosen(index)).to(device, non_blocking=True)
-        return scaled[pixels[chosen].to(torch.int32)], labels[chosen]
+        return batches.scaled(pixels[chosen]), labels[chosen]
 
     return get
 
@@ -109,7 +107,7 @@ class _OnGpuByJax(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries
 
         super().__init__()
         self.batches = batches
-        self.parts = jax.device_put((batches.images.images, batches.labels, batches.table()))
+        self.parts = jax.device_put((batches.images.images, batches.labels))
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -123,8 +121,8 @@ def _taken_by_jax() -> Callable[..., tuple[Tensor, ...]]:
     import jax
 
     @jax.jit  # type: ignore[untyped-decorator]
-    def taken(pixels: Tensor, labels: Tensor, scaled: Tensor, chosen: Tensor) -> Feed:
-        return scaled[pixels[chosen]], labels[chosen]
+    def taken(pixels: Tensor, labels: Tensor, chosen: Tensor) -> Feed:
+        return Batches.scaled(pixels[chosen]), labels[chosen]
 
     return taken  # type: ignore[no-any-return]
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, MutableMapping
 
 from lenet_multi import compiled, other_frameworks, speed
+from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.speed import CPU, GPU, Execution
 
@@ -76,8 +77,15 @@ def device() -> str:
     return GPU if any(word in name for word in ("cuda", "gpu", "rocm")) else CPU
 
 
-def execution(form: str | None = None, *, dtype_policy: str = "float32") -> Execution:
+def execution(
+    form: str | None = None,
+    *,
+    batch_size: int = TrainConfig.batch_size,
+    dtype_policy: str = "float32",
+) -> Execution:
     """Return the fastest execution on what Keras computes on, of `form` where given.
+
+    `batch_size` is that of training.
 
     Raises `UserError` when the backend cannot compute that form.
     """
@@ -86,6 +94,7 @@ def execution(form: str | None = None, *, dtype_policy: str = "float32") -> Exec
     return speed.execution(
         keras.backend.backend(),
         form,
+        batch_size=batch_size,
         dtype_policy=dtype_policy,
         device=device(),
         bfloat16_pays=form is None and dtype_policy == "mixed_bfloat16" and bfloat16_pays(),

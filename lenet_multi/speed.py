@@ -5,6 +5,7 @@ The measurements are in `benchmarks/README.md`; `lenet_multi.forms` explains the
 
 from dataclasses import dataclass
 
+from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError, unknown
 
 CPU, GPU = "cpu", "gpu"
@@ -42,6 +43,11 @@ FASTEST_FORM_TO_ANSWER = {
     GPU: FASTEST_FORM[GPU],
 }
 
+# Keras and the hand-over of batches take a millisecond between two executions, which so many steps
+# hide. More images would keep Ctrl-C waiting: on a CPU these take a quarter of a second.
+STEPS_PER_EXECUTION = {CPU: 25, GPU: 10}
+IMAGES_PER_EXECUTION = 3_200
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -72,13 +78,15 @@ def execution(
     backend: str,
     form: str | None = None,
     *,
+    batch_size: int = TrainConfig.batch_size,
     dtype_policy: str = "float32",
     device: str = CPU,
     bfloat16_pays: bool = True,
 ) -> Execution:
     """Return the fastest execution on `backend`, of `form` in training and answers where given.
 
-    `device` is what the backend computes on, and `bfloat16_pays` how (see `session`).
+    `batch_size` is that of training, `device` what the backend computes on, and `bfloat16_pays`
+    how (see `session`).
 
     Raises `UserError` when the backend cannot compute that form.
     """
@@ -96,14 +104,19 @@ def execution(
         answer_form,
         # On TensorFlow XLA pays in training alone; torch.compile gains nothing.
         jit_compile=backend == "jax",
-        # Python is returned to a tenth as often, worth 5 % on JAX and 15 on TensorFlow; refused by
-        # PyTorch.
-        steps_per_execution=1 if backend == "torch" else 10,
+        steps_per_execution=_steps_per_execution(backend, batch_size, device),
         # XLA's convolutions on a CPU are slow, and slower still in a loop.
         xla_loops=backend != "torch" and by_xla,
         # Worth a tenth to XLA, a third in larger batches; to PyTorch nothing to a third, by luck.
         keep_freed_memory=device == CPU and (backend != "tensorflow" or by_xla),
     )
+
+
+def _steps_per_execution(backend: str, batch_size: int, device: str) -> int:
+    if backend == "torch":  # Keras refuses more
+        return 1
+    most = STEPS_PER_EXECUTION[device]
+    return most if device == GPU else min(most, max(1, IMAGES_PER_EXECUTION // batch_size))
 
 
 def _check(form: str, backend: str) -> None:

@@ -68,7 +68,9 @@ def train(
     stopwatch = Stopwatch()
     with stopwatch("import"):
         dataset = start_and_load(backend, load, dtype_policy=config.dtype_policy)
-        execution = session.execution(form, dtype_policy=config.dtype_policy)
+        execution = session.execution(
+            form, batch_size=config.batch_size, dtype_policy=config.dtype_policy
+        )
         computed_in(execution.form)
         versions = environment.versions(backend)
         import keras

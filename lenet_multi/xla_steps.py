@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from lenet_multi.batches import Batches
 
@@ -154,11 +153,8 @@ def _batch(laid: Batch, index: Tensor, scales_bytes: bool) -> Batch:
 
 
 def scaled(batch: Batch) -> Batch:
-    """Return `batch`, its images scaled where they are bytes.
-
-    What a byte comes to is looked up: XLA's division rounds otherwise on a GPU, and by a constant.
-    """
+    """Return `batch`, its images scaled where they are bytes."""
     images, *others = batch
     if images.dtype == np.uint8:
-        images = ops.take(Batches.table(), ops.cast(images, "int32"), axis=0)
+        images = Batches.scaled(images)
     return images, *others

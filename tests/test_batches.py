@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,6 +23,37 @@ def test_an_epochs_batches_hold_every_image_once_in_its_order(small: Dataset) ->
     np.testing.assert_array_equal(images, small.train.images[order] / np.float32(255))
     assert images.dtype == np.float32
     assert [len(labels) for _, labels in pairs] == [128] * 7 + [104]
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["by itself", "compiled"])
+def test_tensors_are_scaled_to_the_bits_of_numpy(backend: str, jit: bool) -> None:
+    """Each byte comes to what NumPy divides it to, where XLA would multiply by a reciprocal too."""
+    import keras
+
+    from lenet_multi.batches import Batches
+    from lenet_multi.data import ImageSet
+
+    pixels = np.resize(np.arange(256, dtype=np.uint8), (1, 16, 16, 1))  # all there are
+    images, _ = Batches(ImageSet(pixels, np.zeros(1, np.uint8)), batch_size=1)[0]
+    scaled = compiled(backend, Batches.scaled) if jit else Batches.scaled
+    found = keras.ops.convert_to_numpy(scaled(keras.ops.convert_to_tensor(pixels)))
+    np.testing.assert_array_equal(found, images)
+    assert found.dtype == np.float32
+
+
+def compiled(backend: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` as the backend's compiler, where training uses one, makes it."""
+    match backend:
+        case "jax":
+            import jax
+
+            return jax.jit(function)  # type: ignore[no-any-return]
+        case "tensorflow":
+            import tensorflow as tf
+
+            return tf.function(function, jit_compile=True)  # type: ignore[no-any-return]
+        case _:
+            return function
 
 
 def test_labels_are_one_hot_where_asked(small: Dataset) -> None:

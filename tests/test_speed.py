@@ -40,6 +40,15 @@ def test_bfloat16_is_convolved_where_it_pays(backend: str) -> None:
         assert how.form == how.answer_form == fastest[CPU][backend]
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "steps"), [(1, 25), (128, 25), (256, 12), (1024, 3), (60_000, 1)]
+)
+def test_an_execution_keeps_nobody_waiting(batch_size: int, steps: int) -> None:
+    """However large its batches: a signal, the bar and checkpoints wait for its end."""
+    for backend in ("tensorflow", "jax"):
+        assert execution(backend, batch_size=batch_size).steps_per_execution == steps
+
+
 def test_torch_takes_one_step_at_a_time() -> None:
     """Keras refuses more steps per execution than one on PyTorch."""
     assert {execution("torch", form).steps_per_execution for form in FORMS} == {1}
