@@ -193,17 +193,18 @@ class Bench:
         return [*parts, record("peak memory", "MiB", memory)]
 
     def _growth(self, request: Request) -> list[Record]:
-        command = ("benchmarks.growth", "--backend", request.backend, *request.arguments["sizes"])
-        records = []
-        for found in json.loads(self._run(request.backend, *command)):
-            for measure, unit, factor in (
-                ("epoch of a set", "s", 1),
-                ("memory beyond the data", "MiB", MEBIBYTE),
-            ):
-                value = [found[measure] / factor]
-                context = {"images": found["images"]}
-                records.append(Record(measure, request.backend, OURS, unit, value, context))
-        return records
+        size, times = request.arguments["size"], request.arguments["times"]
+        command = ("benchmarks.growth", "--backend", request.backend, size, "--times", times)
+        found = json.loads(self._run(request.backend, *command))
+
+        def record(measure: str, unit: str, values: list[float]) -> Record:
+            return Record(measure, request.backend, OURS, unit, values, {"images": size})
+
+        memory = found["memory beyond the data"] / MEBIBYTE
+        return [
+            record("epoch of a set", "s", found["epoch of a set"]),
+            record("memory beyond the data", "MiB", [memory]),
+        ]
 
     def _target(self, request: Request) -> list[Record]:
         way, small, backend = request.arguments["way"], request.arguments["small"], request.backend

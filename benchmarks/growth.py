@@ -1,22 +1,18 @@
 """How time and memory grow with the training set: `python -m benchmarks.growth`, a fresh process.
 
-It trains on ever larger sets, and then on the smaller ones again, each of them some times, so that
-what the largest is compared with was measured before and after it. Prints a JSON list: of each
-training the images, the seconds of its epoch in steady state, and the bytes of memory beyond the
-data at the process's peak so far, to which on the way up no larger set has added.
+Prints a JSON object: the images, the seconds of each epoch in steady state, and the bytes of memory
+beyond the data at the process's peak.
 """
 
 import argparse
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lenet_multi.backends import BACKENDS
 
 if TYPE_CHECKING:
     from lenet_multi.data import Dataset, ImageSet
-
-TIMES = 2  # on the way up and down
 
 
 def repeated(images: "ImageSet", count: int) -> "ImageSet":
@@ -43,8 +39,8 @@ def held(dataset: "Dataset", training: "ImageSet") -> int:
     return sum(part.nbytes for part in parts)
 
 
-def grow(backend: str, sizes: list[int]) -> list[dict[str, float]]:
-    """Return what each training of our command took, on sets of `sizes` and back."""
+def grow(backend: str, size: int, *, times: int) -> dict[str, Any]:
+    """Return what so many trainings of our command for an epoch, on a set of `size`, took."""
     from lenet_multi.data import load
     from lenet_multi.train import start_and_load
 
@@ -56,30 +52,27 @@ def grow(backend: str, sizes: list[int]) -> list[dict[str, float]]:
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     model = build(config, dataset.image_shape)
-    compile_model(model, config, session.execution(), training_images=max(sizes))
-    few = dataset.test[: config.batch_size]
-
-    def train(size: int) -> dict[str, float]:
-        training = repeated(dataset.train, size)
-        # Of both sizes of batches, which are compiled.
-        first = training[: config.batch_size + size % config.batch_size]
-        fit(model, first, few, config, quiet=True)
-        seconds = fit(model, training, few, config, quiet=True).epochs[0]["train_seconds"]
-        beyond = environment.peak_memory_bytes() - held(dataset, training)
-        return {"images": size, "epoch of a set": seconds, "memory beyond the data": beyond}
-
-    *up, largest = sorted(sizes)
-    way_up = [size for size in up for _ in range(TIMES)]
-    return [train(size) for size in (*way_up, largest, *reversed(way_up))]
+    # One program for sets of all sizes, so that what JAX keeps of it serves them.
+    compile_model(model, config, session.execution(), training_images=len(dataset.train))
+    training, few = repeated(dataset.train, size), dataset.test[: config.batch_size]
+    # Of each size of batch, which is compiled.
+    fit(model, training[: config.batch_size + size % config.batch_size], few, config, quiet=True)
+    epochs = [fit(model, training, few, config, quiet=True).epochs[0] for _ in range(times)]
+    return {
+        "images": size,
+        "epoch of a set": [epoch["train_seconds"] for epoch in epochs],
+        "memory beyond the data": environment.peak_memory_bytes() - held(dataset, training),
+    }
 
 
 def main() -> None:
     """Measure as the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--backend", choices=BACKENDS, required=True)
-    parser.add_argument("sizes", type=int, nargs="+")
+    parser.add_argument("size", type=int, help="images")
+    parser.add_argument("--times", type=int, default=1, help="epochs to time")
     asked = parser.parse_args()
-    print(json.dumps(grow(asked.backend, asked.sizes)))
+    print(json.dumps(grow(asked.backend, asked.size, times=asked.times)))
 
 
 if __name__ == "__main__":

@@ -251,7 +251,8 @@ def _growth(results: Results) -> Iterator[list[str]]:
         yield [
             "MiB beyond the data, training images",
             f"{size:,}",
-            *(f"{min(record.values):.0f}" if record else "" for record in cells),  # on the way up
+            # The least, of a process for which JAX's program was compiled before.
+            *(f"{min(record.values):.0f}" if record else "" for record in cells),
         ]
 
 

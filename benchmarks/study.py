@@ -80,7 +80,7 @@ SCALES = {
         start_images=60_000,
         targets=1,
         batch_sizes=(32, 1024),
-        set_sizes=(6_000, 60_000, 600_000),
+        set_sizes=(46 * BATCH, 468 * BATCH, 4_687 * BATCH),  # whole ones of 6,000 to 600,000
         one_processor=True,
         everything=True,
     ),
@@ -93,7 +93,7 @@ SCALES = {
         starts=1,
         start_images=256,  # whole batches, for XLA compiles for each size of them
         targets=1,
-        set_sizes=(256, 384),
+        set_sizes=(256,),
     ),
 }
 
@@ -120,9 +120,7 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
         for way, backend in product((OURS, STOCK)[: 1 if start else 2], backends):
             arguments = {"way": way, "images": scale.start_images}
             yield Request("startup", backend, arguments, round=start)
-    if scale.set_sizes:
-        for backend in backends:
-            yield Request("growth", backend, {"sizes": scale.set_sizes})
+    yield from _growth(backends, scale.set_sizes)
     for number in range(min(scale.rounds, FEW_ROUNDS)):
         for size, backend in product(scale.batch_sizes, backends):
             arguments = _epoch(OURS, max(scale.images, FEW_BATCHES * size), size)
@@ -137,6 +135,15 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
         for backend, way in product(backends, wanted):
             arguments = {"way": way, "seed": seed, "small": small}
             yield Request("target", backend, arguments, round=seed)
+
+
+def _growth(backends: tuple[str, ...], sizes: tuple[int, ...]) -> Iterator[Request]:
+    """Yield ever larger sets and the smaller ones again: a slow spell meets not one size alone."""
+    way_up = sorted(sizes)
+    for number, size in enumerate([*way_up, *reversed(way_up[:-1])]):
+        arguments = {"size": size, "times": 1 if size == way_up[-1] else 2}
+        for backend in backends:
+            yield Request("growth", backend, arguments, round=number)
 
 
 def _round(backends: tuple[str, ...], scale: Scale, number: int) -> Iterator[Request]:

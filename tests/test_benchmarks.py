@@ -203,7 +203,7 @@ def test_a_wrong_argument_is_refused(wrong: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("growth", "--backend", "jux", "60"),
+        ("growth", "--backend", "jux", "128"),
         ("startup", "--backend", "jux", "--way", "ours", "--images", "60"),
         ("target", "jux"),
     ],
@@ -298,7 +298,7 @@ def test_the_table_shows_medians_of_paired_ratios() -> None:
 def test_checkpoints_are_weighed_by_how_often_they_come() -> None:
     """Watching is a ratio; a checkpoint's seconds count once in the default ten."""
     content: dict[str, Any] = {"records": []}
-    per_epoch = {OURS: 2.0, WATCHED: 2.02, SAVED: 2.47}  # 200 steps, 9 checkpoints between them
+    per_epoch = {OURS: 2.0, WATCHED: 2.02, SAVED: 2.37}  # 200 steps, 7 checkpoints between them
     for way, seconds in per_epoch.items():
         record = Record("epoch", "jax", way, "s", [seconds] * 3, {"images": 25_600})
         record.context["batch_size"] = 128
@@ -311,7 +311,7 @@ def test_checkpoints_are_weighed_by_how_often_they_come() -> None:
 @pytest.mark.parametrize("way", [WATCHED, SAVED])
 def test_a_kept_epoch_is_measured(backend: str, way: str) -> None:
     """The trainer's own loop, with what it takes to go on."""
-    record = epoch.measure(backend, way=way, images=21 * 8, batch_size=8)
+    record = epoch.measure(backend, way=way, images=26 * 8, batch_size=8)
     assert record.values[0] > 0
     assert record.context["save_every"] in (SAVED_EVERY, NEVER)
 
@@ -344,6 +344,18 @@ def test_ours_and_the_best_by_hand_are_measured_in_turn() -> None:
     ]
     pairs = [(number, way) for number in range(scale.rounds) for way in (OURS, best) * scale.pairs]
     assert asked == pairs
+
+
+def test_sets_grow_and_shrink_again() -> None:
+    """Each in a process of its own, all backends in turn; none leaves a smaller batch."""
+    scale = SCALES["full"]
+    asked = [request for request in requests(BACKENDS, scale) if request.process == "growth"]
+    assert [request.backend for request in asked] == list(BACKENDS) * 5
+    small, middle, large = scale.set_sizes
+    sizes = [request.arguments["size"] for request in asked[:: len(BACKENDS)]]
+    assert sizes == [small, middle, large, middle, small]
+    assert not any(size % BATCH for size in sizes)
+    assert (small, middle, large) == tuple(n // BATCH * BATCH for n in (6_000, 60_000, 600_000))
 
 
 @pytest.mark.parametrize(
