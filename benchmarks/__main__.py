@@ -177,6 +177,12 @@ class Bench:
             record.context["threads"] = request.processors
         return [record]
 
+    def _retire(self, request: Request) -> list[Record]:
+        """End the worker of ours and the loops by hand; the next request starts another."""
+        if worker := self.workers.pop((request.backend, request.processors, False), None):
+            worker.close()
+        return []
+
     def _startup(self, request: Request) -> list[Record]:
         shutil.rmtree(self._cache(), ignore_errors=True)
         way, images = request.arguments["way"], request.arguments["images"]

@@ -16,6 +16,7 @@ LARGE_BATCH = 4096  # which fills a GPU
 PRECISIONS = ("float32", "bfloat16")
 SMALL = 1_000  # images with which nothing is to be reached
 FEW_ROUNDS = 2  # of what is not in the first table
+ROUNDS_OF_A_WORKER = 2  # after which a new one starts, for a process has its luck with memory
 FEW_BATCHES = 25  # in an epoch, at least
 
 STAGES = {
@@ -31,7 +32,7 @@ class Request:
     """One sample to take: which kind of process takes it, on which backend, with what arguments.
 
     `process` is "worker", which is kept for the next request, or a fresh one: "startup", "growth",
-    "target".
+    "target". "retire" takes none, but ends the worker.
     `processors` is how many it may use; 0 means all. Samples of one `round` are compared.
     """
 
@@ -114,6 +115,8 @@ def on_gpu(scale: Scale) -> Scale:
 def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
     """Yield every sample to take, in order."""
     for turn in range(scale.rounds):
+        if turn and turn % ROUNDS_OF_A_WORKER == 0:
+            yield from (Request("retire", backend) for backend in backends)
         yield from _round(backends, scale, turn)
     for start in range(scale.starts):
         # Stock's bill shows once.

@@ -223,6 +223,35 @@ def test_a_backend_that_nobody_knows_is_refused(arguments: tuple[str, ...]) -> N
 
 
 @pytest.mark.all_backends
+def test_a_worker_that_retires_is_followed_by_another(tmp_path: Path) -> None:
+    """Between two rounds, so that no figure is the luck of one process; samples go on."""
+    product = Request("worker", ANY, {"measure": "matrix product", "precision": "float32"})
+    with Bench({ANY: sys.executable}, tmp_path / "bench.json", "tiny") as bench:
+        bench.take(product)
+        (first,) = bench.workers.values()
+        bench.take(Request("retire", ANY))
+        assert first.process.poll() is not None
+        bench.take(dataclasses.replace(product, round=1))
+        (second,) = bench.workers.values()
+        assert second.process.pid != first.process.pid
+    (record,) = bench.records.values()
+    assert len(record.values) == 2
+    assert not bench.failures
+
+
+def test_workers_retire_between_rounds() -> None:
+    """Three in six rounds, each of which holds every pair of a round."""
+    asked = list(requests((ANY,), SCALES["full"]))
+    rounds: list[set[int]] = [set()]
+    for request in asked:
+        if request.process == "retire":
+            rounds.append(set())
+        elif request.arguments.get("measure") == "matrix product":
+            rounds[-1].add(request.round)
+    assert rounds == [{0, 1}, {2, 3}, {4, 5}]
+
+
+@pytest.mark.all_backends
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     """Interrupted, the benchmark prints what it has, says where it is, and exits with 130."""
     out = tmp_path / "bench.json"
