@@ -63,10 +63,8 @@ def _on_jax(xla_steps: XlaSteps) -> TrainFunction:
     model, steps = xla_steps.model, xla_steps.model.steps_per_execution
 
     def train_steps(
-        state: State, batches: list[Batch], count: int, scales_bytes: bool
+        state: State, laid: Batch, count: int, scales_bytes: bool
     ) -> tuple[Logs, State]:
-        laid = _laid(batches, jax.numpy.stack)
-
         def step(state: State, index: int) -> tuple[Logs, State]:
             done: tuple[Logs, State] = model.train_step(state, _batch(laid, index, scales_bytes))
             return done
@@ -79,14 +77,16 @@ def _on_jax(xla_steps: XlaSteps) -> TrainFunction:
         return looped
 
     compiled = jax.jit(train_steps, donate_argnums=0, static_argnums=3)
+    stack_there = jax.jit(jax.numpy.stack)  # batches that were made on a GPU
     under_way: deque[Logs] = deque()
 
     def train_function(state: State, iterator: Iterator[Batch]) -> tuple[Logs, State]:
         for batches in _alike(iterator, steps):
             if len(under_way) == _UNDER_WAY:
                 jax.block_until_ready(under_way.popleft())
-            padded = _padded(batches, steps)
-            logs, state = compiled(state, padded, len(batches), xla_steps.scales_bytes)
+            stack = np.stack if isinstance(batches[0][0], np.ndarray) else stack_there
+            laid = _laid(_padded(batches, steps), stack)
+            logs, state = compiled(state, laid, len(batches), xla_steps.scales_bytes)
             under_way.append(logs)
         return logs, state
 

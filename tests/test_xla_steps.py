@@ -5,9 +5,10 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from lenet_multi import session
 from lenet_multi.config import RECIPES
 from lenet_multi.data import Dataset
-from lenet_multi.speed import execution
+from lenet_multi.speed import GPU, execution
 
 pytestmark = [pytest.mark.backend]
 
@@ -74,6 +75,21 @@ def test_a_loop_of_xla_trains_to_the_same_bits(backend: str, small: Dataset, res
         return
     assert found == wanted
     assert weights_sha256(ours) == weights_sha256(keras_)
+
+
+def test_batches_made_on_a_gpu_train_to_the_same_bits(
+    backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are JAX's own arrays, laid where they are, not NumPy's."""
+    if backend != "jax":
+        return
+    from lenet_multi.model import weights_sha256
+
+    from_bytes, from_there = compiled(small), compiled(small)
+    wanted = trained(from_bytes, small, WHOLE + 5)
+    monkeypatch.setattr(session, "device", lambda: GPU)
+    assert trained(from_there, small, WHOLE + 5) == wanted
+    assert weights_sha256(from_there) == weights_sha256(from_bytes)
 
 
 def test_a_program_is_made_for_each_size_of_batch(backend: str, small: Dataset) -> None:
