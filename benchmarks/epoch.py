@@ -18,7 +18,7 @@ from benchmarks.record import Record
 from lenet_multi import session
 from lenet_multi.config import RECIPES
 from lenet_multi.data import ImageSet, epoch_order, load
-from lenet_multi.speed import CPU, GPU
+from lenet_multi.speed import CPU, GPU, STEPS_PER_EXECUTION
 from lenet_multi.speed import STOCK as STOCK_FORM
 
 OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
@@ -42,7 +42,7 @@ LOOPS = {
 }
 SLOW = {CPU: {"convolution", "compile"}, GPU: set()}  # to compute, or to compile
 
-SAVED_EVERY = 25  # steps, after which JAX and TensorFlow return to Python
+SAVED_EVERY = STEPS_PER_EXECUTION[CPU]
 NEVER = 10**9
 
 FEW = 500  # validation images, whose time is not counted

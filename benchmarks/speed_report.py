@@ -16,7 +16,6 @@ from benchmarks.epoch import (
     OURS_AGAIN,
     OURS_BFLOAT16,
     SAVED,
-    SAVED_EVERY,
     STOCK,
     WATCHED,
     is_bfloat16,
@@ -337,7 +336,7 @@ def checkpoint_table(results: Results) -> str:
             continue
         watching = median(ratios(watched, ours)) - 1
         steps = saved.context["images"] // saved.context["batch_size"]
-        checkpoints = (steps - 1) // SAVED_EVERY  # between two steps
+        checkpoints = (steps - 1) // saved.context["save_every"]  # between two steps
         seconds = median(one - other for one, other in pairs(saved, watched)) / checkpoints
         rows.append(
             [

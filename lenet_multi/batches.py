@@ -61,13 +61,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
         """Return a tensor of uint8 scaled to the bits that NumPy divides to.
 
         XLA does not divide by a constant, it multiplies by a rounded reciprocal, and 126 of the 256
-        values come out another. But 1/255 is 1/256 + 1/(255 * 256). The first product is exact, and
-        the second is so small that its own rounding is lost: the sum is rounded once, like a
-        quotient.
+        values come out another. But 1/255 is 1/256 + 1/256/255. The first part is exact, 256 being
+        a power of two, and the second so small that its own rounding is lost: the sum is rounded
+        once, like a quotient. Written so, there is no common factor for a compiler to hoist.
         """
-        largest = cls.largest_pixel
-        pixels = ops.cast(pixels, keras.config.floatx())
-        return pixels * (1 / (largest + 1)) + pixels * (1 / (largest * (largest + 1)))
+        most = ops.cast(pixels, keras.config.floatx()) * (1 / (cls.largest_pixel + 1))
+        return most + most * (1 / cls.largest_pixel)
 
     @classmethod
     def _scale(cls, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

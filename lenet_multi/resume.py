@@ -74,7 +74,8 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Note the first step whose loss is no number; the running mean stays none from there."""
         if self.diverged_at is None and not np.isfinite((logs or {}).get("loss", 0.0)):
-            self.diverged_at = self.skipped + batch + 1
+            # Keras counts an execution's steps in full, beyond the epoch's end too.
+            self.diverged_at = min(self.skipped + batch + 1, self.params["steps"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Between two epochs likewise."""

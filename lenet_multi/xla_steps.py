@@ -1,7 +1,7 @@
 """Several training steps as one program of XLA, on TensorFlow and JAX."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import Any
@@ -63,8 +63,10 @@ def _on_jax(xla_steps: XlaSteps) -> TrainFunction:
     model, steps = xla_steps.model, xla_steps.model.steps_per_execution
 
     def train_steps(
-        state: State, laid: Batch, count: int, scales_bytes: bool
+        state: State, batches: Batch | list[Batch], count: int, scales_bytes: bool
     ) -> tuple[Logs, State]:
+        laid = _laid(batches, jax.numpy.stack) if isinstance(batches, list) else batches
+
         def step(state: State, index: int) -> tuple[Logs, State]:
             done: tuple[Logs, State] = model.train_step(state, _batch(laid, index, scales_bytes))
             return done
@@ -77,16 +79,16 @@ def _on_jax(xla_steps: XlaSteps) -> TrainFunction:
         return looped
 
     compiled = jax.jit(train_steps, donate_argnums=0, static_argnums=3)
-    stack_there = jax.jit(jax.numpy.stack)  # batches that were made on a GPU
     under_way: deque[Logs] = deque()
 
     def train_function(state: State, iterator: Iterator[Batch]) -> tuple[Logs, State]:
         for batches in _alike(iterator, steps):
             if len(under_way) == _UNDER_WAY:
                 jax.block_until_ready(under_way.popleft())
-            stack = np.stack if isinstance(batches[0][0], np.ndarray) else stack_there
-            laid = _laid(_padded(batches, steps), stack)
-            logs, state = compiled(state, laid, len(batches), xla_steps.scales_bytes)
+            padded = _padded(batches, steps)
+            on_host = isinstance(batches[0][0], np.ndarray)  # and not made on a GPU
+            given = _laid(padded, np.stack) if on_host else padded
+            logs, state = compiled(state, given, len(batches), xla_steps.scales_bytes)
             under_way.append(logs)
         return logs, state
 
@@ -142,7 +144,7 @@ def _padded(batches: list[Batch], steps: int) -> list[Batch]:
     return batches + batches[-1:] * (steps - len(batches))
 
 
-def _laid(batches: list[Batch], stack: Callable[[tuple[Any, ...]], Any]) -> Batch:
+def _laid(batches: Sequence[Batch], stack: Callable[[tuple[Any, ...]], Any]) -> Batch:
     """Lay batches one on the other, by `stack`."""
     return tuple(stack(part) for part in zip(*batches, strict=True) if part[0] is not None)
 

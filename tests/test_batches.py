@@ -25,9 +25,12 @@ def test_an_epochs_batches_hold_every_image_once_in_its_order(small: Dataset) ->
     assert [len(labels) for _, labels in pairs] == [128] * 7 + [104]
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["by itself", "compiled"])
-def test_tensors_are_scaled_to_the_bits_of_numpy(backend: str, jit: bool) -> None:
-    """Each byte comes to what NumPy divides it to, where XLA would multiply by a reciprocal too."""
+@pytest.mark.parametrize("how", ["by itself", "as a graph", "by XLA"])
+def test_tensors_are_scaled_to_the_bits_of_numpy(backend: str, how: str) -> None:
+    """Each byte comes to what NumPy divides it to, also where a compiler makes its own of that.
+
+    XLA multiplies by a reciprocal where it is told to divide.
+    """
     import keras
 
     from lenet_multi.batches import Batches
@@ -35,23 +38,23 @@ def test_tensors_are_scaled_to_the_bits_of_numpy(backend: str, jit: bool) -> Non
 
     pixels = np.resize(np.arange(256, dtype=np.uint8), (1, 16, 16, 1))  # all there are
     images, _ = Batches(ImageSet(pixels, np.zeros(1, np.uint8)), batch_size=1)[0]
-    scaled = compiled(backend, Batches.scaled) if jit else Batches.scaled
+    scaled = compiled(backend, Batches.scaled, how)
     found = keras.ops.convert_to_numpy(scaled(keras.ops.convert_to_tensor(pixels)))
     np.testing.assert_array_equal(found, images)
     assert found.dtype == np.float32
 
 
-def compiled(backend: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` as the backend's compiler, where training uses one, makes it."""
-    match backend:
-        case "jax":
+def compiled(backend: str, function: Callable[..., Any], how: str) -> Callable[..., Any]:
+    """Return `function` as training on the backend computes it, by itself where it does not so."""
+    match backend, how:
+        case "jax", "by XLA":
             import jax
 
             return jax.jit(function)  # type: ignore[no-any-return]
-        case "tensorflow":
+        case "tensorflow", "as a graph" | "by XLA":
             import tensorflow as tf
 
-            return tf.function(function, jit_compile=True)  # type: ignore[no-any-return]
+            return tf.function(function, jit_compile=how == "by XLA")  # type: ignore[no-any-return]
         case _:
             return function
 

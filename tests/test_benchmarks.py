@@ -330,7 +330,7 @@ def test_checkpoints_are_weighed_by_how_often_they_come() -> None:
     per_epoch = {OURS: 2.0, WATCHED: 2.02, SAVED: 2.37}  # 200 steps, 7 checkpoints between them
     for way, seconds in per_epoch.items():
         record = Record("epoch", "jax", way, "s", [seconds] * 3, {"images": 25_600})
-        record.context["batch_size"] = 128
+        record.context |= {"batch_size": 128, "save_every": 25}
         content["records"].append(dataclasses.asdict(record))
     row = checkpoint_table(Results.of(content)).splitlines()[-1]
     assert [cell.strip() for cell in row.strip("|").split("|")] == ["jax", "1.0%", "50", "1.5%"]

@@ -22,9 +22,9 @@ from tests.conftest import Lenet, child_environment, train_quietly
 
 pytestmark = pytest.mark.backend
 
-# 48 steps an epoch, five executions on TensorFlow and JAX
-SMALL_BATCHES = TrainConfig(epochs=2, batch_size=20)
-STEPS = 48
+# 95 steps an epoch, four executions on TensorFlow and JAX
+SMALL_BATCHES = TrainConfig(epochs=2, batch_size=10)
+STEPS = 95
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,10 @@ from lenet_multi.runs import (
 
 IMAGES = 3000  # few, so that a run is short and a kill mostly finds it writing
 EPOCHS = 4
-SETTINGS = ("--epochs", str(EPOCHS), "--save-every", "2", "--tensorboard", "--quiet")
+SETTINGS = (
+    *("--epochs", str(EPOCHS), "--batch-size", "32"),  # some executions an epoch
+    *("--save-every", "2", "--tensorboard", "--quiet"),
+)
 PATIENCE = 15  # seconds with a backend that hangs
 CLOCK = """
 import itertools, time
