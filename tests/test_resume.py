@@ -145,7 +145,10 @@ def test_a_signal_while_the_run_is_saved_loses_nothing(
         "from lenet_multi.__main__ import main\n"
         "main('train')\n"
     )
-    settings = ["--epochs", "2", "--batch-size", "20", "--data", str(small_npz), "--out", "a-run"]
+    settings = [
+        *("--epochs", "2", "--batch-size", str(SMALL_BATCHES.batch_size)),
+        *("--data", str(small_npz), "--out", "a-run"),
+    ]
     struck = subprocess.run(
         [sys.executable, "-c", code, *settings], cwd=tmp_path, capture_output=True, text=True
     )
