@@ -140,9 +140,8 @@ def _by_tensorflow(batches: Batches) -> Feed:
         return tf.data.Dataset.from_tensor_slices((pixels, wanted))
 
     def scale(pixels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        return tf.cast(pixels, divisor.dtype) / divisor, wanted
+        return batches.scaled(pixels), wanted
 
-    divisor = tf.constant(batches.largest_pixel, keras.config.floatx())
     signature = (
         tf.TensorSpec((None, None, *images.shape[1:]), images.dtype),
         tf.TensorSpec((None, None, *labels.shape[1:]), labels.dtype),

@@ -205,5 +205,6 @@ def test_a_step_scales_bytes_alone(backend: str) -> None:
 
     images, labels = np.ones((1, 2, 2, 1), np.float32), np.ones(1, np.uint8)
     assert scaled((images, labels))[0] is images
-    fifths, _ = scaled((np.full((1, 2, 2, 1), 51, np.uint8), labels))
+    fifths, others = scaled((np.full((1, 2, 2, 1), 51, np.uint8), labels))
     assert float(fifths[0, 0, 0, 0]) == np.float32(0.2)
+    assert others is labels
