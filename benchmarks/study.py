@@ -75,8 +75,8 @@ class Scale:
 SCALES = {
     "full": Scale(
         images=12_800,
-        rounds=6,
-        pairs=3,
+        rounds=4,
+        pairs=4,
         starts=2,
         start_images=60_000,
         targets=1,
@@ -141,12 +141,16 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
 
 
 def _growth(backends: tuple[str, ...], sizes: tuple[int, ...]) -> Iterator[Request]:
-    """Yield ever larger sets and the smaller ones again: a slow spell meets not one size alone."""
+    """Yield ever larger sets and the smaller ones again, of one backend after another.
+
+    It is sizes that are compared, so that those of a backend lie together: a slow spell meets not
+    one size alone.
+    """
     way_up = sorted(sizes)
-    for number, size in enumerate([*way_up, *reversed(way_up[:-1])]):
+    way = [*way_up, *reversed(way_up[:-1])]
+    for backend, (number, size) in product(backends, enumerate(way)):
         arguments = {"size": size, "times": 1 if size == way_up[-1] else 2}
-        for backend in backends:
-            yield Request("growth", backend, arguments, round=number)
+        yield Request("growth", backend, arguments, round=number)
 
 
 def _round(backends: tuple[str, ...], scale: Scale, number: int) -> Iterator[Request]:
