@@ -61,7 +61,7 @@ def test_a_crash_is_shown(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from lenet_multi.parity.ascent import *;"
         "from lenet_multi.parity import report; from rich.console import Console;"
-        "found = ascend(['jax', 'torch'], Plan(), Path('out'), timeout=60);"
+        "found = ascend(['jax', 'torch'], Plan(float64_images=640), Path('out'), timeout=60);"
         "report.print_ascent(found, Console()); write_json(found, Path('out.json'))"
     )
     done = subprocess.run(
