@@ -144,12 +144,13 @@ def _growth(backends: tuple[str, ...], sizes: tuple[int, ...]) -> Iterator[Reque
     """Yield ever larger sets and the smaller ones again, of one backend after another.
 
     It is sizes that are compared, so that those of a backend lie together: a slow spell meets not
-    one size alone.
+    one size alone. Small ones are trained on until as many images have passed as are in the middle
+    one, for a process holds more memory after some hundred steps than at first.
     """
     way_up = sorted(sizes)
     way = [*way_up, *reversed(way_up[:-1])]
     for backend, (number, size) in product(backends, enumerate(way)):
-        arguments = {"size": size, "times": 1 if size == way_up[-1] else 2}
+        arguments = {"size": size, "times": max(1, way_up[len(way_up) // 2] // size)}
         yield Request("growth", backend, arguments, round=number)
 
 
