@@ -149,8 +149,9 @@ def _growth(backends: tuple[str, ...], sizes: tuple[int, ...]) -> Iterator[Reque
     """
     way_up = sorted(sizes)
     way = [*way_up, *reversed(way_up[:-1])]
+    middle = way_up[len(way_up) // 2]
     for backend, (number, size) in product(backends, enumerate(way)):
-        arguments = {"size": size, "times": max(1, way_up[len(way_up) // 2] // size)}
+        arguments = {"size": size, "times": max(1, middle // size)}
         yield Request("growth", backend, arguments, round=number)
 
 

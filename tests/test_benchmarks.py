@@ -376,17 +376,17 @@ def test_ours_and_the_best_by_hand_are_measured_in_turn() -> None:
 
 
 def test_sets_grow_and_shrink_again() -> None:
-    """Each by a process of its own, a backend's together; none is done when steps are few."""
+    """A backend's sets together, small ones for as many images as the middle; no smaller batch."""
     scale = SCALES["full"]
     asked = [
         (request.backend, *request.arguments.values())
         for request in requests(BACKENDS, scale)
         if request.process == "growth"
     ]
-    small, middle, large = sizes = scale.set_sizes
+    small, middle, large = scale.set_sizes
     way = ((small, 10), (middle, 1), (large, 1), (middle, 1), (small, 10))
     assert asked == [(backend, *size_and_times) for backend in BACKENDS for size_and_times in way]
-    assert not any(size % BATCH for size in sizes)
+    assert not any(size % BATCH for size in scale.set_sizes)
     assert (small, middle, large) == tuple(n // BATCH * BATCH for n in (6_000, 60_000, 600_000))
 
 

@@ -46,7 +46,7 @@ def climb_again(
 ) -> list[Finding]:
     """Return the findings when torch climbs again in this process, as it is now, to `rung`.
 
-    What belongs to higher rungs is the unharmed climb's.
+    What belongs to higher rungs, whose names sort after, is the unharmed climb's.
     """
     climbed, gone_on = dict(ascent.ladder.climbed), dict(ascent.ladder.gone_on)
     for precision in precisions:
