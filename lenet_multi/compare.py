@@ -50,7 +50,8 @@ class Comparison:
 def compare(folders: Sequence[Path]) -> Comparison:
     """Return the comparison of two or more run folders.
 
-    Other versions of the packages they share are a warning, since they may explain a difference.
+    Other versions of the packages they share, and other instruction sets, are warnings: they may
+    explain a difference.
 
     Raises `UserError` when there are fewer than two different folders, one is no run, or they
     are of other settings or data and so cannot be compared.
@@ -65,7 +66,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 def put_to_the_checks(runs: list[Run]) -> Comparison:
     """Return the comparison of two or more runs of the same `premises`."""
-    return Comparison(runs, [check(runs) for check in CHECKS], _version_warnings(runs))
+    return Comparison(runs, [check(runs) for check in CHECKS], _warnings(runs))
 
 
 def premises(result: Result) -> dict[str, dict[str, Any]]:
@@ -100,13 +101,15 @@ def _data(result: Result) -> dict[str, Any]:
     }
 
 
-def _version_warnings(runs: Sequence[Run]) -> list[str]:
+def _warnings(runs: Sequence[Run]) -> list[str]:
+    """Return what differs between the runs' packages and instruction sets, as far as recorded."""
     packages = sorted(set().union(*(run.result.versions for run in runs)))
+    recorded = {package: [run.result.versions.get(package) for run in runs] for package in packages}
+    recorded["the instruction set"] = [run.result.machine.get("instruction_set") for run in runs]
     return [
-        f"{package} is {' and '.join(versions)}: a difference may be due to that"
-        for package in packages
-        if len(versions := sorted({v for run in runs if (v := run.result.versions.get(package))}))
-        > 1
+        f"{name} is {' and '.join(different)}: a difference may be due to that"
+        for name, values in recorded.items()
+        if len(different := sorted({str(value) for value in values if value})) > 1
     ]
 
 

@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from lenet_multi import __version__
+from lenet_multi import __version__, instruction_sets
 from lenet_multi.backends import installed_version
 
 
@@ -25,12 +25,16 @@ def versions(backend: str) -> dict[str, str]:
     }
 
 
-def machine() -> dict[str, str | int]:
-    """Return the operating system, the processor's name, its logical cores, and its GPU if any."""
+def machine(backend: str | None = None) -> dict[str, str | int]:
+    """Return the system, the processor, the instruction set in use, the cores and the GPU if any.
+
+    The instruction set is the one that `backend` computes with; the processor's newest without it.
+    """
     gpu = _gpu()
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
+        "instruction_set": instruction_sets.used(backend),
         "cores": os.cpu_count() or 1,
         **({"gpu": gpu} if gpu else {}),
     }

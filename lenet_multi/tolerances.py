@@ -43,101 +43,40 @@ LOGITS_ACROSS_BACKENDS = Tolerance(
 # entries over the largest entry; those "of movements" the Euclidean distance of two weight
 # tensors over the way they went from the initial one.
 
-FORWARD = {
-    "float32": Tolerance(
-        value=2e-6,
-        unit="of entries",
-        reason="Float32 rounding (6e-8) through four layers of sums of up to 800 terms.",
-        measured="8.1e-7; 1.0e-6 with the batch first",
-    ),
-    "float64": Tolerance(
-        value=1e-12,
-        unit="of entries",
-        reason="As in float32, from a rounding of 1e-16; float32 somewhere shows at 1e-8.",
-        measured="2.1e-15",
-    ),
-}
-
-GRADIENT = {
-    "float32": Tolerance(
-        value=1e-5,
-        unit="of entries",
-        reason="As above, and sums over 32 images of up to 576 positions each.",
-        measured="3.6e-6, 2.4e-6 before oneDNN multiplied for PyTorch",
-    ),
-    "float64": Tolerance(
-        value=1e-11, unit="of entries", reason="As in float32.", measured="7.5e-15"
-    ),
-}
-
-ONE_STEP = {
-    "float32": Tolerance(
-        value=5e-4,
-        unit="of movements",
-        reason=(
-            "A step of a hundredth of a weight leaves 1e-5 of itself after rounding to float32, "
-            "and Adam divides by gradients as small as their rounding."
-        ),
-        measured="1.4e-4 (seed 1), 8.1e-5 (seed 0)",
-    ),
-    "float64": Tolerance(
-        value=1e-10, unit="of movements", reason="As in float32.", measured="1.9e-13"
-    ),
-}
-
-MORE_STEPS = {
-    "float32": Tolerance(
-        value=5e-3,
-        unit="of movements",
-        reason=(
-            "Between backends only: where two pixels under a window of max pooling are equal but "
-            "for rounding, float32 and float64 send the gradient to different ones, and after "
-            "ten steps of Adam all backends were 2.7e-2 from the oracle, alike."
-        ),
-        measured="1.3e-5",
-    ),
-    "float64": Tolerance(
-        value=1e-10, unit="of movements", reason="As in float32.", measured="4.5e-14"
-    ),
-}
-
-TRAJECTORY_FLOAT32 = Tolerance(
-    value=10.0,
-    unit="times what a one-ulp change of the initial weights does on one backend",
+ROUNDING = Tolerance(
+    value=1.0,
+    unit="times the dtype's unit roundoff, times the root of the number of terms added",
     reason=(
-        "Rounding differs at each step and not at the first alone, and when a trajectory parts "
-        "is a matter of chance."
+        "Each addition rounds by at most the unit roundoff (6e-8 in float32, 1e-16 in float64), "
+        "up or down by chance, so a sum of n terms is off by about the root of n of them. Each "
+        "instruction set adds in another order."
     ),
-    measured="1.9 times over an epoch, 3.9 over 20 steps (seed 0; 1.6 in an earlier form)",
+    measured="",
 )
 
-# A pair at step n is held to the band, the largest so far, at this many times n.
-TRAJECTORY_AHEAD = 2
-
-TRAJECTORY_FLOAT64 = Tolerance(
+TRAINED_FLOAT64 = Tolerance(
     value=1e-10,
     unit="relative (losses), of movements (weights)",
-    reason="Rounding of 1e-16 has not been blown up to a difference within a hundred steps.",
+    reason="Rounding of 1e-16 has not grown to a difference within a hundred steps.",
     measured="2.9e-13",
 )
 
-# Steps after the move that are judged in float32; later ones part as L4's do.
-PORTABILITY_STEPS_FLOAT32 = 3
+TWINS = Tolerance(
+    value=10.0,
+    unit="times what the one-ulp twins of either backend show",
+    reason="",
+    measured="",
+)
 
-PORTABILITY = {
-    "float32": Tolerance(
-        value=1e-4,
-        unit="relative, losses of the first steps after the move",
-        reason=(
-            "Rounding, blown up where a gradient goes another way (`MORE_STEPS`) as once at the "
-            "twelfth step; an optimizer that lost its state is off by 1e-2."
-        ),
-        measured="1.4e-5, else 4.3e-7",
-    ),
-    "float64": Tolerance(
-        value=1e-12, unit="relative, losses", reason="Rounding of 1e-16.", measured="1.1e-15"
-    ),
-}
+# A pair at step n is held to what the twins, the largest so far, show at this many times n.
+TRAJECTORY_AHEAD = 2
+
+PORTABILITY_FLOAT64 = Tolerance(
+    value=1e-12,
+    unit="relative, losses",
+    reason="Rounding of 1e-16.",
+    measured="1.1e-15",
+)
 
 
 EQUIVALENCE = Tolerance(

@@ -108,7 +108,7 @@ def train(
         schema_version=SCHEMA_VERSION,
         backend=backend,
         versions=versions,
-        machine=environment.machine(),
+        machine=environment.machine(backend),
         device=str(keras.ops.zeros(()).device),
         threads=environment.threads(),
         keras_config={

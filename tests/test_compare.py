@@ -196,6 +196,16 @@ def test_other_versions_are_a_warning(tmp_path: Path) -> None:
     ]
 
 
+def test_another_instruction_set_is_a_warning(tmp_path: Path) -> None:
+    """It rounds otherwise; a run of an older version, which recorded none, warns of nothing."""
+    machines = [{"instruction_set": "avx512"}, {"cores": 2}, {"instruction_set": "avx2"}]
+    comparison = compared(tmp_path, *(example_run(machine=machine) for machine in machines))
+    assert comparison.passed
+    assert comparison.warnings == [
+        "the instruction set is avx2 and avx512: a difference may be due to that"
+    ]
+
+
 PRINTED = """\
 Runs
 ┏━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┓

@@ -10,7 +10,8 @@ import click
 from lenet_multi.cli import Name, as_json, console, timeout_option
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
 from lenet_multi.errors import StoppedError, UserError
-from lenet_multi.speed import execution, forms_of
+from lenet_multi.instruction_sets import INSTRUCTION_SETS
+from lenet_multi.speed import forms_of
 
 
 @click.command("parity")
@@ -18,15 +19,17 @@ from lenet_multi.speed import execution, forms_of
     "--backend",
     "wanted",
     multiple=True,
-    metavar="BACKEND[:FORM]",
-    help="backend to compare, two or more times; each must be installed  "
-    "(default: all that are installed, each in its fastest form)",
+    metavar="BACKEND[:FORM][@INSTRUCTIONS]",
+    help="backend to compare, two or more times; each must be installed; INSTRUCTIONS holds it to "
+    f"an older processor's: {', '.join(INSTRUCTION_SETS)}  "
+    "(default: all that are installed, each as fast as it can)",
 )
 @click.option(
     "--every-form", is_flag=True, help="compare every form of these backends with every other"
 )
 @click.option("--seed", type=int, help="of the weights and the order  (default: 0)")
 @click.option("--data", help="as of train  (default: mnist)")
+@click.option("--threads", type=int, help="that each backend computes with  (default: 1)")
 @click.option("--images", type=int, help="training images of float32's epoch  (default: all)")
 @click.option(
     "--seeds",
@@ -60,25 +63,32 @@ def command(
       lenet-multi parity
       lenet-multi parity --backend jax --backend torch --images 6400
       lenet-multi parity --backend jax:stock --backend jax:tiles
+      lenet-multi parity --backend torch --backend torch@avx2
       lenet-multi parity --seeds 10
       lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
     """
     from lenet_multi import backends
+    from lenet_multi.parity.plan import Climber
 
     chosen = list(dict.fromkeys(wanted)) or list(backends.installed())
     for name in chosen:
-        backend, _, form = name.partition(":")
-        execution(backends.choose(backend, {}), form or None)
-        if form and (every_form or seeds is not None):
+        climber = Climber.of(name)
+        backends.choose(climber.backend, {})
+        climber.form_on()
+        climber.environment()
+        if climber != Climber(climber.backend) and (every_form or seeds is not None):
             other = "--every-form" if every_form else "--seeds"
-            raise UserError(f"--backend {name} names a form, which {other} does not take; drop it")
+            raise UserError(
+                f"--backend {name}: {other} takes no form and no instructions; give "
+                f"--backend {climber.backend}"
+            )
     if every_form and seeds is not None:
         raise UserError("--every-form is no setting of --seeds; drop it")
     if every_form:
         chosen = [f"{name}:{form}" for name in chosen for form in forms_of(name)]
     given = {name: value for name, value in settings.items() if value is not None}
     of_seeds = {"recipe", "epochs", "dtype_policy"}
-    for name in given.keys() & (of_seeds if seeds is None else {"seed", "images"}):
+    for name in given.keys() & (of_seeds if seeds is None else {"seed", "images", "threads"}):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"{flag(name)} is {without}; drop it")
     if seeds is None:
@@ -94,6 +104,7 @@ def climb_ladder(
     as_json: bool,
     *,
     images: int | None = None,
+    threads: int = 1,
     **config: Any,
 ) -> NoReturn:
     """Climb rungs L0 to L4 and L6, show and record what is found, and exit."""
@@ -103,7 +114,7 @@ def climb_ladder(
 
     plan = Plan(config=dataclasses.replace(ONE_EPOCH, **config), float32_images=images)
     folder = out or default_folder("parity")
-    found = ascent.ascend(chosen, plan, folder, timeout=timeout)
+    found = ascent.ascend(chosen, plan, folder, timeout=timeout, threads=threads)
     ascent.write_json(found, folder / ascent.COMPARISON)
     if found.ladder.pairs("float32"):
         from lenet_multi.parity.figure import draw_gaps

@@ -22,10 +22,14 @@ class Setting:
 
 CHANGE_RESULTS = {
     **dict.fromkeys(session.CUTTING_VARIABLES, "Keras cuts every training short"),
+    "ATEN_CPU_CAPABILITY": "torch may take an older instruction set, which rounds otherwise",
     "JAX_DEFAULT_MATMUL_PRECISION": "JAX multiplies in another precision",
     "JAX_DISABLE_JIT": "JAX compiles nothing: other rounding, and slow",
     "KERAS_NNX_ENABLED": "Keras holds a model's state in Flax on JAX",
+    "MKL_CBWR": "torch's MKL may take an older instruction set, which rounds otherwise",
+    "MKL_ENABLE_INSTRUCTIONS": "torch's MKL may take an older instruction set",
     "NVIDIA_TF32_OVERRIDE": "every backend multiplies in TF32 on a GPU, or none does",
+    "ONEDNN_MAX_CPU_ISA": "TensorFlow and torch may take an older instruction set",
     "TF_ENABLE_ONEDNN_OPTS": "TensorFlow takes other kernels, which round otherwise",
     "TF_XLA_FLAGS": "TensorFlow may compile with XLA, which rounds otherwise",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "torch multiplies in TF32 on a GPU",

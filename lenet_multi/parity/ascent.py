@@ -1,11 +1,12 @@
 """The whole climb: send all climbers up, collect their evidence, compare it, record it."""
 
 import dataclasses
+import re
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 from lenet_multi import data, durable, environment
@@ -13,10 +14,10 @@ from lenet_multi.backends import BACKENDS
 from lenet_multi.errors import UserError
 from lenet_multi.parity import children, figure, ladder
 from lenet_multi.parity.children import Child, Failure
-from lenet_multi.parity.climber import CLIMB, GO_ON, ONE_ULP, SAVED_MODEL, Job, command
+from lenet_multi.parity.climber import CLIMB, GO_ON, SAVED_MODEL, Job, command
 from lenet_multi.parity.evidence import Evidence, read
 from lenet_multi.parity.ladder import Finding, Ladder
-from lenet_multi.parity.plan import ORACLE, PRECISIONS, Plan
+from lenet_multi.parity.plan import ORACLE, Climber, Plan
 from lenet_multi.runs import writing
 
 SCHEMA_VERSION = 2  # 2: with the figure's lines
@@ -39,13 +40,15 @@ class Ascent:
         return not self.failures and all(finding.passed for finding in self.findings)
 
 
-def ascend(backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float) -> Ascent:
+def ascend(
+    backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float, threads: int = 1
+) -> Ascent:
     """Climb with all `backends` in child processes; their evidence stays in `folder`.
 
-    A backend climbs in its fastest form, or as "BACKEND:FORM".
+    `backends` may be named as `Climber` says; each process computes with `threads` threads.
 
-    Raises `UserError` when there are fewer than two backends, too few images, or `folder` is not
-    empty or cannot be written.
+    Raises `UserError` when there are fewer than two backends, too few images, this processor has
+    too few cores or lacks an instruction set, or `folder` is not empty or cannot be written.
     """
     if len(backends) < 2:
         raise UserError(
@@ -55,14 +58,14 @@ def ascend(backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; choose another --out")
     dataset = data.load(plan.config.data, classes=plan.config.classes)
-    for precision in PRECISIONS:
+    for precision in plan.precisions:
         plan.training_images(dataset, precision)  # refused here and not in each child
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     climb = secrets.token_hex(8)
     jobs = _jobs(backends, plan, folder, climb)
-    failures = children.run([_child(job, jobs) for job in jobs], timeout=timeout)
+    failures = children.run([_child(job, jobs) for job in jobs], timeout=timeout, threads=threads)
     failed = {failure.child for failure in failures}
     evidence = {
         (job.task, job.climber, job.precision): read(Path(job.folder), climb=climb)
@@ -75,7 +78,6 @@ def ascend(backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float)
         climbed=climbed,
         gone_on=_of(GO_ON, evidence),
         oracle=climbed.get((ORACLE, "float64")),
-        one_ulp_off=_of(ONE_ULP, evidence).get((backends[0], "float32")),
         plan=plan,
     )
     return Ascent(seen, ladder.compare(seen), failures, time.perf_counter() - began)
@@ -95,22 +97,24 @@ def _jobs(backends: Sequence[str], plan: Plan, folder: Path, climb: str) -> list
             task=task,
             climber=climber,
             precision=precision,
-            folder=str(folder / f"{climber.replace(':', '-')}-{precision}-{task}"),
+            folder=str(folder / f"{re.sub('[:@]', '-', climber)}-{precision}-{task}"),
             climb=climb,
             plan=dataclasses.asdict(plan),
         )
 
-    climbs = [job(CLIMB, who, precision) for precision, who in product(PRECISIONS, backends)]
-    in_float32, in_float64 = climbs[: len(backends)], climbs[len(backends) :]
+    climbs = {
+        precision: [job(CLIMB, who, precision) for who in backends] for precision in plan.precisions
+    }
     going_on = [
         dataclasses.replace(
             job(GO_ON, reader, writers[0].precision),
             saved={writer.climber: f"{writer.folder}/{SAVED_MODEL}" for writer in writers},
         )
-        for writers, reader in product((in_float32, in_float64), backends)
+        for writers, reader in product(climbs.values(), backends)
+        if plan.saved_after
     ]
-    others = job(ONE_ULP, backends[0], "float32"), job(CLIMB, ORACLE, "float64")
-    return [*in_float32, *others, *in_float64, *going_on]
+    first, *others = climbs.values()
+    return [*first, job(CLIMB, ORACLE, "float64"), *chain(*others), *going_on]
 
 
 def _child(job: Job, jobs: Sequence[Job]) -> Child:
@@ -119,6 +123,7 @@ def _child(job: Job, jobs: Sequence[Job]) -> Child:
         name=job.name,
         command=command(job),
         log=Path(job.folder, "log.txt"),
+        environ=Climber.of(job.climber).environment(),
         after=tuple(
             other.name
             for other in jobs
@@ -145,10 +150,13 @@ def write_json(ascent: Ascent, path: Path) -> None:
             {**dataclasses.asdict(finding), "passed": finding.passed} for finding in ascent.findings
         ],
         "gaps": [dataclasses.asdict(line) for line in figure.lines(ascent.ladder)],
-        "forms": {
-            climber: evidence.record["form"]
-            for (climber, _), evidence in ascent.ladder.climbed.items()
-            if climber != ORACLE
+        **{
+            f"{name}s": {
+                climber: evidence.record[name]
+                for (climber, _), evidence in ascent.ladder.climbed.items()
+                if climber != ORACLE
+            }
+            for name in ("form", "instruction_set")
         },
         "climber_seconds": {
             " ".join(who): evidence.record["seconds"]

@@ -6,9 +6,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from lenet_multi import signals
+from lenet_multi.errors import UserError
 from lenet_multi.sources import keras
 
 _LINES_SHOWN = 5
@@ -31,12 +32,16 @@ _WATCH_EVERY = 0.2  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A process to run: its name, its command, its log, and whose end it waits for."""
+    """A process to run: its name, its command, its log, and whose end it waits for.
+
+    `environ` are variables that it gets besides those of this process.
+    """
 
     name: str
     command: tuple[str, ...]
     log: Path
     after: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,33 +53,36 @@ class Failure:
     last_lines: list[str]
 
 
-def run(children: Sequence[Child], *, timeout: float) -> list[Failure]:
-    """Run `children`, one on each processor, those first that others come after; return failures.
+def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[Failure]:
+    """Run `children`, each on `threads` processors of its own, and return failures.
+
+    Those that others come after run first.
 
     A child that takes longer than `timeout` seconds is killed, which is a failure; the others
     are finished. Progress is shown on stderr: a child tells it as a line of stdout, a JSON list
     of what it does, steps done and steps in all.
 
-    Raises `StoppedError` on SIGINT and SIGTERM, with all children ended.
+    Raises `StoppedError` on SIGINT and SIGTERM, with all children ended; `UserError` when this
+    process may use fewer than `threads` processors.
     """
+    places = _places(threads)
     progress = bars()
     overall = progress.add_task("processes finished", total=len(children))
     ended = {child.name: threading.Event() for child in children}
     stopped = threading.Event()
     failures: list[Failure] = []
-    processors = _processors()
 
     def run_in_turn(child: Child) -> None:
         for name in child.after:
             ended[name].wait()
-        processor = processors.get()
+        place = places.get()
         try:
             if not stopped.is_set():
-                failure = _run_on(processor, child, timeout, progress, stopped)
+                failure = _run_on(place, child, timeout, progress, stopped)
                 if failure:
                     failures.append(failure)
         finally:
-            processors.put(processor)
+            places.put(place)
             ended[child.name].set()
             progress.advance(overall)
 
@@ -101,28 +109,33 @@ def bars() -> Progress:
     )
 
 
-def _processors() -> "SimpleQueue[int | None]":
-    """Return a queue of processors; of places, where the system cannot name processors.
+def _places(threads: int) -> "SimpleQueue[set[int]]":
+    """Return a queue of places for a child: sets of processors; empty where they have no numbers.
 
-    A child is bound to one processor: two children that each believe they own all of them wait
+    A child is bound to its processors: two children that each believe they own all of them wait
     for one another, which took twice as long on two.
     """
-    queue: SimpleQueue[int | None] = SimpleQueue()
+    queue: SimpleQueue[set[int]] = SimpleQueue()
     named = hasattr(os, "sched_getaffinity")
-    for processor in sorted(os.sched_getaffinity(0)) if named else [None] * (os.cpu_count() or 1):
-        queue.put(processor)
+    processors = sorted(os.sched_getaffinity(0)) if named else range(os.cpu_count() or 1)
+    if len(processors) < threads:
+        raise UserError(
+            f"--threads {threads}: only {len(processors)} processors are there; lower it"
+        )
+    for first in range(0, len(processors) - threads + 1, threads):
+        queue.put(set(processors[first : first + threads]) if named else set())
     return queue
 
 
 def _run_on(
-    processor: int | None,
+    processors: set[int],
     child: Child,
     timeout: float,
     progress: Progress,
     stopped: threading.Event,
 ) -> Failure | None:
-    if processor is not None:
-        os.sched_setaffinity(0, {processor})  # of this thread, from which the process inherits
+    if processors:
+        os.sched_setaffinity(0, processors)  # of this thread, from which the process inherits
     bar = progress.add_task(child.name, total=None)
     child.log.parent.mkdir(parents=True, exist_ok=True)
     late = threading.Event()
@@ -141,7 +154,7 @@ def _run_on(
         child.log.open("w") as log,
         subprocess.Popen(
             child.command,
-            env=_environment(child.log.parent),
+            env={**_environment(child.log.parent), **child.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -4,9 +4,11 @@ Every rung is a function that files what it sees under names "RUNG/.../TENSOR".
 """
 
 import dataclasses
+import functools
 import hashlib
+import math
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +16,27 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi import environment, session
+from lenet_multi import environment, instruction_sets, session
 from lenet_multi.adam import Adam
 from lenet_multi.batches import Batches
 from lenet_multi.config import TrainConfig
 from lenet_multi.data import Dataset
 from lenet_multi.forms import compute_as
 from lenet_multi.model import build, make_loss, make_optimizer, save_portably
+from lenet_multi.parity import twins
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact
 from lenet_multi.parity.plan import (
     CONFIDENCE,
     OPTIMIZERS,
+    Climber,
     Plan,
     Tell,
-    backend_and_form,
     confident,
     is_kept,
 )
 
-Weights = list[NDArray[Any]]
+Weights = Sequence[NDArray[Any]]
 Batch = tuple[NDArray[Any], NDArray[Any]]  # images, labels
 
 # A step of SGD at this rate shows the gradient: the weights drown in the step, which is the
@@ -42,12 +45,17 @@ _GRADIENT_RATE = 2.0**20
 
 
 def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell, *, save_to: Path) -> None:
-    """Climb rungs L0 to L4 and file what is seen in `evidence`; write the model that L6 takes."""
+    """Climb rungs L0 to L4 and file what is seen in `evidence`; write the model that L6 takes.
+
+    In float32 one-ulp twins climb L3 and L4 as well (see `twins`).
+    """
     config = plan.training_config(keras.config.floatx())
     first = Batches(plan.first_images(dataset), batch_size=plan.small_batch_size)
     model = _model(config, dataset, evidence.climber)
     evidence.record["versions"] = environment.versions(keras.backend.backend())
     evidence.record["form"] = _form(evidence.climber)
+    evidence.record["instruction_set"] = instruction_sets.used(keras.backend.backend())
+    evidence.record["terms"] = _terms(model, plan.small_batch_size)
     evidence.facts["settings"] = {
         "floatx": keras.config.floatx(),
         "epsilon": keras.config.epsilon(),
@@ -55,43 +63,11 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell, *, save_
         **dataclasses.asdict(config),
     }
     _structure(evidence, model, first[0])
-    _forward_and_gradient(evidence, model, config, first[0])
+    _forward_and_gradient(evidence, model, config, first[0], plan)
     for name in OPTIMIZERS:
         tell(f"L3 {name}", 0, plan.optimizer_steps)
-        _optimizer(evidence, model, config, first, name, plan.optimizer_steps)
-    _trajectory(
-        evidence,
-        model,
-        config,
-        _batches(plan, dataset),
-        tell,
-        save_after=plan.saved_after,
-        save_to=save_to,
-    )
-
-
-def climb_one_ulp_off(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell) -> None:
-    """Climb L4 alone, several times, from initial weights each moved to a neighbouring float.
-
-    The first run goes to the end, the others to `plan.one_ulp_steps`, by when all have parted.
-    """
-    config = plan.training_config(keras.config.floatx())
-    model = _model(config, dataset, evidence.climber)
-    batches = _batches(plan, dataset)
-    initial = model.get_weights()
-    for run in range(plan.one_ulp_runs):
-        model.set_weights(one_ulp_off(initial, seed=run))
-        steps = len(batches) if run == 0 else min(plan.one_ulp_steps, len(batches))
-        _trajectory(evidence, model, config, batches, tell, place=f"L4/{run}", steps=steps)
-
-
-def one_ulp_off(weights: Weights, *, seed: int) -> Weights:
-    """Return `weights`, each entry replaced by the next float above or below, by chance."""
-    generator = np.random.default_rng(seed)
-    return [
-        np.nextafter(w, w.dtype.type(np.inf) * generator.choice([-1, 1], w.shape), dtype=w.dtype)
-        for w in weights
-    ]
+        _optimizer(evidence, model, config, first, name, plan)
+    _trajectory(evidence, model, config, _batches(plan, dataset), tell, plan, save_to=save_to)
 
 
 def go_on(
@@ -104,19 +80,40 @@ def go_on(
         tell(f"L6 from {writer}", index, len(saved))
         try:
             model = keras.saving.load_model(path)
-            _be_exact(model)
+            if _in_float64():
+                make_exact(model.optimizer)
+            else:
+                _take_our_adam(model)
             compute_as(model, _form(evidence.climber))
-            losses = [_step(model, batches[step]) for step in steps]
+            losses, *moved = [
+                np.array([_step(model, batches[step]) for step in steps])
+                for _ in _own_and_twins(model, evidence.climber, plan.one_ulp_runs)
+            ]
         except Exception as error:  # whatever stops a move is what L6 is to find
             traceback.print_exc()
             words = f"{type(error).__name__}: {error}".splitlines()[0]
             evidence.facts.setdefault("errors", {})[writer] = words[:200].replace("/", " ")
         else:
-            evidence.arrays[f"L6/{writer}/losses"] = np.array(losses)
+            evidence.arrays[f"L6/{writer}/losses"] = losses
+            twins.file_losses(evidence, f"L6/{writer}/losses", losses, moved)
+
+
+def _take_our_adam(model: keras.Model) -> None:
+    """Replace Keras's Adam by ours, state and all.
+
+    Keras's loses digits of its bias correction in float32, each backend others (see `adam`). That
+    is more than the rounding of sums, and no twin shows it. In float64 Keras's own goes on.
+    """
+    theirs = model.optimizer
+    ours = Adam.from_config(theirs.get_config())
+    ours.build(model.trainable_variables)
+    for variable, loaded in zip(ours.variables, theirs.variables, strict=True):
+        variable.assign(loaded)
+    model.compile(optimizer=ours, loss=model.loss)
 
 
 def _form(climber: str) -> str:
-    return backend_and_form(climber, session.device())[1]
+    return Climber.of(climber).form_on(session.device())
 
 
 def _batches(plan: Plan, dataset: Dataset) -> Batches:
@@ -153,23 +150,48 @@ def _structure(evidence: Evidence, model: keras.Model, batch: Batch) -> None:
     _file(evidence, "L0", model, initial)
 
 
+def _terms(model: keras.Model, batch_size: int) -> dict[str, int]:
+    """Return how many terms are added on the way to a logit ("L1") and to a gradient ("L2").
+
+    A layer adds as many as its kernel has weights for an output. Backwards it does so again, and
+    adds for the kernel's gradient one term of each image at each position.
+    """
+    kernels = [
+        (layer.kernel.shape, layer.output.shape)
+        for layer in model.layers
+        if hasattr(layer, "kernel")
+    ]
+    forward = sum(math.prod(kernel[:-1]) for kernel, _ in kernels)
+    positions = sum(math.prod(output[1:-1]) for _, output in kernels)
+    return {"L1": forward, "L2": 2 * forward + batch_size * positions}
+
+
 def _forward_and_gradient(
-    evidence: Evidence, model: keras.Model, config: TrainConfig, batch: Batch
+    evidence: Evidence, model: keras.Model, config: TrainConfig, batch: Batch, plan: Plan
 ) -> None:
     """L1 and L2: file logits, loss and gradients, at the initial weights and at confident ones."""
     initial = model.get_weights()
     images, _ = batch
     _compile(model, config, keras.optimizers.SGD(_GRADIENT_RATE))
     for name, factor in CONFIDENCE.items():
-        weights = confident(initial, factor)
-        model.set_weights(weights)
-        evidence.arrays[f"L1/{name}/logits"] = model.predict_on_batch(images)
-        evidence.arrays[f"L1/{name}/loss"] = np.array(_step(model, batch))
-        gradients = [
-            (old - new) / _GRADIENT_RATE
-            for old, new in zip(weights, model.get_weights(), strict=True)
-        ]
-        _file(evidence, f"L2/{name}", model, gradients)
+        model.set_weights(confident(initial, factor))
+        gradients = []
+        for run in _own_and_twins(model, evidence.climber, plan.one_ulp_runs):
+            before = model.get_weights()
+            if run == 0:
+                evidence.arrays[f"L1/{name}/logits"] = model.predict_on_batch(images)
+            loss = np.array(_step(model, batch))
+            if run == 0:
+                evidence.arrays[f"L1/{name}/loss"] = loss
+            gradients.append(
+                [
+                    (old - new) / _GRADIENT_RATE
+                    for old, new in zip(before, model.get_weights(), strict=True)
+                ]
+            )
+        own, *others = gradients
+        _file(evidence, f"L2/{name}", model, own)
+        twins.file_gradients(evidence, f"L2/{name}", list(_names(model)), own, others)
     model.set_weights(initial)
 
 
@@ -179,19 +201,23 @@ def _optimizer(
     config: TrainConfig,
     batches: Batches,
     name: str,
-    steps: int,
+    plan: Plan,
 ) -> None:
-    """L3: file the weights after one step and after all, then put the initial ones back."""
-    initial = model.get_weights()
+    """L3: file the weights after some steps, then put the initial ones back."""
     class_name, arguments = OPTIMIZERS[name]
     # Adam is ours, the one that trains.
     optimizer_class = Adam if class_name == "Adam" else getattr(keras.optimizers, class_name)
     _compile(model, config, optimizer_class(**arguments))
-    for step in range(1, steps + 1):
-        _step(model, batches[step - 1])
-        if step in (1, steps):
-            _file(evidence, f"L3/{name}/{step}", model, model.get_weights())
-    model.set_weights(initial)
+    steps = plan.optimizer_steps
+    own, *moved = [
+        _course(model, batches, steps)
+        for _ in _own_and_twins(model, evidence.climber, plan.one_ulp_runs)
+    ]
+    place = f"L3/{name}"
+    for step, weights in own.weights.items():
+        _file(evidence, f"{place}/{step}", model, weights)
+    twins.file_weights(evidence, place, list(_names(model)), own, moved)
+    model.set_weights(own.start)
 
 
 def _trajectory(
@@ -200,25 +226,71 @@ def _trajectory(
     config: TrainConfig,
     batches: Batches,
     tell: Tell,
+    plan: Plan,
     *,
-    place: str = "L4",
-    steps: int | None = None,
-    save_after: int = 0,
-    save_to: Path | None = None,
+    save_to: Path,
 ) -> None:
-    """L4: file order, losses and weights along the epoch, and save the model where L6 begins."""
+    """L4: file order, losses and weights along the epoch, and save the model where L6 begins.
+
+    The first twin goes to the end, the others to `plan.one_ulp_steps`, by when all have parted.
+    """
     _compile(model, config, make_optimizer(config, training_images=len(batches.images)))
     evidence.facts |= {"order": batches.order_sha256(), "steps": len(batches)}
-    steps = steps or len(batches)
-    losses = []
-    for step in range(1, steps + 1):
-        losses.append(_step(model, batches[step - 1]))
-        if is_kept(step, last=len(batches)):
-            _file(evidence, f"{place}/weights/{step}", model, model.get_weights())
-        if save_to and step == save_after:
+
+    def after(run: int, step: int, steps: int) -> None:
+        if run == 0 and step == plan.saved_after:
             model.save(save_to)
-        tell("L4 trajectory", step, steps)
-    evidence.arrays[f"{place}/losses"] = np.array(losses)
+        tell(f"L4 trajectory, twin {run}" if run else "L4 trajectory", step, steps)
+
+    own, *moved = [
+        _course(
+            model,
+            batches,
+            len(batches) if run <= 1 else min(plan.one_ulp_steps, len(batches)),
+            after=functools.partial(after, run),
+        )
+        for run in _own_and_twins(model, evidence.climber, plan.one_ulp_runs)
+    ]
+    for step, weights in own.weights.items():
+        _file(evidence, f"L4/weights/{step}", model, weights)
+    evidence.arrays["L4/losses"] = np.array(own.losses)
+    twins.file_weights(evidence, "L4/weights", list(_names(model)), own, moved)
+    losses = [np.array(twin.losses) for twin in moved]
+    twins.file_losses(evidence, "L4/losses", np.array(own.losses), losses)
+
+
+def _own_and_twins(model: keras.Model, climber: str, count: int) -> Iterator[int]:
+    """Yield 0 with the compiled model as it is, then 1 to `count`: the same, but one ulp off.
+
+    Only float32 has twins; float64's limits are constants.
+    """
+    model.optimizer.build(model.trainable_variables)
+    variables = model.optimizer.variables
+    state = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
+    initial = model.get_weights()
+    yield 0
+    for run in range(1, 1 + (0 if _in_float64() else count)):
+        for variable, value in zip(variables, state, strict=True):
+            variable.assign(value)
+        model.set_weights(twins.one_ulp_off(initial, seed=run, climber=climber))
+        yield run
+
+
+def _course(
+    model: keras.Model,
+    batches: Batches,
+    steps: int,
+    *,
+    after: Callable[[int, int], None] = lambda step, steps: None,
+) -> twins.Course:
+    """Train for `steps` and return the course; weights are kept as `is_kept` says."""
+    course = twins.Course(start=model.get_weights())
+    for step in range(1, steps + 1):
+        course.losses.append(_step(model, batches[step - 1]))
+        if is_kept(step, last=len(batches)):
+            course.weights[step] = model.get_weights()
+        after(step, steps)
+    return course
 
 
 def _compile(
@@ -228,10 +300,6 @@ def _compile(
     loss = make_loss(config)
     model.compile(optimizer=optimizer, loss=ExactMean(loss) if _in_float64() else loss)
     save_portably(model)
-    _be_exact(model)
-
-
-def _be_exact(model: keras.Model) -> None:
     if _in_float64():
         make_exact(model.optimizer)
 

@@ -15,9 +15,9 @@ from lenet_multi import data, session
 from lenet_multi.config import TrainConfig
 from lenet_multi.parity import oracle
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.plan import ORACLE, Plan, backend_and_form
+from lenet_multi.parity.plan import ORACLE, Climber, Plan
 
-CLIMB, ONE_ULP, GO_ON = "climb", "one-ulp", "go-on"
+CLIMB, GO_ON = "climb", "go-on"
 
 SAVED_MODEL = "model.keras"
 
@@ -45,7 +45,7 @@ class Job:
     @property
     def name(self) -> str:
         """Return what people call the job."""
-        task = {CLIMB: "", ONE_ULP: " one ulp off", GO_ON: " goes on"}[self.task]
+        task = {CLIMB: "", GO_ON: " goes on"}[self.task]
         return f"{self.climber} {self.precision}{task}"
 
 
@@ -59,13 +59,11 @@ def run(job: Job) -> None:
     if job.climber == ORACLE:
         oracle.climb(evidence, plan, dataset, _tell)
     else:
-        session.start(backend_and_form(job.climber)[0], floatx=job.precision)
+        session.start(Climber.of(job.climber).backend, floatx=job.precision)
         from lenet_multi.parity import climb
 
         if job.task == CLIMB:
             climb.climb(evidence, plan, dataset, _tell, save_to=folder / SAVED_MODEL)
-        elif job.task == ONE_ULP:
-            climb.climb_one_ulp_off(evidence, plan, dataset, _tell)
         else:
             models = {writer: Path(path) for writer, path in job.saved.items()}
             saved = {writer: path for writer, path in models.items() if path.exists()}

@@ -53,13 +53,19 @@ class Line:
 def lines(ladder: Ladder) -> list[Line]:
     """Return what there is to draw: the band and its limit, then the pairs in each precision."""
     of_pairs = [line for precision in PRECISIONS for line in _pair_lines(ladder, precision)]
-    if not (band := ladder.band()):
+    if not ladder.climbers("float32"):
         return of_pairs
-    factor, ahead = tolerances.TRAJECTORY_FLOAT32.value, tolerances.TRAJECTORY_AHEAD
+    steps = max(
+        len(ladder.arrays(who, "float32")["L4/losses"]) for who in ladder.climbers("float32")
+    )
+    band, place = ladder.band(), "L4/losses"
+    factor, ahead = tolerances.TWINS.value, tolerances.TRAJECTORY_AHEAD
     allowed = f"allowed in float32: {factor:g} times that, at {ahead} times the step"
     return [
-        Line.of(f"one-ulp change of the start, {band.backend} alone", ONE_ULP, band.losses),
-        Line.of(allowed, ALLOWED, factor * band.ahead_of_losses()),
+        Line.of(
+            "one-ulp change of the start, one backend alone", ONE_ULP, band.of_losses(place, steps)
+        ),
+        Line.of(allowed, ALLOWED, band.limits_of_losses(place, steps)),
         *of_pairs,
     ]
 

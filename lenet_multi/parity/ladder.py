@@ -11,6 +11,7 @@ import numpy as np
 from lenet_multi import tolerances
 from lenet_multi.parity.evidence import Array, Evidence
 from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, PRECISIONS, Plan
+from lenet_multi.parity.twins import UNIT_ROUNDOFF, Band, of_entries, over, relative
 
 RUNGS = (
     "L0 structure",
@@ -59,8 +60,8 @@ class Finding:
 
     @property
     def passed(self) -> bool:
-        """Whether the gap is allowed; a gap that is no number is not."""
-        return self.gap <= self.allowed
+        """Whether the gap is allowed; a gap that is infinite or no number is not."""
+        return math.isfinite(self.gap) and self.gap <= self.allowed
 
     @property
     def share(self) -> float:
@@ -78,7 +79,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Ladder:
-    """All evidence: of each backend in each precision, of the oracle, and one ulp off.
+    """All evidence: of each backend in each precision, and of the oracle.
 
     `climbed` and `gone_on` are by (backend, precision). What failed is missing, and left out.
     """
@@ -87,7 +88,6 @@ class Ladder:
     climbed: Mapping[tuple[str, str], Evidence]
     gone_on: Mapping[tuple[str, str], Evidence]
     oracle: Evidence | None
-    one_ulp_off: Evidence | None
     plan: Plan
 
     def climbers(self, precision: str) -> list[str]:
@@ -98,11 +98,10 @@ class Ladder:
         """Return each pair of those backends once."""
         return list(combinations(self.climbers(precision), 2))
 
-    def band(self) -> "Band | None":
-        """Return the one-ulp band, unless its runs or the run beside them are missing."""
-        if self.one_ulp_off and (self.one_ulp_off.climber, "float32") in self.climbed:
-            return Band.of(self, self.one_ulp_off)
-        return None
+    def band(self, *climbers: str) -> Band:
+        """Return how far the float32 twins of some climbers, or of all, went from them."""
+        chosen = climbers or self.climbers("float32")
+        return Band(tuple(self.climbed[who, "float32"] for who in chosen if who != ORACLE))
 
     def arrays(self, climber: str, precision: str) -> Mapping[str, Array]:
         """Return what a backend, or the oracle, saw in a precision."""
@@ -166,72 +165,98 @@ def _short(value: Any) -> str:
 
 
 def _forward(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    allowed = tolerances.FORWARD[precision].value
     for pair in [*_with_oracle(ladder, precision), *ladder.pairs(precision)]:
         gaps = _entrywise(ladder, precision, pair, "L1/")
-        yield _judge(FORWARD, "logits and loss", precision, pair, gaps, allowed)
+        rounding = _rounding(ladder, precision, pair, "L1")
+        yield _judge(FORWARD, "logits and loss", precision, pair, gaps, rounding)
 
 
 def _gradient(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    allowed = tolerances.GRADIENT[precision].value
     for pair in [*_with_oracle(ladder, precision), *ladder.pairs(precision)]:
         gaps = _entrywise(ladder, precision, pair, "L2/")
-        yield _judge(GRADIENT, "gradients", precision, pair, gaps, allowed)
+        rounding = _rounding(ladder, precision, pair, "L2")
+        limits = dict.fromkeys(gaps, rounding)
+        if precision == "float32":
+            band = ladder.band(*pair)
+            limits = {name: max(rounding, band.limit_of_gradient(f"L2/{name}")) for name in gaps}
+        yield _judge(GRADIENT, "gradients", precision, pair, gaps, limits)
+
+
+def _rounding(ladder: Ladder, precision: str, pair: Pair, rung: str) -> float:
+    """Return how far sums may part, by how many terms they have on that rung."""
+    terms = ladder.climbed[pair[0], precision].record["terms"][rung]
+    return tolerances.ROUNDING.value * UNIT_ROUNDOFF[precision] * math.sqrt(terms)
 
 
 def _optimizer(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for steps, tolerance in (
-        (1, tolerances.ONE_STEP[precision]),
-        (ladder.plan.optimizer_steps, tolerances.MORE_STEPS[precision]),
+    for name, pair in product(
+        OPTIMIZERS, [*_with_oracle(ladder, precision), *ladder.pairs(precision)]
     ):
-        # In float32 a tie in max pooling may fall another way than in float64 (`MORE_STEPS`).
-        oracle = _with_oracle(ladder, precision) if steps == 1 or precision == "float64" else []
-        for name, pair in product(OPTIMIZERS, [*oracle, *ladder.pairs(precision)]):
-            all_gaps = _movements(ladder, precision, pair, f"L3/{name}/")
-            gaps = {p: gap for p, gap in all_gaps.items() if p.startswith(f"{steps}/")}
-            yield _judge(OPTIMIZER, name, precision, pair, gaps, tolerance.value)
+        place = f"L3/{name}"
+        gaps = _movements(ladder, precision, pair, f"{place}/")
+        if precision == "float32" and ORACLE in pair:
+            # A tie in max pooling may fall another way in float64 than in all of float32.
+            gaps = {where: gap for where, gap in gaps.items() if where.startswith("1/")}
+        limits = _limits_of_weights(ladder, precision, pair, place, gaps)
+        yield _judge(OPTIMIZER, name, precision, pair, gaps, limits)
 
 
 def _trajectory(ladder: Ladder, precision: str) -> Iterator[Finding]:
     for what, pair in product(("order", "steps"), ladder.pairs(precision)):
         yield _exact(ladder, TRAJECTORY, what, precision, pair)
-    if precision == "float64":
-        allowed = tolerances.TRAJECTORY_FLOAT64.value
-        for pair in [*_with_oracle(ladder, precision), *ladder.pairs(precision)]:
-            losses = _by_step(loss_gaps(ladder, precision, pair))
-            yield _judge(TRAJECTORY, "losses", precision, pair, losses, allowed)
-            weights = _movements(ladder, precision, pair, "L4/weights/")
-            yield _judge(TRAJECTORY, "weights", precision, pair, weights, allowed)
-    elif band := ladder.band():
-        allowed = tolerances.TRAJECTORY_FLOAT32.value
-        for pair in ladder.pairs(precision):
-            gaps = np.maximum.accumulate(loss_gaps(ladder, precision, pair))
-            losses = _by_step(gaps / band.ahead_of_losses()[: len(gaps)])
-            yield _judge(TRAJECTORY, "losses", precision, pair, losses, allowed)
-            weights = {
-                place: gap / band.ahead_of_weights(int(place.partition("/")[0]))
-                for place, gap in _movements(ladder, precision, pair, "L4/weights/").items()
-            }
-            yield _judge(TRAJECTORY, "weights", precision, pair, weights, allowed)
+    with_oracle = _with_oracle(ladder, precision) if precision == "float64" else []
+    for pair in [*with_oracle, *ladder.pairs(precision)]:
+        losses = loss_gaps(ladder, precision, pair)
+        if precision == "float64":
+            limits = np.full(len(losses), tolerances.TRAINED_FLOAT64.value)
+        else:
+            limits = ladder.band(*pair).limits_of_losses("L4/losses", len(losses))
+        yield _judge(TRAJECTORY, "losses", precision, pair, _by_step(losses), _by_step(limits))
+        place = "L4/weights"
+        weights = _movements(ladder, precision, pair, f"{place}/")
+        allowed = _limits_of_weights(ladder, precision, pair, place, weights)
+        yield _judge(TRAJECTORY, "weights", precision, pair, weights, allowed)
 
 
 def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    tolerance = tolerances.PORTABILITY[precision]
     begin = ladder.plan.saved_after
-    # In float32 only the first steps: later ones part as those of L4 do.
-    end = begin + (tolerances.PORTABILITY_STEPS_FLOAT32 if precision == "float32" else begin)
     for writer, reader in product(ladder.climbers(precision), repeat=2):
         if (reader, precision) not in ladder.gone_on:
             continue
-        evidence = ladder.gone_on[reader, precision]
-        stayed = ladder.arrays(writer, precision)["L4/losses"][begin:end]
+        evidence, place = ladder.gone_on[reader, precision], f"L6/{writer}/losses"
+        limits: float | dict[str, float] = tolerances.PORTABILITY_FLOAT64.value
         if error := evidence.facts.get("errors", {}).get(writer):
-            gaps = {error: math.inf}
+            gaps, limits = {error: math.inf}, 0.0
         else:
-            moved = evidence.arrays[f"L6/{writer}/losses"][: end - begin]
-            gaps = _by_step(_relative(moved, stayed), first=begin + 1)
+            moved = evidence.arrays[place]
+            stayed = ladder.arrays(writer, precision)["L4/losses"][begin : begin + len(moved)]
+            gaps = _by_step(relative(moved, stayed), first=begin + 1)
+            if precision == "float32":
+                went_on = (ladder.gone_on.get((who, precision)) for who in {writer, reader})
+                band = Band(tuple(evidence for evidence in went_on if evidence))
+                limits = _by_step(band.limits_of_losses(place, len(moved)), first=begin + 1)
         what = f"{writer} to {reader}"
-        yield _judge(PORTABILITY, what, precision, (writer, reader), gaps, tolerance.value)
+        yield _judge(PORTABILITY, what, precision, (writer, reader), gaps, limits)
+
+
+def _limits_of_weights(
+    ladder: Ladder, precision: str, pair: Pair, place: str, where: Iterable[str]
+) -> dict[str, float]:
+    """Return what each place "STEP/TENSOR" is held to: a constant in float64, else by the twins."""
+    if precision == "float64":
+        return dict.fromkeys(where, tolerances.TRAINED_FLOAT64.value)
+    band, arrays = ladder.band(*pair), ladder.arrays(pair[1], precision)
+    initial = ladder.arrays(pair[0], precision)  # the oracle files none
+    limits = {}
+    for name in where:
+        step, _, tensor = name.partition("/")
+        weights, start = arrays.get(f"{place}/{name}", _NOTHING), initial[f"L0/{tensor}"]
+        moved = np.linalg.norm(np.subtract(weights, start, dtype=np.float64))
+        rounding = (
+            UNIT_ROUNDOFF[precision] * float(np.linalg.norm(weights) / moved) if moved else 0.0
+        )
+        limits[name] = band.limit_of_weights(place, int(step), tensor, rounding=rounding)
+    return limits
 
 
 def _with_oracle(ladder: Ladder, precision: str) -> list[Pair]:
@@ -244,19 +269,24 @@ def _judge(
     precision: str,
     pair: Pair,
     gaps: Mapping[str, float],
-    allowed: float,
+    limits: float | Mapping[str, float],
 ) -> Finding:
-    over = [place for place, gap in gaps.items() if not gap <= allowed]  # NaN is over
-    place = over[0] if over else max(gaps, key=lambda place: gaps[place])
-    return Finding(
-        rung=rung,
-        what=what,
-        precision=precision,
-        pair=pair,
-        gap=gaps[place],
-        allowed=allowed,
-        where=_in_words(place),
-    )
+    """Return the finding at the first place over its limit, or at the one nearest to it."""
+    if not isinstance(limits, Mapping):
+        limits = dict.fromkeys(gaps, limits)
+    found = [
+        Finding(
+            rung=rung,
+            what=what,
+            precision=precision,
+            pair=pair,
+            gap=gap,
+            allowed=limits[place],
+            where=_in_words(place),
+        )
+        for place, gap in gaps.items()
+    ]
+    return first_failure(found) or max(found, key=lambda finding: finding.share)
 
 
 def _in_words(place: str) -> str:
@@ -269,9 +299,7 @@ def _in_words(place: str) -> str:
 def _entrywise(ladder: Ladder, precision: str, pair: Pair, prefix: str) -> dict[str, float]:
     """Return, by place, the largest difference of entries over the largest entry."""
     return {
-        place: _over(np.abs(first - second).max(), np.abs(second).max())
-        if first.shape == second.shape
-        else math.inf
+        place: of_entries(first, second) if first.shape == second.shape else math.inf
         for place, first, second in _both(ladder, precision, pair, prefix)
     }
 
@@ -283,7 +311,7 @@ def _movements(ladder: Ladder, precision: str, pair: Pair, prefix: str) -> dict[
     for place, first, second in _both(ladder, precision, pair, prefix):
         start = initial.get("L0/" + "/".join(place.split("/")[-2:]), _NOTHING)
         gaps[place] = (
-            _over(np.linalg.norm(first - second), np.linalg.norm(second - start))
+            over(np.linalg.norm(first - second), np.linalg.norm(second - start))
             if first.shape == second.shape == start.shape
             else math.inf
         )
@@ -304,70 +332,12 @@ def _both(
             )
 
 
-def _over(gap: Any, size: Any) -> float:
-    """Return gap / size; 0 where there is no gap, not even over a size of 0."""
-    return 0.0 if gap == 0 else float(gap) / float(size) if size else math.inf
-
-
 def loss_gaps(ladder: Ladder, precision: str, pair: Pair) -> Array:
     """Return the relative difference of two climbers' losses at each step of L4: (steps,)."""
     first, second = (ladder.arrays(climber, precision)["L4/losses"] for climber in pair)
     steps = min(len(first), len(second))
-    return _relative(first[:steps], second[:steps])
-
-
-def _relative(first: Array, second: Array) -> Array:
-    relative: Array = np.abs(first - second) / np.abs(second)
-    return relative
+    return relative(first[:steps], second[:steps])
 
 
 def _by_step(gaps: Array, *, first: int = 1) -> dict[str, float]:
     return {f"{step}": float(gap) for step, gap in enumerate(gaps, first)}
-
-
-@dataclass(frozen=True)
-class Band:
-    """How far a one-ulp change of the initial weights takes a float32 run from itself.
-
-    `losses` (steps,) are relative, the largest so far; `weights` are by step, the largest over
-    tensors. Both are the largest over several such runs. A run parts from another when first a
-    tie of max pooling or a ReLU falls the other way, which is a matter of chance: a pair of
-    backends is held to what the band shows at `TRAJECTORY_AHEAD` times the step.
-    """
-
-    backend: str
-    losses: Array
-    weights: Mapping[int, float]
-
-    @classmethod
-    def of(cls, ladder: Ladder, one_ulp_off: Evidence) -> "Band":
-        """Return the band that the runs in `one_ulp_off` span around the same backend's own."""
-        own = ladder.arrays(one_ulp_off.climber, "float32")
-        steps = len(own["L4/losses"])
-        losses = np.full(steps, np.finfo(np.float32).eps)  # a loss is read no finer
-        weights: dict[int, float] = {}
-        for name, moved in one_ulp_off.arrays.items():
-            _, _, what, *place = name.split("/")  # L4, run, losses | weights, step, tensor
-            if what == "losses":
-                gaps = _relative(moved, own["L4/losses"][: len(moved)])
-                losses[: len(gaps)] = np.maximum(losses[: len(gaps)], gaps)
-            else:
-                step, tensor = int(place[0]), "/".join(place[1:])
-                start, stayed = own[f"L0/{tensor}"], own[f"L4/weights/{step}/{tensor}"]
-                gap = _over(np.linalg.norm(moved - stayed), np.linalg.norm(stayed - start))
-                weights[step] = max(weights.get(step, 0.0), gap)
-        return cls(one_ulp_off.climber, np.maximum.accumulate(losses), weights)
-
-    def ahead_of_losses(self) -> Array:
-        """Return what a pair's losses are held to, before the factor: (steps,)."""
-        steps = len(self.losses)
-        ahead: Array = self.losses[
-            np.minimum(tolerances.TRAJECTORY_AHEAD * np.arange(1, steps + 1), steps) - 1
-        ]
-        return ahead
-
-    def ahead_of_weights(self, step: int) -> float:
-        """Return what a pair's weights at `step` are held to, before the factor."""
-        return max(
-            gap for at, gap in self.weights.items() if at <= tolerances.TRAJECTORY_AHEAD * step
-        )

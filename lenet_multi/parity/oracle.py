@@ -45,7 +45,7 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell) -> None:
         for step in range(1, plan.optimizer_steps + 1):
             _, gradients = numpy_lenet.gradients(weights, *batch(first, step - 1))
             weights = optimizer.step(weights, gradients)
-            if step in (1, plan.optimizer_steps):
+            if is_kept(step, last=plan.optimizer_steps):
                 file(f"L3/{name}/{step}", weights)
             tell(f"L3 {name}", step, plan.optimizer_steps)
 

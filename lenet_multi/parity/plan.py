@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lenet_multi.config import RECIPES, TrainConfig
 from lenet_multi.data import Dataset, ImageSet, split
 from lenet_multi.errors import UserError
+from lenet_multi.instruction_sets import held_to
 from lenet_multi.speed import CPU, execution
 
 Tell = Callable[[str, int, int], None]  # what is being climbed, steps done, steps in all
@@ -41,8 +42,8 @@ class Plan:
     epoch of `config`: in float32 on all training images (or `float32_images`), in float64 on
     `float64_images` in small batches, since the oracle climbs along and float64 has no fast
     convolution. `optimizer_steps` are L3's. L6 saves L4's model after `saved_after` steps and
-    goes on for as many. `one_ulp_runs` judge L4 in float32, all but the first for
-    `one_ulp_steps`.
+    goes on for as many; 0 leaves L6 out. In float32 `one_ulp_runs` twins of each backend judge
+    what takes more than a step (see `twins`), in L4 all but the first for `one_ulp_steps`.
 
     Raises `UserError` when there are too few images for that.
     """
@@ -55,6 +56,7 @@ class Plan:
     one_ulp_steps: int = 50
     float32_images: int | None = None
     float64_images: int = 100 * 32 - 7  # a hundred steps, the last batch smaller
+    precisions: Sequence[str] = PRECISIONS
 
     def __post_init__(self) -> None:
         if self.float32_images is not None and self.float32_images < 1:
@@ -85,15 +87,37 @@ class Plan:
         return dataset.train[: self.small_batch_size * self.optimizer_steps]
 
 
-def backend_and_form(climber: str, device: str = CPU) -> tuple[str, str]:
-    """Return the backend and the form of a climber "BACKEND:FORM", or "BACKEND" in its fastest.
+@dataclass(frozen=True)
+class Climber:
+    """Who climbs, as "BACKEND[:FORM][@INSTRUCTION_SET]" says: a backend, and how it computes.
 
-    It is the fastest on `device`.
-
-    Raises `UserError` when the backend cannot compute that form.
+    It computes in its fastest form and with all that the processor has, unless held to others.
     """
-    backend, _, form = climber.partition(":")
-    return backend, execution(backend, form or None, device=device).form
+
+    backend: str
+    form: str | None = None
+    instruction_set: str | None = None
+
+    @classmethod
+    def of(cls, name: str) -> "Climber":
+        """Return the climber called `name`."""
+        name, _, instruction_set = name.partition("@")
+        backend, _, form = name.partition(":")
+        return cls(backend, form or None, instruction_set or None)
+
+    def form_on(self, device: str = CPU) -> str:
+        """Return the form in which it computes on `device`.
+
+        Raises `UserError` when the backend cannot compute that form.
+        """
+        return execution(self.backend, self.form, device=device).form
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that its process needs besides those of this one.
+
+        Raises `UserError` when the processor lacks the instruction set.
+        """
+        return held_to(self.instruction_set) if self.instruction_set else {}
 
 
 def confident(weights: Sequence[NDArray[Any]], factor: float) -> list[NDArray[Any]]:

@@ -286,7 +286,7 @@ def the_learning_rate_is_a_thousandth_larger(patch: Patch, of: Modules) -> None:
     patch.setattr(of.climb, "_compile", changed)
 
 
-@sabotage(OPTIMIZER, "momentum", "step 10, conv1/kernel")
+@sabotage(OPTIMIZER, "momentum", "step 2, conv1/kernel")
 def momentum_is_091(patch: Patch, of: Modules) -> None:
     true_class = of.keras.optimizers.SGD
 

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi.errors import UserError
 from lenet_multi.parity import children
 from lenet_multi.parity.children import Child
 
@@ -28,6 +30,22 @@ def test_a_crash_is_told_with_its_last_lines(tmp_path: Path) -> None:
     assert "no memory left" in failures[0].last_lines
     assert len(failures[0].last_lines) == 5
     assert Path("done").exists()
+
+
+def test_a_child_computes_on_its_processors_alone(tmp_path: Path) -> None:
+    """One by default, as many as it has threads; and it gets its own variables."""
+    code = "import os; print(len(os.sched_getaffinity(0)), os.environ['HELD'])"
+    for threads in (1, 2):
+        held = dataclasses.replace(child(tmp_path, "one", code), environ={"HELD": "to avx2"})
+        assert children.run([held], timeout=60, threads=threads) == []
+        assert held.log.read_text() == f"{threads} to avx2\n"
+
+
+def test_more_threads_than_processors_are_refused(tmp_path: Path) -> None:
+    """Before any child starts."""
+    with pytest.raises(UserError, match=r"--threads 99999: only \d+ processors are there"):
+        children.run([child(tmp_path, "one", "open('done', 'w')")], timeout=60, threads=99_999)
+    assert not Path("done").exists()
 
 
 @pytest.fixture(autouse=True)

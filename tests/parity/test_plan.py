@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from lenet_multi.data import Dataset
 from lenet_multi.errors import UserError
+from lenet_multi.instruction_sets import SSE41, held_to
 from lenet_multi.parity.plan import (
     CONFIDENCE,
     PRECISIONS,
+    Climber,
     Plan,
-    backend_and_form,
     confident,
     is_kept,
 )
@@ -70,9 +71,19 @@ def test_confident_answers_are_scaled_logits() -> None:
 
 def test_a_climber_may_name_its_form() -> None:
     """A backend alone climbs in its fastest form, as the training command computes."""
-    assert backend_and_form("jax") == ("jax", WINOGRAD)
-    assert backend_and_form("torch:stock") == ("torch", STOCK)
+    assert Climber.of("jax") == Climber("jax")
+    assert Climber.of("jax").form_on() == WINOGRAD
+    assert Climber.of("torch:stock").form_on() == STOCK
     with pytest.raises(UserError, match="tensorflow cannot compute it"):
-        backend_and_form("tensorflow:channels-first")
+        Climber.of("tensorflow:channels-first").form_on()
     with pytest.raises(UserError, match="unknown --form 'tile'; did you mean 'tiles'"):
-        backend_and_form("jax:tile")
+        Climber.of("jax:tile").form_on()
+
+
+def test_a_climber_may_name_its_instruction_set() -> None:
+    """Its process is held to it; one that names none gets no variable."""
+    assert Climber.of("torch:stock@sse4.1") == Climber("torch", "stock", SSE41)
+    assert Climber.of("torch@sse4.1").environment() == held_to(SSE41)
+    assert Climber.of("torch").environment() == {}
+    with pytest.raises(UserError, match="unknown instruction set 'axv2'; did you mean 'avx2'"):
+        Climber.of("torch@axv2").environment()

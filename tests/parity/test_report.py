@@ -45,7 +45,6 @@ def ladder() -> Ladder:
         },
         gone_on={},
         oracle=None,
-        one_ulp_off=None,
         plan=Plan(),
     )
 

@@ -1,0 +1,163 @@
+"""One-ulp twins: how far rounding alone takes a float32 training from itself.
+
+A twin trains as the backend itself does, but each of its initial weights is the next float above
+or below. Rounding in the sums of another backend, another processor or another number of threads
+moves values about as much. So where a value lies so near to ReLU's zero that rounding decides
+whether its gradient passes, or two values of a pooling window so near to each other that rounding
+decides which one gets the gradient, some twins decide one way and some the other.
+
+Both backends of a pair make twins, each with random numbers of its own, so a difference between the
+two that rounding can explain has most likely happened between a twin and its original as well.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi import tolerances
+from lenet_multi.parity.evidence import Array, Evidence
+
+Weights = Sequence[NDArray[Any]]
+
+TWINS = "twins"  # what the twins showed is filed under this name and the original's
+
+# What rounding a number to a dtype changes it by at most, as a share of the number.
+UNIT_ROUNDOFF = {name: float(np.finfo(name).eps) / 2 for name in ("float32", "float64")}
+
+
+@dataclass
+class Course:
+    """A training: its first weights, the loss before each step, the weights after some."""
+
+    start: Weights
+    losses: list[float] = field(default_factory=list)
+    weights: dict[int, list[NDArray[Any]]] = field(default_factory=dict)
+
+
+def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[NDArray[Any]]:
+    """Return `weights`, each entry replaced by the next float above or below, by chance.
+
+    Each `climber` draws other numbers from the same `seed`.
+    """
+    generator = np.random.default_rng([seed, zlib.crc32(climber.encode())])
+    return [
+        np.nextafter(w, w.dtype.type(np.inf) * generator.choice([-1, 1], w.shape), dtype=w.dtype)
+        for w in weights
+    ]
+
+
+def file_gradients(
+    evidence: Evidence, place: str, names: Sequence[str], own: Weights, twins: Sequence[Weights]
+) -> None:
+    """File how far the gradient of each twin's tensors is from the original's: of entries."""
+    for index, name in enumerate(names):
+        gaps = [of_entries(twin[index], own[index]) for twin in twins]
+        evidence.arrays[f"{TWINS}/{place}/{name}"] = np.array(gaps)
+
+
+def of_entries(first: Array, second: Array) -> float:
+    """Return the largest difference of two tensors' entries over the second's largest entry."""
+    return over(np.abs(first - second).max(), np.abs(second).max())
+
+
+def file_weights(
+    evidence: Evidence, place: str, names: Sequence[str], own: Course, twins: Sequence[Course]
+) -> None:
+    """File how far the movements of each twin's weights are from the original's, by step."""
+    for step, weights in own.weights.items():
+        for index, name in enumerate(names):
+            moved = _movement(weights[index], own.start[index])
+            gaps = [
+                over(
+                    np.linalg.norm(_movement(twin.weights[step][index], twin.start[index]) - moved),
+                    np.linalg.norm(moved),
+                )
+                for twin in twins
+                if step in twin.weights
+            ]
+            evidence.arrays[f"{TWINS}/{place}/{step}/{name}"] = np.array(gaps)
+
+
+def file_losses(evidence: Evidence, place: str, own: Array, twins: Sequence[Array]) -> None:
+    """File the relative gaps of the twins' losses: (twins, steps), NaN after a twin's end."""
+    gaps = np.full((len(twins), len(own)), np.nan)
+    for row, losses in zip(gaps, twins, strict=True):
+        row[: len(losses)] = relative(losses, own[: len(losses)])
+    evidence.arrays[f"{TWINS}/{place}"] = gaps
+
+
+def _movement(weights: Array, start: Array) -> Array:
+    return np.asarray(weights, np.float64) - np.asarray(start, np.float64)
+
+
+def over(gap: Any, size: Any) -> float:
+    """Return gap / size; 0 where there is no gap, not even over a size of 0."""
+    return 0.0 if gap == 0 else float(gap) / float(size) if size else np.inf
+
+
+def relative(first: Array, second: Array) -> Array:
+    """Return the relative difference to `second`, entry by entry."""
+    difference: Array = np.abs(first - second) / np.abs(second)
+    return difference
+
+
+@dataclass(frozen=True)
+class Band:
+    """How far the twins of some backends went from their originals: the largest gap of any.
+
+    When two trainings part is a matter of chance. So a pair at step n is held to what the band
+    reached by step `tolerances.TRAJECTORY_AHEAD` x n, times `tolerances.TWINS`.
+    """
+
+    evidence: tuple[Evidence, ...]
+
+    def of_losses(self, place: str, steps: int) -> Array:
+        """Return the largest gap of the losses so far: (steps,), no finer than a float32."""
+        largest = np.full(steps, np.finfo(np.float32).eps)
+        for twins in self._filed(place):
+            for gaps in twins[:, :steps]:
+                largest[: len(gaps)] = np.fmax(largest[: len(gaps)], gaps)  # NaN: it had ended
+        so_far: Array = np.maximum.accumulate(largest)
+        return so_far
+
+    def limits_of_losses(self, place: str, steps: int) -> Array:
+        """Return what a pair's losses may differ by at each step: (steps,)."""
+        band = self.of_losses(place, steps)
+        ahead = np.minimum(tolerances.TRAJECTORY_AHEAD * np.arange(1, steps + 1), steps) - 1
+        limits: Array = tolerances.TWINS.value * band[ahead]
+        return limits
+
+    def limit_of_gradient(self, place: str) -> float:
+        """Return what a pair's gradients at `place` may differ by when a decision is turned."""
+        return tolerances.TWINS.value * max(map(_largest, self._filed(place)), default=0.0)
+
+    def limit_of_weights(self, place: str, step: int, tensor: str, *, rounding: float) -> float:
+        """Return what a pair's `tensor` may differ by after `step`, at least by its `rounding`."""
+        reached = [
+            _largest(gaps)
+            for at, gaps in self._steps(place, tensor)
+            if at <= tolerances.TRAJECTORY_AHEAD * step
+        ]
+        return tolerances.TWINS.value * max([rounding, *reached])
+
+    def _filed(self, place: str) -> Iterator[Array]:
+        for evidence in self.evidence:
+            if (twins := evidence.arrays.get(f"{TWINS}/{place}")) is not None:
+                yield twins
+
+    def _steps(self, place: str, tensor: str) -> Iterator[tuple[int, Array]]:
+        prefix = f"{TWINS}/{place}/"
+        for evidence in self.evidence:
+            for name, gaps in evidence.arrays.items():
+                step, _, filed = name.removeprefix(prefix).partition("/")
+                if name.startswith(prefix) and filed == tensor:
+                    yield int(step), gaps
+
+
+def _largest(gaps: Array) -> float:
+    """Return the largest gap, 0 where there is none; a twin that diverged to NaN widens nothing."""
+    return float(np.fmax.reduce(gaps, initial=0.0))

@@ -1,0 +1,94 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lenet_multi import tolerances
+from lenet_multi.parity import twins
+from lenet_multi.parity.evidence import Evidence
+from lenet_multi.parity.twins import Band, Course
+
+FACTOR = tolerances.TWINS.value
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_ulp_is_the_next_float(dtype: type) -> None:
+    """Every entry moves to a neighbour, some up and some down."""
+    weights: list[NDArray[Any]] = [
+        np.array([-1.5, 0.0, 1e-3, 7.0] * 50, dtype),
+        np.zeros(20, dtype),
+    ]
+    moved = twins.one_ulp_off(weights, seed=0)
+    for before, after in zip(weights, moved, strict=True):
+        assert after.dtype == dtype
+        up, down = (np.nextafter(before, dtype(end)) for end in (np.inf, -np.inf))
+        assert np.all((after == up) | (after == down))
+        assert np.any(after == up)
+        assert np.any(after == down)
+
+
+def test_no_two_twins_are_alike() -> None:
+    """Neither of one backend nor of two; but each is the same in every climb."""
+    weights = [np.ones(50, np.float32)]
+    drawn = {
+        (seed, climber): twins.one_ulp_off(weights, seed=seed, climber=climber)[0].tobytes()
+        for seed in (1, 2)
+        for climber in ("jax", "torch")
+    }
+    assert len(set(drawn.values())) == 4
+    assert drawn[1, "jax"] == twins.one_ulp_off(weights, seed=1, climber="jax")[0].tobytes()
+
+
+def course(start: float, *weights: float) -> Course:
+    """Return a course of one tensor of one weight, after the steps 1, 2, ..."""
+    kept = {step: [np.array([weight])] for step, weight in enumerate(weights, 1)}
+    return Course(start=[np.array([start])], weights=kept)
+
+
+def test_a_twin_is_measured_by_how_it_moved() -> None:
+    """That it started elsewhere is no gap; a twin that ended early has none at later steps."""
+    evidence = Evidence("jax", "")
+    twin, short = course(1.5, 2.5, 3.75), course(1.0, 2.0)
+    twins.file_weights(evidence, "L3/SGD", ["bias"], course(1.0, 2.0, 3.0), [twin, short])
+    gaps = {name: list(found) for name, found in evidence.arrays.items()}
+    assert gaps == {"twins/L3/SGD/1/bias": [0, 0], "twins/L3/SGD/2/bias": [0.125]}
+
+
+def filed(weights: dict[int, list[float]], losses: list[list[float]]) -> Evidence:
+    """Return the evidence of a backend whose twins showed these gaps."""
+    arrays = {f"twins/L4/weights/{step}/bias": np.array(gaps) for step, gaps in weights.items()}
+    return Evidence("jax", "", arrays={**arrays, "twins/L4/losses": np.array(losses)})
+
+
+def test_the_band_is_the_largest_gap_of_either_backend_so_far() -> None:
+    """Of any twin; a twin that has ended says nothing, and a loss is read no finer than a float."""
+    first = filed({}, [[0.0, 2e-3, 1e-3], [1e-3, np.nan, np.nan]])
+    second = filed({}, [[0.0, 0.0, 3e-3]])
+    assert list(Band((first, second)).of_losses("L4/losses", 3)) == [1e-3, 2e-3, 3e-3]
+    eps = np.finfo(np.float32).eps
+    assert list(Band((second,)).of_losses("L4/losses", 3)) == [eps, eps, 3e-3]
+
+
+def test_a_pair_is_held_to_the_band_at_twice_the_step() -> None:
+    """Since when two trainings part is a matter of chance; each tensor is held to its own."""
+    band = Band((filed({1: [1e-6, 3e-6], 2: [1e-6], 5: [4e-3]}, [[1e-6, 2e-6, 3e-6, 4e-6]]),))
+    limits = {
+        step: band.limit_of_weights("L4/weights", step, "bias", rounding=0.0) / FACTOR
+        for step in (1, 2, 3, 5)
+    }
+    assert limits == pytest.approx({1: 3e-6, 2: 3e-6, 3: 4e-3, 5: 4e-3})
+    assert band.limit_of_weights("L4/weights", 5, "kernel", rounding=0.0) == 0
+    assert band.limits_of_losses("L4/losses", 4) / FACTOR == pytest.approx([2e-6, 4e-6, 4e-6, 4e-6])
+
+
+def test_a_pair_is_not_held_closer_than_weights_are_rounded() -> None:
+    """Even where no twin differs."""
+    band = Band((filed({1: [0.0]}, [[0.0]]),))
+    assert band.limit_of_weights("L4/weights", 1, "bias", rounding=1e-5) == FACTOR * 1e-5
+
+
+def test_a_twin_that_diverged_widens_nothing() -> None:
+    """A gap that is no number is no excuse; the other twins count."""
+    band = Band((filed({1: [np.nan, 2e-5]}, [[0.0]]),))
+    assert band.limit_of_weights("L4/weights", 1, "bias", rounding=1e-5) == FACTOR * 2e-5
