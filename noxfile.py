@@ -250,6 +250,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def processors(session: nox.Session) -> None:
+    """Prove the ladder on every instruction set that this processor has; takes two hours."""
+    install(session, *BACKENDS, "test")
+    session.run("python", "-m", "tests.processors", *session.posargs)
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Change two modules in small ways, and count what their tests notice; takes minutes."""
     install(session, "mutation")

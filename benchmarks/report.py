@@ -42,6 +42,41 @@ def parity_table(comparison: dict[str, Any]) -> str:
     return markdown(["rung", *(f"{precision}: gap, of limit" for precision in PRECISIONS)], rows)
 
 
+def processors_table(content: dict[str, Any]) -> str:
+    """Return, by rung, the largest share of a float32 limit on each instruction set."""
+    shares: dict[tuple[str, str], float] = {}
+    for row in content["climbs"]["shares"]:
+        if row["precision"] == "float32":
+            key = row["rung"], row["instruction_sets"]
+            shares[key] = max(row["share"], shares.get(key, 0.0))
+    columns = [*content["climbs"]["instruction_sets"], "mixed"]
+    rows = [
+        [rung, *(f"{shares[rung, column]:.0%}" for column in columns)]
+        for rung in RUNGS
+        if (rung, columns[0]) in shares
+    ]
+    return markdown(["rung, float32", *columns], rows)
+
+
+def margins_table(content: dict[str, Any]) -> str:
+    """Return the smallest size of each of the weakest sabotages that is caught, by precision."""
+    cells: dict[tuple[str, str], list[float | None]] = {}
+    for row in content["margins"]:
+        cells.setdefault((row["sabotage"], row["precision"]), []).append(row["smallest_caught"])
+    sizes = {row["sabotage"]: row["size"] for row in content["margins"]}
+    rows = [
+        [f"{name} by a share of {size:g}", *(_least(cells[name, p]) for p in PRECISIONS)]
+        for name, size in sizes.items()
+    ]
+    return markdown(["what is spoilt", *(f"still caught, {p}" for p in PRECISIONS)], rows)
+
+
+def _least(sizes: Sequence[float | None]) -> str:
+    """Return the size that is caught on every instruction set."""
+    known = [size for size in sizes if size is not None]
+    return f"{max(known):.1e}" if len(known) == len(sizes) else "not caught"
+
+
 def outcome_table(study: dict[str, Any]) -> str:
     """Return what each pair of backends made of the same seeds, in percentage points."""
     rows = [

@@ -107,6 +107,28 @@ def change_weights(patch: Patch, of: Modules, change: Callable[[list[Any]], None
     patch.setattr(of.climb, "_model", changed)
 
 
+def scale_a_weight(patch: Patch, of: Modules, factor: float) -> None:
+    """Multiply one initial weight by `factor`."""
+
+    def change(weights: list[Any]) -> None:
+        weights[4][3, 7] *= factor
+
+    change_weights(patch, of, change)
+
+
+def scale_the_rate(patch: Patch, of: Modules, factor: float) -> None:
+    """Multiply the learning rate of L3's optimizers by `factor`."""
+    true_compile = of.climb._compile
+
+    def changed(model: Any, config: Any, optimizer: Any) -> None:
+        rate = optimizer.get_config()["learning_rate"]
+        if isinstance(rate, float) and rate < 1:  # no schedule, nor what shows the gradient
+            optimizer.learning_rate = factor * rate
+        true_compile(model, config, optimizer)
+
+    patch.setattr(of.climb, "_compile", changed)
+
+
 def with_adams(patch: Patch, of: Modules, **settings: Any) -> None:
     """Give Adam other settings, whatever it is asked for."""
     true_class = of.climb.Adam
@@ -159,10 +181,7 @@ def he_instead_of_glorot(patch: Patch, of: Modules) -> None:
 
 @sabotage(STRUCTURE, "initial weights", "dense1/kernel", precisions=ONE)
 def one_weight_is_off_by_a_thousandth(patch: Patch, of: Modules) -> None:
-    def change(weights: list[Any]) -> None:
-        weights[4][3, 7] *= 1.001
-
-    change_weights(patch, of, change)
+    scale_a_weight(patch, of, 1.001)
 
 
 @sabotage(STRUCTURE, "batch", "labels", precisions=ONE)
@@ -275,15 +294,7 @@ def adam_reads_a_gradient_in_another_order(patch: Patch, of: Modules) -> None:
 
 @sabotage(OPTIMIZER, "SGD", "step 1, conv1/kernel")
 def the_learning_rate_is_a_thousandth_larger(patch: Patch, of: Modules) -> None:
-    true_compile = of.climb._compile
-
-    def changed(model: Any, config: Any, optimizer: Any) -> None:
-        rate = optimizer.get_config()["learning_rate"]
-        if isinstance(rate, float) and rate < 1:  # no schedule, nor what shows the gradient
-            optimizer.learning_rate = 1.001 * rate
-        true_compile(model, config, optimizer)
-
-    patch.setattr(of.climb, "_compile", changed)
+    scale_the_rate(patch, of, 1.001)
 
 
 @sabotage(OPTIMIZER, "momentum", "step 2, conv1/kernel")

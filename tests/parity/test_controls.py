@@ -9,69 +9,21 @@ import pytest
 
 from lenet_multi.backends import BACKENDS
 from lenet_multi.data import Dataset
+from lenet_multi.instruction_sets import AVX2
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent, ascend
-from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.figure import draw_gaps
-from lenet_multi.parity.ladder import Finding
-from lenet_multi.parity.plan import PRECISIONS, Plan
-from tests.conftest import start_once
+from lenet_multi.parity.plan import PRECISIONS
+from tests.parity.again import PLAN, SABOTAGED, climb_again, modules
 from tests.parity.sabotage import SABOTAGES, Modules, Sabotage
 
 pytestmark = pytest.mark.all_backends
-
-SABOTAGED = "torch"  # the quickest to climb again: it compiles nothing
-
-# 21 steps in each precision, the last batch smaller
-PLAN = Plan(float32_images=20 * 128 + 12, float64_images=20 * 32 + 25, one_ulp_steps=21)
-
-# The functions of `climb` that take long, for they trace PyTorch's steps, by rung.
-CLIMBS = {ladder.OPTIMIZER: "_optimizer", ladder.TRAJECTORY: "_trajectory"}
 
 
 @pytest.fixture(scope="module")
 def ascent(tmp_path_factory: pytest.TempPathFactory) -> Ascent:
     """All backends climb, unharmed."""
     return ascend(BACKENDS, PLAN, tmp_path_factory.mktemp("ascent"), timeout=600)
-
-
-def climb_again(
-    of: Modules,
-    ascent: Ascent,
-    mnist: Dataset,
-    folder: Path,
-    *,
-    precisions: tuple[str, ...] = PRECISIONS,
-    rung: str = ladder.PORTABILITY,
-) -> list[Finding]:
-    """Return the findings when torch climbs again in this process, as it is now, to `rung`.
-
-    What belongs to higher rungs, whose names sort after, is the unharmed climb's.
-    """
-    climbed, gone_on = dict(ascent.ladder.climbed), dict(ascent.ladder.gone_on)
-    for precision in precisions:
-        of.keras.config.set_floatx(precision)
-        of.keras.config.set_dtype_policy(precision)
-        unharmed = ascent.ladder.climbed[SABOTAGED, precision]
-        higher = {name: array for name, array in unharmed.arrays.items() if name[:2] > rung[:2]}
-        evidence = Evidence(SABOTAGED, "", dict(unharmed.facts), higher)
-        continued = Evidence(SABOTAGED, "")
-        saved = folder / f"{precision}.keras"
-        with pytest.MonkeyPatch.context() as patch:
-            for its_rung, climbs in CLIMBS.items():
-                if its_rung > rung:
-                    patch.setattr(of.climb, climbs, nothing)
-            of.climb.climb(evidence, PLAN, mnist, nothing, save_to=saved)
-        climbed[SABOTAGED, precision] = evidence
-        if rung == ladder.PORTABILITY:
-            of.climb.go_on(continued, PLAN, mnist, {SABOTAGED: saved}, nothing)
-            continued.arrays = gone_on[SABOTAGED, precision].arrays | continued.arrays
-            gone_on[SABOTAGED, precision] = continued
-    return ladder.compare(dataclasses.replace(ascent.ladder, climbed=climbed, gone_on=gone_on))
-
-
-def nothing(*_: object, **__: object) -> None:
-    """Tell nobody; climb nowhere."""
 
 
 @pytest.fixture
@@ -82,13 +34,10 @@ def torch() -> Iterator[Modules]:
     """
     processors = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(processors)})
-    keras = start_once(SABOTAGED)
-    from lenet_multi import batches, model
-    from lenet_multi.parity import climb
-
-    yield Modules(keras, climb, model, batches)
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+    of = modules()
+    yield of
+    of.keras.config.set_floatx("float32")
+    of.keras.config.set_dtype_policy("float32")
     os.sched_setaffinity(0, processors)
 
 
@@ -138,6 +87,17 @@ def test_a_sabotage_is_caught_where_it_belongs(
     assert found == (sabotage.rung, sabotage.what, precision), str(first)
     assert first.where.startswith(sabotage.where), str(first)
     assert SABOTAGED in first.pair
+
+
+def test_an_older_processor_trains_the_same(tmp_path: Path) -> None:
+    """Backends held to AVX2 agree with each other, and with those that are not held."""
+    everyone = [*BACKENDS, *(f"{backend}@{AVX2}" for backend in BACKENDS)]
+    plan = dataclasses.replace(PLAN, saved_after=0, precisions=("float32",))
+    found = ascend(everyone, plan, tmp_path, timeout=600)
+    assert found.failures == []
+    assert [str(finding) for finding in found.findings if not finding.passed] == []
+    sets = {who: seen.record["instruction_set"] for (who, _), seen in found.ladder.climbed.items()}
+    assert {sets[f"{backend}@{AVX2}"] for backend in BACKENDS} == {AVX2}
 
 
 @pytest.mark.parametrize("missing", BACKENDS)

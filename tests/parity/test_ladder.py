@@ -1,8 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 
-from lenet_multi.parity.ladder import FORWARD, Finding, _judge, first_failure
+from lenet_multi import tolerances
+from lenet_multi.parity.evidence import Evidence
+from lenet_multi.parity.ladder import FORWARD, Finding, Ladder, _judge, _optimizer, first_failure
+from lenet_multi.parity.plan import Plan
 
 PAIR = ("jax", "torch")
 
@@ -40,3 +44,46 @@ def test_the_lowest_rung_to_fail_comes_first() -> None:
     findings = [judged({"1": 0.1}), judged({"1": 5.0}), judged({"1": 7.0})]
     assert first_failure(findings) is findings[1]
     assert first_failure(findings[:1]) is None
+
+
+def trained(*, torch_moves: float, twin_moves: float) -> Finding:
+    """Return the finding on SGD when torch and one of its twins moved otherwise at step 5.
+
+    JAX, and all else, moved by 1 at each step.
+    """
+    steps = {1: 1.0, 2: 2.0, 5: 5.0, 10: 10.0}
+
+    def evidence(backend: str, of_step_5: float) -> Evidence:
+        arrays = {"L0/conv1/kernel": np.zeros(4, np.float32)}
+        for step, moved in steps.items():
+            weights = np.full(4, of_step_5 if step == 5 else moved, np.float32)
+            arrays[f"L3/SGD/{step}/conv1/kernel"] = weights
+            gaps = [0.0, twin_moves if step == 5 and backend == "torch" else 0.0]
+            arrays[f"twins/L3/SGD/{step}/conv1/kernel"] = np.array(gaps)
+        return Evidence(backend, "", arrays=arrays)
+
+    climbed = {
+        ("jax", "float32"): evidence("jax", 5.0),
+        ("torch", "float32"): evidence("torch", torch_moves),
+    }
+    ladder = Ladder(backends=PAIR, climbed=climbed, gone_on={}, oracle=None, plan=Plan())
+    return next(_optimizer(ladder, "float32"))  # of SGD
+
+
+def test_a_decision_that_rounding_turns_is_allowed() -> None:
+    """Where a twin of either backend parted as far, so may the pair."""
+    assert trained(torch_moves=5.02, twin_moves=4e-3).passed
+
+
+def test_what_no_twin_shows_is_a_difference() -> None:
+    """The same gap, while every twin stays with its own: the step and the tensor are named."""
+    found = trained(torch_moves=5.02, twin_moves=1e-6)
+    assert not found.passed
+    assert found.where == "step 5, conv1/kernel"
+    assert found.allowed == pytest.approx(tolerances.TWINS.value * 1e-6)
+
+
+def test_weights_that_do_not_move_are_a_difference() -> None:
+    """A layer that is frozen on one backend has no rounding to excuse it, either way round."""
+    assert not trained(torch_moves=0.0, twin_moves=1e-6).passed
+    assert not trained(torch_moves=0.0, twin_moves=math.inf).passed

@@ -1,0 +1,72 @@
+"""Climb again with one backend in this process, as it is now, sabotaged or not."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.data import Dataset
+from lenet_multi.parity import ladder
+from lenet_multi.parity.ascent import Ascent
+from lenet_multi.parity.evidence import Evidence
+from lenet_multi.parity.ladder import Finding
+from lenet_multi.parity.plan import PRECISIONS, Plan
+from tests.conftest import start_once
+from tests.parity.sabotage import Modules
+
+SABOTAGED = "torch"  # the quickest to climb again: it compiles nothing
+
+# 21 steps in each precision, the last batch smaller
+PLAN = Plan(float32_images=20 * 128 + 12, float64_images=20 * 32 + 25, one_ulp_steps=21)
+
+# The functions of `climb` that take long, for they trace PyTorch's steps, by rung.
+CLIMBS = {ladder.OPTIMIZER: "_optimizer", ladder.TRAJECTORY: "_trajectory"}
+
+
+def modules() -> Modules:
+    """Return Keras on the sabotaged backend, started in this process, and our modules."""
+    keras = start_once(SABOTAGED)
+    from lenet_multi import batches, model
+    from lenet_multi.parity import climb
+
+    return Modules(keras, climb, model, batches)
+
+
+def climb_again(
+    of: Modules,
+    ascent: Ascent,
+    mnist: Dataset,
+    folder: Path,
+    *,
+    precisions: tuple[str, ...] = PRECISIONS,
+    rung: str = ladder.PORTABILITY,
+) -> list[Finding]:
+    """Return the findings when torch climbs again in this process, as it is now, to `rung`.
+
+    What belongs to higher rungs, whose names sort after, is the unharmed climb's.
+    """
+    plan = ascent.ladder.plan
+    climbed, gone_on = dict(ascent.ladder.climbed), dict(ascent.ladder.gone_on)
+    for precision in precisions:
+        of.keras.config.set_floatx(precision)
+        of.keras.config.set_dtype_policy(precision)
+        unharmed = ascent.ladder.climbed[SABOTAGED, precision]
+        higher = {name: array for name, array in unharmed.arrays.items() if name[:2] > rung[:2]}
+        evidence = Evidence(SABOTAGED, "", dict(unharmed.facts), higher)
+        continued = Evidence(SABOTAGED, "")
+        saved = folder / f"{precision}.keras"
+        with pytest.MonkeyPatch.context() as patch:
+            for its_rung, climbs in CLIMBS.items():
+                if its_rung > rung:
+                    patch.setattr(of.climb, climbs, nothing)
+            of.climb.climb(evidence, plan, mnist, nothing, save_to=saved)
+        climbed[SABOTAGED, precision] = evidence
+        if rung == ladder.PORTABILITY:
+            of.climb.go_on(continued, plan, mnist, {SABOTAGED: saved}, nothing)
+            continued.arrays = gone_on[SABOTAGED, precision].arrays | continued.arrays
+            gone_on[SABOTAGED, precision] = continued
+    return ladder.compare(dataclasses.replace(ascent.ladder, climbed=climbed, gone_on=gone_on))
+
+
+def nothing(*_: object, **__: object) -> None:
+    """Tell nobody; climb nowhere."""
