@@ -250,6 +250,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def frozen(session: nox.Session) -> None:
+    """Run every command as an earlier commit had it and as it is now, and find what differs."""
+    install(session, *NEEDS[ACROSS])
+    session.run("python", "-m", "tests.frozen", *session.posargs)
+
+
+@nox.session(default=False)
 def processors(session: nox.Session) -> None:
     """Prove the ladder on every instruction set that this processor has; takes two hours."""
     install(session, *BACKENDS, "test")

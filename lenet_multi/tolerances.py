@@ -62,7 +62,7 @@ TRAINED_FLOAT64 = Tolerance(
 )
 
 TWINS = Tolerance(
-    value=10.0,
+    value=5.0,
     unit="times what the one-ulp twins of either backend show",
     reason="",
     measured="",

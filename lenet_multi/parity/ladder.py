@@ -245,18 +245,16 @@ def _limits_of_weights(
     """Return what each place "STEP/TENSOR" is held to: a constant in float64, else by the twins."""
     if precision == "float64":
         return dict.fromkeys(where, tolerances.TRAINED_FLOAT64.value)
-    band, arrays = ladder.band(*pair), ladder.arrays(pair[1], precision)
+    arrays = ladder.arrays(pair[1], precision)
     initial = ladder.arrays(pair[0], precision)  # the oracle files none
-    limits = {}
+    rounding = {}
     for name in where:
-        step, _, tensor = name.partition("/")
+        _, _, tensor = name.partition("/")
         weights, start = arrays.get(f"{place}/{name}", _NOTHING), initial[f"L0/{tensor}"]
         moved = np.linalg.norm(np.subtract(weights, start, dtype=np.float64))
-        rounding = (
-            UNIT_ROUNDOFF[precision] * float(np.linalg.norm(weights) / moved) if moved else 0.0
-        )
-        limits[name] = band.limit_of_weights(place, int(step), tensor, rounding=rounding)
-    return limits
+        once = UNIT_ROUNDOFF[precision] * np.linalg.norm(weights)
+        rounding[name] = float(once / moved) if moved else 0.0
+    return ladder.band(*pair).limits_of_weights(place, rounding)
 
 
 def _with_oracle(ladder: Ladder, precision: str) -> list[Pair]:

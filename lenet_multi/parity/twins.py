@@ -11,7 +11,7 @@ two that rounding can explain has most likely happened between a twin and its or
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,27 +135,35 @@ class Band:
         """Return what a pair's gradients at `place` may differ by when a decision is turned."""
         return tolerances.TWINS.value * max(map(_largest, self._filed(place)), default=0.0)
 
-    def limit_of_weights(self, place: str, step: int, tensor: str, *, rounding: float) -> float:
-        """Return what a pair's `tensor` may differ by after `step`, at least by its `rounding`."""
-        reached = [
-            _largest(gaps)
-            for at, gaps in self._steps(place, tensor)
-            if at <= tolerances.TRAJECTORY_AHEAD * step
+    def limits_of_weights(self, place: str, rounding: Mapping[str, float]) -> dict[str, float]:
+        """Return what a pair's weights may differ by at each "STEP/TENSOR", at least by rounding.
+
+        `rounding` is what rounding the weights once comes to, by "STEP/TENSOR".
+        """
+        shown = [
+            (*_step_and_tensor(name.removeprefix(prefix)), _largest(gaps))
+            for prefix in [f"{TWINS}/{place}/"]
+            for evidence in self.evidence
+            for name, gaps in evidence.arrays.items()
+            if name.startswith(prefix)
         ]
-        return tolerances.TWINS.value * max([rounding, *reached])
+        limits = {}
+        for name, least in rounding.items():
+            step, tensor = _step_and_tensor(name)
+            until = tolerances.TRAJECTORY_AHEAD * step
+            reached = (gap for at, of, gap in shown if of == tensor and at <= until)
+            limits[name] = tolerances.TWINS.value * max(least, *reached, 0.0)
+        return limits
 
     def _filed(self, place: str) -> Iterator[Array]:
         for evidence in self.evidence:
             if (twins := evidence.arrays.get(f"{TWINS}/{place}")) is not None:
                 yield twins
 
-    def _steps(self, place: str, tensor: str) -> Iterator[tuple[int, Array]]:
-        prefix = f"{TWINS}/{place}/"
-        for evidence in self.evidence:
-            for name, gaps in evidence.arrays.items():
-                step, _, filed = name.removeprefix(prefix).partition("/")
-                if name.startswith(prefix) and filed == tensor:
-                    yield int(step), gaps
+
+def _step_and_tensor(name: str) -> tuple[int, str]:
+    step, _, tensor = name.partition("/")
+    return int(step), tensor
 
 
 def _largest(gaps: Array) -> float:

@@ -73,22 +73,21 @@ def test_the_band_is_the_largest_gap_of_either_backend_so_far() -> None:
 def test_a_pair_is_held_to_the_band_at_twice_the_step() -> None:
     """Since when two trainings part is a matter of chance; each tensor is held to its own."""
     band = Band((filed({1: [1e-6, 3e-6], 2: [1e-6], 5: [4e-3]}, [[1e-6, 2e-6, 3e-6, 4e-6]]),))
-    limits = {
-        step: band.limit_of_weights("L4/weights", step, "bias", rounding=0.0) / FACTOR
-        for step in (1, 2, 3, 5)
-    }
-    assert limits == pytest.approx({1: 3e-6, 2: 3e-6, 3: 4e-3, 5: 4e-3})
-    assert band.limit_of_weights("L4/weights", 5, "kernel", rounding=0.0) == 0
+    places = ("1/bias", "2/bias", "3/bias", "5/bias", "5/kernel")
+    limits = band.limits_of_weights("L4/weights", dict.fromkeys(places, 0.0))
+    assert [limits[name] / FACTOR for name in places] == pytest.approx([3e-6, 3e-6, 4e-3, 4e-3, 0])
     assert band.limits_of_losses("L4/losses", 4) / FACTOR == pytest.approx([2e-6, 4e-6, 4e-6, 4e-6])
 
 
 def test_a_pair_is_not_held_closer_than_weights_are_rounded() -> None:
     """Even where no twin differs."""
     band = Band((filed({1: [0.0]}, [[0.0]]),))
-    assert band.limit_of_weights("L4/weights", 1, "bias", rounding=1e-5) == FACTOR * 1e-5
+    limits = band.limits_of_weights("L4/weights", {"1/bias": 1e-5})
+    assert limits == {"1/bias": FACTOR * 1e-5}
 
 
 def test_a_twin_that_diverged_widens_nothing() -> None:
     """A gap that is no number is no excuse; the other twins count."""
     band = Band((filed({1: [np.nan, 2e-5]}, [[0.0]]),))
-    assert band.limit_of_weights("L4/weights", 1, "bias", rounding=1e-5) == FACTOR * 2e-5
+    limits = band.limits_of_weights("L4/weights", {"1/bias": 1e-5})
+    assert limits == {"1/bias": FACTOR * 2e-5}
