@@ -250,10 +250,13 @@ def _limits_of_weights(
     rounding = {}
     for name in where:
         _, _, tensor = name.partition("/")
-        weights, start = arrays.get(f"{place}/{name}", _NOTHING), initial[f"L0/{tensor}"]
-        moved = np.linalg.norm(np.subtract(weights, start, dtype=np.float64))
+        weights, start = (
+            np.asarray(filed.get(at, _NOTHING), np.float64)
+            for filed, at in ((arrays, f"{place}/{name}"), (initial, f"L0/{tensor}"))
+        )
+        moved = np.linalg.norm(weights - start) if weights.shape == start.shape else 0.0
         once = UNIT_ROUNDOFF[precision] * np.linalg.norm(weights)
-        rounding[name] = float(once / moved) if moved else 0.0
+        rounding[name] = float(once / moved) if moved > 0 else 0.0  # nor where one is missing
     return ladder.band(*pair).limits_of_weights(place, rounding)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.config import RECIPES, TrainConfig
@@ -25,6 +26,8 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
     "momentum": ("SGD", {"learning_rate": 0.01, "momentum": 0.9}),
     "Adam": ("Adam", {"learning_rate": 0.001}),
 }
+
+_BETAS = ("beta_1", "beta_2")
 
 # L1 and L2 look at the initial weights, and at answers so confident (logits of some tens)
 # that a probability clipped on its way to the loss would show.
@@ -63,9 +66,15 @@ class Plan:
             raise UserError(f"--images must be at least 1, not {self.float32_images}")
 
     def training_config(self, precision: str) -> TrainConfig:
-        """Return the settings of L4; Keras computes no schedule in float64 (see `float64`)."""
+        """Return the settings of L4.
+
+        In float32 Adam's betas are rounded first. TensorFlow's kernel does so by itself, and
+        1 - beta_2 is then 1.3e-5 of itself larger or smaller: unless all backends do so, losses
+        part by 1e-6 within ten steps. In float64 Keras computes no schedule (see `float64`).
+        """
         if precision == "float32":
-            return self.config
+            rounded = {name: float(np.float32(getattr(self.config, name))) for name in _BETAS}
+            return dataclasses.replace(self.config, **rounded)
         return dataclasses.replace(
             self.config, lr_schedule="constant", batch_size=self.small_batch_size
         )

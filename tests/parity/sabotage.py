@@ -356,7 +356,7 @@ def one_step_is_taken_twice(patch: Patch, of: Modules) -> None:
     true_trajectory = of.climb._trajectory
 
     def changed(
-        evidence: Any, model: Any, config: Any, batches: Any, tell: Any, **rest: Any
+        evidence: Any, model: Any, config: Any, batches: Any, *rest: Any, **to: Any
     ) -> None:
         true_item = type(batches).__getitem__
 
@@ -364,7 +364,7 @@ def one_step_is_taken_twice(patch: Patch, of: Modules) -> None:
             return true_item(self, index - 1 if index == 6 else index)
 
         patch.setattr(type(batches), "__getitem__", stuttering)
-        true_trajectory(evidence, model, config, batches, tell, **rest)
+        true_trajectory(evidence, model, config, batches, *rest, **to)
         patch.setattr(type(batches), "__getitem__", true_item)
 
     patch.setattr(of.climb, "_trajectory", changed)
