@@ -149,7 +149,7 @@ def _growth(backends: tuple[str, ...], sizes: tuple[int, ...]) -> Iterator[Reque
     """
     way_up = sorted(sizes)
     way = [*way_up, *reversed(way_up[:-1])]
-    middle = way_up[len(way_up) // 2]
+    middle = way_up[len(way_up) // 2] if way_up else 0
     for backend, (number, size) in product(backends, enumerate(way)):
         arguments = {"size": size, "times": max(1, middle // size)}
         yield Request("growth", backend, arguments, round=number)

@@ -375,6 +375,12 @@ def test_ours_and_the_best_by_hand_are_measured_in_turn() -> None:
     assert asked == pairs
 
 
+@pytest.mark.parametrize("name", SCALES)
+def test_every_scale_asks_for_something(name: str) -> None:
+    """Also those that train on no growing sets, as `--quick` and `--targets`."""
+    assert list(requests(BACKENDS, SCALES[name]))
+
+
 def test_sets_grow_and_shrink_again() -> None:
     """A backend's sets together, small ones for as many images as the middle; no smaller batch."""
     scale = SCALES["full"]

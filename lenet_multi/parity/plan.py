@@ -27,8 +27,6 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
     "Adam": ("Adam", {"learning_rate": 0.001}),
 }
 
-_BETAS = ("beta_1", "beta_2")
-
 # L1 and L2 look at the initial weights, and at answers so confident (logits of some tens)
 # that a probability clipped on its way to the loss would show.
 CONFIDENCE = {"initial": 1.0, "confident": 256.0}
@@ -73,8 +71,11 @@ class Plan:
         part by 1e-6 within ten steps. In float64 Keras computes no schedule (see `float64`).
         """
         if precision == "float32":
-            rounded = {name: float(np.float32(getattr(self.config, name))) for name in _BETAS}
-            return dataclasses.replace(self.config, **rounded)
+            return dataclasses.replace(
+                self.config,
+                beta_1=float(np.float32(self.config.beta_1)),
+                beta_2=float(np.float32(self.config.beta_2)),
+            )
         return dataclasses.replace(
             self.config, lr_schedule="constant", batch_size=self.small_batch_size
         )
