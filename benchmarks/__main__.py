@@ -33,6 +33,7 @@ from lenet_multi import environment
 from lenet_multi.backends import BACKENDS, installed
 from lenet_multi.data import load
 from lenet_multi.durable import write_json
+from lenet_multi.instruction_sets import of_processor
 from lenet_multi.parity.children import bars
 from lenet_multi.speed import GPU
 
@@ -300,7 +301,8 @@ def revision() -> str:
 def default_out(scale: str) -> Path:
     """Return benchmarks/results/MACHINE-DATE.json or -seeds.json; of other scales in runs/."""
     machine = environment.machine()
-    words = f"{machine['processor']} {machine['cores']} {machine.get('gpu', '')}"
+    held = "" if machine["instruction_set"] == of_processor() else machine["instruction_set"]
+    words = f"{machine['processor']} {machine['cores']} {machine.get('gpu', '')} {held}"
     name = "-".join([*re.findall(r"\w+", words.lower()), time.strftime("%Y%m%d")])
     match scale:
         case "full":

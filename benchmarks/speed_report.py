@@ -391,6 +391,8 @@ def bench_report(content: dict[str, Any]) -> str:
 def _machine(content: dict[str, Any]) -> str:
     machine = content["machine"]
     named = f"{machine['processor']}, {machine['cores']} cores"
+    if "instruction_set" in machine:
+        named += f", {machine['instruction_set']}"
     if "gpu" not in machine:
         return named
     computed_on = ", ".join(

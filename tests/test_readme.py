@@ -18,8 +18,10 @@ from benchmarks.report import (
     exports_table,
     faults_table,
     fuzz_table,
+    margins_table,
     outcome_table,
     parity_table,
+    processors_table,
     read,
     seeds_table,
 )
@@ -36,6 +38,7 @@ from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
 from lenet_multi.data import Dataset
 from lenet_multi.formats import FORMATS
+from lenet_multi.instruction_sets import AVX2, INSTRUCTION_SETS
 from lenet_multi.parity.equivalence import two_one_sided_tests
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.plan import Plan
@@ -47,6 +50,7 @@ from tests.parity.sabotage import SABOTAGES
 
 ON_A_GPU = "intel-r-xeon-r-processor-family-6-model-207-16-nvidia-h200-20261126"
 ELSEWHERE = "amd-epyc-family-25-model-17-2-20261127.json"
+HELD_TO_AVX2 = "amd-epyc-family-26-model-2-2-avx2-20261129.json"
 TARGETS = "intel-r-xeon-r-processor-family-6-model-207-2-20261127-seeds.json"
 BENCHMARK = "intel-r-xeon-r-processor-family-6-model-207-2-20261127.json"
 
@@ -203,6 +207,17 @@ def test_times_on_another_machine_are_those_of_its_benchmark() -> None:
     assert results.content["revision"][:7] in README
 
 
+def test_times_with_avx2_alone_are_those_of_its_benchmark() -> None:
+    """The libraries were held to AVX2, and the notes have the same figures."""
+    results = Results.of(read(RESULTS / HELD_TO_AVX2))
+    assert results.content["machine"]["instruction_set"] == AVX2
+    assert headline_table(results) in README
+    notes = (PROJECT / "benchmarks" / "README.md").read_text()
+    rows = (line.split("|") for line in headline_table(results).splitlines()[2:])
+    cells = [" / ".join(cell.strip() for cell in row[2:5]) for row in rows]
+    assert f"held to AVX2 | {' | '.join(cells)} |" in notes
+
+
 def test_the_way_to_the_target_is_that_of_the_committed_study() -> None:
     """Five seeds on each backend, all of which reached it; stock's luck is told."""
     results = Results.of(read(RESULTS / TARGETS))
@@ -260,6 +275,31 @@ def test_the_ladder_is_the_committed_one() -> None:
     assert comparison["passed"]
     assert parity_table(comparison) in README
     assert (RESULTS / "parity.png").exists()
+
+
+def test_the_time_of_a_climb_is_the_committed_one() -> None:
+    """Its low end, in minutes, on the machine that is named; the high end was seen elsewhere."""
+    comparison = read(RESULTS / "parity.json")
+    minutes = {1: "one", 2: "two", 3: "three"}[round(comparison["seconds"] / 60)]
+    assert f"the ladder, in {minutes} to seven minutes" in README
+    words = " ".join(README.split())
+    processor = str(comparison["machine"]["processor"]).replace(")", "; `parity.json`)")
+    assert f"A climb takes {minutes} minutes on an {processor}" in words
+
+
+def test_the_proof_held_on_every_processor() -> None:
+    """Two hundred climbs and more without a false alarm; the tables are made from the record."""
+    content = read(RESULTS / "processors.json")
+    climbs = content["climbs"]
+    assert processors_table(content) in README
+    assert margins_table(content) in README
+    assert climbs["false_alarms"] == {}
+    assert climbs["climbs"] >= 200
+    assert f"In {climbs['climbs']} climbs from {climbs['seeds']} seeds" in README
+    assert {row["instruction_sets"] for row in climbs["shares"]} == {*INSTRUCTION_SETS, "mixed"}
+    assert {row["threads"] for row in climbs["shares"]} == {1, 2}
+    assert all(one["status"] == 0 for one in content["tests"])
+    assert all(caught == of for caught, of in (o["sabotages"] or (0, 0) for o in content["tests"]))
 
 
 def test_the_committed_ladder_is_todays() -> None:

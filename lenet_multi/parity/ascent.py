@@ -55,6 +55,11 @@ def ascend(
             f"parity needs two backends, found {', '.join(backends) or 'none'}; install another "
             f"of {', '.join(BACKENDS)} with pip"
         )
+    if not 1 <= threads <= environment.threads():
+        raise UserError(
+            f"--threads must lie between 1 and {environment.threads()}, the processors that may be "
+            f"used, not {threads}"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; choose another --out")
     dataset = data.load(plan.config.data, classes=plan.config.classes)

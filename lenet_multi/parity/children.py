@@ -23,7 +23,6 @@ from rich.progress import (
 )
 
 from lenet_multi import signals
-from lenet_multi.errors import UserError
 from lenet_multi.sources import keras
 
 _LINES_SHOWN = 5
@@ -62,8 +61,7 @@ def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[
     are finished. Progress is shown on stderr: a child tells it as a line of stdout, a JSON list
     of what it does, steps done and steps in all.
 
-    Raises `StoppedError` on SIGINT and SIGTERM, with all children ended; `UserError` when this
-    process may use fewer than `threads` processors.
+    Raises `StoppedError` on SIGINT and SIGTERM, with all children ended.
     """
     places = _places(threads)
     progress = bars()
@@ -118,10 +116,6 @@ def _places(threads: int) -> "SimpleQueue[set[int]]":
     queue: SimpleQueue[set[int]] = SimpleQueue()
     named = hasattr(os, "sched_getaffinity")
     processors = sorted(os.sched_getaffinity(0)) if named else range(os.cpu_count() or 1)
-    if len(processors) < threads:
-        raise UserError(
-            f"--threads {threads}: only {len(processors)} processors are there; lower it"
-        )
     for first in range(0, len(processors) - threads + 1, threads):
         queue.put(set(processors[first : first + threads]) if named else set())
     return queue

@@ -92,10 +92,23 @@ def test_unknown_backends_are_refused(lenet: Lenet) -> None:
         (("--seeds", 2, "--seed", 0), "--seed is no setting of --seeds; drop it"),
         (("--seeds", 2, "--images", 9), "--images is no setting of --seeds; drop it"),
         (("--seed", -1), "--seed must be 0 or more, not -1"),
+        (("--seeds", 2, "--threads", 2), "--threads is no setting of --seeds; drop it"),
+        (
+            ("--every-form", "--backend", "jax@sse4.1"),
+            "--backend jax@sse4.1: --every-form takes no form and no instructions; "
+            "give --backend jax",
+        ),
+        (
+            ("--backend", "jax@avx-2"),
+            "unknown instruction set 'avx-2'; did you mean 'avx2'?",
+        ),
         (("--timeout", 0), "--timeout must be a finite number of seconds above 0, not 0.0"),
         (("--timeout", "nan"), "--timeout must be a finite number of seconds above 0, not nan"),
     ],
-    ids=["epochs", "seed", "images", "negative", "no time", "nan"],
+    ids=[
+        *("epochs", "seed", "images", "negative", "threads", "held", "no instruction set"),
+        *("no time", "nan"),
+    ],
 )
 def test_flags_that_do_not_fit_are_refused(
     lenet: Lenet, flags: tuple[object, ...], message: str
@@ -112,13 +125,25 @@ def test_flags_that_do_not_fit_are_refused(
     [
         (("--images", 100), "parity needs 20 steps in an epoch; 100 training images give 1"),
         (("--images", -5), "--images must be at least 1, not -5"),
+        (("--threads", 0), "--threads must lie between 1 and "),
+        (("--threads", 99_999), "--threads must lie between 1 and "),
         (("--out", "/dev/null/out"), "cannot write /dev/null/out: Not a directory"),
         (("--seeds", 2, "--out", "/dev/null/out"), "cannot write /dev/null/out: Not a directory"),
         (("--data", "nowhere"), "no data at 'nowhere'"),
         (("--seeds", 1), "--seeds must be at least 2"),
         (("--seeds", 10**30), "--seeds must be 10,000 at most"),
     ],
-    ids=["images", "negative", "out", "seeds' out", "data", "seeds", "many seeds"],
+    ids=[
+        "images",
+        "negative",
+        "no thread",
+        "threads",
+        "out",
+        "seeds' out",
+        "data",
+        "seeds",
+        "many seeds",
+    ],
 )
 def test_bad_input_is_refused_at_once(
     tmp_path: Path, lenet: Lenet, flags: tuple[object, ...], message: str
