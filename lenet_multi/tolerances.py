@@ -40,18 +40,18 @@ LOGITS_ACROSS_BACKENDS = Tolerance(
 )
 
 # The parity ladder. Gaps "of entries" are the largest difference of two tensors' entries over the
-# largest entry; those "of movements" the Euclidean distance of two weight tensors over the way they
-# went from the initial one. "Measured on every instruction set": with SSE4.1, AVX2, AVX-512 and
-# different ones on the two backends, one thread and two, ten seeds, on an AMD EPYC (family 26, model
-# 2): benchmarks/results/processors.json, by `nox -s processors`.
+# largest entry. Gaps "of movements" are the Euclidean distance of two weight tensors over the way
+# they went from the initial one. "On every instruction set" means SSE4.1, AVX2, AVX-512, and
+# different ones on the two backends, with one thread and two, from ten seeds, on an AMD EPYC
+# (family 26, model 2): benchmarks/results/processors.json, which `nox -s processors` writes.
 
 ROUNDING = Tolerance(
     value=1.0,
-    unit="times the dtype's unit roundoff, times the root of the number of terms added (of entries)",
+    unit="times the dtype's unit roundoff, times the root of the number of terms added",
     reason=(
-        "Rounding changes a sum by at most the unit roundoff of the dtype (6e-8 in float32, 1e-16 in "
-        "float64), up or down by chance, so n of them come to about the root of n. Each backend and "
-        "each instruction set adds in another order."
+        "Rounding changes a sum by at most the dtype's unit roundoff (6e-8 in float32, 1e-16 in "
+        "float64), up or down by chance, so n of them come to about the root of n. Each backend "
+        "and each instruction set adds in another order."
     ),
     measured="float32: 0.49 (L1) and 0.24 (L2), float64: 0.44 and 0.43, on every instruction set",
 )
