@@ -8,14 +8,15 @@ import keras
 import numpy as np
 from keras import layers
 
+from lenet_multi import session
 from lenet_multi.adam import Adam
 from lenet_multi.allocator import keep_freed_memory
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.errors import UserError
-from lenet_multi.forms import compute_as
+from lenet_multi.forms import compute_as, holds_convolution
 from lenet_multi.initial_weights import draw_initial_weights, nothing_drawn
 from lenet_multi.other_frameworks import tensorflow_left_out
-from lenet_multi.speed import Execution
+from lenet_multi.speed import CPU, Execution
 from lenet_multi.xla_steps import XlaSteps
 
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
@@ -95,9 +96,14 @@ def compile_model(
         jit_compile=execution.jit_compile,
         steps_per_execution=execution.steps_per_execution,
     )
-    if execution.xla_loops:
+    if execution.xla_loops and not _is_slow_in_a_loop(model, execution.form):
         model.make_train_function = XlaSteps(model, batch_size=config.batch_size)
     save_portably(model)
+
+
+def _is_slow_in_a_loop(model: keras.Model, form: str) -> bool:
+    """Return whether XLA would loop over a convolution on a CPU: that takes four times as long."""
+    return session.device() == CPU and holds_convolution(model, form)
 
 
 def make_loss(config: TrainConfig) -> keras.losses.Loss:
@@ -203,7 +209,9 @@ def save_portably(model: keras.Model) -> None:
 
 def _portable(compile_config: dict[str, Any]) -> dict[str, Any]:
     optimizer = compile_config["optimizer"]
-    if optimizer["class_name"] == "Adam":  # Keras's, ours or PyTorch's: one formula, one state
+    is_kerass = optimizer["module"].startswith("keras.") or optimizer["class_name"] == "Adam"
+    if is_kerass and hasattr(keras.optimizers, optimizer["class_name"]):
+        # Keras's, PyTorch's or our Adam: one formula, one state
         optimizer = {**optimizer, "module": "keras.optimizers", "registered_name": None}
     return {
         **compile_config,

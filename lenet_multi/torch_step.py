@@ -17,25 +17,58 @@ Step = Callable[[tuple[Tensor, Tensor]], dict[str, Tensor]]
 
 
 def torch_step(model: keras.Model) -> Step:
-    """Return a `train_step` for `model`, which is to be compiled with one loss and its mean.
+    """Return a `train_step` for `model`.
 
     PyTorch computes on a CPU while it is called, so that both cores wait while Keras looks after
     layers, losses, gradients, weights and metrics by name: a fifth of its step. This does what
     Keras's own does (`keras/src/backend/torch/trainer.py`), for images (N, ...) and labels (N, ...)
     alone, and records what Keras has PyTorch compute, so that it is asked once for each shape of
-    batch. No layer of `model` may keep a state of its own, as dropout and batch normalisation do,
-    and our Adam takes a plain step, without clipping, weight decay and the like.
+    batch. No layer of `model` may keep a state of its own, as dropout and batch normalisation do.
+    Keras's own step takes what this one cannot: see `why_not`, and images with weights.
     """
     compiled, step = None, None
 
-    def train_step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def train_step(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         nonlocal compiled, step
+        if compiled is not model._loss_tracker:  # each `compile` brings another
+            compiled, step = model._loss_tracker, None
+            if not why_not(model):
+                step = _recorded_step(model, ops.convert_to_tensor(batch[1]))
+        if step is None or any(part is not None for part in batch[2:]):
+            logs: dict[str, Tensor] = type(model).train_step(model, batch)
+            return logs
         images, labels = (ops.convert_to_tensor(part) for part in batch[:2])
-        if step is None or compiled is not model._loss_tracker:  # each `compile` brings another
-            compiled, step = model._loss_tracker, _recorded_step(model, labels)
-        return step(images, labels)
+        try:
+            return step(images, labels)
+        except _AddedLossError:  # before anything was changed
+            step = None
+            return train_step(batch)
 
     return train_step
+
+
+class _AddedLossError(Exception):
+    """The model has other losses besides the one that it is compiled with."""
+
+
+def why_not(model: keras.Model) -> str | None:
+    """Return why Keras's own step has to train the compiled `model`; None where ours can."""
+    loss = model.loss
+    if not isinstance(loss, keras.losses.Loss) or loss.reduction != "sum_over_batch_size":
+        return "its loss is not one loss of Keras's with its mean"
+    if model.get_compile_config().get("loss_weights"):
+        return "its loss has a weight"
+    return None
+
+
+def _is_plain(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variable]) -> bool:
+    """Return whether a step of `optimizer` is its formula, and nothing before or after it."""
+    besides = [
+        *("clipnorm", "global_clipnorm", "clipvalue", "weight_decay", "use_ema", "amsgrad"),
+        *("loss_scale_factor", "gradient_accumulation_steps"),
+    ]
+    held = any(weight.constraint is not None for weight in weights)
+    return not held and not any(getattr(optimizer, name, None) for name in besides)
 
 
 def _recorded_step(
@@ -50,7 +83,8 @@ def _recorded_step(
 
     names = build(model, labels)
     changed = variables(model)
-    records_update = isinstance(model.optimizer, Adam)
+    weights = model.trainable_weights
+    records_update = isinstance(model.optimizer, Adam) and _is_plain(model.optimizer, weights)
     # Keras changes a variable's tensor in place, and never for another.
     held = [variable.value for variable in changed]
     play = recorded(_computation(model, changed, update=records_update), *held)
@@ -135,8 +169,10 @@ def _computation(model: keras.Model, changed: list[keras.Variable], *, update: b
     ) -> tuple[Tensor, ...]:
         in_place = list(zip(changed, values, strict=True))
         weights = model.trainable_weights
-        with keras.StatelessScope(state_mapping=in_place) as scope:
+        with keras.StatelessScope(state_mapping=in_place, collect_losses=True) as scope:
             outputs = model(images, training=True)
+            if model.losses:  # of a regulariser, or `add_loss`
+                raise _AddedLossError
             loss = model.loss.call(labels, outputs).mean()
             gradients = torch.autograd.grad(loss, [weight.value for weight in weights])
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Everything that training changes in a model: weights, optimizer, metrics."""
+"""Everything that training changes in a model: weights, optimizer, metrics, seeds."""
 
 from typing import Any
 
@@ -9,7 +9,11 @@ Labels = Any  # (N, ...), NumPy's or the backend's own
 
 def variables(model: keras.Model) -> list[keras.Variable]:
     """Return all variables of a compiled and built `model`, always in the same order."""
-    return [*model.weights, *model.optimizer.variables, *model.metrics_variables]
+    named = [*model.weights, *model.optimizer.variables, *model.metrics_variables]
+    known = set(map(id, named))
+    # As the seeds of dropout, which are no weights.
+    others = [variable for variable in model.variables if id(variable) not in known]
+    return [*named, *others]
 
 
 def build(model: keras.Model, labels: Labels) -> list[str]:

@@ -8,6 +8,7 @@ The forms agree to the rounding of a sum. All send the gradient of a window's ma
 of equal values, as max pooling does.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -31,6 +32,7 @@ from lenet_multi.torch_step import torch_step
 
 Tensor = Any  # the backend's own
 Block = Callable[[Tensor, Tensor, Tensor], Tensor]
+Step = Callable[[Tensor, bool | None], Tensor]  # inputs, whether the model trains
 
 BLOCKS: dict[str, Block] = {
     POOL_FIRST: pool_first,
@@ -44,16 +46,17 @@ BLOCKS: dict[str, Block] = {
 def compute_as(model: keras.Sequential, form: str, answer_form: str | None = None) -> None:
     """Have `model` compute its convolution blocks in `form`; all else stays the stock model's.
 
-    Where it is not training it computes them in `answer_form`, by default the same.
+    Where it is not training it computes them in `answer_form`, by default the same. A model that
+    is no plain stack of layers stays as it is.
     """
     answer_form = answer_form or form
-    if form == answer_form == STOCK:
+    if form == answer_form == STOCK or type(model) is not keras.Sequential:
         return
-    steps, answer_steps = (list(_steps(model.layers, name)) for name in (form, answer_form))
+    steps, answer_steps = ([*_steps(model.layers, name)] for name in (form, answer_form))
 
     def call(inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         for step in steps if training else answer_steps:
-            inputs = step(inputs)
+            inputs = step(inputs, training)
         return inputs
 
     model.call = call
@@ -61,19 +64,46 @@ def compute_as(model: keras.Sequential, form: str, answer_form: str | None = Non
         model.train_step = torch_step(model)
 
 
-def _steps(stack: list[keras.layers.Layer], form: str) -> Iterator[Callable[[Tensor], Tensor]]:
+def holds_convolution(model: keras.Model, form: str) -> bool:
+    """Return whether a convolution is left when `model` computes its blocks in `form`."""
+    parts = _parts(model.layers, form if type(model) is keras.Sequential else STOCK)
+    return any(_convolves(layer) for layer, is_block in parts if not is_block)
+
+
+def _convolves(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer, or one within it, is a convolution: it has a kernel's size."""
+    within = getattr(layer, "layers", [])
+    return hasattr(layer, "kernel_size") or any(map(_convolves, within))
+
+
+def _steps(stack: list[keras.layers.Layer], form: str) -> Iterator[Step]:
     """Yield what a model computes one after the other: a block, or a layer of its own."""
+    for layer, is_block in _parts(stack, form):
+        if is_block:
+            yield partial(_compute, form, layer)
+        else:
+            yield _call(layer)
+
+
+def _parts(stack: list[keras.layers.Layer], form: str) -> Iterator[tuple[keras.layers.Layer, bool]]:
+    """Yield the layers, and whether each is a convolution that makes a block with the next one."""
     stack = list(stack)
     while stack:
         layer = stack.pop(0)
-        if form != STOCK and stack and _are_block(layer, stack[0]):
+        is_block = form != STOCK and bool(stack) and _are_block(layer, stack[0])
+        if is_block:
             stack.pop(0)
-            yield partial(_compute, form, layer)
-        else:
-            yield layer
+        yield layer, is_block
 
 
-def _compute(form: str, conv: keras.layers.Layer, images: Tensor) -> Tensor:
+def _call(layer: keras.layers.Layer) -> Step:
+    """Return the call of a layer, which is told whether it trains: on JAX the model alone is."""
+    if "training" in inspect.signature(layer.call).parameters:
+        return lambda inputs, training: layer(inputs, training=training)
+    return lambda inputs, training: layer(inputs)
+
+
+def _compute(form: str, conv: keras.layers.Layer, images: Tensor, training: bool | None) -> Tensor:
     # The weights are read here, for JAX puts others in their place; cast as the layer would.
     tensors = [ops.cast(tensor, conv.compute_dtype) for tensor in (images, conv.kernel, conv.bias)]
     if form not in {POOL_FIRST, CHANNELS_FIRST} and conv.compute_dtype == "bfloat16":
