@@ -32,7 +32,7 @@ def parity_table(comparison: dict[str, Any]) -> str:
     """Return, rung by rung, the gap nearest to its limit, of what is allowed."""
     findings = map(Finding.of, comparison["findings"])
     cells = {
-        (finding.rung, finding.precision): f"{finding.gap:.2g} of {finding.allowed:g}"
+        (finding.rung, finding.precision): f"{finding.gap:.2g} of {finding.allowed:.2g}"
         if finding.allowed
         else "equal to the bit"
         for finding in worst(findings)

@@ -43,7 +43,7 @@ def _table(findings: Iterable[Finding]) -> Table:
             f"{finding.what}: {finding.where}" if finding.share else "all",
             " and ".join(finding.pair) if finding.share else "all",
             f"{finding.gap:.1e}" if finding.share else "none",
-            f"{finding.allowed:g}" if finding.allowed else "none",
+            f"{finding.allowed:.2g}" if finding.allowed else "none",
             f"{finding.share:.1%}",
             Text("pass", "green") if finding.passed else Text("FAIL", "bold red"),
         )
