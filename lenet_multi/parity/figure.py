@@ -53,12 +53,10 @@ class Line:
 def lines(ladder: Ladder) -> list[Line]:
     """Return what there is to draw: the band and its limit, then the pairs in each precision."""
     of_pairs = [line for precision in PRECISIONS for line in _pair_lines(ladder, precision)]
-    if not ladder.climbers("float32"):
-        return of_pairs
-    steps = max(
-        len(ladder.arrays(who, "float32")["L4/losses"]) for who in ladder.climbers("float32")
-    )
     band, place = ladder.band(), "L4/losses"
+    if not band.covers(place):
+        return of_pairs
+    steps = max(len(seen.arrays[place]) for seen in band.evidence)
     factor, ahead = tolerances.TWINS.value, tolerances.TRAJECTORY_AHEAD
     allowed = f"allowed in float32: {factor:g} times that, at {ahead} times the step"
     return [

@@ -115,6 +115,10 @@ class Band:
 
     evidence: tuple[Evidence, ...]
 
+    def covers(self, place: str) -> bool:
+        """Return whether any twin's losses are filed there."""
+        return any(True for _ in self._filed(place))
+
     def of_losses(self, place: str, steps: int) -> Array:
         """Return the largest gap of the losses so far: (steps,), no finer than a float32."""
         largest = np.full(steps, np.finfo(np.float32).eps)

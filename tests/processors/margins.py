@@ -21,7 +21,7 @@ from tests.parity.again import climb_again, modules
 from tests.parity.sabotage import Modules, Patch, scale_a_weight, scale_the_rate, with_adams
 from tests.processors.climbs import SHORT, TIMEOUT
 
-FINER = 2.0  # each trial is so many times smaller than the last one that was caught
+FINER = 10.0  # each trial is so many times smaller than the last one that was caught
 SMALLEST = 1e-16  # nothing in float64 is smaller
 
 Sized = Callable[[Patch, Modules, float], None]
@@ -48,7 +48,7 @@ WEAKEST: dict[str, tuple[Sized, float, str]] = {
 
 
 def smallest(caught: Callable[[float], bool], size: float) -> float | None:
-    """Return the smallest of `size`, `size` / 2, `size` / 4, ... up to which all are caught."""
+    """Return the smallest of `size`, `size` / 10, ... up to which all are caught; None for none."""
     least = None
     while size > SMALLEST and caught(size):
         least, size = size, size / FINER
