@@ -33,6 +33,9 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
         self, grads: Sequence[Tensor], trainable_variables: Sequence[Any], learning_rate: Tensor
     ) -> None:
         """Update `trainable_variables` in place; Keras calls this, which backends override."""
+        if self.amsgrad:  # no kernel here has it
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
         slots = [self._get_variable_index(variable) for variable in trainable_variables]
         update = {"tensorflow": self._by_tensorflow}
         if keras.backend.backend() == "torch" and _torch_has_kernel(trainable_variables[0]):

@@ -209,8 +209,8 @@ def save_portably(model: keras.Model) -> None:
 
 def _portable(compile_config: dict[str, Any]) -> dict[str, Any]:
     optimizer = compile_config["optimizer"]
-    is_kerass = optimizer["module"].startswith("keras.") or optimizer["class_name"] == "Adam"
-    if is_kerass and hasattr(keras.optimizers, optimizer["class_name"]):
+    is_known = optimizer["module"].startswith("keras.") or optimizer["module"] == Adam.__module__
+    if is_known and hasattr(keras.optimizers, optimizer["class_name"]):
         # Keras's, PyTorch's or our Adam: one formula, one state
         optimizer = {**optimizer, "module": "keras.optimizers", "registered_name": None}
     return {

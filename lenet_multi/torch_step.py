@@ -54,10 +54,14 @@ class _AddedLossError(Exception):
 def why_not(model: keras.Model) -> str | None:
     """Return why Keras's own step has to train the compiled `model`; None where ours can."""
     loss = model.loss
-    if not isinstance(loss, keras.losses.Loss) or loss.reduction != "sum_over_batch_size":
+    is_kerass = isinstance(loss, keras.losses.Loss) and "__call__" not in vars(type(loss))
+    if not is_kerass or loss.reduction != "sum_over_batch_size":
         return "its loss is not one loss of Keras's with its mean"
     if model.get_compile_config().get("loss_weights"):
         return "its loss has a weight"
+    is_scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    if is_scaled or model.optimizer.loss_scale_factor is not None:
+        return "its optimizer scales the loss"
     return None
 
 
@@ -65,7 +69,7 @@ def _is_plain(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variabl
     """Return whether a step of `optimizer` is its formula, and nothing before or after it."""
     besides = [
         *("clipnorm", "global_clipnorm", "clipvalue", "weight_decay", "use_ema", "amsgrad"),
-        *("loss_scale_factor", "gradient_accumulation_steps"),
+        "gradient_accumulation_steps",
     ]
     held = any(weight.constraint is not None for weight in weights)
     return not held and not any(getattr(optimizer, name, None) for name in besides)

@@ -92,6 +92,16 @@ def own_adam(**settings: Any) -> Any:
     return Adam(0.01, **settings)
 
 
+def as_kerass(optimizer: Any) -> Any:
+    """Return Keras's own Adam with the settings of ours, and any other optimizer as it is."""
+    import keras
+
+    from lenet_multi.adam import Adam
+
+    is_ours = isinstance(optimizer, Adam)
+    return keras.optimizers.Adam.from_config(optimizer.get_config()) if is_ours else optimizer
+
+
 def with_added_loss() -> Any:
     """Return a stack with a layer that adds a loss of its own."""
     import keras
@@ -127,6 +137,17 @@ def constrained() -> Any:
     return stack(kernel_constraint=keras.constraints.MaxNorm(0.1))
 
 
+def penalised() -> Any:
+    """Return a stack whose convolution adds a loss of its outputs."""
+    import keras
+
+    layers = keras.layers
+    penalty = keras.regularizers.L2(0.1)
+    first = layers.Conv2D(5, 5, activation="relu", activity_regularizer=penalty)
+    blocks = [first, layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(4)]
+    return drawn(keras.Sequential([keras.Input((12, 12, 1)), *blocks]))
+
+
 def batch_normalised() -> Any:
     """Return a stack with a layer that has a state."""
     import keras
@@ -138,6 +159,9 @@ def batch_normalised() -> Any:
 CASES: dict[str, tuple[Callable[[], Any], Callable[[], dict[str, Any]]]] = {
     "plain": (stack, compile_args),
     "a regulariser": (l2, compile_args),
+    "outputs that are regularised": (penalised, compile_args),
+    "a scaled loss": (stack, lambda: compile_args(optimizer=own_adam(loss_scale_factor=8.0))),
+    "amsgrad": (stack, lambda: compile_args(optimizer=own_adam(amsgrad=True))),
     "a loss of a layer": (with_added_loss, compile_args),
     "a constraint": (constrained, compile_args),
     # Adam would divide gradients that are rounding alone, as of the biases before it.
@@ -195,6 +219,7 @@ def test_nothing_is_dropped_from_a_step(backend: str, name: str) -> None:
     compute_as(ours, execution(backend).form)
     for model in (stock, ours):
         model.compile(**arguments())
+    stock.optimizer = as_kerass(stock.optimizer)
     assert_alike(trained(ours), trained(stock))
 
 

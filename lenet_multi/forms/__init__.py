@@ -115,8 +115,9 @@ def _compute(form: str, conv: keras.layers.Layer, images: Tensor, training: bool
 def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:
     """Return whether two layers are a convolution and a pooling that every form can compute."""
     return (
-        isinstance(conv, layers.Conv2D)
-        and isinstance(pool, layers.MaxPooling2D)
+        type(conv) is layers.Conv2D  # a subclass may compute something else
+        and type(pool) is layers.MaxPooling2D
+        and conv.activity_regularizer is None
         and conv.activation is keras.activations.relu
         and conv.use_bias
         and (conv.padding, conv.strides, conv.dilation_rate, conv.groups)

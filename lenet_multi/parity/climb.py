@@ -47,7 +47,7 @@ _GRADIENT_RATE = 2.0**20
 def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell, *, save_to: Path) -> None:
     """Climb rungs L0 to L4 and file what is seen in `evidence`; write the model that L6 takes.
 
-    In float32 one-ulp twins climb L3 and L4 as well (see `twins`).
+    In float32 one-ulp twins climb L2 to L4 as well, and L6 in `go_on` (see `twins`).
     """
     config = plan.training_config(keras.config.floatx())
     first = Batches(plan.first_images(dataset), batch_size=plan.small_batch_size)

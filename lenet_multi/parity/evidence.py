@@ -31,7 +31,7 @@ class Evidence:
     climb: str
     facts: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
-    record: dict[str, Any] = field(default_factory=dict)  # versions and seconds: not compared
+    record: dict[str, Any] = field(default_factory=dict)  # not compared: versions, terms, seconds
 
     def write(self, folder: Path) -> None:
         """Write the evidence into `folder`; the facts, written last, vouch for the arrays."""

@@ -58,7 +58,7 @@ def lines(ladder: Ladder) -> list[Line]:
         return of_pairs
     steps = max(len(seen.arrays[place]) for seen in band.evidence)
     factor, ahead = tolerances.TWINS.value, tolerances.TRAJECTORY_AHEAD
-    allowed = f"allowed in float32: {factor:g} times that, at {ahead} times the step"
+    allowed = f"widest limit of a pair in float32: {factor:g} times that, at {ahead} times the step"
     return [
         Line.of(
             "one-ulp change of the start, one backend alone", ONE_ULP, band.of_losses(place, steps)

@@ -11,7 +11,7 @@ import numpy as np
 from lenet_multi import tolerances
 from lenet_multi.parity.evidence import Array, Evidence
 from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, PRECISIONS, Plan
-from lenet_multi.parity.twins import UNIT_ROUNDOFF, Band, of_entries, over, relative
+from lenet_multi.parity.twins import NEAREST, UNIT_ROUNDOFF, Band, of_entries, over, relative
 
 RUNGS = (
     "L0 structure",
@@ -115,6 +115,7 @@ def compare(ladder: Ladder) -> list[Finding]:
     rungs: tuple[Callable[[Ladder, str], Iterator[Finding]], ...] = (
         _structure,
         _forward,
+        _noise,
         _gradient,
         _optimizer,
         _trajectory,
@@ -180,6 +181,20 @@ def _gradient(ladder: Ladder, precision: str) -> Iterator[Finding]:
             band = ladder.band(*pair)
             limits = {name: max(rounding, band.limit_of_gradient(f"L2/{name}")) for name in gaps}
         yield _judge(GRADIENT, "gradients", precision, pair, gaps, limits)
+
+
+def _noise(ladder: Ladder, precision: str) -> Iterator[Finding]:
+    """Hold each backend to itself, so that a noisy one does not widen its own limits unseen."""
+    for who in ladder.climbers(precision) if precision == "float32" else ():
+        arrays = ladder.arrays(who, precision)
+        prefix = f"{NEAREST}/L2/"
+        gaps = {
+            name.removeprefix(prefix): float(gap)
+            for name, gap in arrays.items()
+            if name.startswith(prefix)
+        }
+        rounding = _rounding(ladder, precision, (who, who), "L2")
+        yield _judge(GRADIENT, "twins", precision, (who, who), gaps, rounding)
 
 
 def _rounding(ladder: Ladder, precision: str, pair: Pair, rung: str) -> float:

@@ -44,7 +44,7 @@ class Plan:
     `float64_images` in small batches, since the oracle climbs along and float64 has no fast
     convolution. `optimizer_steps` are L3's. L6 saves L4's model after `saved_after` steps and
     goes on for as many; 0 leaves L6 out. In float32 `one_ulp_runs` twins of each backend judge
-    what takes more than a step (see `twins`), in L4 all but the first for `one_ulp_steps`.
+    L2 to L6 (see `twins`), in L4 all but the first for `one_ulp_steps`.
 
     Raises `UserError` when there are too few images for that.
     """
@@ -110,7 +110,14 @@ class Climber:
 
     @classmethod
     def of(cls, name: str) -> "Climber":
-        """Return the climber called `name`."""
+        """Return the climber called `name`.
+
+        Raises `UserError` when a form or an instruction set is announced and missing.
+        """
+        if name.endswith((":", "@")) or ":@" in name:
+            raise UserError(
+                f"--backend {name}: a name is missing; give BACKEND[:FORM][@INSTRUCTIONS]"
+            )
         name, _, instruction_set = name.partition("@")
         backend, _, form = name.partition(":")
         return cls(backend, form or None, instruction_set or None)

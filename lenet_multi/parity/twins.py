@@ -13,6 +13,7 @@ two that rounding can explain has most likely happened between a twin and its or
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from lenet_multi.parity.evidence import Array, Evidence
 
 Weights = Sequence[NDArray[Any]]
 
-TWINS = "twins"  # what the twins showed is filed under this name and the original's
+# The gaps of twins are filed under these names and the original's: to the original, and between the
+# two most alike of all five.
+TWINS, NEAREST = "twins", "nearest"
 
 # What rounding a number to a dtype changes it by at most, as a share of the number.
 UNIT_ROUNDOFF = {name: float(np.finfo(name).eps) / 2 for name in ("float32", "float64")}
@@ -53,10 +56,18 @@ def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[NDArr
 def file_gradients(
     evidence: Evidence, place: str, names: Sequence[str], own: Weights, twins: Sequence[Weights]
 ) -> None:
-    """File how far the gradient of each twin's tensors is from the original's: of entries."""
+    """File how far the gradient of each twin's tensors is from the original's: of entries.
+
+    And how near the two most alike come. Rounding may turn a decision in one or the other, but on a
+    backend whose gradients are noisy no two are alike.
+    """
     for index, name in enumerate(names):
         gaps = [of_entries(twin[index], own[index]) for twin in twins]
         evidence.arrays[f"{TWINS}/{place}/{name}"] = np.array(gaps)
+        if twins:
+            everyone = combinations([own, *twins], 2)
+            nearest = min(of_entries(first[index], second[index]) for first, second in everyone)
+            evidence.arrays[f"{NEAREST}/{place}/{name}"] = np.array(nearest)
 
 
 def of_entries(first: Array, second: Array) -> float:
@@ -124,7 +135,8 @@ class Band:
         largest = np.full(steps, np.finfo(np.float32).eps)
         for twins in self._filed(place):
             for gaps in twins[:, :steps]:
-                largest[: len(gaps)] = np.fmax(largest[: len(gaps)], gaps)  # NaN: it had ended
+                # NaN where a twin had ended, or diverged
+                largest[: len(gaps)] = np.fmax(largest[: len(gaps)], _finite(gaps))
         so_far: Array = np.maximum.accumulate(largest)
         return so_far
 
@@ -171,5 +183,11 @@ def _step_and_tensor(name: str) -> tuple[int, str]:
 
 
 def _largest(gaps: Array) -> float:
-    """Return the largest gap, 0 where there is none; a twin that diverged to NaN widens nothing."""
-    return float(np.fmax.reduce(gaps, initial=0.0))
+    """Return the largest gap, 0 where there is none; a twin that diverged widens nothing."""
+    return float(np.fmax.reduce(_finite(gaps), initial=0.0))
+
+
+def _finite(gaps: Array) -> Array:
+    """Return `gaps` with NaN for what is infinite."""
+    finite: Array = np.where(np.isfinite(gaps), gaps, np.nan)
+    return finite

@@ -254,6 +254,18 @@ def a_gradient_is_halved_on_its_way(patch: Patch, of: Modules) -> None:
     change_call(patch, of, "conv2", half)
 
 
+@sabotage(GRADIENT, "twins", "initial, conv1/kernel", precisions=ONE)
+def a_gradient_is_noisy(patch: Patch, of: Modules) -> None:
+    # Its twins differ as much as it does from the other backends, and would excuse it.
+    def noisy(call: Any, x: Any) -> Any:
+        import torch
+
+        factor = 1e-3 * torch.randn((), dtype=x.dtype)
+        return call(x + (x - of.keras.ops.stop_gradient(x)) * factor)
+
+    change_call(patch, of, "conv2", noisy)
+
+
 @sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_epsilon_is_1e_8(patch: Patch, of: Modules) -> None:
     with_adams(patch, of, epsilon=1e-8)

@@ -87,3 +87,4 @@ def test_weights_that_do_not_move_are_a_difference() -> None:
     """A layer that is frozen on one backend has no rounding to excuse it, either way round."""
     assert not trained(torch_moves=0.0, twin_moves=1e-6).passed
     assert not trained(torch_moves=0.0, twin_moves=math.inf).passed
+    assert not trained(torch_moves=5.02, twin_moves=math.inf).passed

@@ -98,3 +98,10 @@ def test_a_climber_may_name_its_instruction_set() -> None:
     assert Climber.of("torch").environment() == {}
     with pytest.raises(UserError, match="unknown instruction set 'axv2'; did you mean 'avx2'"):
         Climber.of("torch@axv2").environment()
+
+
+@pytest.mark.parametrize("name", ["jax:", "jax@", "jax:@avx2", "jax:stock@"])
+def test_an_empty_name_is_refused(name: str) -> None:
+    """What is announced is given."""
+    with pytest.raises(UserError, match="a name is missing; give BACKEND"):
+        Climber.of(name)

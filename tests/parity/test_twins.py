@@ -87,7 +87,8 @@ def test_a_pair_is_not_held_closer_than_weights_are_rounded() -> None:
 
 
 def test_a_twin_that_diverged_widens_nothing() -> None:
-    """A gap that is no number is no excuse; the other twins count."""
-    band = Band((filed({1: [np.nan, 2e-5]}, [[0.0]]),))
+    """A gap that is infinite or no number is no excuse; the other twins count."""
+    band = Band((filed({1: [np.nan, 2e-5, np.inf]}, [[np.inf], [np.nan], [1e-6]]),))
+    assert list(band.of_losses("L4/losses", 1)) == [1e-6]
     limits = band.limits_of_weights("L4/weights", {"1/bias": 1e-5})
     assert limits == {"1/bias": FACTOR * 2e-5}
