@@ -2,6 +2,9 @@
 
 A newer instruction set adds the terms of a sum in another order, so it rounds differently.
 A processor of 2015 (AVX2) and one of today (AVX-512) therefore give other bits.
+
+Two libraries do not obey in full. XLA's matrix products use all that the processor has, and MKL on
+an AMD processor chooses by itself (benchmarks/README.md, "AVX2 alone").
 """
 
 import os
@@ -64,7 +67,10 @@ def held_to(name: str, environ: Mapping[str, str] = os.environ) -> dict[str, str
         raise UserError(unknown("instruction set", name, INSTRUCTION_SETS))
     newest = of_processor()
     if name not in INSTRUCTION_SETS[: 1 + _rank(newest)]:
-        raise UserError(f"this processor has no {name}; its newest instruction set is {newest}")
+        raise UserError(
+            f"this processor has no {name}, as far as the system tells; its newest instruction set "
+            f"is {newest}"
+        )
     variables = {variable: values[_rank(name)] for variable, values in _SETTINGS.values()}
     others = [flag for flag in environ.get("XLA_FLAGS", "").split() if not flag.startswith(_XLA)]
     variables["XLA_FLAGS"] = " ".join([*others, variables["XLA_FLAGS"]])
