@@ -251,7 +251,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def frozen(session: nox.Session) -> None:
-    """Run every command as an earlier commit had it and as it is now, and find what differs."""
+    """Run commands as an earlier commit had them and as they are now, and find what differs."""
     install(session, *NEEDS[ACROSS])
     session.run("python", "-m", "tests.frozen", *session.posargs)
 

@@ -1,1 +1,4 @@
-"""What users see must not change: the commands of an earlier commit beside today's, bit by bit."""
+"""What users see must not change: commands of an earlier commit beside today's.
+
+Compared are the status, the last line, and of a run its files, figures, weights and answers.
+"""

@@ -1,4 +1,4 @@
-"""Compare every command with that of an earlier commit, on this machine: `nox -s frozen`."""
+"""Compare commands with those of an earlier commit, on this machine: `nox -s frozen`."""
 
 import argparse
 import io
