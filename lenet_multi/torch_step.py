@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from lenet_multi.adam import Adam
+from lenet_multi.other_frameworks import tensorflow_left_out
 from lenet_multi.recording import Computation, recorded
 from lenet_multi.variables import build, variables
 
@@ -57,7 +58,9 @@ def why_not(model: keras.Model) -> str | None:
     is_kerass = isinstance(loss, keras.losses.Loss) and "__call__" not in vars(type(loss))
     if not is_kerass or loss.reduction != "sum_over_batch_size":
         return "its loss is not one loss of Keras's with its mean"
-    if model.get_compile_config().get("loss_weights"):
+    with tensorflow_left_out():
+        weights = model.get_compile_config()["loss_weights"]
+    if weights is not None:
         return "its loss has a weight"
     is_scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     if is_scaled or model.optimizer.loss_scale_factor is not None:
