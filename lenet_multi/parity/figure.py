@@ -58,11 +58,9 @@ def lines(ladder: Ladder) -> list[Line]:
         return of_pairs
     steps = max(len(seen.arrays[place]) for seen in band.evidence)
     factor, ahead = tolerances.TWINS.value, tolerances.TRAJECTORY_AHEAD
-    allowed = f"widest limit of a pair in float32: {factor:g} times that, at {ahead} times the step"
+    allowed = f"widest limit: {factor:g} times that, at {ahead} times the step"
     return [
-        Line.of(
-            "one-ulp change of the start, one backend alone", ONE_ULP, band.of_losses(place, steps)
-        ),
+        Line.of("one-ulp change of the start, one backend", ONE_ULP, band.of_losses(place, steps)),
         Line.of(allowed, ALLOWED, band.limits_of_losses(place, steps)),
         *of_pairs,
     ]
