@@ -28,7 +28,7 @@ def versions(backend: str) -> dict[str, str]:
 def machine(backend: str | None = None) -> dict[str, str | int]:
     """Return the system, the processor, the instruction set in use, the cores and the GPU if any.
 
-    The instruction set is the one that `backend` computes with; the processor's newest without it.
+    The instruction set is the one that `backend` may use; without it, that of all libraries.
     """
     gpu = _gpu()
     return {
@@ -55,12 +55,7 @@ def _gpu() -> str:
 
 def _processor() -> str:
     """Return its name; on an x86 also its kind, for clouds name several generations alike."""
-    try:
-        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
-    except OSError:
-        return platform.processor()
-    lines = (line.partition(":") for line in first.splitlines())
-    known = {key.strip(): value.strip() for key, _, value in lines}
+    known = instruction_sets.cpuinfo()
     name = known.get("model name", platform.processor())
     if "cpu family" in known:
         return f"{name} (family {known['cpu family']}, model {known['model']})"

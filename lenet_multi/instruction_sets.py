@@ -48,14 +48,19 @@ def of_processor() -> str:
 
     Linux alone tells the flags; other systems give the processor's kind, such as "arm64".
     """
+    flags = set(cpuinfo().get("flags", "").split())
+    found = [name for name in INSTRUCTION_SETS if _FLAGS[name] <= flags]
+    return found[-1] if found else platform.machine()
+
+
+def cpuinfo() -> dict[str, str]:
+    """Return what Linux tells of the first processor, by name; nothing on other systems."""
     try:
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
-        return platform.machine()
+        return {}
     lines = (line.partition(":") for line in first.splitlines())
-    flags = next((value.split() for key, _, value in lines if key.strip() == "flags"), [])
-    found = [name for name in INSTRUCTION_SETS if _FLAGS[name] <= set(flags)]
-    return found[-1] if found else platform.machine()
+    return {key.strip(): value.strip() for key, _, value in lines}
 
 
 def held_to(name: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
