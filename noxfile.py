@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))  # nox runs where the package is not installed
-from lenet_multi.backends import BACKENDS
+from lenet_multi.machine.frameworks import BACKENDS
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -32,9 +32,9 @@ AT_ONCE = ("--numprocesses", "2", "--dist", "loadfile")
 
 UNTRACED = (
     "test_main.py::test_help_answers_at_once",  # tracing takes longer than it may
-    "test_completion.py::test_completion_answers_at_once",  # likewise
+    "commands/test_completion.py::test_completion_answers_at_once",  # likewise
     "test_train.py::test_a_disk_that_refuses_keeps_the_figures",  # refuses the tracer's file too
-    "test_tensorboard.py::test_a_full_disk_ends_training_and_does_not_hang",  # so does this one
+    "training/test_tensorboard.py::test_a_full_disk_ends_training_and_does_not_hang",  # likewise
     "test_benchmarks.py::test_ctrl_c_keeps_what_was_measured",  # its first sample comes too late
     "test_benchmarks.py::test_a_tiny_benchmark_measures_everything",  # wants a backend alone
 )

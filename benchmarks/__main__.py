@@ -29,13 +29,13 @@ from benchmarks.speed_figures import FIGURES
 from benchmarks.speed_report import Results, bench_report
 from benchmarks.study import SCALES, SMALL, Request, Scale, on_gpu, requests
 from benchmarks.target import TARGET
-from lenet_multi import environment
-from lenet_multi.backends import BACKENDS, installed
-from lenet_multi.data import load
-from lenet_multi.durable import write_json
-from lenet_multi.instruction_sets import of_processor
-from lenet_multi.parity.children import bars
-from lenet_multi.speed import GPU
+from lenet_multi.data.sets import load
+from lenet_multi.machine import environment
+from lenet_multi.machine.children import bars
+from lenet_multi.machine.frameworks import BACKENDS, installed
+from lenet_multi.machine.instruction_sets import of_processor
+from lenet_multi.machine.keras_start import GPU
+from lenet_multi.runs.durable import write_json
 
 SCHEMA_VERSION = 1
 
@@ -154,7 +154,7 @@ class Bench:
         return on_gpu(scale) if all(on_gpus) else scale
 
     def _started(self, backend: str, processors: int = 0, *, stock: bool = False) -> Worker:
-        # Stock apart: ours and the loops by hand change their process (`lenet_multi.allocator`).
+        # Stock apart: ours and the loops by hand change their process (`machine.allocator`).
         place = (backend, processors, stock)
         if place not in self.workers:
             log = Path(self.temporary.name, f"{'-'.join(map(str, place))}.txt")

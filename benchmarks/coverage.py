@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from benchmarks.report import RESULTS, markdown, read
-from lenet_multi import environment
-from lenet_multi.backends import BACKENDS
+from lenet_multi.machine import environment
+from lenet_multi.machine.frameworks import BACKENDS
 
 LEAST = 95.0  # percent of lines
 

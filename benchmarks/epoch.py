@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import Record
-from lenet_multi import session
+from lenet_multi.backends import choice
+from lenet_multi.backends.choice import STEPS_PER_EXECUTION
+from lenet_multi.backends.choice import STOCK as STOCK_FORM
 from lenet_multi.config import RECIPES
-from lenet_multi.data import ImageSet, epoch_order, load
-from lenet_multi.speed import CPU, GPU, STEPS_PER_EXECUTION
-from lenet_multi.speed import STOCK as STOCK_FORM
+from lenet_multi.data.sets import ImageSet, epoch_order, load
+from lenet_multi.machine.keras_start import CPU, GPU
 
 OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
 WATCHED, SAVED = "ours, watched", "ours, saved"  # checkpoints: never due, and often
@@ -117,8 +118,8 @@ def _ours(
 ) -> tuple[Train, dict[str, Any]]:
     import keras
 
-    from lenet_multi.fit import Keeping, fit
-    from lenet_multi.model import build, compile_model
+    from lenet_multi.training.fit import Keeping, fit
+    from lenet_multi.training.model import build, compile_model
 
     policy = "mixed_bfloat16" if bfloat16 else "float32"
     config = dataclasses.replace(
@@ -128,7 +129,7 @@ def _ours(
         dtype_policy=policy,
         save_every=str(save_every or NEVER),
     )
-    how = session.execution(batch_size=batch_size, dtype_policy=policy)
+    how = choice.here(batch_size=batch_size, dtype_policy=policy)
     keras.config.set_dtype_policy(policy)
     model = build(config, training.images.shape[1:])
     keras.config.set_dtype_policy("float32")
@@ -148,7 +149,7 @@ def _stock(
     training: ImageSet, validation: ImageSet, batch_size: int
 ) -> tuple[Train, dict[str, Any]]:
     from benchmarks.peers.stock import notebook_arrays, notebook_model
-    from lenet_multi.history import EpochHistory
+    from lenet_multi.training.history import EpochHistory
 
     model = notebook_model()
     x, y = notebook_arrays(training.images, training.labels)

@@ -17,13 +17,13 @@ from typing import Any
 import click
 
 from benchmarks.report import RESULTS, exports_table
-from lenet_multi import environment, session
-from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
-from lenet_multi.data import load
-from lenet_multi.durable import write_json
-from lenet_multi.formats import COMPARED, EXTRAS, FORMATS, choose_backend
-from lenet_multi.saved import find
+from lenet_multi.data.sets import load
+from lenet_multi.inference.formats import COMPARED, EXTRAS, FORMATS, choose_backend
+from lenet_multi.inference.saved import find
+from lenet_multi.machine import environment, keras_start
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.runs.durable import write_json
 
 
 def train(recipe: str, backend: str, folder: Path) -> Path:
@@ -38,8 +38,8 @@ def export_run(folder: Path, name: str) -> dict[str, Any]:
     form, saved = FORMATS[name], find(folder)
     assert saved.result
     trained_on = saved.result.backend
-    session.start(choose_backend(form, asked=None, trained_on=trained_on, environ={}))
-    from lenet_multi.export import export
+    keras_start.start(choose_backend(form, asked=None, trained_on=trained_on, environ={}))
+    from lenet_multi.inference.export import export
 
     with TemporaryDirectory() as place:
         done = export(

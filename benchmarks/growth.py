@@ -9,17 +9,18 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from lenet_multi.backends import BACKENDS
+from lenet_multi.backends import choice
+from lenet_multi.machine.frameworks import BACKENDS
 
 if TYPE_CHECKING:
-    from lenet_multi.data import Dataset, ImageSet
+    from lenet_multi.data.sets import Dataset, ImageSet
 
 
 def repeated(images: "ImageSet", count: int) -> "ImageSet":
     """Return `count` images: the first ones, or all again and again."""
     import numpy as np
 
-    from lenet_multi.data import ImageSet
+    from lenet_multi.data.sets import ImageSet
 
     if count <= len(images):
         return images[:count]
@@ -41,19 +42,19 @@ def held(dataset: "Dataset", training: "ImageSet") -> int:
 
 def grow(backend: str, size: int, *, times: int) -> dict[str, Any]:
     """Return what so many trainings of our command for an epoch, on a set of `size`, took."""
-    from lenet_multi.data import load
-    from lenet_multi.train import start_and_load
+    from lenet_multi.data.sets import load
+    from lenet_multi.machine.keras_start import start_and_load
 
     dataset = start_and_load(backend, load)  # before anything imports Keras
-    from lenet_multi import environment, session
     from lenet_multi.config import RECIPES
-    from lenet_multi.fit import fit
-    from lenet_multi.model import build, compile_model
+    from lenet_multi.machine import environment
+    from lenet_multi.training.fit import fit
+    from lenet_multi.training.model import build, compile_model
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     model = build(config, dataset.image_shape)
     # One program for sets of all sizes, so that what JAX keeps of it serves them.
-    compile_model(model, config, session.execution(), training_images=len(dataset.train))
+    compile_model(model, config, choice.here(), training_images=len(dataset.train))
     training, few = repeated(dataset.train, size), dataset.test[: config.batch_size]
     # Of each size of batch, which is compiled.
     fit(model, training[: config.batch_size + size % config.batch_size], few, config, quiet=True)

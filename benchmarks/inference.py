@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks.epoch import OURS
 from benchmarks.record import Record
-from lenet_multi import session
+from lenet_multi.backends import choice
 from lenet_multi.config import RECIPES
-from lenet_multi.data import load
+from lenet_multi.data.sets import load
 
 ONE_BY_ONE = 50  # images in a sample, of which the mean is taken
 
@@ -44,12 +44,12 @@ def _task(backend: str, what: str, way: str, images: int) -> tuple[Callable[[], 
 
 
 def _ours(backend: str, test: Any) -> tuple[Any, Callable[[], object]]:
-    from lenet_multi.evaluate import evaluate
-    from lenet_multi.model import build, compile_model
+    from lenet_multi.inference.evaluate import evaluate
+    from lenet_multi.training.model import build, compile_model
 
     config = RECIPES["standard"]
     model = build(config, test.images.shape[1:])
-    compile_model(model, config, session.execution(), training_images=len(test))
+    compile_model(model, config, choice.here(), training_images=len(test))
     return model, lambda: evaluate(model, test)
 
 

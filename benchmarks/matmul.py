@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import Record
-from lenet_multi import session
-from lenet_multi.speed import CPU, GPU
+from lenet_multi.machine import keras_start
+from lenet_multi.machine.keras_start import CPU, GPU
 
 SIDE = {CPU: 2048, GPU: 8192}
 REPEATS = 5
@@ -29,7 +29,7 @@ def measure(backend: str, *, precision: str) -> Record:
     Where a small product is slow, it stands for the large one, which would take minutes. PyTorch
     multiplies bfloat16 numbers at 0.3 GFLOP/s on a processor without instructions for them.
     """
-    large = SIDE[session.device()]
+    large = SIDE[keras_start.device()]
     for side in (large // 8, large):
         rate = 2 * side**3 / min(_seconds(backend, side, precision)) / 1e9
         if rate < SLOW:

@@ -14,7 +14,7 @@ from benchmarks.epoch import OURS, OURS_AGAIN, STOCK
 from benchmarks.record import Record
 from benchmarks.speed_report import EPOCH, Results, seconds_per_epoch
 from benchmarks.study import BATCH, PASSES
-from lenet_multi.durable import replacing
+from lenet_multi.runs.durable import replacing
 
 # Okabe and Ito's colours, told apart by the colour-blind; hatches tell them apart too.
 _STYLES = (("#0072B2", ""), ("#D55E00", "//"), ("#009E73", ".."))

@@ -16,11 +16,12 @@ from keras import ops
 from benchmarks.epoch import OURS
 from benchmarks.record import Record
 from benchmarks.study import BATCH, PASSES, STAGES
-from lenet_multi import session
+from lenet_multi.backends import choice
+from lenet_multi.backends.forms import BLOCKS
 from lenet_multi.config import TrainConfig
-from lenet_multi.forms import BLOCKS
-from lenet_multi.model import build
-from lenet_multi.speed import CPU
+from lenet_multi.machine import keras_start
+from lenet_multi.machine.keras_start import CPU
+from lenet_multi.training.model import build
 
 Function = Callable[..., Any]
 
@@ -61,7 +62,7 @@ def _call(backend: str, stage: str, pass_: str) -> Callable[[], None]:
         images_too = stage not in ("conv1", "block1")  # nobody asks for the pixels' gradient
         task = (function, images, weights, pass_ == PASSES[1], images_too)
         if backend == "tensorflow":
-            by_xla = stage in STAGES[OURS] and session.execution().xla_loops
+            by_xla = stage in STAGES[OURS] and choice.here().xla_loops
             call = _tensorflow(*task, jit_compile=by_xla)
         else:
             call = {"jax": _jax, "torch": _torch}[backend](*task)
@@ -85,7 +86,7 @@ def _stage(model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
     weights = [w.numpy() for w in layers["conv" + stage[-1]].weights]
     if stage.startswith("conv"):
         return (lambda images, kernel, bias: ops.relu(ops.conv(images, kernel) + bias)), weights
-    return BLOCKS[session.execution().form], weights
+    return BLOCKS[choice.here().form], weights
 
 
 def _optimizer(model: keras.Model) -> Callable[[], None]:
@@ -196,7 +197,7 @@ def _torch(
 def _to_the_end_of_torch(run: Callable[[], None]) -> Callable[[], None]:
     import torch
 
-    if session.device() == CPU:
+    if keras_start.device() == CPU:
         return run
 
     def to_the_end() -> None:

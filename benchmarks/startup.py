@@ -8,7 +8,8 @@ import argparse
 import json
 import time
 
-from lenet_multi.backends import BACKENDS
+from lenet_multi.backends import choice
+from lenet_multi.machine.frameworks import BACKENDS
 
 SOME_STEPS = 50  # a whole epoch adds up to some tens of MiB to their peak (`growth`)
 
@@ -16,22 +17,22 @@ SOME_STEPS = 50  # a whole epoch adds up to some tens of MiB to their peak (`gro
 def ours(backend: str, images: int, began: float) -> dict[str, float]:
     """Return the bill of our training command's parts."""
     import lenet_multi.__main__  # noqa: F401  # what the command line imports
-    from lenet_multi import environment, session
     from lenet_multi.config import RECIPES
-    from lenet_multi.data import load
-    from lenet_multi.train import start_and_load
+    from lenet_multi.data.sets import load
+    from lenet_multi.machine import environment
+    from lenet_multi.machine.keras_start import start_and_load
 
     dataset = start_and_load(backend, load)
     ready = time.time()
     import dataclasses
 
-    from lenet_multi.fit import fit
-    from lenet_multi.model import build, compile_model
+    from lenet_multi.training.fit import fit
+    from lenet_multi.training.model import build, compile_model
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     training = dataset.train[:images]
     model = build(config, dataset.image_shape)
-    compile_model(model, config, session.execution(), training_images=images)
+    compile_model(model, config, choice.here(), training_images=images)
     built = time.time()
     few = dataset.test[: config.batch_size]
     fit(model, training[: config.batch_size], few, config)
@@ -55,8 +56,8 @@ def stock(backend: str, images: int, began: float) -> dict[str, float]:
     keras.ops.zeros(())
     ready = time.time()
     from benchmarks.peers.stock import notebook_arrays, notebook_model
-    from lenet_multi import environment
-    from lenet_multi.data import load
+    from lenet_multi.data.sets import load
+    from lenet_multi.machine import environment
 
     model = notebook_model()
     built = time.time()

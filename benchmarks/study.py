@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.epoch import OURS, OURS_AGAIN, STOCK, ways
 from lenet_multi.config import RECIPES
-from lenet_multi.speed import CPU, GPU
+from lenet_multi.machine.keras_start import CPU, GPU
 
 BATCH = RECIPES["standard"].batch_size
 LARGE_BATCH = 4096  # which fills a GPU

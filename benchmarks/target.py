@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 
-from lenet_multi.backends import BACKENDS
+from lenet_multi.machine.frameworks import BACKENDS
 
 TARGET = 0.99
 
@@ -28,7 +28,7 @@ def main() -> None:
 
     from benchmarks.peers.stock import notebook_arrays, notebook_model
     from lenet_multi.config import RECIPES
-    from lenet_multi.data import load, split
+    from lenet_multi.data.sets import load, split
 
     keras.utils.set_random_seed(asked.seed)
     config = RECIPES["one-epoch"]

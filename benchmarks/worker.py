@@ -15,12 +15,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from lenet_multi import environment, session
+from lenet_multi.machine import environment, keras_start
 
 
 def start(backend: str, *, stock: bool) -> None:
     """Start Keras on `backend` as ours does, or as a user of stock Keras finds PyTorch."""
-    session.start(backend)
+    keras_start.start(backend)
     if stock and backend == "torch":
         import torch
 
@@ -45,7 +45,7 @@ def serve(backend: str, *, stock: bool) -> None:
     def answer(content: dict[str, Any]) -> None:
         print(json.dumps(content), file=answers, flush=True)
 
-    answer({"versions": environment.versions(backend), "device": session.device()})
+    answer({"versions": environment.versions(backend), "device": keras_start.device()})
     for line in sys.stdin:
         asked = json.loads(line)
         try:

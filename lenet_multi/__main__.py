@@ -32,6 +32,8 @@ def cli() -> None:
 
 
 for verb in pkgutil.iter_modules(commands.__path__):
+    if verb.name.startswith("_"):
+        continue
     cli.add_command(importlib.import_module(f"{commands.__name__}.{verb.name}").command)
 
 

@@ -3,26 +3,26 @@
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi import environment, session
-from lenet_multi.checkpoint import State
+from lenet_multi.backends import choice
 from lenet_multi.config import TrainConfig
-from lenet_multi.data import Dataset, split
+from lenet_multi.data.sets import Dataset, split
 from lenet_multi.errors import UserError
-from lenet_multi.runs import SCHEMA_VERSION, TENSORBOARD, Result
+from lenet_multi.machine import environment, keras_start
+from lenet_multi.runs.checkpoint import State
+from lenet_multi.runs.folder import SCHEMA_VERSION, TENSORBOARD, Result
 
 if TYPE_CHECKING:
     import keras
 
-    from lenet_multi.evaluate import Evaluation
+    from lenet_multi.inference.evaluate import Evaluation
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,17 @@ def train(
     """
     stopwatch = Stopwatch()
     with stopwatch("import"):
-        dataset = start_and_load(backend, load, dtype_policy=config.dtype_policy)
-        execution = session.execution(
+        dataset = keras_start.start_and_load(backend, load, dtype_policy=config.dtype_policy)
+        execution = choice.here(
             form, batch_size=config.batch_size, dtype_policy=config.dtype_policy
         )
         computed_in(execution.form)
         versions = environment.versions(backend)
         import keras
 
-        from lenet_multi.evaluate import evaluate
-        from lenet_multi.fit import Keeping, fit
-        from lenet_multi.model import build, compile_model, weights_sha256
+        from lenet_multi.inference.evaluate import evaluate
+        from lenet_multi.training.fit import Keeping, fit
+        from lenet_multi.training.model import build, compile_model, weights_sha256
 
     data_sha256 = dataset.sha256()
     if state and state.data_sha256 != data_sha256:
@@ -100,7 +100,7 @@ def train(
     with stopwatch("evaluate"):
         evaluation = evaluate(model, dataset.test)
     if folder and config.tensorboard:
-        from lenet_multi.tensorboard import log_wrong_answers
+        from lenet_multi.training.tensorboard import log_wrong_answers
 
         log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.logits)
 
@@ -138,26 +138,6 @@ def train(
         peak_memory_bytes=environment.peak_memory_bytes(),
     )
     return TrainedRun(model, evaluation, dataset.test.labels, result)
-
-
-Loaded = TypeVar("Loaded")
-
-_HEAD_START = 0.03  # seconds in which bad data is told without a backend's start
-
-
-def start_and_load(
-    backend: str, load: Callable[[], Loaded], *, dtype_policy: str | None = None
-) -> Loaded:
-    """Start Keras on `backend` and return what `load` gives, called in a thread meanwhile."""
-    pool = ThreadPoolExecutor(1)
-    try:
-        loading = pool.submit(load)
-        with suppress(TimeoutError):  # what cannot be read is mostly told at once
-            loading.result(timeout=_HEAD_START)
-        session.start(backend, dtype_policy=dtype_policy)
-        return loading.result()
-    finally:
-        pool.shutdown(wait=False)  # a signal does not wait for a download
 
 
 class Stopwatch:

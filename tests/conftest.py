@@ -13,12 +13,13 @@ import hypothesis
 import numpy as np
 import pytest
 
-from lenet_multi import data, session
-from lenet_multi.backends import BACKENDS
-from lenet_multi.checkpoint import State
 from lenet_multi.config import TrainConfig
-from lenet_multi.data import Dataset
-from lenet_multi.runs import new_run_folder, write_run
+from lenet_multi.data import sets
+from lenet_multi.data.sets import Dataset
+from lenet_multi.machine import keras_start
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.runs.checkpoint import State
+from lenet_multi.runs.folder import new_run_folder, write_run
 from lenet_multi.train import TrainedRun, train
 
 PROJECT = Path(__file__).parent.parent
@@ -46,14 +47,14 @@ def backend() -> str:
     """The backend that KERAS_BACKEND names, started; a run that names none fails."""
     name = os.environ.get("KERAS_BACKEND")
     assert name in BACKENDS, "tests of a backend need KERAS_BACKEND; nox sets it"
-    session.start(name)
+    keras_start.start(name)
     return name
 
 
 def start_once(backend: str) -> Any:
     """Return Keras on `backend`, started if it is not yet."""
     if "keras" not in sys.modules:
-        session.start(backend)
+        keras_start.start(backend)
     import keras
 
     assert keras.backend.backend() == backend
@@ -63,7 +64,7 @@ def start_once(backend: str) -> Any:
 @pytest.fixture(scope="session")
 def mnist() -> Dataset:
     """The packaged MNIST."""
-    return data.load()
+    return sets.load()
 
 
 @pytest.fixture(scope="session")

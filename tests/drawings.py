@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lenet_multi.data import ImageSet
+from lenet_multi.data.sets import ImageSet
 
 LEAST_CONTRAST = 80  # of 255 levels of grey, between ink and paper
 GREY = (0.299, 0.587, 0.114)  # the eye's weights of red, green and blue

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from lenet_multi.config import TrainConfig
-from lenet_multi.metrics import count_correct, cross_entropy
-from lenet_multi.runs import SCHEMA_VERSION, Epoch, Result, Run, new_run_folder, write_run
+from lenet_multi.data.metrics import count_correct, cross_entropy
+from lenet_multi.runs.folder import SCHEMA_VERSION, Epoch, Result, Run, new_run_folder, write_run
 
 IMAGES, RIGHT = 1000, 990
 

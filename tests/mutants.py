@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import RESULTS
-from lenet_multi import environment
-from lenet_multi.durable import write_json
+from lenet_multi.machine import environment
+from lenet_multi.runs.durable import write_json
 from tests.conftest import PROJECT
 
 LEAST_NOTICED = 0.85  # of the mutants of each module

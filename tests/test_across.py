@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet_multi.backends import BACKENDS, installed
-from lenet_multi.runs import Run, read_run
-from lenet_multi.tolerances import LOGITS_ACROSS_BACKENDS
+from lenet_multi.machine.frameworks import BACKENDS, installed
+from lenet_multi.runs.folder import Run, read_run
+from lenet_multi.runs.tolerances import LOGITS_ACROSS_BACKENDS
 from tests.conftest import child_environment
 
 pytestmark = pytest.mark.all_backends

@@ -33,11 +33,11 @@ from benchmarks.report import RESULTS, exports_table, read
 from benchmarks.speed_figures import FIGURES
 from benchmarks.speed_report import MARK, Results, bench_report, checkpoint_table, headline_table
 from benchmarks.study import BATCH, SCALES, STAGES, Request, Scale, on_gpu, requests
-from lenet_multi.backends import BACKENDS
 from lenet_multi.config import TrainConfig
-from lenet_multi.data import Dataset, epoch_order
-from lenet_multi.speed import GPU
-from lenet_multi.tolerances import EXPORTED
+from lenet_multi.data.sets import Dataset, epoch_order
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.machine.keras_start import GPU
+from lenet_multi.runs.tolerances import EXPORTED
 from tests.conftest import COUNT_SUBNORMALS, PROJECT, Lenet
 
 SCRIPTS = {
@@ -132,9 +132,9 @@ def test_stock_is_measured_as_its_user_finds_it(backend: str, stock: bool) -> No
 @pytest.mark.backend
 def test_each_peer_does_the_same_work(backend: str, mnist: Dataset) -> None:
     """Loops by hand show the figures of our model for two epochs, from the same start."""
-    from lenet_multi.fit import fit
-    from lenet_multi.model import build, compile_model
-    from lenet_multi.speed import execution
+    from lenet_multi.backends.choice import execution
+    from lenet_multi.training.fit import fit
+    from lenet_multi.training.model import build, compile_model
 
     training = mnist.train[: 10 * 128 + 28]
     config = TrainConfig(lr_schedule="constant", epochs=2)
@@ -435,8 +435,8 @@ def coverage_json(lines: float) -> dict[str, Any]:
         "meta": {"version": "7.0"},
         "totals": {**summary(lines, 90.0), "num_statements": 200, "num_branches": 40},
         "files": {
-            "lenet_multi/demo/app.py": {"summary": summary(98.7654, 50.0)},
-            "lenet_multi/adam.py": {"summary": summary(100.0, 100.0)},
+            "lenet_multi/commands/demo/app.py": {"summary": summary(98.7654, 50.0)},
+            "lenet_multi/backends/adam.py": {"summary": summary(100.0, 100.0)},
         },
     }
 
@@ -451,10 +451,10 @@ def test_coverage_is_recorded_and_judged(tmp_path: Path, lines: float, status: i
     assert done.exit_code == status, done.output
     content = json.loads((tmp_path / "coverage.json").read_text())
     assert content["percent"] == {"lines": lines, "branches": 90.0}
-    assert content["modules"]["lenet_multi.demo.app"] == {"lines": 98.77, "branches": 50.0}
+    assert content["modules"]["lenet_multi.commands.demo.app"] == {"lines": 98.77, "branches": 50.0}
     assert set(BACKENDS) <= set(content["versions"])
-    assert "lenet_multi.demo.app" in done.output
-    assert "lenet_multi.adam" not in done.output  # whole
+    assert "lenet_multi.commands.demo.app" in done.output
+    assert "lenet_multi.backends.adam" not in done.output  # whole
 
 
 def test_the_recorded_coverage_is_enough() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lenet_multi.commands.train import command
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TEACHING, Interval, TrainConfig, flags
-from lenet_multi.data import Dataset, split
+from lenet_multi.data.sets import Dataset, split
 from lenet_multi.errors import UserError
 
 

@@ -5,25 +5,41 @@ import pytest
 
 from tests.conftest import PROJECT
 
+PACKAGE = PROJECT / "lenet_multi"
+
+# From the bottom to the top: a file imports from its own room and from those below it.
+ORDER = (
+    *("errors", "config", "machine", "data", "runs", "backends", "training"),
+    *("lenet", "inference", "parity", "compare", "train", "commands", "__main__", "__init__"),
+)
+
+# Everything that knows digits; the other rooms serve any model.
+MAY_KNOW_THE_LENET = {"lenet", "config", "commands", "__init__"}
+
+# What runs as `python -m lenet_multi.NAME` hands over to the command.
+SCRIPTS = {"train", "compare"}
+
 # Only these may import Keras when they are imported themselves.
 KERAS_MODULES = {
-    *("adam", "answer", "batches", "callbacks", "evaluate", "export", "fit", "forms", "history"),
-    *("model", "pipeline", "progress", "resume", "tensorboard", "torch_step", "variables"),
-    *("forms.__init__", "forms.convolutions", "forms.pooling", "forms.tiles", "forms.winograd"),
-    *("parity.climb", "parity.float64", "xla_steps"),
+    *("backends.adam", "backends.feeds", "backends.torch_step", "backends.variables"),
+    *("backends.forms.__init__", "backends.forms.convolutions", "backends.forms.pooling"),
+    *("backends.forms.tiles", "backends.forms.winograd", "backends.xla_steps", "data.batches"),
+    *("inference.answer", "inference.evaluate", "inference.export", "parity.climb"),
+    *("parity.float64", "training.callbacks", "training.fit", "training.history"),
+    *("training.model", "training.progress", "training.resume", "training.tensorboard"),
 }
 
 # What speaks to a backend by name, for speed: its batches, its Adam, its step.
 SPEAKS_TO = {
-    "session": {"tensorflow", "jax", "torch"},  # for products in full on a GPU
-    "pipeline": {"tensorflow", "jax", "torch"},
-    "adam": {"tensorflow", "torch"},
-    "recording": {"torch"},
-    "xla_steps": {"tensorflow", "jax"},
-    "torch_step": {"torch"},
+    "machine.keras_start": {"tensorflow", "jax", "torch"},  # for products in full on a GPU
+    "backends.feeds": {"tensorflow", "jax", "torch"},
+    "backends.adam": {"tensorflow", "torch"},
+    "backends.recording": {"torch"},
+    "backends.xla_steps": {"tensorflow", "jax"},
+    "backends.torch_step": {"torch"},
     # What writes and runs files of their own formats.
-    "export": {"torch"},
-    "runtimes": {"tensorflow", "torch"},
+    "inference.export": {"torch"},
+    "inference.runtimes": {"tensorflow", "torch"},
 }
 
 
@@ -51,6 +67,53 @@ def name(path: Path) -> str:
     return ".".join(
         path.relative_to(PROJECT / path.relative_to(PROJECT).parts[0]).with_suffix("").parts
     )
+
+
+def room(module: str) -> str:
+    """Return the first part of a module's name within the package: its room, or its file."""
+    return module.removeprefix("lenet_multi.").partition(".")[0]
+
+
+def above(own: str, imported: set[str]) -> set[str]:
+    """Return the rooms among `imported` that room `own` must not know."""
+    rooms = {room(module) for module in imported if module.startswith("lenet_multi.")}
+    known = {*ORDER[: ORDER.index(own) + 1], "__version__"}
+    if own in SCRIPTS:
+        known.add("__main__")
+    if own not in MAY_KNOW_THE_LENET:
+        known.discard("lenet")
+    return rooms - known
+
+
+@pytest.mark.parametrize("path", modules("lenet_multi"), ids=name)
+def test_imports_point_downwards(path: Path) -> None:
+    """No file imports from a room above its own, at any depth; few know the LeNet's."""
+    assert not above(room(name(path)), imports(path, top_level_only=False))
+
+
+@pytest.mark.parametrize(
+    ("own", "imported", "refused"),
+    [
+        ("runs", "lenet_multi.training.fit", {"training"}),
+        ("parity", "lenet_multi.lenet.reference", {"lenet"}),
+        ("machine", "lenet_multi.__main__", {"__main__"}),
+        ("commands", "lenet_multi.lenet.reference", set()),
+        ("training", "lenet_multi.runs.folder", set()),
+    ],
+)
+def test_an_import_that_points_upwards_is_seen(own: str, imported: str, refused: set[str]) -> None:
+    """The rule above would catch it."""
+    assert above(own, {imported}) == refused
+
+
+def test_the_house_can_be_seen_from_its_listing() -> None:
+    """The package has at most ten rooms and seven files, and each of them has its place."""
+    entries = {path for path in PACKAGE.iterdir() if not path.name.startswith("__pycache__")}
+    files = {path.stem for path in entries if path.is_file() and path.suffix == ".py"}
+    rooms = {path.name for path in entries if path.is_dir()}
+    assert len(files) <= 7
+    assert len(rooms) <= 10
+    assert files | rooms == set(ORDER)
 
 
 @pytest.mark.parametrize("path", modules("lenet_multi"), ids=name)

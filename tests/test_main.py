@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from lenet_multi import commands
-from lenet_multi.backends import installed
+from lenet_multi.machine.frameworks import installed
 from tests.conftest import Lenet
 from tests.examples import example_run, keep
 
-VERBS = [verb.name for verb in pkgutil.iter_modules(commands.__path__)]
+VERBS = [verb for _, verb, _ in pkgutil.iter_modules(commands.__path__) if verb[0] != "_"]
 
 
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)], ids=["all", *VERBS])
@@ -37,7 +37,7 @@ def processor_seconds() -> float:
 def test_importing_the_package_imports_no_keras() -> None:
     """Neither the package nor what reads run folders brings in Keras or a backend."""
     code = (
-        "import sys, lenet_multi, lenet_multi.__main__, lenet_multi.compare, lenet_multi.data,"
+        "import sys, lenet_multi, lenet_multi.__main__, lenet_multi.compare, lenet_multi.data.sets,"
         " lenet_multi.train; print(*sys.modules)"
     )
     modules = subprocess.check_output([sys.executable, "-c", code], text=True).split()

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet_multi.data import Dataset
-from lenet_multi.predict import prepare_all
-from lenet_multi.runs import read_run
-from lenet_multi.saved import find
+from lenet_multi.data.sets import Dataset
+from lenet_multi.inference.predict import prepare_all
+from lenet_multi.inference.saved import find
+from lenet_multi.runs.folder import read_run
 from tests.conftest import Lenet
 from tests.drawings import pick, write
 
@@ -43,7 +43,7 @@ def test_standard_reaches_its_floor(standard: Path) -> None:
 
 def test_photographed_digits_are_read(standard: Path, mnist: Dataset, tmp_path: Path) -> None:
     """Test digits drawn large, on coloured paper and in uneven light are mostly read rightly."""
-    from lenet_multi.answer import probabilities
+    from lenet_multi.inference.answer import probabilities
 
     digits = pick(mnist.test, 200, seed=0)
     found = prepare_all(write(digits, tmp_path, seed=0), side=28)

@@ -21,17 +21,17 @@ FILES = (
 FOLDERS = (".ci", ".github", "benchmarks", "lenet_multi", "tests")
 
 DATA = {
-    *(f"lenet_multi/demo/page/{name}" for name in ("index.html", "page.css", "page.js")),
-    "lenet_multi/demo/page/icon.svg",
+    *(f"lenet_multi/commands/demo/page/{name}" for name in ("index.html", "page.css", "page.js")),
+    "lenet_multi/commands/demo/page/icon.svg",
     *(
-        f"lenet_multi/mnist/{part}-ubyte.gz"
+        f"lenet_multi/lenet/mnist/{part}-ubyte.gz"
         for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3")
     ),
-    "lenet_multi/mnist/t10k-labels-idx1-ubyte.gz",
-    "lenet_multi/mnist/README.md",
-    "lenet_multi/report/page.html",
+    "lenet_multi/lenet/mnist/t10k-labels-idx1-ubyte.gz",
+    "lenet_multi/lenet/mnist/README.md",
+    "lenet_multi/commands/report/page.html",
 }
-LICENCES = {"LICENSE", "lenet_multi/mnist/README.md"}
+LICENCES = {"LICENSE", "lenet_multi/lenet/mnist/README.md"}
 LITTER = (
     *("runs/jax/model.keras", "dist/old.whl", ".nox/tests/bin/python", "notes.py"),
     *("lenet_multi/__pycache__/train.cpython-311.pyc", "tests/.pytest_cache/README.md"),

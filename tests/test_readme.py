@@ -34,16 +34,16 @@ from benchmarks.speed_report import (
     stage_table,
     target_table,
 )
-from lenet_multi import tolerances
-from lenet_multi.backends import BACKENDS
+from lenet_multi.backends.choice import forms_of
 from lenet_multi.config import RECIPES
-from lenet_multi.data import Dataset
-from lenet_multi.formats import FORMATS
-from lenet_multi.instruction_sets import AVX2, INSTRUCTION_SETS, SSE41
+from lenet_multi.data.sets import Dataset
+from lenet_multi.inference.formats import FORMATS
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.machine.instruction_sets import AVX2, INSTRUCTION_SETS, SSE41
 from lenet_multi.parity.equivalence import two_one_sided_tests
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.plan import Plan
-from lenet_multi.speed import forms_of
+from lenet_multi.runs import tolerances
 from tests import drawings
 from tests.conftest import PROJECT, child_environment
 from tests.examples import STANDARD_FLOOR

@@ -11,17 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet_multi import checkpoint, session
+from lenet_multi.backends.choice import STOCK, execution
 from lenet_multi.config import RECIPES, TrainConfig
-from lenet_multi.data import Dataset
+from lenet_multi.data.sets import Dataset
 from lenet_multi.errors import StoppedError, UserError
-from lenet_multi.journal import Journal
-from lenet_multi.runs import Result, read_run
-from lenet_multi.speed import STOCK, execution
-from lenet_multi.tolerances import LOGITS_ACROSS_BACKENDS
-from lenet_multi.train import TrainedRun, start_and_load
+from lenet_multi.machine import keras_start
+from lenet_multi.machine.keras_start import start_and_load
+from lenet_multi.runs import checkpoint
+from lenet_multi.runs.folder import Result, read_run
+from lenet_multi.runs.journal import Journal
+from lenet_multi.runs.tolerances import LOGITS_ACROSS_BACKENDS
+from lenet_multi.train import TrainedRun
 from tests.conftest import Lenet, files_of_at_most
-from tests.test_model import INITIAL_SHA256, PARAMETERS
+from tests.training.test_model import INITIAL_SHA256, PARAMETERS
 
 pytestmark = pytest.mark.backend
 
@@ -52,8 +54,8 @@ def test_the_counts_are_announced_before_training(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training, validation and test counts are told before the first step, whatever follows."""
-    from lenet_multi import fit
     from lenet_multi.train import train
+    from lenet_multi.training import fit
 
     def refuse(*arguments: object, **options: object) -> None:
         raise RuntimeError("training began")
@@ -207,7 +209,7 @@ def test_a_signal_does_not_wait_for_a_download(monkeypatch: pytest.MonkeyPatch) 
     def stopped(*given: object, **named: object) -> None:
         raise StoppedError(signal.SIGTERM)
 
-    monkeypatch.setattr(session, "start", stopped)
+    monkeypatch.setattr(keras_start, "start", stopped)
     timer = threading.Timer(60, there.set)
     timer.start()
     with pytest.raises(StoppedError):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.config import TrainConfig
-from lenet_multi.initial_weights import draw_initial_weights
+from lenet_multi.training.initial_weights import draw_initial_weights
 
 
 class Figures(NamedTuple):

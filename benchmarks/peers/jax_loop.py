@@ -5,7 +5,7 @@ reshaping 11.1; patches of every pixel and a matrix product 12.9; patches that t
 4.8; those, a tile of 2x2 in the first layer, 4.1. With the second layer in Winograd's way it takes
 three quarters of that, and with the batch last in memory four fifths of the rest. XLA's products of
 bfloat16 numbers are slower than those of float32. All have malloc keep what is freed
-(`lenet_multi.allocator`).
+(`lenet_multi.machine.allocator`).
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, Figures, initial_weights
 from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
-from lenet_multi.allocator import keep_freed_memory
-from lenet_multi.data import ImageSet
+from lenet_multi.data.sets import ImageSet
+from lenet_multi.machine.allocator import keep_freed_memory
 
 Array = Any
 Network = Callable[[list[Array], Array], Array]
@@ -43,7 +43,7 @@ def convolution_network(weights: list[Array], images: Array) -> Array:
 
 
 def winograd_network(weights: list[Array], images: Array) -> Array:
-    """Return logits (N, 10) through `lenet_multi.forms.tiles` and `lenet_multi.forms.winograd`."""
+    """Return logits (N, 10) through `backends.forms.tiles` and `backends.forms.winograd`."""
     first = _first_layer(weights, images)  # (rows of two 2, 20, 6, columns 12, N)
     columns = first.transpose(3, 0, 1, 2, 4).reshape(12, -1)
     sums = (OF_IMAGES @ columns).reshape(8, 2, 40, 6, -1).transpose(0, 2, 3, 1, 4)

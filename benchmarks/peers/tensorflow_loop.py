@@ -3,7 +3,7 @@
 Tried on two cores, seconds per 60,000 images: stock order 4.6; pooling before bias and ReLU 4.4,
 ten steps at once 3.9, Adam in one kernel 3.7; as matrix products 7.7, with XLA 4.5 and ten at once
 4.2; pooling by reshaping 7.0, with XLA 6.1. With the second layer in Winograd's way, the batch
-last in memory, malloc keeping what is freed (`lenet_multi.allocator`), XLA is the fastest, a
+last in memory, malloc keeping what is freed (`machine.allocator`), XLA is the fastest, a
 thirtieth more so when it loops over the ten; in bfloat16, the convolutions are.
 """
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, Figures, initial_weights
 from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
-from lenet_multi.allocator import keep_freed_memory
-from lenet_multi.data import ImageSet
+from lenet_multi.data.sets import ImageSet
+from lenet_multi.machine.allocator import keep_freed_memory
 
 STEPS = 10  # in one call
 
@@ -38,7 +38,7 @@ def products_block(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def _first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Return the first block's (N, 12, 12, 20), as `lenet_multi.forms.tiles` does."""
+    """Return the first block's (N, 12, 12, 20), as `lenet_multi.backends.forms.tiles` does."""
     pixels = tf.transpose(images[..., 0], (1, 2, 0))
     views = [pixels[i : i + 21 : 4, j : j + 23 : 2] for i, j in product(range(8), range(6))]
     filters = tf.transpose(kernel[:, :, 0], (2, 0, 1))
@@ -53,7 +53,7 @@ def _first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def _second(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Return the second block's (N, 4, 4, 50), as `lenet_multi.forms.winograd` does."""
+    """Return the second block's (N, 4, 4, 50), as `lenet_multi.backends.forms.winograd` does."""
     columns = tf.transpose(tf.reshape(images, (-1, 6, 2, 12, 20)), (3, 2, 4, 1, 0))
     sums = tf.reshape(OF_IMAGES @ tf.reshape(columns, (12, -1)), (8, 2, 40, 6, -1))
     sums = tf.transpose(sums, (0, 2, 3, 1, 4))

@@ -2,9 +2,9 @@
 
 Tried on two cores, seconds per 60,000 images: stock order, channels first 6.7; channels last 4.7;
 pooling before bias and ReLU 4.3; as matrix products 10.8; pooling by slices 8.0. torch.compile is
-measured beside it, and a step that is recorded once, Adam and all, by the `lenet_multi.recording`
+measured beside it, and a step that is recorded once, Adam and all, by the `backends.recording`
 that we use ourselves, with its second layer in Winograd's way. All have malloc keep what is freed
-(`lenet_multi.allocator`), without which some epochs take half as long again.
+(`machine.allocator`), without which some epochs take half as long again.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, Figures, initial_weights
 from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
-from lenet_multi.allocator import keep_freed_memory
-from lenet_multi.data import ImageSet
-from lenet_multi.recording import recorded
+from lenet_multi.backends.recording import recorded
+from lenet_multi.data.sets import ImageSet
+from lenet_multi.machine.allocator import keep_freed_memory
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -58,7 +58,7 @@ class LeNet(torch.nn.Module):  # type: ignore[misc]  # torch is not read
 
 
 class Winograd(LeNet):
-    """The same, its layers as `row_pairs` and `winograd` of `lenet_multi.forms` compute them."""
+    """The same, its layers as `row_pairs` and `winograd` of `backends.forms` compute them."""
 
     def first(self, images: torch.Tensor) -> torch.Tensor:
         """Return the first block's (N, 20, 12, 12)."""

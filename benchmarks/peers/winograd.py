@@ -1,4 +1,4 @@
-"""The matrices of Winograd's way to compute the second layer (see `lenet_multi.forms.winograd`)."""
+"""The matrices of Winograd's way to compute the second layer (see `backends.forms.winograd`)."""
 
 import numpy as np
 

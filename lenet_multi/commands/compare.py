@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.cli import as_json, console
+from lenet_multi.commands._options import as_json, console
 
 
 @click.command("compare")
@@ -20,7 +20,7 @@ from lenet_multi.cli import as_json, console
 @as_json
 def command(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Compare two or more run folders; exit status 0 when they agree, 1 when they differ."""
-    from lenet_multi.compare import compare, print_tables, write_json
+    from lenet_multi.runs.comparison import compare, print_tables, write_json
 
     comparison = compare(runs)
     write_json(comparison, out)

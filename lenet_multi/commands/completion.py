@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import get_completion_class
 
-from lenet_multi.cli import Name
+from lenet_multi.commands._options import Name
 
 
 @click.command("completion")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.backends import ANSWERING
-from lenet_multi.cli import as_json, backend_option, console
+from lenet_multi.commands._options import as_json, backend_option, console
+from lenet_multi.machine.frameworks import ANSWERING
 
 
 @click.command("evaluate")
@@ -34,10 +34,11 @@ def command(
       lenet-multi evaluate runs/jax --backend torch --out runs/jax-on-torch
       lenet-multi evaluate model.keras --data my.npz --json
     """
-    from lenet_multi import assess, backends, saved
+    from lenet_multi.inference import assess, saved
+    from lenet_multi.machine import frameworks
 
     found = saved.find(model)
-    chosen = backends.choose(backend, known=ANSWERING, preferred=found.trained_on)
+    chosen = frameworks.choose(backend, known=ANSWERING, preferred=found.trained_on)
     assessment = assess.assess(found, data, backend=chosen)
     if as_json:
         content = {"model": str(found.path), "backend": chosen, **assess.as_json(assessment)}
@@ -46,8 +47,8 @@ def command(
         assess.print_assessment(assessment, console())
     try:
         if out:
-            from lenet_multi.pictures import draw_assessment
-            from lenet_multi.runs import writing
+            from lenet_multi.inference.pictures import draw_assessment
+            from lenet_multi.runs.folder import writing
 
             with writing(out):
                 draw_assessment(assessment, out)

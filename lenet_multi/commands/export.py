@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.backends import BACKENDS
-from lenet_multi.cli import Name, backend_option
-from lenet_multi.formats import FORMATS
+from lenet_multi.commands._options import Name, backend_option
+from lenet_multi.inference.formats import FORMATS
+from lenet_multi.machine.frameworks import BACKENDS
 
 
 @click.command("export")
@@ -48,12 +48,13 @@ def command(
       lenet-multi export runs/jax --format torch --out digits.pt2
       lenet-multi export model.keras --format saved_model --backend tensorflow
     """
-    from lenet_multi import formats, session
-    from lenet_multi.data import load
-    from lenet_multi.drafts import drafted
-    from lenet_multi.runtimes import ExportError
-    from lenet_multi.saved import find
-    from lenet_multi.tolerances import EXPORTED
+    from lenet_multi.data.sets import load
+    from lenet_multi.inference import formats
+    from lenet_multi.inference.runtimes import ExportError
+    from lenet_multi.inference.saved import find
+    from lenet_multi.machine import keras_start
+    from lenet_multi.runs.drafts import drafted
+    from lenet_multi.runs.tolerances import EXPORTED
 
     form, saved = FORMATS[wanted], find(model)
     chosen = formats.choose_backend(form, asked=backend, trained_on=saved.trained_on)
@@ -64,8 +65,8 @@ def command(
             # The labels do not matter here.
             images = load(data or saved.data, classes=256).test[: formats.COMPARED]
             click.echo(f"exporting through {chosen}, then asking {form.runtime}", err=True)
-            session.start(chosen)
-            from lenet_multi.export import export
+            keras_start.start(chosen)
+            from lenet_multi.inference.export import export
 
             exported = export(saved, form, draft, images=images)
     except ExportError as failure:

@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 
 import click
 
-from lenet_multi.cli import Name, as_json, console, timeout_option
+from lenet_multi.backends.choice import forms_of
+from lenet_multi.commands._options import Name, as_json, console, timeout_option
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
 from lenet_multi.errors import StoppedError, UserError
-from lenet_multi.instruction_sets import INSTRUCTION_SETS
-from lenet_multi.speed import forms_of
+from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
 
 
 @click.command("parity")
@@ -67,13 +67,13 @@ def command(
       lenet-multi parity --seeds 10
       lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
     """
-    from lenet_multi import backends
+    from lenet_multi.machine import frameworks
     from lenet_multi.parity.plan import Climber
 
-    chosen = list(dict.fromkeys(wanted)) or list(backends.installed())
+    chosen = list(dict.fromkeys(wanted)) or list(frameworks.installed())
     for name in chosen:
         climber = Climber.of(name)
-        backends.choose(climber.backend, {})
+        frameworks.choose(climber.backend, {})
         climber.form_on()
         climber.environment()
         if climber != Climber(climber.backend) and (every_form or seeds is not None):
@@ -110,7 +110,7 @@ def climb_ladder(
     """Climb rungs L0 to L4 and L6, show and record what is found, and exit."""
     from lenet_multi.parity import ascent, report
     from lenet_multi.parity.plan import ONE_EPOCH, Plan
-    from lenet_multi.runs import default_folder
+    from lenet_multi.runs.folder import default_folder
 
     plan = Plan(config=dataclasses.replace(ONE_EPOCH, **config), float32_images=images)
     folder = out or default_folder("parity")

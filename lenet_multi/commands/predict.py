@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.backends import ANSWERING
-from lenet_multi.cli import as_json, backend_option, console
+from lenet_multi.commands._options import as_json, backend_option, console
 from lenet_multi.errors import printable
+from lenet_multi.machine.frameworks import ANSWERING
 
 
 @click.command("predict")
@@ -47,13 +47,14 @@ def command(
       lenet-multi predict photos/ --model runs/jax --show seen.png
       lenet-multi predict --json --backend torch - < seven.jpg
     """
-    from lenet_multi import backends, predict, saved, session
+    from lenet_multi.inference import predict, saved
+    from lenet_multi.machine import frameworks, keras_start
 
     found = saved.find(model or saved.newest_run())
-    chosen = backends.choose(backend, known=ANSWERING, preferred=found.trained_on)
+    chosen = frameworks.choose(backend, known=ANSWERING, preferred=found.trained_on)
     if not model:
         click.echo(f"Model: {found.path.parent}", err=True)
-    with session.stderr_held_back():  # libtiff writes there too
+    with keras_start.stderr_held_back():  # libtiff writes there too
         prediction = predict.predict(images, found, backend=chosen)
     if as_json:
         content = {"model": str(found.path), "backend": chosen, **predict.as_json(prediction)}
@@ -63,8 +64,8 @@ def command(
     for refusal in prediction.images.refused:
         click.echo(f"lenet-multi: {printable(refusal)}", err=True)
     if show:
-        from lenet_multi.pictures import draw_sheet
-        from lenet_multi.runs import writing
+        from lenet_multi.inference.pictures import draw_sheet
+        from lenet_multi.runs.folder import writing
 
         with writing(show, flag="--show"):
             draw_sheet(prediction.images.pixels, predict.captions(prediction), show)

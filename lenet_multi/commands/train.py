@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lenet_multi.backends import BACKENDS
-from lenet_multi.cli import Name, as_json, backend_option, setting_options
+from lenet_multi.backends.choice import FORMS, execution
+from lenet_multi.commands._options import Name, as_json, backend_option, setting_options
 from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
 from lenet_multi.errors import UserError
-from lenet_multi.speed import FORMS, execution
+from lenet_multi.machine.frameworks import BACKENDS
 
 if TYPE_CHECKING:
-    from lenet_multi.journal import Journal
+    from lenet_multi.runs.journal import Journal
     from lenet_multi.train import TrainedRun
 
 
@@ -71,9 +71,8 @@ def command(
       lenet-multi train --tensorboard --checkpoint best --early-stopping 3 --epochs 30
       lenet-multi train --resume runs/seed-1
     """
-    from lenet_multi import backends, signals
-    from lenet_multi.journal import Journal
-    from lenet_multi.runs import (
+    from lenet_multi.machine import frameworks, signals
+    from lenet_multi.runs.folder import (
         RESULT,
         RESUME,
         default_folder,
@@ -83,6 +82,7 @@ def command(
         unfinished,
         write_run,
     )
+    from lenet_multi.runs.journal import Journal
 
     given = {name: value for name, value in settings.items() if value is not None}
     if resume:
@@ -91,10 +91,10 @@ def command(
         journal = Journal.read(unfinished(out))
         if not backend and "KERAS_BACKEND" not in os.environ:
             backend = journal.starts[-1]["backend"]
-        chosen = backends.choose(backend)
+        chosen = frameworks.choose(backend)
     else:
         config = dataclasses.replace(RECIPES[recipe or DEFAULT_RECIPE], **given)
-        chosen = backends.choose(backend)
+        chosen = frameworks.choose(backend)
         out = out or default_folder(f"{config.recipe}-{chosen}")
         journal = Journal(unfinished(out), config)
     execution(chosen, form)  # before anything is made, where the backend has no such form
@@ -139,8 +139,9 @@ def _train(
     quiet: bool,
 ) -> "TrainedRun":
     """Train what `journal` says from the newest checkpoint in `draft` or the beginning."""
-    from lenet_multi import checkpoint, data
-    from lenet_multi.runs import RESUME, cannot_write
+    from lenet_multi.data import sets
+    from lenet_multi.runs import checkpoint
+    from lenet_multi.runs.folder import RESUME, cannot_write
     from lenet_multi.train import train
 
     state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
@@ -154,7 +155,7 @@ def _train(
         with journal.started(backend=backend, at=at) as computed_in:
             run = train(
                 config,
-                partial(data.load, config.data, classes=config.classes),
+                partial(sets.load, config.data, classes=config.classes),
                 backend=backend,
                 form=form,
                 computed_in=computed_in,

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from itertools import chain, product
 from pathlib import Path
 
-from lenet_multi import data, durable, environment
-from lenet_multi.backends import BACKENDS
+from lenet_multi.data import sets
 from lenet_multi.errors import UserError
-from lenet_multi.parity import children, figure, ladder
-from lenet_multi.parity.children import Child, Failure
+from lenet_multi.machine import children, environment
+from lenet_multi.machine.children import Child, Failure
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.parity import figure, ladder
 from lenet_multi.parity.climber import CLIMB, GO_ON, SAVED_MODEL, Job, command
 from lenet_multi.parity.evidence import Evidence, read
 from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, Climber, Plan
-from lenet_multi.runs import writing
+from lenet_multi.runs import durable
+from lenet_multi.runs.folder import writing
 
 SCHEMA_VERSION = 2  # 2: with the figure's lines
 
@@ -62,7 +64,7 @@ def ascend(
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; choose another --out")
-    dataset = data.load(plan.config.data, classes=plan.config.classes)
+    dataset = sets.load(plan.config.data, classes=plan.config.classes)
     for precision in plan.precisions:
         plan.training_images(dataset, precision)  # refused here and not in each child
     with writing(folder):

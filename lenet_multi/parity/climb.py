@@ -16,25 +16,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi import environment, instruction_sets, session
-from lenet_multi.adam import Adam
-from lenet_multi.batches import Batches
+from lenet_multi.backends.adam import Adam
+from lenet_multi.backends.forms import compute_as
 from lenet_multi.config import TrainConfig
-from lenet_multi.data import Dataset
-from lenet_multi.forms import compute_as
-from lenet_multi.model import build, make_loss, make_optimizer, save_portably
+from lenet_multi.data.batches import Batches
+from lenet_multi.data.sets import Dataset
+from lenet_multi.machine import environment, instruction_sets, keras_start
 from lenet_multi.parity import twins
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact
-from lenet_multi.parity.plan import (
-    CONFIDENCE,
-    OPTIMIZERS,
-    Climber,
-    Plan,
-    Tell,
-    confident,
-    is_kept,
-)
+from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Climber, Plan, Tell, confident, is_kept
+from lenet_multi.training.model import build, make_loss, make_optimizer, save_portably
 
 Weights = Sequence[NDArray[Any]]
 Batch = tuple[NDArray[Any], NDArray[Any]]  # images, labels
@@ -113,7 +105,7 @@ def _take_our_adam(model: keras.Model) -> None:
 
 
 def _form(climber: str) -> str:
-    return Climber.of(climber).form_on(session.device())
+    return Climber.of(climber).form_on(keras_start.device())
 
 
 def _batches(plan: Plan, dataset: Dataset) -> Batches:

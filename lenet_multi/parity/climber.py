@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lenet_multi import data, session
 from lenet_multi.config import TrainConfig
+from lenet_multi.data import sets
+from lenet_multi.machine import keras_start
 from lenet_multi.parity import oracle
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.plan import ORACLE, Climber, Plan
@@ -53,13 +54,13 @@ def run(job: Job) -> None:
     """Do `job` in this process."""
     began = time.perf_counter()
     plan = Plan(**{**job.plan, "config": TrainConfig(**job.plan["config"])})
-    dataset = data.load(plan.config.data, classes=plan.config.classes)
+    dataset = sets.load(plan.config.data, classes=plan.config.classes)
     evidence, folder = Evidence(job.climber, job.climb), Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     if job.climber == ORACLE:
         oracle.climb(evidence, plan, dataset, _tell)
     else:
-        session.start(Climber.of(job.climber).backend, floatx=job.precision)
+        keras_start.start(Climber.of(job.climber).backend, floatx=job.precision)
         from lenet_multi.parity import climb
 
         if job.task == CLIMB:

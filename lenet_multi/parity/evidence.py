@@ -10,9 +10,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.durable import write_json
 from lenet_multi.errors import UserError
-from lenet_multi.runs import file_sha256
+from lenet_multi.runs.durable import write_json
+from lenet_multi.runs.folder import file_sha256
 
 Array = NDArray[Any]
 

@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lenet_multi import tolerances
-from lenet_multi.durable import replacing
 from lenet_multi.parity.evidence import Array
 from lenet_multi.parity.ladder import Ladder, loss_gaps
 from lenet_multi.parity.plan import PRECISIONS
+from lenet_multi.runs import tolerances
+from lenet_multi.runs.durable import replacing
 
 # Okabe and Ito's colours, told apart by the colour-blind; the line's style tells them apart too.
 _STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", ":"))

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lenet_multi import tolerances
 from lenet_multi.parity.evidence import Array, Evidence
 from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, PRECISIONS, Plan
 from lenet_multi.parity.twins import NEAREST, UNIT_ROUNDOFF, Band, of_entries, over, relative
+from lenet_multi.runs import tolerances
 
 RUNGS = (
     "L0 structure",

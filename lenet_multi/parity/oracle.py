@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lenet_multi.data import Dataset, ImageSet, epoch_order
-from lenet_multi.initial_weights import draw_initial_weights
-from lenet_multi.parity import numpy_lenet
+from lenet_multi.data.sets import Dataset, ImageSet, epoch_order
+from lenet_multi.lenet import reference
+from lenet_multi.lenet.reference import Array, Integers
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.numpy_lenet import Array, Integers
 from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, confident, is_kept
+from lenet_multi.training.initial_weights import draw_initial_weights
 
 Batch = tuple[Array, Integers]  # images, labels
 
@@ -24,7 +24,7 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell) -> None:
         part = images[index * config.batch_size : (index + 1) * config.batch_size]
         return part.images / 255, part.labels
 
-    tensors = numpy_lenet.shapes(dataset.image_shape, config.classes)
+    tensors = reference.shapes(dataset.image_shape, config.classes)
     names = list(tensors)
     drawn = draw_initial_weights(list(tensors.values()), seed=config.seed)
     initial = [weight.astype(np.float64) for weight in drawn]
@@ -34,16 +34,16 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell) -> None:
 
     for name, factor in CONFIDENCE.items():
         weights = confident(initial, factor)
-        evidence.arrays[f"L1/{name}/logits"] = numpy_lenet.forward(weights, batch(first, 0)[0])
-        loss, gradients = numpy_lenet.gradients(weights, *batch(first, 0))
+        evidence.arrays[f"L1/{name}/logits"] = reference.forward(weights, batch(first, 0)[0])
+        loss, gradients = reference.gradients(weights, *batch(first, 0))
         evidence.arrays[f"L1/{name}/loss"] = np.array(loss)
         file(f"L2/{name}", gradients)
 
     for name, (class_name, arguments) in OPTIMIZERS.items():
-        optimizer = getattr(numpy_lenet, class_name)(**arguments)
+        optimizer = getattr(reference, class_name)(**arguments)
         weights = initial
         for step in range(1, plan.optimizer_steps + 1):
-            _, gradients = numpy_lenet.gradients(weights, *batch(first, step - 1))
+            _, gradients = reference.gradients(weights, *batch(first, step - 1))
             weights = optimizer.step(weights, gradients)
             if is_kept(step, last=plan.optimizer_steps):
                 file(f"L3/{name}/{step}", weights)
@@ -52,9 +52,9 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell) -> None:
     order = epoch_order(len(images), seed=config.seed, epoch=0)
     shuffled = ImageSet(images.images[order], images.labels[order])
     steps = config.steps_per_epoch(len(images))
-    optimizer, weights, losses = numpy_lenet.Adam(config.learning_rate), initial, []
+    optimizer, weights, losses = reference.Adam(config.learning_rate), initial, []
     for step in range(1, steps + 1):
-        loss, gradients = numpy_lenet.gradients(weights, *batch(shuffled, step - 1))
+        loss, gradients = reference.gradients(weights, *batch(shuffled, step - 1))
         losses.append(loss)
         weights = optimizer.step(weights, gradients)
         if is_kept(step, last=steps):

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.backends.choice import execution
 from lenet_multi.config import RECIPES, TrainConfig
-from lenet_multi.data import Dataset, ImageSet, split
+from lenet_multi.data.sets import Dataset, ImageSet, split
 from lenet_multi.errors import UserError
-from lenet_multi.instruction_sets import held_to
-from lenet_multi.speed import CPU, execution
+from lenet_multi.machine.instruction_sets import held_to
+from lenet_multi.machine.keras_start import CPU
 
 Tell = Callable[[str, int, int], None]  # what is being climbed, steps done, steps in all
 

@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lenet_multi.machine.children import Failure
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent
-from lenet_multi.parity.children import Failure
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.seeds import Study
-from lenet_multi.tolerances import EQUIVALENCE
+from lenet_multi.runs.tolerances import EQUIVALENCE
 
 
 def print_ascent(ascent: Ascent, console: Console) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet_multi import durable, environment
-from lenet_multi.compare import CHECKS
 from lenet_multi.config import TrainConfig, flags
 from lenet_multi.errors import UserError
-from lenet_multi.journal import Journal
-from lenet_multi.parity import children
-from lenet_multi.parity.children import Child, Failure
+from lenet_multi.machine import children, environment
+from lenet_multi.machine.children import Child, Failure
 from lenet_multi.parity.equivalence import Equivalence, two_one_sided_tests
-from lenet_multi.runs import Run, read_run, unfinished, writing
-from lenet_multi.tolerances import EQUIVALENCE
+from lenet_multi.runs import durable
+from lenet_multi.runs.comparison import CHECKS
+from lenet_multi.runs.folder import Run, read_run, unfinished, writing
+from lenet_multi.runs.journal import Journal
+from lenet_multi.runs.tolerances import EQUIVALENCE
 
 SCHEMA_VERSION = 1
 

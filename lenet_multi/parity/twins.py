@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi import tolerances
 from lenet_multi.parity.evidence import Array, Evidence
+from lenet_multi.runs import tolerances
 
 Weights = Sequence[NDArray[Any]]
 

@@ -32,12 +32,13 @@ from rich.table import Table
 
 from benchmarks.__main__ import revision
 from benchmarks.report import read
-from lenet_multi import checkpoint, data, environment
-from lenet_multi.backends import installed
-from lenet_multi.durable import write_json
+from lenet_multi.data import sets
 from lenet_multi.errors import UserError
-from lenet_multi.journal import Journal
-from lenet_multi.runs import (
+from lenet_multi.machine import environment
+from lenet_multi.machine.frameworks import installed
+from lenet_multi.runs import checkpoint
+from lenet_multi.runs.durable import write_json
+from lenet_multi.runs.folder import (
     HISTORY,
     JOURNAL,
     MODEL,
@@ -47,6 +48,7 @@ from lenet_multi.runs import (
     read_run,
     unfinished,
 )
+from lenet_multi.runs.journal import Journal
 
 IMAGES = 3000  # few, so that a run is short and a kill mostly finds it writing
 EPOCHS = 4
@@ -121,7 +123,7 @@ def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]
 
 def prepare(folder: Path, backends: tuple[str, ...]) -> Trial:
     """Train undisturbed on each backend."""
-    mnist = data.load()
+    mnist = sets.load()
     npz = folder / "small.npz"
     np.savez(
         npz,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet_multi import data
-from lenet_multi.backends import BACKENDS
 from lenet_multi.config import RECIPES
+from lenet_multi.data import sets
+from lenet_multi.machine.frameworks import BACKENDS
 from tests import drawings
 from tests.conftest import PROJECT
 from tests.frozen.commands import Package, Seen
@@ -36,7 +36,7 @@ def earlier(commit: str, folder: Path) -> Path:
 
 def prepare(place: Path) -> None:
     """Put into a folder what the commands read: image sets for 20 steps, and drawings."""
-    mnist = data.load()
+    mnist = sets.load()
     images = STEPS * 128 * 10 // 9  # a tenth validates
     np.savez(
         place / "data.npz",

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lenet_multi import backends, environment
-from lenet_multi.cli import console
-from lenet_multi.durable import write_json
+from lenet_multi.commands._options import console
+from lenet_multi.machine import environment, frameworks
+from lenet_multi.runs.durable import write_json
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.session import PATIENCE, Outcome, Worker
@@ -176,7 +176,7 @@ def main() -> int:
         record = {
             "machine": environment.machine(),
             "versions": {
-                **environment.versions(backends.choose(None)),
+                **environment.versions(frameworks.choose(None)),
                 **{name: version(name) for name in ("click", "h5py", "pillow", "scipy")},
             },
             "seed": wanted.seed,

@@ -12,7 +12,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from lenet_multi.durable import SHA256, _digest
+from lenet_multi.runs.durable import SHA256, _digest
 from tests.fuzz.canary import CANARY
 
 LENGTHS = (0, 1, 2, 27, 28, 255, 256, 10**4, 2**16 - 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1)

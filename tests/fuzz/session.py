@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lenet_multi import compiled
 from lenet_multi.__main__ import main
+from lenet_multi.machine import cache
 from tests.fuzz.canary import CANARY, Watch
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.stand_ins import ReachedError
@@ -101,7 +101,7 @@ def _serve(kind: Kind, pipe: Any, folder: Path) -> None:
     (folder / "tmp").mkdir(exist_ok=True)
     tempfile.tempdir = str(folder / "tmp")
     os.environ |= {"TMPDIR": tempfile.tempdir, "HOME": str(folder), "PYTHONUNBUFFERED": "1"}
-    for name in ("KERAS_BACKEND", compiled.FOLDER):  # of the process that we are forked from
+    for name in ("KERAS_BACKEND", cache.FOLDER):  # of the process that we are forked from
         os.environ.pop(name, None)
     said = _own_streams(folder)
     kind.prepare()

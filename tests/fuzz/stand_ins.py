@@ -15,21 +15,22 @@ from unittest.mock import patch
 
 import numpy as np
 
+import lenet_multi.commands.demo.serve
+import lenet_multi.commands.doctor.checkup
+import lenet_multi.commands.report.page
+import lenet_multi.data.sets
+import lenet_multi.data.sources.reader
+
 # Imported before a worker is forked, so that each has them.
-import lenet_multi.assess
-import lenet_multi.data
-import lenet_multi.demo.serve
-import lenet_multi.doctor.checkup
-import lenet_multi.environment
-import lenet_multi.images
-import lenet_multi.parity.children
-import lenet_multi.pictures
-import lenet_multi.predict
-import lenet_multi.report.page
-import lenet_multi.session
-import lenet_multi.sources.reader
+import lenet_multi.inference.assess
+import lenet_multi.inference.pictures
+import lenet_multi.inference.predict
+import lenet_multi.lenet.photographs
+import lenet_multi.machine.children
+import lenet_multi.machine.environment
+import lenet_multi.machine.keras_start
 import lenet_multi.train
-from lenet_multi.doctor.probe import Probe
+from lenet_multi.commands.doctor.probe import Probe
 
 
 class ReachedError(BaseException):
@@ -57,15 +58,15 @@ def install() -> None:
     """Put all stand-ins in their places, for good."""
     places: dict[str, object] = {
         "lenet_multi.train.train": read_data_only,
-        "lenet_multi.predict.start_and_load": lambda backend, load, **options: load(),
-        "lenet_multi.assess.start_and_load": read_images_only,
-        "lenet_multi.session.start": reached,
-        "lenet_multi.sources.reader.read": reached,
-        "lenet_multi.parity.children.run": reached,
-        "lenet_multi.saved.SavedModel.load": lambda self: None,
-        "lenet_multi.environment.versions": lambda backend: {backend: "1"},
-        "lenet_multi.doctor.checkup.probe_all": _probes,
-        "lenet_multi.data._read_folder": _keeping_mnist(lenet_multi.data._read_folder),
+        "lenet_multi.inference.predict.start_and_load": lambda backend, load, **options: load(),
+        "lenet_multi.inference.assess.start_and_load": read_images_only,
+        "lenet_multi.machine.keras_start.start": reached,
+        "lenet_multi.data.sources.reader.read": reached,
+        "lenet_multi.machine.children.run": reached,
+        "lenet_multi.inference.saved.SavedModel.load": lambda self: None,
+        "lenet_multi.machine.environment.versions": lambda backend: {backend: "1"},
+        "lenet_multi.commands.doctor.checkup.probe_all": _probes,
+        "lenet_multi.data.sets._read_folder": _keeping_mnist(lenet_multi.data.sets._read_folder),
         "click.shell_completion.BashComplete._check_version": lambda *arguments: (
             None
         ),  # it asks bash
@@ -75,7 +76,7 @@ def install() -> None:
     }
     for place, stand_in in places.items():
         patch(place, stand_in).start()
-    patch.dict(sys.modules, {"lenet_multi.answer": _answer()}).start()
+    patch.dict(sys.modules, {"lenet_multi.inference.answer": _answer()}).start()
 
 
 def _probes(names: Sequence[str], **options: object) -> list[Probe]:
@@ -85,12 +86,12 @@ def _probes(names: Sequence[str], **options: object) -> list[Probe]:
 def _keeping_mnist(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
     """Return `read`, which reads the packaged MNIST once."""
     once = cache(read)
-    return lambda folder: (once if folder == lenet_multi.data.PACKAGED_MNIST else read)(folder)
+    return lambda folder: (once if folder == lenet_multi.data.sets.PACKAGED_MNIST else read)(folder)
 
 
 def _answer() -> ModuleType:
     """Return a stand-in for `answer`, which imports Keras: every class is as probable."""
-    module = ModuleType("lenet_multi.answer")
+    module = ModuleType("lenet_multi.inference.answer")
     module.computing = lambda path: nullcontext()  # type: ignore[attr-defined]
     module.probabilities = lambda model, images: np.full((len(images), 10), 0.1)  # type: ignore[attr-defined]
     return module

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet_multi.data import Dataset
+from lenet_multi.data.sets import Dataset
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.evidence import Evidence
@@ -26,8 +26,9 @@ CLIMBS = {ladder.OPTIMIZER: "_optimizer", ladder.TRAJECTORY: "_trajectory"}
 def modules() -> Modules:
     """Return Keras on the sabotaged backend, started in this process, and our modules."""
     keras = start_once(SABOTAGED)
-    from lenet_multi import batches, model
+    from lenet_multi.data import batches
     from lenet_multi.parity import climb
+    from lenet_multi.training import model
 
     return Modules(keras, climb, model, batches)
 

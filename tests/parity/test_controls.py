@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lenet_multi.backends import BACKENDS
-from lenet_multi.data import Dataset
-from lenet_multi.instruction_sets import AVX2
+from lenet_multi.data.sets import Dataset
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.machine.instruction_sets import AVX2
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent, ascend
 from lenet_multi.parity.figure import draw_gaps

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from lenet_multi import tolerances
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.ladder import FORWARD, Finding, Ladder, _judge, _optimizer, first_failure
 from lenet_multi.parity.plan import Plan
+from lenet_multi.runs import tolerances
 
 PAIR = ("jax", "torch")
 

@@ -1,10 +1,11 @@
 import numpy as np
 
-from lenet_multi.data import Dataset, epoch_order
-from lenet_multi.initial_weights import draw_initial_weights
-from lenet_multi.parity import numpy_lenet, oracle
+from lenet_multi.data.sets import Dataset, epoch_order
+from lenet_multi.lenet import reference
+from lenet_multi.parity import oracle
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.plan import ORACLE, Plan
+from lenet_multi.training.initial_weights import draw_initial_weights
 
 
 def test_the_oracle_goes_down(mnist: Dataset) -> None:
@@ -14,9 +15,9 @@ def test_the_oracle_goes_down(mnist: Dataset) -> None:
     losses = evidence.arrays["L4/losses"]
     assert len(losses) == 20
     assert losses[-3:].mean() < losses[0] - 0.5
-    shapes = numpy_lenet.shapes((28, 28, 1), 10)
+    shapes = reference.shapes((28, 28, 1), 10)
     weights = [w.astype(np.float64) for w in draw_initial_weights(list(shapes.values()), seed=0)]
     first = epoch_order(640, seed=0, epoch=0)[:32]
     images, labels = mnist.train.images[first] / 255, mnist.train.labels[first]
-    assert losses[0] == numpy_lenet.loss(weights, images, labels)
+    assert losses[0] == reference.loss(weights, images, labels)
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == 431_080

@@ -5,18 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet_multi.data import Dataset
+from lenet_multi.backends.choice import STOCK, WINOGRAD
+from lenet_multi.data.sets import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.instruction_sets import SSE41, held_to
-from lenet_multi.parity.plan import (
-    CONFIDENCE,
-    PRECISIONS,
-    Climber,
-    Plan,
-    confident,
-    is_kept,
-)
-from lenet_multi.speed import STOCK, WINOGRAD
+from lenet_multi.machine.instruction_sets import SSE41, held_to
+from lenet_multi.parity.plan import CONFIDENCE, PRECISIONS, Climber, Plan, confident, is_kept
 
 
 def test_weights_are_kept_at_steps_that_a_logarithmic_axis_shows() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from lenet_multi.machine.children import Failure
 from lenet_multi.parity import report
 from lenet_multi.parity.ascent import Ascent
-from lenet_multi.parity.children import Failure
 from lenet_multi.parity.equivalence import two_one_sided_tests
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.figure import draw_gaps, so_far

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet_multi import environment
 from lenet_multi.commands.parity import compare_seeds
 from lenet_multi.commands.train import command
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import StoppedError, UserError
-from lenet_multi.journal import Journal
-from lenet_multi.parity import children, seeds
-from lenet_multi.parity.children import Child, Failure
-from lenet_multi.runs import unfinished
+from lenet_multi.machine import children, environment
+from lenet_multi.machine.children import Child, Failure
+from lenet_multi.parity import seeds
+from lenet_multi.runs.folder import unfinished
+from lenet_multi.runs.journal import Journal
 from tests.examples import RIGHT, example_run, keep
 
 VERSIONS = {"keras": "3.15.1"}

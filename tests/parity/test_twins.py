@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lenet_multi import tolerances
 from lenet_multi.parity import twins
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.twins import Band, Course
+from lenet_multi.runs import tolerances
 
 FACTOR = tolerances.TWINS.value
 

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.report import RESULTS, read
-from lenet_multi import environment
-from lenet_multi.backends import BACKENDS
-from lenet_multi.durable import write_json
-from lenet_multi.instruction_sets import held_to
+from lenet_multi.machine import environment
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.machine.instruction_sets import held_to
+from lenet_multi.runs.durable import write_json
 from tests.conftest import PROJECT
 from tests.processors import climbs
 
@@ -25,8 +25,8 @@ from tests.processors import climbs
 ACROSS = ("tests/parity", "tests/test_across.py")
 OF_A_BACKEND = (
     "tests/parity",
-    "tests/test_forms.py",
-    "tests/test_adam.py",
+    "tests/backends/forms/test_forms.py",
+    "tests/backends/test_adam.py",
     "tests/test_on_mnist.py",
 )
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import read
-from lenet_multi.backends import BACKENDS
-from lenet_multi.instruction_sets import INSTRUCTION_SETS, of_processor
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS, of_processor
 from lenet_multi.parity import ascent
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.plan import ONE_EPOCH, ORACLE, PRECISIONS, Climber, Plan

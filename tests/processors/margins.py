@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lenet_multi import data
-from lenet_multi.backends import BACKENDS
+from lenet_multi.data import sets
+from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent, ascend
 from lenet_multi.parity.plan import PRECISIONS
@@ -57,7 +57,7 @@ def smallest(caught: Callable[[float], bool], size: float) -> float | None:
 
 def measure(ascent: Ascent, folder: Path) -> list[dict[str, Any]]:
     """Return the smallest size of each sabotage that is caught, in each precision."""
-    of, mnist = modules(), data.load()
+    of, mnist = modules(), sets.load()
 
     def caught(do: Sized, rung: str, precision: str, size: float) -> bool:
         with pytest.MonkeyPatch.context() as patch:

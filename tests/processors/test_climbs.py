@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from lenet_multi import instruction_sets
+from lenet_multi.machine import instruction_sets
 from lenet_multi.parity.ladder import OPTIMIZER, STRUCTURE, Finding
 from lenet_multi.parity.plan import ORACLE, PRECISIONS
 from tests.processors import climbs

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from lenet_multi import data
+from lenet_multi.data import sets
 from tests.fuzz import stand_ins
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.mutations import LENGTHS, damaged, zeros
@@ -32,7 +32,7 @@ def idx(array: np.ndarray, *, shape: tuple[int, ...] | None = None, kind: int = 
 @cache
 def few() -> list[np.ndarray]:
     """Return the first images and labels of MNIST, for training and for tests."""
-    mnist = data.load()
+    mnist = sets.load()
     return [
         array
         for part in (mnist.train[:20], mnist.test[:20])

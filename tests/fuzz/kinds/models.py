@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet_multi import backends, session
+from lenet_multi.machine import frameworks, keras_start
 from tests.fuzz import stand_ins
 from tests.fuzz.canary import CALL, CANARY
 from tests.fuzz.inputs import Input, Kind
@@ -246,7 +246,7 @@ def images() -> bytes:
 
 
 def _opened(chance: Random) -> Input:
-    backend = backends.installed()[0]
+    backend = frameworks.installed()[0]
     arguments = chance.choice(
         (
             ("predict", "seven.png", "--model", FILE, "--json"),
@@ -281,8 +281,8 @@ def seven() -> bytes:
 
 
 def _start_keras() -> None:
-    session.start(backends.choose(None))
-    from lenet_multi import evaluate  # noqa: F401  # and what it needs
+    keras_start.start(frameworks.choose(None))
+    from lenet_multi.inference import evaluate  # noqa: F401  # and what it needs
 
 
 KINDS = (

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet_multi.sources.reader import ARRAYS
+from lenet_multi.data.sources.reader import ARRAYS
 from tests.fuzz import stand_ins
 from tests.fuzz.canary import CALL
 from tests.fuzz.inputs import Input, Kind

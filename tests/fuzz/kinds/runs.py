@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from lenet_multi import backends, checkpoint
 from lenet_multi.config import TrainConfig
+from lenet_multi.machine import frameworks
 from lenet_multi.parity.ascent import COMPARISON
-from lenet_multi.runs import (
+from lenet_multi.runs import checkpoint
+from lenet_multi.runs.folder import (
     HISTORY,
     JOURNAL,
     MODEL,
@@ -31,14 +32,14 @@ from lenet_multi.runs import (
     unfinished,
     write_run,
 )
+from tests.commands.report.material import climb_folder
 from tests.examples import example_run
 from tests.fuzz import stand_ins
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.kinds import models
 from tests.fuzz.kinds.npz import npy
 from tests.fuzz.mutations import archive, changed_json, damaged, json_bytes, odd, signed
-from tests.report.material import climb_folder
-from tests.test_checkpoint import example
+from tests.runs.test_checkpoint import example
 
 NAMES = FIRST, SECOND = "fuzzed-a", "fuzzed-b"
 UNFINISHED = "fuzzed-run"
@@ -52,7 +53,7 @@ def _save_model(path: str) -> None:
 @cache
 def whole(name: str) -> dict[str, bytes]:
     """Return the files of a run."""
-    first = backends.installed()[0]
+    first = frameworks.installed()[0]
     run = example_run(first, right=990 if name == FIRST else 985)
     run.result.config["data"] = "images.npz"
     with tempfile.TemporaryDirectory() as folder:
@@ -172,7 +173,7 @@ def _make_unfinished(chance: Random) -> Input:
     journal: Any = {
         "schema_version": SCHEMA_VERSION,
         "config": dataclasses.asdict(TrainConfig(data="images.npz")),
-        "starts": [{"backend": backends.installed()[0], "form": "stock", "epoch": 0, "step": 0}],
+        "starts": [{"backend": frameworks.installed()[0], "form": "stock", "epoch": 0, "step": 0}],
     }
     if chance.random() < 0.5:
         journal = changed_json(journal, chance)

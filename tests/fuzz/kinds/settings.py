@@ -4,9 +4,9 @@ import dataclasses
 from random import Random
 from typing import Any
 
+from lenet_multi.commands.doctor.settings import CHANGE_RESULTS, CHOOSE_MEANS
 from lenet_multi.config import RECIPES, TrainConfig, flag
-from lenet_multi.doctor.settings import CHANGE_RESULTS, CHOOSE_MEANS
-from lenet_multi.sources.keras import HOME
+from lenet_multi.machine.keras_start import HOME
 from tests.fuzz import stand_ins
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.kinds import models

@@ -1,0 +1,129 @@
+"""The forms of a convolution block: one function of the images, six ways to compute it.
+
+A block is a convolution, its bias, ReLU and 2x2 max pooling: where a LeNet spends its time.
+`compute_as` has a model compute its blocks in one of the forms. Nothing else changes: its layers,
+weights, summary and file stay those of the stock model.
+
+The forms agree to the rounding of a sum. All send the gradient of a window's maximum to the first
+of equal values, as max pooling does.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from lenet_multi.backends.choice import (
+    CHANNELS_FIRST,
+    POOL_FIRST,
+    STOCK,
+    TILES,
+    WINOGRAD,
+    WINOGRAD_CHANNELS_FIRST,
+)
+from lenet_multi.backends.forms.convolutions import channels_first, pool_first, row_pairs
+from lenet_multi.backends.forms.pooling import POOL, compared, max_pooled
+from lenet_multi.backends.forms.tiles import tiles
+from lenet_multi.backends.forms.winograd import winograd
+from lenet_multi.backends.torch_step import torch_step
+
+Tensor = Any  # the backend's own
+Block = Callable[[Tensor, Tensor, Tensor], Tensor]
+Step = Callable[[Tensor, bool | None], Tensor]  # inputs, whether the model trains
+
+BLOCKS: dict[str, Block] = {
+    POOL_FIRST: pool_first,
+    CHANNELS_FIRST: channels_first,
+    TILES: tiles,
+    WINOGRAD: partial(winograd, otherwise=tiles, pool=compared),
+    WINOGRAD_CHANNELS_FIRST: partial(winograd, otherwise=row_pairs, pool=max_pooled),
+}
+
+
+def compute_as(model: keras.Sequential, form: str, answer_form: str | None = None) -> None:
+    """Have `model` compute its convolution blocks in `form`; all else stays the stock model's.
+
+    Where it is not training it computes them in `answer_form`, by default the same. A model that
+    is no plain stack of layers stays as it is.
+    """
+    answer_form = answer_form or form
+    if form == answer_form == STOCK or type(model) is not keras.Sequential:
+        return
+    steps, answer_steps = ([*_steps(model.layers, name)] for name in (form, answer_form))
+
+    def call(inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        for step in steps if training else answer_steps:
+            inputs = step(inputs, training)
+        return inputs
+
+    model.call = call
+    if form != STOCK and keras.backend.backend() == "torch" and not model.non_trainable_variables:
+        model.train_step = torch_step(model)
+
+
+def holds_convolution(model: keras.Model, form: str) -> bool:
+    """Return whether a convolution is left when `model` computes its blocks in `form`."""
+    parts = _parts(model.layers, form if type(model) is keras.Sequential else STOCK)
+    return any(_convolves(layer) for layer, is_block in parts if not is_block)
+
+
+def _convolves(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer, or one within it, is a convolution: it has a kernel's size."""
+    within = getattr(layer, "layers", [])
+    return hasattr(layer, "kernel_size") or any(map(_convolves, within))
+
+
+def _steps(stack: list[keras.layers.Layer], form: str) -> Iterator[Step]:
+    """Yield what a model computes one after the other: a block, or a layer of its own."""
+    for layer, is_block in _parts(stack, form):
+        if is_block:
+            yield partial(_compute, form, layer)
+        else:
+            yield _call(layer)
+
+
+def _parts(stack: list[keras.layers.Layer], form: str) -> Iterator[tuple[keras.layers.Layer, bool]]:
+    """Yield the layers, and whether each is a convolution that makes a block with the next one."""
+    stack = list(stack)
+    while stack:
+        layer = stack.pop(0)
+        is_block = form != STOCK and bool(stack) and _are_block(layer, stack[0])
+        if is_block:
+            stack.pop(0)
+        yield layer, is_block
+
+
+def _call(layer: keras.layers.Layer) -> Step:
+    """Return the call of a layer, which is told whether it trains: on JAX the model alone is."""
+    if "training" in inspect.signature(layer.call).parameters:
+        return lambda inputs, training: layer(inputs, training=training)
+    return lambda inputs, training: layer(inputs)
+
+
+def _compute(form: str, conv: keras.layers.Layer, images: Tensor, training: bool | None) -> Tensor:
+    # The weights are read here, for JAX puts others in their place; cast as the layer would.
+    tensors = [ops.cast(tensor, conv.compute_dtype) for tensor in (images, conv.kernel, conv.bias)]
+    if form not in {POOL_FIRST, CHANNELS_FIRST} and conv.compute_dtype == "bfloat16":
+        # XLA multiplies matrices of bfloat16 numbers slowly, and Winograd's sums lose their digits.
+        tensors = [ops.cast(tensor, "float32") for tensor in tensors]
+    return ops.cast(BLOCKS[form](*tensors), conv.compute_dtype)
+
+
+def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:
+    """Return whether two layers are a convolution and a pooling that every form can compute."""
+    return (
+        type(conv) is layers.Conv2D  # a subclass may compute something else
+        and type(pool) is layers.MaxPooling2D
+        and conv.activity_regularizer is None
+        and conv.activation is keras.activations.relu
+        and conv.use_bias
+        and (conv.padding, conv.strides, conv.dilation_rate, conv.groups)
+        == ("valid", (1, 1), (1, 1), 1)
+        and conv.kernel_size[0] == conv.kernel_size[1]
+        and conv.kernel_size[0] % 2 == 1
+        and (pool.padding, pool.pool_size, pool.strides) == ("valid", (POOL, POOL), (POOL, POOL))
+        and conv.data_format == pool.data_format == "channels_last"
+    )

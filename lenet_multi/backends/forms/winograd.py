@@ -1,0 +1,158 @@
+"""Winograd's convolution: of five taps, four outputs in a row from eight products, not twenty.
+
+Four outputs y0 to y3 of eight inputs d0 to d7 and five taps g0 to g4 are
+
+    y_k = d_k g0 + d_k+1 g1 + d_k+2 g2 + d_k+3 g3 + d_k+4 g4,
+
+twenty products. Multiplying two polynomials, one of four coefficients and one of five, takes twenty
+too, and eight if they are multiplied by value: take both at seven points and at infinity (their
+highest coefficients), multiply value by value, and find the one polynomial that has these products.
+The y are that computation transposed, which takes eight products as well:
+
+    s_i = (coefficients of the product of all x - a_j but x - a_i) . (d0, ..., d7)
+    t_i = (1, a_i, ..., a_i^4) . (g0, ..., g4) / (product of all a_i - a_j but j = i)
+    y_k = sum over i of a_i^k s_i t_i                          a_i: the points
+
+and for infinity s_7 of the product of all x - a_j, t_7 = g4, added to y3 alone. In a network each d
+is a column of a patch with all its channels and each g a matrix, so that what is saved are products
+of large matrices, and what is added are products with three small ones.
+
+S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for
+Convolutional Neural Networks, CVPR 2016.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from ml_dtypes import finfo
+from numpy.typing import NDArray
+
+from lenet_multi.backends.forms.pooling import POOL, Pool, pooled_sides
+
+Tensor = Any  # the backend's own
+Matrix = NDArray[np.float64]
+
+OUTPUTS = 4  # in a row, from one set of products
+
+# Small, for a point's powers multiply its roundings, and powers of two, which are not rounded.
+POINTS = (0, 1, -1, 2, -2, 1 / 2, -1 / 2)
+
+ROUNDINGS = 8  # of an image's largest output, that a sum of nothing may come to; measured 1
+
+SIDES = (3, 5)  # of kernels; wider ones need more points
+
+
+def winograd(
+    images: Tensor,
+    kernel: Tensor,
+    bias: Tensor,
+    *,
+    otherwise: Callable[[Tensor, Tensor, Tensor], Tensor],
+    pool: Pool,
+) -> Tensor:
+    """Compute the block with twelve multiplications for an output, where it has 25 taps.
+
+    Four outputs in a row, two rows of them, are two pooled outputs. With a 5x5 kernel they look at
+    a patch of six rows and eight columns. The batch comes last, as in `tiles`:
+
+    1. The patch's eight columns make eight sums s, each a column of six rows again: one product
+       with a small matrix for all patches, whose columns come first for that, (W, H C N).
+    2. Lay a sum's six rows one after the other, (6 C, patches), copying each three times.
+    3. The kernel's five columns make eight values t. Each is laid at its two places in six rows,
+       (2 O, 6 C).
+    4. Eight products, (2 O, 6 C) times (6 C, patches). With a small matrix they make the outputs y.
+    5. Take the largest of each window (`pool`), make rounding zero, add the bias, ReLU.
+
+    An output costs 8 * 6 / 4 = 12 multiplications; in a convolution 25, in `tiles` 36. Its rounding
+    is no larger than that of XLA's sum of 25 terms. Where equal values are rounded apart, their
+    patches are equal, and the weights get the same gradient from each.
+
+    The products are too small with one channel, and an odd number of pooled columns is no multiple
+    of two: those blocks are computed by `otherwise`. Shapes as in `pool_first`.
+    """
+    side, channels, filters = kernel.shape[1:]
+    rows, columns = pooled_sides(images, side)
+    if channels == 1 or columns % POOL or side not in SIDES:
+        return otherwise(images, kernel, bias)
+    of_inputs, of_taps, of_products = _transforms(side)
+    across = columns // POOL  # patches
+    sums = _sums(images[:, : POOL * rows + side - 1], of_inputs, across, rows)
+    products = _values(kernel, of_taps) @ sums  # (8, 2 O, rows across N)
+    outputs = _product(of_products, products)  # (4, 2 O rows across N)
+    pooled = pool(ops.reshape(outputs, (OUTPUTS // POOL, POOL, POOL, -1)))
+    pooled = ops.reshape(pooled, (OUTPUTS // POOL, filters, rows, across, -1))
+    blocks = ops.relu(_without_noise(pooled) + ops.reshape(bias, (-1, 1, 1, 1)))
+    # As two steps, for then a dense layer multiplies on PyTorch what lies here, not a copy.
+    blocks = ops.reshape(ops.transpose(blocks, (2, 3, 0, 1, 4)), (rows, columns, filters, -1))
+    return ops.transpose(blocks, (3, 0, 1, 2))
+
+
+def _transforms(side: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Return the matrices that make s, (8, 8), t, (8, K), and y, (4, 8); for K = 3, 6 for 8."""
+    points = np.array(POINTS[: OUTPUTS + side - 2])
+    others = [np.delete(points, i) for i in range(len(points))]
+    of_inputs = [np.append(np.poly(other)[::-1], 0) for other in others]  # lowest power first
+    of_taps = [
+        point ** np.arange(side) / np.prod(point - other)
+        for point, other in zip(points, others, strict=True)
+    ]
+    of_products = [point ** np.arange(OUTPUTS) for point in points]
+    # At infinity: the highest coefficients.
+    return (
+        np.array([*of_inputs, np.poly(points)[::-1]]),
+        np.array([*of_taps, np.eye(side)[-1]]),
+        np.array([*of_products, np.eye(OUTPUTS)[-1]]).T,
+    )
+
+
+def _sums(images: Tensor, of_inputs: Matrix, across: int, rows: int) -> Tensor:
+    """Return each patch's sums, row after row: (N, H, W, C) to (8, 6 C, rows across N)."""
+    height, width, channels = images.shape[1:]
+    count, taps = of_inputs.shape
+    in_place = [
+        np.pad(of_inputs, ((0, 0), (begin, width - taps - begin)))
+        for begin in range(0, OUTPUTS * across, OUTPUTS)
+    ]
+    matrix = np.stack(in_place, axis=1).reshape(-1, width)  # (8 across, W)
+    # As two steps, for PyTorch copies a gradient faster when only the batch changes its place.
+    batch_last = ops.transpose(images, (1, 2, 3, 0))
+    pairs = ops.reshape(batch_last, (height // POOL, POOL, width, channels, -1))  # of rows
+    sums = _product(matrix, ops.transpose(pairs, (2, 1, 3, 0, 4)))
+    sums = ops.reshape(sums, (count, across, POOL * channels, height // POOL, -1))
+    sums = ops.transpose(sums, (0, 2, 3, 1, 4))  # (8, 2 C, pairs of rows, across, N)
+    views = [sums[:, :, i : i + rows] for i in range(height // POOL - rows + 1)]
+    return ops.reshape(ops.stack(views, axis=1), (count, len(views) * POOL * channels, -1))
+
+
+def _values(kernel: Tensor, of_taps: Matrix) -> Tensor:
+    """Return the kernel's values, each at two places: (K, K, C, O) to (8, 2 O, (K + 1) C)."""
+    side, _, channels, filters = kernel.shape
+    values = _product(of_taps, ops.transpose(kernel, (1, 3, 0, 2)))
+    values = ops.reshape(values, (-1, filters, side, channels))
+    places = [ops.pad(values, ((0, 0), (0, 0), (i, 1 - i), (0, 0))) for i in range(POOL)]
+    return ops.reshape(ops.stack(places, axis=1), (-1, POOL * filters, (side + 1) * channels))
+
+
+def _without_noise(sums: Tensor) -> Tensor:
+    """Return `sums` (..., N) with zero for what is no more than an image's rounding.
+
+    Of an empty patch any other form makes zero, and ReLU passes no gradient there while its bias
+    is zero. Eight products of its neighbours' columns cancel but for their rounding, and what is
+    left would pass one. The gradient of the sums stays as it is.
+    """
+    sizes = ops.abs(sums)
+    largest = ops.max(sizes, axis=(0, 1, 2, 3), keepdims=True)
+    dtype = keras.backend.standardize_dtype(sums.dtype)
+    rounding = float(finfo(dtype).eps)  # type: ignore[no-untyped-call]
+    noise = sizes <= ROUNDINGS * rounding * largest
+    return sums - ops.stop_gradient(ops.where(noise, sums, ops.zeros_like(sums)))
+
+
+def _product(matrix: Matrix, tensor: Tensor) -> Tensor:
+    """Return `matrix` (I, J) times `tensor` (J, ...), flat: (I, the others together)."""
+    # The backend's own sign, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`).
+    flat = ops.reshape(tensor, (matrix.shape[1], -1))
+    return ops.convert_to_tensor(matrix, dtype=tensor.dtype) @ flat

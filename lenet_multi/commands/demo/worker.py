@@ -1,0 +1,84 @@
+"""The process of one backend: `python -m lenet_multi.commands.demo.worker BACKEND MODEL`.
+
+A request on stdin is the 784 bytes of one image, row by row; its answer is a line of JSON on
+stdout. A first line, before any request, tells that the model is loaded and warm.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.errors import UserError
+from lenet_multi.inference import saved
+from lenet_multi.lenet.photographs import SIDE
+from lenet_multi.machine import frameworks, keras_start
+
+MODULE = "lenet_multi.commands.demo.worker"
+
+DIGITS = 10
+
+Network = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+
+
+def load(backend: str, model: Path) -> Network:
+    """Return the saved `model` on `backend`: from an image (28, 28) to its probabilities (10,).
+
+    Raises `UserError` when it cannot be loaded, or is of other images or classes.
+    """
+    keras_start.start(backend)
+    from lenet_multi.inference.answer import probabilities
+
+    network = saved.find(model).load()
+    shapes = network.input_shape[1:], network.output_shape[1:]
+    if shapes != ((SIDE, SIDE, 1), (DIGITS,)):
+        raise UserError(
+            f"{model} takes {shapes[0]} and gives {shapes[1]}, where the demo wants "
+            f"{(SIDE, SIDE, 1)} and {(DIGITS,)}: give a model of MNIST"
+        )
+
+    def ask(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        (found,) = probabilities(network, image.reshape(1, SIDE, SIDE, 1))
+        if not np.isfinite(found).all():
+            raise UserError(f"{model} answers NaN: it is of a run that diverged")
+        return np.asarray(found)
+
+    return ask
+
+
+def serve(backend: str, model: Path) -> None:
+    """Answer until stdin ends, which it does when the parent ends, however it ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes to stderr
+
+    def tell(content: dict[str, Any]) -> None:
+        print(json.dumps(content), file=answers, flush=True)
+
+    network = load(backend, model)
+    network(np.zeros((SIDE, SIDE), np.uint8))  # compiles
+    tell({"version": frameworks.installed_version(backend)})
+    while request := sys.stdin.buffer.read(SIDE * SIDE):
+        image = np.frombuffer(request, np.uint8).reshape(SIDE, SIDE)
+        began = time.perf_counter()
+        probabilities = network(image)
+        milliseconds = 1000 * (time.perf_counter() - began)
+        tell(
+            {
+                "answer": int(probabilities.argmax()),
+                "probabilities": probabilities.tolist(),
+                "milliseconds": milliseconds,
+            }
+        )
+
+
+if __name__ == "__main__":
+    try:
+        serve(sys.argv[1], Path(sys.argv[2]))
+    except UserError as error:
+        sys.exit(str(error))

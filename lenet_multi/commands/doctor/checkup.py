@@ -1,0 +1,144 @@
+"""The whole examination: backends, machine, settings, extras, and what is wrong with them."""
+
+import dataclasses
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from lenet_multi import __version__
+from lenet_multi.commands.doctor import settings
+from lenet_multi.commands.doctor.probe import MODULE, Probe, probe_all
+from lenet_multi.commands.doctor.settings import Setting
+from lenet_multi.errors import UserError
+from lenet_multi.machine import environment, extras, frameworks
+from lenet_multi.machine.extras import Extra
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.runs.folder import NEEDED_BYTES, RUNS
+
+NEEDED_MEMORY = 2**30  # bytes; a training run took 771 MiB at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where one would train; memory and disk in bytes, `runs` where run folders go."""
+
+    python: str
+    lenet_multi: str
+    system: str
+    processor: str
+    cores: int
+    memory: int
+    runs: str
+    disk_free: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong and how to mend it; a `grave` one changes results, or prevents them."""
+
+    text: str
+    remedy: str
+    grave: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """What was found, and the problems in it."""
+
+    backends: list[Probe]
+    machine: Machine
+    settings: list[Setting]
+    extras: list[Extra]
+    problems: list[Problem]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether some backend works, and nothing would change what it computes."""
+        return not any(problem.grave for problem in self.problems)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the whole as JSON's own types."""
+        return {"healthy": self.healthy, **dataclasses.asdict(self)}
+
+
+def examine(*, timeout: float) -> Checkup:
+    """Return what is found here; a backend has `timeout` seconds to start."""
+    probes, machine, found = probe_all(BACKENDS, timeout=timeout), _machine(), settings.found()
+    problems = _of_packages(), _of_settings(found), _of_machine(machine), _of_backends(probes)
+    return Checkup(
+        backends=probes,
+        machine=machine,
+        settings=found,
+        extras=extras.every(),
+        problems=list(chain(*problems)),
+    )
+
+
+def _machine() -> Machine:
+    machine = environment.machine()
+    return Machine(
+        python=platform.python_version(),
+        lenet_multi=__version__,
+        system=str(machine["system"]),
+        processor=str(machine["processor"]),
+        cores=environment.threads(),
+        memory=environment.memory_bytes(),
+        runs=str(Path.cwd() / RUNS),
+        disk_free=shutil.disk_usage(Path.cwd()).free,
+    )
+
+
+def _of_backends(probes: Sequence[Probe]) -> Iterator[Problem]:
+    working = [probe for probe in probes if probe.works]
+    for probe in probes:
+        if probe.trouble:
+            yield Problem(
+                f"{probe.backend} {probe.version} does not work: {probe.trouble}",
+                f"read all it says with: python -m {MODULE} {probe.backend}; if it is only slow, "
+                "give it longer with --timeout",
+                grave=not working,
+            )
+    if not any(probe.installed for probe in probes):
+        yield Problem("no backend is installed", f"for example: {extras.install_line('jax')}")
+
+
+def _of_settings(found: Sequence[Setting]) -> Iterator[Problem]:
+    for setting in found:
+        if setting.changes_results:
+            yield Problem(f"{setting.name} is {setting.value}: {setting.effect}", setting.remedy)
+    try:
+        frameworks.choose(None)
+    except UserError as error:
+        if os.environ.get("KERAS_BACKEND"):
+            yield Problem(f"KERAS_BACKEND: {error}", "unset KERAS_BACKEND")
+
+
+def _of_machine(machine: Machine) -> Iterator[Problem]:
+    if machine.memory < NEEDED_MEMORY:
+        yield Problem(
+            f"{machine.memory / 2**20:.0f} MiB of memory, where training takes up to "
+            f"{NEEDED_MEMORY / 2**20:.0f}",
+            "give the machine or the container more",
+        )
+    if machine.disk_free < NEEDED_BYTES:
+        yield Problem(
+            f"{machine.disk_free / 2**20:.0f} MiB are free where runs go, and one takes "
+            f"{NEEDED_BYTES / 2**20:.0f}",
+            "free some, or choose another --out",
+        )
+    if not os.access(Path.cwd(), os.W_OK):
+        yield Problem(f"{Path.cwd()} cannot be written, where runs go", "choose another --out")
+
+
+def _of_packages() -> Iterator[Problem]:
+    if not extras.is_installed():
+        folder = Path(__file__).parents[3]
+        text = f"lenet-multi runs from {folder} and is not installed: its needs cannot be told"
+        yield Problem(text, f"pip install {folder}", grave=False)
+    for lack in extras.lacks():
+        yield Problem(f"{lack} is needed", extras.install_line())

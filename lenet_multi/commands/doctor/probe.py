@@ -1,0 +1,121 @@
+"""Ask a backend how it is, in a process of its own: `python -m ...doctor.probe NAME`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from lenet_multi.machine import environment, frameworks, keras_start, measured
+
+MODULE = "lenet_multi.commands.doctor.probe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """How a backend is; `trouble` is why it does not work, empty where it does.
+
+    `threads` are the processors it may use. `bfloat16` is how many times as fast as float32's its
+    products are (see `measured`). `seconds` are those from the process's start to a result.
+    """
+
+    backend: str
+    installed: bool
+    version: str = ""
+    device: str = ""
+    threads: int = 0
+    bfloat16: float = 0.0
+    seconds: float = 0.0
+    trouble: str = ""
+
+    @property
+    def works(self) -> bool:
+        """Whether one can train on it."""
+        return self.installed and not self.trouble
+
+
+def probe_all(names: Sequence[str], *, timeout: float) -> list[Probe]:
+    """Return how each of the backends `names` is; all are asked at the same time.
+
+    One that takes longer than `timeout` seconds is ended, which is a trouble.
+    """
+    console = Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with (
+        Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar,
+        ThreadPoolExecutor(len(names)) as pool,
+    ):
+        bar.add_task(f"starting {', '.join(names)}", total=None)
+        return list(pool.map(partial(probe, timeout=timeout), names))
+
+
+def probe(name: str, *, timeout: float) -> Probe:
+    """Return how the backend `name` is."""
+    if name not in frameworks.installed():
+        return Probe(backend=name, installed=False)
+    began = time.perf_counter()
+    told, trouble = _ask(name, timeout)
+    return Probe(
+        backend=name,
+        installed=True,
+        **{"version": _version(name), **told},
+        seconds=time.perf_counter() - began,
+        trouble=trouble,
+    )
+
+
+def _ask(name: str, timeout: float) -> tuple[dict[str, Any], str]:
+    """Return what the child tells, or its trouble."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", MODULE, name],
+            env={k: v for k, v in os.environ.items() if k not in keras_start.CUTTING_VARIABLES},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        return {}, f"did not start within {timeout:g} s"
+    if done.returncode < 0:
+        return {}, f"ended by signal {-done.returncode}"
+    if done.returncode:
+        last_line = done.stderr.strip().rpartition("\n")[2]
+        return {}, last_line or f"ended with status {done.returncode}"
+    return json.loads(done.stdout.splitlines()[-1]), ""
+
+
+def _version(name: str) -> str:
+    try:
+        return frameworks.installed_version(name)
+    except KeyError:  # importable, but by no distribution
+        return "unknown"
+
+
+def main(name: str) -> None:
+    """Start Keras on the backend, compute a convolution, and print what is found as JSON."""
+    keras_start.start(name)
+    import keras
+
+    sums = keras.ops.conv(keras.ops.ones((1, 5, 5, 1)), keras.ops.ones((3, 3, 1, 1)))
+    if float(keras.ops.sum(sums)) != 81:  # nine windows of nine ones
+        raise ArithmeticError(f"{name} computes a convolution wrongly")
+    found = {
+        "device": str(sums.device),
+        "threads": environment.threads(),
+        "bfloat16": measured.measure_bfloat16(name),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,75 @@
+"""Settings outside this package that change how a backend computes: variables, and keras.json."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lenet_multi.machine import keras_start
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that was found, what it does, whether it changes results, and how to drop it."""
+
+    name: str
+    value: str
+    effect: str
+    changes_results: bool
+    remedy: str
+
+
+CHANGE_RESULTS = {
+    **dict.fromkeys(keras_start.CUTTING_VARIABLES, "Keras cuts every training short"),
+    "ATEN_CPU_CAPABILITY": "torch may take an older instruction set, which rounds otherwise",
+    "JAX_DEFAULT_MATMUL_PRECISION": "JAX multiplies in another precision",
+    "JAX_DISABLE_JIT": "JAX compiles nothing: other rounding, and slow",
+    "KERAS_NNX_ENABLED": "Keras holds a model's state in Flax on JAX",
+    "MKL_CBWR": "torch's MKL may take an older instruction set, which rounds otherwise",
+    "MKL_ENABLE_INSTRUCTIONS": "torch's MKL may take an older instruction set",
+    "NVIDIA_TF32_OVERRIDE": "every backend multiplies in TF32 on a GPU, or none does",
+    "ONEDNN_MAX_CPU_ISA": "TensorFlow and torch may take an older instruction set",
+    "TF_ENABLE_ONEDNN_OPTS": "TensorFlow takes other kernels, which round otherwise",
+    "TF_XLA_FLAGS": "TensorFlow may compile with XLA, which rounds otherwise",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "torch multiplies in TF32 on a GPU",
+    "XLA_FLAGS": "XLA may compile otherwise, for JAX and TensorFlow",
+}
+CHOOSE_MEANS = {
+    "CUDA_VISIBLE_DEVICES": "backends see these GPUs alone",
+    "JAX_PLATFORMS": "JAX computes on these devices alone",
+    "KERAS_BACKEND": "chooses the backend, as --backend does",
+    "KERAS_HOME": "where Keras's settings and downloads lie",
+    "KERAS_TORCH_DEVICE": "torch computes on this device",
+    "OMP_NUM_THREADS": "torch takes this many threads",
+    "TF_NUM_INTEROP_THREADS": "TensorFlow runs this many operations at once",
+    "TF_NUM_INTRAOP_THREADS": "TensorFlow takes this many threads for an operation",
+}
+
+
+def found(environ: Mapping[str, str] = os.environ) -> list[Setting]:
+    """Return the variables that are set, and what keras.json changes of Keras's own settings."""
+    variables = [
+        Setting(name, environ[name], effect, effects is CHANGE_RESULTS, f"unset {name}")
+        for effects in (CHANGE_RESULTS, CHOOSE_MEANS)
+        for name, effect in effects.items()
+        if environ.get(name)
+    ]
+    return [*variables, *_of_keras_json(environ)]
+
+
+def _of_keras_json(environ: Mapping[str, str]) -> Iterator[Setting]:
+    path = keras_start.keras_home(environ) / "keras.json"
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):  # Keras, too, then takes its own
+        return
+    if not isinstance(content, dict):
+        return
+    overridden = "plain Keras computes otherwise; lenet-multi starts it with its own"
+    for name, own, effect in (
+        *((name, own, overridden) for name, own in keras_start.KERAS_SETTINGS.items()),
+        ("nnx_enabled", False, CHANGE_RESULTS["KERAS_NNX_ENABLED"]),
+    ):
+        if (value := content.get(name, own)) != own:
+            remedy = f"set {name} to {json.dumps(own)} in {path}"
+            yield Setting(f"{name} in keras.json", json.dumps(value), effect, True, remedy)

@@ -1,0 +1,223 @@
+"""Put the page together from run folders, and write it whole or not at all."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi import __version__
+from lenet_multi.commands.report import charts, pictures
+from lenet_multi.commands.report.answers import Mistake, often_confused, worst_mistakes
+from lenet_multi.commands.report.climb import Climb
+from lenet_multi.commands.report.groups import Group, Shown, group
+from lenet_multi.commands.report.palette import DARK, LIGHT
+from lenet_multi.data.metrics import confusion_matrix
+from lenet_multi.errors import UserError
+from lenet_multi.parity.figure import Line
+from lenet_multi.parity.ladder import RUNGS
+from lenet_multi.parity.plan import PRECISIONS
+from lenet_multi.runs.comparison import Comparison, put_to_the_checks, seconds_per_epoch
+from lenet_multi.runs.durable import write_bytes
+from lenet_multi.runs.folder import Result, Run, read_run, writing
+from lenet_multi.runs.schema import escaped
+
+MOST_BYTES = 2_000_000  # a phone loads it, a mail carries it
+_MOST_CLASSES = 20  # of a confusion matrix that can be read
+_MISTAKES = 12  # pictures of a group
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How one run takes classes for others: (label, answer) counts, and the most frequent."""
+
+    shown: Shown
+    counts: NDArray[np.int64]
+    often: list[tuple[int, int, int]]
+
+    @property
+    def fits(self) -> bool:
+        """Whether there are few enough classes for a matrix."""
+        return len(self.counts) <= _MOST_CLASSES
+
+    @property
+    def most(self) -> int:
+        """The count of the most frequent mistake."""
+        return self.often[0][2]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the page shows of a group: verdict, curves, confusions, mistakes with pictures."""
+
+    group: Group
+    comparison: Comparison | None
+    curves: list[str]
+    confusions: list[Confusion]
+    mistakes: list[Mistake]
+    pictures: dict[int, str]
+    no_pictures: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """What each run has under a name."""
+
+    name: str
+    values: list[str]
+
+    @property
+    def same(self) -> bool:
+        """Whether all runs have the same."""
+        return len(set(self.values)) == 1
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Return the runs in `folders`.
+
+    Raises `UserError` when a folder is given twice or holds no run.
+    """
+    seen: set[Path] = set()
+    for folder in folders:
+        if (place := folder.resolve()) in seen:
+            raise UserError(f"{folder} is given twice; give each run once")
+        seen.add(place)
+    return [read_run(folder) for folder in folders]
+
+
+def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
+    """Return the page about one or more runs, and about a climb of the parity ladder.
+
+    Raises `UserError` when it would be larger than `MOST_BYTES`.
+    """
+    groups = group([_printable(run) for run in runs])
+    shown = [one for found in groups for one in found.runs]
+    page = _template().render(
+        version=__version__,
+        light=LIGHT,
+        dark=DARK,
+        shown=shown,
+        parts=[_part(found, number) for number, found in enumerate(groups, 1)],
+        seconds_per_epoch=seconds_per_epoch,
+        time_parts=charts.parts_of(shown),
+        time_chart=charts.time_bars(shown, "time"),
+        climb=climb,
+        rungs=RUNGS,
+        precisions=PRECISIONS,
+        gap_chart=charts.gap_chart(climb.lines, "gaps") if climb and climb.lines else "",
+        gap_rows=_gap_rows(climb.lines) if climb else [],
+        environment=_rows(shown, _environment),
+        settings=_rows(shown, _settings),
+    )
+    if (size := len(page.encode())) > MOST_BYTES:
+        raise UserError(
+            f"the page would take {size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:g}; give fewer "
+            f"runs than {len(runs)}"
+        )
+    return page
+
+
+def write(page: str, out: Path, *, overwrite: bool) -> None:
+    """Write the page to `out`, whole or not at all.
+
+    Raises `UserError` when `out` exists and `overwrite` is false, or cannot be written.
+    """
+    refuse_occupied(out, overwrite=overwrite)
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(out, page.encode())
+
+
+def refuse_occupied(out: Path, *, overwrite: bool) -> None:
+    """Raise `UserError` when `out` is a folder, or a file that is to be kept."""
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; choose another --out")
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} exists and is kept; pass --overwrite or choose another --out")
+
+
+def _printable(run: Run) -> Run:
+    """Return `run` with what is no text escaped: neither a page nor a chart can hold it."""
+    result = Result(**escaped(dataclasses.asdict(run.result)))
+    return dataclasses.replace(run, folder=Path(escaped(str(run.folder))), result=result)
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lenet_multi", "commands/report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
+def _part(found: Group, number: int) -> Part:
+    mistakes = worst_mistakes(found.runs, _MISTAKES)
+    no_pictures, shown = "", {}
+    if mistakes:
+        try:
+            images = pictures.test_images(found.runs[0].result)
+            shown = {one.image: pictures.data_uri(images[one.image]) for one in mistakes}
+        except UserError as error:
+            no_pictures = str(error)
+    runs = [one.run for one in found.runs]
+    return Part(
+        group=found,
+        comparison=put_to_the_checks(runs) if len(runs) > 1 else None,
+        curves=[
+            charts.loss_curves(found, f"loss-{number}"),
+            charts.accuracy_curves(found, f"accuracy-{number}"),
+        ],
+        confusions=[_confusion(one) for one in found.runs],
+        mistakes=mistakes,
+        pictures=shown,
+        no_pictures=no_pictures,
+    )
+
+
+def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:
+    """Return each step with the gap of every line, None where the line has none there."""
+    points = [dict(zip(line.steps, line.gaps, strict=True)) for line in lines]
+    steps = sorted(set().union(*points))
+    return [(step, [gaps.get(step) for gaps in points]) for step in steps]
+
+
+def _confusion(shown: Shown) -> Confusion:
+    counts = confusion_matrix(shown.run.logits, shown.run.labels)
+    return Confusion(shown, counts, often_confused(counts, at_most=3))
+
+
+def _rows(shown: Sequence[Shown], describe: Callable[[Result], dict[str, Any]]) -> list[Row]:
+    columns = [describe(one.result) for one in shown]
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [
+        Row(name.replace("_", " "), [str(column.get(name, "\u2013")) for column in columns])
+        for name in names
+    ]
+
+
+def _environment(result: Result) -> dict[str, Any]:
+    return {
+        **result.versions,
+        **result.machine,
+        "device": result.device,
+        "threads": result.threads,
+        **{f"Keras {name}": value for name, value in result.keras_config.items()},
+        **result.execution,
+    }
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    return {
+        **result.config,
+        "data, SHA-256": result.data_sha256,
+        "initial weights, SHA-256": result.initial_weights_sha256,
+        "first epoch's order, SHA-256": result.first_epoch_order_sha256,
+        "final weights, SHA-256": result.final_weights_sha256,
+    }

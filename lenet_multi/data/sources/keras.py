@@ -1,0 +1,90 @@
+"""Keras's own image sets, which Keras downloads into ~/.keras/datasets."""
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lenet_multi.errors import UserError, unknown
+from lenet_multi.machine import frameworks, keras_start
+
+# The files that Keras looks for before it downloads them.
+FILES = {
+    "mnist": ("mnist.npz",),
+    "fashion_mnist": (
+        "fashion-mnist/train-labels-idx1-ubyte.gz",
+        "fashion-mnist/train-images-idx3-ubyte.gz",
+        "fashion-mnist/t10k-labels-idx1-ubyte.gz",
+        "fashion-mnist/t10k-images-idx3-ubyte.gz",
+    ),
+    "cifar10": ("cifar-10-batches-py-target_archive",),  # is cifar-10-python.tar.gz
+    "cifar100": ("cifar-100-python-target_archive",),  # is cifar-100-python.tar.gz
+}
+
+_PATIENCE = 15.0  # seconds for a host to answer; Keras itself waits without end
+
+
+def read(name: str) -> list[NDArray[Any]]:
+    """Return training images and labels, test images and labels of `keras.datasets.NAME`.
+
+    Raises `UserError` when there is no such set, or it is neither at hand nor to be downloaded.
+    """
+    if name not in FILES:
+        raise UserError(unknown("data set of Keras", name, FILES))
+    home = keras_start.keras_home()
+    os.environ["KERAS_HOME"] = str(home)
+    keras_start.start(frameworks.choose(None))  # nothing is computed, but Keras wants one
+    import keras
+
+    if not sys.stderr.isatty():
+        keras.config.disable_interactive_logging()  # a bar is no use in a file
+    socket.setdefaulttimeout(_PATIENCE)
+    files = [home / "datasets" / file for file in FILES[name]]
+    missing = [file for file in files if not file.exists()]
+    with _kept(files):
+        try:
+            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+        except Exception as error:  # Keras raises plain ones, and what NumPy and pickle raise
+            raise UserError(_explain(error, files, missing)) from error
+    return [x_train, y_train, x_test, y_test]
+
+
+def _explain(error: Exception, files: list[Path], missing: list[Path]) -> str:
+    reason = str(error) or type(error).__name__
+    if missing:
+        what = "that file" if len(missing) == 1 else "such files"
+        return (
+            f"Keras cannot download it ({reason}); where there is no network, put {what} at "
+            f"{', '.join(map(str, missing))}"
+        )
+    return (
+        f"Keras cannot read {', '.join(map(str, files))}, or its hash is not that of Keras's "
+        f"original, which it cannot download ({reason}); delete it where there is a network, and "
+        "give data of your own as --data FILE.npz"
+    )
+
+
+@contextlib.contextmanager
+def _kept(files: list[Path]) -> Iterator[None]:
+    """Put back a user's file that Keras deletes, as it does where it fails to download another."""
+    kept = {file: file.with_name(f"{file.name}.kept") for file in files if file.exists()}
+    for file, copy in kept.items():
+        copy.unlink(missing_ok=True)
+        try:
+            copy.hardlink_to(file)
+        except OSError:  # a file system without links
+            shutil.copy2(file, copy)
+    try:
+        yield
+    finally:
+        for file, copy in kept.items():
+            if file.exists():
+                copy.unlink()
+            else:
+                copy.rename(file)

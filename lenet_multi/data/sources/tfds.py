@@ -1,0 +1,74 @@
+"""Image sets of TensorFlow Datasets, read without TensorFlow."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lenet_multi.data.sources.pictures import SPLITS, check_splits, first_of, stack
+from lenet_multi.errors import UserError, unknown
+from lenet_multi.machine import extras
+
+
+def read(name: str) -> list[NDArray[Any]]:
+    """Return training images and labels, test images and labels of NAME[/CONFIG][:VERSION].
+
+    The set is one that the library has prepared, in its data folder (TFDS_DATA_DIR). Nothing is
+    downloaded: to prepare a set takes TensorFlow.
+
+    Raises `UserError` when the library is missing, the set is unknown, not prepared or stored
+    otherwise, or it has no splits train and test, no image and label, or images of several shapes.
+    """
+    tfds = extras.require("tensorflow_datasets", "tfds")
+    logging = extras.require("absl.logging", "tfds")
+    logging.set_verbosity(logging.ERROR)  # that OpenCV is missing, and more, is no news
+    builder = _builder(tfds, name)
+    remedy = (
+        'prepare it, which takes TensorFlow, with: python -c "import tensorflow_datasets; '
+        f"tensorflow_datasets.builder('{name}').download_and_prepare(file_format='array_record')\""
+    )
+    if not builder.is_prepared():
+        raise UserError(f"it is not at {builder.data_path} (see TFDS_DATA_DIR); {remedy}")
+    check_splits(builder.info.splits)
+    try:
+        return [array for split in SPLITS for array in _arrays(tfds, builder, split)]
+    except UserError:
+        raise
+    except NotImplementedError as error:  # the library's answer for the format tfrecord
+        stored = builder.info.file_format.value
+        raise UserError(
+            f"it is stored as {stored}, which takes TensorFlow to read; delete {builder.data_path} "
+            f"and {remedy}"
+        ) from error
+    except Exception as error:  # what the library and its libraries raise is without number
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"TensorFlow Datasets cannot read it: {reason}") from error
+
+
+def _builder(tfds: Any, name: str) -> Any:
+    folder = Path(os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR)
+    try:
+        return tfds.builder(name, data_dir=folder, try_gcs=False)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        prepared = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        known = [*prepared, *re.findall(r"^\t- (\w+)$", str(error), re.MULTILINE)]
+        raise UserError(unknown("data set", name, known)) from error
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"TensorFlow Datasets does not have it: {reason}") from error
+
+
+def _arrays(tfds: Any, builder: Any, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    features = dict(builder.info.features)
+    image = first_of(tfds.features.Image, features)
+    label = first_of(tfds.features.ClassLabel, features)
+    examples = builder.as_data_source(split=split)
+
+    def pairs() -> Iterator[tuple[NDArray[Any], int]]:
+        for example in examples:
+            yield example[image], example[label]
+
+    return stack(pairs(), len(examples), split)

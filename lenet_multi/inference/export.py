@@ -1,0 +1,189 @@
+"""Write a saved model in another runtime's format, and hold the file to what Keras answers."""
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from lenet_multi.data.batches import Batches
+from lenet_multi.data.sets import ImageSet
+from lenet_multi.errors import UserError, by
+from lenet_multi.inference.formats import OPENVINO_MODEL, Format
+from lenet_multi.inference.runtimes import (
+    EXTRA_ASSETS,
+    METADATA,
+    ExportError,
+    Images,
+    Metadata,
+    Probabilities,
+    run,
+)
+from lenet_multi.inference.saved import SavedModel
+from lenet_multi.machine import environment
+from lenet_multi.machine.frameworks import installed_version
+from lenet_multi.machine.keras_start import stderr_held_back
+from lenet_multi.runs.folder import file_sha256
+from lenet_multi.runs.tolerances import EXPORTED
+from lenet_multi.training.model import with_probabilities
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A faithful export: its largest deviation of a probability, over how many images."""
+
+    format: str
+    backend: str
+    images: int
+    deviation: float
+    metadata: Metadata
+
+
+def export(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> Export:
+    """Write the saved model to `path`, and run it there on `images` in the format's own runtime.
+
+    It is written through the backend that Keras was started on. It takes float32 images in
+    [0, 1], any number of them, and gives probabilities.
+
+    Raises `UserError` when the model or the images do not fit, `ExportError` when the file
+    does not run, lost its metadata, or deviates by more than `EXPORTED`.
+    """
+    model = with_probabilities(saved.load())
+    if model.input_shape[1:] != images.images.shape[1:]:
+        raise UserError(
+            f"{saved.path} takes images of {by(model.input_shape[1:])}, and those to compare on "
+            f"are {by(images.images.shape[1:])}; give others with --data"
+        )
+    pixels, _ = Batches(images, batch_size=len(images))[0]
+    expected = keras.ops.convert_to_numpy(model(pixels, training=False))
+    metadata = describe(saved, form, model)
+    convert(model, form, path)
+    ATTACH[form.name](path, metadata)
+    deviation = deviate(form, path, pixels, expected, metadata)
+    return Export(
+        format=form.name,
+        backend=keras.backend.backend(),
+        images=len(images),
+        deviation=deviation,
+        metadata=metadata,
+    )
+
+
+def describe(saved: SavedModel, form: Format, model: keras.Model) -> Metadata:
+    """Return what an exported file tells of itself: classes, input, output and where it is from."""
+    backend, trained = keras.backend.backend(), saved.result
+    ink = ", light ink on black" if not trained or trained.config["data"] == "mnist" else ""
+    written_with = {
+        **environment.versions(backend),
+        **{module: installed_version(module) for module in form.routes[backend]},
+    }
+    return {
+        "classes": json.dumps([str(number) for number in range(model.output_shape[-1])]),
+        "input": f"{by(model.input_shape[1:])} float32, pixel/255{ink}",
+        "output": "probabilities of the classes",
+        "source_sha256": file_sha256(saved.path),
+        "trained_on": trained.backend if trained else "not recorded",
+        "trained_with": json.dumps(trained.versions if trained else {}),
+        "written_with": json.dumps(written_with),
+    }
+
+
+def convert(model: keras.Model, form: Format, path: Path) -> None:
+    """Write `model` to `path` as Keras does, for any number of images.
+
+    Raises `UserError` when Keras cannot.
+    """
+    backend = keras.backend.backend()
+    target, options = path, {}
+    if form.name == "openvino":
+        path.mkdir()
+        target = path / OPENVINO_MODEL
+    elif form.name == "torch":
+        import torch
+
+        options = {"dynamic_shapes": {0: torch.export.Dim("images", min=1)}}
+    failure = None
+    with stderr_held_back():
+        try:
+            model.export(str(target), format=form.keras_name, verbose=False, **options)
+        except Exception as error:  # converters raise what they like
+            failure = error
+    if failure:
+        reason = str(failure).strip().partition("\n")[0]
+        raise UserError(
+            f"the model cannot be exported as {form.name} through {backend}: {reason}"
+        ) from failure
+
+
+def attach_to_onnx(path: Path, metadata: Metadata) -> None:
+    """Write `metadata` into a file's properties."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+
+
+def attach_to_saved_model(path: Path, metadata: Metadata) -> None:
+    """Write `metadata` beside the graph, where TensorFlow leaves files alone."""
+    (path / EXTRA_ASSETS).mkdir()
+    (path / EXTRA_ASSETS / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def attach_to_torch(path: Path, metadata: Metadata) -> None:
+    """Write `metadata` as an extra file of the archive."""
+    import torch
+
+    program = torch.export.load(path)
+    torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
+
+
+def attach_to_openvino(path: Path, metadata: Metadata) -> None:
+    """Write `metadata` into the model's runtime information."""
+    import openvino
+
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # so that the file can be written over
+    model = core.read_model(path / OPENVINO_MODEL)
+    for name, text in metadata.items():
+        model.set_rt_info(text, ["lenet_multi", name])
+    openvino.save_model(model, path / OPENVINO_MODEL, compress_to_fp16=False)
+
+
+def attach_to_litert(path: Path, metadata: Metadata) -> None:
+    """Append `metadata` as a zip archive, which TensorFlow Lite's own metadata tools do too."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(METADATA, json.dumps(metadata))
+
+
+ATTACH: Mapping[str, Callable[[Path, Metadata], None]] = {
+    "onnx": attach_to_onnx,
+    "saved_model": attach_to_saved_model,
+    "torch": attach_to_torch,
+    "openvino": attach_to_openvino,
+    "litert": attach_to_litert,
+}
+
+
+def deviate(
+    form: Format, path: Path, pixels: Images, expected: Probabilities, metadata: Metadata
+) -> float:
+    """Return how far, at most, what is at `path` answers from `expected` in its own runtime.
+
+    Raises `ExportError` when it does not run there, lost its metadata, or deviates too far.
+    """
+    answers, told = run(form.name, path, pixels)
+    if told != metadata:
+        raise ExportError(f"{form.runtime} finds other metadata in it than were written")
+    if answers.shape != expected.shape:
+        raise ExportError(f"it answers {answers.shape}, where Keras answers {expected.shape}")
+    deviation = float(np.abs(answers - expected).max())
+    if not deviation <= EXPORTED.value:  # NaN is none
+        raise ExportError(
+            f"a probability deviates by {deviation:.1e} from the Keras model's, over "
+            f"{len(pixels):,} test images; {EXPORTED.value:g} is allowed"
+        )
+    return deviation

@@ -1,0 +1,155 @@
+"""The formats that a model is exported to: which backends can, what it takes, what runs it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from lenet_multi.errors import UserError
+from lenet_multi.machine.frameworks import choose
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format, by its own name and Keras's, and what must be installed to write and run it.
+
+    `routes` names the backends whose Keras can write it, the best first, each with the modules
+    that this takes; `suffix` is that of the file, empty where it is a folder; `holds` is a file
+    that every such folder has; `runtime` is the module that runs it.
+    """
+
+    name: str
+    keras_name: str
+    routes: Mapping[str, tuple[str, ...]]
+    runtime: str
+    suffix: str = ""
+    holds: str = ""
+
+
+OPENVINO_MODEL = "model.xml"
+
+# Keras 3.15.1 has more routes, which do not serve here:
+# - onnx through jax: jax2onnx 0.17.1 makes one pooling over four axes of max pooling, and ONNX
+#   Runtime 1.32 has kernels for three ("Unsupported pooling size");
+# - saved_model through jax: a single XlaCallModule for the CPU, and it takes TensorFlow all the
+#   same; openvino through jax: OpenVINO "has no conversion rule for" that;
+# - saved_model through torch: Keras fails before it gets to torch_xla, which it would take;
+# - litert through torch: for a single batch size (keras#22996, "won't fix").
+FORMATS: Mapping[str, Format] = {
+    form.name: form
+    for form in (
+        Format(
+            name="onnx",
+            keras_name="onnx",
+            routes={"torch": ("onnx",), "tensorflow": ("onnx", "tf2onnx")},
+            runtime="onnxruntime",
+            suffix=".onnx",
+        ),
+        Format(
+            name="saved_model",
+            keras_name="tf_saved_model",
+            routes={"tensorflow": ()},
+            runtime="tensorflow",
+            holds="saved_model.pb",
+        ),
+        Format(
+            name="torch",
+            keras_name="torch",
+            routes={"torch": ()},
+            runtime="torch",
+            suffix=".pt2",
+        ),
+        Format(
+            name="openvino",
+            keras_name="openvino",
+            routes={"tensorflow": ("openvino",), "torch": ("openvino",)},
+            runtime="openvino",
+            holds=OPENVINO_MODEL,
+        ),
+        Format(
+            name="litert",
+            keras_name="litert",
+            routes={"tensorflow": ()},
+            runtime="ai_edge_litert",
+            suffix=".tflite",
+        ),
+    )
+}
+
+COMPARED = 1000  # images, on which an exported file and Keras are held together
+
+# The extra of this package that installs a module.
+EXTRAS: Mapping[str, str] = {
+    "tensorflow": "tensorflow",
+    "torch": "torch",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "tf2onnx": "onnx",
+    "openvino": "openvino",
+    "ai_edge_litert": "litert",
+}
+
+
+def choose_backend(
+    form: Format,
+    *,
+    asked: str | None,
+    trained_on: str | None,
+    environ: Mapping[str, str] = os.environ,
+) -> str:
+    """Return the backend to write `form` through.
+
+    That is `asked`; else the first that can and is installed of KERAS_BACKEND, the one that the
+    model was trained on, and the routes of `form`.
+
+    Raises `UserError` when the backend asked for cannot, or what it takes is not installed.
+    """
+    named = asked or environ.get("KERAS_BACKEND")
+    if named:
+        choose(asked, environ)
+    if asked and asked not in form.routes:
+        raise UserError(
+            f"--backend {asked} cannot write {form.name}, but {' and '.join(form.routes)} can, "
+            "whichever backend the model was trained on: name that, or drop --backend"
+        )
+    able = [asked] if asked else [named, trained_on, *form.routes]
+    lacking = {name: _lacking(form, name) for name in able if name and name in form.routes}
+    for name, modules in lacking.items():
+        if not modules:
+            return name
+    modules = min(lacking.values(), key=len)
+    from lenet_multi.machine.extras import (
+        install_line,  # reads packages' metadata, which takes its time
+    )
+
+    extras = ",".join(dict.fromkeys(EXTRAS[module] for module in modules))
+    raise UserError(
+        f"--format {form.name} takes {' and '.join(modules)}, not installed here; install with: "
+        f"{install_line(extras)}"
+    )
+
+
+def _lacking(form: Format, backend: str) -> list[str]:
+    """Return the modules that must be installed first to write and run `form` so."""
+    needed = dict.fromkeys((backend, *form.routes[backend], form.runtime))
+    return [module for module in needed if find_spec(module) is None]
+
+
+def default_path(form: Format, source: Path) -> Path:
+    """Return where to write `form` when not told: beside `source`, named like it."""
+    source = source.resolve()
+    name = source.name if source.is_dir() else source.stem
+    return source.with_name(name + (form.suffix or f"-{form.name}"))
+
+
+def refuse_target(form: Format, path: Path, *, overwrite: bool) -> None:
+    """Raise `UserError` when `path` is not named like `form`, or holds what is to be kept."""
+    if path.suffix != form.suffix and form.suffix:
+        raise UserError(f"{path} does not end in {form.suffix}, as a file of {form.name} must")
+    if not path.exists():
+        return
+    if not (path / form.holds if form.holds else path).is_file():
+        raise UserError(f"{path} is no earlier export of {form.name}; choose another --out")
+    if not overwrite:
+        raise UserError(f"{path} exists and is kept; pass --overwrite or choose another --out")

@@ -1,0 +1,98 @@
+"""Draw images with their answers, and a confusion matrix."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lenet_multi.inference.assess import Assessment
+from lenet_multi.runs.durable import replacing
+
+CONFUSION, MISTAKES = "confusion.png", "mistakes.png"
+
+_COLUMNS = 10  # of images on a sheet
+_CELL, _CAPTION = 1.25, 0.45  # inches: an image's side, the height of two lines under it
+_MOST_MISTAKES = 50
+_MOST_NUMBERS = 20  # classes up to which a matrix shows its numbers
+_DPI = 110
+
+
+def draw_assessment(found: Assessment, folder: Path) -> None:
+    """Write the confusion matrix and the worst mistakes, where there are any, into `folder`.
+
+    Raises `OSError` when it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_confusion(found.confusion, folder / CONFUSION)
+    mistakes = found.worst_mistakes(_MOST_MISTAKES)
+    if mistakes:
+        draw_sheet(
+            found.test.images[[mistake.image for mistake in mistakes]],
+            [f"is {m.label}, said {m.answer}\n{m.probability:.1%}, #{m.image}" for m in mistakes],
+            folder / MISTAKES,
+        )
+    else:
+        (folder / MISTAKES).unlink(missing_ok=True)
+
+
+def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
+    """Write a PNG of `matrix` (classes, classes), label first; wrong answers are coloured."""
+    classes = len(matrix)
+    figure = Figure(figsize=(7.5, 7), layout="constrained")
+    axes = figure.add_subplot()
+    wrong = np.where(np.eye(classes, dtype=bool), 0, matrix)
+    axes.imshow(wrong, "Blues", vmin=0, vmax=max(1, wrong.max()))  # told apart by lightness alone
+    if classes <= _MOST_NUMBERS:
+        axes.set(xticks=range(classes), yticks=range(classes))
+        for (label, answer), count in np.ndenumerate(matrix):
+            dark = wrong[label, answer] > wrong.max() / 2
+            weight = "bold" if label == answer else "normal"
+            color = "white" if dark else "black"
+            axes.text(
+                answer,
+                label,
+                str(count or ""),
+                ha="center",
+                va="center",
+                color=color,
+                weight=weight,
+            )
+    axes.set(xlabel="answer", ylabel="label")
+    axes.set_title(f"{matrix.trace():,} of {matrix.sum():,} right; wrong answers are coloured")
+    with replacing(path) as file:
+        figure.savefig(file, dpi=_DPI, format="png")
+
+
+def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -> None:
+    """Write a PNG of `images` (N, height, width, channels), each over its caption of two lines.
+
+    Raises `OSError` when `path` cannot be written.
+    """
+    columns = min(_COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    height = rows * (_CELL + _CAPTION)
+    figure = Figure(figsize=(_CELL * columns, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        row, column = divmod(index, columns)
+        left, top = (column + 0.05) * _CELL, row * (_CELL + _CAPTION) + 0.05 * _CELL
+        side = 0.9 * _CELL
+        axes.imshow(image, "gray", vmin=0, vmax=255, extent=(left, left + side, top + side, top))
+        axes.text(
+            left + side / 2,
+            top + side + 0.04,
+            caption,
+            ha="center",
+            va="top",
+            fontsize=8,
+            parse_math=False,  # a file's name may hold dollars
+        )
+    axes.set(xlim=(0, columns * _CELL), ylim=(height, 0))
+    axes.set_axis_off()
+    with warnings.catch_warnings(), replacing(path) as file:
+        # Of a file's name; a box is drawn instead.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(file, dpi=_DPI, format="png")

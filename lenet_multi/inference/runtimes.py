@@ -1,0 +1,139 @@
+"""Run an exported model in its format's own runtime, in a process that never saw Keras.
+
+The process is `python -m lenet_multi.inference.runtimes FORMAT PATH IMAGES.npy OUT.npz`.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.inference.formats import OPENVINO_MODEL
+
+Images = NDArray[np.float32]
+Probabilities = NDArray[np.float32]
+Metadata = dict[str, str]
+Classifier = Callable[[Images], Probabilities]
+
+METADATA = "metadata.json"  # where a format has room for a file
+EXTRA_ASSETS = "assets.extra"  # TensorFlow's name for what it leaves alone in a SavedModel
+
+
+class ExportError(Exception):
+    """What was exported does not run, or answers otherwise than the model."""
+
+
+def run(format_name: str, path: Path, images: Images) -> tuple[Probabilities, Metadata]:
+    """Return what the exported model at `path` answers to `images` (N, height, width, channels).
+
+    The answers are (N, classes) float32; with them comes the metadata that was read from it. The
+    first image is given alone and the others at once, so that a file made for one batch size fails.
+
+    Raises `ExportError` with the last line that the runtime wrote.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given, answered = Path(folder, "images.npy"), Path(folder, "answers.npz")
+        np.save(given, images)
+        command = [sys.executable, "-m", __name__, format_name, *map(str, (path, given, answered))]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise ExportError(f"its runtime fails on it: {lines[-1]}")
+        with np.load(answered) as arrays:
+            return arrays["probabilities"], json.loads(str(arrays["metadata"]))
+
+
+def load_onnx(path: Path) -> tuple[Classifier, Metadata]:
+    """Load a file in ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (images,) = session.get_inputs()
+    return (
+        lambda batch: session.run(None, {images.name: batch})[0],
+        session.get_modelmeta().custom_metadata_map,
+    )
+
+
+def load_saved_model(path: Path) -> tuple[Classifier, Metadata]:
+    """Load a folder in TensorFlow."""
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(path))
+    metadata = json.loads((path / EXTRA_ASSETS / METADATA).read_text())
+    return lambda batch: model.serve(batch).numpy(), metadata
+
+
+def load_torch(path: Path) -> tuple[Classifier, Metadata]:
+    """Load a file in PyTorch."""
+    import torch
+
+    extra_files = {METADATA: ""}
+    module = torch.export.load(path, extra_files=extra_files).module()
+
+    def classify(batch: Images) -> Probabilities:
+        with torch.inference_mode():
+            answers: Probabilities = module(torch.from_numpy(batch)).numpy()
+        return answers
+
+    return classify, json.loads(extra_files[METADATA])
+
+
+def load_openvino(path: Path) -> tuple[Classifier, Metadata]:
+    """Load a folder in OpenVINO; float32 throughout, for some processors take bfloat16 unasked."""
+    import openvino
+
+    model = openvino.Core().read_model(path / OPENVINO_MODEL)
+    compiled = openvino.compile_model(model, "CPU", {"EXECUTION_MODE_HINT": "ACCURACY"})
+    metadata = {
+        name: model.get_rt_info(["lenet_multi", name]).astype(str)
+        for name in model.get_rt_info("lenet_multi").astype(dict)
+    }
+    return lambda batch: compiled(batch)[0], metadata
+
+
+def load_litert(path: Path) -> tuple[Classifier, Metadata]:
+    """Load a file in LiteRT."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    (images,), (probabilities,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def classify(batch: Images) -> Probabilities:
+        interpreter.resize_tensor_input(images["index"], batch.shape, strict=True)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(images["index"], batch)
+        interpreter.invoke()
+        answers: Probabilities = interpreter.get_tensor(probabilities["index"])
+        return answers
+
+    with zipfile.ZipFile(path) as archive:
+        return classify, json.loads(archive.read(METADATA))
+
+
+LOADERS: Mapping[str, Callable[[Path], tuple[Classifier, Metadata]]] = {
+    "onnx": load_onnx,
+    "saved_model": load_saved_model,
+    "torch": load_torch,
+    "openvino": load_openvino,
+    "litert": load_litert,
+}
+
+
+def main(format_name: str, path: str, images: str, answers: str) -> None:
+    """Run the model at `path` on the images of one file and write its answers to another."""
+    classify, metadata = LOADERS[format_name](Path(path))
+    given = np.load(images)
+    batches: Iterable[Images] = (batch for batch in (given[:1], given[1:]) if len(batch))
+    probabilities = np.concatenate([classify(batch) for batch in batches])
+    np.savez(answers, probabilities=probabilities, metadata=json.dumps(metadata))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,183 @@
+"""Open a saved model, a run folder's or a `.keras` file, and run nothing that it carries."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from lenet_multi.data.bombs import refuse_bombs_in
+from lenet_multi.errors import UserError, reason
+from lenet_multi.runs.folder import MODEL, RESULT, RUNS, Result, file_sha256, finished, read_result
+from lenet_multi.training.initial_weights import nothing_drawn
+
+if TYPE_CHECKING:
+    import keras
+
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_MEMBERS = {_CONFIG, "metadata.json", _WEIGHTS}
+_CONFIG_BYTES = 16 * 2**20  # of a large model; a LeNet's takes 5,000
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """The place of a `.keras` file, the record of the run that it is of, if any, and its content.
+
+    `config` is the file's configuration of the model.
+    """
+
+    path: Path
+    result: Result | None = None
+    config: Any = None
+
+    @property
+    def trained_on(self) -> str | None:
+        """The backend of its run, where it is known."""
+        return self.result.backend if self.result else None
+
+    @property
+    def data(self) -> str:
+        """Where the images of its run are from (see `data.load`), or MNIST."""
+        return str(self.result.config["data"]) if self.result else "mnist"
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """(N, height, width, channels), N mostly None, where the file tells it; without Keras."""
+        try:
+            layers = self.config["config"]["layers"]
+            inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
+            return tuple(inputs[0]["config"]["batch_shape"])
+        except (TypeError, LookupError):
+            return None
+
+    def load(self) -> "keras.Model":
+        """Return the model, uncompiled, on the backend that Keras was started on.
+
+        It takes (N, height, width, channels) float32 in [0, 1] and gives (N, classes).
+
+        Raises `UserError` when it cannot be loaded or is no classifier of images.
+        """
+        import keras
+
+        try:
+            with nothing_drawn(_refusing_more_than(_size(self.path, _WEIGHTS))):
+                model = keras.models.load_model(self.path, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises what it likes on a file that it cannot read
+            raise UserError(f"{self.path} cannot be loaded: {reason(error)}") from error
+        shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+        if [isinstance(shape, tuple) and len(shape) for shape in shapes] != [4, 2]:
+            raise UserError(
+                f"{self.path} is no classifier of images: it takes {shapes[0]} and gives "
+                f"{shapes[1]}, where (N, height, width, channels) and (N, classes) are wanted"
+            )
+        return model
+
+
+def find(source: Path) -> SavedModel:
+    """Return the saved model at `source`, a run folder or a `.keras` file, without Keras.
+
+    Raises `UserError` when there is none, it is damaged, or it carries code of its own.
+    """
+    result = None
+    path = source
+    if source.is_dir():
+        result, path = read_result(source / RESULT), source / MODEL
+        if file_sha256(path) != result.files_sha256[MODEL]:
+            raise UserError(
+                f"{path} has another hash than {RESULT} records: it is damaged or of another run"
+            )
+    elif not source.exists():
+        raise UserError(f"no model at {source}: give a run folder or a .keras file")
+    config = _read_config(path)
+    _refuse_code(path, config)
+    return SavedModel(path, result, config)
+
+
+def newest_run(folder: Path = RUNS) -> Path:
+    """Return the run in `folder`, or in a folder in there, that was written last.
+
+    Raises `UserError` when there is none.
+    """
+    results = [
+        path
+        for depth in ("*", "*/*")
+        for path in folder.glob(f"{depth}/{RESULT}")
+        if finished(path.parent) == path.parent
+    ]
+    if not results:
+        raise UserError(f"no run in {folder}/: name a model, or train one with: lenet-multi train")
+    return max(results, key=lambda path: path.stat().st_mtime).parent
+
+
+def _read_config(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if astray := [name for name in sizes if not _stays(name)]:
+                raise UserError(f"{path} is no .keras file: {astray[0]!r} would lead out of it")
+            refuse_bombs_in(path, archive.infolist())
+            if lacking := _MEMBERS - sizes.keys():
+                raise UserError(f"{path} is no .keras file: it lacks {', '.join(sorted(lacking))}")
+            if sizes[_CONFIG] > _CONFIG_BYTES:
+                raise UserError(f"{path} is no .keras file: its {_CONFIG} is too large")
+            if damaged := archive.testzip():
+                raise UserError(f"{path} is damaged at {damaged}")
+            return json.loads(archive.read(_CONFIG))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
+        raise UserError(f"{path} is no .keras file, or it is damaged: {reason(error)}") from error
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path} is no .keras file, or it is truncated: {error}") from error
+
+
+def _size(path: Path, member: str) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return archive.getinfo(member).file_size
+
+
+def _stays(name: str) -> bool:
+    """Return whether a member of this name would be unpacked within the archive's own folder."""
+    place = PurePosixPath(name)
+    return not place.is_absolute() and ".." not in place.parts
+
+
+def _refuse_code(path: Path, config: Any) -> None:
+    """Refuse what Keras would import or run: a Lambda, or an object that is not Keras's own."""
+    for part in _objects(config):
+        name, module = part["class_name"], part.get("module")
+        root = str(module).partition(".")[0]
+        if "lambda" in str(name).lower() or (module is not None and root != "keras"):
+            raise UserError(
+                f"{path} carries code of its own ({module}.{name}), which is not run here; save "
+                "the model with Keras's own layers alone"
+            )
+
+
+def _refusing_more_than(at_most: int) -> Callable[[int], None]:
+    """Return what is told of each weight's bytes, and refuses when all come to more."""
+    left = at_most
+
+    def refuse(size: int) -> None:
+        nonlocal left
+        left -= size
+        if left < 0:
+            raise UserError(f"its configuration has more weights than its {_WEIGHTS} holds")
+
+    return refuse
+
+
+def _objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Give every serialized object in `config`, at any depth."""
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if "class_name" in part:
+                yield part
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)

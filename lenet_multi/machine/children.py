@@ -1,0 +1,201 @@
+"""Run climbers as child processes, each with a Keras configuration of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from lenet_multi.machine import keras_start, signals
+
+_LINES_SHOWN = 5
+_WATCH_EVERY = 0.2  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A process to run: its name, its command, its log, and whose end it waits for.
+
+    `environ` are variables that it gets besides those of this process.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    after: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A child that crashed or was too slow, and the last lines it wrote."""
+
+    child: str
+    reason: str
+    last_lines: list[str]
+
+
+def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[Failure]:
+    """Run `children`, each on `threads` processors of its own, and return failures.
+
+    Those that others come after run first.
+
+    A child that takes longer than `timeout` seconds is killed, which is a failure; the others
+    are finished. Progress is shown on stderr: a child tells it as a line of stdout, a JSON list
+    of what it does, steps done and steps in all.
+
+    Raises `StoppedError` on SIGINT and SIGTERM, with all children ended.
+    """
+    places = _places(threads)
+    progress = bars()
+    overall = progress.add_task("processes finished", total=len(children))
+    ended = {child.name: threading.Event() for child in children}
+    stopped = threading.Event()
+    failures: list[Failure] = []
+
+    def run_in_turn(child: Child) -> None:
+        for name in child.after:
+            ended[name].wait()
+        place = places.get()
+        try:
+            if not stopped.is_set():
+                failure = _run_on(place, child, timeout, progress, stopped)
+                if failure:
+                    failures.append(failure)
+        finally:
+            places.put(place)
+            ended[child.name].set()
+            progress.advance(overall)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()  # no further child starts, and those that run are ended
+        signals.stop(number)
+
+    with signals.obeying(stop), progress, ThreadPoolExecutor(max(1, len(children))) as pool:
+        list(pool.map(run_in_turn, children))
+    return failures
+
+
+def bars() -> Progress:
+    """Return bars on stderr, each told what is done and how much; none without a terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def _places(threads: int) -> "SimpleQueue[set[int]]":
+    """Return a queue of places for a child: sets of processors; empty where they have no numbers.
+
+    A child is bound to its processors: two children that each believe they own all of them wait
+    for one another, which took twice as long on two.
+    """
+    queue: SimpleQueue[set[int]] = SimpleQueue()
+    named = hasattr(os, "sched_getaffinity")
+    processors = sorted(os.sched_getaffinity(0)) if named else range(os.cpu_count() or 1)
+    for first in range(0, len(processors) - threads + 1, threads):
+        queue.put(set(processors[first : first + threads]) if named else set())
+    return queue
+
+
+def _run_on(
+    processors: set[int],
+    child: Child,
+    timeout: float,
+    progress: Progress,
+    stopped: threading.Event,
+) -> Failure | None:
+    if processors:
+        os.sched_setaffinity(0, processors)  # of this thread, from which the process inherits
+    bar = progress.add_task(child.name, total=None)
+    child.log.parent.mkdir(parents=True, exist_ok=True)
+    late = threading.Event()
+
+    def watch() -> None:
+        """End the process when its time is up, or when all are to stop."""
+        until = time.monotonic() + timeout
+        while process.poll() is None and not stopped.is_set() and time.monotonic() < until:
+            stopped.wait(min(_WATCH_EVERY, max(0.0, until - time.monotonic())))
+        if process.poll() is None:
+            if not stopped.is_set():
+                late.set()
+            process.kill()
+
+    with (
+        child.log.open("w") as log,
+        subprocess.Popen(
+            child.command,
+            env={**_environment(child.log.parent), **child.environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        assert process.stdout
+        for line in process.stdout:
+            if (told := _progress(line)) is None:
+                log.write(line)
+            else:
+                what, done, steps = told
+                progress.update(
+                    bar, description=f"{child.name}: {what}", completed=done, total=steps
+                )
+        status = process.wait()
+        watcher.join()
+    progress.remove_task(bar)
+    if status == 0:
+        return None
+    reason = f"took longer than {timeout:g} s" if late.is_set() else _how_it_ended(status)
+    lines = child.log.read_text(errors="replace").splitlines()
+    return Failure(child.name, reason, lines[-_LINES_SHOWN:])
+
+
+def _how_it_ended(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "was killed, as the system does when memory runs out"
+    return f"ended with status {status}"
+
+
+def _progress(line: str) -> tuple[str, int, int] | None:
+    """Return the progress that a line tells, or None where it is a library's own word."""
+    try:
+        what, done, steps = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return what, done, steps
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a child: no Keras variable, an empty Keras home."""
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
+    return {
+        **inherited,
+        "KERAS_HOME": str(folder / "keras"),
+        keras_start.HOME: str(keras_start.keras_home()),  # where the data of --data keras:NAME are
+        "PYTHONUNBUFFERED": "1",
+    }

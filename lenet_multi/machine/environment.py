@@ -1,0 +1,85 @@
+"""What a run's figures depend on besides its settings: versions, machine, memory."""
+
+import functools
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from lenet_multi import __version__
+from lenet_multi.machine import instruction_sets
+from lenet_multi.machine.frameworks import installed_version
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Return the versions of Python, this package, NumPy, Keras and the backend."""
+    return {
+        "python": platform.python_version(),
+        "lenet-multi": __version__,
+        "numpy": version("numpy"),
+        "keras": version("keras"),
+        backend: installed_version(backend),
+    }
+
+
+def machine(backend: str | None = None) -> dict[str, str | int]:
+    """Return the system, the processor, the instruction set in use, the cores and the GPU if any.
+
+    The instruction set is the one that `backend` may use; without it, that of all libraries.
+    """
+    gpu = _gpu()
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "instruction_set": instruction_sets.used(backend),
+        "cores": os.cpu_count() or 1,
+        **({"gpu": gpu} if gpu else {}),
+    }
+
+
+@functools.cache
+def _gpu() -> str:
+    """Return the name of the first NVIDIA GPU, as its driver's own command tells it."""
+    command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    if not shutil.which(command[0]):
+        return ""
+    try:
+        named = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL, timeout=10)
+    except (OSError, subprocess.SubprocessError):  # its driver is missing, or hangs
+        return ""
+    return named.partition("\n")[0]
+
+
+def _processor() -> str:
+    """Return its name; on an x86 also its kind, for clouds name several generations alike."""
+    known = instruction_sets.cpuinfo()
+    name = known.get("model name", platform.processor())
+    if "cpu family" in known:
+        return f"{name} (family {known['cpu family']}, model {known['model']})"
+    return name
+
+
+def threads() -> int:
+    """Return the number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes
+
+
+def memory_bytes() -> int:
+    """Return the memory that this process may use: the machine's, or its container's share."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return machine

@@ -1,0 +1,69 @@
+"""Keep out of a process the frameworks other than its backend's, which libraries import unasked.
+
+Keras and TensorFlow import JAX where it is installed, a tenth of a start's time and 108 MiB;
+tensorboardX imports PyTorch; and to save a model Keras imports TensorFlow, which takes 2 s.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import NoReturn
+
+from lenet_multi.machine.frameworks import BACKENDS, framework
+
+
+@contextlib.contextmanager
+def left_out(backend: str) -> Iterator[None]:
+    """Refuse, in the block, to import other frameworks than `backend`'s.
+
+    They are found as ever, and those that are imported already stay.
+    """
+    refusal = _Refusal({*BACKENDS} - {framework(backend)})
+    sys.meta_path.insert(0, refusal)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(refusal)
+
+
+@contextlib.contextmanager
+def tensorflow_left_out() -> Iterator[None]:
+    """Let Keras take TensorFlow for not installed in the block, unless it is imported already.
+
+    To write a model's configuration Keras asks of each object whether it is TensorFlow's.
+    """
+    from keras.src.utils.module_utils import tensorflow
+
+    known = vars(tensorflow).get("_available")  # of itself, not of TensorFlow
+    if "tensorflow" not in sys.modules:
+        tensorflow._available = False
+    try:
+        yield
+    finally:
+        tensorflow._available = known
+
+
+class _Refusal(MetaPathFinder, Loader):
+    """Find modules of these names, and do not load them."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in self.names:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec:
+            spec.loader = self
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> NoReturn:
+        raise ImportError(f"{spec.name} is left out")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Never come to this."""

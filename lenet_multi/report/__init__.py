@@ -1,1 +1,0 @@
-"""One page about run folders that needs nothing beside it: tables, charts, pictures."""

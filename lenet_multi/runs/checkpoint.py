@@ -1,0 +1,149 @@
+"""What a run needs to go on as if it had never stopped, and the files that keep it.
+
+A file's name holds where the run was and the SHA-256 of its bytes, so that a damaged one is told.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.data.npz import read_npz
+from lenet_multi.errors import UserError, reason
+from lenet_multi.runs.durable import write_bytes
+from lenet_multi.runs.folder import Epoch, writing
+from lenet_multi.runs.schema import wrong_fields
+
+_KEPT = 2  # the last, and the one before in case the last is damaged
+_DIGITS = 16  # of the SHA-256 in a file's name
+
+
+@dataclass(frozen=True)
+class State:
+    """A training between two steps: `steps` are done in epoch number `epoch`, from 0.
+
+    `variables` are all of the model's, the optimizer's and the metrics', `names` what they are
+    called; `callbacks` is what these remember; `best_weights` are early stopping's.
+    """
+
+    epoch: int
+    steps: int
+    epochs: list[Epoch]
+    epoch_seconds: float
+    train_seconds: float
+    data_sha256: str
+    names: list[str]
+    callbacks: dict[str, dict[str, Any]]
+    variables: list[NDArray[Any]]
+    best_weights: list[NDArray[Any]]
+
+
+_ARRAYS = ("variables", "best_weights")
+_NUMBERS = "fiub"  # kinds of NumPy's types
+
+
+def write(folder: Path, state: State) -> None:
+    """Add `state` to the checkpoints in `folder`, and keep the last two.
+
+    Raises `UserError` when the disk refuses; the checkpoints before are then as they were.
+    """
+    facts = {
+        field.name: getattr(state, field.name)
+        for field in dataclasses.fields(state)
+        if field.name not in _ARRAYS
+    }
+    arrays = {
+        f"{name}{index}": array
+        for name in _ARRAYS
+        for index, array in enumerate(getattr(state, name))
+    }
+    facts |= {name: len(getattr(state, name)) for name in _ARRAYS}
+    buffer = io.BytesIO()
+    np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+    content = buffer.getvalue()
+    digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
+    with writing(folder), _not_left_empty(folder):
+        folder.mkdir(exist_ok=True)
+        write_bytes(folder / f"{state.epoch:05d}-{state.steps:08d}-{digest}.npz", content)
+        for path in _newest_first(folder)[_KEPT:]:
+            path.unlink()
+
+
+@contextmanager
+def _not_left_empty(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it holds the checkpoints before
+            folder.rmdir()
+        raise
+
+
+def read(folder: Path, warn: Callable[[str], None]) -> State | None:
+    """Return the newest state in `folder` that is whole, None where none was written yet.
+
+    `warn` is told of those that are not whole. Raises `UserError` when none of them is.
+    """
+    found = _newest_first(folder)
+    if not found:
+        return None
+    for path in found:
+        try:
+            return _read(path)
+        except UserError as error:
+            warn(f"{error}; going on from the checkpoint before")
+    raise UserError(f"{folder} holds no whole checkpoint; train again with --overwrite")
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.npz"), reverse=True)
+
+
+def _read(path: Path) -> State:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest()[:_DIGITS] != path.stem.rpartition("-")[2]:
+        raise UserError(f"{path} is damaged")
+    (encoded,) = read_npz(path, ["facts"])
+    try:
+        facts = json.loads(encoded.tobytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {reason(error)}") from error
+    if wrong := _wrong(facts):
+        raise UserError(f"{path} is damaged at {', '.join(wrong)}")
+    for name in _ARRAYS:
+        arrays = read_npz(path, [f"{name}{index}" for index in range(facts[name])])
+        if not all(array.dtype.kind in _NUMBERS for array in arrays):
+            raise UserError(f"{path} is damaged at {name}")
+        facts[name] = arrays
+    return State(**facts)
+
+
+def _wrong(facts: Any) -> list[str]:
+    """Return the names of facts that are none, or that do not fit together."""
+    hints = get_type_hints(State) | dict.fromkeys(_ARRAYS, int)
+    if wrong := wrong_fields(facts, hints):
+        return wrong
+    memories = facts["callbacks"].values()
+    right = {
+        "epoch": facts["epoch"] >= 0,
+        "steps": facts["steps"] >= 0,
+        "variables": facts["variables"] == len(facts["names"]),
+        "best_weights": 0 <= facts["best_weights"] <= facts["variables"],
+        "callbacks": all(
+            isinstance(value, int | float | None)
+            for memory in memories
+            for value in memory.values()
+        ),
+    }
+    return [name for name, is_right in right.items() if not is_right]

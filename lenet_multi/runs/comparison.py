@@ -1,0 +1,244 @@
+"""Compare run folders, without Keras: did the model train the same on each backend."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lenet_multi.config import TEACHING
+from lenet_multi.data.metrics import count_correct, cross_entropy
+from lenet_multi.errors import UserError
+from lenet_multi.runs import durable
+from lenet_multi.runs.folder import Result, Run, read_run, writing
+from lenet_multi.runs.tolerances import for_test_accuracy
+
+SCHEMA_VERSION = 1
+
+RECOUNT = "right answers and loss, recounted"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question put to all runs: what each showed, what was allowed, the verdict."""
+
+    name: str
+    shown: list[str]
+    allowed: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs, the checks they went through, and what may explain a difference."""
+
+    runs: list[Run]
+    checks: list[Check]
+    warnings: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+
+def compare(folders: Sequence[Path]) -> Comparison:
+    """Return the comparison of two or more run folders.
+
+    Other versions of the packages they share, and other instruction sets, are warnings: they may
+    explain a difference.
+
+    Raises `UserError` when there are fewer than two different folders, one is no run, or they
+    are of other settings or data and so cannot be compared.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders) or len(folders) < 2:
+        raise UserError("give two or more different run folders; a run always equals itself")
+    runs = [read_run(folder) for folder in folders]
+    for run in runs[1:]:
+        _refuse_incomparable(runs[0], run)
+    return put_to_the_checks(runs)
+
+
+def put_to_the_checks(runs: list[Run]) -> Comparison:
+    """Return the comparison of two or more runs of the same `premises`."""
+    return Comparison(runs, [check(runs) for check in CHECKS], _warnings(runs))
+
+
+def premises(result: Result) -> dict[str, dict[str, Any]]:
+    """Return what runs must share to be compared: settings and data, by name.
+
+    The data's place may differ, since its bytes are compared.
+    """
+    return {"setting": _settings(result), "data": _data(result)}
+
+
+def _refuse_incomparable(first: Run, second: Run) -> None:
+    others = premises(second.result)
+    for kind, of_first in premises(first.result).items():
+        for name, value in sorted(of_first.items()):
+            if value != (other := others[kind][name]):
+                raise UserError(
+                    f"{first.folder} and {second.folder} cannot be compared: "
+                    f"{kind} {name} is {_brief(value)} and {_brief(other)}; train one again"
+                )
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    return {name: result.config.get(name) for name in TEACHING - {"data"}}
+
+
+def _data(result: Result) -> dict[str, Any]:
+    return {
+        "train_images": result.train_images,
+        "validation_images": result.validation_images,
+        "test_images": result.test_images,
+        "SHA-256": result.data_sha256,
+    }
+
+
+def _warnings(runs: Sequence[Run]) -> list[str]:
+    """Return what differs between the runs' packages and instruction sets, as far as recorded."""
+    packages = sorted(set().union(*(run.result.versions for run in runs)))
+    recorded = {package: [run.result.versions.get(package) for run in runs] for package in packages}
+    recorded["the instruction set"] = [run.result.machine.get("instruction_set") for run in runs]
+    return [
+        f"{name} is {' and '.join(different)}: a difference may be due to that"
+        for name, values in recorded.items()
+        if len(different := sorted({str(value) for value in values if value})) > 1
+    ]
+
+
+def _brief(value: object) -> str:
+    return str(value)[:12]
+
+
+def _same(
+    name: str, read: Callable[[Result], Any], show: Callable[[Any], str], runs: Sequence[Run]
+) -> Check:
+    values = [read(run.result) for run in runs]
+    equal = all(value == values[0] for value in values)
+    return Check(name, [show(value) for value in values], "equal", equal)
+
+
+def _recount(runs: Sequence[Run]) -> Check:
+    """Count and weigh the answers again from the logits: a stale or edited result shows."""
+    shown, passed = [], True
+    for run in runs:
+        correct = count_correct(run.logits, run.labels)
+        loss = cross_entropy(run.logits, run.labels)
+        consistent = (
+            run.result.test_correct == correct
+            and run.result.test_accuracy == correct / len(run.labels)
+            and run.result.test_loss == loss
+        )
+        passed &= consistent
+        shown.append(f"{correct:,}, loss {loss:.4f}" + ("" if consistent else ": NOT as recorded"))
+    return Check(RECOUNT, shown, "as recorded", passed)
+
+
+def _test_accuracy(runs: Sequence[Run]) -> Check:
+    tolerance = for_test_accuracy(min(run.result.train_images for run in runs))
+    accuracies = [run.result.test_accuracy for run in runs]
+    gap = round(100 * (max(accuracies) - min(accuracies)), 9)  # 9: beyond one image, no noise
+    return Check(
+        "test accuracy",
+        [f"{accuracy:.2%}" for accuracy in accuracies],
+        f"{gap:.2f} apart, {tolerance.value} {tolerance.unit} allowed",
+        gap <= tolerance.value,
+    )
+
+
+CHECKS: tuple[Callable[[Sequence[Run]], Check], ...] = (
+    partial(
+        _same,
+        "weight tensors: names, shapes, types",
+        lambda result: result.weights,
+        lambda weights: f"{len(weights)} tensors",
+    ),
+    partial(_same, "parameters", lambda result: result.parameters, "{:,}".format),
+    partial(
+        _same, "initial weights (SHA-256)", lambda result: result.initial_weights_sha256, _brief
+    ),
+    partial(
+        _same,
+        "first epoch's order (SHA-256)",
+        lambda result: result.first_epoch_order_sha256,
+        _brief,
+    ),
+    _recount,
+    _test_accuracy,
+)
+
+
+def write_json(comparison: Comparison, path: Path) -> None:
+    """Write the comparison as JSON.
+
+    Raises `UserError` when `path` cannot be written.
+    """
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "passed": comparison.passed,
+        "warnings": comparison.warnings,
+        "runs": [
+            {"folder": str(run.folder), **dataclasses.asdict(run.result)} for run in comparison.runs
+        ],
+        "checks": [dataclasses.asdict(check) for check in comparison.checks],
+    }
+    with writing(path):
+        durable.write_json(path, content)
+
+
+def print_tables(comparison: Comparison, console: Console) -> None:
+    """Print the runs side by side, and below them the checks with their verdicts."""
+    console.print(_results_table(comparison.runs))
+    console.print(_checks_table(comparison))
+    for warning in comparison.warnings:
+        console.print(f"Warning: {warning}.", style="yellow")
+    failed = [check.name for check in comparison.checks if not check.passed]
+    console.print(
+        "The runs agree." if not failed else f"The runs DIFFER, first in: {failed[0]}.",
+        style="bold green" if not failed else "bold red",
+    )
+
+
+def _results_table(runs: Sequence[Run]) -> Table:
+    table = Table(title="Runs", title_justify="left")
+    table.add_column("")
+    rows: dict[str, Callable[[Result], str]] = {
+        "test accuracy": lambda result: f"{result.test_accuracy:.2%}",
+        "test loss": lambda result: f"{result.test_loss:.4f}",
+        "right of all": lambda result: f"{result.test_correct:,} of {result.test_images:,}",
+        "epochs": lambda result: str(len(result.epochs)),
+        "seconds per epoch": lambda result: f"{seconds_per_epoch(result):.2f}",
+        "seconds in all": lambda result: f"{sum(result.seconds.values()):.1f}",
+        "peak memory": lambda result: f"{result.peak_memory_bytes / 2**20:,.0f} MiB",
+    }
+    for run in runs:
+        table.add_column(run.result.backend, justify="right")
+    for name, cell in rows.items():
+        table.add_row(name, *(cell(run.result) for run in runs))
+    return table
+
+
+def seconds_per_epoch(result: Result) -> float:
+    """Return the median over epochs, in which the first one's compilation weighs little."""
+    seconds = sorted(epoch["train_seconds"] for epoch in result.epochs)
+    return seconds[len(seconds) // 2]
+
+
+def _checks_table(comparison: Comparison) -> Table:
+    table = Table(title="Do they agree?", title_justify="left")
+    table.add_column("check")
+    for run in comparison.runs:
+        table.add_column(run.result.backend, justify="right")
+    table.add_column("allowed")
+    table.add_column("verdict")
+    for check in comparison.checks:
+        verdict = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
+        table.add_row(check.name, *check.shown, check.allowed, verdict)
+    return table

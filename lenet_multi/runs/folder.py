@@ -1,0 +1,387 @@
+"""The run folder, where backends meet: what is in it, writing it whole, reading it.
+
+| file | content |
+|---|---|
+| `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds; signed |
+| `history.csv` | a row for each epoch |
+| `model.keras` | the trained model; loads in plain Keras on any backend |
+| `predictions.npz` | test `logits` (N, classes) float32 and `labels` (N,) uint8 |
+| `checkpoints/` | models kept on the way, where asked for |
+| `tensorboard/` | a log for TensorBoard, where asked for |
+
+Until the run is whole, its folder is called NAME.unfinished, and has a `journal.json` (see
+`journal`) and in `resume/` what it takes to go on (see `checkpoint`).
+"""
+
+import csv
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypedDict, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.npz import read_npz
+from lenet_multi.errors import UserError
+from lenet_multi.machine.signals import put_off
+from lenet_multi.runs.durable import check_record, put_in_place, sync, sync_all, write_record
+from lenet_multi.runs.schema import fits, wrong_fields
+
+SCHEMA_VERSION = 4
+
+FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
+    "result.json",
+    "history.csv",
+    "model.keras",
+    "predictions.npz",
+)
+
+RUNS = Path("runs")  # where runs go that are given no folder
+
+KEPT = CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
+# Of a run that is not whole yet.
+_UNFINISHED = ".unfinished"
+JOURNAL, RESUME = "journal.json", "resume"
+
+# A LeNet's folder takes 6 MB, two thirds of it Adam's moments.
+NEEDED_BYTES = 16 * 2**20
+
+
+class Epoch(TypedDict):
+    """One epoch: Keras's figures (training ones are means over the epoch) and seconds."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    train_seconds: float
+    validation_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What `result.json` records of a run.
+
+    `starts` are those of its journal, `files_sha256` are of all other files, once written.
+    """
+
+    schema_version: int
+    backend: str
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    device: str
+    threads: int
+    keras_config: dict[str, Any]
+    execution: dict[str, Any]
+    config: dict[str, Any]
+    data_sha256: str
+    train_images: int
+    validation_images: int
+    test_images: int
+    parameters: int
+    weights: list[dict[str, Any]]
+    initial_weights_sha256: str
+    first_epoch_order_sha256: str
+    final_weights_sha256: str
+    epochs: list[Epoch]
+    test_correct: int
+    test_accuracy: float
+    test_loss: float
+    seconds: dict[str, float]
+    peak_memory_bytes: int
+    starts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    files_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder as read: its place, its result, its test logits and labels."""
+
+    folder: Path
+    result: Result
+    logits: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+
+def default_folder(name: str) -> Path:
+    """Return runs/`name`-TIME, for a run that was given no folder."""
+    return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def unfinished(folder: Path) -> Path:
+    """Return where the run for `folder` is written until it is whole."""
+    folder = folder.resolve()
+    return folder.with_name(folder.name + _UNFINISHED)
+
+
+def finished(folder: Path) -> Path:
+    """Return where the run that is written in `folder`, or is to be there, comes to be."""
+    return folder.with_name(folder.name.removesuffix(_UNFINISHED))
+
+
+@contextmanager
+def new_run_folder(
+    folder: Path, *, overwrite: bool = False, resume: bool = False
+) -> Iterator[Path]:
+    """Give a draft folder to fill, and put it in the place of `folder` when the block succeeds.
+
+    Whatever happens, no half-written `folder` is left, and an older run in its place is
+    kept until the new one is whole. A draft that fails stays where it holds what was kept on
+    the way, and goes where it does not; `resume` takes up such a draft.
+
+    Raises `UserError` when `folder` holds a run and `overwrite` is false, holds anything
+    else, cannot be written, or another process is writing it.
+    """
+    with writing(folder):
+        folder = folder.resolve()
+        _refuse_occupied(folder, overwrite=overwrite)
+        draft = unfinished(folder)
+        draft.mkdir(parents=True, exist_ok=True)
+    with _locked(draft):
+        if _is_worth_keeping(draft) and not (overwrite or resume):
+            raise UserError(
+                f"{draft} holds an unfinished run; go on with --resume {folder}, pass "
+                "--overwrite, or choose another --out"
+            )
+        if not resume:
+            with writing(draft):
+                _empty(draft)
+        try:
+            if shutil.disk_usage(draft).free < NEEDED_BYTES:
+                raise UserError(
+                    f"the disk that holds {folder} is full: {NEEDED_BYTES // 2**20} MiB are "
+                    "needed; free some, or choose another --out"
+                )
+            yield draft
+            with put_off():
+                with writing(folder):
+                    _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
+                    sync_all(draft)
+                    put_in_place(draft, folder)
+                    sync(folder.parent)
+                _forget_how_to_go_on(folder)
+        finally:
+            if not _is_worth_keeping(draft):
+                shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _locked(draft: Path) -> Iterator[None]:
+    """Keep other processes away from `draft`; the lock ends with the process, however it ends."""
+    with writing(draft):
+        handle = os.open(draft, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{draft} is being written by another process; choose another --out"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def recorded(draft: Path) -> Result | None:
+    """Return the record of the run in `draft` if it is whole, as a kill at its end leaves it."""
+    try:
+        return read_run(draft).result
+    except UserError:
+        return None
+
+
+def _is_worth_keeping(draft: Path) -> bool:
+    return any((draft / name).exists() for name in (*KEPT, RESUME, RESULT))
+
+
+def _forget_how_to_go_on(folder: Path) -> None:
+    """Remove what a whole run needs no more; not before it is in its place."""
+    shutil.rmtree(folder / RESUME, ignore_errors=True)
+    with suppress(OSError):
+        (folder / JOURNAL).unlink()
+
+
+def _empty(draft: Path) -> None:
+    for path in draft.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; choose another --out")
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if names and (RESULT not in names or names - {*FILES, *KEPT, JOURNAL, RESUME}):
+        raise UserError(f"{folder} holds files that are no run; choose another --out")
+    if names and not overwrite:
+        raise UserError(
+            f"{folder} holds a run, which is kept; pass --overwrite or choose another --out"
+        )
+
+
+@contextmanager
+def writing(target: Path, *, flag: str = "--out") -> Iterator[None]:
+    """Raise `UserError` where the block cannot write `target`, which `flag` chose."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
+        raise cannot_write(target, error, flag=flag) from error
+
+
+def cannot_write(target: Path, error: Exception, *, flag: str = "--out") -> UserError:
+    """Return the error that says why `target`, which `flag` chose, cannot be written."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return UserError(f"cannot write {target}: {reason}; choose another {flag}")
+
+
+def write_run(
+    draft: Path,
+    result: Result,
+    *,
+    logits: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    save_model: Callable[[str], None],
+) -> Result:
+    """Fill a draft folder and return the result as it is recorded there.
+
+    `save_model` writes the `.keras` file to the path it is given.
+
+    Raises `UserError` when the disk refuses.
+    """
+    with writing(draft):
+        save_model(str(draft / MODEL))
+        np.savez(draft / PREDICTIONS, logits=logits, labels=labels)
+        write_history(draft, result.epochs)
+        to_go_on = {draft / RESUME, draft / JOURNAL}  # until the run is in its place
+        hashes = {
+            str(path.relative_to(draft)): file_sha256(path)
+            for path in sorted(draft.rglob("*"))
+            if path.is_file() and not {path, path.parent} & to_go_on
+        }
+        result = dataclasses.replace(result, files_sha256=hashes)
+        write_record(draft / RESULT, dataclasses.asdict(result))
+    return result
+
+
+def write_history(draft: Path, epochs: list[Epoch]) -> None:
+    """Write history.csv: a header, and a row for each epoch."""
+    with (draft / HISTORY).open("w", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=list(Epoch.__annotations__))
+        table.writeheader()
+        table.writerows(epochs)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of the bytes of a file, as hexadecimal digits.
+
+    Raises `UserError` when it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_run(folder: Path) -> Run:
+    """Return the run in `folder`, without Keras.
+
+    Raises `UserError` when a file is missing or damaged, or the files do not belong together.
+    """
+    for name in FILES:
+        if not os.path.isfile(folder / name):  # False, not an error, where reading is forbidden
+            raise UserError(f"{folder} is no run folder: it has no readable {name}")
+    result = read_result(folder / RESULT)
+    for name, digest in result.files_sha256.items():
+        if not os.path.isfile(folder / name):
+            raise UserError(f"{folder} lacks {name}, which {RESULT} records; train again")
+        if file_sha256(folder / name) != digest:
+            raise UserError(
+                f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
+                "another run; train again"
+            )
+    logits, labels = read_npz(folder / PREDICTIONS, ("logits", "labels"))
+    wanted = (
+        (np.dtype(np.float32), (result.test_images, result.config.get("classes"))),
+        (np.dtype(np.uint8), (result.test_images,)),
+    )
+    if wanted != ((logits.dtype, logits.shape), (labels.dtype, labels.shape)):
+        raise UserError(
+            f"{folder / PREDICTIONS} is not of the run in {RESULT}: logits {logits.shape}, "
+            f"labels {labels.shape} for {result.test_images} test images; train again"
+        )
+    if (highest := int(labels.max())) >= logits.shape[1]:
+        raise UserError(
+            f"{folder / PREDICTIONS} is damaged: a label is {highest}, of {logits.shape[1]} "
+            "classes from 0 on; train again"
+        )
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"{folder} is of a run that diverged: its logits are not all finite numbers"
+        )
+    return Run(folder, result, logits, labels)
+
+
+def read_result(path: Path) -> Result:
+    """Return what the `result.json` at `path` records.
+
+    Raises `UserError` when it is missing, damaged or of another schema.
+    """
+    try:
+        content = json.loads(path.read_text(), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}; train again") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; it was "
+            "written by a newer lenet-multi: pip install --upgrade lenet-multi"
+        )
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
+        )
+    content = check_record(path, content)
+    if wrong := _wrong_parts(content):
+        raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
+    return Result(**content)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which a run that diverged leaves."""
+    raise ValueError(f"it holds {name}: the run diverged")
+
+
+def _wrong_parts(content: dict[str, Any]) -> list[str]:
+    """Return the names of what cannot be so in a `Result`'s content, and is not to be relied on."""
+    wrong = wrong_fields(content, get_type_hints(Result) | {"epochs": list[Any]}) or [
+        f"epochs: {', '.join(fields)}"
+        for epoch in content["epochs"]
+        if (fields := wrong_fields(epoch, get_type_hints(Epoch)))
+    ]
+    if wrong:
+        return wrong
+    config, recorded = content["config"], {Path(name) for name in content["files_sha256"]}
+    settings = {name: hint for name, hint in get_type_hints(TrainConfig).items() if name in config}
+    sound = {
+        "epochs": content["epochs"],
+        "test_images": content["test_images"] > 0,
+        "files_sha256": recorded >= {Path(name) for name in FILES if name != RESULT}
+        and not any(name.is_absolute() or ".." in name.parts for name in recorded),
+        "config": all(name in config for name in ("data", "classes"))
+        and all(fits(config[name], hint) for name, hint in settings.items()),
+    }
+    return [name for name, is_sound in sound.items() if not is_sound]

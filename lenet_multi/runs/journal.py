@@ -1,0 +1,112 @@
+"""The journal of a run that is not whole yet: what it trains, and when it started and stopped."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.errors import UserError
+from lenet_multi.machine import environment
+from lenet_multi.runs.durable import check_record, write_record
+from lenet_multi.runs.folder import JOURNAL, SCHEMA_VERSION, writing
+from lenet_multi.runs.schema import fits, wrong_fields
+
+
+@dataclass
+class Journal:
+    """The settings of a run and its starts so far, kept in its `folder`.
+
+    A start is a dictionary: backend, form (once it is known), versions, `began` and `ended` in
+    local time (ISO 8601), the epoch (from 0) and its step that it began at, and why it ended; one
+    without an end was killed.
+    """
+
+    folder: Path
+    config: TrainConfig
+    starts: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Journal":
+        """Return the journal of the unfinished run in `folder`.
+
+        Raises `UserError` when there is none, or it is damaged.
+        """
+        path = folder / JOURNAL
+        try:
+            content = json.loads(path.read_bytes())
+        except OSError as error:
+            raise UserError(f"{folder} holds no unfinished run to go on with") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path} is damaged: {error}; train again with --overwrite") from error
+        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+            raise UserError(f"{path} is of another version of lenet-multi; train again")
+        content = check_record(path, content)
+        if wrong := _wrong(content):
+            raise UserError(
+                f"{path} is damaged at {', '.join(wrong)}; train again with --overwrite"
+            )
+        return cls(folder, TrainConfig(**content["config"]), content["starts"])
+
+    @contextmanager
+    def started(self, *, backend: str, at: tuple[int, int]) -> Iterator[Callable[[str], None]]:
+        """Note that the block starts training, at an epoch and a step in it, and why it ends.
+
+        It is given what notes the form in which it trains.
+        """
+        start: dict[str, Any] = {
+            "backend": backend,
+            "form": None,
+            "versions": environment.versions(backend),
+            "epoch": at[0],
+            "step": at[1],
+            "began": _now(),
+            "ended": None,
+            "reason": None,
+        }
+        self.starts.append(start)
+        self._write()
+        reason = "finished"
+
+        def computed_in(form: str) -> None:
+            start["form"] = form
+            self._write()
+
+        try:
+            yield computed_in
+        except BaseException as error:
+            reason = str(error) or type(error).__name__
+            raise
+        finally:
+            start |= {"ended": _now(), "reason": reason}
+            self._write()
+
+    def _write(self) -> None:
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "config": dataclasses.asdict(self.config),
+            "starts": self.starts,
+        }
+        with writing(self.folder):
+            write_record(self.folder / JOURNAL, content)
+
+
+def _wrong(content: dict[str, Any]) -> list[str]:
+    """Return the names of settings, or "config" or "starts", that cannot be used."""
+    config, starts = content.get("config"), content.get("starts")
+    if not isinstance(config, dict):
+        return ["config"]
+    known = dataclasses.asdict(TrainConfig()) | config  # one that has come since has its default
+    if wrong := wrong_fields(known, get_type_hints(TrainConfig)):
+        return wrong
+    if not (starts and fits(starts, list[dict[str, Any]])):
+        return ["starts"]
+    return [] if all(isinstance(start.get("backend"), str) for start in starts) else ["starts"]
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,45 @@
+"""The callbacks that a run's settings ask for: Keras's own wherever they work."""
+
+from pathlib import Path
+
+import keras
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.machine import other_frameworks
+from lenet_multi.runs.folder import CHECKPOINTS, TENSORBOARD
+
+_WATCHED = "val_loss"  # by early stopping and for the best checkpoint
+
+
+def callbacks(
+    config: TrainConfig, folder: Path, *, validation_images: int, first_epoch: int = 0
+) -> list[keras.callbacks.Callback]:
+    """Return what `config` asks for; what is kept goes to the run's `folder`.
+
+    `first_epoch`, from 0, is where training goes on.
+    """
+    asked: list[keras.callbacks.Callback] = []
+    if config.checkpoint != "none":
+        best = config.checkpoint == "best"
+        name = "best.keras" if best else "epoch-{epoch:03d}.keras"
+        asked.append(
+            keras.callbacks.ModelCheckpoint(
+                str(folder / CHECKPOINTS / name), monitor=_WATCHED, save_best_only=best
+            )
+        )
+    if config.early_stopping:
+        asked.append(
+            keras.callbacks.EarlyStopping(
+                monitor=_WATCHED, patience=config.early_stopping, restore_best_weights=True
+            )
+        )
+    if config.tensorboard:
+        with other_frameworks.left_out(keras.backend.backend()):
+            from lenet_multi.training.tensorboard import TensorBoard
+
+        asked.append(
+            TensorBoard(
+                folder / TENSORBOARD, validation_images=validation_images, first_epoch=first_epoch
+            )
+        )
+    return asked

@@ -1,0 +1,57 @@
+"""Record each epoch's figures and seconds."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from lenet_multi.runs.checkpoint import State
+from lenet_multi.runs.folder import Epoch, write_history
+
+
+class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
+    """Collect an `Epoch` at every epoch's end, in `epochs` and in the history of `folder`."""
+
+    def __init__(self, folder: Path | None = None, state: State | None = None) -> None:
+        super().__init__()
+        self.folder = folder
+        self.epochs: list[Epoch] = [*state.epochs] if state else []
+        # Of the first epoch, before it was resumed.
+        self.earlier_seconds = state.epoch_seconds if state else 0.0
+        self._began = self._trained = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Start the epoch's clock."""
+        self._began = time.perf_counter() - self.earlier_seconds
+        self.earlier_seconds = 0.0
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Seconds that the present epoch has been trained."""
+        return time.perf_counter() - self._began
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Stop the training clock, once the last step's result is really there.
+
+        JAX returns from a step before it is computed.
+        """
+        keras.ops.convert_to_numpy(self.model.optimizer.iterations)
+        self._trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """File the epoch."""
+        figures = logs or {}
+        self.epochs.append(
+            Epoch(
+                epoch=epoch + 1,
+                loss=figures["loss"],
+                accuracy=figures["accuracy"],
+                val_loss=figures["val_loss"],
+                val_accuracy=figures["val_accuracy"],
+                train_seconds=self._trained - self._began,
+                validation_seconds=time.perf_counter() - self._trained,
+            )
+        )
+        if self.folder:
+            write_history(self.folder, self.epochs)

@@ -1,0 +1,200 @@
+"""Keep what a training needs to go on, now and then and when it is told to stop; and go on."""
+
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.backends.variables import build, variables
+from lenet_multi.config import Interval
+from lenet_multi.errors import DivergedError, StoppedError, UserError
+from lenet_multi.runs import checkpoint
+from lenet_multi.runs.checkpoint import State
+from lenet_multi.training.history import EpochHistory
+
+# What Keras's callbacks remember from one epoch to the next.
+_REMEMBERED = {
+    "EarlyStopping": ("wait", "best", "best_epoch", "stopped_epoch"),
+    "ModelCheckpoint": ("best",),
+}
+
+
+class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
+    """Write checkpoints to `folder` at each `interval`; begin from `state` where given.
+
+    It comes after the `history` and the `others`, whose memory it keeps too. `labels` (N, ...)
+    are some that the model is trained on.
+
+    Raises `StoppedError` after a checkpoint when a signal asked for it, and `DivergedError`,
+    without one, when the loss or a weight is no finite number any more.
+    """
+
+    async_safe = True  # where the loss comes later, a thread of Keras's waits for it
+
+    def __init__(
+        self,
+        folder: Path,
+        interval: Interval,
+        history: EpochHistory,
+        others: list[keras.callbacks.Callback],
+        *,
+        labels: NDArray[Any],
+        data_sha256: str,
+        state: State | None,
+    ) -> None:
+        super().__init__()
+        self.folder, self.interval, self.history, self.others = folder, interval, history, others
+        self.labels, self.data_sha256, self.state = labels, data_sha256, state
+        self.epoch = state.epoch if state else 0
+        self.skipped = state.steps if state else 0  # of the first epoch
+        self.earlier_seconds = state.train_seconds if state else 0.0
+        self.began = time.perf_counter()
+        self.saved_at, self.saved_step = time.monotonic(), 0
+        self.signal_number: int | None = None
+        self.diverged_at: int | None = None  # the step, from 1
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Take up the state where all epochs are done and none will begin."""
+        if self.epoch == self.params["epochs"]:
+            self._take_up()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Take up the state, once Keras has built and reset everything."""
+        self.epoch = epoch
+        self._take_up()
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Between two steps, see whether training goes well and whether it is time."""
+        self._pause(self.epoch, self.skipped + batch)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Note the first step whose loss is no number; the running mean stays none from there."""
+        if self.diverged_at is None and not np.isfinite((logs or {}).get("loss", 0.0)):
+            # Keras counts an execution's steps in full, beyond the epoch's end too.
+            self.diverged_at = min(self.skipped + batch + 1, self.params["steps"])
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Between two epochs likewise."""
+        self.skipped = 0
+        self._raise_if_diverged()
+        if epoch + 1 < self.params["epochs"] and not self.model.stop_training:
+            self._pause(epoch + 1, 0)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Keep the trained model while it is evaluated and saved, as one with all epochs done.
+
+        A disk that has no place for it ends nothing but a run that a signal ends.
+        """
+        epochs = self.params["epochs"]
+        if self.saved_step < epochs * self.params["steps"]:
+            state = self._state(epochs, 0)
+            try:
+                checkpoint.write(self.folder, state)
+            except UserError:
+                if self.signal_number is not None:
+                    raise
+
+    def stop(self, number: int, frame: FrameType | None = None) -> None:
+        """End training after a checkpoint, as a signal asks for; on a second one at once."""
+        if self.signal_number is not None:
+            raise KeyboardInterrupt
+        self.signal_number = number
+
+    def _raise_if_diverged(self) -> None:
+        if self.diverged_at is not None:
+            raise DivergedError(
+                f"the loss is no finite number at step {self.diverged_at} of epoch "
+                f"{self.epoch + 1}; take a smaller --learning-rate"
+            )
+
+    def _pause(self, epoch: int, steps: int) -> None:
+        self._raise_if_diverged()
+        step = epoch * self.params["steps"] + steps
+        due = (
+            step - self.saved_step >= self.interval.steps
+            if self.interval.steps
+            else time.monotonic() - self.saved_at >= (self.interval.seconds or 0)
+        )
+        if due or self.signal_number is not None:
+            checkpoint.write(self.folder, self._state(epoch, steps))
+            self.saved_at, self.saved_step = time.monotonic(), step
+        if self.signal_number is not None:
+            raise StoppedError(self.signal_number)
+
+    def _take_up(self) -> None:
+        if self.state:
+            build(self.model, self.labels)
+            _restore(self.model, self.state, self.others)
+            self.saved_step = self.epoch * self.params["steps"] + self.skipped
+            self.state = None
+
+    def _state(self, epoch: int, steps: int) -> State:
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+        changed = variables(self.model)
+        arrays = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in changed]
+        for variable, array in zip(changed, arrays, strict=True):
+            if not np.isfinite(array).all():
+                epochs = len(self.history.epochs)
+                done = f"step {steps} of epoch {epoch + 1}" if steps else f"epoch {epochs}"
+                raise DivergedError(
+                    f"{variable.path} is not finite after {done}; take a smaller --learning-rate"
+                )
+        return State(
+            epoch=epoch,
+            steps=steps,
+            epochs=self.history.epochs,
+            epoch_seconds=self.history.epoch_seconds if steps else 0.0,
+            train_seconds=self.earlier_seconds + time.perf_counter() - self.began,
+            data_sha256=self.data_sha256,
+            names=[_name(variable) for variable in changed],
+            callbacks=_remembered(self.others),
+            variables=arrays,
+            best_weights=_best_weights(self.others),
+        )
+
+
+def _name(variable: keras.Variable) -> str:
+    """Return its path without the model's or the optimizer's name, which Keras may number."""
+    return str(variable.path.partition("/")[2])
+
+
+def _remembered(callbacks: list[keras.callbacks.Callback]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {attribute: _plain(getattr(callback, attribute)) for attribute in attributes}
+        for callback in callbacks
+        if (attributes := _REMEMBERED.get(name := type(callback).__name__))
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _best_weights(callbacks: list[keras.callbacks.Callback]) -> list[NDArray[Any]]:
+    best = (getattr(callback, "best_weights", None) for callback in callbacks)
+    return next((weights for weights in best if weights is not None), [])
+
+
+def _restore(model: keras.Model, state: State, callbacks: list[keras.callbacks.Callback]) -> None:
+    """Put everything back as it was."""
+    changed = variables(model)
+    found = [(_name(variable), tuple(variable.shape)) for variable in changed]
+    kept = [(path, array.shape) for path, array in zip(state.names, state.variables, strict=True)]
+    if found != kept:
+        raise UserError("the checkpoint is of another model than its run's; train again")
+    for variable, array in zip(changed, state.variables, strict=True):
+        variable.assign(array)
+    if not state.steps:  # the means are those of the epoch before
+        model.reset_metrics()
+    for callback in callbacks:
+        name = type(callback).__name__
+        memory = state.callbacks.get(name, {})
+        for attribute in memory.keys() & _REMEMBERED.get(name, ()):
+            setattr(callback, attribute, memory[attribute])
+        if state.best_weights and hasattr(callback, "best_weights"):
+            callback.best_weights = state.best_weights

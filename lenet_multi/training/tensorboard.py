@@ -1,0 +1,109 @@
+"""Write a log for TensorBoard on every backend, without TensorFlow.
+
+Keras's own callback imports TensorFlow whatever the backend (keras#19121). This one gives its
+figures the same names in the same folders, through tensorboardX.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+from lenet_multi.data.metrics import worst_first
+from lenet_multi.data.sets import ImageSet
+
+_BUCKETS = 30  # of a histogram, as in Keras's callback
+_PICTURES = 25  # of wrong answers, at most
+
+
+class _Log:
+    """An event file in `folder`, written as it is told.
+
+    tensorboardX's own `SummaryWriter` writes in a thread: a full disk ends that, and training
+    waits for it for ever. From `first_step` on, TensorBoard leaves out what older files hold.
+    """
+
+    def __init__(self, folder: Path, first_step: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = EventsWriter(str(folder / "events"), f".{first_step}")
+        if first_step:
+            self._write(first_step, session_log=SessionLog(status=SessionLog.START))
+
+    def add(self, part: Any, step: int) -> None:
+        """Write a summary of one of tensorboardX's kinds."""
+        self._write(step, summary=part)
+
+    def flush(self) -> None:
+        """Have the disk hold what was added."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Write the rest and close the file."""
+        self._file.close()
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._file.write_event(Event(wall_time=time.time(), step=step, **content))
+
+
+class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
+    """Log each epoch: figures, learning rate, weights, how many validation images were wrong.
+
+    `folder` gets a train/ and a validation/, epochs counted from 0, as by Keras's callback. What
+    a run that goes on at `first_epoch` wrote of it and later ones before, TensorBoard leaves out.
+    """
+
+    def __init__(self, folder: Path, *, validation_images: int, first_epoch: int = 0) -> None:
+        super().__init__()
+        self.folder, self.validation_images = folder, validation_images
+        self.first_epoch = first_epoch
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Open the logs."""
+        self.train, self.validation = (
+            _Log(self.folder / part, self.first_epoch) for part in ("train", "validation")
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write the epoch, so that it can be watched."""
+        for name, value in (logs or {}).items():
+            log = self.validation if name.startswith("val_") else self.train
+            log.add(summary.scalar(f"epoch_{name.removeprefix('val_')}", value), epoch)
+            if name == "val_accuracy":
+                wrong = round((1 - value) * self.validation_images)
+                log.add(summary.scalar("epoch_wrong_images", wrong), epoch)
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.train.add(summary.scalar("epoch_learning_rate", rate), epoch)
+        for weight in self.model.weights:
+            values = np.asarray(keras.ops.convert_to_numpy(weight))
+            if np.isfinite(values).all():  # else there is no histogram
+                name = f"{weight.path}/histogram"
+                self.train.add(summary.histogram(name, values, bins=_BUCKETS), epoch)
+        self.train.flush()
+        self.validation.flush()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Close the logs."""
+        self.train.close()
+        self.validation.close()
+
+
+def log_wrong_answers(folder: Path, images: ImageSet, logits: NDArray[np.float32]) -> None:
+    """Add test/ to the log in `folder`: pictures of images that were wrong, the surest first.
+
+    `logits` are (N, classes), in the order of `images`.
+    """
+    answers = logits.argmax(axis=1)
+    sureness = logits.max(axis=1) - logits[np.arange(len(images)), images.labels]
+    wrong = answers != images.labels
+    log = _Log(folder / "test")
+    log.add(summary.scalar("wrong_images", int(wrong.sum())), 0)
+    for index in worst_first(wrong, sureness, _PICTURES):
+        tag = f"wrong/{images.labels[index]}_taken_for_{answers[index]}_image_{index}"
+        log.add(summary.image(tag, images.images[index], dataformats="HWC"), 0)
+    log.close()

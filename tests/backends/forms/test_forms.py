@@ -1,0 +1,246 @@
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ml_dtypes import bfloat16
+from numpy.typing import NDArray
+
+from lenet_multi.backends.choice import (
+    CHANNELS_FIRST,
+    STOCK,
+    TILES,
+    WINOGRAD,
+    WINOGRAD_CHANNELS_FIRST,
+    execution,
+    forms_of,
+)
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.sets import Dataset
+from lenet_multi.errors import UserError
+
+pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
+
+# One block's numbers are sums of up to 49 * 3 products; measured 1e-6 of the largest.
+ROUNDING = 1e-5
+
+
+@pytest.fixture(scope="module")
+def forms(backend: str) -> list[str]:
+    """The forms that this backend can compute, other than the stock one."""
+    return list(forms_of(backend)[1:])
+
+
+def block(side: tuple[int, int, int], filters: int, kernel: int = 5) -> Any:
+    """Return a model of one block, its kernel (of that side) and bias drawn."""
+    import keras
+
+    model = keras.Sequential(
+        [
+            keras.Input(side),
+            keras.layers.Conv2D(filters, kernel, activation="relu"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Flatten(),
+        ]
+    )
+    draw = np.random.default_rng(0)
+    model.set_weights([draw.normal(size=weight.shape) for weight in model.get_weights()])
+    return model
+
+
+def gradients(model: Any, images: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return what a step of SGD at rate 1 takes from each weight; the loss is a sum of outputs."""
+    import keras
+
+    class Total(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no types
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return keras.ops.sum(y_pred * y_true, axis=-1)
+
+    model.compile(optimizer=keras.optimizers.SGD(1.0), loss=Total())
+    before = model.get_weights()
+    shape = (len(images), *model.output_shape[1:])
+    model.train_on_batch(images, np.random.default_rng(1).normal(size=shape).astype("float32"))
+    after = model.get_weights()
+    model.set_weights(before)
+    return [old - new for old, new in zip(before, after, strict=True)]
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    more=st.tuples(st.integers(1, 28), st.integers(1, 28)),
+    channels=st.integers(1, 3),
+    filters=st.integers(1, 7),
+    kernel=st.sampled_from([1, 3, 5, 7]),
+)
+def test_the_forms_are_one_function(
+    forms: list[str], more: tuple[int, int], channels: int, filters: int, kernel: int
+) -> None:
+    """On images of any size, odd ones too, each form gives the stock block's outputs."""
+    from lenet_multi.backends.forms import compute_as
+
+    side = (kernel + more[0], kernel + more[1], channels)
+    model = block(side, filters, kernel)
+    images = np.random.default_rng(2).normal(size=(2, *side)).astype("float32")
+    wanted = np.asarray(model.predict_on_batch(images))
+    for form in forms:
+        twin = block(side, filters, kernel)
+        compute_as(twin, form)
+        found = np.asarray(twin.predict_on_batch(images))
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=ROUNDING * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("side", [(28, 28, 1), (12, 12, 20), (15, 18, 2)], ids=str)
+@pytest.mark.parametrize("ties", [False, True], ids=["drawn", "ties"])
+def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool) -> None:
+    """Each form gives the stock block's gradients; where all values tie, to the first of them.
+
+    A kernel of zeros makes all four values under every pooling window equal, whatever the
+    image, so that the kernel's gradient shows which of them was chosen.
+    """
+    from lenet_multi.backends.forms import compute_as
+
+    images = np.random.default_rng(3).normal(size=(4, *side)).astype("float32")
+    model = block(side, 6)
+    if ties:
+        model.set_weights([np.zeros((5, 5, side[2], 6)), np.ones(6)])
+    wanted = gradients(model, images)
+    assert all(np.abs(gradient).max() > 1 for gradient in wanted)
+    for form in forms:
+        twin = block(side, 6)
+        twin.set_weights(model.get_weights())
+        compute_as(twin, form)
+        for found, gradient in zip(gradients(twin, images), wanted, strict=True):
+            np.testing.assert_allclose(
+                found, gradient, rtol=0, atol=ROUNDING * np.abs(gradient).max(), err_msg=form
+            )
+
+
+@pytest.mark.parametrize("form", [TILES, WINOGRAD, WINOGRAD_CHANNELS_FIRST])
+def test_products_of_bfloat16_numbers_are_made_in_float32(backend: str, form: str) -> None:
+    """Numbers are rounded where they come in and go out, and nowhere between.
+
+    Winograd's sums, each rounded, would be off by some hundredths.
+    """
+    if form not in forms_of(backend):
+        return
+    import keras
+
+    from lenet_multi.backends.forms import compute_as
+
+    side = (12, 12, 20)
+    images = rounded(np.random.default_rng(3).normal(size=(4, *side)))
+    single = block(side, 6)
+    single.set_weights(list(map(rounded, single.get_weights())))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    half = block(side, 6)
+    keras.config.set_dtype_policy("float32")
+    half.set_weights(single.get_weights())
+    for model in (single, half):
+        compute_as(model, form)
+    wanted, found = (np.asarray(model.predict_on_batch(images)) for model in (single, half))
+    one_digit = 2**-8 * np.abs(wanted).max()
+    np.testing.assert_allclose(found.astype(np.float32), wanted, rtol=0, atol=one_digit)
+
+
+def rounded(numbers: NDArray[Any]) -> NDArray[np.float32]:
+    """Return `numbers` rounded to bfloat16's digits."""
+    return numbers.astype(bfloat16).astype(np.float32)
+
+
+def test_a_kernel_laid_one_place_off_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison can fail: with two places of a tile swapped, the outputs differ."""
+    from lenet_multi.backends import forms
+
+    tiles = importlib.import_module("lenet_multi.backends.forms.tiles")
+    real = list(tiles._places(2))
+    monkeypatch.setattr(tiles, "_places", lambda tile: [real[1], real[0], *real[2:]])
+    images = np.random.default_rng(3).normal(size=(4, 28, 28, 1)).astype("float32")
+    model, twin = block((28, 28, 1), 6), block((28, 28, 1), 6)
+    forms.compute_as(twin, TILES)
+    wanted, found = model.predict_on_batch(images), twin.predict_on_batch(images)
+    assert np.abs(np.asarray(found) - np.asarray(wanted)).max() > ROUNDING * np.abs(wanted).max()
+
+
+def test_a_model_stays_the_stock_one(forms: list[str], backend: str) -> None:
+    """Summary, configuration and the weights' names and shapes are those of the stock model."""
+    import keras
+
+    from lenet_multi.backends.forms import compute_as
+    from lenet_multi.training.model import build
+
+    def shown(form: str) -> tuple[str, Any, list[tuple[str, Any]]]:
+        keras.utils.clear_session()  # Keras counts the inputs it names
+        model = build(TrainConfig(), (28, 28, 1))
+        compute_as(model, form)
+        lines: list[str] = []
+        model.summary(print_fn=lambda line, **options: lines.append(line))
+        tensors = [(weight.path, tuple(weight.shape)) for weight in model.weights]
+        return "\n".join(lines), model.get_config(), tensors
+
+    for form in forms:
+        assert shown(form) == shown(STOCK)
+
+
+def test_each_form_is_really_computed(
+    forms: list[str], small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both blocks of the LeNet go through the form that was asked for."""
+    from lenet_multi.backends import forms as module
+    from lenet_multi.training.model import build
+
+    images = small.test.images[:2] / np.float32(255)
+    seen = []
+
+    def spy(images: Any, kernel: Any, bias: Any) -> Any:
+        seen.append(real)
+        return real(images, kernel, bias)
+
+    for form in forms:
+        real = module.BLOCKS[form]
+        monkeypatch.setitem(module.BLOCKS, form, spy)
+        model = build(TrainConfig(), (28, 28, 1))
+        module.compute_as(model, form)
+        model(images)
+        assert seen[-2:] == [real, real]
+    assert len(seen) == 2 * len(forms)
+
+
+def test_layers_that_are_no_block_compute_as_ever(forms: list[str]) -> None:
+    """A convolution with strides, padding or another activation is left to its layer."""
+    import keras
+
+    from lenet_multi.backends.forms import compute_as
+
+    def model() -> Any:
+        odd = [
+            keras.Input((20, 20, 1)),
+            keras.layers.Conv2D(3, 5, activation="relu", padding="same", name="padded"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Conv2D(3, 3, activation="tanh", name="tanh"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Conv2D(2, 3, activation="relu", name="last"),
+        ]
+        model = keras.Sequential(odd)
+        draw = np.random.default_rng(0)
+        model.set_weights([draw.normal(size=weight.shape) for weight in model.get_weights()])
+        return model
+
+    images = np.random.default_rng(1).normal(size=(2, 20, 20, 1)).astype("float32")
+    wanted = model().predict_on_batch(images)
+    for form in forms:
+        twin = model()
+        compute_as(twin, form)
+        np.testing.assert_array_equal(twin.predict_on_batch(images), wanted)
+
+
+def test_a_form_that_the_backend_lacks_is_refused(backend: str) -> None:
+    """TensorFlow convolves no channels-first images on a CPU; the error names what it can do."""
+    if backend == "tensorflow":
+        with pytest.raises(UserError, match="use stock, pool-first, tiles, winograd"):
+            execution(backend, CHANNELS_FIRST)
+    else:
+        assert execution(backend, CHANNELS_FIRST).form == CHANNELS_FIRST
+    with pytest.raises(UserError, match="did you mean 'tiles'"):
+        execution(backend, "tile")

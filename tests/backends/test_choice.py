@@ -1,0 +1,53 @@
+import pytest
+
+from lenet_multi.backends.choice import (
+    FASTEST_FORM,
+    FASTEST_FORM_IN_BFLOAT16,
+    FASTEST_FORM_TO_ANSWER,
+    FORMS,
+    execution,
+    forms_of,
+)
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.machine.keras_start import CPU, GPU
+
+TABLES = (FASTEST_FORM, FASTEST_FORM_IN_BFLOAT16, FASTEST_FORM_TO_ANSWER)
+
+
+@pytest.mark.parametrize("device", [CPU, GPU])
+@pytest.mark.parametrize("table", TABLES, ids=["float32", "bfloat16", "answers"])
+def test_each_backend_has_a_fastest_form(table: dict[str, dict[str, str]], device: str) -> None:
+    """Every backend is named once, and its form is one that it can compute."""
+    assert tuple(table[device]) == BACKENDS
+    assert all(form in forms_of(backend) for backend, form in table[device].items())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_gpu_has_forms_of_its_own(backend: str) -> None:
+    """What saves a CPU multiplications is nothing but more operations to a GPU."""
+    forms = {device: execution(backend, device=device).form for device in (CPU, GPU)}
+    assert forms[CPU] != forms[GPU]
+    assert execution(backend).form == forms[CPU]
+    assert execution(backend, "stock", device=GPU).form == "stock"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bfloat16_is_convolved_where_it_pays(backend: str) -> None:
+    """Elsewhere its numbers are computed with in float32, in the form that is fastest there."""
+    for pays, fastest in ((True, FASTEST_FORM_IN_BFLOAT16), (False, FASTEST_FORM)):
+        how = execution(backend, dtype_policy="mixed_bfloat16", bfloat16_pays=pays)
+        assert how.form == how.answer_form == fastest[CPU][backend]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "steps"), [(1, 25), (128, 25), (256, 12), (1024, 3), (60_000, 1)]
+)
+def test_an_execution_keeps_nobody_waiting(batch_size: int, steps: int) -> None:
+    """However large its batches: a signal, the bar and checkpoints wait for its end."""
+    for backend in ("tensorflow", "jax"):
+        assert execution(backend, batch_size=batch_size).steps_per_execution == steps
+
+
+def test_torch_takes_one_step_at_a_time() -> None:
+    """Keras refuses more steps per execution than one on PyTorch."""
+    assert {execution("torch", form).steps_per_execution for form in FORMS} == {1}

@@ -1,0 +1,84 @@
+"""The demo with stand-ins for backends: `python -m ...stand_in HOST BACKEND=MANNER ...`.
+
+A stand-in that answers always says 7; its version is the number of its process.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from lenet_multi.commands.demo.process import BackendProcess
+from lenet_multi.commands.demo.serve import serve
+from tests.conftest import PROJECT
+
+SEVEN = {"answer": 7, "probabilities": [0.01] * 7 + [0.91, 0.01, 0.01], "milliseconds": 1.5}
+
+_READY = "import json, os, sys, time; print(json.dumps({'version': str(os.getpid())}), flush=True)"
+MANNERS = {
+    "answers": f"""
+{_READY}
+while len(sys.stdin.buffer.read(784)) == 784:
+    print({json.dumps(SEVEN)!r}, flush=True)
+""",
+    "says 1": f"""
+{_READY}
+while len(sys.stdin.buffer.read(784)) == 784:
+    print(json.dumps({{**{SEVEN!r}, "answer": 1, "probabilities": [0, 1] + [0] * 8}}), flush=True)
+""",
+    "never starts": "raise RuntimeError('out of luck')",
+    "starts for ever": "import time; time.sleep(60)",
+    "dies when asked": f"{_READY}; sys.stdin.buffer.read(784); os.kill(os.getpid(), 9)",
+    "is silent when asked": f"{_READY}; time.sleep(60)",
+}
+
+
+def stand_in(manner: str) -> tuple[str, ...]:
+    """Return the command of a process that behaves in this manner."""
+    return (sys.executable, "-c", MANNERS[manner])
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo that runs: its process, its address, and what it warned of before it told that."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    warnings: list[str]
+
+
+@contextmanager
+def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
+    """Run the demo with a stand-in for each backend, in its manner."""
+    named = [f"{backend}={manner}" for backend, manner in manners.items()]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.commands.demo.stand_in", host, *named],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        warnings = []
+        try:
+            while not (line := process.stdout.readline()).startswith("Demo:"):
+                warnings.append(line)
+            yield Demo(process, line.split()[1], warnings)
+        finally:
+            process.terminate()  # its backends end with it
+
+
+def main(host: str, *named: str) -> None:
+    """Serve until ended."""
+    say = partial(print, flush=True)
+    backends = [
+        BackendProcess(backend, "runs/a", stand_in(manner), say)
+        for backend, _, manner in (each.partition("=") for each in named)
+    ]
+    serve(backends, host=host, port=0, say=say, warn=say)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,203 @@
+import http.client
+import io
+import json
+import re
+import struct
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image, ImageDraw
+
+from lenet_multi.commands.demo.app import MOST_BYTES, PAGE
+from lenet_multi.lenet.photographs import prepare
+from tests.commands.demo.stand_in import SEVEN, served
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def seven() -> Image.Image:
+    """Return a drawing of a 7."""
+    image = Image.new("L", (280, 280))
+    ImageDraw.Draw(image).line([(70, 60), (210, 60), (120, 230)], fill=255, width=24)
+    return image
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    """Return the bytes of the image's file."""
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def bomb() -> bytes:
+    """Return a PNG of 30,000 x 30,000 pixels in 130 bytes or so, as far as anyone looks."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10_000)))
+        + chunk(b"IEND", b"")
+    )
+
+
+def ask(
+    address: str,
+    path: str,
+    body: bytes | Iterable[bytes] | None = None,
+    *,
+    method: str | None = None,
+    host: str | None = None,
+) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and body of the answer."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+    headers = {"Host": host} if host else {}
+    connection.request(
+        method or ("GET" if body is None else "POST"),
+        path,
+        body,
+        headers,
+        encode_chunked=body is not None and not isinstance(body, bytes),
+    )
+    answer = connection.getresponse()
+    return answer.status, dict(answer.getheaders()), answer.read()
+
+
+def predict(address: str, drawing: bytes) -> Any:
+    """Return what the server finds on a drawing."""
+    status, _, content = ask(address, "/predict", drawing)
+    assert status == 200, content
+    return json.loads(content)
+
+
+def wait_for_backends(address: str) -> list[dict[str, Any]]:
+    """Return the states of the backends once none is starting."""
+    until = time.monotonic() + 300  # three frameworks are imported at once, beside other tests
+    while time.monotonic() < until:
+        states: list[dict[str, Any]] = json.loads(ask(address, "/backends")[2])
+        if all(state["version"] or state["failure"] for state in states):
+            return states
+        time.sleep(0.02)
+    raise AssertionError(f"still starting: {states}")
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[str]:
+    """The address of the demo with three stand-ins that answer."""
+    with served(**dict.fromkeys(BACKENDS, "answers")) as running:
+        wait_for_backends(running.address)
+        yield running.address
+
+
+def test_a_drawing_is_answered(demo: str) -> None:
+    """The answer is the image as the networks saw it, what each found, and their agreement."""
+    found = predict(demo, encoded(seven()))
+    assert found["seen"] == prepare(seven()).tolist()
+    assert [each["backend"] for each in found["backends"]] == list(BACKENDS)
+    assert all(each.items() >= SEVEN.items() for each in found["backends"])
+    assert found["agreement"] == "All three agree: 7; largest difference 0"
+
+
+def test_the_page_is_whole_and_closed(demo: str) -> None:
+    """Each file that the page names is served, none is of another place, and none may be."""
+    status, headers, content = ask(demo, "/")
+    assert status == 200
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    named = re.findall(r'(?:href|src)="(.*?)"', content.decode())
+    assert {"index.html", *named} == {path.name for path in PAGE.iterdir()}
+    for name in named:
+        status, _, content = ask(demo, f"/{name}")
+        assert (status, content) == (200, (PAGE / name).read_bytes())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/../app.py",
+        "/%2e%2e/app.py",
+        "/..%2fapp.py",
+        "/..%5capp.py",
+        "//etc/passwd",
+        "/%2fetc/passwd",
+        "/page.js%00",
+    ],
+)
+def test_what_is_not_of_the_page_is_not_there(demo: str, path: str) -> None:
+    """No way through the address leads out of the page's folder."""
+    status, _, content = ask(demo, path)
+    assert (status, json.loads(content)) == (404, {"error": "Not Found"})
+
+
+@pytest.mark.parametrize(
+    ("drawing", "status", "words"),
+    [
+        (b"", 422, "the drawing is empty"),
+        (b"<svg/>", 422, "the drawing is no image; give one of PNG"),
+        (encoded(seven(), "GIF"), 422, "the drawing is no image; give one of PNG"),
+        (encoded(seven())[:200], 422, "the drawing is a damaged or truncated image"),
+        (encoded(Image.new("L", (280, 280))), 422, "nothing is drawn on it"),
+        (bomb(), 422, "the drawing has more than 4 megapixels"),
+        (bytes(MOST_BYTES + 1), 413, f"the drawing is larger than {MOST_BYTES} bytes"),
+        ([bytes(2**16)] * 64, 413, f"the drawing is larger than {MOST_BYTES} bytes"),
+    ],
+    ids=["empty", "SVG", "GIF", "truncated", "blank", "bomb", "large", "large in parts"],
+)
+def test_what_is_no_drawing_is_refused(
+    demo: str, drawing: bytes | list[bytes], status: int, words: str
+) -> None:
+    """One line of JSON names the fault, and the next drawing is answered."""
+    found, _, content = ask(demo, "/predict", drawing)
+    assert found == status
+    assert json.loads(content)["error"].startswith(words)
+    predict(demo, encoded(seven()))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/predict", 404), ("PUT", "/predict", 405), ("POST", "/", 405)],
+)
+def test_another_method_is_refused(demo: str, method: str, path: str, status: int) -> None:
+    """Each address has one use."""
+    found, _, content = ask(demo, path, b"", method=method)
+    assert found == status
+    assert "error" in json.loads(content)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("localhost:1234", 200),
+        ("rebound.example", 400),
+        ("127.0.0.1.rebound.example", 400),
+        ("localhost@rebound.example", 400),
+        ("[::1", 400),
+    ],
+)
+def test_a_name_that_points_here_is_refused(demo: str, host: str, status: int) -> None:
+    """Another site's page, its name bound to this machine's address, gets nothing."""
+    assert ask(demo, "/backends", host=host)[0] == status
+
+
+def test_a_backend_that_fails_leaves_the_others() -> None:
+    """One never starts and one dies: each is told with its reason, and the third answers."""
+    with served(tensorflow="never starts", jax="dies when asked", torch="answers") as running:
+        states = wait_for_backends(running.address)
+        assert states[0]["failure"] == "RuntimeError: out of luck (status 1)"
+        for _ in range(2):
+            found = predict(running.address, encoded(seven()))
+            assert [each["failure"] for each in found["backends"]] == [
+                "RuntimeError: out of luck (status 1)",
+                "it said nothing (SIGKILL)",
+                None,
+            ]
+            assert found["agreement"] == "torch answers 7"

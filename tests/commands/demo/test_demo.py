@@ -1,0 +1,151 @@
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet_multi.commands.demo import assign
+from lenet_multi.data.sets import Dataset
+from lenet_multi.errors import UserError
+from lenet_multi.machine.frameworks import BACKENDS, installed
+from lenet_multi.runs.folder import new_run_folder, write_run
+from tests.browser import Open
+from tests.commands.demo.test_app import wait_for_backends
+from tests.commands.demo.test_page import answers, assert_quiet, draw, wait_for
+from tests.conftest import Lenet, child_environment
+from tests.examples import example_run
+from tests.inference.test_saved import keras_file
+
+IMAGES = 6000  # to train on: enough for a clear 7
+
+
+def run_of(backend: str, folder: Path) -> Path:
+    """Write what looks like a run of this backend, with a model that Keras could not load."""
+
+    def save_model(path: str) -> None:
+        keras_file(Path(path))
+
+    run = example_run(backend)
+    with new_run_folder(folder) as draft:
+        write_run(draft, run.result, logits=run.logits, labels=run.labels, save_model=save_model)
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with runs/jax, runs/torch and, newest, runs/more/torch."""
+    monkeypatch.chdir(tmp_path)
+    for age, name in enumerate(["more/torch", "torch", "jax"]):
+        result = run_of(Path(name).name, Path("runs", name)) / "result.json"
+        os.utime(result, (1e9 - age, 1e9 - age))
+    return tmp_path
+
+
+RUNS = {"jax": Path("runs/jax"), "torch": Path("runs/torch")}
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("models", "wanted", "assigned"),
+    [
+        ([], [], dict.fromkeys(installed(), Path("runs/more/torch"))),
+        ([RUNS["jax"]], [], dict.fromkeys(installed(), RUNS["jax"])),
+        ([RUNS["jax"]], ["torch", "jax"], dict.fromkeys(["torch", "jax"], RUNS["jax"])),
+        ([RUNS["jax"] / "model.keras"], ["jax"], {"jax": RUNS["jax"] / "model.keras"}),
+        ([RUNS["torch"], RUNS["jax"]], [], {"torch": RUNS["torch"], "jax": RUNS["jax"]}),
+    ],
+    ids=["newest run", "one run", "one run, two backends", "a file", "a run of each"],
+)
+def test_each_backend_gets_a_model(
+    models: list[Path], wanted: list[str], assigned: dict[str, Path]
+) -> None:
+    """One model is for all, several are each for the backend that trained it."""
+    assert assign(models, wanted) == assigned
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("models", "wanted", "message"),
+    [
+        (["nowhere"], [], "no model at nowhere"),
+        (["runs/jax"], ["jacks"], "unknown backend 'jacks'"),
+        (["runs/jax", "runs/torch"], ["jax"], "--backend is for one model"),
+        (["runs/torch", "runs/more/torch"], [], "runs/torch and runs/more/torch are both of torch"),
+        (["runs/jax", "runs/torch/model.keras"], [], "model.keras names no backend"),
+        (["runs/jax", "nowhere"], [], "no model at nowhere"),
+    ],
+)
+def test_models_that_cannot_be_told_apart_are_refused(
+    models: list[str], wanted: list[str], message: str
+) -> None:
+    """The error names the model or the flag."""
+    with pytest.raises(UserError, match=message):
+        assign([Path(model) for model in models], wanted)
+
+
+def test_without_a_run_one_learns_to_train_one(lenet: Lenet) -> None:
+    """An empty folder gets the command."""
+    done = lenet("demo")
+    assert done.returncode == 2
+    assert "no run in runs/: name a model, or train one" in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_without_its_libraries_one_learns_to_install_them(runs: Path, missing: str) -> None:
+    """The extra is named."""
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; "
+        "from lenet_multi.__main__ import main; main('demo')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=runs, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"lenet-multi: the demo needs {missing}; install it with: pip install 'lenet-multi[demo]'\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the demo of a LeNet that JAX trained, on all three backends."""
+    folder = tmp_path_factory.mktemp("demo")
+    few = Dataset(mnist.train[:IMAGES], mnist.test[:500])
+    np.savez(
+        folder / "few.npz",
+        x_train=few.train.images,
+        y_train=few.train.labels,
+        x_test=few.test.images,
+        y_test=few.test.labels,
+    )
+    lenet = (sys.executable, "-m", "lenet_multi")
+    train = ("train", "--backend", "jax", "--recipe", "one-epoch", "--data", "few.npz")
+    subprocess.run([*lenet, *train], cwd=folder, env=child_environment(), check=True)
+    with subprocess.Popen(
+        [*lenet, "demo", "--port", "0"],
+        cwd=folder,
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            address = process.stdout.readline().split()[1]
+            states = wait_for_backends(address)
+            assert [state["failure"] for state in states] == [None, None, None]
+            yield address
+        finally:
+            process.kill()  # its backends end with it
+
+
+@pytest.mark.all_backends
+def test_three_backends_see_a_seven(demo: str, open_page: Open) -> None:
+    """A 7 drawn with the mouse is a 7 to all three, whose probabilities agree."""
+    visit = open_page(demo)
+    draw(visit.page)
+    wait_for(visit.page, "#agreement", re.compile("^All three agree: 7; largest difference"))
+    assert answers(visit.page) == ["7", "7", "7"]
+    assert visit.page.locator(".name").all_text_contents() == list(BACKENDS)
+    assert_quiet(visit, demo)

@@ -1,0 +1,176 @@
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser import PHONE, Open, Visit
+from tests.commands.demo.stand_in import served
+from tests.commands.demo.test_app import wait_for_backends
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SEVEN = [(0.25, 0.22), (0.75, 0.22), (0.42, 0.82)]  # corners of a 7, in shares of the board
+SECONDS = 60  # until an answer is there on a machine that does ten other things; mostly 0.1
+
+AGREED = "All three agree: 7; largest difference 0"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The address of the demo with three stand-ins that answer."""
+    with served(**dict.fromkeys(("tensorflow", "jax", "torch"), "answers")) as demo:
+        wait_for_backends(demo.address)
+        yield demo.address
+
+
+def draw(page: "Page", corners: list[tuple[float, float]] = SEVEN) -> None:
+    """Draw with the mouse, in one stroke."""
+    box = page.locator("#board").bounding_box()
+    assert box
+    for index, (x, y) in enumerate(corners):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=10)
+        if index == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def wait_for(page: "Page", selector: str, words: str | re.Pattern[str]) -> None:
+    """Wait until what `selector` names holds `words`, and nothing else."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_have_text(words, timeout=SECONDS * 1000)
+
+
+def answers(page: "Page") -> list[str]:
+    """Return the digit that each backend is shown to answer."""
+    return page.locator(".answer").all_text_contents()
+
+
+def brightest(page: "Page", canvas: str) -> int:
+    """Return the brightest level of red on a canvas."""
+    found: int = page.evaluate(
+        "(id) => { const c = document.querySelector(id);"
+        " const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
+        " return data.reduce((most, level, at) => (at % 4 ? most : Math.max(most, level)), 0) }",
+        canvas,
+    )
+    return found
+
+
+def inked(page: "Page", x: float, y: float) -> bool:
+    """Return whether there is ink at this share of the board's width and height."""
+    level: int = page.evaluate(
+        "([x, y]) => document.querySelector('#board').getContext('2d')"
+        ".getImageData(560 * x, 560 * y, 1, 1).data[0]",
+        [x, y],
+    )
+    return level > 0
+
+
+def assert_quiet(visit: Visit, address: str) -> None:
+    """The page asked for nothing elsewhere, and complained of nothing."""
+    assert visit.requests
+    assert not [url for url in visit.requests if not url.startswith(address)]
+    assert visit.complaints == []
+
+
+def test_answers_follow_the_mouse(address: str, open_page: Open) -> None:
+    """While the button is still down the answers stand there; Clear takes all away."""
+    visit = open_page(address)
+    page = visit.page
+    box = page.locator("#board").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 200, steps=5)
+    wait_for(page, "#agreement", AGREED)
+    page.mouse.up()
+    assert answers(page) == ["7", "7", "7"]
+    assert page.locator(".share").all_text_contents() == ["91.0%"] * 3
+    assert page.locator("li.chosen .digit").all_text_contents() == ["7", "7", "7"]
+    wait_for(page, "#spoken", AGREED)
+    assert_quiet(visit, address)  # Chromium complains of what comes next
+    assert brightest(page, "#seen") == 255
+    page.get_by_role("button", name="Clear").click()
+    assert answers(page) == ["", "", ""]
+    assert (brightest(page, "#board"), brightest(page, "#seen")) == (0, 0)
+
+
+def test_answers_follow_the_keyboard(address: str, open_page: Open) -> None:
+    """The board is reached by Tab; Space and arrows draw, Escape clears; Clear comes next."""
+    visit = open_page(address)
+    page = visit.page
+    page.keyboard.press("Tab")
+    for key in ["Space", *["ArrowRight"] * 8, *["ArrowDown"] * 20, "Space", "ArrowLeft"]:
+        page.keyboard.press(key)
+    wait_for(page, "#agreement", AGREED)
+    page.keyboard.press("Escape")
+    assert answers(page) == ["", "", ""]
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "clear"
+    assert_quiet(visit, address)
+
+
+def test_answers_follow_a_finger(address: str, browser: "Browser") -> None:
+    """On a phone a finger draws where it would scroll; the page is no wider than the screen."""
+    width, height = PHONE
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(address)
+    box = page.locator("#board").bounding_box()
+    assert box
+    finger = context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points: list[dict[str, Any]] = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in places
+        ]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (0.5, 0.8))
+    for step in range(1, 11):
+        touch("touchMove", (0.5, 0.8 - 0.06 * step))
+    touch("touchEnd")
+    wait_for(page, "#agreement", AGREED)
+    assert inked(page, 0.5, 0.25)
+    assert page.evaluate("scrollY") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_how_backends_fare_is_shown(open_page: Open) -> None:
+    """One that fails shows its reason, one that starts says so, one that answers answers."""
+    with served(tensorflow="never starts", jax="starts for ever", torch="answers") as demo:
+        visit = open_page(demo.address)
+        draw(visit.page)
+        wait_for(visit.page, "#agreement", "torch answers 7")
+        reason, starting, time = visit.page.locator(".note").all_text_contents()
+        assert (reason, starting) == (
+            "Failed: RuntimeError: out of luck (status 1)",
+            "starting …",
+        )
+        assert time == "1.5 ms"
+        assert_quiet(visit, demo.address)
+
+
+def test_disagreement_is_shown(open_page: Open) -> None:
+    """Who answers what is told."""
+    with served(jax="answers", torch="says 1") as demo:
+        wait_for_backends(demo.address)
+        visit = open_page(demo.address)
+        draw(visit.page)
+        wait_for(visit.page, "#agreement", "They disagree: jax 7, torch 1; largest difference 0.99")
+        assert answers(visit.page) == ["7", "1"]
+
+
+def test_a_page_whose_demo_has_ended_says_so(open_page: Open) -> None:
+    """Drawing on it tells what to do."""
+    with served(jax="answers") as demo:
+        wait_for_backends(demo.address)
+        page = open_page(demo.address).page
+    draw(page)
+    wait_for(page, "#agreement", "The demo has ended; start it again.")

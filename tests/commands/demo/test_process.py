@@ -1,0 +1,76 @@
+import asyncio
+import os
+from typing import Any
+
+import pytest
+
+from lenet_multi.commands.demo.process import BackendProcess
+from tests.commands.demo.stand_in import SEVEN, stand_in
+
+IMAGE = bytes(784)
+
+
+def asked(manner: str, *, times: int = 1) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what a stand-in answers when asked, once it is ready or failed; what is announced."""
+    announced: list[str] = []
+
+    async def ask() -> list[dict[str, Any]]:
+        process = BackendProcess(
+            "jax",
+            "runs/a",
+            stand_in(manner),
+            announced.append,
+            start_seconds=0.5 if manner == "starts for ever" else 60,
+            answer_seconds=0.5 if manner == "is silent when asked" else 60,
+        )
+        running = asyncio.create_task(process.run())
+        while not (process.version or process.failure):
+            await asyncio.sleep(0.01)
+        answers = [await process.ask(IMAGE) for _ in range(times)]
+        if not process.failure:
+            running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return answers
+
+    return asyncio.run(ask()), announced
+
+
+def test_a_process_answers_again_and_again() -> None:
+    """Each question gets its answer, with who answered; when it is ready is announced."""
+    answers, announced = asked("answers", times=3)
+    version = answers[0]["version"]
+    state = {"backend": "jax", "model": "runs/a", "version": version, "failure": None}
+    assert answers == 3 * [{**state, **SEVEN}]
+    assert [line.partition(" after")[0] for line in announced] == [f"jax {version}: ready"]
+
+
+def test_a_cancelled_process_is_ended() -> None:
+    """Nothing is left running."""
+    (answer,), _ = asked("answers")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(answer["version"]), 0)
+
+
+@pytest.mark.parametrize(
+    ("manner", "failure"),
+    [
+        ("never starts", "RuntimeError: out of luck (status 1)"),
+        ("starts for ever", "it was silent for 0.5 s"),
+        ("dies when asked", "it said nothing (SIGKILL)"),
+        ("is silent when asked", "it was silent for 0.5 s"),
+    ],
+)
+def test_a_process_that_fails_says_why(manner: str, failure: str) -> None:
+    """The answer is the reason, the second time too; it is announced once."""
+    answers, announced = asked(manner, times=2)
+    assert [answer["failure"] for answer in answers] == [failure, failure]
+    assert not any("probabilities" in answer for answer in answers)
+    assert [line for line in announced if "ready" not in line] == [
+        f"jax: answers no more: {failure}"
+    ]
+
+
+def test_a_process_that_starts_is_not_waited_for() -> None:
+    """Until it is ready its answer is its state, at once."""
+    process = BackendProcess("jax", "runs/a", stand_in("starts for ever"))
+    assert asyncio.run(process.ask(IMAGE)) == process.state

@@ -1,0 +1,157 @@
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lenet_multi.commands.doctor import checkup, settings
+from lenet_multi.commands.doctor.checkup import Checkup, examine
+from lenet_multi.commands.doctor.probe import Probe
+from lenet_multi.commands.doctor.tables import print_checkup
+from lenet_multi.machine import extras
+from lenet_multi.machine.frameworks import BACKENDS, installed
+from tests.conftest import PROJECT, Lenet
+
+WORKING = Probe(backend="jax", installed=True, version="0.10", device="cpu:0", threads=2)
+BROKEN = dataclasses.replace(WORKING, backend="torch", trouble="ImportError: no libcuda")
+MISSING = Probe(backend="tensorflow", installed=False)
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of those that are looked for is set, and Keras's home is empty."""
+    for name in (*settings.CHANGE_RESULTS, *settings.CHOOSE_MEANS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
+
+def examined(monkeypatch: pytest.MonkeyPatch, *probes: Probe, **machine: Any) -> Checkup:
+    """Return the checkup of a machine on which the backends are as `probes` say."""
+    here = checkup._machine()
+    monkeypatch.setattr(checkup, "probe_all", lambda names, timeout: list(probes))
+    monkeypatch.setattr(checkup, "_machine", lambda: dataclasses.replace(here, **machine))
+    return examine(timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("probes", "healthy"),
+    [
+        ([WORKING], True),
+        ([MISSING, WORKING, BROKEN], True),
+        ([BROKEN, MISSING], False),
+        ([MISSING], False),
+    ],
+    ids=["works", "one-of-three", "broken", "missing"],
+)
+def test_one_backend_that_works_is_enough(
+    monkeypatch: pytest.MonkeyPatch, probes: list[Probe], healthy: bool
+) -> None:
+    """A broken one beside it is told all the same; with none that works, nothing is healthy."""
+    found = examined(monkeypatch, *probes)
+    assert found.healthy is healthy
+    assert any("no libcuda" in problem.text for problem in found.problems) is (BROKEN in probes)
+
+
+@pytest.mark.parametrize(
+    ("machine", "text"),
+    [
+        ({"memory": 2**29}, "512 MiB of memory, where training takes up to 1024"),
+        ({"disk_free": 2**20}, "1 MiB are free where runs go, and one takes 16"),
+    ],
+    ids=["memory", "disk"],
+)
+def test_too_small_a_machine_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, machine: dict[str, int], text: str
+) -> None:
+    """Memory and disk are held to what a training run takes."""
+    found = examined(monkeypatch, WORKING, **machine)
+    assert [problem.text for problem in found.problems] == [text]
+    assert not found.healthy
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "healthy"),
+    [
+        ("KERAS_MAX_EPOCHS", "1", False),
+        ("XLA_FLAGS", "--xla_gpu_autotune_level=0", False),
+        ("KERAS_BACKEND", "jacks", False),
+        ("JAX_PLATFORMS", "cpu", True),
+    ],
+)
+def test_what_changes_results_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, healthy: bool
+) -> None:
+    """A variable that changes what is computed is not healthy; one that chooses a device is."""
+    monkeypatch.setenv(variable, value)
+    found = examined(monkeypatch, WORKING)
+    assert found.healthy is healthy
+    assert [problem.remedy for problem in found.problems] == [f"unset {variable}"] * (not healthy)
+
+
+def test_everything_found_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backends, settings, extras and each problem with its remedy stand on the page."""
+    monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
+    found = examined(monkeypatch, MISSING, WORKING, BROKEN)
+    page = io.StringIO()
+    print_checkup(found, Console(file=page, width=140, markup=False))
+    for text in (
+        *("works", "cpu:0", "ImportError: no libcuda", "pip install 'lenet-multi[tensorflow]'"),
+        *(extra.name for extra in found.extras),
+        *(part for problem in found.problems for part in (problem.text, problem.remedy)),
+        "Not healthy",
+    ):
+        assert text in page.getvalue()
+
+
+def test_a_healthy_machine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which backends can train stands last; a table of settings that are not there does not."""
+    page = io.StringIO()
+    monkeypatch.setattr(settings, "found", list)
+    print_checkup(examined(monkeypatch, MISSING, WORKING), Console(file=page, width=140))
+    last = page.getvalue().splitlines()[-1]
+    assert last == "Healthy: jax can train, and nothing changes the results."
+    assert "Settings from outside" not in page.getvalue()
+
+
+def test_a_folder_without_permission_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing could be trained where runs go."""
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    (problem,) = examined(monkeypatch, WORKING).problems
+    assert problem.text == f"{Path.cwd()} cannot be written, where runs go"
+
+
+def test_a_package_that_is_missing_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, with the line that installs what this package needs."""
+    monkeypatch.setattr(extras, "requires", lambda _: ["numpy>=2", "no-such-package>=1"])
+    (problem,) = examined(monkeypatch, WORKING).problems
+    assert problem.text == "no-such-package>=1 is needed"
+    assert problem.remedy == "pip install lenet-multi"
+
+
+def test_sources_that_are_not_installed_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they need is not known then, which changes no result."""
+    monkeypatch.setattr(extras, "DISTRIBUTION", "no-such-distribution")
+    found = examined(monkeypatch, WORKING)
+    assert found.healthy
+    assert found.extras == []
+    assert [problem.remedy for problem in found.problems] == [f"pip install {PROJECT}"]
+
+
+@pytest.mark.backend
+def test_the_command_tells_what_is_here(lenet: Lenet, tmp_path: Path) -> None:
+    """Every installed backend works, no other is there, and the exit status is 0."""
+    done = lenet("doctor", "--json", KERAS_HOME=str(tmp_path / "keras"))
+    told = json.loads(done.stdout)
+    assert done.returncode == 0, told["problems"]
+    assert done.stderr == ""
+    assert told["healthy"] is True
+    found = {one["backend"]: one for one in told["backends"]}
+    assert list(found) == list(BACKENDS)
+    assert [name for name, one in found.items() if one["installed"]] == list(installed())
+    for name in installed():
+        assert found[name]["trouble"] == ""
+        assert found[name]["device"]
+        assert found[name]["threads"] >= 1

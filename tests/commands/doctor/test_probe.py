@@ -1,0 +1,55 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.commands.doctor.probe import probe, probe_all
+from lenet_multi.machine import frameworks
+
+BROKEN = {
+    "raises": ("raise ImportError('libcuda.so is missing')", "ImportError: libcuda.so is missing"),
+    "crashes": ("import os; os.kill(os.getpid(), 11)", "ended by signal 11"),
+    "exits": ("raise SystemExit(3)", "ended with status 3"),
+    "hangs": ("import time; time.sleep(60)", "did not start within 3 s"),
+}
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a package that child processes take for JAX, installed as far as one can see."""
+    package = tmp_path / "jax" / "__init__.py"
+    package.parent.mkdir()
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setattr(frameworks, "installed", lambda: ("jax",))
+    return package
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_backend_that_does_not_start_is_told(stand_in: Path, how: str) -> None:
+    """One that raises, crashes, exits or hangs at its import is a finding, not an end."""
+    code, trouble = BROKEN[how]
+    stand_in.write_text(code)
+    found = probe("jax", timeout=3 if how == "hangs" else 60)
+    assert found.installed
+    assert not found.works
+    assert found.trouble == trouble
+
+
+def test_what_is_not_installed_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told as such, in the order asked for."""
+    monkeypatch.setattr(frameworks, "installed", lambda: ())
+    found = probe_all(("torch", "jax"), timeout=1)
+    assert [(one.backend, one.installed, one.works) for one in found] == [
+        ("torch", False, False),
+        ("jax", False, False),
+    ]
+
+
+def test_a_backend_of_no_distribution_has_no_version(
+    stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can be imported and was never installed is examined all the same."""
+    stand_in.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(frameworks, "packages_distributions", dict)
+    assert probe("jax", timeout=60).version == "unknown"

@@ -1,0 +1,46 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.commands.doctor import settings
+from lenet_multi.machine import keras_start
+
+
+@pytest.mark.parametrize("name", [*settings.CHANGE_RESULTS, *settings.CHOOSE_MEANS])
+def test_a_variable_that_is_set_is_found(name: str, tmp_path: Path) -> None:
+    """It is told with its value, and whether it changes results."""
+    environ = {"KERAS_HOME": str(tmp_path), name: str(tmp_path)}
+    found = {one.name: one for one in settings.found(environ)}
+    assert set(found) == {"KERAS_HOME", name}
+    assert found[name].value == str(tmp_path)
+    assert found[name].changes_results is (name in settings.CHANGE_RESULTS)
+    assert found[name].remedy == f"unset {name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("floatx", "float64"),
+        ("epsilon", 1e-3),
+        ("image_data_format", "channels_first"),
+        ("nnx_enabled", True),
+    ],
+)
+def test_keras_json_that_changes_results_is_found(name: str, value: object, tmp_path: Path) -> None:
+    """What differs from Keras's own is told, with the line that mends it; the rest is not."""
+    path = tmp_path / "keras.json"
+    path.write_text(json.dumps({**keras_start.KERAS_SETTINGS, "backend": "jax", name: value}))
+    _, found = settings.found({"KERAS_HOME": str(tmp_path)})
+    assert found.name == f"{name} in keras.json"
+    assert found.changes_results
+    own = keras_start.KERAS_SETTINGS.get(name, False)
+    assert found.remedy == f"set {name} to {json.dumps(own)} in {path}"
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{", "{}", '{"epsilon": 1e-07}', "[" * 10**5])
+def test_keras_json_that_changes_nothing_is_silent(content: str | None, tmp_path: Path) -> None:
+    """None, a damaged one (which Keras passes over) or Keras's own values give no finding."""
+    if content is not None:
+        (tmp_path / "keras.json").write_text(content)
+    assert [one.name for one in settings.found({"KERAS_HOME": str(tmp_path)})] == ["KERAS_HOME"]

@@ -1,0 +1,47 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lenet_multi.commands.report.answers import often_confused, worst_mistakes
+from lenet_multi.commands.report.groups import Shown, group
+from lenet_multi.runs.folder import Run
+from tests.examples import example_run
+
+
+def run(logits: list[list[float]], labels: list[int], backend: str = "jax") -> Run:
+    """Return a run with these logits."""
+    return dataclasses.replace(
+        example_run(backend),
+        logits=np.array(logits, np.float32),
+        labels=np.array(labels, np.uint8),
+    )
+
+
+def shown(*runs: Run) -> list[Shown]:
+    """Return the runs of one group as shown."""
+    (found,) = group(runs)
+    return found.runs
+
+
+def test_frequent_mistakes_are_told() -> None:
+    """The most frequent ones come first; what never happened is left out, and right answers."""
+    counts = np.array([[7, 0, 1], [0, 9, 0], [0, 2, 0]])
+    assert often_confused(counts, at_most=1) == [(2, 1, 2)]
+    assert often_confused(counts, at_most=9) == [(2, 1, 2), (0, 2, 1)]
+
+
+def test_the_most_certain_mistake_is_the_worst() -> None:
+    """Right answers are left out, however unsure; the rest come by loss, the largest first."""
+    one = run([[0, 0.1], [5, 0], [1, 0], [3, 0]], [1, 1, 1, 1])
+    assert [mistake.image for mistake in worst_mistakes(shown(one), 2)] == [1, 3]
+
+
+def test_answers_are_told_together() -> None:
+    """Runs that answered alike share an answer with their mean probability, the most first."""
+    logits = [[np.log(3), 0]], [[0, np.log(9)]], [[0, np.log(4)]]
+    runs = shown(*(run(of_run, [0], name) for of_run, name in zip(logits, "abc", strict=True)))
+    (mistake,) = worst_mistakes(runs, 5)
+    assert [answer.value for answer in mistake.answers] == [1, 0]
+    assert [[one.label for one in answer.runs] for answer in mistake.answers] == [["b", "c"], ["a"]]
+    assert [answer.confidence for answer in mistake.answers] == pytest.approx([0.85, 0.75])

@@ -1,0 +1,76 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lenet_multi.commands.report.climb import read_climb
+from lenet_multi.errors import UserError
+from lenet_multi.parity.ascent import COMPARISON, Ascent, write_json
+from lenet_multi.parity.ladder import FORWARD, Finding
+from tests.commands.report.material import climb_folder
+from tests.parity.test_report import finding, ladder
+
+
+def climbed(findings: list[Finding]) -> Ascent:
+    """Return a climb of two backends."""
+    seen = ladder()
+    for evidence in seen.climbed.values():
+        evidence.record |= {"form": "stock", "instruction_set": "avx2", "seconds": 1.0}
+    return Ascent(seen, findings, [], 1.0)
+
+
+def test_a_climb_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Findings and lines come back, a gap that is no number too, and it is not passed."""
+    written = climbed([finding(FORWARD, 0.2), finding(FORWARD, math.inf)])
+    write_json(written, tmp_path / COMPARISON)
+    climb = read_climb(tmp_path)
+    assert climb.findings == written.findings
+    assert not climb.passed
+    assert climb.first_failure == written.findings[1]
+    assert [(line.name, line.kind) for line in climb.lines] == [
+        ("jax and torch", "float32"),
+        ("jax and torch", "float64"),
+    ]
+    assert climb.lines[0].gaps == pytest.approx([1e-17, 1e-5, 1e-5], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 1}, "has schema version 1"),
+        ({"findings": [{}]}, "is damaged"),
+        ({"findings": 3}, "is damaged"),
+        ({"failures": [{"child": "jax"}]}, "is damaged"),
+        (
+            {"gaps": [{"name": "a", "kind": "float32", "steps": [1], "gaps": []}]},
+            "other steps than gaps",
+        ),
+        ({"gaps": [{"name": "a", "kind": "float32", "steps": [], "gaps": []}]}, "without steps"),
+        ({"gaps": [{"name": "a", "kind": "c", "steps": [1], "gaps": [1]}]}, "unknown kind 'c'"),
+        ({"gaps": [{"name": "a", "kind": "float32", "steps": ["x"], "gaps": [1]}]}, "is damaged"),
+    ],
+    ids=["schema", "finding", "no list", "failure", "lengths", "no steps", "kind", "words"],
+)
+def test_a_damaged_climb_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    """One line names the file and the remedy."""
+    folder = climb_folder(tmp_path / "climb", **change)
+    with pytest.raises(UserError, match=message) as error:
+        read_climb(folder)
+    assert "climb again" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null"], ids=["empty", "list", "cut", "null"])
+def test_what_is_no_comparison_is_refused(tmp_path: Path, text: str) -> None:
+    """Whatever the file holds, the error is the user's."""
+    (tmp_path / COMPARISON).write_text(text)
+    with pytest.raises(UserError, match="is damaged"):
+        read_climb(tmp_path)
+
+
+def test_the_json_is_small(tmp_path: Path) -> None:
+    """A line has no more than a hundred points, whatever the number of steps."""
+    write_json(climbed([]), tmp_path / COMPARISON)
+    lines = json.loads((tmp_path / COMPARISON).read_text())["gaps"]
+    assert max(len(line["steps"]) for line in lines) <= 100

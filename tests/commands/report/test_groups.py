@@ -1,0 +1,59 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.commands.report.groups import group
+from lenet_multi.config import TEACHING
+from lenet_multi.runs.folder import Run
+from tests.examples import example_run
+
+
+def at(folder: str, run: Run) -> Run:
+    """Return the run as read from `folder`."""
+    return dataclasses.replace(run, folder=Path(folder))
+
+
+@pytest.mark.parametrize(
+    ("runs", "labels"),
+    [
+        ([at("a", example_run("jax")), at("b", example_run("torch"))], ["jax", "torch"]),
+        ([at("x/a", example_run()), at("x/b", example_run())], ["jax, a", "jax, b"]),
+        ([at("x/a", example_run()), at("y/a", example_run())], ["jax, x/a", "jax, y/a"]),
+    ],
+    ids=["backend", "folder", "path"],
+)
+def test_labels_tell_runs_apart(runs: list[Run], labels: list[str]) -> None:
+    """No more of the folder than is needed."""
+    (found,) = group(runs)
+    assert [shown.label for shown in found.runs] == labels
+
+
+def test_the_datas_place_does_not_part_runs() -> None:
+    """Its bytes do."""
+    config = example_run().result.config | {"data": "elsewhere"}
+    assert len(group([example_run(), example_run("torch", config=config)])) == 1
+    assert len(group([example_run(), example_run("torch", data_sha256="0" * 64)])) == 2
+
+
+def test_a_title_names_what_teaches_otherwise() -> None:
+    """A setting that changes nothing that is learned neither parts runs nor is named."""
+    of_recipe = example_run().result.config
+    watched = dict.fromkeys(of_recipe.keys() - TEACHING, "other")
+    assert watched
+    runs = [example_run(config=of_recipe | watched), example_run(), example_run(seed=3)]
+    assert [found.title for found in group(runs)] == ["standard", "standard, seed 3"]
+
+
+def test_runs_of_one_backend_differ_in_their_marks() -> None:
+    """The colour is the backend's; the mark is the run's."""
+    (found,) = group([at("a", example_run()), at("b", example_run())])
+    first, second = found.runs
+    assert first.accent == second.accent == "jax"
+    assert first.mark != second.mark
+
+
+def test_an_unknown_backend_has_a_colour() -> None:
+    """A backend of the future, or a hostile name, takes the one that is no backend's."""
+    (found,) = group([example_run("ground; }")])
+    assert found.runs[0].accent == "other"

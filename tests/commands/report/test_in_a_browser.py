@@ -1,0 +1,157 @@
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.commands.report import page
+from lenet_multi.commands.report.climb import read_climb
+from tests.browser import DESKTOP, PHONE, Open
+from tests.commands.report.material import climb_folder, three_folders
+from tests.examples import example_run, keep
+
+# Contrast as WCAG 2 defines it, of each piece of text against the ground painted behind it;
+# a canvas turns any colour, mixed ones too, into bytes.
+TEXT_CONTRASTS = """() => {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 1;
+  const context = canvas.getContext("2d", {willReadFrequently: true});
+  const bytes = (colors) => {
+    context.clearRect(0, 0, 1, 1);
+    for (const color of colors) { context.fillStyle = color; context.fillRect(0, 0, 1, 1); }
+    return context.getImageData(0, 0, 1, 1).data;
+  };
+  const luminance = ([r, g, b]) => {
+    const linear = [r, g, b].map((v) => v / 255)
+      .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  };
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = walk.nextNode(); text; text = walk.nextNode()) {
+    const element = text.parentElement;
+    if (!text.data.trim() || !element.checkVisibility() || element.closest("title, desc")) continue;
+    const grounds = [];
+    for (let at = element; at; at = at.parentElement)
+      grounds.unshift(getComputedStyle(at).backgroundColor);
+    const style = getComputedStyle(element);
+    const color = element.closest("svg") ? style.fill : style.color;
+    const light = [luminance(bytes([...grounds, color])), luminance(bytes(grounds))].sort();
+    const mark = element.matches(".mark");
+    found.push([mark ? "mark" : "text", text.data.trim(), (light[1] + 0.05) / (light[0] + 0.05)]);
+  }
+  return found;
+}"""
+LEAST_CONTRAST = {"text": 4.5, "mark": 3.0}  # WCAG 2.2, 1.4.3 for text and 1.4.11 for shapes
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of the page of three runs and a climb."""
+    folder = tmp_path_factory.mktemp("page")
+    climb = read_climb(climb_folder(folder / "climb"))
+    made = page.render(page.read_runs(three_folders(folder)), climb)
+    page.write(made, folder / "report.html", overwrite=False)
+    return (folder / "report.html").as_uri()
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_the_page_is_quiet_and_fits(address: str, open_page: Open, size: tuple[int, int]) -> None:
+    """No complaint, no request but for the page, no sideways scrolling, folded or not."""
+    visit = open_page(address, size=size)
+    assert visit.complaints == []
+    assert visit.requests == [address]
+    assert not visit.scrolls_sideways()
+    for details in visit.page.locator("summary").all():
+        details.click()
+    assert not visit.scrolls_sideways()
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_long_names_fit(tmp_path: Path, open_page: Open, size: tuple[int, int]) -> None:
+    """A run folder far down, without a place to break its name, does not widen the page."""
+    folders = [Path("a" * 90, "b" * 90, name, "run") for name in "cd"]
+    runs = [dataclasses.replace(example_run(), folder=folder) for folder in folders]
+    page.write(page.render(runs), tmp_path / "page.html", overwrite=False)
+    visit = open_page((tmp_path / "page.html").as_uri(), size=size)
+    assert "b" * 90 in visit.page.inner_text("table >> nth=0")
+    assert not visit.scrolls_sideways()
+
+
+def test_every_chart_and_picture_is_drawn(address: str, open_page: Open) -> None:
+    """Each has a size, each line of a chart a stroke, each picture its pixels."""
+    visit = open_page(address, size=PHONE)
+    charts = visit.page.locator("svg.chart").all()
+    assert len(charts) == 4
+    for chart in charts:
+        box = chart.bounding_box()
+        assert box
+        assert box["width"] > 250
+        assert box["height"] > 100
+    sizes = visit.page.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
+    assert sizes
+    assert set(sizes) == {8}
+
+
+def test_charts_can_be_read_on_a_phone(address: str, open_page: Open) -> None:
+    """No text in a chart is drawn smaller than 9 pixels."""
+    visit = open_page(address, size=PHONE)
+    sizes = visit.page.eval_on_selector_all(
+        "svg.chart text",
+        "all => all.map(one => parseFloat(getComputedStyle(one).fontSize) * one.getScreenCTM().a)",
+    )
+    # An exponent is smaller than its power, as in print.
+    plain = [size for size in sizes if size > 8]
+    assert len(plain) > 0.6 * len(sizes)
+    assert min(plain) >= 9
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out(address: str, open_page: Open, scheme: str) -> None:
+    """All text and all marks have the contrast that WCAG asks for, in both schemes."""
+    visit = open_page(address, scheme=scheme)
+    for details in visit.page.locator("summary").all():
+        details.click()
+    contrasts = visit.page.evaluate(TEXT_CONTRASTS)
+    assert len(contrasts) > 500
+    assert [one for one in contrasts if one[2] < LEAST_CONTRAST[one[0]]] == []
+
+
+def test_dark_is_dark_and_paper_is_light(address: str, open_page: Open) -> None:
+    """The ground follows the scheme on screen, and on paper it does not."""
+    ground = "getComputedStyle(document.body).backgroundColor"
+    visit = open_page(address, scheme="dark")
+    assert visit.page.evaluate(ground) == "rgb(15, 19, 24)"
+    visit.page.emulate_media(media="print")
+    assert visit.page.evaluate(ground) == "rgb(255, 255, 255)"
+
+
+def test_the_page_prints(address: str, open_page: Open) -> None:
+    """A PDF of some pages on A4, nothing cut off at the right, tables unfolded."""
+    visit = open_page(address, size=(688, 1000))  # A4 less its margins, in CSS pixels
+    assert visit.page.pdf(format="A4").startswith(b"%PDF")
+    visit.page.emulate_media(media="print")
+    assert not visit.scrolls_sideways()
+    assert visit.page.get_by_role("columnheader", name="validation accuracy").first.is_visible()
+
+
+def test_a_reader_of_the_screen_hears_it(address: str, open_page: Open) -> None:
+    """Charts, tables and headings have names; a stacked table is still a table on a phone."""
+    visit = open_page(address, size=PHONE)
+    heard = visit.page.locator("body").aria_snapshot()
+    assert 'heading "They agree." [level=1]' in heard
+    assert 'img "Loss of standard' in heard
+    assert 'table "Results of each run"' in heard
+    assert re.search(r'cell "accuracy ?99\.00%"', heard)
+    assert 'img "Test image 999, labelled 9"' in heard
+
+
+def test_a_hostile_run_runs_nothing(tmp_path: Path, open_page: Open) -> None:
+    """A backend's name that is a script stays text."""
+    hostile = "<script>document.title='caught'</script><img src=x onerror=document.title='caught'>"
+    run = keep(example_run(hostile), tmp_path / "run")
+    page.write(page.render(page.read_runs([run])), tmp_path / "page.html", overwrite=False)
+    visit = open_page((tmp_path / "page.html").as_uri())
+    assert visit.complaints == []
+    assert visit.page.title().startswith("lenet-multi: One run. <script>")
+    assert visit.page.locator("script").count() == 0

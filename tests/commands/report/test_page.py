@@ -1,0 +1,312 @@
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet_multi.commands.report import command, page
+from lenet_multi.commands.report.climb import read_climb
+from lenet_multi.config import RECIPES
+from lenet_multi.errors import UserError
+from lenet_multi.runs.folder import read_run
+from tests.commands.report.material import (
+    HOSTILE,
+    climb_folder,
+    of_data,
+    picture_data,
+    three_folders,
+)
+from tests.conftest import Lenet
+from tests.examples import example_epochs, example_run, keep
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of three runs and a climb."""
+    folder = tmp_path_factory.mktemp("runs")
+    runs = page.read_runs(three_folders(folder))
+    return page.render(runs, read_climb(climb_folder(folder / "climb")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "They agree.",
+        "99.00%",
+        "98.80%",
+        "57,000",
+        "500",  # MiB
+        "the runs agree",
+        "the same at every rung",
+        "L6 portability",
+        "equal to the bit",
+        "build and compile",
+        "most often 0 as 1",
+        "3.15.1",
+        "Keras floatx",
+        "said <b>",
+        "data:image/png;base64,",
+    ],
+)
+def test_the_page_holds(whole: str, text: str) -> None:
+    """Results, verdicts, rungs, parts of the time, mistakes with pictures, environment."""
+    assert text in whole
+
+
+def test_the_page_needs_nothing_beside_it(whole: str) -> None:
+    """No address but its own sections and pictures, no script, and a policy that forbids both."""
+    assert "http" not in whole.replace("http-equiv", "")
+    assert "<script" not in whole
+    addresses = re.findall(r'(?:href|src)="([^"]*)"', whole)
+    assert {address.partition(":")[0] for address in addresses if address[0] != "#"} == {"data"}
+    assert "@import" not in whole
+    assert set(re.findall(r"url\((.)", whole)) <= {"#"}
+    assert "default-src 'none'" in whole
+
+
+def test_the_page_is_valid(whole: str) -> None:
+    """A strict parser of HTML accepts it, and no two elements have the same id."""
+    import html5lib  # only the session `across` installs it
+
+    html5lib.HTMLParser(strict=True).parse(whole)
+    ids = re.findall(r'\bid="([^"]*)"', whole)
+    assert len(ids) == len(set(ids))
+
+
+def test_every_reference_leads_somewhere(whole: str) -> None:
+    """Clips, markers, hatches, text alternatives and links name ids that exist."""
+    ids = set(re.findall(r'\bid="([^"]*)"', whole))
+    labels = " ".join(re.findall(r'aria-labelledby="([^"]*)"', whole)).split()
+    assert ids.issuperset(labels)
+    assert ids.issuperset(re.findall(r'href="#([^"]*)"', whole))
+    assert ids.issuperset(re.findall(r"url\(#([^)]*)\)", whole))
+
+
+def test_every_chart_is_told_in_words(whole: str) -> None:
+    """Each is an image with a title and a description, and has a table behind it."""
+    charts = re.findall(r"<svg .*?</svg>", whole, re.DOTALL)
+    assert len(charts) == 4  # loss, accuracy, time, gaps
+    for chart in charts:
+        assert 'role="img"' in chart
+        assert re.search(r"<title [^>]*>[^<]+</title><desc [^>]*>[^<]+</desc>", chart)
+    for summary in ("The curves as tables", "Seconds of each run by part", "The figure as a table"):
+        assert summary in whole
+
+
+def test_charts_take_the_pages_colours(whole: str) -> None:
+    """No chart fixes a colour, so that all are right on dark ground."""
+    for chart in re.findall(r"<svg .*?</svg>", whole, re.DOTALL):
+        assert "var(--" in chart
+        assert set(re.findall(r"#[0-9a-f]{6}\b", chart)) <= {"#000000"}  # of clips, not painted
+
+
+def test_what_comes_from_runs_is_escaped(tmp_path: Path) -> None:
+    """A hostile backend, folder, version, setting, part and climb stay text, in charts too."""
+    data = picture_data(tmp_path)
+    config = of_data(data).result.config | {"recipe": HOSTILE, HOSTILE: HOSTILE}
+    seconds = {HOSTILE: 1.0, "train": 2.0}
+    change = {"config": config, "versions": {HOSTILE: HOSTILE}, "seconds": seconds}
+    runs = [
+        dataclasses.replace(of_data(data, HOSTILE, **change), folder=Path(HOSTILE, name))
+        for name in ("a", "b")
+    ]
+    finding = {"what": HOSTILE, "where": HOSTILE, "pair": [HOSTILE, "jax"], "precision": "float32"}
+    climb = climb_folder(
+        tmp_path / "climb",
+        findings=[{"rung": "L1 forward", "gap": 2, "allowed": 1, **finding}],
+        failures=[{"child": HOSTILE, "reason": HOSTILE, "last_lines": []}],
+        gaps=[{"name": HOSTILE, "kind": "float32", "steps": [1, 2], "gaps": [1, 2]}],
+    )
+    made = page.render(runs, read_climb(climb))
+    assert "<img src=x" not in made
+    assert "{{ 7 * 7 }}" in made
+    assert made.count("&lt;img src=x") > 20
+    import html5lib
+
+    html5lib.HTMLParser(strict=True).parse(made)
+
+
+def test_one_run_is_enough(tmp_path: Path) -> None:
+    """A single run gets a page without a verdict."""
+    made = page.render([example_run()])
+    assert "One run." in made
+    assert 'id="agreement"' not in made
+    assert 'id="ladder"' not in made
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": [{**epoch, "loss": 0.0, "val_loss": 0.0} for epoch in example_epochs(2)]},
+        {"seconds": {}},
+        {"seconds": {f"part {number}": 1.0 for number in range(9)}},
+    ],
+    ids=["no loss", "no parts", "many parts"],
+)
+def test_odd_runs_get_a_page(change: dict[str, Any]) -> None:
+    """What has no logarithm, no bar or more parts than hatches is drawn without a warning."""
+    assert "<svg" in page.render([example_run(**change)])
+
+
+def test_a_path_that_is_no_text_is_escaped() -> None:
+    """A page is written in UTF-8, whatever the data's folder is called."""
+    run = example_run(device="\x1b[31m", seconds={"\ud800": 1.0, "a\nb": 2.0})
+    run.result.config["data"] = "\udcff.npz"
+    made = page.render([dataclasses.replace(run, folder=Path("\udcff"))])
+    for text in ("\\x1b[31m", "\\ud800 1.0", "\\udcff.npz", "a\\nb"):
+        assert text in made
+
+
+def test_a_run_without_mistakes_gets_a_page() -> None:
+    """There is nothing to show, and it says so."""
+    assert "There are none." in page.render([example_run(right=1000)])
+
+
+def test_runs_that_differ_are_said_to(tmp_path: Path) -> None:
+    """The verdict is that of `compare`."""
+    made = page.render([example_run(), example_run("torch", right=800)])
+    assert "They differ." in made
+    assert "✗ the runs differ" in made
+
+
+def test_a_climb_that_failed_is_said_to(tmp_path: Path) -> None:
+    """The verdict is that of the ladder, and the climber that failed is named."""
+    failures = [{"child": "jax float32", "reason": "crashed", "last_lines": []}]
+    climb = read_climb(climb_folder(tmp_path / "climb", failures=failures))
+    made = page.render([example_run()], climb)
+    assert "They differ." not in made
+    assert "No verdict." in made
+    assert "jax float32 failed: it crashed" in made
+
+
+def test_runs_of_other_settings_stand_apart(tmp_path: Path) -> None:
+    """Each recipe has curves of its own, and its runs are compared with each other alone."""
+    notebook = dataclasses.asdict(RECIPES["notebook"])
+    runs = [example_run(), example_run("torch"), example_run(config=notebook), example_run(seed=1)]
+    named = [dataclasses.replace(run, folder=Path(str(i))) for i, run in enumerate(runs)]
+    made = page.render(named)
+    assert made.count("<svg ") == 3 * 2 + 1
+    assert made.count("the runs agree") == 1
+    assert "standard, seed 1" in made
+    assert "jax, 3" in made
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"data_sha256": "0" * 64}, "now holds other images than the run saw"),
+        ({"config": example_run().result.config | {"data": "nowhere"}}, "no data at"),
+    ],
+    ids=["other data", "no data"],
+)
+def test_pictures_that_cannot_be_had_are_left_out(
+    tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    """The mistakes are listed without them, and the page says why."""
+    made = page.render([of_data(picture_data(tmp_path), **change)])
+    assert f"Without pictures: {'' if 'other' not in reason else tmp_path}" in made
+    assert reason in made
+    assert "<img" not in made
+    assert "image 999" in made
+
+
+def test_many_classes_get_no_matrix() -> None:
+    """Among 100 classes the most frequent confusions are told, and the page stays small."""
+    logits = np.zeros((1000, 100), np.float32)
+    config = example_run().result.config | {"classes": 100}
+    run = dataclasses.replace(example_run(config=config), logits=logits)
+    made = page.render([run])
+    assert '<table class="matrix"' not in made
+    assert "most often 1 as 0 (100)" in made
+
+
+def test_a_page_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says how large it would be."""
+    monkeypatch.setattr(page, "MOST_BYTES", 10_000)
+    with pytest.raises(UserError, match=r"the page would take 0\.\d MB, more than 0\.01"):
+        page.render([example_run()])
+
+
+def test_thirty_runs_fit(tmp_path: Path) -> None:
+    """As many as ten seeds on three backends stay under the limit, each named apart."""
+    runs = [
+        dataclasses.replace(
+            example_run(backend, seed=seed, epochs=example_epochs(6)),
+            folder=Path(f"seed-{seed}-{backend}"),
+        )
+        for seed in range(10)
+        for backend in ("tensorflow", "jax", "torch")
+    ]
+    made = page.render(runs)
+    assert len(made.encode()) < page.MOST_BYTES
+    assert "seed-9-torch" in made
+
+
+def test_the_command_writes_the_page(tmp_path: Path, lenet: Lenet) -> None:
+    """It prints the place, and nothing is left beside the page."""
+    keep(example_run(), tmp_path / "jax")
+    done = lenet("report", "jax", "--out", "pages/one.html")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Report: pages/one.html\n"
+    assert done.stderr == "Drawing 1 runs\n"
+    assert os.listdir(tmp_path / "pages") == ["one.html"]
+    assert (tmp_path / "pages" / "one.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_page_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+    """An older page is replaced only with `overwrite`, and then whole."""
+    out = tmp_path / "report.html"
+    out.write_text("older")
+    with pytest.raises(UserError, match="exists and is kept; pass --overwrite"):
+        page.write("newer", out, overwrite=False)
+    assert out.read_text() == "older"
+    page.write("newer", out, overwrite=True)
+    assert out.read_text() == "newer"
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    """A disk that refuses gives one line, and no part of a page stays."""
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write .*: File exists; choose another --out"):
+        page.write("page", tmp_path / "file" / "report.html", overwrite=False)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere is no run folder"),
+        (["jax", "./jax"], "jax is given twice; give each run once"),
+        (["old"], "has schema version 2, this program reads"),
+        (["jax", "--out", "jax"], "jax is a folder; choose another --out"),
+        (["jax", "--out", "kept.html"], "kept.html exists and is kept"),
+        (["jax", "--out", "/proc/page.html"], "cannot write /proc/page.html"),
+        (["jax", "--parity", "jax"], "jax holds no readable comparison.json"),
+    ],
+    ids=["no run", "twice", "schema", "folder", "exists", "unwritable", "parity"],
+)
+def test_bad_input_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    """The error names the culprit and the remedy, and no page is left."""
+    monkeypatch.chdir(tmp_path)
+    keep(example_run(), tmp_path / "jax")
+    keep(example_run(schema_version=2), tmp_path / "old")
+    (tmp_path / "kept.html").write_text("kept")
+    with pytest.raises(UserError, match=re.escape(message)):
+        command.main(arguments, standalone_mode=False)
+    assert sorted(os.listdir(tmp_path)) == ["jax", "kept.html", "old"]
+    assert (tmp_path / "kept.html").read_text() == "kept"
+
+
+@pytest.mark.backend
+def test_a_real_run_gets_a_page(small_run: Path) -> None:
+    """What training leaves is shown as it was recorded."""
+    run = read_run(small_run)
+    made = page.render([run])
+    assert f"{run.result.test_accuracy:.2%}" in made
+    assert f"{run.result.versions['keras']}" in made

@@ -1,0 +1,56 @@
+import re
+
+import pytest
+from matplotlib.figure import Figure
+
+from lenet_multi.commands.report.palette import DARK, LIGHT
+from lenet_multi.commands.report.svg import to_svg
+
+
+def drawn(name: str = "chart", text: str = "words") -> str:
+    """Return a chart with a line, a marker and a hatched bar."""
+    figure = Figure()
+    axes = figure.add_subplot()
+    axes.plot([1, 2], [3, 4], "o-", color=LIGHT["jax"], label=text)
+    axes.bar([1], [2], facecolor=LIGHT["ground"], edgecolor=LIGHT["torch"], hatch="//")
+    axes.legend()
+    return to_svg(figure, name=name, title=text, description=text)
+
+
+def test_colours_become_variables() -> None:
+    """Lines, bars and hatches follow the page's colours; text its font."""
+    chart = drawn()
+    assert "stroke: var(--jax)" in chart
+    assert "var(--torch)" in chart
+    assert "DejaVu" not in chart
+    assert "font-size: " in chart
+
+
+def test_text_is_escaped() -> None:
+    """Words of a run stay words."""
+    assert "<b>" not in drawn(text="<b>&amp;")
+    assert "&lt;b&gt;&amp;amp;" in drawn(text="<b>&amp;")
+
+
+@pytest.mark.filterwarnings("error")
+def test_text_need_not_be_in_the_font() -> None:
+    """A folder's name in another script is written, without a warning."""
+    assert "七" in drawn(text="七")
+
+
+def test_two_charts_share_no_id() -> None:
+    """So that both can stand on one page."""
+    first, second = (set(re.findall(r' id="([^"]*)"', drawn(name))) for name in ("a", "b"))
+    assert first
+    assert not first & second
+
+
+def test_a_chart_is_the_same_each_time() -> None:
+    """No date, no random id."""
+    assert drawn() == drawn()
+
+
+def test_both_grounds_have_the_same_colours() -> None:
+    """Each name has a colour on light and on dark ground, and no two names share one."""
+    assert LIGHT.keys() == DARK.keys()
+    assert len(set(LIGHT.values())) == len(LIGHT)

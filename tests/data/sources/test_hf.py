@@ -1,0 +1,159 @@
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lenet_multi.data import sets
+from lenet_multi.data.sets import Dataset, ImageSet
+from lenet_multi.data.sources import hf
+from lenet_multi.errors import UserError
+
+
+@pytest.fixture
+def datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The library, with a cache of its own, here and in child processes."""
+    import datasets
+
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return datasets
+
+
+def rows(datasets: Any, images: ImageSet, mode: str = "L") -> Any:
+    """Return images and labels as one split of the library."""
+    pictures = [Image.fromarray(image[..., 0]).convert(mode) for image in images.images]
+    features = {"picture": datasets.Image(), "digit": datasets.ClassLabel(num_classes=10)}
+    columns = {"picture": pictures, "digit": images.labels.tolist()}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+
+
+@pytest.fixture
+def few(small: Dataset) -> Dataset:
+    """The first 20 training and 10 test images of MNIST."""
+    return Dataset(small.train[:20], small.test[:10])
+
+
+def test_a_saved_data_set_loads(datasets: Any, few: Dataset, tmp_path: Path) -> None:
+    """What `save_to_disk` wrote gives the images and labels that it was made of."""
+    splits = {"train": rows(datasets, few.train), "test": rows(datasets, few.test)}
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
+    assert sets.load(f"hf:{tmp_path / 'saved'}").sha256() == few.sha256()
+
+
+def test_a_folder_of_tables_loads(datasets: Any, few: Dataset, tmp_path: Path) -> None:
+    """So do Parquet files laid out as on the Hub."""
+    for split, images in {"train": few.train, "test": few.test}.items():
+        rows(datasets, images).to_parquet(tmp_path / "data" / f"{split}-00000-of-00001.parquet")
+    arrays = hf.read(str(tmp_path))
+    np.testing.assert_array_equal(arrays[0][..., np.newaxis], few.train.images)
+    np.testing.assert_array_equal(arrays[3], few.test.labels)
+
+
+@pytest.mark.usefixtures("datasets")
+def test_a_folder_of_image_files_loads(few: Dataset, tmp_path: Path) -> None:
+    """So do image files in folders named after split and class; every image keeps its label."""
+    for split, images in {"train": few.train, "test": few.test}.items():
+        for index, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
+            path = tmp_path / split / f"class-{label}" / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0]).save(path)
+    x_train, y_train, _, _ = hf.read(str(tmp_path))
+    classes = sorted({f"class-{label}" for label in few.train.labels})
+    expected = {
+        (classes.index(f"class-{label}"), image.tobytes())
+        for image, label in zip(few.train.images, few.train.labels, strict=True)
+    }
+    assert {(label, image.tobytes()) for image, label in zip(x_train, y_train, strict=True)} == (
+        expected
+    )
+
+
+def test_colour_has_three_channels(datasets: Any, few: Dataset, tmp_path: Path) -> None:
+    """Transparency is dropped, colour kept."""
+    splits = {"train": rows(datasets, few.train, "RGBA"), "test": rows(datasets, few.test, "P")}
+    datasets.DatasetDict(splits).save_to_disk(tmp_path)
+    x_train, _, x_test, _ = hf.read(str(tmp_path))
+    assert (x_train.shape, x_test.shape) == ((20, 28, 28, 3), (10, 28, 28, 3))
+    np.testing.assert_array_equal(x_train[..., 1:2], few.train.images)
+
+
+def saved(datasets: Any, few: Dataset, what: str, folder: Path) -> str:
+    """Write a bad data set to `folder` and return its name."""
+    train, test = rows(datasets, few.train), rows(datasets, few.test)
+    uneven = ImageSet(few.test.images[:, 1:], few.test.labels)
+    splits = {
+        "untested": {"train": train, "validation": test},
+        "blind": {"train": train.remove_columns("picture"), "test": test},
+        "unlabelled": {"train": train.remove_columns("digit"), "test": test},
+        "deep": {"train": rows(datasets, few.train, "I;16"), "test": test},
+        "uneven": {"train": datasets.concatenate_datasets([train, rows(datasets, uneven)])},
+    }[what]
+    datasets.DatasetDict({"test": test, **splits} if what == "uneven" else splits).save_to_disk(
+        folder
+    )
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("untested", "it has no split test, only train, validation"),
+        ("blind", r"it has no Image among its columns: digit \(ClassLabel\)"),
+        ("unlabelled", r"it has no ClassLabel among its columns: picture \(Image\)"),
+        ("deep", "its pictures have the mode I;16"),
+        ("uneven", "split train differ in shape: number 20 is 27x28, the first 28x28"),
+    ],
+    ids=lambda value: value.split()[0],
+)
+def test_what_cannot_be_read_is_told(
+    datasets: Any, few: Dataset, tmp_path: Path, what: str, message: str
+) -> None:
+    """The error names what is wrong with the data set."""
+    with pytest.raises(UserError, match=message):
+        hf.read(saved(datasets, few, what, tmp_path))
+
+
+@pytest.mark.usefixtures("datasets")
+def test_a_folder_without_data_is_told(tmp_path: Path) -> None:
+    """A folder that exists is not looked for on the Hub."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="doesn't contain any data files"):
+        hf.read(str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(("status", "answers"), [(200, True), (404, True), (None, False)])
+def test_the_hub_answers_whatever_it_answers(
+    monkeypatch: pytest.MonkeyPatch, status: int | None, answers: bool
+) -> None:
+    """A hub that refuses is there; one where nobody listens is not."""
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # as http.server calls it
+            self.send_error(status or 200)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        if status:
+            Thread(target=server.handle_request, daemon=True).start()
+        else:
+            server.server_close()
+        assert hf._hub_answers() is answers
+
+
+@pytest.mark.usefixtures("datasets")
+def test_without_a_network_it_fails_at_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The library alone tries six times in 24 s and tells each on stderr; here it never does."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
+    with pytest.raises(UserError, match=r"'someone/digits'.*the Hub does not answer") as refused:
+        sets.load("hf:someone/digits")
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr() == ("", "")

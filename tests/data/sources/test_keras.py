@@ -1,0 +1,163 @@
+import gzip
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tarfile
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lenet_multi.data import sets
+from lenet_multi.data.sets import Dataset
+from lenet_multi.data.sources import keras
+from lenet_multi.errors import UserError
+from lenet_multi.machine.keras_start import keras_home
+from tests.conftest import Lenet, child_environment
+
+NO_NETWORK = {"https_proxy": "http://127.0.0.1:9"}  # the discard port: nobody listens
+
+
+def idx(array: NDArray[np.uint8]) -> bytes:
+    """Return an array as an IDX file's bytes."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def fashion(small: Dataset, tmp_path: Path) -> Path:
+    """A Keras home in which the files of Fashion-MNIST hold 100 and 50 images of MNIST."""
+    arrays = {
+        "train-images": small.train.images[:100, ..., 0],
+        "train-labels": small.train.labels[:100],
+        "t10k-images": small.test.images[:50, ..., 0],
+        "t10k-labels": small.test.labels[:50],
+    }
+    for file in keras.FILES["fashion_mnist"]:
+        path = tmp_path / "keras" / "datasets" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        name = path.name.partition("-idx")[0]
+        path.write_bytes(gzip.compress(idx(np.ascontiguousarray(arrays[name]))))
+    return tmp_path / "keras"
+
+
+@pytest.mark.backend
+def test_training_reads_the_files_at_hand(lenet: Lenet, fashion: Path) -> None:
+    """Keras finds its files, and the run trains on them, on the backend that was chosen."""
+    arguments = ["--recipe", "baseline", "--epochs", "1", "--data", "keras:fashion_mnist"]
+    done = lenet("train", *arguments, KERAS_HOME=str(fashion), **NO_NETWORK)
+    assert done.returncode == 0, done.stderr
+    assert f"on {os.environ['KERAS_BACKEND']}" in done.stdout
+    assert "95 training, 5 validation, 50 test images" in done.stdout
+
+
+@pytest.mark.backend
+def test_without_a_network_the_wanted_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One error says what Keras wanted to download and where it looks for it; nothing else does."""
+    for name, value in {"KERAS_HOME": str(tmp_path), **NO_NETWORK}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"cifar-10-python\.tar\.gz") as refused:
+        sets.load("keras:cifar10")
+    assert f"put that file at {tmp_path}/datasets/{keras.FILES['cifar10'][0]}" in str(refused.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.all_backends
+def test_the_files_named_are_those_that_keras_looks_for(tmp_path: Path) -> None:
+    """With its download replaced, Keras asks for exactly these files."""
+    code = (
+        "import contextlib, sys, keras, keras.src.utils.file_utils as files\n"
+        "def told(origin, path, bar):\n"
+        "    print(path); open(path, 'wb').close()\n"
+        "files.urlretrieve, files.validate_file = told, lambda *a, **k: True\n"
+        "keras.config.disable_interactive_logging()\n"
+        "for name in sys.argv[1:]:\n"
+        "    with contextlib.suppress(Exception):\n"  # the files are empty
+        "        getattr(keras.datasets, name).load_data()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *keras.FILES],
+        env=child_environment(KERAS_BACKEND="jax", KERAS_HOME=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    wanted = [str(tmp_path / "datasets" / file) for file in chain(*keras.FILES.values())]
+    assert done.stdout.splitlines() == wanted
+
+
+@pytest.mark.all_backends
+def test_a_users_own_file_is_refused_and_kept(
+    small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras deletes an mnist.npz that is not its own and cannot be downloaded; here it stays."""
+    own = tmp_path / "datasets" / "mnist.npz"
+    own.parent.mkdir()
+    own.write_bytes(small_npz.read_bytes())
+    for name, value in {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path), **NO_NETWORK}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"its hash is not that of Keras's.*--data FILE\.npz"):
+        sets.load("keras:mnist")
+    assert own.read_bytes() == small_npz.read_bytes()
+    assert list(own.parent.iterdir()) == [own]
+
+
+def batch(images: NDArray[np.uint8], labels: list[int]) -> bytes:
+    """Return a batch as CIFAR-100's archive holds it."""
+    content = {
+        b"data": images.transpose(0, 3, 1, 2).reshape(len(images), -1),
+        b"fine_labels": labels,
+    }
+    return pickle.dumps(content, protocol=4)
+
+
+@pytest.mark.all_backends
+def test_cifar_loads(tmp_path: Path) -> None:
+    """Colour images come channels last, whatever keras.json says, with labels (N, 1) made (N,)."""
+    images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    archive = tmp_path / "datasets" / keras.FILES["cifar100"][0]
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("train", "test"):
+            member = tarfile.TarInfo(f"cifar-100-python/{name}")
+            content = batch(images, [0, 99, 1, 2, 3, 4])
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')
+    code = (  # no archive but the original has the hash that Keras demands
+        "import sys, keras.src.utils.file_utils as files\n"
+        "files.validate_file = lambda *a, **k: True\n"
+        "from lenet_multi.data.sources import child; child.main('keras', 'cifar100', sys.argv[1])"
+    )
+    path = tmp_path / "arrays.npz"
+    subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        env=child_environment(KERAS_BACKEND="jax", KERAS_HOME=str(tmp_path)),
+        check=True,
+    )
+    dataset = sets.load(str(path), classes=100)
+    np.testing.assert_array_equal(dataset.train.images, images)
+    assert list(dataset.test.labels) == [0, 99, 1, 2, 3, 4]
+    with pytest.raises(UserError, match="labels run from 0 to 99, outside 0 to 9; see --classes"):
+        sets.load(str(path))
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    """It is refused before Keras is started."""
+    with pytest.raises(UserError, match="did you mean 'cifar10'"):
+        keras.read("cifra10")
+    with pytest.raises(UserError, match="choose from mnist, fashion_mnist, cifar10, cifar100"):
+        keras.read("imdb")
+
+
+def test_children_of_parity_find_the_downloads() -> None:
+    """They have a Keras home of their own for settings; data come from the user's."""
+    from lenet_multi.machine.children import _environment
+
+    assert keras_home(_environment(Path("run"))) == keras_home(os.environ)

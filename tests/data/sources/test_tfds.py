@@ -1,0 +1,129 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.data import sets
+from lenet_multi.data.sets import Dataset
+from lenet_multi.data.sources import tfds
+from lenet_multi.errors import UserError
+
+# Written by the library itself, as its users would; that takes TensorFlow.
+PREPARE = """
+import io, sys
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+arrays = np.load(sys.argv[1])
+grey, digit = tfds.features.Image(shape=(None, None, 1)), tfds.features.ClassLabel(num_classes=10)
+
+def png(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    file.seek(0)
+    return file
+
+def examples(split, count, shrunk=0):
+    images, labels = arrays[f"x_{split}"][:count, ..., 0], arrays[f"y_{split}"]
+    for index, (image, label) in enumerate(zip(images, labels)):
+        yield index, {"image": png(image[:-1] if shrunk and index == shrunk else image),
+                      "label": int(label)}
+
+def store(name, splits, file_format="array_record", features=None):
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name, version="1.0.0", split_datasets=splits, file_format=file_format,
+        features=tfds.features.FeaturesDict(features or {"image": grey, "label": digit}),
+        disable_shuffling=True, config="plain",
+    )
+
+store("digits", {"train": examples("train", 30), "test": examples("test", 20)})
+store("untested", {"train": examples("train", 3), "validation": examples("test", 3)})
+store("uneven", {"train": examples("train", 9, shrunk=7), "test": examples("test", 3)})
+store("records", {"train": examples("train", 3), "test": examples("test", 3)}, "tfrecord")
+numbers = {"train": [(0, {"label": 1})], "test": [(0, {"label": 1})]}
+store("blind", numbers, features={"label": digit})
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of the library, with a good data set and bad ones."""
+    folder = tmp_path_factory.mktemp("tfds")
+    subprocess.run(
+        [sys.executable, "-c", PREPARE, str(small_npz)],
+        env={**os.environ, "TFDS_DATA_DIR": str(folder)},
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture
+def folder(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder, where the library looks."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
+    return prepared
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["digits", "digits/plain:1.0.0"])
+def test_a_prepared_data_set_loads(name: str, small: Dataset) -> None:
+    """Its images and labels are those that it was made of, by name, configuration and version."""
+    dataset = sets.load(f"tfds:{name}")
+    assert dataset.sha256() == Dataset(small.train[:30], small.test[:20]).sha256()
+
+
+def test_reading_imports_no_backend(folder: Path) -> None:
+    """Neither TensorFlow nor another backend comes in with the library."""
+    code = (
+        "import sys; from lenet_multi.data.sources import tfds; tfds.read('digits');"
+        "print(*{'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == done.stderr == ""
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digitz", "unknown data set 'digitz'; did you mean 'digits'?"),
+        ("fashion_mnits", "did you mean 'fashion_mnist'?"),
+        ("xyzzy", "known is like it"),
+        ("a b", "does not have it: Parsing builder name string a b failed"),
+        ("mnist", r"it is not at .*mnist/3.0.1 .*builder\('mnist'\).download_and_prepare"),
+        ("untested", "it has no split test, only train, validation"),
+        ("uneven", "the images of its split train differ in shape: number 7 is 27x28x1"),
+        ("blind", r"it has no Image among its columns: label \(ClassLabel\)"),
+        ("records", "stored as tfrecord, which takes TensorFlow to read"),
+    ],
+    ids=lambda value: value.split()[0],
+)
+def test_what_cannot_be_read_is_told(name: str, message: str) -> None:
+    """The error names what is wrong, and the nearest name or the line that prepares the set."""
+    with pytest.raises(UserError, match=message):
+        tfds.read(name)
+
+
+def test_a_damaged_data_set_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's reason is passed on, in one line."""
+    shutil.copytree(folder, tmp_path / "data")
+    for path in tmp_path.glob("data/digits/plain/1.0.0/*.array_record*"):
+        path.write_bytes(path.read_bytes()[:50])
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
+    with pytest.raises(UserError, match="TensorFlow Datasets cannot read it: ") as refused:
+        tfds.read("digits")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_library_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone who has not installed it is given the line that does."""
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(UserError, match=r"pip install 'lenet-multi\[tfds\]'"):
+        tfds.read("mnist")

@@ -1,0 +1,101 @@
+import gzip
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from lenet_multi.data.idx import read_idx
+from lenet_multi.errors import UserError
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """Return `array` in IDX format."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@given(array=hnp.arrays(np.uint8, hnp.array_shapes(max_dims=4, min_side=1)), packed=st.booleans())
+def test_reading_gives_back_what_was_written(
+    array: np.ndarray, packed: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Plain and gzipped files of any shape come back byte for byte."""
+    path = tmp_path_factory.mktemp("idx") / ("file.gz" if packed else "file")
+    content = idx_bytes(array)
+    path.write_bytes(gzip.compress(content, 1) if packed else content)
+    np.testing.assert_array_equal(read_idx(path, dimensions=array.ndim), array)
+
+
+BILLIONS = struct.pack(">HBB3I", 0, 8, 3, 2**31, 28, 28)  # what a header claims that lies
+
+IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("plain", b"", "truncated"),
+        ("plain", IMAGES[:10], "truncated"),
+        ("plain", IMAGES[:-1], "truncated"),
+        ("plain", struct.pack(">HBB3I", 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), "is empty"),
+        ("plain", IMAGES + b"x", "announces 18 bytes, more follow"),
+        ("file.gz", gzip.compress(BILLIONS, mtime=0), "decompression bomb"),
+        ("plain", b"\x89PNG" + IMAGES, "not an IDX file"),
+        ("plain", idx_bytes(np.zeros(40, np.uint8)), "not an IDX file"),
+        ("file.gz", gzip.compress(IMAGES, mtime=0)[:-9], "truncated"),
+        ("file.gz", IMAGES, "damaged"),
+    ],
+    ids=[  # not their bytes: two processes must call them the same
+        "empty",
+        "in the header",
+        "a byte short",
+        "nothing in it",
+        "a byte long",
+        "a lie, gzipped",
+        "PNG",
+        "of one axis",
+        "gzip cut short",
+        "no gzip",
+    ],
+)
+def test_a_bad_file_is_refused_by_name(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    """The error names the file and what is wrong with it."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_idx(path, dimensions=3)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    """The error names the file that is not there."""
+    with pytest.raises(UserError, match="missing-file"):
+        read_idx(tmp_path / "missing-file", dimensions=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plain", BILLIONS.ljust(1024, b"x")),
+        ("file.gz", gzip.compress(BILLIONS.ljust(1024, b"x"), mtime=0)),
+        ("file.gz", gzip.compress(IMAGES + bytes(50 * 2**20), mtime=0)),
+    ],
+    ids=["2^31 images in 1 KB", "2^31 images in 1 KB, gzipped", "50 MiB behind 18 bytes"],
+)
+def test_a_lie_takes_no_memory(tmp_path: Path, name: str, content: bytes) -> None:
+    """It is refused before anything is allocated for it, and no more is unpacked than announced."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=name):
+            read_idx(path, dimensions=3)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20  # bytes; 0.2 MiB measured

@@ -1,0 +1,138 @@
+import contextlib
+import io
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lenet_multi.data.npz import read_npz
+from lenet_multi.data.sources.reader import ARRAYS
+from lenet_multi.errors import UserError
+from tests.fuzz.kinds.npz import headed
+
+
+def test_arrays_come_back_in_the_order_asked(tmp_path: Path) -> None:
+    """Each name gets its own array."""
+    np.savez(tmp_path / "a.npz", x=np.arange(3), y=np.ones(2, np.float32))
+    y, x = read_npz(tmp_path / "a.npz", ("y", "x"))
+    np.testing.assert_array_equal(x, np.arange(3))
+    assert y.dtype == np.float32
+
+
+def test_a_single_array_is_no_archive(tmp_path: Path) -> None:
+    """A renamed .npy is refused in one line."""
+    np.save(tmp_path / "a.npy", np.arange(3))
+    (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+    with pytest.raises(UserError, match=r"a\.npz is no \.npz"):
+        read_npz(tmp_path / "a.npz", ("x",))
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+    """A foreign file in the archive under a wanted name is not taken for an array."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", "not an array")
+    with pytest.raises(UserError, match=r"a\.npz"):
+        read_npz(tmp_path / "a.npz", ("x",))
+
+
+@settings(max_examples=300)
+@given(position=st.integers(0, 10_000), byte=st.integers(1, 255))
+def test_a_damaged_byte_is_no_traceback(
+    position: int, byte: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whichever byte of a compressed archive changes, reading succeeds or raises `UserError`."""
+    path = tmp_path_factory.mktemp("npz") / "a.npz"
+    np.savez_compressed(path, x=np.arange(64), y=np.zeros(8, np.uint8))
+    content = bytearray(path.read_bytes())
+    content[position % len(content)] ^= byte
+    path.write_bytes(content)
+    with contextlib.suppress(UserError):
+        read_npz(path, ("x", "y"))
+
+
+HUGE = "{'descr': '|u1', 'fortran_order': False, 'shape': (2147483648, 28, 28)}\n"
+
+
+def zipped(member: bytes, way: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return an archive with this member as x."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", way) as archive:
+        archive.writestr("x.npy", member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (zipped(headed(HUGE, b"x" * 900)), "another size than its header announces"),
+        (zipped(headed(HUGE.replace("2147483648", "-1"), b"x" * 900)), "another size"),
+        (zipped(headed(HUGE, b""), zipfile.ZIP_STORED), "another size"),
+        (zipped(headed(HUGE.replace("2147483648, 28", f"0, {2**70}"), b"")), "too large"),
+        (zipped(bytes(70 * 2**20)), "decompression bomb"),
+        (zipped(headed("{" * 50, b"")), "no .npz of plain arrays: .+"),
+        (zipped(headed("[" * 1000, b"")), "no .npz of plain arrays: .+"),
+        (zipped(headed(HUGE, b"", version=3)), r"format \(3, 0\)"),
+        (zipped(headed(HUGE.replace("|u1", "|O"), b"")), "Object arrays cannot be loaded"),
+        (
+            zipped(b"x" * 99, zipfile.ZIP_LZMA).replace(b"\x5d", b"\xff"),
+            "in an unusual way; pack it with deflate",
+        ),
+    ],
+    ids=[
+        "2^31 images in 1 KB",
+        "fewer than none",
+        "2^31 images and nothing",
+        "no images of 2^70 rows",
+        "bomb",
+        "unfinished header",
+        "deep header",
+        "of a later format",
+        "objects",
+        "LZMA, whose dictionary may take 4 GiB",
+    ],
+)
+def test_what_fuzzing_found_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    """In one line, and before memory is taken."""
+    path = tmp_path / "a.npz"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=message) as found:
+            read_npz(path, ("x",))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert str(path) in str(found.value)
+    assert peak < 4 * 2**20  # bytes
+
+
+def test_another_member_does_not_stand_in(tmp_path: Path) -> None:
+    """NumPy would give the file x, which nobody has looked at, for the array x."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(3))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", buffer.getvalue())
+        archive.writestr("x", headed(HUGE, b""))
+    (x,) = read_npz(tmp_path / "a.npz", ("x",))
+    np.testing.assert_array_equal(x, np.arange(3))
+
+
+def test_a_header_of_python_2_is_no_warning(tmp_path: Path) -> None:
+    """NumPy would tell the user of it; a process of its own, for pytest has filters of its own."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name in ARRAYS:
+            archive.writestr(f"{name}.npy", headed(HUGE.replace("28)", "28L)"), b""))
+    done = subprocess.run(
+        [sys.executable, "-m", "lenet_multi", "train", "--data", "a.npz"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.startswith("lenet-multi: a.npz is no .npz of plain arrays: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,151 @@
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.errors import UserError
+from lenet_multi.inference.formats import (
+    EXTRAS,
+    FORMATS,
+    choose_backend,
+    default_path,
+    refuse_target,
+)
+from lenet_multi.inference.runtimes import LOADERS
+from lenet_multi.machine.frameworks import BACKENDS
+from tests.conftest import PROJECT
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Say which modules are installed."""
+
+    def only(*modules: str) -> None:
+        def find_spec(name: str) -> object | None:
+            return name if name in modules else None
+
+        monkeypatch.setattr("lenet_multi.machine.frameworks.find_spec", find_spec)
+        monkeypatch.setattr("lenet_multi.inference.formats.find_spec", find_spec)
+
+    return only
+
+
+def test_each_format_can_be_written_run_and_installed() -> None:
+    """Its routes are backends, its runtime has a loader, and an extra installs what it takes."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert list(LOADERS) == list(FORMATS)
+    for form in FORMATS.values():
+        assert form.routes
+        assert set(form.routes) <= set(BACKENDS)
+        modules = {*form.routes, *(m for route in form.routes.values() for m in route)}
+        assert {EXTRAS[module] for module in {*modules, form.runtime}} <= set(
+            project["optional-dependencies"]
+        )
+    for module, extra in EXTRAS.items():
+        assert any(
+            requirement.startswith(f"{module.replace('_', '-')}>")
+            for requirement in project["optional-dependencies"][extra]
+        )
+
+
+ALL = ("jax", *EXTRAS)
+
+
+@pytest.mark.parametrize(
+    ("name", "trained_on", "chosen"),
+    [
+        ("onnx", "tensorflow", "tensorflow"),
+        ("onnx", "jax", "torch"),
+        ("onnx", "torch", "torch"),
+        ("torch", "jax", "torch"),
+        ("litert", "jax", "tensorflow"),
+        ("saved_model", "torch", "tensorflow"),
+        ("openvino", None, "tensorflow"),
+    ],
+)
+def test_the_backend_of_the_run_writes_where_it_can(
+    install: Install, name: str, trained_on: str | None, chosen: str
+) -> None:
+    """With everything installed, a run stays on its backend, or goes to one that can."""
+    install(*ALL)
+    form = FORMATS[name]
+    assert choose_backend(form, asked=None, trained_on=trained_on, environ={}) == chosen
+
+
+def test_what_is_installed_decides(install: Install) -> None:
+    """A backend that lacks what the format takes is passed over."""
+    install("tensorflow", "torch", "onnx", "onnxruntime")
+    form = FORMATS["onnx"]
+    assert choose_backend(form, asked=None, trained_on="tensorflow", environ={}) == "torch"
+
+
+def test_the_flag_decides_and_the_variable_prefers(install: Install) -> None:
+    """KERAS_BACKEND goes before the run's backend where it can; `--backend` before both."""
+    install(*ALL)
+    form = FORMATS["onnx"]
+    environ = {"KERAS_BACKEND": "torch"}
+    assert choose_backend(form, asked=None, trained_on="tensorflow", environ=environ) == "torch"
+    assert choose_backend(form, asked="tensorflow", trained_on="torch", environ={}) == "tensorflow"
+    litert = FORMATS["litert"]
+    assert choose_backend(litert, asked=None, trained_on="jax", environ=environ) == "tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("modules", "name", "asked", "message"),
+    [
+        (ALL, "torch", "jax", "--backend jax cannot write torch, but torch can"),
+        (ALL, "litert", "torch", "--backend torch cannot write litert, but tensorflow can"),
+        (["jax"], "torch", None, r"takes torch, .* pip install 'lenet-multi\[torch\]'"),
+        (["jax"], "onnx", "jax", "--backend jax cannot write onnx, but torch and tensorflow can"),
+        (["jax"], "onnx", None, r"torch and onnx and onnxruntime, .*'lenet-multi\[torch,onnx\]'"),
+        (["torch"], "onnx", None, r"takes onnx and onnxruntime, .*'lenet-multi\[onnx\]'"),
+        (["torch"], "litert", None, r"takes tensorflow and .*\[tensorflow,litert\]'"),
+        (["jax"], "onnx", "torch", "'torch' is not installed"),
+        (["jax"], "onnx", "jacks", "unknown backend 'jacks'"),
+    ],
+)
+def test_no_way_is_refused_with_one_that_is(
+    install: Install, modules: list[str], name: str, asked: str | None, message: str
+) -> None:
+    """The error names the backend that can, or the line that installs what is missing."""
+    install(*modules)
+    with pytest.raises(UserError, match=message):
+        choose_backend(FORMATS[name], asked=asked, trained_on=None, environ={})
+
+
+def test_the_default_stands_beside_the_model(tmp_path: Path) -> None:
+    """It is named after the run folder, dots and all, or after the file."""
+    (tmp_path / "v1.2").mkdir()
+    assert default_path(FORMATS["onnx"], tmp_path / "v1.2") == tmp_path / "v1.2.onnx"
+    assert default_path(FORMATS["torch"], tmp_path / "a.keras") == tmp_path / "a.pt2"
+    folder = default_path(FORMATS["saved_model"], tmp_path / "v1.2")
+    assert folder == tmp_path / "v1.2-saved_model"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_only_an_earlier_export_is_replaced(tmp_path: Path, name: str) -> None:
+    """A free place passes; an earlier export passes with overwrite; anything else never."""
+    form = FORMATS[name]
+    target = tmp_path / f"model{form.suffix}"
+    refuse_target(form, target, overwrite=False)
+    if form.holds:
+        target.mkdir()
+        (target / form.holds).touch()
+    else:
+        target.touch()
+    with pytest.raises(UserError, match="pass --overwrite"):
+        refuse_target(form, target, overwrite=False)
+    refuse_target(form, target, overwrite=True)
+    other = tmp_path / f"other{form.suffix}"
+    other.touch() if form.holds else other.mkdir()
+    with pytest.raises(UserError, match="is no earlier export"):
+        refuse_target(form, other, overwrite=True)
+
+
+def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
+    """So that the model itself is never written over."""
+    with pytest.raises(UserError, match=r"does not end in \.onnx"):
+        refuse_target(FORMATS["onnx"], tmp_path / "model.keras", overwrite=True)

@@ -1,0 +1,56 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lenet_multi.inference.pictures import draw_assessment, draw_confusion, draw_sheet
+from tests.inference.test_assess import example
+
+
+@pytest.mark.parametrize("count", [1, 10, 11], ids=["one", "a row", "a row and one"])
+def test_a_sheet_has_room_for_all(tmp_path: Path, count: int) -> None:
+    """Ten to a row; each is drawn in full, and as PNG whatever the file is called."""
+    images = np.zeros((count, 28, 28), np.uint8)
+    draw_sheet(images, [""] * count, tmp_path / "sheet.any")
+    dark = np.asarray(Image.open(tmp_path / "sheet.any").convert("L")) < 128
+    side = 0.9 * 1.25 * 110  # pixels of an image
+    assert dark.sum() == pytest.approx(count * side**2, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["$_{\\frac$.png", "七.png"], ids=["no formula", "no letter"])
+def test_a_caption_may_be_anything(tmp_path: Path, name: str) -> None:
+    """A file's name is no formula, and one that the font cannot write is no warning."""
+    with warnings.catch_warnings(record=True) as told:
+        draw_sheet(np.zeros((1, 8, 8), np.uint8), [name], tmp_path / "sheet.png")
+    assert not told
+
+
+def test_wrong_answers_are_coloured(tmp_path: Path) -> None:
+    """Without a mistake there is no colour; with one, there is."""
+    for name, matrix in (("right", np.diag([5, 5])), ("wrong", np.array([[4, 1], [0, 5]]))):
+        draw_confusion(matrix, tmp_path / name)
+        _, saturation, _ = Image.open(tmp_path / name).convert("RGB").convert("HSV").split()
+        assert (np.asarray(saturation).max() > 100) == (name == "wrong")
+
+
+def test_many_classes_are_drawn_without_numbers(tmp_path: Path) -> None:
+    """The matrix of a hundred classes has no room for them; a mistake shows all the same."""
+    matrix = np.diag(np.full(100, 5))
+    draw_confusion(matrix, tmp_path / "right")
+    assert np.asarray(Image.open(tmp_path / "right").convert("L"))[200:500, 200:500].min() > 200
+    matrix[3, 90] = 2
+    draw_confusion(matrix, tmp_path / "wrong")
+    _, saturation, _ = Image.open(tmp_path / "wrong").convert("RGB").convert("HSV").split()
+    assert np.asarray(saturation).max() > 100
+
+
+def test_a_model_without_mistakes_has_no_picture_of_them(tmp_path: Path) -> None:
+    """An older one is taken away."""
+    found = example()
+    draw_assessment(found, tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"confusion.png", "mistakes.png"}
+    right = type(found)(found.test, np.eye(3, dtype=np.float32)[found.test.labels], 0.0)
+    draw_assessment(right, tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"confusion.png"}

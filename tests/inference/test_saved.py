@@ -1,0 +1,217 @@
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet_multi.data.sets import Dataset
+from lenet_multi.errors import UserError
+from lenet_multi.inference.saved import find, newest_run
+from lenet_multi.runs.folder import read_run
+from tests.examples import example_run, keep
+
+ROUNDING = 1e-4  # of logits of size 5; measured 2e-6
+
+LAYER = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}}
+MODEL = {"module": "keras", "class_name": "Sequential", "config": {"layers": [LAYER]}}
+
+
+def keras_file(path: Path, config: Any = MODEL, *, lacks: str = "") -> Path:
+    """Write what looks like a `.keras` file with this configuration."""
+    members = {"config.json": json.dumps(config), "metadata.json": "{}", "model.weights.h5": "w"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            if name != lacks:
+                archive.writestr(name, content)
+    return path
+
+
+def test_a_keras_file_is_found_without_keras(tmp_path: Path) -> None:
+    """What holds Keras's own layers alone passes; it belongs to no run."""
+    path = keras_file(tmp_path / "model.keras")
+    assert (find(path).path, find(path).result) == (path, None)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"module": "keras.layers", "class_name": "Lambda", "config": {}},
+        {"class_name": "__lambda__", "config": {"value": "YwE="}},
+        {"module": "builtins", "class_name": "function", "config": "eval"},
+        {"module": "os", "class_name": "system", "config": {}},
+        {"module": "kerasish", "class_name": "Dense", "config": {}},
+    ],
+    ids=["Lambda", "lambda as activation", "builtin", "other module", "module like Keras's"],
+)
+def test_a_file_with_code_is_refused(tmp_path: Path, part: dict[str, Any]) -> None:
+    """Whatever is not Keras's own is named and refused, deep inside the model too."""
+    layer = {**LAYER, "config": {"activation": part}}
+    config = {**MODEL, "config": {"layers": [LAYER, layer]}}
+    with pytest.raises(UserError, match="carries code of its own"):
+        find(keras_file(tmp_path / "model.keras", config))
+
+
+@pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5"])
+def test_a_file_that_lacks_a_part_is_refused(tmp_path: Path, name: str) -> None:
+    """The part that is missing is named."""
+    with pytest.raises(UserError, match=f"is no .keras file: it lacks {name}"):
+        find(keras_file(tmp_path / "model.keras", lacks=name))
+
+
+@pytest.mark.parametrize("kept", [0, 10, -1], ids=["empty", "ten bytes", "all but a byte"])
+def test_a_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
+    """A file that ends early is no .keras file."""
+    path = keras_file(tmp_path / "model.keras")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"is no .keras file"):
+        find(path)
+
+
+@pytest.mark.parametrize("name", ["../canary", "/tmp/canary", "a/../../canary"])
+def test_a_member_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
+    """It is named, before anything is unpacked."""
+    path = keras_file(tmp_path / "model.keras")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, "out")
+    with pytest.raises(UserError, match="would lead out of it"):
+        find(path)
+
+
+def test_a_bomb_is_refused(tmp_path: Path) -> None:
+    """Before it is unpacked to look for damage."""
+    path = keras_file(tmp_path / "model.keras", lacks="model.weights.h5")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(70 * 2**20))
+    with pytest.raises(UserError, match="decompression bomb"):
+        find(path)
+
+
+def test_a_changed_byte_is_refused(tmp_path: Path) -> None:
+    """What the archive's own checksum does not bear out is damaged."""
+    path = keras_file(tmp_path / "model.keras")
+    path.write_bytes(path.read_bytes().replace(b"Dense", b"Tense", 1))
+    with pytest.raises(UserError, match="damaged"):
+        find(path)
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 100_000], ids=["cut off", "nested without end"])
+def test_a_file_whose_model_is_no_json_is_refused(tmp_path: Path, content: str) -> None:
+    """Whole as an archive, it is no model."""
+    path = keras_file(tmp_path / "model.keras", lacks="config.json")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("config.json", content)
+    with pytest.raises(UserError, match=r"is no .keras file, or it is damaged"):
+        find(path)
+
+
+def test_a_file_whose_model_is_huge_is_refused(tmp_path: Path) -> None:
+    """Before it is unpacked into memory."""
+    path = keras_file(tmp_path / "model.keras", {**MODEL, "padding": " " * 17 * 2**20})
+    with pytest.raises(UserError, match=r"is no .keras file: its config.json is too large"):
+        find(path)
+
+
+def test_a_path_to_nothing_is_refused(tmp_path: Path) -> None:
+    """The error says what to give."""
+    with pytest.raises(UserError, match=r"give a run folder or a .keras file"):
+        find(tmp_path / "nowhere")
+
+
+def test_another_model_in_a_run_folder_is_refused(tmp_path: Path) -> None:
+    """A model whose hash is not the one recorded is not of the run."""
+    folder = keep(example_run(), tmp_path / "run")
+    keras_file(folder / "model.keras")
+    with pytest.raises(UserError, match="damaged or of another run"):
+        find(folder)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ([{"class_name": "InputLayer", "config": {"batch_shape": [None, 28, 28, 1]}}, LAYER], 4),
+        ([LAYER], None),
+        (["odd"], None),
+    ],
+    ids=["told", "not told", "no layers"],
+)
+def test_the_input_shape_is_told_without_keras(
+    tmp_path: Path, layers: list[Any], shape: int | None
+) -> None:
+    """Where the file holds it."""
+    path = keras_file(tmp_path / "model.keras", {**MODEL, "config": {"layers": layers}})
+    found = find(path).input_shape
+    assert found == (None, 28, 28, 1) if shape else found is None
+
+
+def test_the_newest_run_is_found(tmp_path: Path) -> None:
+    """Directly in the folder or one deeper, as nox puts them; never an unfinished one."""
+    with pytest.raises(UserError, match=r"no run in .*lenet-multi train"):
+        newest_run(tmp_path)
+    for age, name in enumerate(["old", "deep/new", "draft.unfinished"]):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "result.json").touch()
+        os.utime(tmp_path / name / "result.json", (age, age))
+    assert newest_run(tmp_path) == tmp_path / "deep" / "new"
+
+
+@pytest.mark.backend
+def test_loading_leaves_the_initializers_as_they_were(small_run: Path) -> None:
+    """Nothing is drawn while a model is loaded; the model and Keras draw again afterwards."""
+    import keras
+
+    model = find(small_run).load()
+    assert isinstance(model.layers[0].kernel_initializer, keras.initializers.GlorotUniform)
+    drawn = keras.ops.convert_to_numpy(model.layers[0].kernel_initializer((3, 3)))
+    assert np.ptp(drawn) > 0
+
+
+@pytest.mark.backend
+def test_a_run_loads_and_answers_as_it_did(small_run: Path, small: Dataset) -> None:
+    """The loaded model gives the logits that the run recorded, but for another form's rounding."""
+    found, run = find(small_run), read_run(small_run)
+    assert found.result == run.result
+    pixels = small.test.images[:100] / np.float32(255)
+    logits = found.load().predict(pixels, verbose=0)
+    np.testing.assert_allclose(logits, run.logits[:100], atol=ROUNDING)
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_a_model_of_other_shape_is_refused(tmp_path: Path) -> None:
+    """What takes no images is no classifier of images."""
+    import keras
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(UserError, match="no classifier of images"):
+        find(tmp_path / "model.keras").load()
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ({"units": 10**9}, "more weights than its model.weights.h5 holds"),
+        ({"units": 11}, "cannot be loaded: A total of 1 objects could not be loaded.*: .*shape"),
+    ],
+    ids=["a billion units", "a unit more"],
+)
+def test_weights_that_the_file_has_not_are_refused(
+    tmp_path: Path, small_run: Path, layer: dict[str, Any], message: str
+) -> None:
+    """Before memory is taken for them; the reason is told where it is Keras's."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(small_run / "model.keras") as before, zipfile.ZipFile(path, "w") as after:
+        for name in before.namelist():
+            content = before.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["config"]["layers"][-1]["config"] |= layer
+                content = json.dumps(config).encode()
+            after.writestr(name, content)
+    with pytest.raises(UserError, match=message):
+        find(path).load()

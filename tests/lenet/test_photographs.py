@@ -1,0 +1,321 @@
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from lenet_multi.data.sets import Dataset
+from lenet_multi.errors import UserError
+from lenet_multi.lenet.photographs import FORMATS, MOST_PIXELS, prepare, read
+
+NEGATIVE = 8  # of 255, where a pixel at the threshold falls otherwise; 0 of 4,000 were above 3
+ROUNDING = 2  # of 255 levels, where a mode or a format rounds; measured 1
+
+MODES = ("L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F")
+
+
+def seven(*, paper: int = 230, ink: int = 30, size: tuple[int, int] = (120, 150)) -> Image.Image:
+    """Draw a seven in the middle of a page, grey."""
+    width, height = size
+    image = Image.new("L", size, paper)
+    points = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.75)]
+    line = [(x * width, y * height) for x, y in points]
+    ImageDraw.Draw(image).line(line, ink, width=max(2, min(size) // 12), joint="curve")
+    return image
+
+
+def to_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Return a grey image in another mode, with the same look."""
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(image, np.uint16) * 257)
+    if mode in {"HSV", "PA"}:
+        image = image.convert("P" if mode == "PA" else "RGB")
+    return image.convert(mode)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> io.BytesIO:
+    """Return the bytes of an image file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    file.seek(0)
+    return file
+
+
+def gap(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
+    """Return the largest difference between two images."""
+    return int(np.abs(one.astype(int) - other).max())
+
+
+def test_the_ink_is_where_mnist_has_it() -> None:
+    """Light ink on black, 20 pixels at the longer side, the centre of mass at the centre."""
+    digit = prepare(seven())
+    assert digit.shape == (28, 28)
+    assert digit.dtype == np.uint8
+    assert digit.max() == 255
+    rows, columns = np.nonzero(digit)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    mass = digit / digit.sum()
+    for axis in range(2):
+        assert abs((mass.sum(axis=1 - axis) * np.arange(28)).sum() - 14) <= 0.51
+
+
+def test_specks_are_no_strokes() -> None:
+    """Dirt beside the digit and something that reaches in from the border change nothing."""
+    image = seven()
+    pencil = ImageDraw.Draw(image)
+    pencil.rectangle((10, 20, 11, 21), 30)
+    pencil.rectangle((0, 110, 8, 125), 30)
+    assert gap(prepare(image), prepare(seven())) <= 8 * ROUNDING  # the ground shifts a little
+
+
+@pytest.mark.parametrize("width", [2, 5], ids=["a hair", "thin"])
+def test_a_thin_pen_writes_as_thick_as_mnists(width: int) -> None:
+    """Lines that would fade when they are scaled down are widened first."""
+    image = Image.new("L", (900, 1200), 230)
+    ImageDraw.Draw(image).line([(300, 300), (600, 300), (420, 800)], 30, width)
+    digit = prepare(image)
+    assert digit.max() == 255
+    thick = digit[digit.shape[0] // 2] / 255
+    assert 2 <= thick.sum() <= 4  # pixels of ink across a slanted stroke
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_gives_the_same(mode: str) -> None:
+    """What an image is stored as changes nothing."""
+    assert gap(prepare(to_mode(seven(), mode)), prepare(seven())) <= ROUNDING
+
+
+def test_a_bilevel_image_will_do() -> None:
+    """Black and white alone is enough."""
+    assert gap(prepare(seven(paper=255, ink=0).convert("1")), prepare(seven())) <= ROUNDING
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_read(kind: str) -> None:
+    """What `FORMATS` promises is read; the lossy ones within a few levels of soft edges."""
+    options = {"quality": 95} if kind in {"JPEG", "WEBP"} else {}
+    image = read(saved(seven(), kind, **options))
+    assert (image.mode, image.size) == ("RGB", (120, 150))
+    assert gap(prepare(image), prepare(seven())) <= (40 if options else ROUNDING)
+
+
+def test_sixteen_bits_keep_their_levels() -> None:
+    """A faint drawing of many levels is not clipped to white."""
+    levels = 40_000 + np.asarray(seven(), np.uint16) * 10
+    image = read(saved(Image.fromarray(levels), "PNG"))
+    assert gap(prepare(image), prepare(seven())) <= ROUNDING
+
+
+@pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (200, 30, 30)], ids=str)
+def test_ink_on_nothing_gets_a_ground(ink: tuple[int, int, int]) -> None:
+    """On a transparent page ink of any colour shows."""
+    coverage = Image.fromarray(255 - np.asarray(seven(paper=255, ink=0)))
+    image = Image.new("RGB", coverage.size, ink)
+    image.putalpha(coverage)
+    assert gap(prepare(read(saved(image, "PNG"))), prepare(seven())) <= ROUNDING
+
+
+def test_transparent_corners_are_no_ink() -> None:
+    """Where the page is opaque but for its corners, they become paper."""
+    image = seven().convert("RGBA")
+    ImageDraw.Draw(image).rectangle((0, 0, 40, 12), (0, 0, 0, 0))
+    assert gap(prepare(read(saved(image, "PNG"))), prepare(seven())) <= ROUNDING
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_camera_is_turned_back(orientation: int) -> None:
+    """All eight orientations that EXIF knows come out upright."""
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = seven() if orientation == 1 else seven().transpose(undo[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = read(saved(stored, "PNG", exif=exif))
+    assert image.convert("L").tobytes() == seven().tobytes()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_the_first_frame_is_taken(kind: str) -> None:
+    """Of a moving image, or of pages, the first counts."""
+    frames = {"save_all": True, "append_images": [seven(paper=30, ink=230)]}
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    image = read(saved(seven().convert("RGB"), kind, **frames, **lossless))
+    assert gap(prepare(image), prepare(seven())) <= ROUNDING
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """Return a PNG whose header promises that many pixels, and which ends there."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 2**20) + b"IDAT"
+
+
+PNG, JPEG = saved(seven(), "PNG").getvalue(), saved(seven(), "JPEG").getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "x.png is empty"),
+        (b"just text", "x.png is no image; give one of BMP, GIF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "x.png is no image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.png is no image"),
+        (PNG[: len(PNG) // 2], "x.png is a damaged or truncated image"),
+        (JPEG[: len(JPEG) // 2], "x.png is a damaged or truncated image"),
+        (PNG.replace(b"IHDR", b"IHDX"), "x.png is no image"),
+        (png_claiming(10_000, 5_001), "x.png has more than 50 megapixels"),
+        (png_claiming(10_000, 9_500), "x.png has more than 50 megapixels"),
+        (png_claiming(2**31 - 1, 2**31 - 1), "x.png has more than 50 megapixels"),
+        (png_claiming(10_000, 5_000), "x.png is a damaged or truncated image"),
+    ],
+    ids=[
+        *("empty", "text", "EPS", "SVG", "half a PNG", "half a JPEG", "a PNG without a header"),
+        *("just too large", "where Pillow warns", "where Pillow refuses", "largest"),
+    ],
+)
+def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    """The file is named; a bomb is recognised from its header, for these hold no more."""
+    path = tmp_path / "x.png"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read(path)
+    assert str(caught.value).replace(f"{tmp_path}/", "").startswith(message)
+
+
+def test_a_bomb_is_refused_where_warnings_are_errors(
+    recwarn: pytest.WarningsRecorder, tmp_path: Path
+) -> None:
+    """Pillow's own warning plays no part."""
+    import warnings
+
+    warnings.simplefilter("error")
+    with pytest.raises(UserError, match="more than 50 megapixels"):
+        read(io.BytesIO(png_claiming(10_000, 9_500)))
+    assert MOST_PIXELS < 10_000 * 9_500
+
+
+def test_a_file_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of it is read than an image could take."""
+    monkeypatch.setattr("lenet_multi.lenet.photographs.MOST_BYTES", 2**20)
+    file = io.BytesIO(bytes(3 * 2**20))
+    with pytest.raises(UserError, match="the image is larger than 1 MiB"):
+        read(file)
+    assert file.tell() == 2**20 + 1
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("nowhere.png", "No such file"), (".", "Is a directory")],
+    ids=["missing", "folder"],
+)
+def test_what_cannot_be_read_is_refused(tmp_path: Path, source: str, reason: str) -> None:
+    """The reason is the system's."""
+    with pytest.raises(UserError, match=f"cannot read .*: {reason}"):
+        read(tmp_path / source)
+
+
+def blank(size: tuple[int, int], *, ramp: float = 0, noise: float = 0) -> Image.Image:
+    """Return a page with nothing on it but light and noise."""
+    width, height = size
+    levels = 150 + ramp * np.linspace(-1, 1, width) * np.ones((height, 1))
+    levels = levels + np.random.default_rng(0).normal(0, noise, levels.shape)
+    return Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        blank((1, 1)),
+        blank((1, 90)),
+        blank((100, 80)),
+        blank((100, 80), ramp=90),
+        blank((300, 200), noise=10),
+    ],
+    ids=["one pixel", "a column", "plain", "uneven light", "noise"],
+)
+def test_an_empty_page_is_refused(page: Image.Image) -> None:
+    """Light and noise are no digit."""
+    with pytest.raises(UserError, match="nothing is drawn on it"):
+        prepare(page)
+
+
+@pytest.mark.filterwarnings("error")  # where a median is taken of no pixels
+def test_an_image_of_nothing_is_refused() -> None:
+    """Neither a page that is all transparent nor one of no pixels has a digit on it."""
+    clear = saved(Image.new("RGBA", (90, 90), (0, 0, 0, 0)), "PNG")
+    with pytest.raises(UserError, match="nothing is drawn on it"):
+        prepare(read(clear))
+    with pytest.raises(UserError, match="it has no pixels"):
+        prepare(Image.new("L", (0, 90)))
+
+
+def test_a_small_digit_is_looked_at_nearer() -> None:
+    """On a page twenty times as large as itself it becomes what it is on a page of its own."""
+    page = Image.new("L", (2400, 2400), 230)
+    page.paste(seven(), (800, 600))
+    found, alone = prepare(page).ravel(), prepare(seven()).ravel()
+    assert np.corrcoef(found, alone)[0, 1] > 0.95  # 0.99; with one look alone 0.73
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    shape=st.tuples(st.integers(12, 400), st.floats(0.25, 4)),  # of paper: no ribbon
+    paper=st.integers(0, 255),
+    contrast=st.integers(60, 255),
+    mode=st.sampled_from(MODES),
+    side=st.integers(8, 64),
+)
+def test_any_image_becomes_one_of_mnists(
+    shape: tuple[int, float], paper: int, contrast: int, mode: str, side: int
+) -> None:
+    """Any size, mode and polarity gives (side, side) uint8 with ink at full strength."""
+    size = shape[0], max(12, min(400, round(shape[0] * shape[1])))
+    ink = paper - contrast if paper >= contrast else min(255, paper + contrast)
+    if abs(ink - paper) < 60:
+        ink = 255 - paper
+    digit = prepare(to_mode(seven(size=size, paper=paper, ink=ink), mode), side)
+    assert digit.shape == (side, side)
+    assert digit.dtype == np.uint8
+    assert digit.max() > 200
+    assert digit.min() == 0
+
+
+@settings(deadline=None, max_examples=30)
+@given(index=st.integers(0, 499), levels=st.tuples(st.integers(0, 90), st.integers(160, 255)))
+def test_light_on_dark_is_dark_on_light(
+    small: Dataset, index: int, levels: tuple[int, int]
+) -> None:
+    """An image and its negative become the same."""
+    low, high = levels
+    digit = small.test.images[index, ..., 0]
+    drawn = low + np.kron(digit / 255, np.ones((5, 5))) * (high - low)
+    image = np.rint(drawn).astype(np.uint8)
+    assert gap(prepare(Image.fromarray(image)), prepare(Image.fromarray(255 - image))) <= NEGATIVE
+
+
+@settings(deadline=None, max_examples=30)
+@given(index=st.integers(0, 499), at=st.tuples(st.integers(0, 100), st.integers(0, 100)))
+def test_where_the_digit_stands_changes_nothing(
+    small: Dataset, index: int, at: tuple[int, int]
+) -> None:
+    """A digit moved about on plain paper becomes the same."""
+    digit = small.test.images[index, ..., 0].repeat(4, axis=0).repeat(4, axis=1)
+    page = np.zeros((240, 240), np.uint8)
+    page[60:172, 60:172] = digit
+    moved = np.zeros_like(page)
+    moved[at[0] : at[0] + 112, at[1] : at[1] + 112] = digit
+    assert gap(prepare(Image.fromarray(page)), prepare(Image.fromarray(moved))) <= ROUNDING

@@ -1,0 +1,84 @@
+import tomllib
+
+import pytest
+
+from lenet_multi.errors import UserError
+from lenet_multi.machine import frameworks
+from lenet_multi.machine.frameworks import ANSWERING, BACKENDS, choose
+from tests.conftest import PROJECT
+
+
+@pytest.fixture
+def all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every backend count as installed."""
+    monkeypatch.setattr(frameworks, "installed", lambda known=BACKENDS: known)
+
+
+def test_backends_are_the_extras_of_the_package() -> None:
+    """What can be chosen can be installed as an extra, and is pinned, under the same name."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    assert set(BACKENDS) <= set(project["project"]["optional-dependencies"])
+    assert set(BACKENDS) <= set(project["dependency-groups"])
+
+
+@pytest.mark.usefixtures("all_installed")
+@pytest.mark.parametrize("name", BACKENDS)
+def test_flag_and_variable_choose_the_same(name: str) -> None:
+    """The flag alone, the variable alone and both in agreement give the backend they name."""
+    assert choose(name, {}) == name
+    assert choose(None, {"KERAS_BACKEND": name}) == name
+    assert choose(name, {"KERAS_BACKEND": name}) == name
+
+
+def test_without_a_word_the_installed_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone who has a single backend need not name it."""
+    monkeypatch.setattr(frameworks, "installed", lambda known: ("torch",))
+    assert choose(None, {}) == "torch"
+
+
+@pytest.mark.usefixtures("all_installed")
+def test_flag_against_variable_is_refused() -> None:
+    """The error names both sides of the conflict."""
+    with pytest.raises(UserError, match="--backend jax conflicts with KERAS_BACKEND=torch"):
+        choose("jax", {"KERAS_BACKEND": "torch"})
+
+
+@pytest.mark.usefixtures("all_installed")
+def test_an_unknown_backend_is_refused_with_the_nearest_name() -> None:
+    """A slip of the pen is recognised; anything else gets the list."""
+    with pytest.raises(UserError, match="did you mean 'tensorflow'"):
+        choose("tensorfow", {})
+    with pytest.raises(UserError, match="choose from tensorflow, jax, torch"):
+        choose("mxnet", {})
+
+
+def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what is installed and how to install what is not."""
+    monkeypatch.setattr(frameworks, "installed", lambda known: ("jax",))
+    with pytest.raises(UserError, match=r"installed: jax.*pip install torch"):
+        choose("torch", {})
+
+
+def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says how to install one."""
+    monkeypatch.setattr(frameworks, "installed", lambda known: ())
+    with pytest.raises(UserError, match="no Keras backend is installed; install it with"):
+        choose(None, {})
+
+
+@pytest.mark.usefixtures("all_installed")
+@pytest.mark.parametrize("name", ["numpy", "openvino"])
+def test_a_backend_that_only_answers_cannot_train(name: str) -> None:
+    """It is chosen where answering is all that is asked for, and refused elsewhere."""
+    assert choose(name, {}, known=ANSWERING) == name
+    with pytest.raises(UserError, match="cannot train, only predict and evaluate"):
+        choose(name, {})
+
+
+@pytest.mark.usefixtures("all_installed")
+def test_a_preference_gives_way() -> None:
+    """The flag and the variable come first; then the preferred one, if it is installed."""
+    assert choose(None, {}, preferred="jax") == "jax"
+    assert choose("torch", {}, preferred="jax") == "torch"
+    assert choose(None, {"KERAS_BACKEND": "torch"}, preferred="jax") == "torch"
+    assert choose(None, {}, preferred="gone") == "tensorflow"

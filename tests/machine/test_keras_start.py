@@ -1,0 +1,126 @@
+import gc
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lenet_multi.errors import UserError
+from lenet_multi.machine import keras_start
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.machine.keras_start import CPU, GPU, stderr_held_back
+from tests.conftest import COUNT_SUBNORMALS
+
+SHOW = (
+    "import sys; from lenet_multi.machine.keras_start import start; start(sys.argv[1]);"
+    "import keras;"
+    "print(keras.backend.backend(), keras.config.floatx(), keras.config.epsilon(),"
+    " keras.config.image_data_format())"
+)
+
+
+@pytest.mark.backend
+def test_a_users_keras_json_changes_nothing(backend: str, tmp_path: Path) -> None:
+    """Precision, epsilon and layout are Keras's defaults, whatever ~/.keras/keras.json says."""
+    settings = {"floatx": "float64", "epsilon": 1e-3, "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW, backend],
+        env={**os.environ, "KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [backend, "float32", "1e-07", "channels_last"]
+    assert done.stderr == ""  # the backend's own announcements are held back
+
+
+@pytest.mark.backend
+def test_numbers_too_small_to_be_normal_are_zero(backend: str) -> None:
+    """On each backend, and in both threads that share the work: a processor is slow with them."""
+    if keras_start.device() != CPU:
+        return
+    code = f"from lenet_multi.machine import keras_start; keras_start.start({backend!r});"
+    done = subprocess.run(
+        [sys.executable, "-c", code + COUNT_SUBNORMALS],
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["0"]
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_garbage_is_collected_again() -> None:
+    """Only the import goes without."""
+    assert gc.isenabled()
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("cpu", CPU),
+        ("cpu:0", CPU),
+        ("TFRT_CPU_0", CPU),
+        ("/job:localhost/replica:0/task:0/device:CPU:0", CPU),
+        ("cuda:0", GPU),
+        ("rocm:0", GPU),
+        ("/job:localhost/replica:0/task:0/device:GPU:0", GPU),
+    ],
+)
+def test_a_gpu_is_told_by_its_name(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JAX, PyTorch and TensorFlow call what a tensor is on."""
+    import keras
+
+    monkeypatch.setattr(keras.ops, "zeros", lambda shape: SimpleNamespace(device=name))
+    assert keras_start.device() == kind
+
+
+def test_a_gpu_is_shared_and_multiplies_in_full() -> None:
+    """What a library reads by itself is set before its start, unless its user has set it."""
+    code = (
+        "import os; from lenet_multi.machine import keras_start;"
+        "keras_start.device = lambda: keras_start.GPU; keras_start._multiply_in_full = print;"
+        "keras_start.start('numpy'); print(*map(os.environ.get, keras_start.FOR_A_GPU))"
+    )
+    environ = {
+        name: value for name, value in os.environ.items() if name not in keras_start.FOR_A_GPU
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environ, "NVIDIA_TF32_OVERRIDE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["numpy", "false", "true", "1"]
+
+
+@pytest.mark.backend
+def test_another_backend_is_refused(backend: str) -> None:
+    """Keras fixes its backend when it is imported; to go on with the first would hide it."""
+    other = next(name for name in BACKENDS if name != backend)
+    with pytest.raises(RuntimeError, match=f"Keras was imported before, on {backend}"):
+        keras_start.start(other, environ={})
+
+
+def test_stderr_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    """What a backend says before it fails to start is not lost; what it says otherwise is."""
+    with pytest.raises(ImportError), stderr_held_back():
+        os.write(2, b"libcuda is missing")
+        raise ImportError
+    assert capfd.readouterr().err == "libcuda is missing"
+    with pytest.raises(UserError), stderr_held_back():  # which says all by itself
+        os.write(2, b"tempfile.tif: Using code not yet in table.")
+        raise UserError("seven.tif is damaged")
+    with stderr_held_back():
+        os.write(2, b"oneDNN custom operations are on")
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"

@@ -1,0 +1,68 @@
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lenet_multi.backends import choice
+from lenet_multi.machine import measured
+from lenet_multi.machine.cache import place
+from lenet_multi.machine.keras_start import device
+
+IN_BFLOAT16 = "mixed_bfloat16"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder in which nothing was measured yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    ("slow", "pays"), [("float32", True), ("bfloat16", False)], ids=["fast", "slow"]
+)
+def test_the_form_goes_by_what_was_measured(
+    backend: str, slow: str, pays: bool, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor multiplies in each precision once; a run reads that and multiplies nothing."""
+    import keras
+
+    matmul = keras.ops.matmul
+    dtypes = []
+
+    def noted(one: Any, other: Any) -> Any:
+        dtypes.append(keras.backend.standardize_dtype(one.dtype))
+        time.sleep(0.01 * (dtypes[-1] == slow))
+        return matmul(one, other)
+
+    monkeypatch.setattr(keras.ops, "matmul", noted)
+    monkeypatch.setattr(measured, "SIDE", 8)
+    assert (measured.measure_bfloat16(backend) > 1) == pays
+    assert set(dtypes) == {"float32", "bfloat16"}
+    dtypes.clear()
+    fastest = choice.FASTEST_FORM_IN_BFLOAT16 if pays else choice.FASTEST_FORM
+    assert choice.here(dtype_policy=IN_BFLOAT16).form == fastest[device()][backend]
+    assert choice.here().form == choice.FASTEST_FORM[device()][backend]
+    assert not dtypes
+
+
+def test_what_was_never_measured_does_not_pay(cache: Path) -> None:
+    """Without the doctor's figure, or with a damaged one, float32's forms compute."""
+    assert not measured.bfloat16_pays("jax")
+    path = place("bfloat16-jax")
+    path.parent.mkdir()
+    path.write_text("fast")
+    assert not measured.bfloat16_pays("jax")
+
+
+@pytest.mark.backend
+def test_a_cache_that_cannot_be_written_keeps_nothing(
+    backend: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor goes on."""
+    monkeypatch.setattr(measured, "SIDE", 8)
+    (cache / "lenet_multi").write_text("a file in the way")
+    assert measured.measure_bfloat16(backend) > 0
+    assert not measured.bfloat16_pays(backend)

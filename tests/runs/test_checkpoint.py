@@ -1,0 +1,148 @@
+import dataclasses
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lenet_multi.errors import UserError
+from lenet_multi.runs import checkpoint
+from lenet_multi.runs.checkpoint import State
+from tests.examples import example_run
+
+
+def example(steps: int = 5) -> State:
+    """Return a state after `steps` of its second epoch."""
+    return State(
+        epoch=1,
+        steps=steps,
+        epochs=example_run().result.epochs,
+        epoch_seconds=1.5,
+        train_seconds=9.25,
+        data_sha256="d" * 64,
+        names=["dense/kernel", "adam/iteration"],
+        callbacks={"EarlyStopping": {"wait": 1, "best": 0.1}},
+        variables=[np.full((2, 3), 0.1, np.float32), np.array(7)],
+        best_weights=[np.ones(3, np.float32)],
+    )
+
+
+def equal(first: State, second: State) -> bool:
+    """Return whether two states are the same to the bit."""
+
+    def bits(state: State) -> list[tuple[str, tuple[int, ...], bytes]]:
+        arrays = [*state.variables, *state.best_weights]
+        return [(array.dtype.str, array.shape, array.tobytes()) for array in arrays]
+
+    def facts(state: State) -> State:
+        return dataclasses.replace(state, variables=[], best_weights=[])
+
+    return bits(first) == bits(second) and facts(first) == facts(second)
+
+
+def read(folder: Path, warn: Callable[[str], None]) -> State:
+    """Return the newest whole state of those that were written."""
+    state = checkpoint.read(folder, warn)
+    assert state
+    return state
+
+
+def test_a_state_reads_back_to_the_bit(tmp_path: Path) -> None:
+    """Arrays of every type and shape, figures and memories come back as they were."""
+    checkpoint.write(tmp_path / "resume", example())
+    assert equal(read(tmp_path / "resume", pytest.fail), example())
+
+
+def test_the_last_two_are_kept(tmp_path: Path) -> None:
+    """Older checkpoints go; the newest is read, by number and not by name alone."""
+    for steps in (8, 9, 10, 100):
+        checkpoint.write(tmp_path, example(steps))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert read(tmp_path, pytest.fail).steps == 100
+
+
+@given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, share: float, bit: int) -> None:
+    """Wherever a bit flips, the one before is taken, with a warning that names the damaged one."""
+    for path in tmp_path.iterdir():
+        path.unlink()
+    checkpoint.write(tmp_path, example(1))
+    checkpoint.write(tmp_path, example(2))
+    newest = max(tmp_path.iterdir())
+    content = bytearray(newest.read_bytes())
+    content[int(share * len(content))] ^= 1 << bit
+    newest.write_bytes(content)
+    warnings: list[str] = []
+    assert equal(read(tmp_path, warnings.append), example(1))
+    assert [newest.name in warning for warning in warnings] == [True]
+
+
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
+    """A run killed before its first one, or on a disk that refused it, has none: no error."""
+    assert checkpoint.read(tmp_path / "resume", pytest.fail) is None
+    (tmp_path / "resume").mkdir()
+    assert checkpoint.read(tmp_path / "resume", pytest.fail) is None
+
+
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    """The one before is taken, with the system's reason as the warning."""
+    checkpoint.write(tmp_path, example(1))
+    (path,) = tmp_path.iterdir()
+    (tmp_path / f"9{path.name}").mkdir()
+    warnings: list[str] = []
+    assert read(tmp_path, warnings.append).steps == 1
+    assert ["Is a directory; going on from" in warning for warning in warnings] == [True]
+
+
+def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
+    """Where none is left, the error says to train again."""
+    checkpoint.write(tmp_path, example())
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="no whole checkpoint; train again"):
+        checkpoint.read(tmp_path, lambda warning: None)
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"epoch": -1}, "epoch"),
+        ({"steps": -1}, "steps"),
+        ({"epoch_seconds": "long"}, "epoch_seconds"),
+        ({"epochs": [{"epoch": 1}]}, "epochs"),
+        ({"names": ["dense/kernel"]}, "variables"),
+        ({"variables": [np.array(["a"]), np.array(7)]}, "variables"),
+        ({"best_weights": [np.ones(3)] * 3}, "best_weights"),
+        ({"callbacks": {"EarlyStopping": None}}, "callbacks"),
+        ({"callbacks": {"EarlyStopping": {"wait": "long"}}}, "callbacks"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_another_make_is_refused(
+    tmp_path: Path, change: dict[str, Any], wrong: str
+) -> None:
+    """Whole as it is, what does not fit is named."""
+    checkpoint.write(tmp_path, dataclasses.replace(example(), **change))
+    (path,) = tmp_path.iterdir()
+    path.rename(path.with_name(f"0-{path.name.rpartition('-')[2]}"))  # never a minus in front
+    warnings: list[str] = []
+    with pytest.raises(UserError, match="no whole checkpoint"):
+        checkpoint.read(tmp_path, warnings.append)
+    assert [f".npz is damaged at {wrong};" in warning for warning in warnings] == [True]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 10**5, b"[]"], ids=repr)
+def test_facts_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
+    """So they are where they are no JSON, or of another sort."""
+    buffer = io.BytesIO()
+    np.savez(buffer, facts=np.frombuffer(text, np.uint8))
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:16]
+    (tmp_path / f"00001-00000005-{digest}.npz").write_bytes(buffer.getvalue())
+    with pytest.raises(UserError, match="no whole checkpoint"):
+        checkpoint.read(tmp_path, lambda warning: None)

@@ -1,0 +1,382 @@
+import dataclasses
+import errno
+import json
+import os
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lenet_multi.config import RECIPES, TEACHING
+from lenet_multi.errors import UserError
+from lenet_multi.runs.comparison import (
+    RECOUNT,
+    Comparison,
+    compare,
+    premises,
+    print_tables,
+    seconds_per_epoch,
+    write_json,
+)
+from lenet_multi.runs.folder import Run
+from lenet_multi.runs.tolerances import TEST_ACCURACY, TEST_ACCURACY_OF_FEW_IMAGES
+from tests.conftest import Lenet
+from tests.examples import IMAGES, RIGHT, example_epochs, example_run, keep
+
+ALLOWED = round(TEST_ACCURACY.value / 100 * IMAGES)  # images between two runs that may differ
+
+
+def compared(tmp_path: Path, *runs: Run) -> Comparison:
+    """Return the comparison of runs written to folders of their own."""
+    return compare([keep(run, tmp_path / str(index)) for index, run in enumerate(runs)])
+
+
+def printed(comparison: Comparison, *, colours: bool = False) -> str:
+    """Return the tables as the command prints them, or as it colours them on a terminal."""
+    console = Console(
+        file=StringIO(),
+        markup=False,
+        width=140,
+        force_terminal=colours,
+        color_system="standard" if colours else None,
+        no_color=False,
+    )
+    with console.capture() as capture:
+        print_tables(comparison, console)
+    return capture.get()
+
+
+def failed(comparison: Comparison) -> list[str]:
+    """Return the names of the checks that failed."""
+    return [check.name for check in comparison.checks if not check.passed]
+
+
+def test_runs_that_agree_pass(tmp_path: Path) -> None:
+    """Equal starts and nearly equal accuracies pass every check, for three runs at once."""
+    runs = [
+        example_run(backend, right=right, parameters=431_080)
+        for backend, right in (("tensorflow", RIGHT), ("jax", RIGHT - 1), ("torch", RIGHT))
+    ]
+    comparison = compared(tmp_path, *runs)
+    assert comparison.passed
+    assert failed(comparison) == []
+    assert comparison.warnings == []
+    assert [run.result.backend for run in comparison.runs] == ["tensorflow", "jax", "torch"]
+    assert [dataclasses.astuple(check)[1:3] for check in comparison.checks] == [
+        (["2 tensors"] * 3, "equal"),
+        (["431,080"] * 3, "equal"),
+        (["aaaaaaaaaaaa"] * 3, "equal"),
+        (["bbbbbbbbbbbb"] * 3, "equal"),
+        (["990, loss 1.4712", "989, loss 1.4722", "990, loss 1.4712"], "as recorded"),
+        (["99.00%", "98.90%", "99.00%"], "0.10 apart, 0.5 percentage points allowed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"weights": [{"path": "dense/kernel"}]}, "weight tensors: names, shapes, types"),
+        (
+            {
+                "weights": [
+                    {"path": "dense/kernel", "shape": [10, 10], "dtype": "float16"},
+                    {"path": "dense/bias", "shape": [10], "dtype": "float32"},
+                ]
+            },
+            "weight tensors: names, shapes, types",
+        ),
+        ({"parameters": 111}, "parameters"),
+        ({"initial_weights_sha256": "0" * 64}, "initial weights (SHA-256)"),
+        ({"first_epoch_order_sha256": "0" * 64}, "first epoch's order (SHA-256)"),
+        ({"test_correct": RIGHT + 1}, RECOUNT),
+        ({"test_accuracy": RIGHT / IMAGES + 1e-4}, RECOUNT),
+        ({"test_loss": 0.0}, RECOUNT),
+        ({"right": RIGHT - ALLOWED - 1}, "test accuracy"),
+        ({"right": RIGHT + ALLOWED + 1}, "test accuracy"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "second", "third"])
+def test_one_sabotaged_run_is_caught(
+    tmp_path: Path, change: dict[str, Any], check: str, place: int
+) -> None:
+    """Whatever differs, in whichever run, the check where it belongs fails, and it alone."""
+    runs = [example_run(), example_run(), example_run()]
+    runs[place] = example_run(**change)
+    assert failed(compared(tmp_path, *runs)) == [check]
+
+
+def test_an_edited_result_is_shown_beside_the_recount(tmp_path: Path) -> None:
+    """The recount stands where the record is another."""
+    comparison = compared(tmp_path, example_run(), example_run(test_correct=RIGHT + 1))
+    (check,) = (check for check in comparison.checks if check.name == RECOUNT)
+    assert check.shown == ["990, loss 1.4712", "990, loss 1.4712: NOT as recorded"]
+
+
+def test_a_gap_just_allowed_passes(tmp_path: Path) -> None:
+    """The margin itself is allowed; one image more is not (the sabotage above)."""
+    assert compared(tmp_path, example_run(), example_run(right=RIGHT - ALLOWED)).passed
+
+
+def test_few_training_images_get_a_wider_margin(tmp_path: Path) -> None:
+    """Runs on 3,000 images may differ by what their seeds differ, and by no more."""
+    wide = round(TEST_ACCURACY_OF_FEW_IMAGES.value / 100 * IMAGES)
+    assert wide > ALLOWED
+    first = example_run(train_images=3_000)
+    within = example_run(train_images=3_000, right=RIGHT - wide)
+    beyond = example_run(train_images=3_000, right=RIGHT - wide - 1)
+    assert compared(tmp_path / "within", first, within).passed
+    assert failed(compared(tmp_path / "beyond", first, beyond)) == ["test accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"seed": 1}, "setting seed is 0 and 1"),
+        ({"config": dataclasses.asdict(RECIPES["notebook"])}, "setting epochs is 6 and 20"),
+        ({"data_sha256": "0" * 64}, "data SHA-256 is dddddddddddd and 000000000000"),
+        ({"train_images": 3_000}, "data train_images is 57000 and 3000"),
+    ],
+    ids=["seed", "recipe", "data", "split"],
+)
+@pytest.mark.parametrize("place", [1, 2], ids=["second", "third"])
+def test_the_incomparable_is_refused(
+    tmp_path: Path, change: dict[str, Any], difference: str, place: int
+) -> None:
+    """Runs of other settings, seeds or data are not compared; the error names what differs."""
+    runs = [example_run(), example_run(), example_run()]
+    runs[place] = example_run(**change)
+    with pytest.raises(UserError) as caught:
+        compared(tmp_path, *runs)
+    assert str(caught.value) == (
+        f"{tmp_path / '0'} and {tmp_path / str(place)} cannot be compared: {difference}; "
+        "train one again"
+    )
+
+
+def test_runs_share_what_teaches_and_the_data() -> None:
+    """Comparable are runs of equal settings, but for what they keep, and equal data."""
+    result = example_run().result
+    assert premises(result) == {
+        "setting": {name: result.config[name] for name in TEACHING - {"data"}},
+        "data": {
+            "train_images": 57_000,
+            "validation_images": 3_000,
+            "test_images": 1_000,
+            "SHA-256": "d" * 64,
+        },
+    }
+
+
+def test_the_incomparable_ends_with_status_2(tmp_path: Path, lenet: Lenet) -> None:
+    """The command says in one line why, and writes nothing."""
+    keep(example_run(), tmp_path / "a")
+    keep(example_run(seed=1), tmp_path / "b")
+    done = lenet("compare", "a", "b")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "lenet-multi: a and b cannot be compared: setting seed is 0 and 1; train one again"
+    ]
+    assert not (tmp_path / "comparison.json").exists()
+
+
+def test_other_versions_are_a_warning(tmp_path: Path) -> None:
+    """Runs of two versions of a package are compared; the warning names them once."""
+    versions = [
+        {"keras": "3.99", "numpy": "2.4", "jax": "1"},
+        {"keras": "3.15.1", "numpy": "2.3", "torch": "9"},
+        {"keras": "3.99", "numpy": "2.4"},
+    ]
+    comparison = compared(tmp_path, *(example_run(versions=shared) for shared in versions))
+    assert comparison.passed
+    assert comparison.warnings == [
+        "keras is 3.15.1 and 3.99: a difference may be due to that",
+        "numpy is 2.3 and 2.4: a difference may be due to that",
+    ]
+
+
+def test_another_instruction_set_is_a_warning(tmp_path: Path) -> None:
+    """It rounds otherwise; a run of an older version, which recorded none, warns of nothing."""
+    machines = [{"instruction_set": "avx512"}, {"cores": 2}, {"instruction_set": "avx2"}]
+    comparison = compared(tmp_path, *(example_run(machine=machine) for machine in machines))
+    assert comparison.passed
+    assert comparison.warnings == [
+        "the instruction set is avx2 and avx512: a difference may be due to that"
+    ]
+
+
+PRINTED = """\
+Runs
+┏━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┓
+┃                   ┃          jax ┃        torch ┃
+┡━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━┩
+│ test accuracy     │       99.00% │       80.00% │
+│ test loss         │       1.4712 │       1.6612 │
+│ right of all      │ 990 of 1,000 │ 800 of 1,000 │
+│ epochs            │            5 │            1 │
+│ seconds per epoch │         4.00 │         4.00 │
+│ seconds in all    │          5.8 │          5.8 │
+│ peak memory       │    1,500 MiB │      500 MiB │
+└───────────────────┴──────────────┴──────────────┘
+Do they agree?
+┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━┓
+┃ check                                ┃              jax ┃            torch ┃ allowed                                    ┃ verdict ┃
+┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━┩
+│ weight tensors: names, shapes, types │        2 tensors │        2 tensors │ equal                                      │ pass    │
+│ parameters                           │              110 │              110 │ equal                                      │ pass    │
+│ initial weights (SHA-256)            │     aaaaaaaaaaaa │     aaaaaaaaaaaa │ equal                                      │ pass    │
+│ first epoch's order (SHA-256)        │     bbbbbbbbbbbb │     bbbbbbbbbbbb │ equal                                      │ pass    │
+│ right answers and loss, recounted    │ 990, loss 1.4712 │ 800, loss 1.6612 │ as recorded                                │ pass    │
+│ test accuracy                        │           99.00% │           80.00% │ 19.00 apart, 0.5 percentage points allowed │ FAIL    │
+└──────────────────────────────────────┴──────────────────┴──────────────────┴────────────────────────────────────────────┴─────────┘
+Warning: keras is 3.15.1 and 3.99: a difference may be due to that.
+The runs DIFFER, first in: test accuracy.
+"""  # noqa: E501
+
+
+def test_tables_show_the_runs_and_the_checks(tmp_path: Path) -> None:
+    """Runs stand side by side, checks with their verdicts below, then warnings and the first."""
+    epochs = [
+        {**epoch, "train_seconds": seconds}
+        for epoch, seconds in zip(example_epochs(5), (30.0, 3.0, 5.0, 4.0, 2.0), strict=True)
+    ]
+    comparison = compared(
+        tmp_path,
+        example_run("jax", epochs=epochs, peak_memory_bytes=1500 * 2**20),
+        example_run("torch", right=800, versions={"keras": "3.99"}),
+    )
+    lines = printed(comparison).splitlines()
+    assert [line.rstrip() for line in lines] == PRINTED.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("right", "shown"),
+    [
+        (RIGHT, ["\x1b[32mpass ", "\x1b[1;32mThe runs agree.\x1b[0m"]),
+        (
+            800,
+            [
+                "\x1b[1;31mFAIL ",
+                "\x1b[33mWarning: keras is ",
+                "\x1b[1;31mThe runs DIFFER, first in: test accuracy.\x1b[0m",
+            ],
+        ),
+    ],
+    ids=["agree", "differ"],
+)
+def test_verdicts_have_their_colours(tmp_path: Path, right: int, shown: list[str]) -> None:
+    """On a terminal what agrees is green, what may explain yellow, and what differs red."""
+    keras = "3.15.1" if right == RIGHT else "3.99"
+    other = example_run("torch", right=right, versions={"keras": keras})
+    text = printed(compared(tmp_path, example_run(), other), colours=True)
+    assert [words for words in shown if words not in text] == []
+
+
+def test_the_file_holds_all_that_was_compared(tmp_path: Path) -> None:
+    """comparison.json has the verdict, the warnings, each run's place and record, each check."""
+    runs = [example_run("jax"), example_run("torch", right=800, versions={"keras": "3.99"})]
+    comparison = compared(tmp_path, *runs)
+    write_json(comparison, tmp_path / "comparison.json")
+    assert json.loads((tmp_path / "comparison.json").read_text()) == {
+        "schema_version": 1,
+        "passed": False,
+        "warnings": ["keras is 3.15.1 and 3.99: a difference may be due to that"],
+        "runs": [
+            {"folder": str(tmp_path / str(index)), **dataclasses.asdict(run.result)}
+            for index, run in enumerate(comparison.runs)
+        ],
+        "checks": [
+            {"name": check.name, "shown": check.shown, "allowed": check.allowed, "passed": passed}
+            for check, passed in zip(comparison.checks, [True] * 5 + [False], strict=True)
+        ],
+    }
+
+
+def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that refuses is told in one line, and the older comparison is kept whole."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "comparison.json"
+    path.write_text("older")
+    comparison = compared(tmp_path, example_run(), example_run())
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(UserError) as caught:
+        write_json(comparison, path)
+    assert str(caught.value) == (
+        f"cannot write {path}: No space left on device; choose another --out"
+    )
+    assert path.read_text() == "older"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "median"),
+    [([7.0], 7.0), ([9.0, 1.0, 3.0], 3.0), ([9.0, 1.0, 2.0, 4.0, 3.0, 5.0], 4.0)],
+    ids=["one epoch", "odd", "even"],
+)
+def test_a_slow_first_epoch_weighs_little(seconds: list[float], median: float) -> None:
+    """The seconds of an epoch are the middle one's, of two the longer."""
+    (epoch,) = example_epochs(1)
+    epochs = [{**epoch, "train_seconds": taken} for taken in seconds]
+    assert seconds_per_epoch(example_run(epochs=epochs).result) == median
+
+
+def test_what_a_run_keeps_is_not_compared(tmp_path: Path) -> None:
+    """Runs that differ in what they keep on the way have learned the same."""
+    config = {**example_run().result.config, "tensorboard": True, "checkpoint": "best"}
+    assert compared(tmp_path, example_run(), example_run(config=config)).passed
+
+
+def test_json_is_what_is_written(tmp_path: Path, lenet: Lenet) -> None:
+    """With --json stdout is the comparison's file and nothing else; the verdict is the status."""
+    keep(example_run("jax"), tmp_path / "a")
+    keep(example_run("torch", right=800), tmp_path / "b")
+    done = lenet("compare", "a", "b", "--json")
+    assert done.returncode == 1
+    assert done.stdout == (tmp_path / "comparison.json").read_text()
+
+
+def test_equal_data_may_lie_in_different_places(tmp_path: Path) -> None:
+    """The data's bytes are compared, not their path."""
+    config = {**example_run().result.config, "data": "elsewhere"}
+    assert compared(tmp_path, example_run(), example_run(config=config)).passed
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
+    """The same folder twice, and a single folder, are refused."""
+    folder = keep(example_run(), tmp_path / "run")
+    for folders in ([folder], [folder, tmp_path / "run" / ".." / "run"]):
+        with pytest.raises(UserError) as caught:
+            compare(folders)
+        assert str(caught.value) == (
+            "give two or more different run folders; a run always equals itself"
+        )
+
+
+@pytest.mark.parametrize(
+    ("right", "status", "words"), [(RIGHT, 0, "The runs agree."), (800, 1, "test accuracy")]
+)
+def test_the_verdict_is_the_exit_status(
+    tmp_path: Path, lenet: Lenet, right: int, status: int, words: str
+) -> None:
+    """The command prints both tables, writes comparison.json and exits 0 or 1."""
+    keep(example_run("jax"), tmp_path / "a")
+    keep(example_run("torch", right=right), tmp_path / "b")
+    done = lenet("compare", "a", "b")
+    assert done.returncode == status, done.stderr
+    assert words in done.stdout.splitlines()[-1]
+    assert {"jax", "torch", "verdict"} <= set(done.stdout.split())
+    written = json.loads((tmp_path / "comparison.json").read_text())
+    assert written["passed"] is (status == 0)
+    assert [run["backend"] for run in written["runs"]] == ["jax", "torch"]
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """The error names it and the flag that chooses another."""
+    comparison = compared(tmp_path, example_run(), example_run())
+    with pytest.raises(UserError, match=r"cannot write .*: No such file.*; choose another --out"):
+        write_json(comparison, tmp_path / "nowhere" / "comparison.json")

@@ -1,0 +1,66 @@
+import json
+from typing import Any, TypedDict
+
+import pytest
+
+from lenet_multi.runs.schema import escaped, fits, wrong_fields
+
+
+class Small(TypedDict):
+    """A record."""
+
+    size: int
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [
+        ("x", str, True),
+        (1, str, False),
+        ({}, Any, True),
+        ([[[[]]]], Any, True),
+        (json.loads("[" * 400 + "]" * 400), Any, False),
+        (2**63 - 1, int, True),
+        (2**63, int, False),
+        (1.0, int, False),
+        (1, float, True),
+        (float("nan"), float, False),
+        (float("inf"), float, False),
+        (1e39, float, False),
+        (10**400, float, False),
+        (["a", "b"], list[str], True),
+        (["a", 2], list[str], False),
+        ("ab", list[str], False),
+        ({"a": 1}, dict[str, int], True),
+        ({"a": "b"}, dict[str, int], False),
+        ([{"a": None}], list[dict[str, Any]], True),
+        ({"size": 1}, Small, True),
+        ({"size": 1, "weight": 1}, Small, False),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_value_fits_its_hint_or_not(value: Any, hint: Any, expected: bool) -> None:
+    """At every depth; numbers are of a size that can be counted with."""
+    assert fits(value, hint) is expected
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        ({"a": 1, "b": "x"}, []),
+        ({"a": 1}, ["b"]),
+        ({"a": 1, "b": "x", "c\n": 1}, ["c\\n"]),
+        ({"a": "x", "b": 1}, ["a", "b"]),
+        ([], ["an object expected, not list"]),
+    ],
+    ids=["right", "missing", "unknown", "of other types", "no object"],
+)
+def test_wrong_fields_are_named(content: Any, wrong: list[str]) -> None:
+    """On one line, whatever they are called."""
+    assert wrong_fields(content, {"a": int, "b": str}) == wrong
+
+
+def test_every_string_is_escaped() -> None:
+    """At every depth; what is text already, and what is no string, stays."""
+    content = {"a\n": ["\udcff", 1, {"b": "\x1b"}], "c": "é", "d": None}
+    assert escaped(content) == {"a\\n": ["\\udcff", 1, {"b": "\\x1b"}], "c": "é", "d": None}
