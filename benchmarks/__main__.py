@@ -29,7 +29,7 @@ from benchmarks.speed_figures import FIGURES
 from benchmarks.speed_report import Results, bench_report
 from benchmarks.study import SCALES, SMALL, Request, Scale, on_gpu, requests
 from benchmarks.target import TARGET
-from lenet_multi.data.sets import load
+from lenet_multi.lenet.image_sets import load
 from lenet_multi.machine import environment
 from lenet_multi.machine.children import bars
 from lenet_multi.machine.frameworks import BACKENDS, installed
@@ -244,8 +244,8 @@ class Bench:
         """Return an .npz of a few images, with which the way is walked and nothing reached."""
         dataset = load()
         parts = {"train": dataset.train[:SMALL], "test": dataset.test[:SMALL]}
-        arrays = {f"x_{name}": part.images for name, part in parts.items()}
-        arrays |= {f"y_{name}": part.labels for name, part in parts.items()}
+        arrays = {f"x_{name}": part.x for name, part in parts.items()}
+        arrays |= {f"y_{name}": part.y for name, part in parts.items()}
         path = Path(self.temporary.name, "few.npz")
         np.savez(path, allow_pickle=False, **arrays)
         return path

@@ -18,8 +18,9 @@ from benchmarks.record import Record
 from lenet_multi.backends import choice
 from lenet_multi.backends.choice import STEPS_PER_EXECUTION
 from lenet_multi.backends.choice import STOCK as STOCK_FORM
-from lenet_multi.config import RECIPES
-from lenet_multi.data.sets import ImageSet, epoch_order, load
+from lenet_multi.data.examples import Examples, epoch_order
+from lenet_multi.lenet.image_sets import load
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.keras_start import CPU, GPU
 
 OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
@@ -110,16 +111,16 @@ def _prepared(backend: str, way: str, images: int, batch_size: int) -> tuple[Tra
 
 def _ours(
     backend: str,
-    training: ImageSet,
-    validation: ImageSet,
+    training: Examples,
+    validation: Examples,
     batch_size: int,
     bfloat16: bool,
     save_every: int | None,
 ) -> tuple[Train, dict[str, Any]]:
     import keras
+    from lenet_multi.training.model import build, compile_model
 
     from lenet_multi.training.fit import Keeping, fit
-    from lenet_multi.training.model import build, compile_model
 
     policy = "mixed_bfloat16" if bfloat16 else "float32"
     config = dataclasses.replace(
@@ -131,7 +132,7 @@ def _ours(
     )
     how = choice.here(batch_size=batch_size, dtype_policy=policy)
     keras.config.set_dtype_policy(policy)
-    model = build(config, training.images.shape[1:])
+    model = build(config, training.x.shape[1:])
     keras.config.set_dtype_policy("float32")
     compile_model(model, config, how, training_images=len(load().train))
 
@@ -146,14 +147,14 @@ def _ours(
 
 
 def _stock(
-    training: ImageSet, validation: ImageSet, batch_size: int
+    training: Examples, validation: Examples, batch_size: int
 ) -> tuple[Train, dict[str, Any]]:
     from benchmarks.peers.stock import notebook_arrays, notebook_model
     from lenet_multi.training.history import EpochHistory
 
     model = notebook_model()
-    x, y = notebook_arrays(training.images, training.labels)
-    validation_data = notebook_arrays(validation.images, validation.labels)
+    x, y = notebook_arrays(training.x, training.y)
+    validation_data = notebook_arrays(validation.x, validation.y)
 
     def train(images: int) -> float:
         history = EpochHistory()
@@ -177,7 +178,7 @@ def _stock(
 
 
 def _by_hand(
-    backend: str, training: ImageSet, batch_size: int, name: str
+    backend: str, training: Examples, batch_size: int, name: str
 ) -> tuple[Train, dict[str, Any]]:
     loops = importlib.import_module(f"benchmarks.peers.{backend}_loop").LOOPS
     epoch = loops[name](training, batch_size)

@@ -17,10 +17,10 @@ from typing import Any
 import click
 
 from benchmarks.report import RESULTS, exports_table
-from lenet_multi.config import RECIPES
-from lenet_multi.data.sets import load
 from lenet_multi.inference.formats import COMPARED, EXTRAS, FORMATS, choose_backend
 from lenet_multi.inference.saved import find
+from lenet_multi.lenet.image_sets import load
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine import environment, keras_start
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.durable import write_json

@@ -13,43 +13,44 @@ from lenet_multi.backends import choice
 from lenet_multi.machine.frameworks import BACKENDS
 
 if TYPE_CHECKING:
-    from lenet_multi.data.sets import Dataset, ImageSet
+    from lenet_multi.data.examples import Dataset, Examples
 
 
-def repeated(images: "ImageSet", count: int) -> "ImageSet":
+def repeated(images: "Examples", count: int) -> "Examples":
     """Return `count` images: the first ones, or all again and again."""
     import numpy as np
 
-    from lenet_multi.data.sets import ImageSet
+    from lenet_multi.data.examples import Examples
 
     if count <= len(images):
         return images[:count]
-    return ImageSet(
-        np.resize(images.images, (count, *images.images.shape[1:])),
-        np.resize(images.labels, count),
+    return Examples(
+        np.resize(images.x, (count, *images.x.shape[1:])),
+        np.resize(images.y, count),
     )
 
 
-def held(dataset: "Dataset", training: "ImageSet") -> int:
+def held(dataset: "Dataset", training: "Examples") -> int:
     """Return the bytes of all images in memory: those loaded, and `training` where a copy."""
     import numpy as np
 
-    parts = [dataset.train.images, dataset.test.images]
-    if not np.may_share_memory(training.images, dataset.train.images):
-        parts.append(training.images)
+    parts = [dataset.train.x, dataset.test.x]
+    if not np.may_share_memory(training.x, dataset.train.x):
+        parts.append(training.x)
     return sum(part.nbytes for part in parts)
 
 
 def grow(backend: str, size: int, *, times: int) -> dict[str, Any]:
     """Return what so many trainings of our command for an epoch, on a set of `size`, took."""
-    from lenet_multi.data.sets import load
+    from lenet_multi.lenet.image_sets import load
     from lenet_multi.machine.keras_start import start_and_load
 
     dataset = start_and_load(backend, load)  # before anything imports Keras
-    from lenet_multi.config import RECIPES
+    from lenet_multi.training.model import build, compile_model
+
+    from lenet_multi.lenet.recipes import RECIPES
     from lenet_multi.machine import environment
     from lenet_multi.training.fit import fit
-    from lenet_multi.training.model import build, compile_model
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     model = build(config, dataset.image_shape)

@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.epoch import OURS
 from benchmarks.record import Record
 from lenet_multi.backends import choice
-from lenet_multi.config import RECIPES
-from lenet_multi.data.sets import load
+from lenet_multi.lenet.image_sets import load
+from lenet_multi.lenet.recipes import RECIPES
 
 ONE_BY_ONE = 50  # images in a sample, of which the mean is taken
 
@@ -30,8 +30,8 @@ def measure(backend: str, *, what: str, way: str, images: int) -> Record:
 @functools.cache
 def _task(backend: str, what: str, way: str, images: int) -> tuple[Callable[[], object], int]:
     test = load().test[:images]
-    scaled = np.divide(test.images, 255, dtype=np.float32)
-    model, evaluate = _ours(backend, test) if way == OURS else _stock(scaled, test.labels)
+    scaled = np.divide(test.x, 255, dtype=np.float32)
+    model, evaluate = _ours(backend, test) if way == OURS else _stock(scaled, test.y)
     tasks: dict[str, Callable[[], object]] = {
         "evaluation": evaluate,
         "prediction": lambda: model.predict(scaled, batch_size=500, verbose=0),
@@ -44,11 +44,12 @@ def _task(backend: str, what: str, way: str, images: int) -> tuple[Callable[[], 
 
 
 def _ours(backend: str, test: Any) -> tuple[Any, Callable[[], object]]:
-    from lenet_multi.inference.evaluate import evaluate
     from lenet_multi.training.model import build, compile_model
 
+    from lenet_multi.inference.evaluate import evaluate
+
     config = RECIPES["standard"]
-    model = build(config, test.images.shape[1:])
+    model = build(config, test.x.shape[1:])
     compile_model(model, config, choice.here(), training_images=len(test))
     return model, lambda: evaluate(model, test)
 

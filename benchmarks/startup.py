@@ -17,8 +17,8 @@ SOME_STEPS = 50  # a whole epoch adds up to some tens of MiB to their peak (`gro
 def ours(backend: str, images: int, began: float) -> dict[str, float]:
     """Return the bill of our training command's parts."""
     import lenet_multi.__main__  # noqa: F401  # what the command line imports
-    from lenet_multi.config import RECIPES
-    from lenet_multi.data.sets import load
+    from lenet_multi.lenet.image_sets import load
+    from lenet_multi.lenet.recipes import RECIPES
     from lenet_multi.machine import environment
     from lenet_multi.machine.keras_start import start_and_load
 
@@ -26,8 +26,9 @@ def ours(backend: str, images: int, began: float) -> dict[str, float]:
     ready = time.time()
     import dataclasses
 
-    from lenet_multi.training.fit import fit
     from lenet_multi.training.model import build, compile_model
+
+    from lenet_multi.training.fit import fit
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     training = dataset.train[:images]
@@ -56,13 +57,13 @@ def stock(backend: str, images: int, began: float) -> dict[str, float]:
     keras.ops.zeros(())
     ready = time.time()
     from benchmarks.peers.stock import notebook_arrays, notebook_model
-    from lenet_multi.data.sets import load
+    from lenet_multi.lenet.image_sets import load
     from lenet_multi.machine import environment
 
     model = notebook_model()
     built = time.time()
     training = load().train[:images]
-    x, y = notebook_arrays(training.images, training.labels)
+    x, y = notebook_arrays(training.x, training.y)
     loaded = time.time()
     model.fit(x[:128], y[:128], batch_size=128, verbose=0)
     first_step = time.time()

@@ -8,7 +8,7 @@ from itertools import product, zip_longest
 from typing import Any
 
 from benchmarks.epoch import OURS, OURS_AGAIN, STOCK, ways
-from lenet_multi.config import RECIPES
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.keras_start import CPU, GPU
 
 BATCH = RECIPES["standard"].batch_size

@@ -27,15 +27,16 @@ def main() -> None:
     import keras
 
     from benchmarks.peers.stock import notebook_arrays, notebook_model
-    from lenet_multi.config import RECIPES
-    from lenet_multi.data.sets import load, split
+    from lenet_multi.data.examples import split
+    from lenet_multi.lenet.image_sets import load
+    from lenet_multi.lenet.recipes import RECIPES
 
     keras.utils.set_random_seed(asked.seed)
     config = RECIPES["one-epoch"]
     dataset = load(asked.data)
     training, _ = split(dataset.train, config.validation_split)  # the images that ours trains on
-    x_train, y_train = notebook_arrays(training.images, training.labels)
-    test = notebook_arrays(dataset.test.images, dataset.test.labels)
+    x_train, y_train = notebook_arrays(training.x, training.y)
+    test = notebook_arrays(dataset.test.x, dataset.test.y)
 
     class StopAtTarget(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

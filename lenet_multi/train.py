@@ -5,19 +5,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from lenet_multi.backends import choice
 from lenet_multi.config import TrainConfig
-from lenet_multi.data.sets import Dataset, split
+from lenet_multi.data.examples import Dataset, are_pictures, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, keras_start
 from lenet_multi.runs.checkpoint import State
 from lenet_multi.runs.folder import SCHEMA_VERSION, TENSORBOARD, Result
+from lenet_multi.task import Task, find_task
 
 if TYPE_CHECKING:
     import keras
@@ -27,11 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained model, its evaluation on the test images, their labels, and the record of it."""
+    """A trained model, its evaluation on the test examples, and the record of it."""
 
     model: "keras.Model"
     evaluation: "Evaluation"
-    labels: NDArray[np.uint8]
     result: Result
 
     def save_model(self, path: str) -> None:
@@ -41,9 +39,10 @@ class TrainedRun:
 
 def train(
     config: TrainConfig,
-    load: Callable[[], Dataset],
+    load: Callable[[], Dataset] | None = None,
     *,
     backend: str,
+    task: Task | None = None,
     form: str | None = None,
     computed_in: Callable[[str], None] = lambda form: None,
     folder: Path | None = None,
@@ -51,10 +50,10 @@ def train(
     announce: Callable[[str], None] = print,
     quiet: bool = False,
 ) -> TrainedRun:
-    """Train as `config` says and evaluate on the test images.
+    """Train the model of `task`, by default the one that `config` names, and evaluate it.
 
-    Keras is imported here, on `backend`, so a process can call this for one backend only; `load`
-    is called meanwhile, in a thread, for the images.
+    Keras is imported here, on `backend`, so a process can call this for one backend only; `load`,
+    by default the task's, is called meanwhile, in a thread, for the examples.
     `form` is how the network is computed (see `speed`), the fastest by default, which `computed_in`
     is told once it is known. What `config` says is kept on the way goes to `folder`, and what it
     takes to go on; without one nothing is.
@@ -65,44 +64,47 @@ def train(
     model or is not that of `state`, or the backend cannot compute `form`; `StoppedError` when a
     signal ended training and it can go on; `DivergedError` when the loss is no number any more.
     """
+    task = task or find_task(config.architecture)
+    load = load or partial(task.load, config)
     stopwatch = Stopwatch()
     with stopwatch("import"):
         dataset = keras_start.start_and_load(backend, load, dtype_policy=config.dtype_policy)
-        execution = choice.here(
-            form, batch_size=config.batch_size, dtype_policy=config.dtype_policy
-        )
-        computed_in(execution.form)
+        how = choice.here(form, batch_size=config.batch_size, dtype_policy=config.dtype_policy)
+        computed_in(how.form)
         versions = environment.versions(backend)
         import keras
 
+        from lenet_multi.backends.fast import why_not
         from lenet_multi.inference.evaluate import evaluate
         from lenet_multi.training.fit import Keeping, fit
-        from lenet_multi.training.model import build, compile_model, weights_sha256
+        from lenet_multi.training.setup import build, compile_model, weights_sha256
 
     data_sha256 = dataset.sha256()
     if state and state.data_sha256 != data_sha256:
         raise UserError(f"{config.data} is not the data that the run was trained on before")
     training, validation = split(dataset.train, config.validation_split)
     with stopwatch("build_and_compile"):
-        model = build(config, dataset.image_shape)
-        compile_model(model, config, execution, training_images=len(training))
+        model = build(task, config, dataset)
+        compile_model(model, task, config, how, examples=len(training))
         initial_weights_sha256 = weights_sha256(model)
+    examples = "images" if are_pictures(dataset.train.x) else "examples"
     announce(
-        f"{config.architecture} ({model.count_params():,} parameters) on {backend} "
-        f"(form {execution.form}): "
+        f"{task.name} ({model.count_params():,} parameters) on {backend} (form {how.form}): "
         f"{len(training):,} training, {len(validation):,} validation, "
-        f"{len(dataset.test):,} test images"
+        f"{len(dataset.test):,} test {examples}"
     )
+    if why_stock := how.why_stock or why_not(model):
+        announce(f"{backend} trains through stock Keras: {why_stock}")
     with stopwatch("train"):
         keeping = Keeping(folder, data_sha256, state) if folder else None
-        fitted = fit(model, training, validation, config, keeping=keeping, quiet=quiet)
+        fitted = fit(model, task, training, validation, config, keeping=keeping, quiet=quiet)
     stopwatch.seconds["train"] += state.train_seconds if state else 0.0
     with stopwatch("evaluate"):
-        evaluation = evaluate(model, dataset.test)
-    if folder and config.tensorboard:
+        evaluation = evaluate(model, task, dataset.test)
+    if folder and config.tensorboard and task.classifies and are_pictures(dataset.test.x):
         from lenet_multi.training.tensorboard import log_wrong_answers
 
-        log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.logits)
+        log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.outputs)
 
     result = Result(
         schema_version=SCHEMA_VERSION,
@@ -116,7 +118,7 @@ def train(
             "epsilon": keras.config.epsilon(),
             "image_data_format": keras.config.image_data_format(),
         },
-        execution=dataclasses.asdict(execution),
+        execution=_recorded(how, why_stock),
         config=dataclasses.asdict(config),
         data_sha256=data_sha256,
         train_images=len(training),
@@ -131,13 +133,20 @@ def train(
         first_epoch_order_sha256=fitted.first_epoch_order_sha256,
         final_weights_sha256=weights_sha256(model),
         epochs=fitted.epochs,
-        test_correct=evaluation.correct,
-        test_accuracy=evaluation.correct / len(dataset.test),
+        test_correct=evaluation.correct if task.classifies else None,
+        test_accuracy=evaluation.accuracy if task.classifies else None,
         test_loss=evaluation.loss,
+        test_metrics={} if task.classifies else evaluation.metrics,
         seconds=stopwatch.seconds,
         peak_memory_bytes=environment.peak_memory_bytes(),
     )
-    return TrainedRun(model, evaluation, dataset.test.labels, result)
+    return TrainedRun(model, evaluation, result)
+
+
+def _recorded(how: choice.Execution, why_stock: str | None) -> dict[str, Any]:
+    """Return how the model was computed, and why by stock Keras where it was."""
+    content = {**dataclasses.asdict(how), "why_stock": why_stock}
+    return {name: value for name, value in content.items() if value is not None}
 
 
 class Stopwatch:

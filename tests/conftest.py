@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from lenet_multi.config import TrainConfig
-from lenet_multi.data import sets
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
+from lenet_multi.lenet import image_sets
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.checkpoint import State
@@ -64,7 +64,7 @@ def start_once(backend: str) -> Any:
 @pytest.fixture(scope="session")
 def mnist() -> Dataset:
     """The packaged MNIST."""
-    return sets.load()
+    return image_sets.load()
 
 
 @pytest.fixture(scope="session")
@@ -79,10 +79,10 @@ def small_npz(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "small.npz"
     np.savez(
         path,
-        x_train=small.train.images,
-        y_train=small.train.labels,
-        x_test=small.test.images,
-        y_test=small.test.labels,
+        x_train=small.train.x,
+        y_train=small.train.y,
+        x_test=small.test.x,
+        y_test=small.test.y,
     )
     return path
 
@@ -125,8 +125,8 @@ def small_run(kept: tuple[TrainedRun, Path], tmp_path_factory: pytest.TempPathFa
         write_run(
             draft,
             run.result,
-            logits=run.evaluation.logits,
-            labels=run.labels,
+            outputs=run.evaluation.outputs,
+            targets=run.evaluation.test.y,
             save_model=run.save_model,
         )
     return folder

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lenet_multi.data.sets import ImageSet
+from lenet_multi.data.examples import Examples
 
 LEAST_CONTRAST = 80  # of 255 levels of grey, between ink and paper
 GREY = (0.299, 0.587, 0.114)  # the eye's weights of red, green and blue
@@ -51,14 +51,14 @@ def _light(height: int, width: int, generator: Generator) -> NDArray[np.float64]
     return np.asarray(lamp * corners)
 
 
-def write(images: ImageSet, folder: Path, *, seed: int) -> list[Path]:
+def write(images: Examples, folder: Path, *, seed: int) -> list[Path]:
     """Draw `images` (N, 28, 28, 1) into `folder`, half as PNG and half as JPEG; return the files.
 
     A file's name ends in its label.
     """
     generator = np.random.default_rng(seed)
     files = []
-    for index, (digit, label) in enumerate(zip(images.images, images.labels, strict=True)):
+    for index, (digit, label) in enumerate(zip(images.x, images.y, strict=True)):
         drawing = draw(digit[..., 0], generator)
         suffix = generator.choice(["png", "jpg"])
         files.append(folder / f"{index:04}-{label}.{suffix}")
@@ -66,7 +66,7 @@ def write(images: ImageSet, folder: Path, *, seed: int) -> list[Path]:
     return files
 
 
-def pick(images: ImageSet, count: int, *, seed: int) -> ImageSet:
+def pick(images: Examples, count: int, *, seed: int) -> Examples:
     """Return `count` of `images` at random."""
     chosen = np.random.default_rng(seed).choice(len(images), count, replace=False)
-    return ImageSet(images.images[chosen], images.labels[chosen])
+    return Examples(images.x[chosen], images.y[chosen])

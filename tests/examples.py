@@ -75,8 +75,8 @@ def keep(run: Run, folder: Path, *, overwrite: bool = False) -> Path:
         write_run(
             draft,
             run.result,
-            logits=run.logits,
-            labels=run.labels,
+            outputs=run.outputs,
+            targets=run.targets,
             save_model=lambda path: Path(path).touch(),
         )
     return folder

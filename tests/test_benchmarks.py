@@ -34,7 +34,7 @@ from benchmarks.speed_figures import FIGURES
 from benchmarks.speed_report import MARK, Results, bench_report, checkpoint_table, headline_table
 from benchmarks.study import BATCH, SCALES, STAGES, Request, Scale, on_gpu, requests
 from lenet_multi.config import TrainConfig
-from lenet_multi.data.sets import Dataset, epoch_order
+from lenet_multi.data.examples import Dataset, epoch_order
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import GPU
 from lenet_multi.runs.tolerances import EXPORTED
@@ -78,12 +78,12 @@ def test_every_benchmark_script_is_tried_here() -> None:
 
 def test_images_held_twice_are_counted_twice(mnist: Dataset) -> None:
     """A part of the images takes no more; more than all are a copy beside them."""
-    loaded = mnist.train.images.nbytes + mnist.test.images.nbytes
+    loaded = mnist.train.x.nbytes + mnist.test.x.nbytes
     for count in (600, len(mnist.train)):
         assert held(mnist, repeated(mnist.train, count)) == loaded
     more = repeated(mnist.train, 60_001)
-    assert np.array_equal(more.images[-1], more.images[0])
-    assert held(mnist, more) == loaded + more.images.nbytes
+    assert np.array_equal(more.x[-1], more.x[0])
+    assert held(mnist, more) == loaded + more.x.nbytes
 
 
 @pytest.mark.backend
@@ -132,9 +132,10 @@ def test_stock_is_measured_as_its_user_finds_it(backend: str, stock: bool) -> No
 @pytest.mark.backend
 def test_each_peer_does_the_same_work(backend: str, mnist: Dataset) -> None:
     """Loops by hand show the figures of our model for two epochs, from the same start."""
+    from lenet_multi.training.model import build, compile_model
+
     from lenet_multi.backends.choice import execution
     from lenet_multi.training.fit import fit
-    from lenet_multi.training.model import build, compile_model
 
     training = mnist.train[: 10 * 128 + 28]
     config = TrainConfig(lr_schedule="constant", epochs=2)

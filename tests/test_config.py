@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lenet_multi.commands.train import command
-from lenet_multi.config import DEFAULT_RECIPE, RECIPES, TEACHING, Interval, TrainConfig, flags
-from lenet_multi.data.sets import Dataset, split
+from lenet_multi.config import TEACHING, Interval, TrainConfig, flags
+from lenet_multi.data.examples import Dataset, split
 from lenet_multi.errors import UserError
+from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 
 
 def test_notebook_recipe_is_what_the_notebook_ran() -> None:

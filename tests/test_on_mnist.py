@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.inference.predict import prepare_all
 from lenet_multi.inference.saved import find
 from lenet_multi.runs.folder import read_run
@@ -50,7 +50,7 @@ def test_photographed_digits_are_read(standard: Path, mnist: Dataset, tmp_path: 
     assert found.refused == []
     model = find(standard).load()
     answers = probabilities(model, found.pixels[..., np.newaxis]).argmax(axis=1)
-    assert np.mean(answers == digits.labels) >= PHOTOGRAPHS_FLOOR
+    assert np.mean(answers == digits.y) >= PHOTOGRAPHS_FLOOR
 
 
 @pytest.mark.usefixtures("backend")
@@ -70,10 +70,10 @@ def test_the_notebook_ends_in_its_band(tmp_path: Path, lenet: Lenet, mnist: Data
     """
     np.savez(
         tmp_path / "data.npz",
-        x_train=mnist.train.images[:3150],
-        y_train=mnist.train.labels[:3150],
-        x_test=mnist.test.images,
-        y_test=mnist.test.labels,
+        x_train=mnist.train.x[:3150],
+        y_train=mnist.train.y[:3150],
+        x_test=mnist.test.x,
+        y_test=mnist.test.y,
     )
     few = ("--data", "data.npz", "--validation-split", "0.0476")
     done = lenet("train", "--recipe", "notebook", *few, "--out", "a-run")

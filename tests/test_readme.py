@@ -35,9 +35,9 @@ from benchmarks.speed_report import (
     target_table,
 )
 from lenet_multi.backends.choice import forms_of
-from lenet_multi.config import RECIPES
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.inference.formats import FORMATS
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.instruction_sets import AVX2, INSTRUCTION_SETS, SSE41
 from lenet_multi.parity.equivalence import two_one_sided_tests

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from lenet_multi.backends.choice import STOCK, execution
-from lenet_multi.config import RECIPES, TrainConfig
-from lenet_multi.data.sets import Dataset
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import StoppedError, UserError
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.keras_start import start_and_load
 from lenet_multi.runs import checkpoint
@@ -116,8 +117,8 @@ def test_data_that_fits_no_model_is_refused(backend: str, small: Dataset) -> Non
 
     cut = dataclasses.replace(
         small,
-        train=dataclasses.replace(small.train, images=small.train.images[:, :12, :12]),
-        test=dataclasses.replace(small.test, images=small.test.images[:, :12, :12]),
+        train=dataclasses.replace(small.train, x=small.train.x[:, :12, :12]),
+        test=dataclasses.replace(small.test, x=small.test.x[:, :12, :12]),
     )
     with pytest.raises(UserError, match="12x12 pixels are too small"):
         train(tiny(), lambda: cut, backend=backend)

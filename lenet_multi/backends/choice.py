@@ -3,8 +3,10 @@
 The measurements are in `benchmarks/README.md`; `lenet_multi.backends.forms` explains the forms.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
+from lenet_multi.backends import private
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError, unknown
 from lenet_multi.machine import measured
@@ -55,8 +57,9 @@ class Execution:
 
     `answer_form` is that of validation, evaluation and prediction. `jit_compile` is Keras's: XLA
     compiles everything. `steps_per_execution` is the number of steps between two returns;
-    `xla_loops` says whether XLA compiles them as one (see `xla_steps`), `keep_freed_memory` whether
-    malloc keeps what a step gives back (see `machine.allocator`).
+    `xla_loops` says whether XLA compiles them as one (see `backends.jax`), `keep_freed_memory`
+    whether malloc keeps what a step gives back (see `machine.allocator`). `why_stock` is the reason
+    why stock Keras trains, where it has to.
     """
 
     form: str
@@ -65,6 +68,7 @@ class Execution:
     steps_per_execution: int
     xla_loops: bool
     keep_freed_memory: bool
+    why_stock: str | None = None
 
 
 def forms_of(backend: str) -> tuple[str, ...]:
@@ -122,14 +126,16 @@ def here(
     import keras
 
     backend = keras.backend.backend()
-    return execution(
+    why_stock = private.why_not(backend)
+    how = execution(
         backend,
-        form,
+        STOCK if why_stock else form,
         batch_size=batch_size,
         dtype_policy=dtype_policy,
         device=device(),
         bfloat16_pays=measured.bfloat16_pays(backend),
     )
+    return dataclasses.replace(how, xla_loops=False, why_stock=why_stock) if why_stock else how
 
 
 def _steps_per_execution(backend: str, batch_size: int, device: str) -> int:

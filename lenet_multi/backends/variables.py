@@ -3,8 +3,7 @@
 from typing import Any
 
 import keras
-
-Labels = Any  # (N, ...), NumPy's or the backend's own
+from keras import ops, tree
 
 
 def variables(model: keras.Model) -> list[keras.Variable]:
@@ -16,12 +15,20 @@ def variables(model: keras.Model) -> list[keras.Variable]:
     return [*named, *others]
 
 
-def build(model: keras.Model, labels: Labels) -> list[str]:
+def build(model: keras.Model, x: Any, y: Any) -> list[str]:
     """Make what is missing of them, as a first step would; return the metrics' names.
 
-    `labels` (N, ...) are some that the model is trained on.
+    `x` and `y` (N, ...) are some that the model is trained on, NumPy's or the backend's own.
     """
     model.optimizer.build(model.trainable_variables)
-    outputs = keras.ops.zeros((len(labels), model.output_shape[-1]))
+    inputs = tree.map_structure(lambda part: keras.KerasTensor(part.shape, _dtype(part)), x)
+    outputs = tree.map_structure(
+        lambda spec: ops.zeros(tuple(spec.shape), spec.dtype), model.compute_output_spec(inputs)
+    )
     with keras.StatelessScope():  # counts nothing
-        return list(model.compute_metrics(None, keras.ops.convert_to_tensor(labels), outputs))
+        targets = tree.map_structure(ops.convert_to_tensor, y)
+        return list(model.compute_metrics(None, targets, outputs))
+
+
+def _dtype(part: Any) -> str:
+    return str(keras.backend.standardize_dtype(part.dtype))

@@ -34,26 +34,26 @@ def command(
       lenet-multi evaluate runs/jax --backend torch --out runs/jax-on-torch
       lenet-multi evaluate model.keras --data my.npz --json
     """
-    from lenet_multi.inference import assess, saved
+    from lenet_multi.inference import evaluate, saved, tables
     from lenet_multi.machine import frameworks
 
     found = saved.find(model)
     chosen = frameworks.choose(backend, known=ANSWERING, preferred=found.trained_on)
-    assessment = assess.assess(found, data, backend=chosen)
+    evaluation = evaluate.evaluate_saved(found, data, backend=chosen)
     if as_json:
-        content = {"model": str(found.path), "backend": chosen, **assess.as_json(assessment)}
+        content = {"model": str(found.path), "backend": chosen, **evaluate.as_json(evaluation)}
         click.echo(json.dumps(content, indent=2))
     else:
-        assess.print_assessment(assessment, console())
+        tables.print_evaluation(evaluation, console())
     try:
         if out:
-            from lenet_multi.inference.pictures import draw_assessment
+            from lenet_multi.inference.pictures import draw_evaluation
             from lenet_multi.runs.folder import writing
 
             with writing(out):
-                draw_assessment(assessment, out)
+                draw_evaluation(evaluation, out)
             click.echo(f"Pictures: {out}", err=as_json)
     finally:
         if not as_json:
-            click.echo(f"Test loss: {assessment.loss}")
-            click.echo(f"Test accuracy: {assessment.accuracy}")
+            click.echo(f"Test loss: {evaluation.loss}")
+            click.echo(f"Test accuracy: {evaluation.accuracy}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lenet_multi.commands._options import Name, backend_option
+from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.inference.formats import FORMATS
 from lenet_multi.machine.frameworks import BACKENDS
 
@@ -48,7 +49,6 @@ def command(
       lenet-multi export runs/jax --format torch --out digits.pt2
       lenet-multi export model.keras --format saved_model --backend tensorflow
     """
-    from lenet_multi.data.sets import load
     from lenet_multi.inference import formats
     from lenet_multi.inference.runtimes import ExportError
     from lenet_multi.inference.saved import find
@@ -63,7 +63,8 @@ def command(
     try:
         with drafted(out, refuse) as draft:
             # The labels do not matter here.
-            images = load(data or saved.data, classes=256).test[: formats.COMPARED]
+            config = TrainConfig(data=data or saved.data, classes=MOST_CLASSES)
+            images = saved.task.load(config).test[: formats.COMPARED]
             click.echo(f"exporting through {chosen}, then asking {form.runtime}", err=True)
             keras_start.start(chosen)
             from lenet_multi.inference.export import export

@@ -9,8 +9,9 @@ import click
 
 from lenet_multi.backends.choice import forms_of
 from lenet_multi.commands._options import Name, as_json, console, timeout_option
-from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
+from lenet_multi.config import flag
 from lenet_multi.errors import StoppedError, UserError
+from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
 
 

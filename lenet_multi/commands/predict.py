@@ -47,7 +47,7 @@ def command(
       lenet-multi predict photos/ --model runs/jax --show seen.png
       lenet-multi predict --json --backend torch - < seven.jpg
     """
-    from lenet_multi.inference import predict, saved
+    from lenet_multi.inference import predict, saved, tables
     from lenet_multi.machine import frameworks, keras_start
 
     found = saved.find(model or saved.newest_run())
@@ -60,7 +60,7 @@ def command(
         content = {"model": str(found.path), "backend": chosen, **predict.as_json(prediction)}
         click.echo(json.dumps(content, indent=2))
     else:
-        predict.print_prediction(prediction, console())
+        tables.print_prediction(prediction, console())
     for refusal in prediction.images.refused:
         click.echo(f"lenet-multi: {printable(refusal)}", err=True)
     if show:

@@ -12,8 +12,9 @@ import click
 
 from lenet_multi.backends.choice import FORMS, execution
 from lenet_multi.commands._options import Name, as_json, backend_option, setting_options
-from lenet_multi.config import DEFAULT_RECIPE, RECIPES, flag
+from lenet_multi.config import flag
 from lenet_multi.errors import UserError
+from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def command(
         default_folder,
         finished,
         new_run_folder,
-        recorded,
         unfinished,
+        whole_result,
         write_run,
     )
     from lenet_multi.runs.journal import Journal
@@ -105,14 +106,14 @@ def command(
             signals.obeying(signals.stop),
             new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft,
         ):
-            if not (result := recorded(draft)):
+            if not (result := whole_result(draft)):
                 run = _train(draft, journal, chosen, form, say, quiet=quiet)
                 result = run.result
                 result = write_run(
                     draft,
                     result,
-                    logits=run.evaluation.logits,
-                    labels=run.labels,
+                    outputs=run.evaluation.outputs,
+                    targets=run.evaluation.test.y,
                     save_model=run.save_model,
                 )
         say(f"Run folder: {out}")
@@ -126,7 +127,9 @@ def command(
             click.echo(json.dumps(dataclasses.asdict(result), indent=2))
         elif result:
             click.echo(f"Test loss: {result.test_loss}")
-            click.echo(f"Test accuracy: {result.test_accuracy}")
+            name, value = result.headline
+            if name != "loss":
+                click.echo(f"Test {name}: {value}")
 
 
 def _train(
@@ -139,7 +142,6 @@ def _train(
     quiet: bool,
 ) -> "TrainedRun":
     """Train what `journal` says from the newest checkpoint in `draft` or the beginning."""
-    from lenet_multi.data import sets
     from lenet_multi.runs import checkpoint
     from lenet_multi.runs.folder import RESUME, cannot_write
     from lenet_multi.train import train
@@ -155,7 +157,6 @@ def _train(
         with journal.started(backend=backend, at=at) as computed_in:
             run = train(
                 config,
-                partial(sets.load, config.data, classes=config.classes),
                 backend=backend,
                 form=form,
                 computed_in=computed_in,

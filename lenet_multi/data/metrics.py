@@ -1,4 +1,6 @@
-"""Count and weigh answers in NumPy, the same for every backend."""
+"""Count and weigh what a model predicts in NumPy, the same for every backend."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,15 @@ def as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
 def _are_probabilities(outputs: NDArray[np.float32]) -> bool:
     """Return whether rows are non-negative and sum to 1, as those of logits do only by chance."""
     return outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=_ROUNDING)
+
+
+def errors(outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+    """Return the mean errors of `outputs` to `targets` (N, ...), by Keras's names, in float64."""
+    difference = outputs.astype(np.float64) - targets.astype(np.float64).reshape(outputs.shape)
+    return {
+        "mean_squared_error": float(np.mean(difference**2)),
+        "mean_absolute_error": float(np.mean(np.abs(difference))),
+    }
 
 
 def worst_first(

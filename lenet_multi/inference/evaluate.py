@@ -1,32 +1,191 @@
-"""Evaluate a model on a test set: every image counted, none averaged over unequal batches."""
+"""Evaluate a model on a test set: every example counted, none averaged over unequal batches."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.backends.feeds import feed
-from lenet_multi.data.batches import EVALUATION_BATCH_SIZE, Batches
-from lenet_multi.data.metrics import as_logits, count_correct, cross_entropy
-from lenet_multi.data.sets import ImageSet
-from lenet_multi.training.model import with_logits
+from lenet_multi import backends
+from lenet_multi.config import MOST_CLASSES, TrainConfig
+from lenet_multi.data.examples import Examples
+from lenet_multi.data.metrics import (
+    as_logits,
+    as_probabilities,
+    confusion_matrix,
+    count_correct,
+    cross_entropy,
+    errors,
+    worst_first,
+)
+from lenet_multi.errors import UserError, by
+from lenet_multi.inference.saved import SavedModel
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.machine.keras_start import start_and_load
+from lenet_multi.task import Task
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Logits (N, classes) float32 and what they say: images right, mean cross-entropy in nats."""
+    """What a model predicts of a test set, and what that says.
 
-    logits: NDArray[np.float32]
-    correct: int
+    `outputs` are (N, ...), a classifier's logits (N, classes) float32; `loss` is the mean loss, a
+    classifier's in nats; `metrics` are by Keras's names.
+    """
+
+    test: Examples
+    outputs: NDArray[Any]
     loss: float
+    metrics: dict[str, float]
+
+    @property
+    def correct(self) -> int:
+        """How many examples a classifier answers rightly."""
+        return count_correct(self.outputs, self.test.y)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of examples that a classifier answers rightly."""
+        return self.correct / len(self.test)
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """How many examples of each label got each answer: (classes, classes), label first."""
+        return confusion_matrix(self.outputs, self.test.y)
+
+    def by_class(self) -> list["OfClass"]:
+        """Return the counts of each class."""
+        matrix = self.confusion
+        counts = zip(matrix.sum(axis=1), matrix.diagonal(), matrix.sum(axis=0), strict=True)
+        return [OfClass(*map(int, of_class)) for of_class in counts]
+
+    def worst(self, most: int) -> list["WrongAnswer"]:
+        """Return up to `most` wrong answers, those given most confidently first."""
+        answers = self.outputs.argmax(axis=1)
+        confidence = as_probabilities(self.outputs).max(axis=1)
+        worst = worst_first(answers != self.test.y, confidence, most)
+        return [
+            WrongAnswer(int(i), int(self.test.y[i]), int(answers[i]), float(confidence[i]))
+            for i in worst
+        ]
 
 
-def evaluate(model: keras.Model, images: ImageSet) -> Evaluation:
-    """Return the evaluation of `model` on all `images`, through its logits where it has them."""
-    batches = Batches(images, batch_size=EVALUATION_BATCH_SIZE)
-    logits = with_logits(model).predict(feed(batches), verbose=0)
-    logits = as_logits(np.asarray(logits, np.float32))  # of bfloat16 under that policy
-    return Evaluation(
-        logits, count_correct(logits, images.labels), cross_entropy(logits, images.labels)
-    )
+@dataclass(frozen=True)
+class OfClass:
+    """A class's images, how many of them were answered rightly, how often it was the answer."""
+
+    images: int
+    right: int
+    answered: int
+
+    @property
+    def precision(self) -> float | None:
+        """The share of its answers that are right; None where it was never the answer."""
+        return self.right / self.answered if self.answered else None
+
+    @property
+    def recall(self) -> float | None:
+        """The share of its images that are answered rightly; None where it has none."""
+        return self.right / self.images if self.images else None
+
+
+@dataclass(frozen=True)
+class WrongAnswer:
+    """A wrong answer: which test image, from 0, its label, the answer, how sure it was."""
+
+    image: int
+    label: int
+    answer: int
+    probability: float
+
+
+def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Evaluation:
+    """Return the evaluation of a saved classifier on the test images of `source`.
+
+    `source` is as of `train`, by default what the run was trained on, or MNIST. Keras is imported
+    here, on `backend`.
+
+    Raises `UserError` when the images cannot be read, or do not fit the model, or the backend
+    cannot compute it.
+    """
+    source = source or model.data
+    config = TrainConfig(data=source, classes=MOST_CLASSES)
+    test = start_and_load(backend, lambda: model.task.load(config).test)
+    from lenet_multi.inference.heads import with_logits
+    from lenet_multi.inference.predict import computing, quicken
+
+    network = model.load()
+    _refuse_misfit(network.input_shape, network.output_shape, test, source)
+    network = with_logits(network)
+    quicken(network)
+    with computing(model.path):
+        return evaluate(network, model.task, test)
+
+
+def _refuse_misfit(
+    taken: tuple[int | None, ...], given: tuple[int | None, ...], test: Examples, source: str
+) -> None:
+    shape, highest = test.x.shape[1:], int(test.y.max())
+    for wanted, is_ in zip(taken[1:], shape, strict=True):
+        if wanted not in (None, is_):
+            raise UserError(
+                f"the model takes images of {by(taken[1:])} and {source!r} has {by(shape)}; "
+                "see --data"
+            )
+    if highest >= (given[1] or 0):
+        raise UserError(
+            f"the model knows {given[1]} classes and {source!r} has labels up to {highest}; "
+            "see --data"
+        )
+
+
+def as_json(found: Evaluation) -> dict[str, Any]:
+    """Return a classifier's evaluation as what `--json` prints."""
+    return {
+        "test_images": len(found.test),
+        "test_correct": found.correct,
+        "test_accuracy": found.accuracy,
+        "test_loss": found.loss,
+        "classes": [
+            {
+                "class": index,
+                "images": of_class.images,
+                "right": of_class.right,
+                "precision": of_class.precision,
+                "recall": of_class.recall,
+            }
+            for index, of_class in enumerate(found.by_class())
+        ],
+        "confusion": found.confusion.tolist(),
+    }
+
+
+def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
+    """Return the evaluation of `model` on all of `test`.
+
+    NumPy counts a classifier's answers, through its logits where it has them. Of other models Keras
+    tells the loss and metrics, but for those that NumPy knows.
+    """
+    import keras
+
+    from lenet_multi.data.batches import EVALUATION_BATCH_SIZE, Batches
+    from lenet_multi.inference.heads import with_logits
+
+    backend = keras.backend.backend()
+    feed = backends.module(backend).feed if backend in BACKENDS else (lambda batches: batches)
+    batches = Batches(test, batch_size=EVALUATION_BATCH_SIZE, prepare=task.prepare)
+    if task.classifies:
+        outputs = with_logits(model).predict(feed(batches), verbose=0)
+        logits = as_logits(np.asarray(outputs, np.float32))  # of bfloat16 under that policy
+        right = count_correct(logits, test.y)
+        accuracy = {"accuracy": right / len(test)}
+        return Evaluation(test, logits, cross_entropy(logits, test.y), accuracy)
+    outputs = np.asarray(model.predict(feed(batches), verbose=0))
+    found = model.evaluate(feed(batches), verbose=0, return_dict=True)
+    loss = float(found.pop("loss"))
+    known = errors(outputs, test.y)
+    metrics = {name: known.pop(name, float(value)) for name, value in found.items()}
+    return Evaluation(test, outputs, loss, metrics | known)

@@ -9,10 +9,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from lenet_multi.data.batches import Batches
-from lenet_multi.data.sets import ImageSet
+from lenet_multi.data.examples import Examples
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.formats import OPENVINO_MODEL, Format
+from lenet_multi.inference.heads import with_probabilities
 from lenet_multi.inference.runtimes import (
     EXTRA_ASSETS,
     METADATA,
@@ -28,7 +28,6 @@ from lenet_multi.machine.frameworks import installed_version
 from lenet_multi.machine.keras_start import stderr_held_back
 from lenet_multi.runs.folder import file_sha256
 from lenet_multi.runs.tolerances import EXPORTED
-from lenet_multi.training.model import with_probabilities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class Export:
     metadata: Metadata
 
 
-def export(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> Export:
+def export(saved: SavedModel, form: Format, path: Path, *, images: Examples) -> Export:
     """Write the saved model to `path`, and run it there on `images` in the format's own runtime.
 
     It is written through the backend that Keras was started on. It takes float32 images in
@@ -52,12 +51,12 @@ def export(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> 
     does not run, lost its metadata, or deviates by more than `EXPORTED`.
     """
     model = with_probabilities(saved.load())
-    if model.input_shape[1:] != images.images.shape[1:]:
+    if model.input_shape[1:] != images.x.shape[1:]:
         raise UserError(
             f"{saved.path} takes images of {by(model.input_shape[1:])}, and those to compare on "
-            f"are {by(images.images.shape[1:])}; give others with --data"
+            f"are {by(images.x.shape[1:])}; give others with --data"
         )
-    pixels, _ = Batches(images, batch_size=len(images))[0]
+    pixels = saved.task.prepare(images.x, "float32")
     expected = keras.ops.convert_to_numpy(model(pixels, training=False))
     metadata = describe(saved, form, model)
     convert(model, form, path)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lenet_multi.inference.assess import Assessment
+from lenet_multi.inference.evaluate import Evaluation
 from lenet_multi.runs.durable import replacing
 
 CONFUSION, MISTAKES = "confusion.png", "mistakes.png"
@@ -20,17 +20,17 @@ _MOST_NUMBERS = 20  # classes up to which a matrix shows its numbers
 _DPI = 110
 
 
-def draw_assessment(found: Assessment, folder: Path) -> None:
+def draw_evaluation(found: Evaluation, folder: Path) -> None:
     """Write the confusion matrix and the worst mistakes, where there are any, into `folder`.
 
     Raises `OSError` when it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draw_confusion(found.confusion, folder / CONFUSION)
-    mistakes = found.worst_mistakes(_MOST_MISTAKES)
+    mistakes = found.worst(_MOST_MISTAKES)
     if mistakes:
         draw_sheet(
-            found.test.images[[mistake.image for mistake in mistakes]],
+            found.test.x[[mistake.image for mistake in mistakes]],
             [f"is {m.label}, said {m.answer}\n{m.probability:.1%}, #{m.image}" for m in mistakes],
             folder / MISTAKES,
         )

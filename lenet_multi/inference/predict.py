@@ -1,26 +1,36 @@
 """Say which class each of some images shows."""
 
+import dataclasses
 import mimetypes
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
-from lenet_multi.errors import UserError, printable
+from lenet_multi.data.metrics import as_probabilities
+from lenet_multi.errors import UserError, printable, reason
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.environment import threads
+from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import start_and_load
+from lenet_multi.task import Task
+
+if TYPE_CHECKING:
+    import keras
 
 STDIN = Path("-")
+
+ReadInput = Callable[..., NDArray[np.uint8]]  # see `Task`
+
+_AT_ONCE = 1000  # images of a batch: the LeNet's take 60 MB
 
 _MOST_SIDE = 1024  # pixels; no classifier of digits has more
 
@@ -29,7 +39,7 @@ _CAPTION = 18  # letters that fit under an image
 
 @dataclass(frozen=True)
 class Prepared:
-    """Images as a network sees them (N, side, side) uint8, and why others were refused."""
+    """Images as a network sees them (N, height, width, channels) uint8, and why others are not."""
 
     names: list[str]
     pixels: NDArray[np.uint8]
@@ -50,29 +60,29 @@ class Prediction:
 
 
 def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Prediction:
-    """Return what `model` answers to the images at `paths`, all of them in one batch.
+    """Return what `model` predicts of the images at `paths`, all of them in one batch.
 
     A path is an image's, a folder's, of which all images are taken in the order of their names,
     or "-" for standard input. Keras is imported here, on `backend`, and the images are prepared
     meanwhile.
 
-    Raises `UserError` when no image can be used, or the model takes none of a digit.
+    Raises `UserError` when no image can be used, or the model takes none.
     """
-    side, channels = _side_and_channels(model)
-    prepared = start_and_load(backend, partial(prepare_all, paths, side=side))
-    from lenet_multi.inference.answer import computing, probabilities
-
+    read_input = model.task.read_input
+    if read_input is None:
+        raise UserError(f"{model.path} is of a task that reads no image files; use another model")
+    shape = _image_shape(model)
+    prepared = start_and_load(backend, partial(prepare_all, paths, read_input, shape))
     network = model.load()
-    pixels = np.repeat(prepared.pixels[..., np.newaxis], channels, axis=-1)
     with computing(model.path):
-        return Prediction(prepared, probabilities(network, pixels))
+        return Prediction(prepared, probabilities(network, model.task, prepared.pixels))
 
 
-def _side_and_channels(model: SavedModel) -> tuple[int, int]:
-    """Return the side and the channels of the images that `model` takes."""
+def _image_shape(model: SavedModel) -> tuple[int, int, int]:
+    """Return height, width and channels of the images that `model` takes."""
     match model.input_shape:
         case (_, int(height), int(width), 1 | 3 as channels) if 0 < height == width <= _MOST_SIDE:
-            return height, channels
+            return height, width, channels
         case shape:
             raise UserError(
                 f"{model.path} takes {shape}, and a digit can be made (N, side, side, 1 or 3) "
@@ -80,14 +90,58 @@ def _side_and_channels(model: SavedModel) -> tuple[int, int]:
             )
 
 
-def prepare_all(paths: Sequence[Path], *, side: int) -> Prepared:
+def quicken(model: "keras.Model") -> None:
+    """Have `model` predict in its backend's fastest form, which changes no more than rounding."""
+    import keras
+
+    from lenet_multi.backends import choice
+    from lenet_multi.backends.fast import make_fast
+
+    if keras.backend.backend() in BACKENDS:
+        how = choice.here()
+        model.jit_compile = how.jit_compile
+        make_fast(model, dataclasses.replace(how, form=how.answer_form, xla_loops=False))
+
+
+@contextmanager
+def computing(path: Path) -> Iterator[None]:
+    """Raise `UserError` where the backend cannot compute the model at `path`.
+
+    A backend that only predicts may lack what it needs, or the model may make no sense.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    try:
+        yield
+    except Exception as error:  # each refuses in its own way
+        raise UserError(
+            f"Keras's {backend} backend cannot compute {path}: {reason(error)}; choose another "
+            "--backend or model"
+        ) from error
+
+
+def probabilities(
+    model: "keras.Model", task: Task, images: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    """Return how probable each class is (N, classes) on `images` (N, height, width, channels)."""
+    outputs = [
+        model.predict_on_batch(task.prepare(images[begin : begin + _AT_ONCE], "float32"))
+        for begin in range(0, len(images), _AT_ONCE)
+    ]
+    return as_probabilities(np.concatenate(outputs).astype(np.float32))
+
+
+def prepare_all(paths: Sequence[Path], read_input: ReadInput, shape: tuple[int, ...]) -> Prepared:
     """Return all images at `paths`, prepared for a network; each refusal is one line.
 
     Raises `UserError` when none is left.
     """
     sources = [source for path in paths for source in _sources(path)]
     with ThreadPoolExecutor(threads()) as pool:
-        tried = list(pool.map(partial(_try_to_prepare, side=side), sources))
+        tried = list(
+            pool.map(partial(_try_to_prepare, read_input=read_input, shape=shape), sources)
+        )
     refused = [image for image in tried if isinstance(image, str)]
     if len(refused) == len(tried):
         raise UserError("; ".join(refused))
@@ -114,35 +168,21 @@ def _is_called_image(path: Path) -> bool:
     return (kind or "").startswith("image/") and not path.name.startswith(".")
 
 
-def _try_to_prepare(source: Path, *, side: int) -> NDArray[np.uint8] | str:
+def _try_to_prepare(
+    source: Path, *, read_input: ReadInput, shape: tuple[int, ...]
+) -> NDArray[np.uint8] | str:
     """Return the image prepared, or the reason why it cannot be."""
-    from lenet_multi.lenet.photographs import prepare, read  # SciPy too is imported while Keras is
-
     name = _name(source)
     try:
         if os.path.isdir(source):
             raise UserError(f"{name} is a folder without images, or cannot be read")
-        image = read(sys.stdin.buffer if source == STDIN else source, name=name)
+        return read_input(sys.stdin.buffer if source == STDIN else source, name, shape)
     except UserError as error:
         return str(error)
-    try:
-        return prepare(image, side)
-    except UserError as error:
-        return f"{name}: {error}"
 
 
 def _name(source: Path) -> str:
     return "standard input" if source == STDIN else str(source)
-
-
-def print_prediction(prediction: Prediction, console: Console) -> None:
-    """Print a row for each image: its class, how probable that is, and the next likely class."""
-    table = Table("image", title="What the images show", title_justify="left")
-    for column in ("class", "probability", "or else", "probability"):
-        table.add_column(column, justify="right")
-    for name, [(first, likely), (second, less), *_] in prediction.ranked():
-        table.add_row(printable(name), str(first), f"{likely:.1%}", str(second), f"{less:.1%}")
-    console.print(table)
 
 
 def as_json(prediction: Prediction) -> dict[str, Any]:

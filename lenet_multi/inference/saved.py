@@ -1,18 +1,22 @@
 """Open a saved model, a run folder's or a `.keras` file, and run nothing that it carries."""
 
 import json
+import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from lenet_multi.config import TrainConfig
 from lenet_multi.data.bombs import refuse_bombs_in
 from lenet_multi.errors import UserError, reason
 from lenet_multi.runs.folder import MODEL, RESULT, RUNS, Result, file_sha256, finished, read_result
-from lenet_multi.training.initial_weights import nothing_drawn
+from lenet_multi.task import Task, find_task, of_record
 
 if TYPE_CHECKING:
     import keras
@@ -41,7 +45,15 @@ class SavedModel:
     @property
     def data(self) -> str:
         """Where the images of its run are from (see `data.load`), or MNIST."""
-        return str(self.result.config["data"]) if self.result else "mnist"
+        return str(self.result.config["data"]) if self.result else TrainConfig.data
+
+    @property
+    def task(self) -> Task:
+        """The task of its run, or the default one.
+
+        Raises `UserError` when it is none of the package's own.
+        """
+        return of_record(self.result.config) if self.result else find_task(TrainConfig.architecture)
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
@@ -60,11 +72,9 @@ class SavedModel:
 
         Raises `UserError` when it cannot be loaded or is no classifier of images.
         """
-        import keras
-
         try:
-            with nothing_drawn(_refusing_more_than(_size(self.path, _WEIGHTS))):
-                model = keras.models.load_model(self.path, compile=False, safe_mode=True)
+            model = _undrawn(self.config, _size(self.path, _WEIGHTS))
+            model.load_weights(self.path)
         except Exception as error:  # Keras raises what it likes on a file that it cannot read
             raise UserError(f"{self.path} cannot be loaded: {reason(error)}") from error
         shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
@@ -157,17 +167,48 @@ def _refuse_code(path: Path, config: Any) -> None:
             )
 
 
-def _refusing_more_than(at_most: int) -> Callable[[int], None]:
-    """Return what is told of each weight's bytes, and refuses when all come to more."""
-    left = at_most
+def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
+    """Return the model of a configuration, uncompiled, its weights zero.
 
-    def refuse(size: int) -> None:
-        nonlocal left
-        left -= size
-        if left < 0:
-            raise UserError(f"its configuration has more weights than its {_WEIGHTS} holds")
+    Weights that are read next need not be drawn, for which JAX would compile a generator. They are
+    counted before they are made.
 
-    return refuse
+    Raises `UserError` when all of them come to more than `most_bytes`.
+    """
+    import keras
+
+    left = most_bytes
+
+    class Zeros(keras.initializers.Initializer):  # type: ignore[misc]  # Keras carries no types
+        def __call__(self, shape: Any, dtype: Any = None, **_: Any) -> Any:
+            nonlocal left
+            dtype = keras.backend.standardize_dtype(dtype)
+            left -= math.prod(shape) * np.dtype(dtype).itemsize
+            if left < 0:
+                raise UserError(f"its configuration has more weights than its {_WEIGHTS} holds")
+            # The type is named, or else JAX compiles a function that hands the array over.
+            return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
+
+    name = Zeros.__name__
+    zeros = {"module": None, "class_name": name, "config": {}, "registered_name": name}
+    uncompiled = {key: part for key, part in config.items() if key != "compile_config"}
+    return keras.saving.deserialize_keras_object(
+        _with_initializer(uncompiled, zeros), custom_objects={name: Zeros}, safe_mode=True
+    )
+
+
+def _with_initializer(config: Any, initializer: dict[str, Any]) -> Any:
+    """Return a configuration in which every layer's initializers are this one."""
+    if isinstance(config, dict):
+        return {
+            name: initializer
+            if str(name).endswith("_initializer") and isinstance(part, dict)
+            else _with_initializer(part, initializer)
+            for name, part in config.items()
+        }
+    if isinstance(config, list):
+        return [_with_initializer(part, initializer) for part in config]
+    return config
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:

@@ -81,6 +81,20 @@ def read(
         raise UserError(f"{name} is a damaged or truncated image: {reason(error)}") from error
 
 
+def read_input(source: Path | BinaryIO, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the digit in an image file as a network takes it: `shape`, square, in grey.
+
+    Raises `UserError` when the file, called `name`, cannot be used.
+    """
+    height, _, channels = shape
+    image = read(source, name=name)
+    try:
+        digit = prepare(image, height)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    return np.repeat(digit[..., np.newaxis], channels, axis=-1)
+
+
 def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
     try:
         if isinstance(source, Path):

@@ -1,77 +1,98 @@
-"""The LeNet in NumPy float64: an oracle that belongs to no backend.
+"""The networks in NumPy float64: what every backend has to compute, by no backend's means.
 
-Weights are a list of eight arrays in the model's order: kernel and bias of conv1, conv2,
-dense1 and dense2. Images are (N, height, width, channels), labels (N,) integers.
+Images are (N, height, width, channels), labels (N,) integers. Weights are in the model's order.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset
+from lenet_multi.lenet.initial_weights import draw_initial_weights
+
 Array = NDArray[np.float64]
 Integers = NDArray[np.integer]
 Backward = Callable[[Array], tuple[Array, ...]]
+Layer = Callable[..., tuple[Array, Backward]]
+"""From an input and weights to the output, and what passes a gradient back to both."""
 
 
-def shapes(image_shape: tuple[int, ...], classes: int) -> dict[str, tuple[int, ...]]:
-    """Return the names and shapes of the weights for images of (height, width, channels)."""
-    height, width, channels = image_shape
+@dataclass(frozen=True)
+class Stack:
+    """A stack of layers, each with the number of its weights, and the shapes of all weights."""
+
+    layers: Sequence[tuple[Layer, int]]
+    shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def names(self) -> list[str]:
+        """The weights' names: "conv1/kernel"."""
+        return list(self.shapes)
+
+    def initial_weights(self, seed: int) -> list[Array]:
+        """Return the weights that the model starts from."""
+        drawn = draw_initial_weights(list(self.shapes.values()), seed=seed)
+        return [weight.astype(np.float64) for weight in drawn]
+
+    def forward(self, weights: Sequence[Array], x: Array) -> Array:
+        """Return the logits (N, classes)."""
+        return self._forward(weights, x)[0]
+
+    def loss(self, weights: Sequence[Array], x: Array, y: Integers) -> float:
+        """Return the mean cross-entropy in nats."""
+        return _cross_entropy(self.forward(weights, x), y)[0]
+
+    def gradients(
+        self, weights: Sequence[Array], x: Array, y: Integers
+    ) -> tuple[float, list[Array]]:
+        """Return the loss and its gradient with respect to each weight tensor."""
+        logits, tape = self._forward(weights, x)
+        value, passed_back = _cross_entropy(logits, y)
+        found: list[Array] = []
+        for backward in reversed(tape):
+            passed_back, *of_weights = backward(passed_back)
+            found = [*of_weights, *found]
+        return value, found
+
+    def _forward(self, weights: Sequence[Array], x: Array) -> tuple[Array, list[Backward]]:
+        tape: list[Backward] = []
+        x, left = x.astype(np.float64), list(weights)
+        for layer, tensors in self.layers:
+            x, backward = layer(x, *left[:tensors])
+            left = left[tensors:]
+            tape.append(backward)
+        return x, tape
+
+
+def lenet(config: TrainConfig, dataset: Dataset) -> Stack:
+    """Return the LeNet for the images of `dataset`."""
+    height, width, channels = dataset.train.x.shape[1:]
     for _ in range(2):  # a 5x5 convolution takes 4 pixels off, pooling halves what is left
         height, width = (height - 4) // 2, (width - 4) // 2
-    return {
-        "conv1/kernel": (5, 5, channels, 20),
-        "conv1/bias": (20,),
-        "conv2/kernel": (5, 5, 20, 50),
-        "conv2/bias": (50,),
-        "dense1/kernel": (height * width * 50, 500),
-        "dense1/bias": (500,),
-        "dense2/kernel": (500, classes),
-        "dense2/bias": (classes,),
-    }
+    return Stack(
+        LENET,
+        {
+            "conv1/kernel": (5, 5, channels, 20),
+            "conv1/bias": (20,),
+            "conv2/kernel": (5, 5, 20, 50),
+            "conv2/bias": (50,),
+            "dense1/kernel": (height * width * 50, 500),
+            "dense1/bias": (500,),
+            "dense2/kernel": (500, config.classes),
+            "dense2/bias": (config.classes,),
+        },
+    )
 
 
-def forward(weights: Sequence[Array], images: Array) -> Array:
-    """Return the logits (N, classes)."""
-    return _forward(weights, images)[0]
-
-
-def loss(weights: Sequence[Array], images: Array, labels: Integers) -> float:
-    """Return the mean cross-entropy in nats."""
-    return _cross_entropy(forward(weights, images), labels)[0]
-
-
-def gradients(
-    weights: Sequence[Array], images: Array, labels: Integers
-) -> tuple[float, list[Array]]:
-    """Return the loss and its gradient with respect to each weight tensor."""
-    logits, tape = _forward(weights, images)
-    value, passed_back = _cross_entropy(logits, labels)
-    found: list[Array] = []
-    for backward in reversed(tape):
-        passed_back, *of_weights = backward(passed_back)
-        found = [*of_weights, *found]
-    return value, found
-
-
-def _forward(weights: Sequence[Array], images: Array) -> tuple[Array, list[Backward]]:
-    kernel1, bias1, kernel2, bias2, kernel3, bias3, kernel4, bias4 = weights
-    tape: list[Backward] = []
-
-    def apply(layer: tuple[Array, Backward]) -> Array:
-        tape.append(layer[1])
-        return layer[0]
-
-    x = images.astype(np.float64)
-    x = apply(_relu(apply(_conv(x, kernel1, bias1))))
-    x = apply(_max_pool(x))
-    x = apply(_relu(apply(_conv(x, kernel2, bias2))))
-    x = apply(_max_pool(x))
-    x = apply(_flatten(x))
-    x = apply(_relu(apply(_dense(x, kernel3, bias3))))
-    return apply(_dense(x, kernel4, bias4)), tape
+def softmax_regression(config: TrainConfig, dataset: Dataset) -> Stack:
+    """Return softmax regression for the images of `dataset`."""
+    pixels = int(np.prod(dataset.train.x.shape[1:]))
+    shapes = {"dense/kernel": (pixels, config.classes), "dense/bias": (config.classes,)}
+    return Stack(SOFTMAX_REGRESSION, shapes)
 
 
 def _conv(x: Array, kernel: Array, bias: Array) -> tuple[Array, Backward]:
@@ -135,54 +156,8 @@ def _cross_entropy(logits: Array, labels: Integers) -> tuple[float, Array]:
     return value, gradient / len(labels)
 
 
-@dataclass
-class SGD:
-    """Keras's SGD (keras/src/optimizers/sgd.py): v = momentum v - rate g, w += v."""
-
-    learning_rate: float
-    momentum: float = 0.0
-    velocities: list[Array] = field(default_factory=list)
-
-    def step(self, weights: Iterable[Array], gradients: Sequence[Array]) -> list[Array]:
-        """Return the weights after one step."""
-        self.velocities = self.velocities or [np.zeros_like(g) for g in gradients]
-        self.velocities = [
-            self.momentum * v - self.learning_rate * g
-            for v, g in zip(self.velocities, gradients, strict=True)
-        ]
-        return [w + v for w, v in zip(weights, self.velocities, strict=True)]
-
-
-@dataclass
-class Adam:
-    """Keras's Adam (keras/src/optimizers/adam.py), epsilon outside the bias correction.
-
-    Kingma and Ba (2015), section 2, last paragraph ("epsilon hat").
-    """
-
-    learning_rate: float = 0.001
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
-    steps: int = 0
-    means: list[Array] = field(default_factory=list)
-    squares: list[Array] = field(default_factory=list)
-
-    def step(self, weights: Iterable[Array], gradients: Sequence[Array]) -> list[Array]:
-        """Return the weights after one step."""
-        self.steps += 1
-        self.means = self.means or [np.zeros_like(g) for g in gradients]
-        self.squares = self.squares or [np.zeros_like(g) for g in gradients]
-        self.means = [
-            m + (g - m) * (1 - self.beta_1) for m, g in zip(self.means, gradients, strict=True)
-        ]
-        self.squares = [
-            v + (g * g - v) * (1 - self.beta_2)
-            for v, g in zip(self.squares, gradients, strict=True)
-        ]
-        correction = np.sqrt(1 - self.beta_2**self.steps) / (1 - self.beta_1**self.steps)
-        rate = self.learning_rate * correction
-        return [
-            w - rate * m / (np.sqrt(v) + self.epsilon)
-            for w, m, v in zip(weights, self.means, self.squares, strict=True)
-        ]
+LENET = (
+    *((_conv, 2), (_relu, 0), (_max_pool, 0), (_conv, 2), (_relu, 0), (_max_pool, 0)),
+    *((_flatten, 0), (_dense, 2), (_relu, 0), (_dense, 2)),
+)
+SOFTMAX_REGRESSION = ((_flatten, 0), (_dense, 2))

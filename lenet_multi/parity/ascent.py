@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import chain, product
 from pathlib import Path
 
-from lenet_multi.data import sets
 from lenet_multi.errors import UserError
 from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Child, Failure
@@ -21,6 +20,7 @@ from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, Climber, Plan
 from lenet_multi.runs import durable
 from lenet_multi.runs.folder import writing
+from lenet_multi.task import find_task
 
 SCHEMA_VERSION = 2  # 2: with the figure's lines
 
@@ -64,14 +64,15 @@ def ascend(
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; choose another --out")
-    dataset = sets.load(plan.config.data, classes=plan.config.classes)
+    task = find_task(plan.config.architecture)
+    dataset = task.load(plan.config)
     for precision in plan.precisions:
-        plan.training_images(dataset, precision)  # refused here and not in each child
+        plan.training_examples(dataset, precision)  # refused here and not in each child
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     climb = secrets.token_hex(8)
-    jobs = _jobs(backends, plan, folder, climb)
+    jobs = _jobs(backends, plan, folder, climb, with_oracle=task.reference is not None)
     failures = children.run([_child(job, jobs) for job in jobs], timeout=timeout, threads=threads)
     failed = {failure.child for failure in failures}
     evidence = {
@@ -96,7 +97,9 @@ def _of(
     return {(who, p): found for (kind, who, p), found in evidence.items() if kind == task}
 
 
-def _jobs(backends: Sequence[str], plan: Plan, folder: Path, climb: str) -> list[Job]:
+def _jobs(
+    backends: Sequence[str], plan: Plan, folder: Path, climb: str, *, with_oracle: bool
+) -> list[Job]:
     """Return all jobs, the long ones first."""
 
     def job(task: str, climber: str, precision: str) -> Job:
@@ -121,7 +124,8 @@ def _jobs(backends: Sequence[str], plan: Plan, folder: Path, climb: str) -> list
         if plan.saved_after
     ]
     first, *others = climbs.values()
-    return [*first, job(CLIMB, ORACLE, "float64"), *chain(*others), *going_on]
+    oracle = [job(CLIMB, ORACLE, "float64")] if with_oracle else []
+    return [*first, *oracle, *chain(*others), *going_on]
 
 
 def _child(job: Job, jobs: Sequence[Job]) -> Child:

@@ -17,16 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.backends.adam import Adam
-from lenet_multi.backends.forms import compute_as
+from lenet_multi.backends.choice import Execution, execution
+from lenet_multi.backends.fast import make_fast
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.machine import environment, instruction_sets, keras_start
 from lenet_multi.parity import twins
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact
 from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Climber, Plan, Tell, confident, is_kept
-from lenet_multi.training.model import build, make_loss, make_optimizer, save_portably
+from lenet_multi.task import Task
+from lenet_multi.training.setup import build, make_optimizer
 
 Weights = Sequence[NDArray[Any]]
 Batch = tuple[NDArray[Any], NDArray[Any]]  # images, labels
@@ -36,16 +38,21 @@ Batch = tuple[NDArray[Any], NDArray[Any]]  # images, labels
 _GRADIENT_RATE = 2.0**20
 
 
-def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell, *, save_to: Path) -> None:
+def climb(
+    evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Tell, *, save_to: Path
+) -> None:
     """Climb rungs L0 to L4 and file what is seen in `evidence`; write the model that L6 takes.
 
     In float32 one-ulp twins climb L2 to L4 as well, and L6 in `go_on` (see `twins`).
     """
     config = plan.training_config(keras.config.floatx())
-    first = Batches(plan.first_images(dataset), batch_size=plan.small_batch_size)
-    model = _model(config, dataset, evidence.climber)
+    first = Batches(
+        plan.first_examples(dataset), batch_size=plan.small_batch_size, prepare=task.prepare
+    )
+    model = _model(task, config, dataset, evidence.climber)
+    loss = task.loss(config)
     evidence.record["versions"] = environment.versions(keras.backend.backend())
-    evidence.record["form"] = _form(evidence.climber)
+    evidence.record["form"] = _how(evidence.climber).form
     evidence.record["instruction_set"] = instruction_sets.used(keras.backend.backend())
     evidence.record["terms"] = _terms(model, plan.small_batch_size)
     evidence.facts["settings"] = {
@@ -55,18 +62,26 @@ def climb(evidence: Evidence, plan: Plan, dataset: Dataset, tell: Tell, *, save_
         **dataclasses.asdict(config),
     }
     _structure(evidence, model, first[0])
-    _forward_and_gradient(evidence, model, config, first[0], plan)
+    _forward_and_gradient(evidence, model, loss, first[0], plan)
     for name in OPTIMIZERS:
         tell(f"L3 {name}", 0, plan.optimizer_steps)
-        _optimizer(evidence, model, config, first, name, plan)
-    _trajectory(evidence, model, config, _batches(plan, dataset), tell, plan, save_to=save_to)
+        _optimizer(evidence, model, loss, first, name, plan)
+    batches = _batches(plan, task, dataset)
+    steps = len(batches) * config.epochs
+    _compile(model, loss, make_optimizer(config, steps=steps))
+    _trajectory(evidence, model, batches, tell, plan, save_to=save_to)
 
 
 def go_on(
-    evidence: Evidence, plan: Plan, dataset: Dataset, saved: Mapping[str, Path], tell: Tell
+    evidence: Evidence,
+    plan: Plan,
+    task: Task,
+    dataset: Dataset,
+    saved: Mapping[str, Path],
+    tell: Tell,
 ) -> None:
     """Climb L6: go on with each saved model, as if it had never moved."""
-    batches = _batches(plan, dataset)
+    batches = _batches(plan, task, dataset)
     steps = range(plan.saved_after, 2 * plan.saved_after)
     for index, (writer, path) in enumerate(saved.items()):
         tell(f"L6 from {writer}", index, len(saved))
@@ -76,7 +91,7 @@ def go_on(
                 make_exact(model.optimizer)
             else:
                 _take_our_adam(model)
-            compute_as(model, _form(evidence.climber))
+            make_fast(model, _how(evidence.climber))
             losses, *moved = [
                 np.array([_step(model, batches[step]) for step in steps])
                 for _ in _own_and_twins(model, evidence.climber, plan.one_ulp_runs)
@@ -104,23 +119,29 @@ def _take_our_adam(model: keras.Model) -> None:
     model.compile(optimizer=ours, loss=model.loss)
 
 
-def _form(climber: str) -> str:
-    return Climber.of(climber).form_on(keras_start.device())
+def _how(climber: str) -> Execution:
+    """Return how a climber computes; it takes single steps, so XLA has nothing to loop over."""
+    of = Climber.of(climber)
+    how = execution(of.backend, of.form, device=keras_start.device())
+    return dataclasses.replace(how, answer_form=how.form, xla_loops=False)
 
 
-def _batches(plan: Plan, dataset: Dataset) -> Batches:
+def _batches(plan: Plan, task: Task, dataset: Dataset) -> Batches:
     """Return L4's batches, in the order of its epoch."""
     precision = keras.config.floatx()
-    images = plan.training_images(dataset, precision)
-    batches = Batches(images, batch_size=plan.training_config(precision).batch_size)
+    batches = Batches(
+        plan.training_examples(dataset, precision),
+        batch_size=plan.training_config(precision).batch_size,
+        prepare=task.prepare,
+    )
     batches.set_epoch(0, seed=plan.config.seed)
     return batches
 
 
-def _model(config: TrainConfig, dataset: Dataset, climber: str) -> keras.Model:
-    model = build(config, dataset.image_shape)
+def _model(task: Task, config: TrainConfig, dataset: Dataset, climber: str) -> keras.Model:
+    model = build(task, config, dataset)
     model = exact_model(model) if _in_float64() else model
-    compute_as(model, _form(climber))
+    make_fast(model, _how(climber))
     return model
 
 
@@ -159,22 +180,22 @@ def _terms(model: keras.Model, batch_size: int) -> dict[str, int]:
 
 
 def _forward_and_gradient(
-    evidence: Evidence, model: keras.Model, config: TrainConfig, batch: Batch, plan: Plan
+    evidence: Evidence, model: keras.Model, loss: Any, batch: Batch, plan: Plan
 ) -> None:
     """L1 and L2: file logits, loss and gradients, at the initial weights and at confident ones."""
     initial = model.get_weights()
     images, _ = batch
-    _compile(model, config, keras.optimizers.SGD(_GRADIENT_RATE))
+    _compile(model, loss, keras.optimizers.SGD(_GRADIENT_RATE))
     for name, factor in CONFIDENCE.items():
-        model.set_weights(confident(initial, factor))
+        model.set_weights(confident(list(_names(model)), initial, factor))
         gradients = []
         for run in _own_and_twins(model, evidence.climber, plan.one_ulp_runs):
             before = model.get_weights()
             if run == 0:
                 evidence.arrays[f"L1/{name}/logits"] = model.predict_on_batch(images)
-            loss = np.array(_step(model, batch))
+            first_loss = np.array(_step(model, batch))
             if run == 0:
-                evidence.arrays[f"L1/{name}/loss"] = loss
+                evidence.arrays[f"L1/{name}/loss"] = first_loss
             gradients.append(
                 [
                     (old - new) / _GRADIENT_RATE
@@ -190,7 +211,7 @@ def _forward_and_gradient(
 def _optimizer(
     evidence: Evidence,
     model: keras.Model,
-    config: TrainConfig,
+    loss: Any,
     batches: Batches,
     name: str,
     plan: Plan,
@@ -199,7 +220,7 @@ def _optimizer(
     class_name, arguments = OPTIMIZERS[name]
     # Adam is ours, the one that trains.
     optimizer_class = Adam if class_name == "Adam" else getattr(keras.optimizers, class_name)
-    _compile(model, config, optimizer_class(**arguments))
+    _compile(model, loss, optimizer_class(**arguments))
     steps = plan.optimizer_steps
     own, *moved = [
         _course(model, batches, steps)
@@ -215,18 +236,16 @@ def _optimizer(
 def _trajectory(
     evidence: Evidence,
     model: keras.Model,
-    config: TrainConfig,
     batches: Batches,
     tell: Tell,
     plan: Plan,
     *,
     save_to: Path,
 ) -> None:
-    """L4: file order, losses and weights along the epoch, and save the model where L6 begins.
+    """L4: file order, losses and weights along the epoch, and save the compiled model for L6.
 
     The first twin goes to the end, the others to `plan.one_ulp_steps`, by when all have parted.
     """
-    _compile(model, config, make_optimizer(config, training_images=len(batches.images)))
     evidence.facts |= {"order": batches.order_sha256(), "steps": len(batches)}
 
     def after(run: int, step: int, steps: int) -> None:
@@ -285,13 +304,9 @@ def _course(
     return course
 
 
-def _compile(
-    model: keras.Model, config: TrainConfig, optimizer: keras.optimizers.Optimizer
-) -> None:
+def _compile(model: keras.Model, loss: Any, optimizer: keras.optimizers.Optimizer) -> None:
     """Compile for single steps; in float64 exactly."""
-    loss = make_loss(config)
     model.compile(optimizer=optimizer, loss=ExactMean(loss) if _in_float64() else loss)
-    save_portably(model)
     if _in_float64():
         make_exact(model.optimizer)
 

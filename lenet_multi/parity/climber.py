@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from lenet_multi.config import TrainConfig
-from lenet_multi.data import sets
 from lenet_multi.machine import keras_start
 from lenet_multi.parity import oracle
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.plan import ORACLE, Climber, Plan
+from lenet_multi.task import find_task
 
 CLIMB, GO_ON = "climb", "go-on"
 
@@ -54,21 +54,22 @@ def run(job: Job) -> None:
     """Do `job` in this process."""
     began = time.perf_counter()
     plan = Plan(**{**job.plan, "config": TrainConfig(**job.plan["config"])})
-    dataset = sets.load(plan.config.data, classes=plan.config.classes)
+    task = find_task(plan.config.architecture)
+    dataset = task.load(plan.config)
     evidence, folder = Evidence(job.climber, job.climb), Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     if job.climber == ORACLE:
-        oracle.climb(evidence, plan, dataset, _tell)
+        oracle.climb(evidence, plan, task, dataset, _tell)
     else:
         keras_start.start(Climber.of(job.climber).backend, floatx=job.precision)
         from lenet_multi.parity import climb
 
         if job.task == CLIMB:
-            climb.climb(evidence, plan, dataset, _tell, save_to=folder / SAVED_MODEL)
+            climb.climb(evidence, plan, task, dataset, _tell, save_to=folder / SAVED_MODEL)
         else:
             models = {writer: Path(path) for writer, path in job.saved.items()}
             saved = {writer: path for writer, path in models.items() if path.exists()}
-            climb.go_on(evidence, plan, dataset, saved, _tell)
+            climb.go_on(evidence, plan, task, dataset, saved, _tell)
     evidence.record["seconds"] = time.perf_counter() - began
     evidence.write(folder)
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.backends.choice import execution
-from lenet_multi.config import RECIPES, TrainConfig
-from lenet_multi.data.sets import Dataset, ImageSet, split
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset, Examples, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine.instruction_sets import held_to
 from lenet_multi.machine.keras_start import CPU
@@ -33,7 +33,7 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
 CONFIDENCE = {"initial": 1.0, "confident": 256.0}
 
 
-ONE_EPOCH = dataclasses.replace(RECIPES["standard"], epochs=1)
+ONE_EPOCH = TrainConfig(epochs=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +81,8 @@ class Plan:
             self.config, lr_schedule="constant", batch_size=self.small_batch_size
         )
 
-    def training_images(self, dataset: Dataset, precision: str) -> ImageSet:
-        """Return the images that L4 trains on."""
+    def training_examples(self, dataset: Dataset, precision: str) -> Examples:
+        """Return the examples that L4 trains on."""
         training, _ = split(dataset.train, self.config.validation_split)
         images = training[: self.float32_images if precision == "float32" else self.float64_images]
         steps = self.training_config(precision).steps_per_epoch(len(images))
@@ -93,8 +93,8 @@ class Plan:
             )
         return images
 
-    def first_images(self, dataset: Dataset) -> ImageSet:
-        """Return the images that L1 to L3 see."""
+    def first_examples(self, dataset: Dataset) -> Examples:
+        """Return the examples that L1 to L3 see."""
         return dataset.train[: self.small_batch_size * self.optimizer_steps]
 
 
@@ -138,9 +138,15 @@ class Climber:
         return held_to(self.instruction_set) if self.instruction_set else {}
 
 
-def confident(weights: Sequence[NDArray[Any]], factor: float) -> list[NDArray[Any]]:
-    """Return `weights` with the last layer's kernel and bias times `factor`."""
-    return [*weights[:-2], *(weight * weight.dtype.type(factor) for weight in weights[-2:])]
+def confident(
+    names: Sequence[str], weights: Sequence[NDArray[Any]], factor: float
+) -> list[NDArray[Any]]:
+    """Return `weights` with those of the last layer, as their `names` tell, times `factor`."""
+    head = names[-1].rpartition("/")[0]
+    return [
+        weight * weight.dtype.type(factor) if name.rpartition("/")[0] == head else weight
+        for name, weight in zip(names, weights, strict=True)
+    ]
 
 
 def is_kept(step: int, *, last: int) -> bool:

@@ -85,7 +85,7 @@ def _accuracies(study: Study) -> Table:
         table.add_column(backend, justify="right")
     for seed in dict.fromkeys(seed for seed, _ in study.runs):
         runs = (study.runs.get((seed, backend)) for backend in backends)
-        shown = (f"{run.result.test_accuracy:.2%}" if run else "failed" for run in runs)
+        shown = (f"{run.result.headline[1]:.2%}" if run else "failed" for run in runs)
         table.add_row(str(seed), *shown)
     return table
 

@@ -164,11 +164,11 @@ def _outcome(
 ) -> Outcome:
     first, second = ([runs[seed, backend] for seed in seeds] for backend in pair)
     differences = [
-        100 * (a.result.test_accuracy - b.result.test_accuracy)
+        100 * (a.result.headline[1] - b.result.headline[1])
         for a, b in zip(first, second, strict=True)
     ]
     agreement = [
-        np.mean(a.logits.argmax(axis=1) == b.logits.argmax(axis=1))
+        np.mean(a.outputs.argmax(axis=1) == b.outputs.argmax(axis=1))
         for a, b in zip(first, second, strict=True)
     ]
     accuracy = two_one_sided_tests(np.array(differences), margin=EQUIVALENCE.value)
@@ -195,8 +195,8 @@ def write_json(found: Study, config: TrainConfig, path: Path) -> None:
 
 
 def _record(seed: int, backend: str, run: Run) -> dict[str, object]:
-    answers = run.logits.argmax(axis=1)
-    wrong = np.flatnonzero(answers != run.labels)
+    answers = run.outputs.argmax(axis=1)
+    wrong = np.flatnonzero(answers != run.targets)
     return {
         "seed": seed,
         "backend": backend,

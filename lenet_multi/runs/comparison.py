@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lenet_multi.config import TEACHING
-from lenet_multi.data.metrics import count_correct, cross_entropy
+from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.errors import UserError
 from lenet_multi.runs import durable
 from lenet_multi.runs.folder import Result, Run, read_run, writing
-from lenet_multi.runs.tolerances import for_test_accuracy
+from lenet_multi.runs.tolerances import TEST_METRIC, for_test_accuracy
 
 SCHEMA_VERSION = 1
 
@@ -126,30 +126,57 @@ def _same(
 
 
 def _recount(runs: Sequence[Run]) -> Check:
-    """Count and weigh the answers again from the logits: a stale or edited result shows."""
-    shown, passed = [], True
-    for run in runs:
-        correct = count_correct(run.logits, run.labels)
-        loss = cross_entropy(run.logits, run.labels)
-        consistent = (
-            run.result.test_correct == correct
-            and run.result.test_accuracy == correct / len(run.labels)
-            and run.result.test_loss == loss
-        )
-        passed &= consistent
-        shown.append(f"{correct:,}, loss {loss:.4f}" + ("" if consistent else ": NOT as recorded"))
-    return Check(RECOUNT, shown, "as recorded", passed)
+    """Compute the test figures again from what was predicted: a stale or edited result shows."""
+    classifies = runs[0].result.classifies
+    count = _recount_answers if classifies else _recount_errors
+    found = [count(run) for run in runs]
+    return Check(
+        RECOUNT if classifies else "test errors, recounted",
+        [text + ("" if as_recorded else ": NOT as recorded") for text, as_recorded in found],
+        "as recorded",
+        all(as_recorded for _, as_recorded in found),
+    )
 
 
-def _test_accuracy(runs: Sequence[Run]) -> Check:
+def _recount_answers(run: Run) -> tuple[str, bool]:
+    correct = count_correct(run.outputs, run.targets)
+    loss = cross_entropy(run.outputs, run.targets)
+    result = run.result
+    found = (correct, correct / len(run.targets), loss)
+    recorded = (result.test_correct, result.test_accuracy, result.test_loss)
+    return f"{correct:,}, loss {loss:.4f}", found == recorded
+
+
+def _recount_errors(run: Run) -> tuple[str, bool]:
+    recorded = run.result.test_metrics
+    found = errors(run.outputs, run.targets)
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+    return shown, all(recorded.get(name) == value for name, value in found.items())
+
+
+def _headline(runs: Sequence[Run]) -> Check:
+    if not runs[0].result.classifies:
+        return _headline_of_values(runs)
     tolerance = for_test_accuracy(min(run.result.train_images for run in runs))
-    accuracies = [run.result.test_accuracy for run in runs]
+    accuracies = [run.result.headline[1] for run in runs]
     gap = round(100 * (max(accuracies) - min(accuracies)), 9)  # 9: beyond one image, no noise
     return Check(
         "test accuracy",
         [f"{accuracy:.2%}" for accuracy in accuracies],
         f"{gap:.2f} apart, {tolerance.value} {tolerance.unit} allowed",
         gap <= tolerance.value,
+    )
+
+
+def _headline_of_values(runs: Sequence[Run]) -> Check:
+    name, values = runs[0].result.headline[0], [run.result.headline[1] for run in runs]
+    low, high = min(values), max(values)
+    gap = 0.0 if low == high else (high - low) / abs(high)
+    return Check(
+        f"test {name}",
+        [f"{value:.4g}" for value in values],
+        f"{gap:.1%} apart, {TEST_METRIC.value:.0%} {TEST_METRIC.unit} allowed",
+        gap <= TEST_METRIC.value,
     )
 
 
@@ -171,7 +198,7 @@ CHECKS: tuple[Callable[[Sequence[Run]], Check], ...] = (
         _brief,
     ),
     _recount,
-    _test_accuracy,
+    _headline,
 )
 
 
@@ -210,19 +237,26 @@ def _results_table(runs: Sequence[Run]) -> Table:
     table = Table(title="Runs", title_justify="left")
     table.add_column("")
     rows: dict[str, Callable[[Result], str]] = {
-        "test accuracy": lambda result: f"{result.test_accuracy:.2%}",
+        f"test {runs[0].result.headline[0]}": shown_headline,
         "test loss": lambda result: f"{result.test_loss:.4f}",
-        "right of all": lambda result: f"{result.test_correct:,} of {result.test_images:,}",
         "epochs": lambda result: str(len(result.epochs)),
         "seconds per epoch": lambda result: f"{seconds_per_epoch(result):.2f}",
         "seconds in all": lambda result: f"{sum(result.seconds.values()):.1f}",
         "peak memory": lambda result: f"{result.peak_memory_bytes / 2**20:,.0f} MiB",
     }
+    if runs[0].result.classifies:
+        rows["right of all"] = lambda result: f"{result.test_correct:,} of {result.test_images:,}"
     for run in runs:
         table.add_column(run.result.backend, justify="right")
     for name, cell in rows.items():
         table.add_row(name, *(cell(run.result) for run in runs))
     return table
+
+
+def shown_headline(result: Result) -> str:
+    """Return a run's headline figure in words: a share in percent, another with four digits."""
+    value = result.headline[1]
+    return f"{value:.2%}" if result.classifies else f"{value:.4g}"
 
 
 def seconds_per_epoch(result: Result) -> float:

@@ -5,7 +5,8 @@
 | `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds; signed |
 | `history.csv` | a row for each epoch |
 | `model.keras` | the trained model; loads in plain Keras on any backend |
-| `predictions.npz` | test `logits` (N, classes) float32 and `labels` (N,) uint8 |
+| `predictions.npz` | a classifier's test `logits` (N, classes) float32 and `labels` (N,) uint8 |
+| | another model's test `outputs` and `targets` (N, ...) |
 | `checkpoints/` | models kept on the way, where asked for |
 | `tensorboard/` | a log for TensorBoard, where asked for |
 
@@ -25,7 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypedDict, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,8 @@ from lenet_multi.machine.signals import put_off
 from lenet_multi.runs.durable import check_record, put_in_place, sync, sync_all, write_record
 from lenet_multi.runs.schema import fits, wrong_fields
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+READABLE = (4, 5)  # 4: only classifiers, without `test_metrics`
 
 FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "result.json",
@@ -57,23 +59,19 @@ JOURNAL, RESUME = "journal.json", "resume"
 NEEDED_BYTES = 16 * 2**20
 
 
-class Epoch(TypedDict):
-    """One epoch: Keras's figures (training ones are means over the epoch) and seconds."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    train_seconds: float
-    validation_seconds: float
+# One epoch: its number from 1 (`epoch`); Keras's figures by their names, such as `loss` and
+# `val_accuracy`, those of training as means over the epoch; `train_seconds`, `validation_seconds`.
+Epoch = dict[str, float]
+_OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What `result.json` records of a run.
 
-    `starts` are those of its journal, `files_sha256` are of all other files, once written.
+    `test_correct` and `test_accuracy` are a classifier's; `test_metrics` are the other metrics, by
+    Keras's names. `starts` are those of its journal, `files_sha256` are of all other files, once
+    written.
     """
 
     schema_version: int
@@ -95,23 +93,39 @@ class Result:
     first_epoch_order_sha256: str
     final_weights_sha256: str
     epochs: list[Epoch]
-    test_correct: int
-    test_accuracy: float
+    test_correct: int | None
+    test_accuracy: float | None
     test_loss: float
     seconds: dict[str, float]
     peak_memory_bytes: int
+    test_metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     starts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     files_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the model is a classifier, whose right answers were counted."""
+        return self.test_correct is not None
+
+    @property
+    def headline(self) -> tuple[str, float]:
+        """The name of the first metric, and what it is on the test set; the loss where none is."""
+        if self.test_accuracy is not None:
+            return "accuracy", self.test_accuracy
+        return next(iter(self.test_metrics.items()), ("loss", self.test_loss))
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder as read: its place, its result, its test logits and labels."""
+    """A run folder as read: its place, its result, and the test set's outputs and targets.
+
+    A classifier's outputs are logits, and its targets labels.
+    """
 
     folder: Path
     result: Result
-    logits: NDArray[np.float32]
-    labels: NDArray[np.uint8]
+    outputs: NDArray[Any]
+    targets: NDArray[Any]
 
 
 def default_folder(name: str) -> Path:
@@ -193,7 +207,7 @@ def _locked(draft: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def recorded(draft: Path) -> Result | None:
+def whole_result(draft: Path) -> Result | None:
     """Return the record of the run in `draft` if it is whole, as a kill at its end leaves it."""
     try:
         return read_run(draft).result
@@ -251,8 +265,8 @@ def write_run(
     draft: Path,
     result: Result,
     *,
-    logits: NDArray[np.float32],
-    labels: NDArray[np.uint8],
+    outputs: NDArray[Any],
+    targets: NDArray[Any],
     save_model: Callable[[str], None],
 ) -> Result:
     """Fill a draft folder and return the result as it is recorded there.
@@ -263,7 +277,9 @@ def write_run(
     """
     with writing(draft):
         save_model(str(draft / MODEL))
-        np.savez(draft / PREDICTIONS, logits=logits, labels=labels)
+        names = _predicted(result)
+        predictions: dict[str, Any] = dict(zip(names, (outputs, targets), strict=True))
+        np.savez(draft / PREDICTIONS, **predictions)
         write_history(draft, result.epochs)
         to_go_on = {draft / RESUME, draft / JOURNAL}  # until the run is in its place
         hashes = {
@@ -279,7 +295,7 @@ def write_run(
 def write_history(draft: Path, epochs: list[Epoch]) -> None:
     """Write history.csv: a header, and a row for each epoch."""
     with (draft / HISTORY).open("w", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=list(Epoch.__annotations__))
+        table = csv.DictWriter(file, fieldnames=list(epochs[0]))
         table.writeheader()
         table.writerows(epochs)
 
@@ -313,7 +329,31 @@ def read_run(folder: Path) -> Run:
                 f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
                 "another run; train again"
             )
-    logits, labels = read_npz(folder / PREDICTIONS, ("logits", "labels"))
+    outputs, targets = read_npz(folder / PREDICTIONS, _predicted(result))
+    if result.classifies:
+        _refuse_no_answers(folder, result, outputs, targets)
+    elif not len(outputs) == len(targets) == result.test_images:
+        raise UserError(
+            f"{folder / PREDICTIONS} is not of the run in {RESULT}: outputs {outputs.shape}, "
+            f"targets {targets.shape} for {result.test_images} test examples; train again"
+        )
+    if not np.isfinite(outputs).all():
+        called = _predicted(result)[0]
+        raise UserError(
+            f"{folder} is of a run that diverged: its {called} are not all finite numbers"
+        )
+    return Run(folder, result, outputs, targets)
+
+
+def _predicted(result: Result) -> tuple[str, str]:
+    """Return what the arrays of the outputs and the targets are called."""
+    return ("logits", "labels") if result.classifies else ("outputs", "targets")
+
+
+def _refuse_no_answers(
+    folder: Path, result: Result, logits: NDArray[Any], labels: NDArray[Any]
+) -> None:
+    """Refuse arrays that cannot be the logits and labels of the run that `result` records."""
     wanted = (
         (np.dtype(np.float32), (result.test_images, result.config.get("classes"))),
         (np.dtype(np.uint8), (result.test_images,)),
@@ -328,11 +368,6 @@ def read_run(folder: Path) -> Run:
             f"{folder / PREDICTIONS} is damaged: a label is {highest}, of {logits.shape[1]} "
             "classes from 0 on; train again"
         )
-    if not np.isfinite(logits).all():
-        raise UserError(
-            f"{folder} is of a run that diverged: its logits are not all finite numbers"
-        )
-    return Run(folder, result, logits, labels)
 
 
 def read_result(path: Path) -> Result:
@@ -350,11 +385,11 @@ def read_result(path: Path) -> Result:
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; it was "
             "written by a newer lenet-multi: pip install --upgrade lenet-multi"
         )
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
         )
-    content = check_record(path, content)
+    content = {"test_metrics": {}, **check_record(path, content)}
     if wrong := _wrong_parts(content):
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
@@ -367,10 +402,10 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _wrong_parts(content: dict[str, Any]) -> list[str]:
     """Return the names of what cannot be so in a `Result`'s content, and is not to be relied on."""
-    wrong = wrong_fields(content, get_type_hints(Result) | {"epochs": list[Any]}) or [
-        f"epochs: {', '.join(fields)}"
+    wrong = wrong_fields(content, get_type_hints(Result)) or [
+        f"epochs: {', '.join(sorted(lacking))}"
         for epoch in content["epochs"]
-        if (fields := wrong_fields(epoch, get_type_hints(Epoch)))
+        if (lacking := _OF_EACH_EPOCH - epoch.keys())
     ]
     if wrong:
         return wrong

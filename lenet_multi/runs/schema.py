@@ -1,7 +1,8 @@
 """What a record read from JSON must look like, by the type hints of what it becomes."""
 
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from lenet_multi.errors import printable
 
@@ -31,9 +32,9 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and abs(value) < _MOST
     if hint is float:
         return fits(value, int) or (isinstance(value, float) and abs(value) < _MOST_FLOAT)
-    if is_typeddict(hint):
-        return not wrong_fields(value, get_type_hints(hint))
     kind, parts = get_origin(hint), get_args(hint)
+    if kind is UnionType:
+        return any(fits(value, part) for part in parts)
     if kind is list:
         return isinstance(value, list) and all(fits(item, parts[0]) for item in value)
     if kind is dict:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import keras
 
-from lenet_multi.backends.feeds import feed, feed_bytes
-from lenet_multi.backends.xla_steps import XlaSteps
+from lenet_multi import backends
 from lenet_multi.config import Interval, TrainConfig
 from lenet_multi.data.batches import EVALUATION_BATCH_SIZE, Batches
-from lenet_multi.data.sets import ImageSet
+from lenet_multi.data.examples import Examples
 from lenet_multi.errors import StoppedError
 from lenet_multi.machine import signals
 from lenet_multi.runs.checkpoint import State
 from lenet_multi.runs.folder import RESUME, Epoch
+from lenet_multi.task import Task
 from lenet_multi.training.callbacks import callbacks
 from lenet_multi.training.history import EpochHistory
 from lenet_multi.training.progress import ProgressBar
@@ -41,23 +41,29 @@ class Keeping:
 
 def fit(
     model: keras.Model,
-    training: ImageSet,
-    validation: ImageSet,
+    task: Task,
+    training: Examples,
+    validation: Examples,
     config: TrainConfig,
     *,
     keeping: Keeping | None = None,
     quiet: bool = False,
 ) -> Fit:
-    """Train the compiled `model` in place for the epochs of `config`.
+    """Train the compiled `model` of `task` in place for the epochs of `config`.
 
     Without `keeping` nothing is kept on the way; `quiet` shows no progress.
 
     Raises `StoppedError` when a signal ended it, with all kept that it takes to go on, and
     `DivergedError` when the loss is no number any more.
     """
-    one_hot = config.classes if config.loss == "categorical_crossentropy" else None
-    batches = Batches(training, batch_size=config.batch_size, classes=one_hot)
-    validation_data = Batches(validation, batch_size=EVALUATION_BATCH_SIZE, classes=one_hot)
+
+    def batched(examples: Examples, batch_size: int) -> Batches:
+        wanted = Examples(examples.x, task.targets(config, examples.y))
+        return Batches(wanted, batch_size=batch_size, prepare=task.prepare)
+
+    batches = batched(training, config.batch_size)
+    validation_data = batched(validation, EVALUATION_BATCH_SIZE)
+    backend = backends.module(keras.backend.backend())
     batches.set_epoch(0, seed=config.seed)
     first_epoch_order_sha256 = batches.order_sha256()
     state = keeping.state if keeping else None
@@ -81,7 +87,7 @@ def fit(
                 Interval.parse("--save-every", config.save_every),
                 history,
                 asked,
-                labels=batches.labels[:1],
+                sample=batched(training[:1], 1)[0],
                 data_sha256=keeping.data_sha256,
                 state=state,
             )
@@ -90,18 +96,14 @@ def fit(
         stack.enter_context(bar)
         together = stack.enter_context(_once(parts, model, steps=steps, epochs=config.epochs))
         first = state.epoch if state else 0
-        fed = feed
-        if isinstance(model.make_train_function, XlaSteps):
-            stack.enter_context(model.make_train_function.scaling_bytes())
-            fed = feed_bytes
 
         def train(until: int) -> None:
             model.fit(
-                fed(batches),
+                backend.training_feed(batches, model),
                 initial_epoch=first,
                 epochs=until,
                 shuffle=False,  # `set_epoch` has shuffled
-                validation_data=feed(validation_data),
+                validation_data=backend.feed(validation_data),
                 callbacks=together,
                 verbose=0,
             )

@@ -42,16 +42,15 @@ class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras car
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """File the epoch."""
         figures = logs or {}
+        metrics = [name for name in figures if name != "loss" and not name.startswith("val_")]
+        names = ["loss", *metrics]
         self.epochs.append(
-            Epoch(
-                epoch=epoch + 1,
-                loss=figures["loss"],
-                accuracy=figures["accuracy"],
-                val_loss=figures["val_loss"],
-                val_accuracy=figures["val_accuracy"],
-                train_seconds=self._trained - self._began,
-                validation_seconds=time.perf_counter() - self._trained,
-            )
+            {
+                "epoch": epoch + 1,
+                **{name: figures[name] for name in (*names, *(f"val_{name}" for name in names))},
+                "train_seconds": self._trained - self._began,
+                "validation_seconds": time.perf_counter() - self._trained,
+            }
         )
         if self.folder:
             write_history(self.folder, self.epochs)

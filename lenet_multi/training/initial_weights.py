@@ -1,62 +1,149 @@
-"""The weights that models start from, drawn by NumPy so that backends share the bits."""
+"""The initial weights of somebody's model: its own initializers', the same on every backend.
 
+Keras's initializers draw other numbers on each backend. So NumPy draws what an initializer that is
+known here would draw. What is not known here is drawn once, in a child process on Keras's NumPy
+backend (`python -m lenet_multi.training.initial_weights TASK CONFIG FILE.npz`), whichever backend
+trains. What is no matter of chance, as zeros, ones or weights that were trained before, stays.
+"""
+
+import dataclasses
+import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset
+from lenet_multi.errors import UserError
+from lenet_multi.task import Task, find_task
 
-def draw_initial_weights(
-    shapes: Sequence[tuple[int, ...]], *, seed: int
-) -> list[NDArray[np.float32]]:
-    """Return Keras's default initial weights for tensors of `shapes`.
+Array = NDArray[Any]
 
-    Kernels are Glorot uniform, U(-a, a) with a = sqrt(6 / (fan_in + fan_out)) (Glorot and
-    Bengio, 2010, equation 16); tensors of one axis are biases, and zero.
+_TRUNCATED = 0.87962566103423978  # the standard deviation of a normal one cut at two of its own
+
+
+def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
+    """Return the model of `task`, whatever chance decides in its weights drawn alike everywhere.
+
+    Raises `UserError` when a weight can be drawn neither by NumPy nor in a child process.
     """
-    generator = np.random.default_rng(seed)
-    return [
-        _glorot_uniform(generator, shape) if len(shape) > 1 else np.zeros(shape, np.float32)
-        for shape in shapes
+    keras.utils.set_random_seed(config.seed)
+    model = task.build(config, dataset)
+    keras.utils.set_random_seed(config.seed + 1)
+    other = task.build(config, dataset)
+    by_chance = [
+        not np.array_equal(one, two)
+        for one, two in zip(model.get_weights(), other.get_weights(), strict=True)
     ]
+    initializers = _initializers(model)
+    generator = np.random.default_rng(config.seed)
+    values, unknown = model.get_weights(), []
+    for place, weight in enumerate(model.weights):
+        if by_chance[place]:
+            drawn = draw(initializers.get(id(weight)), tuple(weight.shape), generator)
+            if drawn is None:
+                unknown.append(place)
+            else:
+                values[place] = drawn.astype(weight.dtype)
+    if unknown:
+        elsewhere = _drawn_in_a_child(task, config, model.weights[unknown[0]].path)
+        for place in unknown:
+            values[place] = elsewhere[place]
+    model.set_weights(values)
+    return model
 
 
-def _glorot_uniform(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    *receptive_field, fan_in, fan_out = shape  # (height, width, in, out) or (in, out)
-    positions = math.prod(receptive_field)
-    limit = math.sqrt(6 / (positions * (fan_in + fan_out)))
-    return generator.uniform(-limit, limit, shape).astype(np.float32)
+def _initializers(model: keras.Model) -> dict[int, Any]:
+    """Return the initializer of each weight that a layer names one for, by the weight's id."""
+    found: dict[int, Any] = {}
+    waiting = [model]
+    while waiting:
+        layer = waiting.pop()
+        waiting.extend(getattr(layer, "layers", []))
+        for weight in layer.weights:
+            name = weight.name.removesuffix("_kernel") + "_initializer"
+            own = getattr(layer, f"{weight.name}_initializer", getattr(layer, name, None))
+            if own is not None:
+                found[id(weight)] = own
+    return found
 
 
-@contextmanager
-def nothing_drawn(told: Callable[[int], None] = lambda size: None) -> Iterator[None]:
-    """Let Keras's initializers give zeros: weights about to be replaced need not be drawn.
+def draw(initializer: Any, shape: tuple[int, ...], generator: np.random.Generator) -> Array | None:
+    """Return what an `initializer` of Keras's draws for `shape`, by NumPy; None if it is unknown.
 
-    JAX would compile a random generator for each shape, which takes longer than all else. `told`
-    hears each tensor's bytes before it is made, and may raise.
+    The formulas are those of `keras/src/initializers/random_initializers.py`.
     """
-    import keras
+    known = keras.initializers
+    kind = type(initializer)
+    if kind is known.RandomUniform:
+        return generator.uniform(initializer.minval, initializer.maxval, shape)
+    if kind is known.RandomNormal:
+        return generator.normal(initializer.mean, initializer.stddev, shape)
+    if kind is known.TruncatedNormal:
+        cut: Array = initializer.mean + initializer.stddev * _cut_normal(generator, shape)
+        return cut
+    if not isinstance(initializer, known.VarianceScaling) or kind.__module__ != _RANDOM:
+        return None
+    variance = initializer.scale / max(1.0, _fan(initializer.mode, shape))
+    if initializer.distribution == "uniform":
+        limit = math.sqrt(3 * variance)
+        return generator.uniform(-limit, limit, shape)
+    if initializer.distribution == "truncated_normal":
+        return math.sqrt(variance) / _TRUNCATED * _cut_normal(generator, shape)
+    return generator.normal(0, math.sqrt(variance), shape)
 
-    def zeros(self: Any, shape: Any, dtype: Any = None, **_: Any) -> Any:
-        told(math.prod(shape) * np.dtype(dtype).itemsize)
-        # The type is named, or else JAX compiles a function that hands the array over.
-        return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
 
-    kinds = [kind for kind in _below(keras.initializers.Initializer) if "__call__" in vars(kind)]
-    calls = [(kind, kind.__call__) for kind in kinds]
-    try:
-        for kind in kinds:
-            kind.__call__ = zeros
-        yield
-    finally:
-        for kind, call in calls:
-            kind.__call__ = call
+_RANDOM = keras.initializers.VarianceScaling.__module__
 
 
-def _below(kind: Any) -> Iterator[Any]:
-    for subclass in kind.__subclasses__():
-        yield subclass
-        yield from _below(subclass)
+def _fan(mode: str, shape: tuple[int, ...]) -> float:
+    """Return how many values a weight takes in or gives out, or the mean of both."""
+    *positions, fan_in, fan_out = (*((1,) * (2 - len(shape))), *shape)
+    fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    return fans[mode] * math.prod(positions)
+
+
+def _cut_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Return standard normal numbers, those beyond 2 drawn again."""
+    values = generator.standard_normal(shape)
+    while (beyond := np.abs(values) > 2).any():
+        values[beyond] = generator.standard_normal(int(beyond.sum()))
+    return values
+
+
+def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Array]:
+    """Return all weights as a process on Keras's NumPy backend draws them."""
+    settings = json.dumps(dataclasses.asdict(config))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "weights.npz")
+        command = [sys.executable, "-m", __name__, config.architecture, settings, str(path)]
+        environ = {**os.environ, "KERAS_BACKEND": "numpy"}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise UserError(
+                f"{task.name}: {weight} has an initializer that is not known here, and the process "
+                f"that was to draw it ended: {last}; give it one of Keras's own"
+            )
+        with np.load(path) as file:
+            return [file[name] for name in file.files]
+
+
+def _main(name: str, settings: str, path: str) -> None:
+    config = TrainConfig(**json.loads(settings))
+    task = find_task(name)
+    keras.utils.set_random_seed(config.seed)
+    model = task.build(config, task.load(config))
+    np.savez(path, **{str(place): array for place, array in enumerate(model.get_weights())})
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -26,8 +26,8 @@ _REMEMBERED = {
 class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
     """Write checkpoints to `folder` at each `interval`; begin from `state` where given.
 
-    It comes after the `history` and the `others`, whose memory it keeps too. `labels` (N, ...)
-    are some that the model is trained on.
+    It comes after the `history` and the `others`, whose memory it keeps too. `sample` is
+    a batch (x, y) of what the model is trained on.
 
     Raises `StoppedError` after a checkpoint when a signal asked for it, and `DivergedError`,
     without one, when the loss or a weight is no finite number any more.
@@ -42,13 +42,13 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         history: EpochHistory,
         others: list[keras.callbacks.Callback],
         *,
-        labels: NDArray[Any],
+        sample: tuple[Any, Any],
         data_sha256: str,
         state: State | None,
     ) -> None:
         super().__init__()
         self.folder, self.interval, self.history, self.others = folder, interval, history, others
-        self.labels, self.data_sha256, self.state = labels, data_sha256, state
+        self.sample, self.data_sha256, self.state = sample, data_sha256, state
         self.epoch = state.epoch if state else 0
         self.skipped = state.steps if state else 0  # of the first epoch
         self.earlier_seconds = state.train_seconds if state else 0.0
@@ -127,13 +127,13 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
 
     def _take_up(self) -> None:
         if self.state:
-            build(self.model, self.labels)
+            build(self.model, *self.sample)
             _restore(self.model, self.state, self.others)
             self.saved_step = self.epoch * self.params["steps"] + self.skipped
             self.state = None
 
     def _state(self, epoch: int, steps: int) -> State:
-        if hasattr(self.model, "jax_state_sync"):
+        if keras.backend.backend() == "jax":
             self.model.jax_state_sync()
         changed = variables(self.model)
         arrays = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in changed]

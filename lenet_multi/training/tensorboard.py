@@ -15,8 +15,8 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from lenet_multi.data.examples import Examples
 from lenet_multi.data.metrics import worst_first
-from lenet_multi.data.sets import ImageSet
 
 _BUCKETS = 30  # of a histogram, as in Keras's callback
 _PICTURES = 25  # of wrong answers, at most
@@ -93,17 +93,17 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         self.validation.close()
 
 
-def log_wrong_answers(folder: Path, images: ImageSet, logits: NDArray[np.float32]) -> None:
+def log_wrong_answers(folder: Path, images: Examples, logits: NDArray[np.float32]) -> None:
     """Add test/ to the log in `folder`: pictures of images that were wrong, the surest first.
 
     `logits` are (N, classes), in the order of `images`.
     """
     answers = logits.argmax(axis=1)
-    sureness = logits.max(axis=1) - logits[np.arange(len(images)), images.labels]
-    wrong = answers != images.labels
+    sureness = logits.max(axis=1) - logits[np.arange(len(images)), images.y]
+    wrong = answers != images.y
     log = _Log(folder / "test")
     log.add(summary.scalar("wrong_images", int(wrong.sum())), 0)
     for index in worst_first(wrong, sureness, _PICTURES):
-        tag = f"wrong/{images.labels[index]}_taken_for_{answers[index]}_image_{index}"
-        log.add(summary.image(tag, images.images[index], dataformats="HWC"), 0)
+        tag = f"wrong/{images.y[index]}_taken_for_{answers[index]}_image_{index}"
+        log.add(summary.image(tag, images.x[index], dataformats="HWC"), 0)
     log.close()

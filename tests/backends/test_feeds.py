@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.keras_start import CPU, GPU
 
@@ -15,6 +15,7 @@ def test_on_a_gpu_jax_makes_its_training_batches_there(
     if backend == "torch":
         return
     from lenet_multi.backends.feeds import feed, feed_bytes
+
     from lenet_multi.data.batches import Batches
 
     monkeypatch.setattr(keras_start, "device", lambda: GPU)
@@ -28,6 +29,7 @@ def test_keras_may_be_fed_the_bytes(
 ) -> None:
     """The pixels as they are stored, in each epoch's order, for a step that scales them."""
     from lenet_multi.backends.feeds import feed_bytes
+
     from lenet_multi.data.batches import Batches
 
     monkeypatch.setattr("lenet_multi.data.batches._AT_A_TIME", 600)  # some times, and a rest
@@ -40,9 +42,9 @@ def test_keras_may_be_fed_the_bytes(
         assert len(pairs) == fed.num_batches == 4 - skipped
         for index, (images, labels) in enumerate(pairs, start=skipped):
             chosen = batches.order[300 * index : 300 * (index + 1)]
-            np.testing.assert_array_equal(images, small.train.images[chosen])
+            np.testing.assert_array_equal(images, small.train.x[chosen])
             assert images.dtype == np.uint8
-            np.testing.assert_array_equal(labels, small.train.labels[chosen])
+            np.testing.assert_array_equal(labels, small.train.y[chosen])
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])
@@ -64,8 +66,8 @@ def test_a_backend_is_fed_the_batches_bit_for_bit(
     What is fed to a GPU is made by the backend, here on whatever it computes on.
     """
     import keras
-
     from lenet_multi.backends.feeds import feed
+
     from lenet_multi.data.batches import Batches
 
     batches = Batches(small.train, batch_size=batch_size, classes=classes)

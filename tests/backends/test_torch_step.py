@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lenet_multi.backends.choice import STOCK, execution
-from lenet_multi.config import RECIPES
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
+from lenet_multi.lenet.recipes import RECIPES
 
 pytestmark = [pytest.mark.backend]
 
@@ -17,8 +17,9 @@ ROUNDING = 1e-4  # four steps in another form; measured 3e-6
 @pytest.mark.parametrize("recipe", ["standard", "notebook"])
 def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str) -> None:
     """Loss and accuracy over some batches, the last a small one, are those of Keras's own step."""
-    from lenet_multi.data.batches import Batches
     from lenet_multi.training.model import build, compile_model
+
+    from lenet_multi.data.batches import Batches
 
     config = RECIPES[recipe]
     classes = config.classes if config.head == "softmax" else None
@@ -30,7 +31,7 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
             model,
             config,
             dataclasses.replace(execution(backend, form), steps_per_execution=1),
-            training_images=len(batches.images),
+            training_images=len(batches.examples),
         )
         history = model.fit(batches, shuffle=False, verbose=0).history
         logs.append({name: values[-1] for name, values in history.items()})
@@ -39,7 +40,7 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
     stock, ours = logs
     assert ours.keys() == stock.keys() == {"loss", "accuracy"}
     assert ours["loss"] == pytest.approx(stock["loss"], rel=ROUNDING)
-    assert ours["accuracy"] == pytest.approx(stock["accuracy"], abs=1.5 / len(batches.images))
+    assert ours["accuracy"] == pytest.approx(stock["accuracy"], abs=1.5 / len(batches.examples))
     assert 0.1 < ours["accuracy"] < np.exp(-0.1)
 
 
@@ -47,9 +48,9 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
 def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rate: float) -> None:
     """Later no layer runs in Python; PyTorch's step of a model that draws stays Keras's own."""
     import keras
+    from lenet_multi.training.model import compile_model, lenet
 
     from lenet_multi.data.batches import Batches
-    from lenet_multi.training.model import compile_model, lenet
 
     config = RECIPES["standard"]
     *stack, head = lenet().layers
@@ -83,7 +84,6 @@ def test_a_cpus_rates_are_recorded_where_they_can_be(
     if backend != "torch":
         return
     import keras
-
     from lenet_multi.backends.torch_step import _rate
     from lenet_multi.training.model import make_optimizer
 
@@ -114,7 +114,6 @@ def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
     if backend != "torch":
         return
     import keras
-
     from lenet_multi.backends.torch_step import _rate_by_host
 
     schedule = keras.optimizers.schedules.CosineDecay(0.0, 20, warmup_target=0.1, warmup_steps=4)

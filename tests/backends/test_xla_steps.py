@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lenet_multi.backends.choice import execution
-from lenet_multi.config import RECIPES
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.keras_start import GPU
 
@@ -27,7 +27,6 @@ def compiled(
     The LeNet takes XLA seconds to compile, one layer does not.
     """
     import keras
-
     from lenet_multi.training.model import build, compile_model
 
     recipe = RECIPES["standard"]
@@ -45,6 +44,7 @@ def trained(model: Any, small: Dataset, images: int) -> Any:
     """Train for two epochs and return what Keras logged of each."""
     from lenet_multi.backends.feeds import feed, feed_bytes
     from lenet_multi.backends.xla_steps import XlaSteps
+
     from lenet_multi.data.batches import Batches
 
     batches = Batches(small.train[:images], batch_size=32)
@@ -155,7 +155,7 @@ def test_bytes_are_scaled_only_where_that_is_asked(backend: str, small: Dataset)
     model, same = (compiled(small) for _ in range(2))
     trained(model, small, 32)  # the program that scales is made
     model.set_weights(same.get_weights())
-    pixels, labels = small.train.images[:32], small.train.labels[:32]
+    pixels, labels = small.train.x[:32], small.train.y[:32]
     as_bytes, as_floats = (
         model_.train_on_batch(images, labels, return_dict=True)["loss"]
         for model_, images in ((model, pixels), (same, pixels.astype(np.float32)))
@@ -185,7 +185,6 @@ def test_no_batch_ends_the_epoch(backend: str) -> None:
     if backend != "jax":
         return
     import jax
-
     from lenet_multi.backends.xla_steps import XlaSteps
 
     model = Mock(steps_per_execution=3, train_function=None)

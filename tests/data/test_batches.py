@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet_multi.data.sets import Dataset, epoch_order
+from lenet_multi.data.examples import Dataset, epoch_order
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
@@ -19,8 +19,8 @@ def test_an_epochs_batches_hold_every_image_once_in_its_order(small: Dataset) ->
     order = epoch_order(1000, seed=5, epoch=2)
     labels = np.concatenate([labels for _, labels in pairs])
     images = np.concatenate([images for images, _ in pairs])
-    np.testing.assert_array_equal(labels, small.train.labels[order])
-    np.testing.assert_array_equal(images, small.train.images[order] / np.float32(255))
+    np.testing.assert_array_equal(labels, small.train.y[order])
+    np.testing.assert_array_equal(images, small.train.x[order] / np.float32(255))
     assert images.dtype == np.float32
     assert [len(labels) for _, labels in pairs] == [128] * 7 + [104]
 
@@ -34,10 +34,10 @@ def test_tensors_are_scaled_to_the_bits_of_numpy(backend: str, how: str) -> None
     import keras
 
     from lenet_multi.data.batches import Batches
-    from lenet_multi.data.sets import ImageSet
+    from lenet_multi.data.examples import Examples
 
     pixels = np.resize(np.arange(256, dtype=np.uint8), (1, 16, 16, 1))  # all there are
-    images, _ = Batches(ImageSet(pixels, np.zeros(1, np.uint8)), batch_size=1)[0]
+    images, _ = Batches(Examples(pixels, np.zeros(1, np.uint8)), batch_size=1)[0]
     scaled = compiled(backend, Batches.scaled, how)
     found = keras.ops.convert_to_numpy(scaled(keras.ops.convert_to_tensor(pixels)))
     np.testing.assert_array_equal(found, images)
@@ -64,7 +64,7 @@ def test_labels_are_one_hot_where_asked(small: Dataset) -> None:
     from lenet_multi.data.batches import Batches
 
     _, one_hot = Batches(small.test, batch_size=500, classes=10)[0]
-    np.testing.assert_array_equal(one_hot.argmax(axis=1), small.test.labels)
+    np.testing.assert_array_equal(one_hot.argmax(axis=1), small.test.y)
     np.testing.assert_array_equal(one_hot.sum(axis=1), 1)
 
 
@@ -100,7 +100,7 @@ def test_keras_sees_the_batches_as_ordered(small: Dataset) -> None:
     fitted = fit(model, small.train, small.test, config)
     wanted: list[float] = []
     for epoch in range(3):
-        labels = small.train.labels[epoch_order(1000, seed=7, epoch=epoch)]
+        labels = small.train.y[epoch_order(1000, seed=7, epoch=epoch)]
         wanted.extend(np.cumsum(labels.reshape(-1, 100).sum(axis=1, dtype=np.int64)))
     np.testing.assert_allclose(seen, wanted, rtol=1e-4)
     assert len(fitted.epochs) == 3

@@ -32,8 +32,8 @@ from rich.table import Table
 
 from benchmarks.__main__ import revision
 from benchmarks.report import read
-from lenet_multi.data import sets
 from lenet_multi.errors import UserError
+from lenet_multi.lenet import image_sets
 from lenet_multi.machine import environment
 from lenet_multi.machine.frameworks import installed
 from lenet_multi.runs import checkpoint
@@ -112,7 +112,7 @@ def outcome(out: Path) -> dict[str, Any]:
     return {
         "weights": run.result.final_weights_sha256,
         "epochs": [{k: v for k, v in dict(e).items() if k not in timed} for e in run.result.epochs],
-        "logits": run.logits.tobytes(),
+        "logits": run.outputs.tobytes(),
     }
 
 
@@ -123,14 +123,14 @@ def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]
 
 def prepare(folder: Path, backends: tuple[str, ...]) -> Trial:
     """Train undisturbed on each backend."""
-    mnist = sets.load()
+    mnist = image_sets.load()
     npz = folder / "small.npz"
     np.savez(
         npz,
-        x_train=mnist.train.images[:IMAGES],
-        y_train=mnist.train.labels[:IMAGES],
-        x_test=mnist.test.images[:500],
-        y_test=mnist.test.labels[:500],
+        x_train=mnist.train.x[:IMAGES],
+        y_train=mnist.train.y[:IMAGES],
+        x_test=mnist.test.x[:500],
+        y_test=mnist.test.y[:500],
     )
     trial = Trial(folder, npz, {}, {})
     for backend in track(backends, "undisturbed runs", console=Console(stderr=True)):

@@ -40,7 +40,7 @@ def trial(tmp_path: Path) -> Trial:
 def other(trial: Trial) -> Trial:
     """Return the trial with a training that leaves another run than the undisturbed one."""
     run: Run = example_run()
-    run.logits[0, 0] += 1
+    run.outputs[0, 0] += 1
     return dataclasses.replace(trial, data=keep(run, trial.folder / "other"))
 
 

@@ -2,28 +2,31 @@
 
 import argparse
 import io
+import json
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 
 from lenet_multi.config import RECIPES
 from lenet_multi.data import sets
+from lenet_multi.inference.formats import FORMATS
 from lenet_multi.machine.frameworks import BACKENDS
 from tests import drawings
 from tests.conftest import PROJECT
-from tests.frozen.commands import Package, Seen
+from tests.frozen.commands import Case, Package, differences, different
 
 FROZEN = "dd5535e"  # the commit whose behaviour stays
 
 STEPS = 20
 TRAINING = ("--data", "data.npz", "--validation-split", "0.1", "--epochs", "1")
-
-Case = tuple[str, list[str], dict[str, str]]  # its name, arguments and variables
+RUNS = [f"standard-{backend}" for backend in BACKENDS]
 
 
 def earlier(commit: str, folder: Path) -> Path:
@@ -49,83 +52,122 @@ def prepare(place: Path) -> None:
     drawings.write(mnist.test[:5], place / "drawings", seed=0)
 
 
+def edit(run: Path) -> None:
+    """Write a copy of a run that claims one answer more, and a damaged one."""
+    for name in ("edited", "damaged"):
+        shutil.copytree(run, run.with_name(name))
+    record = run.with_name("edited") / "result.json"
+    result = json.loads(record.read_text())
+    record.write_text(json.dumps({**result, "test_correct": result["test_correct"] + 1}))
+    (run.with_name("damaged") / "history.csv").write_text("")
+
+
 def trainings() -> Iterator[Case]:
     """Yield a training of each recipe on each backend, and of what else changes the bits."""
-    for backend in BACKENDS:
-        for recipe in RECIPES:
-            flags = ["--backend", backend, "--recipe", recipe, *TRAINING]
-            yield f"train {recipe} {backend}", ["train", *flags], {}
-        stock = ["--backend", backend, "--form", "stock", *TRAINING]
-        yield f"train stock {backend}", ["train", *stock], {}
-    named = ["--lr-schedule", "step", "--checkpoint", "best", "--early-stopping", "1", *TRAINING]
-    yield "train with KERAS_BACKEND", ["train", *named], {"KERAS_BACKEND": "jax"}
+    asked = {
+        f"{recipe}-{backend}": ["--backend", backend, "--recipe", recipe]
+        for backend in BACKENDS
+        for recipe in RECIPES
+    }
+    asked |= {f"stock-{backend}": ["--backend", backend, "--form", "stock"] for backend in BACKENDS}
+    for run, flags in asked.items():
+        yield Case(
+            f"train {run}", ["train", *flags, *TRAINING, "--out", run], leaves=f"{run}/result.json"
+        )
+    kept = ["--lr-schedule", "step", "--checkpoint", "best", "--early-stopping", "1", "--json"]
+    yield Case(
+        "train with KERAS_BACKEND",
+        ["train", *kept, *TRAINING, "--out", "kept"],
+        leaves="kept/checkpoints/best.keras",
+        environ={"KERAS_BACKEND": "jax"},
+    )
 
 
-def uses(run: str, other: str) -> Iterator[Case]:
-    """Yield what is done with two runs, and what is refused."""
+def uses() -> Iterator[Case]:
+    """Yield what is done with run folders, whichever package wrote them."""
+    first = RUNS[0]
+    for run in RUNS:
+        yield Case(f"evaluate {run}", ["evaluate", run, "--json"])
+        yield Case(f"predict with {run}", ["predict", "drawings", "--model", run, "--json"])
+    elsewhere = ["evaluate", first, "--backend", "numpy", "--out", "pictures"]
+    yield Case("evaluate elsewhere", elsewhere, leaves="pictures/confusion.png")
+    shown = ["predict", "drawings", "--model", first, "--show", "seen.png"]
+    yield Case("predict", shown, leaves="seen.png")
+    yield Case("predict no image", ["predict", "drawings", "data.npz", "--model", first], 2)
+    yield Case("compare", ["compare", *RUNS], leaves="comparison.json")
+    yield Case("compare as JSON", ["compare", *RUNS, "--json", "--out", "c.json"], leaves="c.json")
+    yield Case("compare what differs", ["compare", first, "edited"], 1, leaves="comparison.json")
+    yield Case("compare a damaged run", ["compare", first, "damaged"], 2)
+    yield Case("compare with another recipe", ["compare", first, f"baseline-{BACKENDS[0]}"], 2)
+    yield Case("report", ["report", *RUNS, f"notebook-{BACKENDS[0]}"], leaves="report.html")
+    for (name, form), run in zip(FORMATS.items(), cycle(RUNS), strict=False):
+        out = f"{name}{form.suffix}"
+        asked = ["export", run, "--format", name, "--out", out]
+        yield Case(f"export {run} to {name}", asked, leaves=str(Path(out, form.holds)))
+
+
+def others() -> Iterator[Case]:
+    """Yield what needs no run, or is refused."""
+    first, two = RUNS[0], ["--backend", "jax", "--backend", "torch", "--data", "data.npz"]
+    yield Case("completion", ["completion", "bash"])
+    for verb in ("train", "evaluate", "predict", "compare", "report", "export", "parity", "demo"):
+        yield Case(f"{verb} --help", [verb, "--help"], whole=False)
     for name, arguments in {
-        "evaluate": ["evaluate", run],
-        "evaluate elsewhere": ["evaluate", run, "--backend", "numpy"],
-        "predict": ["predict", "drawings", "--model", run],
-        "compare": ["compare", run, other],
-        "compare with itself": ["compare", run, run],
-        "report": ["report", run, other],
-        "export": ["export", run, "--format", "torch", "--out", f"{run}-export"],
-        "an occupied folder": ["train", "--out", run],
+        "a report on a report": ["report", first],
+        "an occupied folder": ["train", "--out", first],
         "an unknown flag": ["train", "--epoch", "1"],
         "an unknown recipe": ["train", "--recipe", "standart"],
         "an unknown verb": ["trian"],
         "a form that TensorFlow lacks": ["train", "--backend", "tensorflow", "--form", "tile"],
+        "compare with itself": ["compare", first, first],
         "no data": ["train", "--data", "nowhere"],
-        "one backend": ["parity", "--backend", "jax"],
+        "no format": ["export", first, "--format", "onix"],
+        "no images": ["predict", "nowhere", "--model", first],
+        "no model for the demo": ["demo", "nowhere"],
+        "no run": ["evaluate", "nowhere"],
         "nothing to resume": ["train", "--resume", "nowhere"],
-        "completion": ["completion", "bash"],
-        "no images": ["predict", "nowhere", "--model", run],
+        "one backend": ["parity", "--backend", "jax"],
     }.items():
-        yield name, arguments, {}
+        yield Case(name, arguments, 2)
+    yield Case("doctor", ["doctor"], whole=False)
+    seeds = ["parity", "--seeds", "2", "--epochs", "1", *two, "--out", "seeds"]
+    yield Case("parity of seeds", seeds, 1, leaves="seeds/seeds.json")  # two are too few
+    yield Case("parity", ["parity", *two, "--out", "ladder"], whole=False)
+
+
+def resumed(backend: str, before: Package, now: Package) -> list[str]:
+    """Interrupt a run of the earlier package, go on with it in today's, and return differences."""
+    run = f"resumed-{backend}"
+    flags = ["--backend", backend, *TRAINING[:-1], "3", "--save-every", "1", "--out", run]
+    whole, rest = Case(run, ["train", *flags]), Case(run, ["train", "--resume", run])
+    started = Package("interrupted", before.source, now.place)
+    started.interrupt(whole.arguments, Path(f"{run}.unfinished", "resume"))
+    first, seen = before.run(whole), now.run(rest)
+    changed = different(first.shown["files"], seen.shown["files"])
+    return [*first.faults(whole), *seen.faults(rest), *changed]
 
 
 def compare(before: Package, now: Package) -> dict[str, list[str]]:
     """Return the differences by command; what both show alike has none."""
     found: dict[str, list[str]] = {}
 
-    def both(case: Case) -> tuple[Seen, Seen]:
-        name, arguments, environ = case
-        seen = before.run(arguments, **environ), now.run(arguments, **environ)
-        found[name] = list(seen[0].differences(seen[1]))
-        print(f"{name}: {', '.join(found[name]) or 'the same'}", flush=True)
-        return seen
+    def put(name: str, wrong: list[str]) -> None:
+        found[name] = wrong
+        print(f"{name}: {'the same' if not wrong else ''}", *wrong, sep="\n  ", flush=True)
 
-    runs = []
-    for name, arguments, environ in trainings():
-        runs.append(name.replace(" ", "-"))
-        first, _ = both((name, [*arguments, "--out", runs[-1]], environ))
-        if not first.left:
-            found[name].append("no run was kept")
-    for case in uses(runs[0], runs[len(RECIPES) + 1]):
-        both(case)
+    for case in trainings():
+        put(case.name, differences(case, before, now))
+    for package in (before, now):
+        edit(package.place / RUNS[0])
+    crossed = Package("today's, with earlier runs", now.source, now.place.with_name("crossed"))
+    shutil.copytree(before.place, crossed.place)
+    for case in uses():
+        put(case.name, differences(case, before, now, crossed))
+    for case in others():
+        put(case.name, differences(case, before, now))
     for backend in BACKENDS:
-        _resume(before, now, backend, found)
+        put(f"resume on {backend}", resumed(backend, before, now))
     return found
-
-
-def _resume(before: Package, now: Package, backend: str, found: dict[str, list[str]]) -> None:
-    """Interrupt a run of the earlier package and go on with it in today's."""
-    flags = ["train", "--backend", backend, *TRAINING[:-1], "2", "--save-every", "1"]
-    whole = before.run([*flags, "--out", f"whole-{backend}"])
-    before.interrupt(
-        [*flags, "--out", f"resumed-{backend}"], Path(f"resumed-{backend}.unfinished/resume")
-    )
-    unfinished = before.place / f"resumed-{backend}.unfinished"
-    name = f"resume {backend}"
-    if not unfinished.exists():
-        found[name] = ["the run ended before it was interrupted"]
-        return
-    unfinished.rename(now.place / unfinished.name)
-    now.run(["train", "--resume", f"resumed-{backend}"])
-    resumed = now.run(["train", "--out", f"resumed-{backend}"])  # refused; tells what is there
-    found[name] = list(whole.differences(Seen(whole.status, whole.last_line, resumed.left)))
-    print(f"{name}: {', '.join(found[name]) or 'the same'}", flush=True)
 
 
 def main() -> int:
@@ -134,17 +176,18 @@ def main() -> int:
     parser.add_argument("--commit", default=FROZEN, help="whose behaviour is expected")
     commit = parser.parse_args().commit
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name).resolve()
         for place in ("source", "before", "now"):
             (folder / place).mkdir()
-        before = Package(earlier(commit, folder / "source"), folder / "before")
-        now = Package(PROJECT, folder / "now")
+        before = Package("earlier", earlier(commit, folder / "source"), folder / "before")
+        now = Package("today's", PROJECT, folder / "now")
         for package in (before, now):
+            assert package.imported().is_relative_to(package.source)
             prepare(package.place)
         found = compare(before, now)
-    different = {name: differences for name, differences in found.items() if differences}
-    print(f"{len(found) - len(different)} of {len(found)} commands are as at {commit}")
-    return int(bool(different))
+    changed = [name for name, wrong in found.items() if wrong]
+    print(f"{len(found) - len(changed)} of {len(found)} commands are as at {commit}", *changed)
+    return int(bool(changed))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Run the same commands with an earlier commit's package and with today's, and find differences.
 
-Both run on this machine, in this environment, one after the other, since bits differ between
-processors. A command is a process: nothing of either package is imported here.
+Bits differ between processors, so all of them run on this machine, in this environment. A command
+is a process: nothing of either package is imported here.
 """
 
+import csv
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -13,81 +13,104 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+TIMEOUT = 900.0  # seconds, for a command of at most two hundred
+CRASH = "Traceback (most recent call last)"
 
-TIMEOUT = 600.0  # seconds, for a command of ten
+# Fields that differ from time to time, and hashes of files that hold such fields.
+TIMES = {
+    "files_sha256",
+    "peak_memory_bytes",
+    "seconds",
+    "source_sha256",
+    "starts",
+    "train_seconds",
+    "validation_seconds",
+}
+# Today's package records it besides, on purpose: it tells why two processors give other bits.
+ADDED = {"instruction_set"}
 
-# Of a run's record, what is the same whenever and by whichever code it is made.
-SAME = (
-    "backend",
-    "config",
-    "data_sha256",
-    "execution",
-    "final_weights_sha256",
-    "first_epoch_order_sha256",
-    "initial_weights_sha256",
-    "keras_config",
-    "parameters",
-    "test_accuracy",
-    "test_correct",
-    "test_images",
-    "test_loss",
-    "train_images",
-    "validation_images",
-    "weights",
+# Of text: rows of seconds and of memory, and the lines of a table, which are as wide as these.
+_TEXT = ((r"(?m)^│ (seconds|peak memory).*", r"│ \1"), (r"[━─┏┳┓┡╇┩└┴┘]+", "─"))
+# Of a report: charts, looks, the row of what is `ADDED`, other marks, seconds, memory.
+_PAGE = (
+    (r"(?s)<svg.*?</svg>|<style.*?</style>|<div><dt>instruction set</dt>.*?</div>", ""),
+    (r"<[^>]+>", " "),
+    (r"(?<![\d.])\d+\.\d\d?(?![\d.%])", "SECONDS"),
+    (r"(SECONDS an epoch\s+)\d+", r"\1MIB"),
 )
-FIGURES = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")  # of an epoch, without seconds
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, the status that it is to end with, and a file that it is to leave.
+
+    Where today's package is to say something else, as in a help text, `whole` is false: then the
+    last line alone is compared, and no files.
+    """
+
+    name: str
+    arguments: Sequence[str]
+    status: int = 0
+    leaves: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = True
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a command showed: its status, its last line, and what it left."""
+    """How a command ended, and what it showed that is to be the same."""
 
     status: int
-    last_line: str
-    left: dict[str, Any] = field(default_factory=dict)
+    stderr: str
+    shown: dict[str, Any]
 
-    def differences(self, other: "Seen") -> Iterator[str]:
-        """Yield what differs, by name."""
-        if self.status != other.status:
-            yield f"status: {self.status} and {other.status}"
-        if self.last_line != other.last_line:
-            yield f"last line: {self.last_line!r} and {other.last_line!r}"
-        for name in sorted({*self.left, *other.left}):
-            if self.left.get(name) != other.left.get(name):
-                yield f"{name}: {_short(self.left.get(name))} and {_short(other.left.get(name))}"
-
-
-def _short(value: object) -> str:
-    return str(value)[:200]
+    def faults(self, case: Case) -> Iterator[str]:
+        """Yield what must not be, even where both packages do it."""
+        end = self.stderr[-300:]
+        if self.status != case.status:
+            yield f"status {self.status}, not {case.status}: {end}"
+        if CRASH in self.stderr:
+            yield f"a crash: {end}"
+        if case.leaves and case.leaves not in self.shown["files"]:
+            yield f"no {case.leaves} is left"
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package to run: the folder that holds it, and the folder that its commands run in."""
+    """A package to run: its name, the folder that holds it, the one that its commands run in."""
 
+    name: str
     source: Path
     place: Path
 
-    def run(self, arguments: Sequence[str], **environ: str) -> Seen:
-        """Run `lenet-multi ARGUMENTS` and return what it showed."""
+    def run(self, case: Case) -> Seen:
+        """Run `lenet-multi ARGUMENTS` and return what it showed and left."""
+        known = self._files()
         done = subprocess.run(
-            [sys.executable, "-m", "lenet_multi", *arguments],
+            [sys.executable, "-m", "lenet_multi", *case.arguments],
             cwd=self.place,
-            env=self._environment(**environ),
+            env=self._environment(**case.environ),
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
             check=False,
         )
-        lines = (done.stdout if done.returncode < 2 else done.stderr).splitlines()
-        out = next((b for a, b in itertools.pairwise(arguments) if a == "--out"), "")
-        return Seen(done.returncode, _plain(lines[-1] if lines else ""), _left(self.place / out))
+        is_json = done.stdout.startswith("{")
+        said = lasting(json.loads(done.stdout)) if is_json else self._plain(done.stdout)
+        refused = self._plain(done.stderr) if done.returncode == 2 else []
+        if not case.whole:
+            return Seen(done.returncode, done.stderr, {"last line": [*said, *refused][-1:]})
+        changed = [path for path, at in self._files().items() if known.get(path) != at]
+        files = {self._name(path): _content(path) for path in changed}
+        shown = {"stdout": said, "stderr": refused, "files": files}
+        return Seen(done.returncode, done.stderr, shown)
 
     def interrupt(self, arguments: Sequence[str], kept: Path) -> None:
         """Run a training and end it as soon as it has kept a checkpoint in the folder `kept`."""
@@ -106,38 +129,94 @@ class Package:
         process.send_signal(signal.SIGTERM)
         process.wait(TIMEOUT)
 
+    def imported(self) -> Path:
+        """Return the file of the package that runs; an installed one could be in its way."""
+        code = "import lenet_multi; print(lenet_multi.__file__)"
+        command, environment = [sys.executable, "-c", code], self._environment()
+        found = subprocess.check_output(command, cwd=self.place, env=environment, text=True)
+        return Path(found.strip())
+
     def _environment(self, **environ: str) -> dict[str, str]:
         inherited = {name: v for name, v in os.environ.items() if name != "KERAS_BACKEND"}
         return {**inherited, "PYTHONPATH": str(self.source), **environ}
 
+    def _files(self) -> dict[Path, int]:
+        """Return the files in the place, and when each was written."""
+        found = (path for path in self.place.rglob("*") if path.is_file())
+        return {path: path.stat().st_mtime_ns for path in found}
 
-def _plain(line: str) -> str:
-    """Return a line without what differs from time to time: seconds and dates."""
-    return re.sub(r"\d+(\.\d+)? s\b|\d{8}-\d{6}", "SOME", line)
+    def _name(self, path: Path) -> str:
+        """Return the name of a file; TensorBoard puts the time into its own."""
+        return re.sub(r"tfevents\.\d+", "tfevents.TIME", str(path.relative_to(self.place)))
 
-
-def _left(folder: Path) -> dict[str, Any]:
-    """Return what a run folder holds that is always the same, by name; nothing of other folders."""
-    if not (folder / "result.json").exists():
-        return {}
-    result: Mapping[str, Any] = json.loads((folder / "result.json").read_text())
-    with np.load(folder / "predictions.npz") as file:
-        predictions = {name: _digest(file[name]) for name in file.files}
-    return {
-        "files": sorted(str(path.relative_to(folder)) for path in _lasting(folder)),
-        "fields": sorted(result),
-        "epochs": [{name: epoch[name] for name in FIGURES} for epoch in result["epochs"]],
-        **{name: result[name] for name in SAME},
-        **{f"predictions, {name}": digest for name, digest in predictions.items()},
-    }
+    def _plain(self, text: str) -> list[str]:
+        return _lines(text.replace(str(self.place), "PLACE"), _TEXT)
 
 
-def _lasting(folder: Path) -> Iterator[Path]:
-    """Yield the files of a run; TensorBoard names its own by the time."""
-    for path in folder.rglob("*"):
-        if path.is_file() and "tensorboard" not in path.parts:
-            yield path
+def differences(case: Case, first: Package, *others: Package) -> list[str]:
+    """Run a command with packages, two at a time; return faults and differences from the first."""
+    packages = (first, *others)
+    with ThreadPoolExecutor(2) as pool:
+        seen = list(pool.map(lambda package: package.run(case), packages))
+    found = []
+    for package, one in zip(packages, seen, strict=True):
+        wrong = [*one.faults(case), *different(seen[0].shown, one.shown)]
+        found += [f"{package.name}: {what}" for what in wrong]
+    return found
 
 
-def _digest(array: np.ndarray[Any, Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()[:16]
+def different(first: Any, other: Any, where: str = "") -> Iterator[str]:
+    """Yield where two values differ, part by part."""
+    if isinstance(first, list) and isinstance(other, list):
+        first, other = dict(enumerate(first)), dict(enumerate(other))
+    if isinstance(first, dict) and isinstance(other, dict):
+        for name in sorted({*first, *other}):
+            a, b = first.get(name, "nothing"), other.get(name, "nothing")
+            yield from different(a, b, f"{where} {name}".strip())
+    elif first != other:
+        yield f"{where}: {str(first)[:200]} and {str(other)[:200]}"
+
+
+def lasting(value: Any) -> Any:
+    """Return what a record holds that is to be the same."""
+    if isinstance(value, list):
+        return [lasting(part) for part in value]
+    if isinstance(value, dict):
+        return {name: lasting(v) for name, v in value.items() if name not in TIMES | ADDED}
+    return value
+
+
+def _content(path: Path) -> Any:
+    """Return what a file holds that is to be the same; of formats with stamps inside, nothing.
+
+    An exported program's answers are in what `export` says: how far they are from Keras's.
+    """
+    if path.suffix == ".json":
+        return lasting(json.loads(path.read_text()))
+    if path.suffix == ".csv":
+        return lasting(list(csv.DictReader(path.read_text().splitlines())))
+    if path.suffix == ".html":
+        return _lines(path.read_text(), _PAGE)
+    if path.suffix in {".bin", ".onnx", ".png", ".xml"}:
+        return _digest(re.sub(rb"[0-9a-f]{64}", b"", path.read_bytes()))  # source_sha256
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            return {name: _member(file, name) for name in file.namelist()}
+    return "a file"
+
+
+def _member(file: zipfile.ZipFile, name: str) -> str:
+    """Return the hash of a member; in some are dates and addresses of objects."""
+    stamped = ("metadata.json", "config.json", "serialization_id")
+    return "a member" if name.endswith(stamped) else _digest(file.read(name))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _lines(text: str, plain: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the lines of a text, without what `plain` replaces."""
+    for pattern, instead in plain:
+        text = re.sub(pattern, instead, text)
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from lenet_multi.data.examples import Examples
 from lenet_multi.data.metrics import count_correct, cross_entropy
-from lenet_multi.data.sets import ImageSet
 from lenet_multi.errors import UserError
 from lenet_multi.inference.assess import (
     Assessment,
@@ -32,7 +32,7 @@ def example() -> Assessment:
         [[4, 0, 0], [4, 0, 0], [0, 1, 0], [0, 4, 0], [5, 0, 0], [2, 0, 0]], np.float32
     )
     images = np.zeros((6, 28, 28, 1), np.uint8)
-    return Assessment(ImageSet(images, labels), logits, cross_entropy(logits, labels))
+    return Assessment(Examples(images, labels), logits, cross_entropy(logits, labels))
 
 
 def test_each_class_is_counted() -> None:
@@ -68,7 +68,7 @@ def test_a_matrix_too_wide_is_left_out(classes: int, shown: bool) -> None:
     logits = np.eye(classes, dtype=np.float32)
     output = io.StringIO()
     images = np.zeros((classes, 8, 8, 1), np.uint8)
-    found = Assessment(ImageSet(images, labels), logits, 0.0)
+    found = Assessment(Examples(images, labels), logits, 0.0)
     print_assessment(found, Console(file=output, width=140))
     text = output.getvalue()
     assert ("Confusion" in text) == shown
@@ -117,8 +117,8 @@ def test_another_head_and_a_functional_model_are_evaluated(backend: str, tmp_pat
     network = keras.Model(inputs, outputs)
     network.save(tmp_path / "own.keras")
     found = assess(find(tmp_path / "own.keras"), None, backend=backend)
-    shares = network.predict(found.test.images / np.float32(255), verbose=0, batch_size=500)
-    labels = found.test.labels
+    shares = network.predict(found.test.x / np.float32(255), verbose=0, batch_size=500)
+    labels = found.test.y
     assert found.confusion.trace() == count_correct(shares, labels)
     surprise = -np.log(shares[np.arange(len(labels)), labels])
     assert found.loss == pytest.approx(surprise.mean(), rel=1e-4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lenet_multi.data.sets import Dataset, ImageSet
+from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.errors import UserError
 from lenet_multi.inference.formats import FORMATS, Format, choose_backend
 from lenet_multi.inference.runtimes import ExportError
@@ -82,7 +82,7 @@ def test_what_is_faithful_is_kept(
     from lenet_multi.commands.export import command
     from lenet_multi.inference.export import Export
 
-    def succeed(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> Export:
+    def succeed(saved: SavedModel, form: Format, path: Path, *, images: Examples) -> Export:
         path.write_text("faithful")
         return Export(
             format=form.name, backend=backend, images=len(images), deviation=2e-7, metadata={}
@@ -117,7 +117,7 @@ def test_what_is_unfaithful_is_not_kept(
     """The command says no with status 1, and leaves the place of the file as it was."""
     from lenet_multi.commands.export import command
 
-    def fail(saved: SavedModel, form: Format, path: Path, *, images: ImageSet) -> None:
+    def fail(saved: SavedModel, form: Format, path: Path, *, images: Examples) -> None:
         path.write_text("unfaithful")
         raise ExportError("a probability deviates")
 
@@ -139,7 +139,7 @@ def test_images_that_do_not_fit_are_refused(small_run: Path, tmp_path: Path) -> 
     """Both shapes are named, and the flag that gives others."""
     from lenet_multi.inference.export import export
 
-    images = ImageSet(np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8))
+    images = Examples(np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8))
     with pytest.raises(UserError, match=r"takes images of 28x28x1, .* are 32x32x3; .* --data"):
         export(find(small_run), FORMATS["torch"], tmp_path / "model.pt2", images=images)
 
@@ -148,8 +148,9 @@ def test_images_that_do_not_fit_are_refused(small_run: Path, tmp_path: Path) -> 
 @pytest.mark.usefixtures("backend")
 def test_what_keras_cannot_write_is_refused(small_run: Path, tmp_path: Path) -> None:
     """The error names format, backend and Keras's own reason, in one line."""
-    from lenet_multi.inference.export import convert
     from lenet_multi.training.model import lenet
+
+    from lenet_multi.inference.export import convert
 
     unknown = dataclasses.replace(FORMATS["onnx"], keras_name="papyrus")
     with pytest.raises(UserError, match=r"cannot be exported as onnx through .*papyrus") as raised:

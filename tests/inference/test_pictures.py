@@ -51,6 +51,6 @@ def test_a_model_without_mistakes_has_no_picture_of_them(tmp_path: Path) -> None
     found = example()
     draw_assessment(found, tmp_path / "new")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"confusion.png", "mistakes.png"}
-    right = type(found)(found.test, np.eye(3, dtype=np.float32)[found.test.labels], 0.0)
+    right = type(found)(found.test, np.eye(3, dtype=np.float32)[found.test.y], 0.0)
     draw_assessment(right, tmp_path / "new")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"confusion.png"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.inference.saved import find, newest_run
 from lenet_multi.runs.folder import read_run
@@ -173,9 +173,9 @@ def test_a_run_loads_and_answers_as_it_did(small_run: Path, small: Dataset) -> N
     """The loaded model gives the logits that the run recorded, but for another form's rounding."""
     found, run = find(small_run), read_run(small_run)
     assert found.result == run.result
-    pixels = small.test.images[:100] / np.float32(255)
+    pixels = small.test.x[:100] / np.float32(255)
     logits = found.load().predict(pixels, verbose=0)
-    np.testing.assert_allclose(logits, run.logits[:100], atol=ROUNDING)
+    np.testing.assert_allclose(logits, run.outputs[:100], atol=ROUNDING)
 
 
 @pytest.mark.backend

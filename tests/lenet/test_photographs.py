@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.photographs import FORMATS, MOST_PIXELS, prepare, read
 
@@ -301,7 +301,7 @@ def test_light_on_dark_is_dark_on_light(
 ) -> None:
     """An image and its negative become the same."""
     low, high = levels
-    digit = small.test.images[index, ..., 0]
+    digit = small.test.x[index, ..., 0]
     drawn = low + np.kron(digit / 255, np.ones((5, 5))) * (high - low)
     image = np.rint(drawn).astype(np.uint8)
     assert gap(prepare(Image.fromarray(image)), prepare(Image.fromarray(255 - image))) <= NEGATIVE
@@ -313,7 +313,7 @@ def test_where_the_digit_stands_changes_nothing(
     small: Dataset, index: int, at: tuple[int, int]
 ) -> None:
     """A digit moved about on plain paper becomes the same."""
-    digit = small.test.images[index, ..., 0].repeat(4, axis=0).repeat(4, axis=1)
+    digit = small.test.x[index, ..., 0].repeat(4, axis=0).repeat(4, axis=1)
     page = np.zeros((240, 240), np.uint8)
     page[60:172, 60:172] = digit
     moved = np.zeros_like(page)

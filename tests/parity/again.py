@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.evidence import Evidence

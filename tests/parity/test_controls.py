@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.instruction_sets import AVX2
 from lenet_multi.parity import ladder

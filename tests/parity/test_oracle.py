@@ -1,6 +1,6 @@
 import numpy as np
 
-from lenet_multi.data.sets import Dataset, epoch_order
+from lenet_multi.data.examples import Dataset, epoch_order
 from lenet_multi.lenet import reference
 from lenet_multi.parity import oracle
 from lenet_multi.parity.evidence import Evidence
@@ -18,6 +18,6 @@ def test_the_oracle_goes_down(mnist: Dataset) -> None:
     shapes = reference.shapes((28, 28, 1), 10)
     weights = [w.astype(np.float64) for w in draw_initial_weights(list(shapes.values()), seed=0)]
     first = epoch_order(640, seed=0, epoch=0)[:32]
-    images, labels = mnist.train.images[first] / 255, mnist.train.labels[first]
+    images, labels = mnist.train.x[first] / 255, mnist.train.y[first]
     assert losses[0] == reference.loss(weights, images, labels)
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == 431_080

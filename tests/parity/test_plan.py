@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lenet_multi.backends.choice import STOCK, WINOGRAD
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.machine.instruction_sets import SSE41, held_to
 from lenet_multi.parity.plan import CONFIDENCE, PRECISIONS, Climber, Plan, confident, is_kept

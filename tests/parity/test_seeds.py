@@ -193,7 +193,7 @@ def test_a_pair_that_is_none_fails(
 def test_a_run_that_diverged_leaves_the_others(tmp_path: Path, trained: list[str]) -> None:
     """It is a failure of the study, not its end."""
     run = example_run("jax", seed=1)
-    run.logits[0, 0] = np.nan
+    run.outputs[0, 0] = np.nan
     keep(run, tmp_path / "seed-1-jax")
     study = seeds.study(PAIR, 4, TrainConfig(), tmp_path, timeout=1)
     assert not study.passed
@@ -216,8 +216,8 @@ def test_the_record_lets_anyone_judge_again(tmp_path: Path, trained: list[str]) 
     assert written["passed"] is True
     for record in written["runs"]:
         run = study.runs[record["seed"], record["backend"]]
-        answers = run.labels.copy()
+        answers = run.targets.copy()
         for image, answer in record["wrong"].items():
             answers[int(image)] = answer
-        np.testing.assert_array_equal(answers, run.logits.argmax(axis=1))
-        assert record["test_correct"] == len(run.labels) - len(record["wrong"])
+        np.testing.assert_array_equal(answers, run.outputs.argmax(axis=1))
+        assert record["test_correct"] == len(run.targets) - len(record["wrong"])

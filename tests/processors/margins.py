@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lenet_multi.data import sets
+from lenet_multi.lenet import image_sets
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent, ascend
@@ -57,7 +57,7 @@ def smallest(caught: Callable[[float], bool], size: float) -> float | None:
 
 def measure(ascent: Ascent, folder: Path) -> list[dict[str, Any]]:
     """Return the smallest size of each sabotage that is caught, in each precision."""
-    of, mnist = modules(), sets.load()
+    of, mnist = modules(), image_sets.load()
 
     def caught(do: Sized, rung: str, precision: str, size: float) -> bool:
         with pytest.MonkeyPatch.context() as patch:

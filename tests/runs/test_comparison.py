@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lenet_multi.config import RECIPES, TEACHING
+from lenet_multi.config import TEACHING
 from lenet_multi.errors import UserError
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.runs.comparison import (
     RECOUNT,
     Comparison,

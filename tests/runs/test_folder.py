@@ -46,8 +46,8 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read.folder == tmp_path / "run"
     assert dataclasses.replace(read.result, files_sha256={}) == run.result
     assert set(read.result.files_sha256) == {"history.csv", "model.keras", "predictions.npz"}
-    np.testing.assert_array_equal(read.logits, run.logits)
-    np.testing.assert_array_equal(read.labels, run.labels)
+    np.testing.assert_array_equal(read.logits, run.outputs)
+    np.testing.assert_array_equal(read.labels, run.targets)
 
 
 def test_history_has_a_row_for_each_epoch(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_what_was_kept_on_the_way_is_hashed(tmp_path: Path) -> None:
         written = write_run(
             draft,
             run.result,
-            logits=run.logits,
-            labels=run.labels,
+            outputs=run.outputs,
+            targets=run.targets,
             save_model=lambda path: Path(path).touch(),
         )
     assert list(written.files_sha256) == [
@@ -339,7 +339,7 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
 
     run = example_run()
     with pytest.raises(UserError) as caught, new_run_folder(tmp_path / "run") as draft:
-        write_run(draft, run.result, logits=run.logits, labels=run.labels, save_model=fill)
+        write_run(draft, run.result, outputs=run.outputs, targets=run.targets, save_model=fill)
     assert str(caught.value) == (
         f"cannot write {tmp_path / 'run.unfinished'}: No space left on device; choose another --out"
     )
@@ -363,8 +363,8 @@ def test_a_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
         write_run(
             draft,
             run.result,
-            logits=run.logits,
-            labels=run.labels,
+            outputs=run.outputs,
+            targets=run.targets,
             save_model=lambda path: Path(path).touch(),
         )
     assert read_run(tmp_path / "run").result.files_sha256["best.keras"]
@@ -426,7 +426,7 @@ def test_a_stale_file_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_run_that_diverged_is_refused(tmp_path: Path) -> None:
     """Logits with NaN among them are not compared."""
     run = example_run()
-    run.logits[3, 4] = np.nan
+    run.outputs[3, 4] = np.nan
     with pytest.raises(UserError, match="diverged"):
         read_run(keep(run, tmp_path / "run"))
 
@@ -530,7 +530,7 @@ def test_a_result_that_was_edited_is_refused(tmp_path: Path, content: str, messa
 def test_a_single_test_image_is_enough(tmp_path: Path) -> None:
     """A run of one test image reads."""
     run = example_run(test_images=1)
-    few = dataclasses.replace(run, logits=run.logits[:1], labels=run.labels[:1])
+    few = dataclasses.replace(run, outputs=run.outputs[:1], targets=run.targets[:1])
     assert len(read_run(keep(few, tmp_path / "run")).labels) == 1
 
 
@@ -560,7 +560,7 @@ def test_where_a_run_comes_to_be(tmp_path: Path) -> None:
 def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
     """Logits that do not fit the result's counts are not compared."""
     run = example_run()
-    stranger = Run(run.folder, run.result, run.logits[:-1], run.labels[:-1])
+    stranger = Run(run.folder, run.result, run.outputs[:-1], run.targets[:-1])
     with pytest.raises(UserError, match="is not of the run"):
         read_run(keep(stranger, tmp_path / "run"))
 
@@ -568,7 +568,7 @@ def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
 def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
     """A label that no logit belongs to is told as damage."""
     run = example_run()
-    stranger = dataclasses.replace(run, labels=np.full_like(run.labels, 10))
+    stranger = dataclasses.replace(run, targets=np.full_like(run.targets, 10))
     with pytest.raises(UserError, match="a label is 10, of 10 classes from 0 on"):
         read_run(keep(stranger, tmp_path / "run"))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, TrainConfig
-from lenet_multi.data.sets import Dataset, ImageSet
+from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.train import TrainedRun
 from tests.conftest import train_quietly
 
@@ -20,8 +20,8 @@ def astray(
     backend: str, small: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainedRun, Path, Dataset]:
     """A run whose training labels are drawn by lot: the more it learns the worse it validates."""
-    labels = np.random.default_rng(0).permutation(small.train.labels)
-    dataset = Dataset(ImageSet(small.train.images, labels), small.test)
+    labels = np.random.default_rng(0).permutation(small.train.y)
+    dataset = Dataset(Examples(small.train.x, labels), small.test)
     folder = tmp_path_factory.mktemp("astray")
     config = TrainConfig(
         lr_schedule="constant",
@@ -74,7 +74,6 @@ def test_a_checkpoint_is_free_of_its_backend(kept: tuple[TrainedRun, Path]) -> N
 def test_the_rate_steps_down() -> None:
     """It falls to a tenth after half the steps, and again after three quarters."""
     import keras
-
     from lenet_multi.training.model import make_optimizer
 
     config = TrainConfig(lr_schedule="step", epochs=4, batch_size=10)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lenet_multi.backends.choice import execution
 from lenet_multi.config import TrainConfig
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
@@ -239,7 +239,6 @@ def test_the_weights_of_images_are_kept(backend: str) -> None:
 def test_xla_loops_over_products_alone(backend: str, convolutions: bool) -> None:
     """A convolution that no form turns to products is slow in a loop of XLA on a CPU."""
     import keras
-
     from lenet_multi.backends.xla_steps import XlaSteps
     from lenet_multi.training.model import compile_model
 
@@ -255,10 +254,10 @@ def test_xla_loops_over_products_alone(backend: str, convolutions: bool) -> None
 def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Path) -> None:
     """A resumed training draws what an undisturbed one draws."""
     import keras
+    from lenet_multi.training.model import compile_model
 
     from lenet_multi.runs import checkpoint
     from lenet_multi.training.fit import Keeping, fit
-    from lenet_multi.training.model import compile_model
 
     config = TrainConfig(epochs=2, batch_size=100, save_every="1")
 
@@ -290,7 +289,6 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
 def test_a_file_is_bound_to_no_backend(optimizer: str) -> None:
     """Its optimizer is Keras's own class, which every backend has."""
     import keras
-
     from lenet_multi.training.model import save_portably
 
     model = stack()

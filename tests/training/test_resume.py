@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lenet_multi.config import TrainConfig
-from lenet_multi.data.sets import Dataset, ImageSet
+from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.checkpoint import State
@@ -192,8 +192,8 @@ def test_the_command_goes_on(
 
 def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: Path) -> None:
     """A run that waited for a better epoch ends where it would have, as the model of the best."""
-    labels = np.random.default_rng(0).permutation(small.train.labels)  # nothing to learn
-    astray = Dataset(ImageSet(small.train.images, labels), small.test)
+    labels = np.random.default_rng(0).permutation(small.train.y)  # nothing to learn
+    astray = Dataset(Examples(small.train.x, labels), small.test)
     config = dataclasses.replace(SMALL_BATCHES, epochs=20, early_stopping=3, save_every=f"{STEPS}")
     whole = train_quietly(config, astray, backend, tmp_path)
     newest, waiting = sorted((tmp_path / "resume").iterdir(), reverse=True)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.train import TrainedRun
 from tests.conftest import Lenet, files_of_at_most
 
@@ -101,14 +101,15 @@ def test_wrong_answers_are_counted_and_shown(
     assert len(pictures) == 25  # so few images teach little
     for tag in pictures:
         label, answer, index = map(int, re.findall(r"\d+", tag))
-        assert small.test.labels[index] == label != answer
+        assert small.test.y[index] == label != answer
 
 
 def test_weights_that_are_no_numbers_are_passed_over(tmp_path: Path, backend: str) -> None:
     """A run that diverged is logged on: its weights have no histogram, its figures stand."""
+    from lenet_multi.training.model import build, compile_model
+
     from lenet_multi.backends.choice import execution
     from lenet_multi.config import TrainConfig
-    from lenet_multi.training.model import build, compile_model
     from lenet_multi.training.tensorboard import TensorBoard
 
     model = build(TrainConfig(), (28, 28, 1))

@@ -1,8 +1,7 @@
 """The forms of a convolution block: one function of the images, six ways to compute it.
 
 A block is a convolution, its bias, ReLU and 2x2 max pooling: where a LeNet spends its time.
-`compute_as` has a model compute its blocks in one of the forms. Nothing else changes: its layers,
-weights, summary and file stay those of the stock model.
+`backends.fast` has a model compute its blocks in one of the forms.
 
 The forms agree to the rounding of a sum. All send the gradient of a window's maximum to the first
 of equal values, as max pooling does.
@@ -28,7 +27,6 @@ from lenet_multi.backends.forms.convolutions import channels_first, pool_first, 
 from lenet_multi.backends.forms.pooling import POOL, compared, max_pooled
 from lenet_multi.backends.forms.tiles import tiles
 from lenet_multi.backends.forms.winograd import winograd
-from lenet_multi.backends.torch_step import torch_step
 
 Tensor = Any  # the backend's own
 Block = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -43,30 +41,14 @@ BLOCKS: dict[str, Block] = {
 }
 
 
-def compute_as(model: keras.Sequential, form: str, answer_form: str | None = None) -> None:
-    """Have `model` compute its convolution blocks in `form`; all else stays the stock model's.
-
-    Where it is not training it computes them in `answer_form`, by default the same. A model that
-    is no plain stack of layers stays as it is.
-    """
-    answer_form = answer_form or form
-    if form == answer_form == STOCK or type(model) is not keras.Sequential:
-        return
-    steps, answer_steps = ([*_steps(model.layers, name)] for name in (form, answer_form))
-
-    def call(inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
-        for step in steps if training else answer_steps:
-            inputs = step(inputs, training)
-        return inputs
-
-    model.call = call
-    if form != STOCK and keras.backend.backend() == "torch" and not model.non_trainable_variables:
-        model.train_step = torch_step(model)
+def are_plain_layers(model: keras.Model) -> bool:
+    """Return whether `model` is a stack of layers, each computed on what the one before gives."""
+    return type(model) is keras.Sequential  # a subclass may compute something else
 
 
 def holds_convolution(model: keras.Model, form: str) -> bool:
     """Return whether a convolution is left when `model` computes its blocks in `form`."""
-    parts = _parts(model.layers, form if type(model) is keras.Sequential else STOCK)
+    parts = _parts(model.layers, form if are_plain_layers(model) else STOCK)
     return any(_convolves(layer) for layer, is_block in parts if not is_block)
 
 
@@ -76,7 +58,7 @@ def _convolves(layer: keras.layers.Layer) -> bool:
     return hasattr(layer, "kernel_size") or any(map(_convolves, within))
 
 
-def _steps(stack: list[keras.layers.Layer], form: str) -> Iterator[Step]:
+def steps_of(stack: list[keras.layers.Layer], form: str) -> Iterator[Step]:
     """Yield what a model computes one after the other: a block, or a layer of its own."""
     for layer, is_block in _parts(stack, form):
         if is_block:

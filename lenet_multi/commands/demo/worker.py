@@ -33,9 +33,10 @@ def load(backend: str, model: Path) -> Network:
     Raises `UserError` when it cannot be loaded, or is of other images or classes.
     """
     keras_start.start(backend)
-    from lenet_multi.inference.answer import probabilities
+    from lenet_multi.inference.predict import probabilities
 
-    network = saved.find(model).load()
+    found = saved.find(model)
+    network, task = found.load(), found.task
     shapes = network.input_shape[1:], network.output_shape[1:]
     if shapes != ((SIDE, SIDE, 1), (DIGITS,)):
         raise UserError(
@@ -44,10 +45,10 @@ def load(backend: str, model: Path) -> Network:
         )
 
     def ask(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        (found,) = probabilities(network, image.reshape(1, SIDE, SIDE, 1))
-        if not np.isfinite(found).all():
+        (row,) = probabilities(network, task, image.reshape(1, SIDE, SIDE, 1))
+        if not np.isfinite(row).all():
             raise UserError(f"{model} answers NaN: it is of a run that diverged")
-        return np.asarray(found)
+        return np.asarray(row)
 
     return ask
 

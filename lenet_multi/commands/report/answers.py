@@ -42,9 +42,9 @@ def worst_mistakes(runs: Sequence[Shown], at_most: int) -> list[Mistake]:
 
     The runs are of the same test images.
     """
-    labels = runs[0].run.labels
-    given = np.array([shown.run.logits.argmax(axis=1) for shown in runs])  # (runs, images)
-    losses = np.mean([cross_entropies(shown.run.logits, labels) for shown in runs], axis=0)
+    labels = runs[0].run.targets
+    given = np.array([shown.run.outputs.argmax(axis=1) for shown in runs])  # (runs, images)
+    losses = np.mean([cross_entropies(shown.run.outputs, labels) for shown in runs], axis=0)
     worst = worst_first((given != labels).any(axis=0), losses, at_most)
     return [
         Mistake(int(image), int(labels[image]), _answers(runs, given[:, image], int(image)))
@@ -57,7 +57,7 @@ def _answers(runs: Sequence[Shown], given: NDArray[np.int64], image: int) -> lis
     answers = []
     for value in dict.fromkeys(given.tolist()):
         alike = [shown for shown, answer in zip(runs, given, strict=True) if answer == value]
-        logits = np.array([shown.run.logits[image] for shown in alike])
+        logits = np.array([shown.run.outputs[image] for shown in alike])
         costs = cross_entropies(logits, np.full(len(alike), value))
         answers.append(Answer(value, alike, float(np.exp(-costs).mean())))
     return sorted(answers, key=lambda answer: -len(answer.runs))

@@ -27,9 +27,13 @@ def loss_curves(group: Group, name: str) -> str:
     return _curves(group, name, "loss", "{:.4f}", _on_a_log_axis)
 
 
-def accuracy_curves(group: Group, name: str) -> str:
-    """Return the chart of training and validation accuracies over the epochs."""
-    return _curves(group, name, "accuracy", "{:.2%}", _in_percent)
+def headline_curves(group: Group, name: str) -> str:
+    """Return the chart of the headline metric in training and validation over the epochs."""
+    result = group.runs[0].result
+    metric, _ = result.headline
+    if result.classifies:
+        return _curves(group, name, metric, "{:.2%}", _in_percent)
+    return _curves(group, name, metric, "{:.4g}", lambda axes: _plainly(axes, metric))
 
 
 def _curves(
@@ -74,7 +78,7 @@ def _curves(
 
 def _values(epochs: Sequence[Epoch], kind: str, figure_name: str) -> list[float]:
     key = f"val_{figure_name}" if kind == "validation" else figure_name
-    return [dict(epoch)[key] for epoch in epochs]  # type: ignore[misc]  # all are numbers
+    return [epoch[key] for epoch in epochs]
 
 
 def _on_a_log_axis(axes: Axes) -> None:
@@ -86,6 +90,11 @@ def _on_a_log_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title("loss, in nats (logarithmic)")
+
+
+def _plainly(axes: Axes, name: str) -> None:
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.set_title(name.replace("_", " "))
 
 
 def _in_percent(axes: Axes) -> None:

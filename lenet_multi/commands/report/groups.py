@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lenet_multi.commands.report.palette import MARKS, OTHER, Mark
-from lenet_multi.config import RECIPES, TEACHING
+from lenet_multi.config import TEACHING
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.comparison import premises
 from lenet_multi.runs.folder import Result, Run

@@ -158,7 +158,8 @@ def _template() -> jinja2.Template:
 
 
 def _part(found: Group, number: int) -> Part:
-    mistakes = worst_mistakes(found.runs, _MISTAKES)
+    classifies = found.runs[0].result.classifies
+    mistakes = worst_mistakes(found.runs, _MISTAKES) if classifies else []
     no_pictures, shown = "", {}
     if mistakes:
         try:
@@ -172,13 +173,17 @@ def _part(found: Group, number: int) -> Part:
         comparison=put_to_the_checks(runs) if len(runs) > 1 else None,
         curves=[
             charts.loss_curves(found, f"loss-{number}"),
-            charts.accuracy_curves(found, f"accuracy-{number}"),
+            charts.headline_curves(found, f"{_headline(found)}-{number}"),
         ],
-        confusions=[_confusion(one) for one in found.runs],
+        confusions=[_confusion(one) for one in found.runs if classifies],
         mistakes=mistakes,
         pictures=shown,
         no_pictures=no_pictures,
     )
+
+
+def _headline(found: Group) -> str:
+    return found.runs[0].result.headline[0]
 
 
 def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:
@@ -189,7 +194,7 @@ def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:
 
 
 def _confusion(shown: Shown) -> Confusion:
-    counts = confusion_matrix(shown.run.logits, shown.run.labels)
+    counts = confusion_matrix(shown.run.outputs, shown.run.targets)
     return Confusion(shown, counts, often_confused(counts, at_most=3))
 
 

@@ -1,6 +1,7 @@
 """The test images of a run, as pictures that stand in the page itself."""
 
 import base64
+import dataclasses
 import functools
 import io
 
@@ -8,9 +9,11 @@ import matplotlib.image
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.data import sets
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset, are_pictures
 from lenet_multi.errors import UserError
 from lenet_multi.runs.folder import Result
+from lenet_multi.task import of_record
 
 _LONGEST_SIDE = 64  # pixels of a picture; of a larger image every second, third, ... is shown
 
@@ -20,15 +23,26 @@ def test_images(result: Result) -> NDArray[np.uint8]:
 
     Raises `UserError` when they cannot be had, are others by now, or are no pictures.
     """
-    dataset = _load(str(result.config.get("data")), classes=result.config["classes"])
+    dataset = _load(_config(result))
     if (dataset.sha256(), len(dataset.test)) != (result.data_sha256, result.test_images):
         raise UserError(f"{result.config['data']} now holds other images than the run saw")
-    if (channels := dataset.image_shape[-1]) not in (1, 3):
+    if not are_pictures(dataset.test.x):
+        raise UserError("its inputs are no images")
+    images: NDArray[np.uint8] = dataset.test.x
+    if (channels := images.shape[-1]) not in (1, 3):
         raise UserError(f"images of {channels} channels are no pictures")
-    return dataset.test.images
+    return images
 
 
-_load = functools.lru_cache(maxsize=1)(sets.load)  # groups of runs mostly share it
+def _config(result: Result) -> TrainConfig:
+    """Return the settings of a run; one that has come since has its default."""
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    return TrainConfig(**{name: v for name, v in result.config.items() if name in known})
+
+
+@functools.lru_cache(maxsize=1)  # groups of runs mostly share it
+def _load(config: TrainConfig) -> Dataset:
+    return of_record(dataclasses.asdict(config)).load(config)
 
 
 def data_uri(image: NDArray[np.uint8]) -> str:

@@ -18,7 +18,7 @@ from lenet_multi.backends.choice import (
     forms_of,
 )
 from lenet_multi.config import TrainConfig
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
@@ -166,9 +166,9 @@ def test_a_kernel_laid_one_place_off_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_model_stays_the_stock_one(forms: list[str], backend: str) -> None:
     """Summary, configuration and the weights' names and shapes are those of the stock model."""
     import keras
+    from lenet_multi.training.model import build
 
     from lenet_multi.backends.forms import compute_as
-    from lenet_multi.training.model import build
 
     def shown(form: str) -> tuple[str, Any, list[tuple[str, Any]]]:
         keras.utils.clear_session()  # Keras counts the inputs it names
@@ -187,10 +187,11 @@ def test_each_form_is_really_computed(
     forms: list[str], small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both blocks of the LeNet go through the form that was asked for."""
-    from lenet_multi.backends import forms as module
     from lenet_multi.training.model import build
 
-    images = small.test.images[:2] / np.float32(255)
+    from lenet_multi.backends import forms as module
+
+    images = small.test.x[:2] / np.float32(255)
     seen = []
 
     def spy(images: Any, kernel: Any, bias: Any) -> Any:

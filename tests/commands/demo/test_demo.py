@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lenet_multi.commands.demo import assign
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import BACKENDS, installed
 from lenet_multi.runs.folder import new_run_folder, write_run
@@ -31,7 +31,9 @@ def run_of(backend: str, folder: Path) -> Path:
 
     run = example_run(backend)
     with new_run_folder(folder) as draft:
-        write_run(draft, run.result, logits=run.logits, labels=run.labels, save_model=save_model)
+        write_run(
+            draft, run.result, outputs=run.outputs, targets=run.targets, save_model=save_model
+        )
     return folder
 
 
@@ -115,10 +117,10 @@ def demo(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     few = Dataset(mnist.train[:IMAGES], mnist.test[:500])
     np.savez(
         folder / "few.npz",
-        x_train=few.train.images,
-        y_train=few.train.labels,
-        x_test=few.test.images,
-        y_test=few.test.labels,
+        x_train=few.train.x,
+        y_train=few.train.y,
+        x_test=few.test.x,
+        y_test=few.test.y,
     )
     lenet = (sys.executable, "-m", "lenet_multi")
     train = ("train", "--backend", "jax", "--recipe", "one-epoch", "--data", "few.npz")

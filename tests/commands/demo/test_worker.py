@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from lenet_multi.commands.demo import worker
 from lenet_multi.commands.demo.process import BackendProcess, command
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import installed_version
 from lenet_multi.runs.folder import read_run
@@ -24,7 +24,7 @@ ROUNDING = 1e-5  # of probabilities; measured 1e-6, for another form than the on
 
 def test_a_worker_answers_as_the_run_did(backend: str, small_run: Path, small: Dataset) -> None:
     """Each image sent to the process gets the probabilities that the run recorded for it."""
-    images = small.test.images[:IMAGES]
+    images = small.test.x[:IMAGES]
 
     async def ask() -> list[dict[str, Any]]:
         process = BackendProcess(backend, "a run", command(backend, small_run))
@@ -49,7 +49,7 @@ def test_a_worker_ends_when_it_is_asked_no_more(
     backend: str, small_run: Path, small: Dataset
 ) -> None:
     """It answers all that was asked before its stdin ended, a line each, and ends in order."""
-    asked = small.test.images[:2].tobytes()
+    asked = small.test.x[:2].tobytes()
     command_line = command(backend, small_run)
     done = subprocess.run(command_line, input=asked, capture_output=True, check=True)
     first, *answers = map(json.loads, done.stdout.splitlines())

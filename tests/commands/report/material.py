@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lenet_multi.data.sets import Dataset, load
+from lenet_multi.data.examples import Dataset
+from lenet_multi.lenet.image_sets import load
 from lenet_multi.parity.ascent import COMPARISON, SCHEMA_VERSION
 from lenet_multi.parity.ladder import RUNGS, STRUCTURE
 from lenet_multi.parity.plan import PRECISIONS

@@ -9,8 +9,8 @@ import pytest
 
 from lenet_multi.commands.report import command, page
 from lenet_multi.commands.report.climb import read_climb
-from lenet_multi.config import RECIPES
 from lenet_multi.errors import UserError
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.runs.folder import read_run
 from tests.commands.report.material import (
     HOSTILE,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet_multi.data import sets
-from lenet_multi.data.sets import Dataset, ImageSet
+from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.data.sources import hf
 from lenet_multi.errors import UserError
+from lenet_multi.lenet import image_sets
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return datasets
 
 
-def rows(datasets: Any, images: ImageSet, mode: str = "L") -> Any:
+def rows(datasets: Any, images: Examples, mode: str = "L") -> Any:
     """Return images and labels as one split of the library."""
-    pictures = [Image.fromarray(image[..., 0]).convert(mode) for image in images.images]
+    pictures = [Image.fromarray(image[..., 0]).convert(mode) for image in images.x]
     features = {"picture": datasets.Image(), "digit": datasets.ClassLabel(num_classes=10)}
-    columns = {"picture": pictures, "digit": images.labels.tolist()}
+    columns = {"picture": pictures, "digit": images.y.tolist()}
     return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
 
 
@@ -41,7 +41,7 @@ def test_a_saved_data_set_loads(datasets: Any, few: Dataset, tmp_path: Path) -> 
     """What `save_to_disk` wrote gives the images and labels that it was made of."""
     splits = {"train": rows(datasets, few.train), "test": rows(datasets, few.test)}
     datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
-    assert sets.load(f"hf:{tmp_path / 'saved'}").sha256() == few.sha256()
+    assert image_sets.load(f"hf:{tmp_path / 'saved'}").sha256() == few.sha256()
 
 
 def test_a_folder_of_tables_loads(datasets: Any, few: Dataset, tmp_path: Path) -> None:
@@ -49,23 +49,23 @@ def test_a_folder_of_tables_loads(datasets: Any, few: Dataset, tmp_path: Path) -
     for split, images in {"train": few.train, "test": few.test}.items():
         rows(datasets, images).to_parquet(tmp_path / "data" / f"{split}-00000-of-00001.parquet")
     arrays = hf.read(str(tmp_path))
-    np.testing.assert_array_equal(arrays[0][..., np.newaxis], few.train.images)
-    np.testing.assert_array_equal(arrays[3], few.test.labels)
+    np.testing.assert_array_equal(arrays[0][..., np.newaxis], few.train.x)
+    np.testing.assert_array_equal(arrays[3], few.test.y)
 
 
 @pytest.mark.usefixtures("datasets")
 def test_a_folder_of_image_files_loads(few: Dataset, tmp_path: Path) -> None:
     """So do image files in folders named after split and class; every image keeps its label."""
     for split, images in {"train": few.train, "test": few.test}.items():
-        for index, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
+        for index, (image, label) in enumerate(zip(images.x, images.y, strict=True)):
             path = tmp_path / split / f"class-{label}" / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image[..., 0]).save(path)
     x_train, y_train, _, _ = hf.read(str(tmp_path))
-    classes = sorted({f"class-{label}" for label in few.train.labels})
+    classes = sorted({f"class-{label}" for label in few.train.y})
     expected = {
         (classes.index(f"class-{label}"), image.tobytes())
-        for image, label in zip(few.train.images, few.train.labels, strict=True)
+        for image, label in zip(few.train.x, few.train.y, strict=True)
     }
     assert {(label, image.tobytes()) for image, label in zip(x_train, y_train, strict=True)} == (
         expected
@@ -78,13 +78,13 @@ def test_colour_has_three_channels(datasets: Any, few: Dataset, tmp_path: Path) 
     datasets.DatasetDict(splits).save_to_disk(tmp_path)
     x_train, _, x_test, _ = hf.read(str(tmp_path))
     assert (x_train.shape, x_test.shape) == ((20, 28, 28, 3), (10, 28, 28, 3))
-    np.testing.assert_array_equal(x_train[..., 1:2], few.train.images)
+    np.testing.assert_array_equal(x_train[..., 1:2], few.train.x)
 
 
 def saved(datasets: Any, few: Dataset, what: str, folder: Path) -> str:
     """Write a bad data set to `folder` and return its name."""
     train, test = rows(datasets, few.train), rows(datasets, few.test)
-    uneven = ImageSet(few.test.images[:, 1:], few.test.labels)
+    uneven = Examples(few.test.x[:, 1:], few.test.y)
     splits = {
         "untested": {"train": train, "validation": test},
         "blind": {"train": train.remove_columns("picture"), "test": test},
@@ -154,6 +154,6 @@ def test_without_a_network_it_fails_at_once(
     """The library alone tries six times in 24 s and tells each on stderr; here it never does."""
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
     with pytest.raises(UserError, match=r"'someone/digits'.*the Hub does not answer") as refused:
-        sets.load("hf:someone/digits")
+        image_sets.load("hf:someone/digits")
     assert "\n" not in str(refused.value)
     assert capfd.readouterr() == ("", "")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lenet_multi.data import sets
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.data.sources import keras
 from lenet_multi.errors import UserError
+from lenet_multi.lenet import image_sets
 from lenet_multi.machine.keras_start import keras_home
 from tests.conftest import Lenet, child_environment
 
@@ -32,10 +32,10 @@ def idx(array: NDArray[np.uint8]) -> bytes:
 def fashion(small: Dataset, tmp_path: Path) -> Path:
     """A Keras home in which the files of Fashion-MNIST hold 100 and 50 images of MNIST."""
     arrays = {
-        "train-images": small.train.images[:100, ..., 0],
-        "train-labels": small.train.labels[:100],
-        "t10k-images": small.test.images[:50, ..., 0],
-        "t10k-labels": small.test.labels[:50],
+        "train-images": small.train.x[:100, ..., 0],
+        "train-labels": small.train.y[:100],
+        "t10k-images": small.test.x[:50, ..., 0],
+        "t10k-labels": small.test.y[:50],
     }
     for file in keras.FILES["fashion_mnist"]:
         path = tmp_path / "keras" / "datasets" / file
@@ -63,7 +63,7 @@ def test_without_a_network_the_wanted_file_is_named(
     for name, value in {"KERAS_HOME": str(tmp_path), **NO_NETWORK}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"cifar-10-python\.tar\.gz") as refused:
-        sets.load("keras:cifar10")
+        image_sets.load("keras:cifar10")
     assert f"put that file at {tmp_path}/datasets/{keras.FILES['cifar10'][0]}" in str(refused.value)
     assert capfd.readouterr() == ("", "")
 
@@ -103,7 +103,7 @@ def test_a_users_own_file_is_refused_and_kept(
     for name, value in {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path), **NO_NETWORK}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"its hash is not that of Keras's.*--data FILE\.npz"):
-        sets.load("keras:mnist")
+        image_sets.load("keras:mnist")
     assert own.read_bytes() == small_npz.read_bytes()
     assert list(own.parent.iterdir()) == [own]
 
@@ -141,11 +141,11 @@ def test_cifar_loads(tmp_path: Path) -> None:
         env=child_environment(KERAS_BACKEND="jax", KERAS_HOME=str(tmp_path)),
         check=True,
     )
-    dataset = sets.load(str(path), classes=100)
-    np.testing.assert_array_equal(dataset.train.images, images)
-    assert list(dataset.test.labels) == [0, 99, 1, 2, 3, 4]
+    dataset = image_sets.load(str(path), classes=100)
+    np.testing.assert_array_equal(dataset.train.x, images)
+    assert list(dataset.test.y) == [0, 99, 1, 2, 3, 4]
     with pytest.raises(UserError, match="labels run from 0 to 99, outside 0 to 9; see --classes"):
-        sets.load(str(path))
+        image_sets.load(str(path))
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:

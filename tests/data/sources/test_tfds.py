@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lenet_multi.data import sets
-from lenet_multi.data.sets import Dataset
+from lenet_multi.data.examples import Dataset
 from lenet_multi.data.sources import tfds
 from lenet_multi.errors import UserError
+from lenet_multi.lenet import image_sets
 
 # Written by the library itself, as its users would; that takes TensorFlow.
 PREPARE = """
@@ -73,7 +73,7 @@ def folder(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["digits", "digits/plain:1.0.0"])
 def test_a_prepared_data_set_loads(name: str, small: Dataset) -> None:
     """Its images and labels are those that it was made of, by name, configuration and version."""
-    dataset = sets.load(f"tfds:{name}")
+    dataset = image_sets.load(f"tfds:{name}")
     assert dataset.sha256() == Dataset(small.train[:30], small.test[:20]).sha256()
 
 

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from lenet_multi.data import sets
+from lenet_multi.lenet import image_sets
 from tests.fuzz import stand_ins
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.mutations import LENGTHS, damaged, zeros
@@ -32,11 +32,9 @@ def idx(array: np.ndarray, *, shape: tuple[int, ...] | None = None, kind: int = 
 @cache
 def few() -> list[np.ndarray]:
     """Return the first images and labels of MNIST, for training and for tests."""
-    mnist = sets.load()
+    mnist = image_sets.load()
     return [
-        array
-        for part in (mnist.train[:20], mnist.test[:20])
-        for array in (part.images[..., 0], part.labels)
+        array for part in (mnist.train[:20], mnist.test[:20]) for array in (part.x[..., 0], part.y)
     ]
 
 

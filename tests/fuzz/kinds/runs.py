@@ -61,8 +61,8 @@ def whole(name: str) -> dict[str, bytes]:
             write_run(
                 draft,
                 run.result,
-                logits=run.logits,
-                labels=run.labels,
+                outputs=run.outputs,
+                targets=run.targets,
                 save_model=_save_model,
             )
         return {path.name: path.read_bytes() for path in Path(folder, name).iterdir()}

@@ -5,7 +5,8 @@ from random import Random
 from typing import Any
 
 from lenet_multi.commands.doctor.settings import CHANGE_RESULTS, CHOOSE_MEANS
-from lenet_multi.config import RECIPES, TrainConfig, flag
+from lenet_multi.config import TrainConfig, flag
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.keras_start import HOME
 from tests.fuzz import stand_ins
 from tests.fuzz.inputs import Input, Kind

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lenet_multi.backends.choice import execution
-from lenet_multi.config import RECIPES, TrainConfig
+from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.training.initial_weights import draw_initial_weights
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
@@ -150,7 +151,6 @@ def test_the_bounds_are_those_of_keras() -> None:
 def test_one_cycle_rises_and_falls() -> None:
     """The rate rises in a straight line for a quarter of the run and falls to 0 at its end."""
     import keras
-
     from lenet_multi.training.model import make_optimizer
 
     config = TrainConfig(lr_schedule="one-cycle", learning_rate=0.4, epochs=1)
@@ -210,7 +210,6 @@ def test_a_saved_model_asks_each_backend_how_to_compile(tmp_path: Path) -> None:
     Nor does it name torch's own class of Adam, which no other backend can load or step.
     """
     import keras
-
     from lenet_multi.training.model import build, compile_model
 
     model = build(TrainConfig(), (28, 28, 1))
@@ -233,7 +232,6 @@ def test_a_saved_model_asks_each_backend_how_to_compile(tmp_path: Path) -> None:
 def test_probabilities_are_the_softmax_of_logits(head: str, policy: str) -> None:
     """A softmax is appended to logits alone, and whatever the policy, all is float32."""
     import keras
-
     from lenet_multi.training.model import lenet, with_logits, with_probabilities
 
     images = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
@@ -256,7 +254,6 @@ def test_probabilities_are_the_softmax_of_logits(head: str, policy: str) -> None
 def test_what_ends_in_no_probabilities_is_refused() -> None:
     """A head that is neither linear nor a softmax is named."""
     import keras
-
     from lenet_multi.training.model import with_probabilities
 
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(name="flat")])

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lenet_multi.data import sets
-from lenet_multi.data.sets import Dataset, ImageSet, epoch_order, load, split
+from lenet_multi.data.examples import Dataset, Examples, epoch_order, split
 from lenet_multi.errors import UserError
+from lenet_multi.lenet.image_sets import load
 
 # Of the unpacked original files, as published with them.
 ORIGINAL_SHA256 = {
@@ -31,7 +32,7 @@ def test_packaged_bytes_are_the_originals(name: str) -> None:
 
 def test_loaded_arrays_are_the_originals_bytes(mnist: Dataset) -> None:
     """Behind their headers (16 or 8 bytes), the originals are the arrays that load returns."""
-    arrays = [mnist.train.images, mnist.train.labels, mnist.test.images, mnist.test.labels]
+    arrays = [mnist.train.x, mnist.train.y, mnist.test.x, mnist.test.y]
     for name, array in zip(ORIGINAL_SHA256, arrays, strict=True):
         content = gzip.decompress((sets.PACKAGED_MNIST / f"{name}.gz").read_bytes())
         assert content[16 if "images" in name else 8 :] == array.tobytes()
@@ -39,10 +40,10 @@ def test_loaded_arrays_are_the_originals_bytes(mnist: Dataset) -> None:
 
 def test_mnist_has_its_counts_and_shapes(mnist: Dataset) -> None:
     """60,000 training and 10,000 test images of 28x28x1 bytes, ten classes."""
-    assert mnist.train.images.shape == (60_000, 28, 28, 1)
-    assert mnist.test.images.shape == (10_000, 28, 28, 1)
-    assert mnist.train.images.dtype == mnist.train.labels.dtype == np.uint8
-    assert set(mnist.test.labels) == set(range(10))
+    assert mnist.train.x.shape == (60_000, 28, 28, 1)
+    assert mnist.test.x.shape == (10_000, 28, 28, 1)
+    assert mnist.train.x.dtype == mnist.train.y.dtype == np.uint8
+    assert set(mnist.test.y) == set(range(10))
 
 
 def test_mnist_loads_fast() -> None:
@@ -73,9 +74,9 @@ def test_an_npz_loads(small_npz: Path, small: Dataset) -> None:
 
 def test_the_hash_sees_one_pixel(small: Dataset) -> None:
     """Data that differ in one pixel differ in SHA-256."""
-    images = small.test.images.copy()
+    images = small.test.x.copy()
     images[0, 0, 0, 0] ^= 1
-    changed = Dataset(small.train, ImageSet(images, small.test.labels))
+    changed = Dataset(small.train, Examples(images, small.test.y))
     assert changed.sha256() != small.sha256()
 
 
@@ -150,14 +151,14 @@ def test_missing_data_is_refused_by_name(tmp_path: Path) -> None:
 def test_split_keeps_every_image_once_and_in_order(count: int, share: float) -> None:
     """Training and validation images together are the images; validation is the last ones."""
     labels = np.arange(count)
-    images = ImageSet(labels.reshape(-1, 1, 1, 1), labels)  # type: ignore[arg-type]
+    images = Examples(labels.reshape(-1, 1, 1, 1), labels)  # type: ignore[arg-type]
     try:
         training, validation = split(images, share)
     except UserError:
         assert int(count * (1 - share)) in (0, count)
     else:
         assert len(training) == int(count * (1 - share))
-        np.testing.assert_array_equal(np.concatenate([training.labels, validation.labels]), labels)
+        np.testing.assert_array_equal(np.concatenate([training.y, validation.y]), labels)
 
 
 @pytest.mark.parametrize("share", [1e-17, 0.999])

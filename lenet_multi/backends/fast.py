@@ -1,0 +1,114 @@
+"""Have a Keras model train and answer as fast as its backend can; stock Keras does the rest."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from lenet_multi import backends
+from lenet_multi.backends import private
+from lenet_multi.backends.choice import STOCK, Execution
+from lenet_multi.backends.forms import Step, are_plain_layers, holds_convolution, steps_of
+from lenet_multi.backends.portable import make_portable
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Prepare, as_stored
+from lenet_multi.machine.keras_start import CPU, device
+
+
+@dataclass
+class Fast:
+    """What a fast model needs besides Keras's: its own class, its steps, how inputs are prepared.
+
+    `steps` are computed in training, `answer_steps` else; `step` is a recorded training step.
+    """
+
+    stock: type
+    steps: list[Step]
+    answer_steps: list[Step]
+    prepare: Prepare
+    batch_size: int
+    is_recorded: bool = False
+    step: Callable[..., Any] | None = None
+
+
+class InForm:
+    """A plain stack of layers that computes its convolution blocks in a form (see `forms`)."""
+
+    fast: Fast
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Compute the layers one after the other."""
+        for step in self.fast.steps if training else self.fast.answer_steps:
+            inputs = step(inputs, training)
+        return inputs
+
+
+class Portable:
+    """A model whose file any backend loads, goes on with, and compiles in its own way."""
+
+    fast: Fast
+
+    def save(self, filepath: Any, *given: Any, **named: Any) -> None:
+        """Write the file that the stock model would, and free it of its backend."""
+        with _as_stock(self), private.tensorflow_left_out():
+            keras.Model.save(self, filepath, *given, **named)
+        make_portable(filepath)
+
+
+def make_fast(
+    model: keras.Model,
+    how: Execution,
+    *,
+    prepare: Prepare = as_stored,
+    batch_size: int = TrainConfig.batch_size,
+) -> None:
+    """Have `model` compute as `how` says; nothing changes but the time that it takes.
+
+    Its class becomes a subclass of its own, made for it, as PyTorch's `fully_shard` does. Layers,
+    weights, summary and file stay those of the stock model. `prepare` makes its inputs of what is
+    stored, in batches of `batch_size`.
+    """
+    stock = model.fast.stock if isinstance(model, Portable) else type(model)
+    model.__class__ = stock
+    kinds: list[type] = [Portable]
+    steps: list[list[Step]] = [[], []]
+    if are_plain_layers(model) and (how.form, how.answer_form) != (STOCK, STOCK):
+        kinds.append(InForm)
+        steps = [list(steps_of(model.layers, form)) for form in (how.form, how.answer_form)]
+    if trains_fast(model, how):
+        kinds.append(backends.module(keras.backend.backend()).Training)
+    model.fast = Fast(stock, steps[0], steps[1], prepare, batch_size)
+    model.__class__ = type(stock.__name__, (*kinds, stock), {"__module__": stock.__module__})
+
+
+def why_not(model: keras.Model) -> str | None:
+    """Return why stock Keras has to train the compiled `model`, where it has to."""
+    if keras.backend.backend() != "torch":  # XLA's loops call Keras's own step
+        return None
+    if not isinstance(model, InForm):
+        return None
+    reason: str | None = backends.module("torch").why_not(model)
+    return reason
+
+
+def trains_fast(model: keras.Model, how: Execution) -> bool:
+    """Return whether the backend's own way of training is for this model.
+
+    XLA loops over a convolution on a CPU four times as slowly, so it loops where none is left. On
+    PyTorch a plain stack of layers is recorded.
+    """
+    if keras.backend.backend() == "torch":
+        return how.form != STOCK and are_plain_layers(model)
+    return how.xla_loops and not (device() == CPU and holds_convolution(model, how.form))
+
+
+@contextmanager
+def _as_stock(model: Any) -> Iterator[None]:
+    fast = type(model)
+    model.__class__ = model.fast.stock
+    try:
+        yield
+    finally:
+        model.__class__ = fast

@@ -1,0 +1,80 @@
+"""Batches as they are stored, handed over without a queue, for loops that prepare them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
+from typing import Any
+
+from lenet_multi.backends import private
+from lenet_multi.data.batches import Batches, StoredBatch
+from lenet_multi.data.examples import Prepare, changed, parts
+
+Tensor = Any  # the backend's own
+Feed = Any  # what Keras's `fit` takes
+Batch = tuple[Any, ...]  # x, y; from `train_on_batch` the weights of examples too, or None
+
+
+def stored_feed(batches: Batches) -> Feed:
+    """Return `batches` for steps that prepare them, on TensorFlow and JAX.
+
+    They come from Python, without a queue between. Bytes are a quarter of what floats are to hand
+    over.
+    """
+
+    class Adapter(private.find(private.DATA_ADAPTER)):  # type: ignore[misc]  # made at run time
+        @property
+        def num_batches(self) -> int:
+            return len(batches)
+
+        def __iter__(self) -> Iterator[StoredBatch]:
+            for some in batches.stored():
+                count = len(parts(some.y)[0])
+                yield from (StoredBatch(*one_of(some, index, None)) for index in range(count))
+
+        def get_tf_dataset(self) -> Feed:
+            return self  # to be iterated over for each epoch
+
+        def get_jax_iterator(self) -> Iterator[StoredBatch]:
+            return iter(self)
+
+    return Adapter()
+
+
+def alike(iterator: Iterator[Batch], steps: int) -> list[tuple[list[Batch], bool]]:
+    """Return the next batches, up to `steps`, and whether they are to be prepared.
+
+    Those of one size come together.
+    """
+    batches = list(islice(iterator, steps))
+    if not batches:
+        raise StopIteration  # as Keras expects it
+    sizes = groupby(batches, lambda batch: len(parts(batch[0])[0]))
+    return [(some := list(of_size), isinstance(some[0], StoredBatch)) for _, of_size in sizes]
+
+
+def padded(batches: list[Batch], steps: int) -> list[Batch]:
+    """Return `steps` batches, the last of them not to be trained on: one program for each size."""
+    return batches + batches[-1:] * (steps - len(batches))
+
+
+def laid(batches: Sequence[Batch], stack: Callable[[tuple[Any, ...]], Any]) -> Batch:
+    """Lay batches one on the other, by `stack`."""
+    return tuple(
+        _laid_side(side, stack) for side in zip(*batches, strict=True) if side[0] is not None
+    )
+
+
+def _laid_side(side: tuple[Any, ...], stack: Callable[[tuple[Any, ...]], Any]) -> Any:
+    places = iter(range(len(parts(side[0]))))
+    rows = [parts(of_batch) for of_batch in side]
+
+    def stacked(first: Any) -> Any:
+        place = next(places)
+        return stack(tuple(row[place] for row in rows))
+
+    return changed(stacked, side[0])
+
+
+def one_of(batches: Batch, index: Tensor, prepare: Prepare | None) -> Batch:
+    """Return the batch number `index` of those that lie one on the other, prepared if asked."""
+    x, *others = (changed(lambda array: array[index], side) for side in batches)
+    return (prepare(x) if prepare else x), *others

@@ -1,0 +1,291 @@
+"""PyTorch: a step is recorded once as a list of kernels, with Adam one of them, and played back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from lenet_multi.backends import private
+from lenet_multi.backends.adam import Adam
+from lenet_multi.backends.recording import Computation, recorded
+from lenet_multi.backends.stored import Feed
+from lenet_multi.backends.variables import build, variables
+from lenet_multi.data.batches import Batches
+from lenet_multi.data.examples import changed
+from lenet_multi.machine.keras_start import GPU, device
+
+Tensor = Any  # PyTorch's
+Logs = dict[str, Tensor]
+Rate = Callable[[], Tensor]  # of the step to come
+Step = Callable[[Any, Any], Logs]
+
+
+def feed(batches: Batches) -> Feed:
+    """Return a loader that does no more than to get each batch.
+
+    PyTorch's own loader keeps accounts of each batch, which costs it a twentieth. Tensors share
+    their memory with NumPy's arrays. On a GPU batches are made there, of all that is stored, which
+    is sent once.
+    """
+    import torch
+
+    get = _on_gpu(batches) if device() == GPU else _from_numpy(batches)
+
+    class Loader(torch.utils.data.DataLoader):  # type: ignore[misc]  # torch is not read
+        def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+            return map(get, range(len(batches)))
+
+    return Loader(batches, batch_size=None)
+
+
+def training_feed(batches: Batches, model: keras.Model) -> Feed:
+    """Return what `model` trains on."""
+    return feed(batches)
+
+
+def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Tensor) -> None:
+    """Update weights by PyTorch's kernel; on a GPU it takes the rate in float32 alone."""
+    import torch
+
+    first = updates[0][1]
+    if first.dtype != "float32" and first.value.is_cuda:
+        optimizer.by_formula(updates, rate)
+        return
+    gradients, weights, means, squares = zip(*updates, strict=True)
+    rate = optimizer.corrected(rate, first.dtype)
+    with torch.no_grad():
+        private.find(private.FUSED_ADAM)(
+            [weight.value for weight in weights],
+            # The kernel walks all tensors' memory in one order, whatever their strides; a
+            # convolution's gradient comes in another than its weights.
+            [gradient.contiguous() for gradient in gradients],
+            [mean.value for mean in means],
+            [square.value for square in squares],
+            [],
+            [torch.full_like(rate, torch.inf)] * len(weights),  # no correction but ours
+            lr=rate,
+            beta1=optimizer.beta_1,
+            beta2=optimizer.beta_2,
+            weight_decay=0.0,
+            eps=optimizer.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+class Training:
+    """A model whose step is recorded once for each shape of batch, and then played back.
+
+    PyTorch computes on a CPU while it is called, so both cores wait while Keras looks after layers,
+    losses, gradients, weights and metrics by name: a fifth of its step. A recorded step does what
+    Keras's own does (`keras/src/backend/torch/trainer.py`). Keras's own step takes what a recording
+    cannot: see `why_not`, and examples with weights.
+    """
+
+    fast: Any
+
+    def compile(self, *given: Any, **named: Any) -> None:
+        """Compile the model; what was recorded is no more."""
+        super().compile(*given, **named)  # type: ignore[misc]  # a Keras model's
+        self.fast.is_recorded, self.fast.step = False, None
+
+    def train_step(self, data: tuple[Any, ...]) -> Logs:
+        """Take a step on x, y and, where given, the weights of examples."""
+        fast = self.fast
+        tensors = [keras.tree.map_structure(ops.convert_to_tensor, side) for side in data[:2]]
+        if not fast.is_recorded:
+            fast.is_recorded = True
+            fast.step = None if why_not(self) else _recorded_step(self, *tensors)
+        if fast.step is None or any(part is not None for part in data[2:]):
+            logs: Logs = super().train_step(data)  # type: ignore[misc]
+            return logs
+        try:
+            step: Step = fast.step
+            return step(*tensors)
+        except _AddedLossError:  # before anything was changed
+            fast.step = None
+            return self.train_step(data)
+
+
+class _AddedLossError(Exception):
+    """The model has other losses besides the one that it is compiled with."""
+
+
+def why_not(model: keras.Model) -> str | None:
+    """Return why Keras's own step has to train the compiled `model`; None where a recording can."""
+    if model.non_trainable_variables:
+        return "its layers keep a state, as batch normalisation and dropout do"
+    loss = model.loss
+    is_kerass = isinstance(loss, keras.losses.Loss) and "__call__" not in vars(type(loss))
+    if not is_kerass or loss.reduction != "sum_over_batch_size":
+        return "its loss is not one loss of Keras's with its mean"
+    with private.tensorflow_left_out():
+        weights = keras.Model.get_compile_config(model)["loss_weights"]
+    if weights is not None:
+        return "its loss has a weight"
+    is_scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    if is_scaled or model.optimizer.loss_scale_factor is not None:
+        return "its optimizer scales the loss"
+    if any(layer.losses for layer in model.layers):
+        return "a layer has a loss of its own, as a regulariser"
+    return None
+
+
+def _is_plain(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variable]) -> bool:
+    """Return whether a step of `optimizer` is its formula, and nothing before or after it."""
+    besides = [
+        *("clipnorm", "global_clipnorm", "clipvalue", "weight_decay", "use_ema", "amsgrad"),
+        "gradient_accumulation_steps",
+    ]
+    held = any(weight.constraint is not None for weight in weights)
+    return not held and not any(getattr(optimizer, name, None) for name in besides)
+
+
+def _recorded_step(model: keras.Model, x: Any, y: Any) -> Step:
+    """Return the step of `model` as it is compiled now.
+
+    The schedule of the rate is Keras's, and so is, in Python, the update of another optimizer than
+    our Adam, whose kernels would be given the rate as a number.
+    """
+    import torch
+
+    names = build(model, x, y)
+    held_variables = variables(model)
+    weights = model.trainable_weights
+    records_update = isinstance(model.optimizer, Adam) and _is_plain(model.optimizer, weights)
+    # Keras updates these tensors in place and never replaces them.
+    held = [variable.value for variable in held_variables]
+    compute = _computation(model, (x, y), held_variables, update=records_update)
+    play = recorded(compute, *held)
+    rate = (_rate_by_host if held[0].is_cuda else _rate)(model.optimizer)
+
+    def step(x: Any, y: Any) -> Logs:
+        with torch.no_grad():
+            step_rate = rate()
+        results = play(*keras.tree.flatten((x, y)), step_rate)
+        if not records_update:
+            with torch.no_grad():
+                model.optimizer.apply(results[len(names) :], model.trainable_weights)
+        return dict(zip(names, results, strict=False))
+
+    return step
+
+
+def _rate(optimizer: keras.optimizers.Optimizer) -> Rate:
+    """Return the rate of an `optimizer` on a CPU, by a recording of its schedule where that can be.
+
+    Keras's own schedules are functions of the step alone. PyTorch refuses to record one that asks
+    in Python what the step is, as it does to end a warm-up; that one stays in Python, and so does
+    anybody else's.
+    """
+    schedule, steps = private.schedule(optimizer), optimizer.iterations
+
+    def by_keras() -> Tensor:
+        return ops.convert_to_tensor(optimizer.learning_rate)
+
+    def by_recording() -> Tensor:
+        if private.schedule(optimizer) is not schedule:
+            return by_keras()
+        return play(steps.value)[0]
+
+    is_plain = _is_plain(optimizer, [])  # else Keras counts other steps
+    if not is_plain or type(schedule).__module__ != _SCHEDULES:
+        return by_keras
+    play = recorded(lambda step: (schedule(step),))
+    try:
+        play(steps.value)
+    except RuntimeError:
+        return by_keras
+    return by_recording
+
+
+_SCHEDULES = keras.optimizers.schedules.LearningRateSchedule.__module__
+
+
+def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
+    """Return the rate of an `optimizer` on a GPU, its schedule computed on the host.
+
+    A schedule is a dozen operations on one number, and each of them takes a GPU as long as one of
+    the network's. It is a function of the step, which is counted here, for to ask the GPU would
+    be to wait for it; where others changed it, as PyTorch's count of changes tells, it is asked.
+    """
+    step, changes = 0, -1
+
+    def rate() -> Tensor:
+        nonlocal step, changes
+        schedule = private.schedule(optimizer)
+        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            return ops.convert_to_tensor(schedule)
+        iterations = optimizer.iterations.value
+        step += 1
+        if private.changes(iterations) != changes:
+            step, changes = int(iterations), private.changes(iterations)
+        with keras.device("cpu"):
+            value = ops.convert_to_tensor(schedule(step))
+        return value.to(iterations.device, non_blocking=True)
+
+    return rate
+
+
+def _computation(
+    model: keras.Model, like: tuple[Any, Any], held: list[keras.Variable], *, update: bool
+) -> Computation:
+    """Return (*x and y, rate, *values of the variables `held`) to the metrics.
+
+    x and y are flat, and nested as in `like`. The values are changed in place. Without `update`
+    those of weights and optimizer are not, and the weights' gradients follow the metrics. The
+    backward pass is within, so that a recording holds it too.
+    """
+    import torch
+
+    places = len(keras.tree.flatten(like))
+
+    def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
+        x, y = keras.tree.pack_sequence_as(like, list(tensors[:places]))
+        rate, *values = tensors[places:]
+        in_place = list(zip(held, values, strict=True))
+        weights = model.trainable_weights
+        with keras.StatelessScope(state_mapping=in_place, collect_losses=True) as scope:
+            outputs = model(x, training=True)
+            if model.losses:  # of a regulariser, or `add_loss`
+                raise _AddedLossError
+            loss = model.loss.call(y, outputs).mean()
+            gradients = torch.autograd.grad(loss, [weight.value for weight in weights])
+            with torch.no_grad():
+                if update:
+                    model.optimizer.update(gradients, weights, rate)
+                model.metrics[0].update_state(loss, sample_weight=len(y))  # the mean loss
+                logs = model.compute_metrics(x, y, outputs)
+        with torch.no_grad():
+            for variable, value in in_place:
+                if (new := scope.get_current_value(variable)) is not value:
+                    value.copy_(new)
+        results = [*logs.values(), *(() if update else gradients)]
+        return tuple(result.detach() for result in results)
+
+    return compute
+
+
+def _from_numpy(batches: Batches) -> Callable[[int], tuple[Any, ...]]:
+    import torch
+
+    return lambda index: tuple(changed(torch.from_numpy, side) for side in batches[index])
+
+
+def _on_gpu(batches: Batches) -> Callable[[int], tuple[Any, ...]]:
+    import torch
+
+    place = ops.zeros(()).device
+
+    def sent(array: Any) -> Tensor:
+        return torch.tensor(array, device=place)
+
+    sides = [changed(sent, side) for side in (batches.examples.x, batches.examples.y)]
+
+    def get(index: int) -> tuple[Any, ...]:
+        chosen = torch.from_numpy(batches.chosen(index)).to(place, non_blocking=True)
+        x, y = (changed(lambda tensor: tensor[chosen], side) for side in sides)
+        return batches.prepare(x), y
+
+    return get

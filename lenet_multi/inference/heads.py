@@ -1,0 +1,56 @@
+"""What a classifier ends in: logits, or their softmax."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from lenet_multi.backends.private import tensorflow_left_out
+from lenet_multi.errors import UserError
+
+
+def with_logits(model: keras.Model) -> keras.Model:
+    """Return `model`, or its copy without the softmax when it ends in one."""
+    if getattr(model.layers[-1], "activation", None) is not keras.activations.softmax:
+        return model
+    twin = _copied(model)
+    twin.layers[-1].activation = keras.activations.linear
+    return twin
+
+
+def with_probabilities(model: keras.Model) -> keras.Model:
+    """Return a model that computes in float32 what `model` does, and ends in probabilities.
+
+    Images are its input `images`, (N, height, width, channels); it gives (N, classes), their
+    softmax where `model` gives logits.
+
+    Raises `UserError` when `model` gives neither logits nor a softmax.
+    """
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    gives_softmax = isinstance(last, layers.Softmax) or activation is keras.activations.softmax
+    if not gives_softmax and activation is not keras.activations.linear:
+        raise UserError(
+            f"the model's last layer, {last.name}, gives neither logits nor a softmax, so that "
+            "what it answers are no probabilities"
+        )
+    if any(layer.compute_dtype != "float32" for layer in model.layers):
+        model = _copied(model, dtype="float32")
+    images = keras.Input(model.input_shape[1:], name="images")
+    answers = model(images)
+    return keras.Model(images, answers if gives_softmax else layers.Softmax()(answers))
+
+
+def _copied(model: keras.Model, **change: Any) -> keras.Model:
+    """Return a model of copied layers, their settings changed, with the same weights."""
+
+    def copy(layer: layers.Layer) -> layers.Layer:
+        settings = layer.get_config() | change
+        # What is replaced next need not be drawn, for which JAX would compile a generator.
+        zero = {name: "zeros" for name in settings if name.endswith("_initializer")}
+        return type(layer).from_config(settings | zero)
+
+    with tensorflow_left_out():
+        twin = keras.models.clone_model(model, clone_function=copy)
+    twin.set_weights(model.get_weights())
+    return twin

@@ -1,0 +1,58 @@
+"""Tables of what a classifier predicts: class by class, its confusion, image by image."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lenet_multi.errors import printable
+from lenet_multi.inference.evaluate import Evaluation
+from lenet_multi.inference.predict import Prediction
+
+_MOST_COLUMNS = 20  # of a confusion matrix that is readable in a terminal
+
+
+def print_evaluation(found: Evaluation, console: Console) -> None:
+    """Print the figures of each class, and the confusion matrix unless it is too wide."""
+    console.print(_class_table(found))
+    if len(found.confusion) <= _MOST_COLUMNS:
+        console.print(_confusion_table(found))
+
+
+def _class_table(found: Evaluation) -> Table:
+    table = Table(title="Class by class", title_justify="left")
+    for column in ("class", "images", "right", "precision", "recall"):
+        table.add_column(column, justify="right")
+    for index, of_class in enumerate(found.by_class()):
+        shares = (of_class.precision, of_class.recall)
+        table.add_row(
+            str(index),
+            f"{of_class.images:,}",
+            f"{of_class.right:,}",
+            *("none" if share is None else f"{share:.2%}" for share in shares),
+        )
+    return table
+
+
+def _confusion_table(found: Evaluation) -> Table:
+    title = "Confusion: a row for each label, a column for each answer"
+    table = Table("", title=title, title_justify="left")
+    matrix = found.confusion
+    for answer in range(len(matrix)):
+        table.add_column(str(answer), justify="right")
+    for label, row in enumerate(matrix):
+        cells = [
+            Text(str(count or ""), "bold green" if answer == label else "")
+            for answer, count in enumerate(row)
+        ]
+        table.add_row(str(label), *cells)
+    return table
+
+
+def print_prediction(prediction: Prediction, console: Console) -> None:
+    """Print a row for each image: its class, how probable that is, and the next likely class."""
+    table = Table("image", title="What the images show", title_justify="left")
+    for column in ("class", "probability", "or else", "probability"):
+        table.add_column(column, justify="right")
+    for name, [(first, likely), (second, less), *_] in prediction.ranked():
+        table.add_row(printable(name), str(first), f"{likely:.1%}", str(second), f"{less:.1%}")
+    console.print(table)

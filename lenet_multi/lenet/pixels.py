@@ -1,0 +1,30 @@
+"""From stored pixels to a network's input: the only place that scales them."""
+
+from typing import Any
+
+import numpy as np
+
+Tensor = Any  # the backend's own
+
+LARGEST = 255
+
+
+def scaled(pixels: Any, dtype: str | None = None) -> Any:
+    """Return uint8 pixels, NumPy's or a backend's, as floats in [0, 1], to the same bits.
+
+    `dtype` is Keras's floatx by default.
+
+    XLA does not divide by a constant. It multiplies by a rounded reciprocal, which changes 126 of
+    the 256 values. But 1/255 is 1/256 + 1/256/255. The first part is exact, because 256 is a power
+    of two. The second is so small that its own rounding is lost. So the sum is rounded once, as a
+    quotient is. Written this way, the two terms have no common factor for a compiler to hoist.
+    """
+    if isinstance(pixels, np.ndarray) and dtype:
+        return np.divide(pixels, LARGEST, dtype=dtype)
+    import keras
+
+    dtype = dtype or keras.config.floatx()
+    if isinstance(pixels, np.ndarray):
+        return np.divide(pixels, LARGEST, dtype=dtype)
+    most = keras.ops.cast(pixels, dtype) * (1 / (LARGEST + 1))
+    return most + most * (1 / LARGEST)

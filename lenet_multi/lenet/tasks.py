@@ -1,0 +1,73 @@
+"""The package's own guests: the LeNet and softmax regression, on images of digits."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset
+from lenet_multi.lenet import image_sets, reference
+from lenet_multi.lenet.pixels import scaled
+from lenet_multi.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+
+def _load(config: TrainConfig) -> Dataset:
+    return image_sets.load(config.data, classes=config.classes)
+
+
+def _build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
+    from lenet_multi.lenet import networks
+
+    return networks.build(config, dataset)
+
+
+def _loss(config: TrainConfig) -> Any:
+    from lenet_multi.lenet import networks
+
+    return networks.make_loss(config)
+
+
+def _targets(config: TrainConfig, labels: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return labels (N,) as they are, or one-hot (N, classes) float32 where the loss wants that."""
+    if config.loss == "categorical_crossentropy":
+        return np.eye(config.classes, dtype=np.float32)[labels]
+    return labels
+
+
+def _read_digit(source: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the digit on a photograph or a drawing as MNIST holds digits."""
+    from lenet_multi.lenet import photographs  # SciPy too is imported while Keras is
+
+    return photographs.read_input(source, name, shape)
+
+
+LENET = Task(
+    name="lenet",
+    load=_load,
+    build=_build,
+    loss=_loss,
+    metrics=("accuracy",),
+    prepare=scaled,
+    targets=_targets,
+    classifies=True,
+    draws=True,
+    reference=reference.lenet,
+    read_input=_read_digit,
+)
+SOFTMAX_REGRESSION = Task(
+    name="softmax-regression",
+    load=_load,
+    build=_build,
+    loss=_loss,
+    metrics=("accuracy",),
+    prepare=scaled,
+    targets=_targets,
+    classifies=True,
+    draws=True,
+    reference=reference.softmax_regression,
+    read_input=_read_digit,
+)

@@ -1,0 +1,77 @@
+"""Make a task's model ready to train: its weights, its optimizer, how it is computed."""
+
+import hashlib
+
+import keras
+import numpy as np
+
+from lenet_multi.backends.adam import Adam
+from lenet_multi.backends.choice import Execution
+from lenet_multi.backends.fast import make_fast
+from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
+from lenet_multi.data.examples import Dataset
+from lenet_multi.machine.allocator import keep_freed_memory
+from lenet_multi.task import Task
+from lenet_multi.training import initial_weights
+
+
+def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
+    """Return the model of `task` with the initial weights of the seed, alike on each backend."""
+    if task.draws:
+        return task.build(config, dataset)
+    return initial_weights.build(task, config, dataset)
+
+
+def compile_model(
+    model: keras.Model, task: Task, config: TrainConfig, how: Execution, *, examples: int
+) -> None:
+    """Give `model` its loss and optimizer, and compute it as `how` says.
+
+    It will train on so many `examples` in each epoch.
+    """
+    if how.keep_freed_memory:
+        keep_freed_memory()
+    make_fast(model, how, prepare=task.prepare, batch_size=config.batch_size)
+    steps = config.epochs * config.steps_per_epoch(examples)
+    model.compile(
+        optimizer=make_optimizer(config, steps=steps, kerass=how.why_stock is not None),
+        loss=task.loss(config),
+        metrics=list(task.metrics),
+        jit_compile=how.jit_compile,
+        steps_per_execution=how.steps_per_execution,
+    )
+
+
+def make_optimizer(
+    config: TrainConfig, *, steps: int, kerass: bool = False
+) -> keras.optimizers.Optimizer:
+    """Return the optimizer of `config`, whose schedule spans all `steps`.
+
+    It is our Adam, or Keras's own.
+    """
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
+    if config.lr_schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    elif config.lr_schedule == "one-cycle":
+        rising = round(WARM_UP * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, steps - rising, warmup_target=rate, warmup_steps=rising
+        )
+    elif config.lr_schedule == "step":
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+            # A step's rate is that of the steps done before it.
+            [round(share * steps) - 1 for share in STEPS_DOWN],
+            [rate * STEP_FACTOR**fallen for fallen in range(len(STEPS_DOWN) + 1)],
+        )
+    kind = keras.optimizers.Adam if kerass else Adam
+    return kind(rate, beta_1=config.beta_1, beta_2=config.beta_2)
+
+
+def weights_sha256(model: keras.Model) -> str:
+    """Return the SHA-256 over path, shape, dtype and bytes of every weight the model holds."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        digest.update(f"{weight.path} {values.shape} {values.dtype.str}\n".encode())
+        digest.update(values.data)
+    return digest.hexdigest()
