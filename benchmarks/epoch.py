@@ -21,6 +21,7 @@ from lenet_multi.backends.choice import STOCK as STOCK_FORM
 from lenet_multi.data.examples import Examples, epoch_order
 from lenet_multi.lenet.image_sets import load
 from lenet_multi.lenet.recipes import RECIPES
+from lenet_multi.machine import measured
 from lenet_multi.machine.keras_start import CPU, GPU
 
 OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
@@ -118,9 +119,10 @@ def _ours(
     save_every: int | None,
 ) -> tuple[Train, dict[str, Any]]:
     import keras
-    from lenet_multi.training.model import build, compile_model
 
+    from lenet_multi.lenet.tasks import LENET
     from lenet_multi.training.fit import Keeping, fit
+    from lenet_multi.training.setup import build, compile_model
 
     policy = "mixed_bfloat16" if bfloat16 else "float32"
     config = dataclasses.replace(
@@ -130,16 +132,18 @@ def _ours(
         dtype_policy=policy,
         save_every=str(save_every or NEVER),
     )
+    if bfloat16:
+        measured.measure_bfloat16(backend)
     how = choice.here(batch_size=batch_size, dtype_policy=policy)
     keras.config.set_dtype_policy(policy)
-    model = build(config, training.x.shape[1:])
+    model = build(LENET, config, load())
     keras.config.set_dtype_policy("float32")
-    compile_model(model, config, how, training_images=len(load().train))
+    compile_model(model, LENET, config, how, examples=len(load().train))
 
     def train(images: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
             keeping = Keeping(Path(folder), data_sha256="") if save_every else None
-            fitted = fit(model, training[:images], validation, config, keeping=keeping)
+            fitted = fit(model, LENET, training[:images], validation, config, keeping=keeping)
         return fitted.epochs[0]["train_seconds"]
 
     context = {**dataclasses.asdict(how), "precision": policy, "layout": "channels_last"}
@@ -181,7 +185,7 @@ def _by_hand(
     backend: str, training: Examples, batch_size: int, name: str
 ) -> tuple[Train, dict[str, Any]]:
     loops = importlib.import_module(f"benchmarks.peers.{backend}_loop").LOOPS
-    epoch = loops[name](training, batch_size)
+    epoch = loops[name](training.x, training.y, batch_size)
     epochs = count()
 
     def train(images: int) -> float:

@@ -46,20 +46,21 @@ def grow(backend: str, size: int, *, times: int) -> dict[str, Any]:
     from lenet_multi.machine.keras_start import start_and_load
 
     dataset = start_and_load(backend, load)  # before anything imports Keras
-    from lenet_multi.training.model import build, compile_model
-
     from lenet_multi.lenet.recipes import RECIPES
+    from lenet_multi.lenet.tasks import LENET
     from lenet_multi.machine import environment
     from lenet_multi.training.fit import fit
+    from lenet_multi.training.setup import build, compile_model
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
-    model = build(config, dataset.image_shape)
+    model = build(LENET, config, dataset)
     # One program for sets of all sizes, so that what JAX keeps of it serves them.
-    compile_model(model, config, choice.here(), training_images=len(dataset.train))
+    compile_model(model, LENET, config, choice.here(), examples=len(dataset.train))
     training, few = repeated(dataset.train, size), dataset.test[: config.batch_size]
     # Of each size of batch, which is compiled.
-    fit(model, training[: config.batch_size + size % config.batch_size], few, config, quiet=True)
-    epochs = [fit(model, training, few, config, quiet=True).epochs[0] for _ in range(times)]
+    some = training[: config.batch_size + size % config.batch_size]
+    fit(model, LENET, some, few, config, quiet=True)
+    epochs = [fit(model, LENET, training, few, config, quiet=True).epochs[0] for _ in range(times)]
     return {
         "images": size,
         "epoch of a set": [epoch["train_seconds"] for epoch in epochs],

@@ -44,14 +44,14 @@ def _task(backend: str, what: str, way: str, images: int) -> tuple[Callable[[], 
 
 
 def _ours(backend: str, test: Any) -> tuple[Any, Callable[[], object]]:
-    from lenet_multi.training.model import build, compile_model
-
     from lenet_multi.inference.evaluate import evaluate
+    from lenet_multi.lenet.tasks import LENET
+    from lenet_multi.training.setup import build, compile_model
 
     config = RECIPES["standard"]
-    model = build(config, test.x.shape[1:])
-    compile_model(model, config, choice.here(), training_images=len(test))
-    return model, lambda: evaluate(model, test)
+    model = build(LENET, config, load())
+    compile_model(model, LENET, config, choice.here(), examples=len(test))
+    return model, lambda: evaluate(model, LENET, test)
 
 
 def _stock(scaled: Any, labels: Any) -> tuple[Any, Callable[[], object]]:

@@ -19,9 +19,10 @@ from benchmarks.study import BATCH, PASSES, STAGES
 from lenet_multi.backends import choice
 from lenet_multi.backends.forms import BLOCKS
 from lenet_multi.config import TrainConfig
+from lenet_multi.lenet.image_sets import load
+from lenet_multi.lenet.networks import build
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.keras_start import CPU
-from lenet_multi.training.model import build
 
 Function = Callable[..., Any]
 
@@ -52,7 +53,7 @@ def measure(backend: str, *, way: str, stage: str, pass_: str) -> Record:
 
 @functools.cache
 def _call(backend: str, stage: str, pass_: str) -> Callable[[], None]:
-    model = build(TrainConfig(), (28, 28, 1))
+    model = build(TrainConfig(), load())
     if stage == "optimizer":
         call = _optimizer(model)
     else:

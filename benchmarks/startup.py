@@ -26,19 +26,19 @@ def ours(backend: str, images: int, began: float) -> dict[str, float]:
     ready = time.time()
     import dataclasses
 
-    from lenet_multi.training.model import build, compile_model
-
+    from lenet_multi.lenet.tasks import LENET
     from lenet_multi.training.fit import fit
+    from lenet_multi.training.setup import build, compile_model
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     training = dataset.train[:images]
-    model = build(config, dataset.image_shape)
-    compile_model(model, config, choice.here(), training_images=images)
+    model = build(LENET, config, dataset)
+    compile_model(model, LENET, config, choice.here(), examples=images)
     built = time.time()
     few = dataset.test[: config.batch_size]
-    fit(model, training[: config.batch_size], few, config)
+    fit(model, LENET, training[: config.batch_size], few, config)
     first_step = time.time()
-    fit(model, training[: SOME_STEPS * config.batch_size], few, config)
+    fit(model, LENET, training[: SOME_STEPS * config.batch_size], few, config)
     return {
         "import": ready - began,
         "build and compile": built - ready,

@@ -16,15 +16,23 @@ def setting(
     *,
     unit: str = "",
     choices: tuple[str, ...] = (),
+    others: bool = False,
     teaches: bool = True,
 ) -> Any:
     """Return a dataclass field that carries what `--help` says about it.
 
-    `teaches` is whether the setting has a say in what is learned, or only in what is kept.
+    With `others` a value may also be "package.module:NAME". `teaches` is whether the setting has a
+    say in what is learned, or only in what is kept.
     """
     return field(
         default=default,
-        metadata={"meaning": meaning, "unit": unit, "choices": choices, "teaches": teaches},
+        metadata={
+            "meaning": meaning,
+            "unit": unit,
+            "choices": choices,
+            "others": others,
+            "teaches": teaches,
+        },
     )
 
 
@@ -76,7 +84,12 @@ class TrainConfig:
     """
 
     recipe: str = "standard"
-    architecture: str = setting("lenet", "network to train", choices=tuple(TASKS))
+    architecture: str = setting(
+        "lenet",
+        "network to train, or a Task of your own as package.module:NAME",
+        choices=tuple(TASKS),
+        others=True,
+    )
     head: str = setting(
         "logits",
         "what the model gives: logits, or their softmax",
@@ -167,9 +180,8 @@ class TrainConfig:
         for setting_field in dataclasses.fields(self):
             choices = setting_field.metadata.get("choices")
             value = getattr(self, setting_field.name)
-            if setting_field.name == "architecture" and ":" in value:  # a task of somebody else's
-                continue
-            if choices and value not in choices:
+            is_others = setting_field.metadata.get("others") and ":" in str(value)
+            if choices and value not in choices and not is_others:
                 raise UserError(unknown(flag(setting_field.name), value, choices))
 
     def steps_per_epoch(self, images: int) -> int:

@@ -44,7 +44,8 @@ def train(
     backend: str,
     task: Task | None = None,
     form: str | None = None,
-    computed_in: Callable[[str], None] = lambda form: None,
+    answer_form: str | None = None,
+    computed_in: Callable[[str, str], None] = lambda form, answer_form: None,
     folder: Path | None = None,
     state: State | None = None,
     announce: Callable[[str], None] = print,
@@ -54,11 +55,11 @@ def train(
 
     Keras is imported here, on `backend`, so a process can call this for one backend only; `load`,
     by default the task's, is called meanwhile, in a thread, for the examples.
-    `form` is how the network is computed (see `speed`), the fastest by default, which `computed_in`
-    is told once it is known. What `config` says is kept on the way goes to `folder`, and what it
-    takes to go on; without one nothing is.
-    `state` is where to go on from. `announce` is told what is about to be trained, on what;
-    `quiet` shows no progress.
+    `form` is how the model is computed in training, `answer_form` in validation and evaluation (see
+    `backends.choice`): the fastest by default. `computed_in` is told both once they are known.
+    What `config` says is kept on the way goes to `folder`, and what it takes to go on; without one
+    nothing is. `state` is where to go on from. `announce` is told what is about to be trained, on
+    what, and why stock Keras trains it where it has to; `quiet` shows no progress.
 
     Raises `UserError` when the data leaves nothing to train or validate on, does not fit the
     model or is not that of `state`, or the backend cannot compute `form`; `StoppedError` when a
@@ -69,12 +70,14 @@ def train(
     stopwatch = Stopwatch()
     with stopwatch("import"):
         dataset = keras_start.start_and_load(backend, load, dtype_policy=config.dtype_policy)
-        how = choice.here(form, batch_size=config.batch_size, dtype_policy=config.dtype_policy)
-        computed_in(how.form)
+        how = choice.here(
+            form, answer_form, batch_size=config.batch_size, dtype_policy=config.dtype_policy
+        )
         versions = environment.versions(backend)
         import keras
 
-        from lenet_multi.backends.fast import why_not
+        from lenet_multi.backends.fast import fitting, why_not
+        from lenet_multi.backends.variables import path_of
         from lenet_multi.inference.evaluate import evaluate
         from lenet_multi.training.fit import Keeping, fit
         from lenet_multi.training.setup import build, compile_model, weights_sha256
@@ -85,7 +88,9 @@ def train(
     training, validation = split(dataset.train, config.validation_split)
     with stopwatch("build_and_compile"):
         model = build(task, config, dataset)
+        how = fitting(model, how)
         compile_model(model, task, config, how, examples=len(training))
+        computed_in(how.form, how.answer_form)
         initial_weights_sha256 = weights_sha256(model)
     examples = "images" if are_pictures(dataset.train.x) else "examples"
     announce(
@@ -93,7 +98,8 @@ def train(
         f"{len(training):,} training, {len(validation):,} validation, "
         f"{len(dataset.test):,} test {examples}"
     )
-    if why_stock := how.why_stock or why_not(model):
+    why_stock = how.why_stock or (None if form else why_not(model))
+    if why_stock:
         announce(f"{backend} trains through stock Keras: {why_stock}")
     with stopwatch("train"):
         keeping = Keeping(folder, data_sha256, state) if folder else None
@@ -126,7 +132,7 @@ def train(
         test_images=len(dataset.test),
         parameters=model.count_params(),
         weights=[
-            {"path": weight.path, "shape": list(weight.shape), "dtype": weight.dtype}
+            {"path": path_of(weight), "shape": list(weight.shape), "dtype": weight.dtype}
             for weight in model.weights
         ],
         initial_weights_sha256=initial_weights_sha256,

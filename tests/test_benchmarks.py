@@ -28,6 +28,7 @@ from benchmarks.epoch import (
     is_bfloat16,
 )
 from benchmarks.growth import held, repeated
+from benchmarks.peers import BETA_1, BETA_2, RATE, SEED, SHAPES, initial_weights
 from benchmarks.record import Record, ratios
 from benchmarks.report import RESULTS, exports_table, read
 from benchmarks.speed_figures import FIGURES
@@ -35,6 +36,7 @@ from benchmarks.speed_report import MARK, Results, bench_report, checkpoint_tabl
 from benchmarks.study import BATCH, SCALES, STAGES, Request, Scale, on_gpu, requests
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, epoch_order
+from lenet_multi.lenet.initial_weights import draw_initial_weights
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import GPU
 from lenet_multi.runs.tolerances import EXPORTED
@@ -57,6 +59,7 @@ TRIED = {
             "report",
             "speed_report",
             "speed_figures",
+            "peers.malloc",
             "peers.stock",
             "peers.winograd",
         ),
@@ -129,6 +132,15 @@ def test_stock_is_measured_as_its_user_finds_it(backend: str, stock: bool) -> No
     assert int(done.stdout) == (1_000_000 if stock and backend == "torch" else 0)
 
 
+def test_the_peers_start_where_we_start() -> None:
+    """Their own numbers and initial weights are our defaults."""
+    ours = TrainConfig()
+    assert (ours.learning_rate, ours.beta_1, ours.beta_2, ours.seed) == (RATE, BETA_1, BETA_2, SEED)
+    drawn = draw_initial_weights(SHAPES, seed=ours.seed)
+    for theirs, weight in zip(initial_weights(), drawn, strict=True):
+        assert np.array_equal(theirs, weight)
+
+
 @pytest.mark.backend
 def test_each_peer_does_the_same_work(backend: str, mnist: Dataset) -> None:
     """Loops by hand show the figures of our model for two epochs, from the same start."""
@@ -145,7 +157,7 @@ def test_each_peer_does_the_same_work(backend: str, mnist: Dataset) -> None:
     loops = importlib.import_module(f"benchmarks.peers.{backend}_loop").LOOPS
     assert set(loops) == {name for device in LOOPS for name in LOOPS[device][backend]}
     for name, loop in loops.items():
-        train = loop(training, 128)
+        train = loop(training.x, training.y, 128)
         for number, epoch_of_ours in enumerate(ours):
             theirs = train(epoch_order(len(training), seed=config.seed, epoch=number))
             allowed = LOSS_BFLOAT16 if is_bfloat16(name) else LOSS_FLOAT32

@@ -153,3 +153,11 @@ def test_the_walk_sees_an_import_in_a_function(tmp_path: Path) -> None:
     path.write_text("def run():\n    import torch.nn\n")
     assert imports(path, top_level_only=False) == {"torch.nn"}
     assert imports(path, top_level_only=True) == set()
+
+
+@pytest.mark.parametrize("path", modules("benchmarks/peers"), ids=name)
+def test_the_peers_share_no_code_with_us(path: Path) -> None:
+    """No file in benchmarks/peers imports from lenet_multi, nor through another benchmark."""
+    found = imports(path, top_level_only=False)
+    ours = {module for module in found if module.startswith(("lenet_multi", "benchmarks"))}
+    assert all(module.startswith("benchmarks.peers") for module in ours)

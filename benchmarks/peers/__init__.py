@@ -2,17 +2,17 @@
 
 The loops train the same network on the same images in the same batches with the same Adam, and
 count what stock `fit` shows of an epoch. Each module says which forms were tried; the fastest is
-the bar.
+the bar. Nothing here imports `lenet_multi`, so that a fault there is none of the bar.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.config import TrainConfig
-from lenet_multi.training.initial_weights import draw_initial_weights
+Bytes = NDArray[np.uint8]
 
 
 class Figures(NamedTuple):
@@ -25,12 +25,27 @@ class Figures(NamedTuple):
 Epoch = Callable[[NDArray[np.int64]], Figures]
 """Train on the images in the given order; return its figures, when they are really there."""
 
+Loop = Callable[[Bytes, Bytes, int], Epoch]
+"""Return an epoch on images (N, 28, 28, 1) and labels (N,), in batches of so many."""
+
 SHAPES = [(5, 5, 1, 20), (20,), (5, 5, 20, 50), (50,), (800, 500), (500,), (500, 10), (10,)]
 
-RATE, BETA_1, BETA_2 = TrainConfig.learning_rate, TrainConfig.beta_1, TrainConfig.beta_2
-EPSILON = 1e-7  # Keras's
+# Adam's, as Keras has them
+RATE, BETA_1, BETA_2, EPSILON = 0.001, 0.9, 0.999, 1e-7
+
+SEED = 0
 
 
 def initial_weights() -> list[NDArray[np.float32]]:
-    """Return the weights that our own model starts from, in its layout."""
-    return draw_initial_weights(SHAPES, seed=TrainConfig.seed)
+    """Return weights of SHAPES: kernels by Glorot and Bengio (2010), and biases of zero."""
+    generator = np.random.default_rng(SEED)
+    return [
+        _kernel(generator, shape) if len(shape) > 1 else np.zeros(shape, np.float32)
+        for shape in SHAPES
+    ]
+
+
+def _kernel(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    *window, inputs, outputs = shape
+    limit = math.sqrt(6 / (math.prod(window) * (inputs + outputs)))
+    return generator.uniform(-limit, limit, shape).astype(np.float32)

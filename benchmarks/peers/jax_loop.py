@@ -5,7 +5,7 @@ reshaping 11.1; patches of every pixel and a matrix product 12.9; patches that t
 4.8; those, a tile of 2x2 in the first layer, 4.1. With the second layer in Winograd's way it takes
 three quarters of that, and with the batch last in memory four fifths of the rest. XLA's products of
 bfloat16 numbers are slower than those of float32. All have malloc keep what is freed
-(`lenet_multi.machine.allocator`).
+(`malloc`).
 """
 
 from collections.abc import Callable
@@ -18,10 +18,19 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, Figures, initial_weights
+from benchmarks.peers import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    RATE,
+    Bytes,
+    Epoch,
+    Figures,
+    Loop,
+    initial_weights,
+)
+from benchmarks.peers.malloc import keep_freed_memory
 from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
-from lenet_multi.data.sets import ImageSet
-from lenet_multi.machine.allocator import keep_freed_memory
 
 Array = Any
 Network = Callable[[list[Array], Array], Array]
@@ -43,7 +52,7 @@ def convolution_network(weights: list[Array], images: Array) -> Array:
 
 
 def winograd_network(weights: list[Array], images: Array) -> Array:
-    """Return logits (N, 10) through `backends.forms.tiles` and `backends.forms.winograd`."""
+    """Return logits (N, 10) by products, as `backends.forms.tiles` and `winograd` do."""
     first = _first_layer(weights, images)  # (rows of two 2, 20, 6, columns 12, N)
     columns = first.transpose(3, 0, 1, 2, 4).reshape(12, -1)
     sums = (OF_IMAGES @ columns).reshape(8, 2, 40, 6, -1).transpose(0, 2, 3, 1, 4)
@@ -85,18 +94,18 @@ def _head(weights: list[Array], images: Array) -> Array:
     return jax.nn.relu(flat @ weights[4] + weights[5]) @ weights[6] + weights[7]
 
 
-def convolution(training: ImageSet, batch_size: int) -> Epoch:
+def convolution(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
     """Return an epoch through XLA's own convolution, on a CPU a step at a time."""
     steps = 1 if jax.default_backend() == "cpu" else STEPS
-    return _epoch(training, batch_size, convolution_network, steps)
+    return _epoch(images, labels, batch_size, convolution_network, steps)
 
 
-def winograd(training: ImageSet, batch_size: int) -> Epoch:
+def winograd(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
     """Return an epoch through matrix products, fewer of them in the second layer."""
-    return _epoch(training, batch_size, winograd_network)
+    return _epoch(images, labels, batch_size, winograd_network)
 
 
-def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
+def bfloat16(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
     """Return an epoch whose weights and images are bfloat16 numbers; a CPU's float32 multiplies."""
     on_gpu = jax.default_backend() == "gpu"
 
@@ -108,10 +117,12 @@ def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
         compute = convolution_network if on_gpu else winograd_network
         return compute(list(map(rounded, weights)), rounded(images)).astype(jnp.float32)
 
-    return _epoch(training, batch_size, network)
+    return _epoch(images, labels, batch_size, network)
 
 
-def _epoch(training: ImageSet, batch_size: int, network: Network, steps: int = STEPS) -> Epoch:
+def _epoch(
+    images: Bytes, labels: Bytes, batch_size: int, network: Network, steps: int = STEPS
+) -> Epoch:
     keep_freed_memory()
 
     def loss_of(weights: list[Array], images: Array, labels: Array) -> tuple[Array, Array]:
@@ -152,21 +163,21 @@ def _epoch(training: ImageSet, batch_size: int, network: Network, steps: int = S
             return one(state, chosen[0])[0]
         return jax.lax.scan(one, state, chosen)[0]
 
-    pixels, labels = jnp.asarray(training.images), jnp.asarray(training.labels, jnp.int32)
+    all_pixels, all_labels = jnp.asarray(images), jnp.asarray(labels, jnp.int32)
 
     def epoch(order: NDArray[np.int64]) -> Figures:
         nonlocal trained
         state = (*trained, jnp.zeros(()), jnp.zeros((), int))
         full = len(order) // (steps * batch_size) * steps * batch_size
         for part in order[:full].reshape(-1, steps, batch_size):
-            state = some(state, pixels, labels, part)
+            state = some(state, all_pixels, all_labels, part)
         for begin in range(full, len(order), batch_size):
             chosen = order[None, begin : begin + batch_size]
-            state = some(state, pixels, labels, chosen)
+            state = some(state, all_pixels, all_labels, chosen)
         *trained, losses, right = jax.block_until_ready(state)
         return Figures(float(losses) / len(order), int(right) / len(order))
 
     return epoch
 
 
-LOOPS = {"winograd": winograd, "convolution": convolution, "bfloat16": bfloat16}
+LOOPS: dict[str, Loop] = {"winograd": winograd, "convolution": convolution, "bfloat16": bfloat16}

@@ -3,7 +3,7 @@
 Tried on two cores, seconds per 60,000 images: stock order 4.6; pooling before bias and ReLU 4.4,
 ten steps at once 3.9, Adam in one kernel 3.7; as matrix products 7.7, with XLA 4.5 and ten at once
 4.2; pooling by reshaping 7.0, with XLA 6.1. With the second layer in Winograd's way, the batch
-last in memory, malloc keeping what is freed (`machine.allocator`), XLA is the fastest, a
+last in memory, malloc keeping what is freed (`malloc`), XLA is the fastest, a
 thirtieth more so when it loops over the ten; in bfloat16, the convolutions are.
 """
 
@@ -15,10 +15,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from benchmarks.peers import BETA_1, BETA_2, EPSILON, RATE, Epoch, Figures, initial_weights
+from benchmarks.peers import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    RATE,
+    Bytes,
+    Epoch,
+    Figures,
+    Loop,
+    initial_weights,
+)
+from benchmarks.peers.malloc import keep_freed_memory
 from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
-from lenet_multi.data.sets import ImageSet
-from lenet_multi.machine.allocator import keep_freed_memory
 
 STEPS = 10  # in one call
 
@@ -77,34 +86,34 @@ def _largest(values: list[Tensor]) -> Tensor:
     return best
 
 
-def graph(training: ImageSet, batch_size: int) -> Epoch:
+def graph(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
     """Return an epoch through TensorFlow's own convolution, without XLA."""
-    return _epoch(training, batch_size, pool_first_block)
+    return _epoch(images, labels, batch_size, pool_first_block)
 
 
-def xla(training: ImageSet, batch_size: int) -> Epoch:
+def xla(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
     """Return an epoch compiled by XLA; on a CPU through matrix products."""
     keep_freed_memory()
     on_gpu = tf.config.list_physical_devices("GPU")
     block = pool_first_block if on_gpu else products_block
-    return _epoch(training, batch_size, block, jit_compile=True)
+    return _epoch(images, labels, batch_size, block, jit_compile=True)
 
 
-def bfloat16(training: ImageSet, batch_size: int) -> Epoch:
+def bfloat16(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
     """Return an epoch of convolutions and products in bfloat16."""
-    return _epoch(training, batch_size, pool_first_block, dtype=tf.bfloat16)
+    return _epoch(images, labels, batch_size, pool_first_block, dtype=tf.bfloat16)
 
 
 def _epoch(
-    training: ImageSet,
+    images: Bytes,
+    labels: Bytes,
     batch_size: int,
     block: Block,
     *,
     jit_compile: bool = False,
     dtype: Any = tf.float32,
 ) -> Epoch:
-    pixels = tf.constant(training.images)
-    labels = tf.constant(training.labels.astype(np.int32))
+    all_pixels, all_labels = tf.constant(images), tf.constant(labels.astype(np.int32))
     weights = [tf.Variable(weight) for weight in initial_weights()]
     means, squares = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
     time, losses, right = tf.Variable(0.0), tf.Variable(0.0), tf.Variable(0)
@@ -120,9 +129,10 @@ def _epoch(
         return loss, tf.math.count_nonzero(answers == wanted, dtype=right.dtype)
 
     def step(chosen: Tensor) -> None:
-        images = tf.ensure_shape(tf.gather(pixels, chosen), (None, *training.images.shape[1:]))
+        pixels = tf.ensure_shape(tf.gather(all_pixels, chosen), (None, *images.shape[1:]))
+        wanted = tf.gather(all_labels, chosen)
         with tf.GradientTape() as tape:
-            loss, now_right = loss_of(tf.cast(images, tf.float32) / 255, tf.gather(labels, chosen))
+            loss, now_right = loss_of(tf.cast(pixels, tf.float32) / 255, wanted)
         gradients = tape.gradient(loss, weights)
         time.assign_add(1.0)
         for w, m, v, g in zip(weights, means, squares, gradients, strict=True):
@@ -162,4 +172,4 @@ def _epoch(
     return epoch
 
 
-LOOPS = {"xla": xla, "graph": graph, "bfloat16": bfloat16}
+LOOPS: dict[str, Loop] = {"xla": xla, "graph": graph, "bfloat16": bfloat16}

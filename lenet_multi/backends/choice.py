@@ -18,8 +18,6 @@ TILES = "tiles"
 WINOGRAD, WINOGRAD_CHANNELS_FIRST = "winograd", "winograd-channels-first"
 FORMS = (STOCK, POOL_FIRST, CHANNELS_FIRST, TILES, WINOGRAD, WINOGRAD_CHANNELS_FIRST)
 
-PRODUCTS = {TILES, WINOGRAD}  # nothing but matrix products, which XLA compiles well
-
 # Winograd's way takes half the multiplications of a convolution. XLA computes the first layer as
 # a product too, for its convolutions are slow; PyTorch has a kernel for that, and one for pooling.
 FASTEST_FORM = {
@@ -81,43 +79,44 @@ def forms_of(backend: str) -> tuple[str, ...]:
 def execution(
     backend: str,
     form: str | None = None,
+    answer_form: str | None = None,
     *,
     batch_size: int = TrainConfig.batch_size,
     dtype_policy: str = "float32",
     device: str = CPU,
     bfloat16_pays: bool = True,
 ) -> Execution:
-    """Return the fastest execution on `backend`, of `form` in training and answers where given.
+    """Return the fastest execution on `backend`, of `form` where given, for a model that fits it.
 
-    `batch_size` is that of training, `device` what the backend computes on, and `bfloat16_pays`
+    Without `answer_form` that is also the form in which the model predicts. `batch_size` is that of
+    training, `device` what the backend computes on, and `bfloat16_pays`
     how (see `machine.measured`).
 
     Raises `UserError` when the backend cannot compute that form.
     """
     if form is not None:
         _check(form, backend)
-        answer_form = form
+        answer_form = answer_form or form
     elif dtype_policy == "mixed_bfloat16":
         fastest = FASTEST_FORM_IN_BFLOAT16 if bfloat16_pays else FASTEST_FORM
         form = answer_form = fastest[device][backend]
     else:
         form, answer_form = FASTEST_FORM[device][backend], FASTEST_FORM_TO_ANSWER[device][backend]
-    by_xla = form in PRODUCTS or device == GPU
     return Execution(
         form,
         answer_form,
         # On TensorFlow XLA pays in training alone; torch.compile gains nothing.
         jit_compile=backend == "jax",
         steps_per_execution=_steps_per_execution(backend, batch_size, device),
-        # XLA's convolutions on a CPU are slow, and slower still in a loop.
-        xla_loops=backend != "torch" and by_xla,
+        xla_loops=backend != "torch",
         # Worth a tenth to XLA, a third in larger batches; to PyTorch nothing to a third, by luck.
-        keep_freed_memory=device == CPU and (backend != "tensorflow" or by_xla),
+        keep_freed_memory=device == CPU,
     )
 
 
 def here(
     form: str | None = None,
+    answer_form: str | None = None,
     *,
     batch_size: int = TrainConfig.batch_size,
     dtype_policy: str = "float32",
@@ -130,6 +129,7 @@ def here(
     how = execution(
         backend,
         STOCK if why_stock else form,
+        STOCK if why_stock else answer_form,
         batch_size=batch_size,
         dtype_policy=dtype_policy,
         device=device(),

@@ -1,5 +1,6 @@
 """Have a Keras model train and answer as fast as its backend can; stock Keras does the rest."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def make_fast(
     prepare: Prepare = as_stored,
     batch_size: int = TrainConfig.batch_size,
 ) -> None:
-    """Have `model` compute as `how` says; nothing changes but the time that it takes.
+    """Have `model` compute as `how`, which fits it, says; nothing changes but the time it takes.
 
     Its class becomes a subclass of its own, made for it, as PyTorch's `fully_shard` does. Layers,
     weights, summary and file stay those of the stock model. `prepare` makes its inputs of what is
@@ -77,31 +78,36 @@ def make_fast(
     if are_plain_layers(model) and (how.form, how.answer_form) != (STOCK, STOCK):
         kinds.append(InForm)
         steps = [list(steps_of(model.layers, form)) for form in (how.form, how.answer_form)]
-    if trains_fast(model, how):
+    if how.xla_loops or (keras.backend.backend() == "torch" and len(kinds) > 1):
         kinds.append(backends.module(keras.backend.backend()).Training)
     model.fast = Fast(stock, steps[0], steps[1], prepare, batch_size)
     model.__class__ = type(stock.__name__, (*kinds, stock), {"__module__": stock.__module__})
 
 
+def fitting(model: keras.Model, how: Execution) -> Execution:
+    """Return how `model` is computed at best, by what it computes.
+
+    A form is for plain stacks of layers. XLA loops over a convolution on a CPU four times as
+    slowly, so it loops where none is left. TensorFlow keeps memory for XLA alone.
+    """
+    if not are_plain_layers(model):
+        how = dataclasses.replace(how, form=STOCK, answer_form=STOCK)
+    loops = how.xla_loops and not (device() == CPU and holds_convolution(model, how.form))
+    keeps = how.keep_freed_memory and (keras.backend.backend() != "tensorflow" or loops)
+    return dataclasses.replace(how, xla_loops=loops, keep_freed_memory=keeps)
+
+
 def why_not(model: keras.Model) -> str | None:
-    """Return why stock Keras has to train the compiled `model`, where it has to."""
-    if keras.backend.backend() != "torch":  # XLA's loops call Keras's own step
-        return None
+    """Return why stock Keras trains the compiled `model`, where no fast way does."""
+    if keras.backend.backend() != "torch":
+        slow = "XLA would loop over its convolutions, which takes four times as long on a CPU"
+        return (
+            None if isinstance(model, backends.module(keras.backend.backend()).Training) else slow
+        )
     if not isinstance(model, InForm):
-        return None
+        return "it is no plain stack of layers"
     reason: str | None = backends.module("torch").why_not(model)
     return reason
-
-
-def trains_fast(model: keras.Model, how: Execution) -> bool:
-    """Return whether the backend's own way of training is for this model.
-
-    XLA loops over a convolution on a CPU four times as slowly, so it loops where none is left. On
-    PyTorch a plain stack of layers is recorded.
-    """
-    if keras.backend.backend() == "torch":
-        return how.form != STOCK and are_plain_layers(model)
-    return how.xla_loops and not (device() == CPU and holds_convolution(model, how.form))
 
 
 @contextmanager

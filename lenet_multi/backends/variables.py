@@ -1,5 +1,6 @@
 """Everything that training changes in a model: weights, optimizer, metrics, seeds."""
 
+import re
 from typing import Any
 
 import keras
@@ -13,6 +14,16 @@ def variables(model: keras.Model) -> list[keras.Variable]:
     # As the seeds of dropout, which are no weights.
     others = [variable for variable in model.variables if id(variable) not in known]
     return [*named, *others]
+
+
+def path_of(variable: keras.Variable) -> str:
+    """Return a variable's path without the numbers that Keras gives to names used before."""
+    return unnumbered(str(variable.path))
+
+
+def unnumbered(path: str) -> str:
+    """Return "dense/kernel" for "dense_3/kernel"."""
+    return re.sub(r"_\d+(?=[/_]|$)", "", path)
 
 
 def build(model: keras.Model, x: Any, y: Any) -> list[str]:

@@ -19,10 +19,19 @@ Decorator = Callable[[Any], Any]
 
 
 class Name(click.Choice[str]):
-    """One of a few names; a wrong one gets the nearest right one suggested."""
+    """One of a few names; a wrong one gets the nearest right one suggested.
+
+    With `others` one of somebody else's will do, "package.module:NAME".
+    """
+
+    def __init__(self, choices: Sequence[str], *, others: bool = False) -> None:
+        super().__init__(choices)
+        self.others = others
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return `value`, or fail with a suggestion."""
+        if self.others and ":" in value:
+            return value
         if value not in self.choices:
             self.fail(unknown(param.opts[0] if param else "name", value, self.choices), param, ctx)
         return value
@@ -66,7 +75,7 @@ def setting_options(command: Any) -> Any:
         command = click.option(
             flag(setting.name) + (f"/{flag('no_' + setting.name)}" if switch else ""),
             setting.name,
-            type=Name(choices) if choices else setting.type,
+            type=Name(choices, others=setting.metadata["others"]) if choices else setting.type,
             default=None,
             help=f"{setting.metadata['meaning']}{unit}  (default: {default})",
         )(command)

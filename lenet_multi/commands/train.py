@@ -148,6 +148,7 @@ def _train(
 
     state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
     at = (state.epoch, state.steps) if state else (0, 0)
+    forms = (form, None) if form else journal.forms_on(backend)
     config = journal.config
     if journal.starts:
         trained = at[0] == config.epochs
@@ -158,7 +159,8 @@ def _train(
             run = train(
                 config,
                 backend=backend,
-                form=form,
+                form=forms[0],
+                answer_form=forms[1],
                 computed_in=computed_in,
                 folder=draft,
                 state=state,

@@ -189,11 +189,16 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
             # The type is named, or else JAX compiles a function that hands the array over.
             return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
 
+    # Those that a layer takes where its configuration names none, and "uniform" of embeddings.
+    defaults = [name for name, kind in vars(keras.initializers).items() if isinstance(kind, type)]
+    taken = [name for name in (*defaults, "uniform") if name.islower()]
     name = Zeros.__name__
     zeros = {"module": None, "class_name": name, "config": {}, "registered_name": name}
     uncompiled = {key: part for key, part in config.items() if key != "compile_config"}
     return keras.saving.deserialize_keras_object(
-        _with_initializer(uncompiled, zeros), custom_objects={name: Zeros}, safe_mode=True
+        _with_initializer(uncompiled, zeros),
+        custom_objects=dict.fromkeys((name, *taken), Zeros),
+        safe_mode=True,
     )
 
 
@@ -202,7 +207,7 @@ def _with_initializer(config: Any, initializer: dict[str, Any]) -> Any:
     if isinstance(config, dict):
         return {
             name: initializer
-            if str(name).endswith("_initializer") and isinstance(part, dict)
+            if str(name).endswith("_initializer") and isinstance(part, dict | str)
             else _with_initializer(part, initializer)
             for name, part in config.items()
         }

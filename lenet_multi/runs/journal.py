@@ -21,9 +21,9 @@ from lenet_multi.runs.schema import fits, wrong_fields
 class Journal:
     """The settings of a run and its starts so far, kept in its `folder`.
 
-    A start is a dictionary: backend, form (once it is known), versions, `began` and `ended` in
-    local time (ISO 8601), the epoch (from 0) and its step that it began at, and why it ended; one
-    without an end was killed.
+    A start is a dictionary: backend, form and answer form (once they are known), versions, `began`
+    and `ended` in local time (ISO 8601), the epoch (from 0) and its step that it began at, and why
+    it ended; one without an end was killed.
     """
 
     folder: Path
@@ -53,14 +53,15 @@ class Journal:
         return cls(folder, TrainConfig(**content["config"]), content["starts"])
 
     @contextmanager
-    def started(self, *, backend: str, at: tuple[int, int]) -> Iterator[Callable[[str], None]]:
+    def started(self, *, backend: str, at: tuple[int, int]) -> Iterator[Callable[[str, str], None]]:
         """Note that the block starts training, at an epoch and a step in it, and why it ends.
 
-        It is given what notes the form in which it trains.
+        It is given what notes the forms in which it trains and predicts.
         """
         start: dict[str, Any] = {
             "backend": backend,
             "form": None,
+            "answer_form": None,
             "versions": environment.versions(backend),
             "epoch": at[0],
             "step": at[1],
@@ -72,8 +73,8 @@ class Journal:
         self._write()
         reason = "finished"
 
-        def computed_in(form: str) -> None:
-            start["form"] = form
+        def computed_in(form: str, answer_form: str) -> None:
+            start.update(form=form, answer_form=answer_form)
             self._write()
 
         try:
@@ -84,6 +85,16 @@ class Journal:
         finally:
             start |= {"ended": _now(), "reason": reason}
             self._write()
+
+    def forms_on(self, backend: str) -> tuple[str | None, str | None]:
+        """Return the forms in which the run trained and predicted on `backend`, if it did.
+
+        They are not chosen anew: what a machine measures may differ from day to day.
+        """
+        for start in reversed(self.starts):
+            if start["backend"] == backend and start.get("answer_form"):
+                return start["form"], start["answer_form"]
+        return None, None
 
     def _write(self) -> None:
         content = {

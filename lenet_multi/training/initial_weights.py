@@ -20,6 +20,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.backends.private import tensorflow_left_out
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
@@ -35,10 +36,7 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
 
     Raises `UserError` when a weight can be drawn neither by NumPy nor in a child process.
     """
-    keras.utils.set_random_seed(config.seed)
-    model = task.build(config, dataset)
-    keras.utils.set_random_seed(config.seed + 1)
-    other = task.build(config, dataset)
+    model, other = (_built(task, config, dataset, seed) for seed in (config.seed, config.seed + 1))
     by_chance = [
         not np.array_equal(one, two)
         for one, two in zip(model.get_weights(), other.get_weights(), strict=True)
@@ -59,6 +57,12 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
             values[place] = elsewhere[place]
     model.set_weights(values)
     return model
+
+
+def _built(task: Task, config: TrainConfig, dataset: Dataset, seed: int) -> keras.Model:
+    with tensorflow_left_out():  # which else is imported to be given a seed
+        keras.utils.set_random_seed(seed)
+    return task.build(config, dataset)
 
 
 def _initializers(model: keras.Model) -> dict[int, Any]:
@@ -140,8 +144,7 @@ def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Arra
 def _main(name: str, settings: str, path: str) -> None:
     config = TrainConfig(**json.loads(settings))
     task = find_task(name)
-    keras.utils.set_random_seed(config.seed)
-    model = task.build(config, task.load(config))
+    model = _built(task, config, task.load(config), config.seed)
     np.savez(path, **{str(place): array for place, array in enumerate(model.get_weights())})
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.backends.variables import build, variables
+from lenet_multi.backends.variables import build, path_of, unnumbered, variables
 from lenet_multi.config import Interval
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.runs import checkpoint
@@ -159,8 +159,8 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
 
 
 def _name(variable: keras.Variable) -> str:
-    """Return its path without the model's or the optimizer's name, which Keras may number."""
-    return str(variable.path.partition("/")[2])
+    """Return its path without the model's or the optimizer's name."""
+    return path_of(variable).partition("/")[2]
 
 
 def _remembered(callbacks: list[keras.callbacks.Callback]) -> dict[str, dict[str, Any]]:
@@ -184,7 +184,8 @@ def _restore(model: keras.Model, state: State, callbacks: list[keras.callbacks.C
     """Put everything back as it was."""
     changed = variables(model)
     found = [(_name(variable), tuple(variable.shape)) for variable in changed]
-    kept = [(path, array.shape) for path, array in zip(state.names, state.variables, strict=True)]
+    names = map(unnumbered, state.names)
+    kept = [(path, array.shape) for path, array in zip(names, state.variables, strict=True)]
     if found != kept:
         raise UserError("the checkpoint is of another model than its run's; train again")
     for variable, array in zip(changed, state.variables, strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 from lenet_multi.backends.adam import Adam
 from lenet_multi.backends.choice import Execution
 from lenet_multi.backends.fast import make_fast
+from lenet_multi.backends.variables import path_of
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.machine.allocator import keep_freed_memory
@@ -72,6 +73,6 @@ def weights_sha256(model: keras.Model) -> str:
     digest = hashlib.sha256()
     for weight in model.weights:
         values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
-        digest.update(f"{weight.path} {values.shape} {values.dtype.str}\n".encode())
+        digest.update(f"{path_of(weight)} {values.shape} {values.dtype.str}\n".encode())
         digest.update(values.data)
     return digest.hexdigest()

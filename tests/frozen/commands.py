@@ -28,6 +28,7 @@ TIMES = {
     "files_sha256",
     "peak_memory_bytes",
     "seconds",
+    "sha256",
     "source_sha256",
     "starts",
     "train_seconds",
@@ -73,7 +74,7 @@ class Seen:
 
     def faults(self, case: Case) -> Iterator[str]:
         """Yield what must not be, even where both packages do it."""
-        end = self.stderr[-300:]
+        end = self.stderr[-300:].strip()
         if self.status != case.status:
             yield f"status {self.status}, not {case.status}: {end}"
         if CRASH in self.stderr:

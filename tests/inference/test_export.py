@@ -148,9 +148,8 @@ def test_images_that_do_not_fit_are_refused(small_run: Path, tmp_path: Path) -> 
 @pytest.mark.usefixtures("backend")
 def test_what_keras_cannot_write_is_refused(small_run: Path, tmp_path: Path) -> None:
     """The error names format, backend and Keras's own reason, in one line."""
-    from lenet_multi.training.model import lenet
-
     from lenet_multi.inference.export import convert
+    from lenet_multi.lenet.networks import lenet
 
     unknown = dataclasses.replace(FORMATS["onnx"], keras_name="papyrus")
     with pytest.raises(UserError, match=r"cannot be exported as onnx through .*papyrus") as raised:

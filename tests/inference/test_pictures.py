@@ -1,3 +1,4 @@
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -5,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet_multi.inference.pictures import draw_assessment, draw_confusion, draw_sheet
-from tests.inference.test_assess import example
+from lenet_multi.inference.pictures import draw_confusion, draw_evaluation, draw_sheet
+from tests.inference.test_evaluate import example
 
 
 @pytest.mark.parametrize("count", [1, 10, 11], ids=["one", "a row", "a row and one"])
 def test_a_sheet_has_room_for_all(tmp_path: Path, count: int) -> None:
     """Ten to a row; each is drawn in full, and as PNG whatever the file is called."""
-    images = np.zeros((count, 28, 28), np.uint8)
+    images = np.zeros((count, 28, 28, 1), np.uint8)
     draw_sheet(images, [""] * count, tmp_path / "sheet.any")
     dark = np.asarray(Image.open(tmp_path / "sheet.any").convert("L")) < 128
     side = 0.9 * 1.25 * 110  # pixels of an image
@@ -23,7 +24,7 @@ def test_a_sheet_has_room_for_all(tmp_path: Path, count: int) -> None:
 def test_a_caption_may_be_anything(tmp_path: Path, name: str) -> None:
     """A file's name is no formula, and one that the font cannot write is no warning."""
     with warnings.catch_warnings(record=True) as told:
-        draw_sheet(np.zeros((1, 8, 8), np.uint8), [name], tmp_path / "sheet.png")
+        draw_sheet(np.zeros((1, 8, 8, 1), np.uint8), [name], tmp_path / "sheet.png")
     assert not told
 
 
@@ -49,8 +50,8 @@ def test_many_classes_are_drawn_without_numbers(tmp_path: Path) -> None:
 def test_a_model_without_mistakes_has_no_picture_of_them(tmp_path: Path) -> None:
     """An older one is taken away."""
     found = example()
-    draw_assessment(found, tmp_path / "new")
+    draw_evaluation(found, tmp_path / "new")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"confusion.png", "mistakes.png"}
-    right = type(found)(found.test, np.eye(3, dtype=np.float32)[found.test.y], 0.0)
-    draw_assessment(right, tmp_path / "new")
+    right = dataclasses.replace(found, outputs=np.eye(3, dtype=np.float32)[found.test.y])
+    draw_evaluation(right, tmp_path / "new")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"confusion.png"}

@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ import pytest
 
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.inference.saved import find, newest_run
+from lenet_multi.inference.saved import SavedModel, find, newest_run
+from lenet_multi.lenet.tasks import LENET, SOFTMAX_REGRESSION
 from lenet_multi.runs.folder import read_run
+from lenet_multi.task import Task
 from tests.examples import example_run, keep
 
 ROUNDING = 1e-4  # of logits of size 5; measured 2e-6
+
+MORE_WEIGHTS = "more weights than its model.weights.h5 holds"
 
 LAYER = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}}
 MODEL = {"module": "keras", "class_name": "Sequential", "config": {"layers": [LAYER]}}
@@ -146,6 +151,26 @@ def test_the_input_shape_is_told_without_keras(
     assert found == (None, 28, 28, 1) if shape else found is None
 
 
+@pytest.mark.parametrize(
+    ("architecture", "task"),
+    [(None, LENET), ("lenet", LENET), ("softmax-regression", SOFTMAX_REGRESSION)],
+)
+def test_the_task_is_that_of_the_run(architecture: str | None, task: Task) -> None:
+    """A file of no run is of the default one."""
+    run = example_run()
+    run.result.config["architecture"] = architecture
+    assert SavedModel(Path("m.keras"), run.result if architecture else None).task is task
+
+
+def test_somebody_elses_task_is_not_imported() -> None:
+    """A run names a module, which a saved file must not choose."""
+    run = example_run()
+    run.result.config["architecture"] = "antigravity:TASK"
+    with pytest.raises(UserError, match="of a model of somebody else's, antigravity:TASK"):
+        _ = SavedModel(Path("m.keras"), run.result).task
+    assert "antigravity" not in sys.modules
+
+
 def test_the_newest_run_is_found(tmp_path: Path) -> None:
     """Directly in the folder or one deeper, as nox puts them; never an unfinished one."""
     with pytest.raises(UserError, match=r"no run in .*lenet-multi train"):
@@ -158,13 +183,18 @@ def test_the_newest_run_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.backend
-def test_loading_leaves_the_initializers_as_they_were(small_run: Path) -> None:
-    """Nothing is drawn while a model is loaded; the model and Keras draw again afterwards."""
+def test_loading_draws_nothing(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No initializer of Keras's is asked while a model is loaded; they draw again afterwards."""
     import keras
 
-    model = find(small_run).load()
-    assert isinstance(model.layers[0].kernel_initializer, keras.initializers.GlorotUniform)
-    drawn = keras.ops.convert_to_numpy(model.layers[0].kernel_initializer((3, 3)))
+    def refuse(*given: object, **named: object) -> None:
+        pytest.fail("something was drawn")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keras.initializers.GlorotUniform, "__call__", refuse)
+        model = find(small_run).load()
+    assert np.ptp(keras.ops.convert_to_numpy(model.layers[0].kernel)) > 0
+    drawn = keras.ops.convert_to_numpy(keras.layers.Dense(3).kernel_initializer((3, 3)))
     assert np.ptp(drawn) > 0
 
 
@@ -195,10 +225,12 @@ def test_a_model_of_other_shape_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ({"units": 10**9}, "more weights than its model.weights.h5 holds"),
+        ({"units": 10**9}, MORE_WEIGHTS),
+        ({"units": 10**9, "kernel_initializer": "Identity"}, MORE_WEIGHTS),
+        ({"units": 10**9, "kernel_initializer": None}, MORE_WEIGHTS),
         ({"units": 11}, "cannot be loaded: A total of 1 objects could not be loaded.*: .*shape"),
     ],
-    ids=["a billion units", "a unit more"],
+    ids=["a billion units", "another initializer", "no initializer", "a unit more"],
 )
 def test_weights_that_the_file_has_not_are_refused(
     tmp_path: Path, small_run: Path, layer: dict[str, Any], message: str

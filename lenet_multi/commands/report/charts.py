@@ -24,7 +24,8 @@ _CURVES = {"training": ((0, (3, 2)), "none"), "validation": ("-", None)}
 
 def loss_curves(group: Group, name: str) -> str:
     """Return the chart of training and validation losses over the epochs."""
-    return _curves(group, name, "loss", "{:.4f}", _on_a_log_axis)
+    unit = ", in nats" if group.runs[0].result.classifies else ""
+    return _curves(group, name, "loss", "{:.4f}", lambda axes: _on_a_log_axis(axes, unit))
 
 
 def headline_curves(group: Group, name: str) -> str:
@@ -39,6 +40,7 @@ def headline_curves(group: Group, name: str) -> str:
 def _curves(
     group: Group, name: str, figure_name: str, form: str, scale: Callable[[Axes], None]
 ) -> str:
+    called = figure_name.replace("_", " ")
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(_WIDTH, 3), layout="constrained")
         axes = figure.add_subplot()
@@ -71,8 +73,8 @@ def _curves(
     return to_svg(
         figure,
         name=name,
-        title=f"{figure_name.capitalize()} of {group.title} by epoch",
-        description=f"Validation {figure_name}: {ends}.",
+        title=f"{called.capitalize()} of {group.title} by epoch",
+        description=f"Validation {called}: {ends}.",
     )
 
 
@@ -81,15 +83,15 @@ def _values(epochs: Sequence[Epoch], kind: str, figure_name: str) -> list[float]
     return [epoch[key] for epoch in epochs]
 
 
-def _on_a_log_axis(axes: Axes) -> None:
+def _on_a_log_axis(axes: Axes, unit: str) -> None:
     if axes.dataLim.ymax <= 0:  # a perfect model's losses, which have no logarithm
-        axes.set_title("loss, in nats")
+        axes.set_title(f"loss{unit}")
         return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_title("loss, in nats (logarithmic)")
+    axes.set_title(f"loss{unit} (logarithmic)")
 
 
 def _plainly(axes: Axes, name: str) -> None:

@@ -21,9 +21,14 @@ from lenet_multi.errors import UserError
 from lenet_multi.parity.figure import Line
 from lenet_multi.parity.ladder import RUNGS
 from lenet_multi.parity.plan import PRECISIONS
-from lenet_multi.runs.comparison import Comparison, put_to_the_checks, seconds_per_epoch
+from lenet_multi.runs.comparison import (
+    Comparison,
+    put_to_the_checks,
+    seconds_per_epoch,
+    shown_headline,
+)
 from lenet_multi.runs.durable import write_bytes
-from lenet_multi.runs.folder import Result, Run, read_run, writing
+from lenet_multi.runs.folder import Epoch, Result, Run, read_run, writing
 from lenet_multi.runs.schema import escaped
 
 MOST_BYTES = 2_000_000  # a phone loads it, a mail carries it
@@ -62,6 +67,17 @@ class Part:
     pictures: dict[int, str]
     no_pictures: str
 
+    @property
+    def metric(self) -> str:
+        """The headline metric in words."""
+        return self.group.runs[0].result.headline[0].replace("_", " ")
+
+    def metric_values(self, epoch: Epoch) -> list[str]:
+        """Return the headline metric of an epoch, in training and in validation."""
+        result = self.group.runs[0].result
+        name, shape = result.headline[0], "{:.2%}" if result.classifies else "{:.4g}"
+        return [shape.format(epoch[key]) for key in (name, f"val_{name}")]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -96,12 +112,18 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
     """
     groups = group([_printable(run) for run in runs])
     shown = [one for found in groups for one in found.runs]
+    parts = [_part(found, number) for number, found in enumerate(groups, 1)]
+    classifies = any(one.result.classifies for one in shown)
     page = _template().render(
         version=__version__,
         light=LIGHT,
         dark=DARK,
         shown=shown,
-        parts=[_part(found, number) for number, found in enumerate(groups, 1)],
+        parts=parts,
+        metric=" or ".join(dict.fromkeys(part.metric for part in parts)),
+        classifies=classifies,
+        trained_on=f"training {'images' if classifies else 'examples'}",
+        shown_headline=shown_headline,
         seconds_per_epoch=seconds_per_epoch,
         time_parts=charts.parts_of(shown),
         time_chart=charts.time_bars(shown, "time"),

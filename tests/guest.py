@@ -1,0 +1,53 @@
+"""A guest that the package does not know: two inputs, a skip connection, state, a regression.
+
+`lenet-multi train --architecture tests.guest:GUEST` trains it.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset, Examples
+from lenet_multi.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+TRAINING, TESTING = 1000, 200
+
+
+def load(config: TrainConfig) -> Dataset:
+    """Return random points (N, 6) and kinds (N,), and a smooth function of both (N, 1)."""
+
+    def draw(count: int, seed: int) -> Examples:
+        generator = np.random.default_rng(seed)
+        points = generator.normal(size=(count, 6)).astype(np.float32)
+        kinds = generator.integers(0, 4, count).astype(np.int32)
+        values = np.sin(points[:, :1]) * points[:, 1:2] + kinds[:, np.newaxis] / 2
+        return Examples({"points": points, "kinds": kinds}, values.astype(np.float32))
+
+    return Dataset(draw(TRAINING, 0), draw(TESTING, 1))
+
+
+def build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
+    """Return the model, its weights as its own initializers draw them."""
+    import keras
+
+    layers = keras.layers
+    points, kinds = keras.Input((6,), name="points"), keras.Input((), dtype="int32", name="kinds")
+    embedded = layers.Embedding(4, 16)(kinds)
+    first = layers.Dense(16, activation="tanh", kernel_initializer="he_normal")(points)
+    normal = layers.BatchNormalization()(first)
+    second = layers.Dropout(0.1, seed=config.seed)(layers.Dense(16, activation="relu")(normal))
+    together = layers.Add()([first, second, embedded])
+    return keras.Model({"points": points, "kinds": kinds}, layers.Dense(1)(together))
+
+
+GUEST = Task(
+    name="guest",
+    load=load,
+    build=build,
+    loss=lambda config: "mean_squared_error",
+    metrics=("mean_absolute_error",),
+)

@@ -1,0 +1,45 @@
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lenet_multi.data.examples import Examples
+from lenet_multi.inference.evaluate import Evaluation
+from lenet_multi.inference.predict import Prediction, Prepared
+from lenet_multi.inference.tables import print_evaluation, print_prediction
+from tests.inference.test_predict import example
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(10, True), (40, False)], ids=["few", "many"])
+def test_a_matrix_too_wide_is_left_out(classes: int, shown: bool) -> None:
+    """The figures of each class stay."""
+    labels = np.arange(classes, dtype=np.uint8)
+    logits = np.eye(classes, dtype=np.float32)
+    output = io.StringIO()
+    images = np.zeros((classes, 8, 8, 1), np.uint8)
+    found = Evaluation(Examples(images, labels), logits, 0.0, {"accuracy": 1.0})
+    print_evaluation(found, Console(file=output, width=140))
+    text = output.getvalue()
+    assert ("Confusion" in text) == shown
+    assert text.count("100.00%") == 2 * classes
+
+
+def test_the_table_shows_the_two_likeliest() -> None:
+    """A row for each image, whichever class wins."""
+    output = io.StringIO()
+    print_prediction(example(), Console(file=output, width=100))
+    rows = [line.split() for line in output.getvalue().splitlines() if ".png" in line]
+    assert [row[1::2] for row in rows] == [
+        ["a.png", "1", "75.0%", "0", "25.0%"],
+        ["far/b.png", "0", "50.0%", "2", "40.0%"],
+    ]
+
+
+def test_a_name_cannot_command_the_terminal() -> None:
+    """Nor need it be text."""
+    images = Prepared(["\x1b[2J\udcff.png"], np.zeros((1, 8, 8, 1), np.uint8), [])
+    shown = Prediction(images, np.array([[0.25, 0.75]]))
+    output = io.StringIO()
+    print_prediction(shown, Console(file=output, width=100))
+    assert "\\x1b[2J\\udcff.png" in output.getvalue()

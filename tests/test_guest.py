@@ -1,0 +1,139 @@
+"""A model that the package does not know trains, resumes, is compared and shown like the LeNet."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet_multi.config import TrainConfig
+from lenet_multi.errors import UserError
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.runs import checkpoint
+from lenet_multi.runs.checkpoint import State
+from lenet_multi.runs.folder import read_run
+from lenet_multi.task import Task, find_task, of_record
+from lenet_multi.train import TrainedRun, train
+from tests.conftest import Lenet
+from tests.guest import GUEST, TESTING
+
+NAME = "tests.guest:GUEST"
+CONFIG = TrainConfig(architecture=NAME, epochs=2, batch_size=32, save_every="9")
+
+
+def trained(backend: str, folder: Path, state: State | None = None) -> TrainedRun:
+    """Return a run of the guest, which says nothing."""
+    return train(
+        CONFIG,
+        backend=backend,
+        folder=folder,
+        state=state,
+        announce=lambda line: None,
+        quiet=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(backend: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedRun, list[State]]:
+    """A run of the guest, and what it kept on the way."""
+    kept: list[State] = []
+    write = checkpoint.write
+    with pytest.MonkeyPatch.context() as patch:
+
+        def keep(folder: Path, state: State) -> None:
+            kept.append(state)
+            write(folder, state)
+
+        patch.setattr(checkpoint, "write", keep)
+        return trained(backend, tmp_path_factory.mktemp("guest")), kept
+
+
+@pytest.mark.backend
+def test_a_guest_learns(whole: tuple[TrainedRun, list[State]]) -> None:
+    """Its loss falls, and its record names its own metric and no accuracy."""
+    result = whole[0].result
+    assert result.epochs[-1]["val_loss"] < result.epochs[0]["val_loss"]
+    assert result.headline[0] == "mean_absolute_error"
+    assert result.test_accuracy is None
+    assert whole[0].evaluation.outputs.shape == (TESTING, 1)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("epoch", [0, 1], ids=["first-epoch", "second-epoch"])
+def test_a_guest_resumes_to_the_same_bits(
+    whole: tuple[TrainedRun, list[State]], backend: str, epoch: int, tmp_path: Path
+) -> None:
+    """Dropout's seeds and moving means go on from where they were, within an epoch."""
+    run, kept = whole
+    state = next(state for state in kept if state.epoch == epoch and state.steps)
+    again = trained(backend, tmp_path, state)
+    assert again.result.final_weights_sha256 == run.result.final_weights_sha256
+    assert again.result.test_loss == run.result.test_loss
+
+
+@pytest.mark.backend
+def test_what_a_fast_way_cannot_do_is_said_and_recorded(
+    whole: tuple[TrainedRun, list[State]], backend: str
+) -> None:
+    """PyTorch records plain stacks alone; the record says why Keras's own step trained this."""
+    execution = whole[0].result.execution
+    assert execution["form"] == "stock"
+    reason = "it is no plain stack of layers"
+    assert execution.get("why_stock") == (reason if backend == "torch" else None)
+
+
+@pytest.mark.all_backends
+def test_a_guest_is_compared_and_shown(lenet: Lenet, tmp_path: Path) -> None:
+    """The commands take it by name: the runs agree, and one page shows them."""
+    for backend in BACKENDS:
+        flags = ("--architecture", NAME, "--epochs", 2, "--backend", backend, "--out", backend)
+        done = lenet("train", *flags, PYTHONPATH=str(Path(__file__).parents[1]))
+        assert done.returncode == 0, done.stderr
+        assert re.fullmatch(r"Test mean_absolute_error: [\d.]+", done.stdout.splitlines()[-1])
+        assert ("stock Keras" in done.stdout) == (backend == "torch")
+    compared = lenet("compare", *BACKENDS)
+    assert compared.returncode == 0, compared.stdout
+    assert "test errors, recounted" in compared.stdout
+    assert lenet("report", *BACKENDS).returncode == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "mean absolute error" in page
+    assert "Mistakes" not in page
+    run = read_run(tmp_path / "jax")
+    assert run.outputs.shape == run.targets.shape == (TESTING, 1)
+
+
+def test_a_task_is_found_by_its_name() -> None:
+    """The package's own have names, others are package.module:NAME."""
+    assert find_task("lenet").name == "lenet"
+    assert find_task(NAME) is GUEST
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lenett", "no task 'lenett': give lenet, softmax-regression, or package.module:NAME"),
+        ("no.such:TASK", "there is no module no.such"),
+        ("tests.guest:TASK", "tests.guest has no TASK"),
+        ("tests.guest:TESTING", "is no Task, but int"),
+    ],
+)
+def test_a_task_that_is_none_is_refused(name: str, message: str) -> None:
+    """In one line that names it."""
+    with pytest.raises(UserError, match=re.escape(message)):
+        find_task(name)
+
+
+def test_a_saved_run_has_no_module_imported() -> None:
+    """A record may come from anybody; what it names is not run."""
+    with pytest.raises(UserError, match="which is not run here"):
+        of_record(dataclasses.asdict(CONFIG))
+
+
+def test_a_task_has_everything_that_is_a_guests() -> None:
+    """A bare one names a model, its data and its loss; the rest changes nothing."""
+    bare = Task(name="bare", load=GUEST.load, build=GUEST.build, loss=GUEST.loss)
+    x = np.zeros(3)
+    assert bare.prepare(x) is x
+    assert bare.targets(CONFIG, x) is x
+    assert (bare.metrics, bare.classifies, bare.draws) == ((), False, False)
