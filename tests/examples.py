@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lenet_multi.config import TrainConfig
-from lenet_multi.data.metrics import count_correct, cross_entropy
+from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.runs.folder import SCHEMA_VERSION, Epoch, Result, Run, new_run_folder, write_run
 
 IMAGES, RIGHT = 1000, 990
@@ -21,7 +21,41 @@ def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **ch
     answers = np.where(np.arange(IMAGES) < right, labels, (labels + 1) % 10)
     logits = np.eye(10, dtype=np.float32)[answers]
     correct = count_correct(logits, labels)
-    result = Result(
+    result = _result(
+        backend,
+        config=dataclasses.asdict(TrainConfig(seed=seed)),
+        epochs=example_epochs(1),
+        test_correct=correct,
+        test_accuracy=correct / IMAGES,
+        test_loss=cross_entropy(logits, labels),
+    )
+    return Run(Path(backend), dataclasses.replace(result, **change), logits, labels)
+
+
+def example_values_run(backend: str = "jax", *, error: float = 1.0, **change: Any) -> Run:
+    """Return a run of a regression, wrong by `error` on each of 1,000 examples, changed likewise.
+
+    Its headline is the mean absolute error.
+    """
+    targets = (np.arange(IMAGES) % 10).astype(np.float32)
+    outputs = (targets + np.float32(error))[:, np.newaxis]
+    found = errors(outputs, targets)
+    metric = "mean_absolute_error"
+    result = _result(
+        backend,
+        config=dataclasses.asdict(TrainConfig(architecture="tests.guest:GUEST")),
+        epochs=example_epochs(1, metric),
+        test_correct=None,
+        test_accuracy=None,
+        test_loss=found["mean_squared_error"],
+        test_metrics={metric: found[metric]} | found,
+    )
+    return Run(Path(backend), dataclasses.replace(result, **change), outputs, targets)
+
+
+def _result(backend: str, **facts: Any) -> Result:
+    """Return the record of a run, with these facts about its model and what came of it."""
+    return Result(
         schema_version=SCHEMA_VERSION,
         backend=backend,
         versions={"keras": "3.15.1"},
@@ -30,7 +64,6 @@ def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **ch
         threads=2,
         keras_config={"floatx": "float32"},
         execution={"form": "stock", "jit_compile": False, "steps_per_execution": 1},
-        config=dataclasses.asdict(TrainConfig(seed=seed)),
         data_sha256="d" * 64,
         train_images=57_000,
         validation_images=3_000,
@@ -43,28 +76,24 @@ def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **ch
         initial_weights_sha256="a" * 64,
         first_epoch_order_sha256="b" * 64,
         final_weights_sha256="c" * 64,
-        epochs=example_epochs(1),
-        test_correct=correct,
-        test_accuracy=correct / IMAGES,
-        test_loss=cross_entropy(logits, labels),
         seconds={"import": 1.0, "build_and_compile": 0.5, "train": 4.2, "evaluate": 0.1},
         peak_memory_bytes=500 * 2**20,
+        **facts,
     )
-    return Run(Path(backend), dataclasses.replace(result, **change), logits, labels)
 
 
-def example_epochs(count: int) -> list[Epoch]:
-    """Return epochs that get better and better."""
+def example_epochs(count: int, metric: str = "accuracy") -> list[Epoch]:
+    """Return epochs that get better and better, by a metric that grows."""
     return [
-        Epoch(
-            epoch=epoch,
-            loss=0.2 / epoch,
-            accuracy=1 - 0.1 / epoch,
-            val_loss=0.1 / epoch,
-            val_accuracy=1 - 0.05 / epoch,
-            train_seconds=4.0,
-            validation_seconds=0.2,
-        )
+        {
+            "epoch": epoch,
+            "loss": 0.2 / epoch,
+            metric: 1 - 0.1 / epoch,
+            "val_loss": 0.1 / epoch,
+            f"val_{metric}": 1 - 0.05 / epoch,
+            "train_seconds": 4.0,
+            "validation_seconds": 0.2,
+        }
         for epoch in range(1, count + 1)
     ]
 

@@ -100,6 +100,15 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> No
         dataclasses.replace(TrainConfig(), **{name: value})  # type: ignore[arg-type]
 
 
+def test_a_task_of_somebody_elses_is_taken_by_its_name() -> None:
+    """No other setting takes what is none of its choices, colon or not."""
+    config = TrainConfig(architecture="my.module:TASK")
+    given = command.make_context("train", flags(config)).params
+    assert given["architecture"] == config.architecture
+    with pytest.raises(UserError, match="unknown --head 'my:head'"):
+        TrainConfig(head="my:head")
+
+
 @given(
     validation_split=st.floats(0, 1, exclude_min=True, exclude_max=True),
     epochs=st.integers(1, 1000),

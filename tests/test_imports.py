@@ -9,7 +9,7 @@ PACKAGE = PROJECT / "lenet_multi"
 
 # From the bottom to the top: a file imports from its own room and from those below it.
 ORDER = (
-    *("errors", "config", "machine", "data", "runs", "backends", "training"),
+    *("errors", "config", "machine", "data", "task", "runs", "backends", "training"),
     *("lenet", "inference", "parity", "compare", "train", "commands", "__main__", "__init__"),
 )
 
@@ -21,22 +21,23 @@ SCRIPTS = {"train", "compare"}
 
 # Only these may import Keras when they are imported themselves.
 KERAS_MODULES = {
-    *("backends.adam", "backends.feeds", "backends.torch_step", "backends.variables"),
+    *("backends.adam", "backends.fast", "backends.jax", "backends.tensorflow", "backends.torch"),
     *("backends.forms.__init__", "backends.forms.convolutions", "backends.forms.pooling"),
-    *("backends.forms.tiles", "backends.forms.winograd", "backends.xla_steps", "data.batches"),
-    *("inference.answer", "inference.evaluate", "inference.export", "parity.climb"),
+    *("backends.forms.tiles", "backends.forms.winograd", "backends.stored", "data.batches"),
+    *("backends.variables", "inference.heads", "lenet.networks", "training.initial_weights"),
+    *("inference.export", "parity.climb"),
     *("parity.float64", "training.callbacks", "training.fit", "training.history"),
-    *("training.model", "training.progress", "training.resume", "training.tensorboard"),
+    *("training.setup", "training.progress", "training.resume", "training.tensorboard"),
 }
 
 # What speaks to a backend by name, for speed: its batches, its Adam, its step.
 SPEAKS_TO = {
     "machine.keras_start": {"tensorflow", "jax", "torch"},  # for products in full on a GPU
-    "backends.feeds": {"tensorflow", "jax", "torch"},
-    "backends.adam": {"tensorflow", "torch"},
+    "backends.tensorflow": {"tensorflow"},
+    "backends.jax": {"jax"},
+    "backends.torch": {"torch"},
     "backends.recording": {"torch"},
-    "backends.xla_steps": {"tensorflow", "jax"},
-    "backends.torch_step": {"torch"},
+    "backends.private": {"torch"},
     # What writes and runs files of their own formats.
     "inference.export": {"torch"},
     "inference.runtimes": {"tensorflow", "torch"},
@@ -131,6 +132,35 @@ def test_only_what_trains_imports_keras(path: Path) -> None:
     top_level = imports(path, top_level_only=True)
     assert not {name for name in top_level if name.partition(".")[0] == "keras"}
     assert not top_level & {f"lenet_multi.{module}" for module in KERAS_MODULES}
+
+
+def private_names(source: str) -> set[str]:
+    """Return the private names of others that a file uses: modules, and attributes of no self."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and "keras.src" in (node.module or ""):
+            found.add(str(node.module))
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            if not own and not node.attr.startswith("__"):
+                found.add(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize("path", modules("lenet_multi"), ids=name)
+def test_private_names_have_one_room(path: Path) -> None:
+    """No other file uses a private name of Keras or of a framework."""
+    if name(path) != "backends.private":
+        assert private_names(path.read_text()) <= {"os._exit"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["from keras.src.utils import tree", "optimizer._learning_rate", "keras.Model()._call()"],
+)
+def test_a_private_name_is_seen(source: str) -> None:
+    """The rule above would catch it."""
+    assert private_names(source)
 
 
 @pytest.mark.parametrize("path", modules("lenet_multi"), ids=name)

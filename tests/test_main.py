@@ -72,6 +72,8 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--classes", "5"], "labels run from 0 to 9"),
         (["train", "--backend", "jacks"], "unknown backend 'jacks'"),
         (["train", "--form", "tile"], "did you mean 'tiles'?"),
+        (["train", "--architecture", "lenett"], "did you mean 'lenet'?"),
+        (["train", "--architecture", "no.such:TASK"], "there is no module no.such"),
         (["train", "--out", "a-run"], "holds a run, which is kept"),
         (["train", "--out", "/proc/run"], "cannot write /proc/run"),
         (["train", "--resume", "a-run", "--epochs", "9"], "--epochs is the run's own"),

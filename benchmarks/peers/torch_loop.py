@@ -7,6 +7,7 @@ Winograd's way, and played back by TorchScript; on a GPU as a CUDA graph. All ha
 is freed (`malloc`), without which some epochs take half as long again.
 """
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -209,7 +210,8 @@ def _recording(compute: Recording, *tensors: torch.Tensor) -> Recording:
         if isinstance(node.target, torch._ops.OpOverload):
             node.target = node.target.overloadpacket  # TorchScript chooses the overload itself
     recording.recompile()
-    script = torch.jit.script(recording)
+    with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated
+        script = torch.jit.script(recording)
 
     def play(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         with torch.jit.optimized_execution(False):  # there is nothing to fuse on a CPU

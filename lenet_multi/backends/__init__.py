@@ -1,9 +1,4 @@
-"""How each backend trains the same model fast: a page to read first.
-
-Todo:
-
-
-"""
+"""How each backend trains the same model fast: `README.md` in this folder is the page to read."""
 
 from importlib import import_module
 from typing import Any

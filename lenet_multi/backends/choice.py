@@ -94,8 +94,10 @@ def execution(
 
     Raises `UserError` when the backend cannot compute that form.
     """
+    for wanted in (form, answer_form):
+        if wanted is not None:
+            _check(wanted, backend)
     if form is not None:
-        _check(form, backend)
         answer_form = answer_form or form
     elif dtype_policy == "mixed_bfloat16":
         fastest = FASTEST_FORM_IN_BFLOAT16 if bfloat16_pays else FASTEST_FORM

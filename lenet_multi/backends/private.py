@@ -78,10 +78,9 @@ def changes(tensor: Tensor) -> int:
     return count
 
 
-def changes_something(node: Any) -> bool:
-    """Return whether the operation of a `torch.fx` node changes a tensor."""
-    schema = getattr(node.target, "_schema", None)
-    return bool(schema and schema.is_mutable)
+def schema_of(operation: Any) -> Any:
+    """Return what an operation of PyTorch takes and changes; None for a function of Python's."""
+    return getattr(operation, "_schema", None)
 
 
 def onednn_product() -> Callable[..., Tensor] | None:

@@ -9,7 +9,7 @@ import click
 
 from lenet_multi.backends.choice import forms_of
 from lenet_multi.commands._options import Name, as_json, console, timeout_option
-from lenet_multi.config import flag
+from lenet_multi.config import TASKS, TrainConfig, flag
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
@@ -27,6 +27,11 @@ from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
 )
 @click.option(
     "--every-form", is_flag=True, help="compare every form of these backends with every other"
+)
+@click.option(
+    "--architecture",
+    type=Name(list(TASKS), others=True),
+    help=f"network to train, as of train  (default: {TrainConfig.architecture})",
 )
 @click.option("--seed", type=int, help="of the weights and the order  (default: 0)")
 @click.option("--data", help="as of train  (default: mnist)")
@@ -65,6 +70,7 @@ def command(
       lenet-multi parity --backend jax --backend torch --images 6400
       lenet-multi parity --backend jax:stock --backend jax:tiles
       lenet-multi parity --backend torch --backend torch@avx2
+      lenet-multi parity --architecture softmax-regression
       lenet-multi parity --seeds 10
       lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
     """

@@ -1,1 +1,1 @@
-"""ROOM."""
+"""The default guest: two networks for images of digits, their recipes, data and reference."""

@@ -1,5 +1,6 @@
 """The package's own guests: the LeNet and softmax regression, on images of digits."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,16 +59,6 @@ LENET = Task(
     reference=reference.lenet,
     read_input=_read_digit,
 )
-SOFTMAX_REGRESSION = Task(
-    name="softmax-regression",
-    load=_load,
-    build=_build,
-    loss=_loss,
-    metrics=("accuracy",),
-    prepare=scaled,
-    targets=_targets,
-    classifies=True,
-    draws=True,
-    reference=reference.softmax_regression,
-    read_input=_read_digit,
+SOFTMAX_REGRESSION = dataclasses.replace(
+    LENET, name="softmax-regression", reference=reference.softmax_regression
 )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lenet_multi.data.npz import read_npz
 from lenet_multi.errors import UserError, reason
 from lenet_multi.runs.durable import write_bytes
-from lenet_multi.runs.folder import Epoch, writing
+from lenet_multi.runs.folder import OF_EACH_EPOCH, Epoch, writing
 from lenet_multi.runs.schema import wrong_fields
 
 _KEPT = 2  # the last, and the one before in case the last is damaged
@@ -134,10 +134,11 @@ def _wrong(facts: Any) -> list[str]:
     hints = get_type_hints(State) | dict.fromkeys(_ARRAYS, int)
     if wrong := wrong_fields(facts, hints):
         return wrong
-    memories = facts["callbacks"].values()
+    epochs, memories = facts["epochs"], facts["callbacks"].values()
     right = {
         "epoch": facts["epoch"] >= 0,
         "steps": facts["steps"] >= 0,
+        "epochs": all(OF_EACH_EPOCH <= epoch.keys() == epochs[0].keys() for epoch in epochs),
         "variables": facts["variables"] == len(facts["names"]),
         "best_weights": 0 <= facts["best_weights"] <= facts["variables"],
         "callbacks": all(

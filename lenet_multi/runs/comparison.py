@@ -171,7 +171,7 @@ def _headline(runs: Sequence[Run]) -> Check:
 def _headline_of_values(runs: Sequence[Run]) -> Check:
     name, values = runs[0].result.headline[0], [run.result.headline[1] for run in runs]
     low, high = min(values), max(values)
-    gap = 0.0 if low == high else (high - low) / abs(high)
+    gap = 0.0 if low == high else (high - low) / max(abs(low), abs(high))
     return Check(
         f"test {name}",
         [f"{value:.4g}" for value in values],
@@ -239,13 +239,14 @@ def _results_table(runs: Sequence[Run]) -> Table:
     rows: dict[str, Callable[[Result], str]] = {
         f"test {runs[0].result.headline[0]}": shown_headline,
         "test loss": lambda result: f"{result.test_loss:.4f}",
+        "right of all": lambda result: f"{result.test_correct:,} of {result.test_images:,}",
         "epochs": lambda result: str(len(result.epochs)),
         "seconds per epoch": lambda result: f"{seconds_per_epoch(result):.2f}",
         "seconds in all": lambda result: f"{sum(result.seconds.values()):.1f}",
         "peak memory": lambda result: f"{result.peak_memory_bytes / 2**20:,.0f} MiB",
     }
-    if runs[0].result.classifies:
-        rows["right of all"] = lambda result: f"{result.test_correct:,} of {result.test_images:,}"
+    if not runs[0].result.classifies:
+        del rows["right of all"]
     for run in runs:
         table.add_column(run.result.backend, justify="right")
     for name, cell in rows.items():

@@ -62,7 +62,7 @@ NEEDED_BYTES = 16 * 2**20
 # One epoch: its number from 1 (`epoch`); Keras's figures by their names, such as `loss` and
 # `val_accuracy`, those of training as means over the epoch; `train_seconds`, `validation_seconds`.
 Epoch = dict[str, float]
-_OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
+OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -405,7 +405,7 @@ def _wrong_parts(content: dict[str, Any]) -> list[str]:
     wrong = wrong_fields(content, get_type_hints(Result)) or [
         f"epochs: {', '.join(sorted(lacking))}"
         for epoch in content["epochs"]
-        if (lacking := _OF_EACH_EPOCH - epoch.keys())
+        if (lacking := OF_EACH_EPOCH - epoch.keys())
     ]
     if wrong:
         return wrong

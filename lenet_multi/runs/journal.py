@@ -116,7 +116,9 @@ def _wrong(content: dict[str, Any]) -> list[str]:
         return wrong
     if not (starts and fits(starts, list[dict[str, Any]])):
         return ["starts"]
-    return [] if all(isinstance(start.get("backend"), str) for start in starts) else ["starts"]
+    hints = {"backend": str, "form": str | None, "answer_form": str | None}
+    sound = all(fits(start.get(name), hint) for start in starts for name, hint in hints.items())
+    return [] if sound else ["starts"]
 
 
 def _now() -> str:

@@ -1,1 +1,1 @@
-"""ROOM."""
+"""The training loop: how a model is set up, fitted, watched, stopped and resumed."""

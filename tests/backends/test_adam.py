@@ -1,4 +1,3 @@
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -62,25 +61,6 @@ def test_the_steps_are_those_of_keras_formula(
         found = np.asarray(value[0])
     wanted = by_numpy(start, gradients, rate, beta_1, beta_2)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=ROUNDING * max(1, np.abs(wanted).max()))
-
-
-@pytest.mark.parametrize(
-    ("dtype", "is_cuda", "has"),
-    [
-        ("float32", True, True),
-        ("float32", False, True),
-        ("float64", False, True),
-        ("float64", True, False),
-    ],
-)
-def test_pytorchs_kernel_is_taken_where_it_is_exact(dtype: str, is_cuda: bool, has: bool) -> None:
-    """On a GPU its rate has float32's digits, so that Keras's formula serves float64."""
-    from lenet_multi.backends.adam import _torch_has_kernel
-
-    assert (
-        _torch_has_kernel(SimpleNamespace(dtype=dtype, value=SimpleNamespace(is_cuda=is_cuda)))
-        is has
-    )
 
 
 def test_adam_is_keras_to_its_users() -> None:

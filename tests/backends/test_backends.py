@@ -76,9 +76,7 @@ def test_several_inputs_and_targets_are_fed_bit_for_bit(
         wanted = batches[index]
         assert list(x) == ["images", "kinds"]
         assert len(y) == 2
-        for found, part in zip(
-            [*x.values(), *y], [*wanted[0].values(), *wanted[1]], strict=True
-        ):
+        for found, part in zip([*x.values(), *y], [*wanted[0].values(), *wanted[1]], strict=True):
             np.testing.assert_array_equal(keras.ops.convert_to_numpy(found), part)
 
 

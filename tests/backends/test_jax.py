@@ -55,10 +55,10 @@ def test_no_batch_ends_the_epoch(backend: str) -> None:
 
     class Sum(Training):
         fast = SimpleNamespace(prepare=as_stored)
-        train_function = None
+        train_function: Any = None
         steps_per_execution = 3
 
-        def train_step(self, state: Any, batch: Any) -> Any:  # type: ignore[override]
+        def train_step(self, state: Any, batch: Any) -> Any:
             return {"sum": batch[0].sum()}, state + batch[0].sum()
 
     model = Sum()

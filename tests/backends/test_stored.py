@@ -69,8 +69,9 @@ def test_several_inputs_are_laid_and_taken_by_name() -> None:
     from lenet_multi.data.batches import Batches
 
     numbers = np.arange(6)
-    batches = Batches(Examples({"one": numbers, "two": -numbers}, (numbers, 2.0 * numbers)),
-                      batch_size=2)
+    batches = Batches(
+        Examples({"one": numbers, "two": -numbers}, (numbers, 2.0 * numbers)), batch_size=2
+    )
     both = laid([batches[index] for index in range(3)], np.stack)
     x, y = one_of(both, 1, lambda x: {name: 10 * array for name, array in x.items()})
     assert {name: list(array) for name, array in x.items()} == {"one": [20, 30], "two": [-20, -30]}

@@ -1,19 +1,18 @@
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 
 from lenet_multi.data.examples import Dataset, epoch_order
+from lenet_multi.lenet.pixels import scaled
+from lenet_multi.lenet.tasks import LENET
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 
 def test_an_epochs_batches_hold_every_image_once_in_its_order(small: Dataset) -> None:
-    """The last, smaller batch is kept; pixels are scaled to [0, 1] as float32."""
+    """The last, smaller batch is kept; inputs are prepared, here scaled to [0, 1] as float32."""
     from lenet_multi.data.batches import Batches
 
-    batches = Batches(small.train, batch_size=128)
+    batches = Batches(small.train, batch_size=128, prepare=scaled)
     batches.set_epoch(2, seed=5)
     pairs = [batches[index] for index in range(len(batches))]
     order = epoch_order(1000, seed=5, epoch=2)
@@ -25,47 +24,28 @@ def test_an_epochs_batches_hold_every_image_once_in_its_order(small: Dataset) ->
     assert [len(labels) for _, labels in pairs] == [128] * 7 + [104]
 
 
-@pytest.mark.parametrize("how", ["by itself", "as a graph", "by XLA"])
-def test_tensors_are_scaled_to_the_bits_of_numpy(backend: str, how: str) -> None:
-    """Each byte comes to what NumPy divides it to, also where a compiler makes its own of that.
-
-    XLA multiplies by a reciprocal where it is told to divide.
-    """
-    import keras
-
-    from lenet_multi.data.batches import Batches
-    from lenet_multi.data.examples import Examples
-
-    pixels = np.resize(np.arange(256, dtype=np.uint8), (1, 16, 16, 1))  # all there are
-    images, _ = Batches(Examples(pixels, np.zeros(1, np.uint8)), batch_size=1)[0]
-    scaled = compiled(backend, Batches.scaled, how)
-    found = keras.ops.convert_to_numpy(scaled(keras.ops.convert_to_tensor(pixels)))
-    np.testing.assert_array_equal(found, images)
-    assert found.dtype == np.float32
-
-
-def compiled(backend: str, function: Callable[..., Any], how: str) -> Callable[..., Any]:
-    """Return `function` as training on the backend computes it, by itself where it does not so."""
-    match backend, how:
-        case "jax", "by XLA":
-            import jax
-
-            return jax.jit(function)  # type: ignore[no-any-return]
-        case "tensorflow", "as a graph" | "by XLA":
-            import tensorflow as tf
-
-            return tf.function(function, jit_compile=how == "by XLA")  # type: ignore[no-any-return]
-        case _:
-            return function
-
-
-def test_labels_are_one_hot_where_asked(small: Dataset) -> None:
-    """Categorical cross-entropy gets rows with a single 1."""
+@pytest.mark.parametrize("skipped", [0, 2], ids=["from the start", "gone on with"])
+def test_what_is_stored_comes_in_the_same_batches(
+    small: Dataset, skipped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some together, as bytes, the smaller one by itself: prepared they are the batches."""
+    from lenet_multi.data import batches as module
     from lenet_multi.data.batches import Batches
 
-    _, one_hot = Batches(small.test, batch_size=500, classes=10)[0]
-    np.testing.assert_array_equal(one_hot.argmax(axis=1), small.test.y)
-    np.testing.assert_array_equal(one_hot.sum(axis=1), 1)
+    monkeypatch.setattr(module, "_AT_A_TIME", 300)
+    batches = Batches(small.train, batch_size=128, prepare=scaled)
+    batches.set_epoch(1, seed=5)
+    batches.skipped = skipped
+    stored = list(batches.stored())
+    sizes = [some.x.shape[:2] for some in stored]
+    assert sizes == [(2, 128)] * ((7 - skipped) // 2) + [(1, 128)] + [(1, 104)]
+    assert {some.x.dtype for some in stored} == {np.dtype(np.uint8)}
+    one_by_one = [pair for some in stored for pair in zip(some.x, some.y, strict=True)]
+    assert len(one_by_one) == len(batches)
+    for index, (x, y) in enumerate(one_by_one):
+        wanted_x, wanted_y = batches[index]
+        np.testing.assert_array_equal(scaled(x), wanted_x)
+        np.testing.assert_array_equal(y, wanted_y)
 
 
 def test_keras_sees_the_batches_as_ordered(small: Dataset) -> None:
@@ -97,7 +77,7 @@ def test_keras_sees_the_batches_as_ordered(small: Dataset) -> None:
         *args, callbacks=[*callbacks.callbacks, Note()], **options
     )
     config = TrainConfig(epochs=3, batch_size=100, seed=7)
-    fitted = fit(model, small.train, small.test, config)
+    fitted = fit(model, LENET, small.train, small.test, config)
     wanted: list[float] = []
     for epoch in range(3):
         labels = small.train.y[epoch_order(1000, seed=7, epoch=epoch)]

@@ -6,13 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lenet_multi.data import sets
-from lenet_multi.data.examples import Dataset, Examples, epoch_order, split
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.lenet.image_sets import load
+from lenet_multi.lenet.image_sets import PACKAGED_MNIST, load
 
 # Of the unpacked original files, as published with them.
 ORIGINAL_SHA256 = {
@@ -26,7 +23,7 @@ ORIGINAL_SHA256 = {
 @pytest.mark.parametrize("name", ORIGINAL_SHA256)
 def test_packaged_bytes_are_the_originals(name: str) -> None:
     """Each packaged file unpacks to the bytes that its authors published."""
-    content = gzip.decompress((sets.PACKAGED_MNIST / f"{name}.gz").read_bytes())
+    content = gzip.decompress((PACKAGED_MNIST / f"{name}.gz").read_bytes())
     assert hashlib.sha256(content).hexdigest() == ORIGINAL_SHA256[name]
 
 
@@ -34,7 +31,7 @@ def test_loaded_arrays_are_the_originals_bytes(mnist: Dataset) -> None:
     """Behind their headers (16 or 8 bytes), the originals are the arrays that load returns."""
     arrays = [mnist.train.x, mnist.train.y, mnist.test.x, mnist.test.y]
     for name, array in zip(ORIGINAL_SHA256, arrays, strict=True):
-        content = gzip.decompress((sets.PACKAGED_MNIST / f"{name}.gz").read_bytes())
+        content = gzip.decompress((PACKAGED_MNIST / f"{name}.gz").read_bytes())
         assert content[16 if "images" in name else 8 :] == array.tobytes()
 
 
@@ -59,7 +56,7 @@ def test_mnist_loads_fast() -> None:
 def test_a_folder_of_idx_files_loads_plain_or_packed(tmp_path: Path, mnist: Dataset) -> None:
     """The originals in a folder, two of them unpacked, give the packaged MNIST."""
     for index, name in enumerate(ORIGINAL_SHA256):
-        packed = (sets.PACKAGED_MNIST / f"{name}.gz").read_bytes()
+        packed = (PACKAGED_MNIST / f"{name}.gz").read_bytes()
         if index % 2:
             (tmp_path / f"{name}.gz").write_bytes(packed)
         else:
@@ -70,14 +67,6 @@ def test_a_folder_of_idx_files_loads_plain_or_packed(tmp_path: Path, mnist: Data
 def test_an_npz_loads(small_npz: Path, small: Dataset) -> None:
     """An .npz in the layout of Keras's mnist.npz gives its arrays."""
     assert load(str(small_npz)).sha256() == small.sha256()
-
-
-def test_the_hash_sees_one_pixel(small: Dataset) -> None:
-    """Data that differ in one pixel differ in SHA-256."""
-    images = small.test.x.copy()
-    images[0, 0, 0, 0] ^= 1
-    changed = Dataset(small.train, Examples(images, small.test.y))
-    assert changed.sha256() != small.sha256()
 
 
 def arrays(**changes: Any) -> dict[str, Any]:
@@ -145,43 +134,3 @@ def test_missing_data_is_refused_by_name(tmp_path: Path) -> None:
         load(str(tmp_path))
     with pytest.raises(UserError, match=r"nowhere\.npz"):
         load("nowhere.npz")
-
-
-@given(count=st.integers(1, 60_000), share=st.floats(0.001, 0.999))
-def test_split_keeps_every_image_once_and_in_order(count: int, share: float) -> None:
-    """Training and validation images together are the images; validation is the last ones."""
-    labels = np.arange(count)
-    images = Examples(labels.reshape(-1, 1, 1, 1), labels)  # type: ignore[arg-type]
-    try:
-        training, validation = split(images, share)
-    except UserError:
-        assert int(count * (1 - share)) in (0, count)
-    else:
-        assert len(training) == int(count * (1 - share))
-        np.testing.assert_array_equal(np.concatenate([training.y, validation.y]), labels)
-
-
-@pytest.mark.parametrize("share", [1e-17, 0.999])
-def test_split_that_leaves_nothing_is_refused(small: Dataset, share: float) -> None:
-    """Neither part may be empty, and the error says the counts."""
-    with pytest.raises(UserError, match="neither may be 0"):
-        split(small.train[:10], share)
-
-
-@given(count=st.integers(1, 1000), seed=st.integers(0, 2**40), epoch=st.integers(0, 100))
-def test_an_epoch_sees_each_image_once(count: int, seed: int, epoch: int) -> None:
-    """An order is a permutation, the same each time it is asked for."""
-    order = epoch_order(count, seed=seed, epoch=epoch)
-    np.testing.assert_array_equal(np.sort(order), np.arange(count))
-    np.testing.assert_array_equal(order, epoch_order(count, seed=seed, epoch=epoch))
-
-
-def test_orders_differ_by_seed_and_epoch() -> None:
-    """Neighbouring seeds and epochs do not share an order."""
-    orders = {tuple(epoch_order(50, seed=s, epoch=e)) for s in range(5) for e in range(5)}
-    assert len(orders) == 25
-
-
-def test_the_order_is_the_documented_one() -> None:
-    """The order of seed 0, epoch 0 stays what results were obtained with, on every NumPy."""
-    assert list(epoch_order(8, seed=0, epoch=0)) == [2, 4, 3, 6, 5, 0, 1, 7]

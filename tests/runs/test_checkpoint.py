@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lenet_multi.errors import UserError
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.checkpoint import State
-from tests.examples import example_run
+from tests.examples import example_epochs, example_run
 
 
 def example(steps: int = 5) -> State:
@@ -116,6 +116,7 @@ def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
         ({"steps": -1}, "steps"),
         ({"epoch_seconds": "long"}, "epoch_seconds"),
         ({"epochs": [{"epoch": 1}]}, "epochs"),
+        ({"epochs": [*example_epochs(1), example_epochs(1)[0] | {"other": 1.0}]}, "epochs"),
         ({"names": ["dense/kernel"]}, "variables"),
         ({"variables": [np.array(["a"]), np.array(7)]}, "variables"),
         ({"best_weights": [np.ones(3)] * 3}, "best_weights"),

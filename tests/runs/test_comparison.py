@@ -22,9 +22,16 @@ from lenet_multi.runs.comparison import (
     write_json,
 )
 from lenet_multi.runs.folder import Run
-from lenet_multi.runs.tolerances import TEST_ACCURACY, TEST_ACCURACY_OF_FEW_IMAGES
+from lenet_multi.runs.tolerances import TEST_ACCURACY, TEST_ACCURACY_OF_FEW_IMAGES, TEST_METRIC
 from tests.conftest import Lenet
-from tests.examples import IMAGES, RIGHT, example_epochs, example_run, keep
+from tests.examples import (
+    IMAGES,
+    RIGHT,
+    example_epochs,
+    example_run,
+    example_values_run,
+    keep,
+)
 
 ALLOWED = round(TEST_ACCURACY.value / 100 * IMAGES)  # images between two runs that may differ
 
@@ -129,6 +136,90 @@ def test_few_training_images_get_a_wider_margin(tmp_path: Path) -> None:
     beyond = example_run(train_images=3_000, right=RIGHT - wide - 1)
     assert compared(tmp_path / "within", first, within).passed
     assert failed(compared(tmp_path / "beyond", first, beyond)) == ["test accuracy"]
+
+
+def test_regressions_that_agree_pass(tmp_path: Path) -> None:
+    """Runs of no classifier are held to their headline metric, and their errors are recounted."""
+    runs = [example_values_run("jax", error=8), example_values_run("torch", error=7.5)]
+    comparison = compared(tmp_path, *runs)
+    assert failed(comparison) == []
+    recount, headline = comparison.checks[-2:]
+    assert dataclasses.astuple(recount) == (
+        "test errors, recounted",
+        [
+            "mean_squared_error 64, mean_absolute_error 8",
+            "mean_squared_error 56.25, mean_absolute_error 7.5",
+        ],
+        "as recorded",
+        True,
+    )
+    assert dataclasses.astuple(headline) == (
+        "test mean_absolute_error",
+        ["8", "7.5"],
+        "6.2% apart, 10% relative allowed",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"test_metrics": {"mean_absolute_error": 8.0}}, "test errors, recounted"),
+        (
+            {"test_metrics": {"mean_absolute_error": 8.0, "mean_squared_error": 63.0}},
+            "test errors, recounted",
+        ),
+        ({"error": 7}, "test mean_absolute_error"),
+        ({"error": 9}, "test mean_absolute_error"),
+    ],
+    ids=["lacks an error", "edited", "smaller", "larger"],
+)
+@pytest.mark.parametrize("place", [0, 1], ids=["first", "second"])
+def test_one_sabotaged_regression_is_caught(
+    tmp_path: Path, change: dict[str, Any], check: str, place: int
+) -> None:
+    """The check where the difference belongs fails, and it alone."""
+    runs = [example_values_run(error=8), example_values_run(error=8)]
+    runs[place] = example_values_run(**{"error": 8, **change})
+    comparison = compared(tmp_path, *runs)
+    assert failed(comparison) == [check]
+    shown = comparison.checks[-2].shown[place]
+    assert shown.endswith(": NOT as recorded") == ("recounted" in check)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "gap", "passed"),
+    [
+        ((10.0, 9.0), "10.0%", True),
+        ((10.0, 8.99), "10.1%", False),
+        ((0.0, 0.0), "0.0%", True),
+        ((-9.0, -10.0), "10.0%", True),
+        ((0.0, -0.1), "100.0%", False),
+        ((1.0, -1.0), "200.0%", False),
+    ],
+    ids=["just allowed", "beyond", "both 0", "below 0", "up to 0", "on both sides"],
+)
+def test_a_metric_may_be_any_number(
+    tmp_path: Path, metrics: tuple[float, float], gap: str, passed: bool
+) -> None:
+    """The gap is a share of the larger one, whatever their signs."""
+    assert TEST_METRIC.value == 0.1
+    run = example_values_run()
+    headlines = [{"r2_score": value} | run.result.test_metrics for value in metrics]
+    comparison = compared(tmp_path, *(example_values_run(test_metrics=one) for one in headlines))
+    check = comparison.checks[-1]
+    assert (check.name, check.passed) == ("test r2_score", passed)
+    assert check.allowed == f"{gap} apart, 10% relative allowed"
+
+
+def test_tables_of_a_regression_count_no_right_answers(tmp_path: Path) -> None:
+    """The first row is the headline metric's."""
+    runs = [example_values_run("jax", error=8), example_values_run("torch", error=7.5)]
+    text = printed(compared(tmp_path, *runs))
+    (row, _) = (line for line in text.splitlines() if line.startswith("│ test mean_absolute"))
+    assert row.replace("│", "").split() == ["test", "mean_absolute_error", "8", "7.5"]
+    assert "right of all" not in text
+    assert "The runs agree." in text
 
 
 @pytest.mark.parametrize(

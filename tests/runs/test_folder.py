@@ -26,12 +26,12 @@ from lenet_multi.runs.folder import (
     new_run_folder,
     read_result,
     read_run,
-    recorded,
     unfinished,
+    whole_result,
     write_run,
     writing,
 )
-from tests.examples import example_run, keep
+from tests.examples import example_run, example_values_run, keep
 
 
 def entries(folder: Path) -> list[str]:
@@ -46,8 +46,34 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read.folder == tmp_path / "run"
     assert dataclasses.replace(read.result, files_sha256={}) == run.result
     assert set(read.result.files_sha256) == {"history.csv", "model.keras", "predictions.npz"}
-    np.testing.assert_array_equal(read.logits, run.outputs)
-    np.testing.assert_array_equal(read.labels, run.targets)
+    np.testing.assert_array_equal(read.outputs, run.outputs)
+    np.testing.assert_array_equal(read.targets, run.targets)
+
+
+def test_a_regression_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """What no classifier gave is kept as outputs and targets, of any shape and type."""
+    run = example_values_run()
+    read = read_run(keep(run, tmp_path / "run"))
+    assert dataclasses.replace(read.result, files_sha256={}) == run.result
+    np.testing.assert_array_equal(read.outputs, run.outputs)
+    np.testing.assert_array_equal(read.targets, run.targets)
+    with np.load(tmp_path / "run" / "predictions.npz") as file:
+        assert file.files == ["outputs", "targets"]
+
+
+@pytest.mark.parametrize(
+    ("run", "headline"),
+    [
+        (example_run(), ("accuracy", 0.99)),
+        (example_values_run(error=2), ("mean_absolute_error", 2)),
+        (example_values_run(test_loss=3.0, test_metrics={}), ("loss", 3)),
+    ],
+    ids=["classifier", "regression", "no metric"],
+)
+def test_the_headline_is_the_first_metric(run: Run, headline: tuple[str, float]) -> None:
+    """It is a classifier's accuracy, and the loss where there is no metric."""
+    assert run.result.headline == headline
+    assert run.result.classifies == (headline[0] == "accuracy")
 
 
 def test_history_has_a_row_for_each_epoch(tmp_path: Path) -> None:
@@ -97,7 +123,7 @@ def test_a_whole_run_that_a_kill_left_only_has_to_be_moved(tmp_path: Path, older
     if older:
         keep(example_run(seed=1), tmp_path / "older").rename(folder)
     with new_run_folder(folder, resume=True, overwrite=older) as again:
-        record = recorded(again)
+        record = whole_result(again)
     assert record == read_run(folder).result
     assert record.config["seed"] == 2
     assert entries(tmp_path) == ["run"]
@@ -107,9 +133,9 @@ def test_a_whole_run_that_a_kill_left_only_has_to_be_moved(tmp_path: Path, older
 def test_a_run_is_whole_only_with_all_of_its_files(tmp_path: Path) -> None:
     """A record whose files a power cut took is none; training goes on from the checkpoint."""
     folder = keep(example_run(), tmp_path / "run")
-    assert recorded(folder)
+    assert whole_result(folder)
     (folder / "model.keras").write_text("half")
-    assert not recorded(folder)
+    assert not whole_result(folder)
 
 
 def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
@@ -457,12 +483,11 @@ FILES = dict.fromkeys(("history.csv", "model.keras", "predictions.npz"), "")
         ({"surprise": 1}, "is damaged at surprise; train again"),
         (
             {"epochs": [1]},
-            "is damaged at epochs: an object expected, not int; train again",
+            "is damaged at epochs; train again",
         ),
         (
             {"epochs": [{"epoch": 1}]},
-            "is damaged at epochs: accuracy, loss, train_seconds, val_accuracy, val_loss, "
-            "validation_seconds; train again",
+            "is damaged at epochs: loss, train_seconds, val_loss, validation_seconds; train again",
         ),
         ({"epochs": [], "test_images": 0}, "is damaged at epochs, test_images; train again"),
         ({"versions": {"keras": {}}}, "is damaged at versions; train again"),
@@ -506,6 +531,18 @@ def test_a_result_of_another_make_is_refused(
     assert str(caught.value) == f"{path} {message}"
 
 
+def test_a_result_of_schema_4_is_read(tmp_path: Path) -> None:
+    """It is of a classifier, and has no metrics but the accuracy."""
+    run = example_run(schema_version=4)
+    path = keep(run, tmp_path / "run") / "result.json"
+    content = check_record(path, json.loads(path.read_text()))
+    del content["test_metrics"]
+    write_record(path, content)
+    read = read_run(tmp_path / "run").result
+    assert dataclasses.replace(read, files_sha256={}) == run.result
+    assert (read.schema_version, read.test_metrics) == (4, {})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -531,7 +568,7 @@ def test_a_single_test_image_is_enough(tmp_path: Path) -> None:
     """A run of one test image reads."""
     run = example_run(test_images=1)
     few = dataclasses.replace(run, outputs=run.outputs[:1], targets=run.targets[:1])
-    assert len(read_run(keep(few, tmp_path / "run")).labels) == 1
+    assert len(read_run(keep(few, tmp_path / "run")).targets) == 1
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -563,6 +600,25 @@ def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
     stranger = Run(run.folder, run.result, run.outputs[:-1], run.targets[:-1])
     with pytest.raises(UserError, match="is not of the run"):
         read_run(keep(stranger, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", ["outputs", "targets"])
+def test_values_of_another_run_are_refused(tmp_path: Path, name: str) -> None:
+    """So are outputs and targets that are not as many as the test examples."""
+    run = example_values_run()
+    stranger = dataclasses.replace(run, **{name: getattr(run, name)[:-1]})
+    with pytest.raises(
+        UserError, match=r"predictions\.npz is not of the run .* 1000 test examples"
+    ):
+        read_run(keep(stranger, tmp_path / "run"))
+
+
+def test_a_regression_that_diverged_is_refused(tmp_path: Path) -> None:
+    """Outputs with NaN among them are not compared."""
+    run = example_values_run()
+    run.outputs[3] = np.nan
+    with pytest.raises(UserError, match="diverged: its outputs are not all finite numbers"):
+        read_run(keep(run, tmp_path / "run"))
 
 
 def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_every_start_and_stop_is_noted(tmp_path: Path) -> None:
     journal = started(tmp_path)
     kept = []
     with journal.started(backend="torch", at=(2, 70)) as computed_in:
-        computed_in("stock")
+        computed_in("tiles", "stock")
         kept = Journal.read(tmp_path).starts
     read = Journal.read(tmp_path)
     assert read.config == TrainConfig(seed=3)
@@ -45,8 +45,42 @@ def test_every_start_and_stop_is_noted(tmp_path: Path) -> None:
         (2, 70, "finished"),
     ]
     assert (kept[-1]["ended"], kept[-1]["reason"]) == (None, None)
-    assert [start["form"] for start in kept] == [None, "stock"]  # the first stopped before
+    forms = [(start["form"], start["answer_form"]) for start in kept]
+    assert forms == [(None, None), ("tiles", "stock")]  # the first stopped before
     assert entries(tmp_path) == ["journal.json"]
+
+
+def test_a_run_keeps_to_its_forms(tmp_path: Path) -> None:
+    """They are those of its last start on the backend that got so far as to know them."""
+    journal = Journal(tmp_path, TrainConfig())
+    assert journal.forms_on("jax") == (None, None)
+    for backend, forms in (
+        ("jax", ("stock", "stock")),
+        ("jax", ("tiles", "stock")),
+        ("torch", ("winograd", "stock")),
+        ("jax", None),
+    ):
+        with journal.started(backend=backend, at=(0, 0)) as computed_in:
+            if forms:
+                computed_in(*forms)
+    read = Journal.read(tmp_path)
+    assert read.forms_on("jax") == ("tiles", "stock")
+    assert read.forms_on("torch") == ("winograd", "stock")
+    assert read.forms_on("tensorflow") == (None, None)
+
+
+def test_a_journal_of_schema_4_is_read(tmp_path: Path) -> None:
+    """It has no answer form, which is chosen anew, and none of the settings that came since."""
+    started(tmp_path)
+    path = tmp_path / "journal.json"
+    content = check_record(path, json.loads(path.read_text()))
+    content["schema_version"] = 4
+    del content["starts"][0]["answer_form"]
+    del content["config"]["dtype_policy"]
+    write_record(path, content)
+    read = Journal.read(tmp_path)
+    assert read.config == TrainConfig(seed=3)
+    assert read.forms_on(BACKEND) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +110,8 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None, me
         ({"config": {**dataclasses.asdict(TrainConfig()), "epochs": 0}}, "--epochs must be at"),
         ({"starts": []}, "damaged at starts"),
         ({"starts": [{"form": "stock"}]}, "damaged at starts"),
+        ({"starts": [{"backend": BACKEND, "form": 5}]}, "damaged at starts"),
+        ({"starts": [{"backend": BACKEND, "answer_form": [1]}]}, "damaged at starts"),
     ],
     ids=[
         "no settings",
@@ -84,6 +120,8 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None, me
         "out of range",
         "never started",
         "no backend",
+        "odd form",
+        "odd answer form",
     ],
 )
 def test_a_signed_journal_of_another_make_is_refused(

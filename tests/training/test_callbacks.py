@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, TrainConfig
+from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, Examples
+from lenet_multi.lenet.tasks import LENET
 from lenet_multi.train import TrainedRun
 from tests.conftest import train_quietly
 
@@ -57,7 +58,7 @@ def test_patience_ends_a_training_astray(astray: tuple[TrainedRun, Path, Dataset
     (path,) = (folder / "checkpoints").iterdir()
     assert path.name == "best.keras"
     for model in (run.model, keras.models.load_model(path)):
-        found = evaluate(model, dataset.train[800:])
+        found = evaluate(model, LENET, dataset.train[800:])
         # Keras takes the mean over batches in float32; measured 1e-6.
         assert found.loss == pytest.approx(min(losses), rel=1e-4)
 
@@ -68,19 +69,3 @@ def test_a_checkpoint_is_free_of_its_backend(kept: tuple[TrainedRun, Path]) -> N
         compiled = json.loads(archive.read("config.json"))["compile_config"]
     assert compiled["optimizer"]["module"] == "keras.optimizers"
     assert (compiled["jit_compile"], compiled["steps_per_execution"]) == ("auto", 1)
-
-
-@pytest.mark.usefixtures("backend")
-def test_the_rate_steps_down() -> None:
-    """It falls to a tenth after half the steps, and again after three quarters."""
-    import keras
-    from lenet_multi.training.model import make_optimizer
-
-    config = TrainConfig(lr_schedule="step", epochs=4, batch_size=10)
-    rate = make_optimizer(config, training_images=50)._learning_rate
-    rates = [float(keras.ops.convert_to_numpy(rate(step))) for step in range(20)]
-    halfway, later = (round(share * 20) for share in STEPS_DOWN)
-    expected = config.learning_rate * np.array(
-        [1] * halfway + [STEP_FACTOR] * (later - halfway) + [STEP_FACTOR**2] * (20 - later)
-    )
-    np.testing.assert_allclose(rates, expected, rtol=1e-6)  # float32's digits

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lenet_multi import backends
 from lenet_multi.backends.choice import execution
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
+from lenet_multi.lenet.tasks import LENET
+from tests.backends.models import fast, in_form
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
@@ -76,11 +79,9 @@ def subclass() -> Any:
 @pytest.mark.parametrize("build", [stack, skip_connection, subclass], ids=lambda b: b.__name__)
 def test_a_form_computes_the_same_function(backend: str, build: Callable[[], Any]) -> None:
     """A model that is no plain stack of layers computes as its own layers do."""
-    from lenet_multi.backends.forms import compute_as
-
     wanted = np.asarray(build().predict_on_batch(IMAGES))
     model = build()
-    compute_as(model, execution(backend).form)
+    in_form(model, execution(backend).form)
     found = np.asarray(model.predict_on_batch(IMAGES))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=ROUNDING * np.abs(wanted).max())
 
@@ -210,25 +211,21 @@ def assert_alike(found: list[NDArray[Any]], wanted: list[NDArray[Any]]) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_is_dropped_from_a_step(backend: str, name: str) -> None:
+def test_nothing_is_dropped_from_a_step(name: str) -> None:
     """What a fast step does not know is kept, for Keras's own step takes it."""
-    from lenet_multi.backends.forms import compute_as
-
     build, arguments = CASES[name]
     stock, ours = build(), build()
-    compute_as(ours, execution(backend).form)
+    fast(ours)
     for model in (stock, ours):
         model.compile(**arguments())
     stock.optimizer = as_kerass(stock.optimizer)
     assert_alike(trained(ours), trained(stock))
 
 
-def test_the_weights_of_images_are_kept(backend: str) -> None:
+def test_the_weights_of_images_are_kept() -> None:
     """Those that `fit` is given for each image, or for each class."""
-    from lenet_multi.backends.forms import compute_as
-
     stock, ours = stack(), stack()
-    compute_as(ours, execution(backend).form)
+    fast(ours)
     weights = np.where(np.arange(32) < 16, 0.0, 2.0).astype("float32")
     for model in (stock, ours):
         model.compile(**compile_args())
@@ -239,25 +236,28 @@ def test_the_weights_of_images_are_kept(backend: str) -> None:
 def test_xla_loops_over_products_alone(backend: str, convolutions: bool) -> None:
     """A convolution that no form turns to products is slow in a loop of XLA on a CPU."""
     import keras
-    from lenet_multi.backends.xla_steps import XlaSteps
-    from lenet_multi.training.model import compile_model
+
+    from lenet_multi.backends.fast import why_not
 
     model = stack()
     if convolutions:
         more = keras.layers.Conv2D(1, 3, padding="same")
         model = keras.Sequential([keras.Input((12, 12, 1)), more, *model.layers])
-    compile_model(model, TrainConfig(batch_size=32), execution(backend), training_images=320)
-    loops = isinstance(model.make_train_function, XlaSteps)
+    fast(model)
+    model.compile(**compile_args())
+    loops = isinstance(model, backends.module(backend).Training) and backend != "torch"
     assert loops == (backend != "torch" and not convolutions)
+    assert (why_not(model) is None) == (loops or backend == "torch")
 
 
 def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Path) -> None:
     """A resumed training draws what an undisturbed one draws."""
     import keras
-    from lenet_multi.training.model import compile_model
 
+    from lenet_multi.backends.fast import fitting
     from lenet_multi.runs import checkpoint
     from lenet_multi.training.fit import Keeping, fit
+    from lenet_multi.training.setup import compile_model
 
     config = TrainConfig(epochs=2, batch_size=100, save_every="1")
 
@@ -268,11 +268,12 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
         layers = [keras.layers.AveragePooling2D(2), keras.layers.Dropout(0.5, seed=7)]
         cut = keras.layers.Cropping2D(1)
         model = drawn(keras.Sequential([images, *layers, cut, *model.layers]))
-        compile_model(model, config, execution(backend), training_images=900)
+        how = fitting(model, execution(backend))
+        compile_model(model, LENET, config, how, examples=900)
         folder.mkdir(exist_ok=True)
         training, validation = small.train[:900], small.train[900:]
         keeping = Keeping(folder, "data", state)
-        fit(model, training, validation, config, keeping=keeping, quiet=True)
+        fit(model, LENET, training, validation, config, keeping=keeping, quiet=True)
         return model
 
     whole = fitted(tmp_path / "whole")
@@ -285,31 +286,15 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
         np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "RMSprop", "AdamW", "Adagrad", "Nadam", "Adam"])
-def test_a_file_is_bound_to_no_backend(optimizer: str) -> None:
-    """Its optimizer is Keras's own class, which every backend has."""
-    import keras
-    from lenet_multi.training.model import save_portably
-
-    model = stack()
-    model.compile(**compile_args(optimizer=getattr(keras.optimizers, optimizer)(0.01)))
-    save_portably(model)
-    saved = model.get_compile_config()["optimizer"]
-    named = {name: saved[name] for name in ("module", "class_name", "registered_name")}
-    assert named == {
-        "module": "keras.optimizers",
-        "class_name": optimizer,
-        "registered_name": None,
-    }
-
-
 def test_the_lenet_takes_the_fast_way(backend: str, small: Dataset) -> None:
     """The guards refuse it nothing."""
-    from lenet_multi.backends.xla_steps import XlaSteps
-    from lenet_multi.training.model import build, compile_model
+    from lenet_multi.backends.fast import fitting, why_not
+    from lenet_multi.training.setup import build, compile_model
 
     config = dataclasses.replace(TrainConfig(), batch_size=32)
-    model = build(config, small.image_shape)
-    compile_model(model, config, execution(backend), training_images=320)
-    assert isinstance(model.make_train_function, XlaSteps) == (backend != "torch")
-    assert ("train_step" in vars(model)) == (backend == "torch")
+    model = build(LENET, config, small)
+    how = fitting(model, execution(backend))
+    assert how == execution(backend)
+    compile_model(model, LENET, config, how, examples=320)
+    assert isinstance(model, backends.module(backend).Training)
+    assert why_not(model) is None

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pytest
@@ -69,15 +68,14 @@ def stopped(backend: str, small: Dataset, tmp_path_factory: pytest.TempPathFacto
 
 def figures(run: TrainedRun) -> list[dict[str, float]]:
     """Return the epochs without the seconds they took."""
-    epochs = cast(list[dict[str, float]], run.result.epochs)
-    return [{k: v for k, v in epoch.items() if "seconds" not in k} for epoch in epochs]
+    return [{k: v for k, v in epoch.items() if "seconds" not in k} for epoch in run.result.epochs]
 
 
 def assert_same(run: TrainedRun, other: TrainedRun) -> None:
     """Assert that two runs are the same to the bit: weights, epochs and answers."""
     assert run.result.final_weights_sha256 == other.result.final_weights_sha256
     assert figures(run) == figures(other)
-    np.testing.assert_array_equal(run.evaluation.logits, other.evaluation.logits)
+    np.testing.assert_array_equal(run.evaluation.outputs, other.evaluation.outputs)
 
 
 def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(

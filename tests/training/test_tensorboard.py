@@ -6,12 +6,15 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
+from lenet_multi.backends.choice import execution
+from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
+from lenet_multi.lenet.tasks import LENET
 from lenet_multi.train import TrainedRun
 from tests.conftest import Lenet, files_of_at_most
 
@@ -64,7 +67,7 @@ def board(kept: tuple[TrainedRun, Path]) -> Iterator[Board]:
 
 def test_the_curves_are_those_of_the_run(board: Board, kept: tuple[TrainedRun, Path]) -> None:
     """Loss and accuracy, training and validation, stand under the names that Keras gives them."""
-    epochs = cast(list[dict[str, float]], kept[0].result.epochs)
+    epochs = kept[0].result.epochs
     for place, prefix in (("train", ""), ("validation", "val_")):
         for name in ("loss", "accuracy"):
             expected = [(n, epoch[prefix + name]) for n, epoch in enumerate(epochs)]
@@ -104,16 +107,15 @@ def test_wrong_answers_are_counted_and_shown(
         assert small.test.y[index] == label != answer
 
 
-def test_weights_that_are_no_numbers_are_passed_over(tmp_path: Path, backend: str) -> None:
+def test_weights_that_are_no_numbers_are_passed_over(
+    tmp_path: Path, backend: str, small: Dataset
+) -> None:
     """A run that diverged is logged on: its weights have no histogram, its figures stand."""
-    from lenet_multi.training.model import build, compile_model
-
-    from lenet_multi.backends.choice import execution
-    from lenet_multi.config import TrainConfig
+    from lenet_multi.training.setup import build, compile_model
     from lenet_multi.training.tensorboard import TensorBoard
 
-    model = build(TrainConfig(), (28, 28, 1))
-    compile_model(model, TrainConfig(), execution(backend), training_images=10)
+    model = build(LENET, TrainConfig(), small)
+    compile_model(model, LENET, TrainConfig(), execution(backend), examples=10)
     model.set_weights([weight * np.nan for weight in model.get_weights()])
     log = TensorBoard(tmp_path, validation_images=10)
     log.set_model(model)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lenet_multi.backends.choice import (
     CHANNELS_FIRST,
-    STOCK,
     TILES,
     WINOGRAD,
     WINOGRAD_CHANNELS_FIRST,
@@ -20,6 +19,7 @@ from lenet_multi.backends.choice import (
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
+from tests.backends.models import in_form
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
@@ -78,15 +78,13 @@ def test_the_forms_are_one_function(
     forms: list[str], more: tuple[int, int], channels: int, filters: int, kernel: int
 ) -> None:
     """On images of any size, odd ones too, each form gives the stock block's outputs."""
-    from lenet_multi.backends.forms import compute_as
-
     side = (kernel + more[0], kernel + more[1], channels)
     model = block(side, filters, kernel)
     images = np.random.default_rng(2).normal(size=(2, *side)).astype("float32")
     wanted = np.asarray(model.predict_on_batch(images))
     for form in forms:
         twin = block(side, filters, kernel)
-        compute_as(twin, form)
+        in_form(twin, form)
         found = np.asarray(twin.predict_on_batch(images))
         np.testing.assert_allclose(found, wanted, rtol=0, atol=ROUNDING * np.abs(wanted).max())
 
@@ -99,8 +97,6 @@ def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool) ->
     A kernel of zeros makes all four values under every pooling window equal, whatever the
     image, so that the kernel's gradient shows which of them was chosen.
     """
-    from lenet_multi.backends.forms import compute_as
-
     images = np.random.default_rng(3).normal(size=(4, *side)).astype("float32")
     model = block(side, 6)
     if ties:
@@ -110,7 +106,7 @@ def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool) ->
     for form in forms:
         twin = block(side, 6)
         twin.set_weights(model.get_weights())
-        compute_as(twin, form)
+        in_form(twin, form)
         for found, gradient in zip(gradients(twin, images), wanted, strict=True):
             np.testing.assert_allclose(
                 found, gradient, rtol=0, atol=ROUNDING * np.abs(gradient).max(), err_msg=form
@@ -127,8 +123,6 @@ def test_products_of_bfloat16_numbers_are_made_in_float32(backend: str, form: st
         return
     import keras
 
-    from lenet_multi.backends.forms import compute_as
-
     side = (12, 12, 20)
     images = rounded(np.random.default_rng(3).normal(size=(4, *side)))
     single = block(side, 6)
@@ -138,7 +132,7 @@ def test_products_of_bfloat16_numbers_are_made_in_float32(backend: str, form: st
     keras.config.set_dtype_policy("float32")
     half.set_weights(single.get_weights())
     for model in (single, half):
-        compute_as(model, form)
+        in_form(model, form)
     wanted, found = (np.asarray(model.predict_on_batch(images)) for model in (single, half))
     one_digit = 2**-8 * np.abs(wanted).max()
     np.testing.assert_allclose(found.astype(np.float32), wanted, rtol=0, atol=one_digit)
@@ -151,45 +145,22 @@ def rounded(numbers: NDArray[Any]) -> NDArray[np.float32]:
 
 def test_a_kernel_laid_one_place_off_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison can fail: with two places of a tile swapped, the outputs differ."""
-    from lenet_multi.backends import forms
-
     tiles = importlib.import_module("lenet_multi.backends.forms.tiles")
     real = list(tiles._places(2))
     monkeypatch.setattr(tiles, "_places", lambda tile: [real[1], real[0], *real[2:]])
     images = np.random.default_rng(3).normal(size=(4, 28, 28, 1)).astype("float32")
     model, twin = block((28, 28, 1), 6), block((28, 28, 1), 6)
-    forms.compute_as(twin, TILES)
+    in_form(twin, TILES)
     wanted, found = model.predict_on_batch(images), twin.predict_on_batch(images)
     assert np.abs(np.asarray(found) - np.asarray(wanted)).max() > ROUNDING * np.abs(wanted).max()
-
-
-def test_a_model_stays_the_stock_one(forms: list[str], backend: str) -> None:
-    """Summary, configuration and the weights' names and shapes are those of the stock model."""
-    import keras
-    from lenet_multi.training.model import build
-
-    from lenet_multi.backends.forms import compute_as
-
-    def shown(form: str) -> tuple[str, Any, list[tuple[str, Any]]]:
-        keras.utils.clear_session()  # Keras counts the inputs it names
-        model = build(TrainConfig(), (28, 28, 1))
-        compute_as(model, form)
-        lines: list[str] = []
-        model.summary(print_fn=lambda line, **options: lines.append(line))
-        tensors = [(weight.path, tuple(weight.shape)) for weight in model.weights]
-        return "\n".join(lines), model.get_config(), tensors
-
-    for form in forms:
-        assert shown(form) == shown(STOCK)
 
 
 def test_each_form_is_really_computed(
     forms: list[str], small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both blocks of the LeNet go through the form that was asked for."""
-    from lenet_multi.training.model import build
-
     from lenet_multi.backends import forms as module
+    from lenet_multi.lenet.networks import build
 
     images = small.test.x[:2] / np.float32(255)
     seen = []
@@ -201,8 +172,8 @@ def test_each_form_is_really_computed(
     for form in forms:
         real = module.BLOCKS[form]
         monkeypatch.setitem(module.BLOCKS, form, spy)
-        model = build(TrainConfig(), (28, 28, 1))
-        module.compute_as(model, form)
+        model = build(TrainConfig(), small)
+        in_form(model, form)
         model(images)
         assert seen[-2:] == [real, real]
     assert len(seen) == 2 * len(forms)
@@ -211,8 +182,6 @@ def test_each_form_is_really_computed(
 def test_layers_that_are_no_block_compute_as_ever(forms: list[str]) -> None:
     """A convolution with strides, padding or another activation is left to its layer."""
     import keras
-
-    from lenet_multi.backends.forms import compute_as
 
     def model() -> Any:
         odd = [
@@ -232,7 +201,7 @@ def test_layers_that_are_no_block_compute_as_ever(forms: list[str]) -> None:
     wanted = model().predict_on_batch(images)
     for form in forms:
         twin = model()
-        compute_as(twin, form)
+        in_form(twin, form)
         np.testing.assert_array_equal(twin.predict_on_batch(images), wanted)
 
 

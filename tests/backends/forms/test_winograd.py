@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lenet_multi.training.initial_weights import draw_initial_weights
+from lenet_multi.lenet.initial_weights import draw_initial_weights
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 

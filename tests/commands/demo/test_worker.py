@@ -38,7 +38,7 @@ def test_a_worker_answers_as_the_run_did(backend: str, small_run: Path, small: D
         return answers
 
     answers = asyncio.run(ask())
-    recorded = softmax(read_run(small_run).logits[:IMAGES].astype(np.float64), axis=1)
+    recorded = softmax(read_run(small_run).outputs[:IMAGES].astype(np.float64), axis=1)
     found = np.array([answer["probabilities"] for answer in answers])
     np.testing.assert_allclose(found, recorded, atol=ROUNDING)
     assert [answer["answer"] for answer in answers] == recorded.argmax(axis=1).tolist()
@@ -54,7 +54,7 @@ def test_a_worker_ends_when_it_is_asked_no_more(
     done = subprocess.run(command_line, input=asked, capture_output=True, check=True)
     first, *answers = map(json.loads, done.stdout.splitlines())
     assert first == {"version": installed_version(backend)}
-    recorded = read_run(small_run).logits[:2].argmax(axis=1).tolist()
+    recorded = read_run(small_run).outputs[:2].argmax(axis=1).tolist()
     assert [answer["answer"] for answer in answers] == recorded
 
 

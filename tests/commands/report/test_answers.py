@@ -13,8 +13,8 @@ def run(logits: list[list[float]], labels: list[int], backend: str = "jax") -> R
     """Return a run with these logits."""
     return dataclasses.replace(
         example_run(backend),
-        logits=np.array(logits, np.float32),
-        labels=np.array(labels, np.uint8),
+        outputs=np.array(logits, np.float32),
+        targets=np.array(labels, np.uint8),
     )
 
 

@@ -218,7 +218,7 @@ def test_many_classes_get_no_matrix() -> None:
     """Among 100 classes the most frequent confusions are told, and the page stays small."""
     logits = np.zeros((1000, 100), np.float32)
     config = example_run().result.config | {"classes": 100}
-    run = dataclasses.replace(example_run(config=config), logits=logits)
+    run = dataclasses.replace(example_run(config=config), outputs=logits)
     made = page.render([run])
     assert '<table class="matrix"' not in made
     assert "most often 1 as 0 (100)" in made

@@ -1,0 +1,175 @@
+import dataclasses
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from lenet_multi import backends
+from lenet_multi.backends.choice import STOCK, execution, forms_of
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset, Examples
+from lenet_multi.lenet.recipes import RECIPES
+from lenet_multi.lenet.tasks import LENET
+from lenet_multi.machine.keras_start import CPU, GPU
+from tests.backends.models import in_form
+
+pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
+
+ROUNDING = 1e-4  # four steps in another form; measured 3e-6
+
+
+@pytest.mark.parametrize("recipe", ["standard", "notebook"])
+def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str) -> None:
+    """Loss and accuracy over some batches, the last a small one, are those of Keras's own step."""
+    from lenet_multi.backends.fast import fitting
+    from lenet_multi.data.batches import Batches
+    from lenet_multi.training.setup import build, compile_model
+
+    config = RECIPES[recipe]
+    images = small.train[: 3 * 128 + 5]
+    examples = Examples(images.x, LENET.targets(config, images.y))
+    batches = Batches(examples, batch_size=128, prepare=LENET.prepare)
+    logs = []
+    for form in (STOCK, None):
+        model = build(LENET, config, small)
+        how = fitting(model, execution(backend, form))
+        how = dataclasses.replace(how, steps_per_execution=1)
+        compile_model(model, LENET, config, how, examples=len(images))
+        history = model.fit(batches, shuffle=False, verbose=0).history
+        logs.append({name: values[-1] for name, values in history.items()})
+        # Every backend trains in a way of its own, and the stock form in none.
+        assert isinstance(model, backends.module(backend).Training) == (form is None)
+    stock, ours = logs
+    assert ours.keys() == stock.keys() == {"loss", "accuracy"}
+    assert ours["loss"] == pytest.approx(stock["loss"], rel=ROUNDING)
+    assert ours["accuracy"] == pytest.approx(stock["accuracy"], abs=1.5 / len(images))
+    assert 0.1 < ours["accuracy"] < np.exp(-0.1)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5], ids=["without dropout", "with dropout"])
+def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rate: float) -> None:
+    """Later no layer runs in Python; PyTorch's step of a model that draws stays Keras's own."""
+    import keras
+
+    from lenet_multi.data.batches import Batches
+    from lenet_multi.lenet.networks import lenet
+    from lenet_multi.training.setup import compile_model
+
+    config = RECIPES["standard"]
+    *stack, head = lenet().layers
+    drawing = [keras.layers.Dropout(rate)] if rate else []
+    model = keras.Sequential([keras.Input((28, 28, 1)), *stack, *drawing, head])
+    compile_model(model, LENET, config, execution(backend), examples=len(small.train))
+    asked = Mock(wraps=model.call)
+    model.call = asked
+    batches = Batches(small.train, batch_size=128, prepare=LENET.prepare)
+    model.fit(batches, shuffle=False, verbose=0)
+    lean = backend == "torch" and not rate
+    assert (model.fast.step is not None) == lean
+    if lean:
+        assert asked.call_count == 3  # by Keras, to build; for whole batches, and the last one
+    assert asked.called
+    asked.reset_mock()
+    model.fit(batches, shuffle=False, verbose=0)
+    assert asked.call_count == (len(batches) if rate and backend == "torch" else 0)
+
+
+def test_a_model_stays_the_stock_one(backend: str, small: Dataset) -> None:
+    """Summary, configuration and the weights' names and shapes are those of the stock model."""
+    import keras
+
+    from lenet_multi.training.setup import build
+
+    def shown(form: str) -> tuple[str, Any, list[tuple[str, Any]]]:
+        keras.utils.clear_session()  # Keras counts the inputs it names
+        model = build(LENET, TrainConfig(), small)
+        in_form(model, form)
+        lines: list[str] = []
+        model.summary(print_fn=lambda line, **options: lines.append(line))
+        tensors = [(weight.path, tuple(weight.shape)) for weight in model.weights]
+        return "\n".join(lines), model.get_config(), tensors
+
+    for form in forms_of(backend):
+        assert shown(form) == shown(STOCK)
+
+
+def test_a_model_is_still_of_its_class(backend: str, small: Dataset, tmp_path: Path) -> None:
+    """A subclass made for it alone, which may be made again; its file is the stock class's."""
+    import keras
+
+    from lenet_multi.backends.fast import InForm, make_fast
+    from lenet_multi.training.setup import build
+
+    model, other = (build(LENET, TrainConfig(), small) for _ in range(2))
+    make_fast(model, execution(backend))
+    assert isinstance(model, keras.Sequential)
+    assert isinstance(model, InForm)
+    assert type(other) is keras.Sequential
+    assert model.fast.stock is keras.Sequential
+    make_fast(model, execution(backend, STOCK))
+    assert not isinstance(model, InForm)
+    assert model.fast.stock is keras.Sequential
+    make_fast(model, execution(backend))
+    model.save(tmp_path / "model.keras")
+    assert isinstance(model, InForm)  # after it was saved too
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded) is keras.Sequential
+    assert all(map(np.array_equal, loaded.get_weights(), model.get_weights()))
+
+
+def test_answers_have_a_form_of_their_own(backend: str, small: Dataset) -> None:
+    """What trains in one form predicts in the other."""
+    from lenet_multi.backends.fast import make_fast
+    from lenet_multi.training.setup import build
+
+    model = build(LENET, TrainConfig(), small)
+    make_fast(model, execution(backend))
+    model.fast.steps, model.fast.answer_steps = (
+        [lambda inputs, training, number=number: number] for number in (1, 2)
+    )
+    asked = [model.call(None, training=training) for training in (True, False, None)]
+    assert asked == [1, 2, 2]
+
+
+def stack(*layers: Any) -> Any:
+    """Return a stack of `layers` on small images."""
+    import keras
+
+    return keras.Sequential([keras.Input((4, 4, 1)), *layers, keras.layers.Flatten()])
+
+
+def test_a_form_is_for_a_plain_stack(backend: str) -> None:
+    """Another model is computed as its own layers do, which the run's record says."""
+    import keras
+
+    from lenet_multi.backends.fast import fitting
+
+    how = execution(backend)
+    plain = stack()
+    for model, forms in (
+        (plain, (how.form, how.answer_form)),
+        (keras.Model(plain.inputs, plain.outputs), (STOCK, STOCK)),
+    ):
+        fitted = fitting(model, how)
+        assert (fitted.form, fitted.answer_form) == forms
+
+
+@pytest.mark.parametrize("device", [CPU, GPU])
+@pytest.mark.parametrize("convolves", [False, True], ids=["products", "a convolution"])
+def test_xla_loops_over_convolutions_on_a_gpu_alone(
+    backend: str, convolves: bool, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU a loop takes four times as long; TensorFlow keeps freed memory for the loop."""
+    import keras
+
+    from lenet_multi.backends import fast
+
+    monkeypatch.setattr(fast, "device", lambda: device)
+    layers = [keras.layers.Conv2D(1, 3, padding="same")] if convolves else []
+    how = fast.fitting(stack(*layers), execution(backend, device=device))
+    loops = backend != "torch" and not (convolves and device == CPU)
+    assert how.xla_loops == loops
+    keeps = loops if backend == "tensorflow" else True
+    assert how.keep_freed_memory == (keeps and device == CPU)

@@ -1,0 +1,95 @@
+import sys
+
+import pytest
+
+from lenet_multi.backends import choice, private
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset
+from lenet_multi.train import train
+
+pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
+
+MISSING = "keras.optimizers.Optimizer._no_such_name"
+
+
+def test_this_version_has_every_name(backend: str) -> None:
+    """So that the fast ways are taken."""
+    assert private.why_not(backend) is None
+
+
+@pytest.mark.parametrize("name", [MISSING, "keras.no_such_module.name", "no_such_package.name"])
+def test_the_first_name_that_is_missing_is_told(
+    backend: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attribute, a module or a whole package."""
+    monkeypatch.setitem(private.NAMES, backend, (private.VARIABLE_INDEX, name, MISSING))
+    assert private.why_not(backend) == f"this version has no {name}"
+
+
+def test_an_attribute_of_an_instance_is_looked_for_in_one(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learning rate belongs to no class."""
+    import keras
+
+    class Without(keras.optimizers.SGD):  # type: ignore[misc]  # Keras carries no types
+        def __getattribute__(self, name: str) -> object:
+            if name == "_learning_rate":
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    monkeypatch.setitem(private.NAMES, backend, (private.SCHEDULE,))
+    assert private.why_not(backend) is None
+    monkeypatch.setattr(keras.optimizers, "SGD", Without)
+    assert private.why_not(backend) == f"this version has no {private.SCHEDULE}"
+
+
+def test_a_run_without_a_name_trains_through_stock_keras(
+    backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its layers, its steps and its Adam are Keras's; it says why, and so does its record."""
+    import keras
+
+    from lenet_multi.backends.fast import InForm
+
+    monkeypatch.setitem(private.NAMES, backend, (MISSING,))
+    how = choice.here("winograd")
+    assert (how.form, how.answer_form, how.xla_loops) == (choice.STOCK, choice.STOCK, False)
+    said: list[str] = []
+    config = TrainConfig(epochs=1, batch_size=475)
+    run = train(config, lambda: small, backend=backend, announce=said.append, quiet=True)
+    reason = f"this version has no {MISSING}"
+    assert said[-1] == f"{backend} trains through stock Keras: {reason}"
+    assert run.result.execution["why_stock"] == reason
+    model = run.model
+    assert not isinstance(model, InForm)
+    assert type(model).train_step is keras.Sequential.train_step
+    assert type(model).make_train_function is keras.Sequential.make_train_function
+    assert model.optimizer.__class__.__module__.startswith("keras.")
+
+
+@pytest.mark.parametrize("imported", [True, False], ids=["imported", "not imported"])
+def test_keras_asks_again_for_tensorflow(
+    monkeypatch: pytest.MonkeyPatch, *, imported: bool
+) -> None:
+    """It is left out of what the block writes unless it is there; not of a later export."""
+    from keras.src.utils import module_utils
+
+    monkeypatch.setitem(sys.modules, "tensorflow", sys)
+    if not imported:
+        del sys.modules["tensorflow"]
+    installed = module_utils.LazyModule("this_stands_for", "tensorflow")
+    monkeypatch.setattr(installed, "initialize", lambda: None)
+    monkeypatch.setattr(module_utils, "tensorflow", installed)
+    with private.tensorflow_left_out():
+        assert installed.available is imported
+    assert installed.available
+
+
+def test_a_keras_that_asks_in_another_way_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It imports TensorFlow where it wants to, and nothing fails."""
+    from keras.src.utils import module_utils
+
+    monkeypatch.delattr(module_utils, "tensorflow")
+    with private.tensorflow_left_out():
+        pass
