@@ -55,6 +55,7 @@ class Task:
     targets are labels. `draws` says that `build` draws the same initial weights on every backend
     by itself. `reference` returns an independent float64 model, where there is one. `read_input`
     makes an input (height, width, channels) of an image file, given the model's input shape.
+    `input_words` says what a prepared input of the set `data` is, for who uses an exported model.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Task:
     draws: bool = False
     reference: Callable[[TrainConfig, Dataset], Reference] | None = None
     read_input: Callable[..., NDArray[Any]] | None = None
+    input_words: Callable[[str], str] = lambda data: ""
 
 
 def find_task(name: str) -> Task:
@@ -76,16 +78,17 @@ def find_task(name: str) -> Task:
     Raises `UserError` when there is none. What the module itself raises is the user's to see.
     """
     module, _, attribute = TASKS.get(name, name).partition(":")
-    if not attribute:
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
         raise UserError(f"no task {name!r}: give {', '.join(TASKS)}, or package.module:NAME")
     try:
-        task = getattr(import_module(module), attribute)
+        content = vars(import_module(module))
     except ModuleNotFoundError as error:
-        if error.name and not module.startswith(error.name):
+        if not f"{module}.".startswith(f"{error.name}."):
             raise
         raise UserError(f"no task {name!r}: there is no module {module}") from error
-    except AttributeError as error:
-        raise UserError(f"no task {name!r}: {module} has no {attribute}") from error
+    if attribute not in content:
+        raise UserError(f"no task {name!r}: {module} has no {attribute}")
+    task = content[attribute]
     if not isinstance(task, Task):
         raise UserError(f"{name} is no Task, but {type(task).__name__}")
     return task

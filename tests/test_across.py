@@ -119,7 +119,7 @@ def test_every_saved_model_reads_on_every_backend(
     for index, folder in enumerate(folders.values()):
         np.testing.assert_allclose(
             np.load(tmp_path / f"{index}.npy"),
-            read_run(folder).logits,
+            read_run(folder).outputs,
             rtol=LOGITS_ACROSS_BACKENDS.value,
             atol=LOGITS_ACROSS_BACKENDS.value,
         )

@@ -74,14 +74,13 @@ def export(saved: SavedModel, form: Format, path: Path, *, images: Examples) -> 
 def describe(saved: SavedModel, form: Format, model: keras.Model) -> Metadata:
     """Return what an exported file tells of itself: classes, input, output and where it is from."""
     backend, trained = keras.backend.backend(), saved.result
-    ink = ", light ink on black" if not trained or trained.config["data"] == "mnist" else ""
     written_with = {
         **environment.versions(backend),
         **{module: installed_version(module) for module in form.routes[backend]},
     }
     return {
         "classes": json.dumps([str(number) for number in range(model.output_shape[-1])]),
-        "input": f"{by(model.input_shape[1:])} float32, pixel/255{ink}",
+        "input": f"{by(model.input_shape[1:])} float32{saved.task.input_words(saved.data)}",
         "output": "probabilities of the classes",
         "source_sha256": file_sha256(saved.path),
         "trained_on": trained.backend if trained else "not recorded",

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 from unittest.mock import patch
 
 import numpy as np
+from numpy.typing import NDArray
 
 import lenet_multi.commands.demo.serve
 import lenet_multi.commands.doctor.checkup
@@ -22,15 +24,20 @@ import lenet_multi.data.sets
 import lenet_multi.data.sources.reader
 
 # Imported before a worker is forked, so that each has them.
-import lenet_multi.inference.assess
+import lenet_multi.inference.evaluate
 import lenet_multi.inference.pictures
 import lenet_multi.inference.predict
+import lenet_multi.inference.tables
 import lenet_multi.lenet.photographs
+import lenet_multi.lenet.tasks
 import lenet_multi.machine.children
 import lenet_multi.machine.environment
 import lenet_multi.machine.keras_start
 import lenet_multi.train
 from lenet_multi.commands.doctor.probe import Probe
+from lenet_multi.config import TrainConfig
+from lenet_multi.lenet.image_sets import PACKAGED_MNIST
+from lenet_multi.task import find_task
 
 
 class ReachedError(BaseException):
@@ -42,9 +49,9 @@ def reached(*arguments: Any, **options: Any) -> NoReturn:
     raise ReachedError
 
 
-def read_data_only(config: Any, load: Callable[[], Any], **options: Any) -> NoReturn:
+def read_data_only(config: TrainConfig, **options: Any) -> NoReturn:
     """Stand in for `train.train`: read the images, and no more."""
-    load()
+    find_task(config.architecture).load(config)
     raise ReachedError
 
 
@@ -58,15 +65,18 @@ def install() -> None:
     """Put all stand-ins in their places, for good."""
     places: dict[str, object] = {
         "lenet_multi.train.train": read_data_only,
+        "lenet_multi.task.import_module": _import_of_ours,
         "lenet_multi.inference.predict.start_and_load": lambda backend, load, **options: load(),
-        "lenet_multi.inference.assess.start_and_load": read_images_only,
+        "lenet_multi.inference.evaluate.start_and_load": read_images_only,
         "lenet_multi.machine.keras_start.start": reached,
         "lenet_multi.data.sources.reader.read": reached,
         "lenet_multi.machine.children.run": reached,
         "lenet_multi.inference.saved.SavedModel.load": lambda self: None,
         "lenet_multi.machine.environment.versions": lambda backend: {backend: "1"},
         "lenet_multi.commands.doctor.checkup.probe_all": _probes,
-        "lenet_multi.data.sets._read_folder": _keeping_mnist(lenet_multi.data.sets._read_folder),
+        "lenet_multi.inference.predict.computing": lambda path: nullcontext(),
+        "lenet_multi.inference.predict.probabilities": _as_probable,
+        "lenet_multi.data.sets.read_folder": _keeping_mnist(lenet_multi.data.sets.read_folder),
         "click.shell_completion.BashComplete._check_version": lambda *arguments: (
             None
         ),  # it asks bash
@@ -76,7 +86,15 @@ def install() -> None:
     }
     for place, stand_in in places.items():
         patch(place, stand_in).start()
-    patch.dict(sys.modules, {"lenet_multi.inference.answer": _answer()}).start()
+
+
+def _import_of_ours(module: str) -> ModuleType:
+    """Stand in for `import_module`: one that training was asked for would be imported."""
+    if module.startswith("lenet_multi."):
+        return import_module(module)
+    if sys.argv[1:2] == ["train"]:
+        raise ReachedError
+    raise AssertionError(f"{module} is imported, which a file names")
 
 
 def _probes(names: Sequence[str], **options: object) -> list[Probe]:
@@ -86,12 +104,9 @@ def _probes(names: Sequence[str], **options: object) -> list[Probe]:
 def _keeping_mnist(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
     """Return `read`, which reads the packaged MNIST once."""
     once = cache(read)
-    return lambda folder: (once if folder == lenet_multi.data.sets.PACKAGED_MNIST else read)(folder)
+    return lambda folder: (once if folder == PACKAGED_MNIST else read)(folder)
 
 
-def _answer() -> ModuleType:
-    """Return a stand-in for `answer`, which imports Keras: every class is as probable."""
-    module = ModuleType("lenet_multi.inference.answer")
-    module.computing = lambda path: nullcontext()  # type: ignore[attr-defined]
-    module.probabilities = lambda model, images: np.full((len(images), 10), 0.1)  # type: ignore[attr-defined]
-    return module
+def _as_probable(model: object, task: object, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Stand in for a model: every class is as probable."""
+    return np.full((len(images), 10), 0.1)

@@ -11,6 +11,7 @@ from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.plan import PRECISIONS, Plan
+from lenet_multi.task import find_task
 from tests.conftest import start_once
 from tests.parity.sabotage import Modules
 
@@ -26,11 +27,12 @@ CLIMBS = {ladder.OPTIMIZER: "_optimizer", ladder.TRAJECTORY: "_trajectory"}
 def modules() -> Modules:
     """Return Keras on the sabotaged backend, started in this process, and our modules."""
     keras = start_once(SABOTAGED)
+    from lenet_multi.backends import torch
     from lenet_multi.data import batches
+    from lenet_multi.lenet import networks, pixels
     from lenet_multi.parity import climb
-    from lenet_multi.training import model
 
-    return Modules(keras, climb, model, batches)
+    return Modules(keras, climb, networks, batches, pixels, torch)
 
 
 def climb_again(
@@ -47,6 +49,7 @@ def climb_again(
     What belongs to higher rungs, whose names sort after, is the unharmed climb's.
     """
     plan = ascent.ladder.plan
+    task = find_task(plan.config.architecture)
     climbed, gone_on = dict(ascent.ladder.climbed), dict(ascent.ladder.gone_on)
     for precision in precisions:
         of.keras.config.set_floatx(precision)
@@ -60,10 +63,10 @@ def climb_again(
             for its_rung, climbs in CLIMBS.items():
                 if its_rung > rung:
                     patch.setattr(of.climb, climbs, nothing)
-            of.climb.climb(evidence, plan, mnist, nothing, save_to=saved)
+            of.climb.climb(evidence, plan, task, mnist, nothing, save_to=saved)
         climbed[SABOTAGED, precision] = evidence
         if rung == ladder.PORTABILITY:
-            of.climb.go_on(continued, plan, mnist, {SABOTAGED: saved}, nothing)
+            of.climb.go_on(continued, plan, task, mnist, {SABOTAGED: saved}, nothing)
             continued.arrays = gone_on[SABOTAGED, precision].arrays | continued.arrays
             gone_on[SABOTAGED, precision] = continued
     return ladder.compare(dataclasses.replace(ascent.ladder, climbed=climbed, gone_on=gone_on))

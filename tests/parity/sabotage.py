@@ -32,8 +32,10 @@ class Modules:
 
     keras: Any
     climb: Any
-    model: Any
+    networks: Any
     batches: Any
+    pixels: Any
+    torch: Any  # our file of it
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,11 @@ def scale_the_rate(patch: Patch, of: Modules, factor: float) -> None:
     """Multiply the learning rate of L3's optimizers by `factor`."""
     true_compile = of.climb._compile
 
-    def changed(model: Any, config: Any, optimizer: Any) -> None:
+    def changed(model: Any, loss: Any, optimizer: Any) -> None:
         rate = optimizer.get_config()["learning_rate"]
         if isinstance(rate, float) and rate < 1:  # no schedule, nor what shows the gradient
             optimizer.learning_rate = factor * rate
-        true_compile(model, config, optimizer)
+        true_compile(model, loss, optimizer)
 
     patch.setattr(of.climb, "_compile", changed)
 
@@ -142,14 +144,14 @@ def with_adams(patch: Patch, of: Modules, **settings: Any) -> None:
 
 @sabotage(STRUCTURE, "tensors", "dense2/bias", precisions=ONE)
 def a_bias_is_dropped(patch: Patch, of: Modules) -> None:
-    true_lenet = of.model.ARCHITECTURES["lenet"]
+    true_lenet = of.networks.NETWORKS["lenet"]
 
     def without_bias(*arguments: Any, **settings: Any) -> Any:
         lenet = true_lenet(*arguments, **settings)
         lenet.layers[-1].use_bias = False
         return of.keras.models.clone_model(lenet)
 
-    patch.setitem(of.model.ARCHITECTURES, "lenet", without_bias)
+    patch.setitem(of.networks.NETWORKS, "lenet", without_bias)
 
 
 @sabotage(STRUCTURE, "tensors", "dense1/kernel", precisions=FINE)
@@ -176,7 +178,7 @@ def he_instead_of_glorot(patch: Patch, of: Modules) -> None:
             for shape in shapes
         ]
 
-    patch.setattr(of.model, "draw_initial_weights", he)
+    patch.setattr(of.networks, "draw_initial_weights", he)
 
 
 @sabotage(STRUCTURE, "initial weights", "dense1/kernel", precisions=ONE)
@@ -197,7 +199,7 @@ def labels_are_shifted_by_one(patch: Patch, of: Modules) -> None:
 
 @sabotage(STRUCTURE, "batch", "images", precisions=ONE)
 def pixels_are_divided_by_256(patch: Patch, of: Modules) -> None:
-    patch.setattr(of.batches.Batches, "largest_pixel", 256)
+    patch.setattr(of.pixels, "LARGEST", 256)
 
 
 @sabotage(FORWARD, "logits and loss", "initial, logits")
@@ -243,7 +245,7 @@ def probabilities_are_clipped_before_the_loss(patch: Patch, of: Modules) -> None
             probabilities = of.keras.ops.softmax(y_pred)
             return of.keras.ops.sparse_categorical_crossentropy(y_true, probabilities)
 
-    patch.setattr(of.climb, "make_loss", lambda config: Clipped())
+    patch.setattr(of.networks, "make_loss", lambda config: Clipped())
 
 
 @sabotage(GRADIENT, "gradients", "initial, conv1/kernel")
@@ -274,16 +276,12 @@ def adams_epsilon_is_1e_8(patch: Patch, of: Modules) -> None:
 @sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_epsilon_is_inside_the_bias_correction(patch: Patch, of: Modules) -> None:
     # alpha m / (sqrt(v) + epsilon') is the paper's first form with epsilon' = epsilon sqrt(1 - b^t)
-    class Inside(of.climb.Adam):  # type: ignore[misc, name-defined]
-        def _backend_update_step(self, grads: Any, weights: Any, rate: Any) -> None:
-            step = of.keras.ops.cast(self.iterations + 1, grads[0].dtype)
-            self.epsilon = 1e-7 * of.keras.ops.sqrt(1 - 0.999**step)
-            slots = [self._get_variable_index(weight) for weight in weights]
-            slots = [(self._momentums[slot], self._velocities[slot]) for slot in slots]
-            updates = zip(grads, weights, *zip(*slots, strict=True), strict=True)
-            self._by_formula(list(updates), rate)
+    def inside(optimizer: Any, updates: Any, rate: Any) -> None:
+        step = of.keras.ops.cast(optimizer.iterations + 1, updates[0][1].dtype)
+        optimizer.epsilon = 1e-7 * of.keras.ops.sqrt(1 - 0.999**step)
+        optimizer.by_formula(updates, rate)
 
-    patch.setattr(of.climb, "Adam", Inside)
+    patch.setattr(of.torch, "update_by_adam", inside)
 
 
 @sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
@@ -294,14 +292,16 @@ def adams_beta_2_is_099(patch: Patch, of: Modules) -> None:
 @sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
 def adam_reads_a_gradient_in_another_order(patch: Patch, of: Modules) -> None:
     # What PyTorch's kernel did to the strides of a convolution's gradient, until L3 showed it.
-    class Strided(of.climb.Adam):  # type: ignore[misc, name-defined]
-        def _backend_update_step(self, grads: Any, *others: Any) -> None:
-            disordered = [
-                grad.permute(*range(grad.ndim)[::-1]).reshape(grad.shape) for grad in grads
-            ]
-            super()._backend_update_step(disordered, *others)
+    true_update = of.torch.update_by_adam
 
-    patch.setattr(of.climb, "Adam", Strided)
+    def strided(optimizer: Any, updates: Any, rate: Any) -> None:
+        disordered = [
+            (gradient.permute(*range(gradient.ndim)[::-1]).reshape(gradient.shape), *of_weight)
+            for gradient, *of_weight in updates
+        ]
+        true_update(optimizer, disordered, rate)
+
+    patch.setattr(of.torch, "update_by_adam", strided)
 
 
 @sabotage(OPTIMIZER, "SGD", "step 1, conv1/kernel")
@@ -351,7 +351,7 @@ def another_shuffle(patch: Patch, of: Modules) -> None:
 
 @sabotage(TRAJECTORY, "steps", "")
 def the_last_partial_batch_is_dropped(patch: Patch, of: Modules) -> None:
-    patch.setattr(of.batches.Batches, "__len__", lambda self: len(self.images) // self.batch_size)
+    patch.setattr(of.batches.Batches, "__len__", lambda self: len(self.examples) // self.batch_size)
 
 
 @sabotage(TRAJECTORY, "losses", "step ", precisions=("float32",))
@@ -359,7 +359,7 @@ def the_learning_rate_does_not_fall(patch: Patch, of: Modules) -> None:
     patch.setattr(
         of.climb,
         "make_optimizer",
-        lambda config, *, training_images: of.keras.optimizers.Adam(config.learning_rate),
+        lambda config, *, steps: of.keras.optimizers.Adam(config.learning_rate),
     )
 
 
@@ -367,16 +367,14 @@ def the_learning_rate_does_not_fall(patch: Patch, of: Modules) -> None:
 def one_step_is_taken_twice(patch: Patch, of: Modules) -> None:
     true_trajectory = of.climb._trajectory
 
-    def changed(
-        evidence: Any, model: Any, config: Any, batches: Any, *rest: Any, **to: Any
-    ) -> None:
+    def changed(evidence: Any, model: Any, batches: Any, *rest: Any, **to: Any) -> None:
         true_item = type(batches).__getitem__
 
         def stuttering(self: Any, index: int) -> Any:
             return true_item(self, index - 1 if index == 6 else index)
 
         patch.setattr(type(batches), "__getitem__", stuttering)
-        true_trajectory(evidence, model, config, batches, *rest, **to)
+        true_trajectory(evidence, model, batches, *rest, **to)
         patch.setattr(type(batches), "__getitem__", true_item)
 
     patch.setattr(of.climb, "_trajectory", changed)

@@ -9,7 +9,7 @@ import pytest
 from lenet_multi.errors import UserError
 from lenet_multi.parity.ascent import _child, _jobs, ascend
 from lenet_multi.parity.climber import CLIMB, GO_ON
-from lenet_multi.parity.plan import PRECISIONS, Plan
+from lenet_multi.parity.plan import ORACLE, PRECISIONS, Plan
 from tests.conftest import Lenet, child_environment
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -30,7 +30,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 def test_every_backend_goes_on_with_every_model(tmp_path: Path) -> None:
     """Nine ordered pairs in each precision, each after the models were saved."""
-    jobs = _jobs(BACKENDS, Plan(), tmp_path, "today")
+    jobs = _jobs(BACKENDS, Plan(), tmp_path, "today", with_oracle=True)
     pairs = {
         (job.precision, w, job.climber) for job in jobs if job.task == GO_ON for w in job.saved
     }
@@ -40,6 +40,15 @@ def test_every_backend_goes_on_with_every_model(tmp_path: Path) -> None:
         after = [names[name] for name in _child(job, jobs).after]
         assert [(other.task, other.climber) for other in after] == [(CLIMB, w) for w in job.saved]
         assert {other.precision for other in after} <= {job.precision}
+
+
+@pytest.mark.parametrize("with_oracle", [False, True], ids=["without", "with"])
+def test_a_task_without_a_reference_has_no_oracle(tmp_path: Path, with_oracle: bool) -> None:
+    """The backends are compared with one another; else the oracle climbs once, in float64."""
+    jobs = _jobs(BACKENDS, Plan(), tmp_path, "today", with_oracle=with_oracle)
+    oracles = [job.precision for job in jobs if job.climber == ORACLE]
+    assert oracles == ["float64"] * with_oracle
+    assert {job.climber for job in jobs} - {ORACLE} == set(BACKENDS)
 
 
 @pytest.mark.all_backends

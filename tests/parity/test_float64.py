@@ -15,8 +15,8 @@ pytestmark = pytest.mark.backend
 IN_FLOAT64 = """
 import json, sys
 import numpy as np
-from lenet_multi import session
-session.start(sys.argv[1], floatx="float64")
+from lenet_multi.machine import keras_start
+keras_start.start(sys.argv[1], floatx="float64")
 import keras
 from keras import ops
 from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact

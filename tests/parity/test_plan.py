@@ -27,7 +27,7 @@ def test_the_last_step_is_kept(last: int) -> None:
 def test_float64_trains_a_hundred_steps(mnist: Dataset) -> None:
     """In batches of 32, the last one smaller, at a constant learning rate."""
     plan = Plan()
-    images, config = plan.training_images(mnist, "float64"), plan.training_config("float64")
+    images, config = plan.training_examples(mnist, "float64"), plan.training_config("float64")
     assert config.steps_per_epoch(len(images)) == 100
     assert len(images) % config.batch_size != 0
     assert config.lr_schedule == "constant"
@@ -36,7 +36,7 @@ def test_float64_trains_a_hundred_steps(mnist: Dataset) -> None:
 def test_float32_trains_the_epoch_of_the_recipe(mnist: Dataset) -> None:
     """All 57,000 training images of the recipe standard, in its own batches."""
     plan = Plan()
-    assert len(plan.training_images(mnist, "float32")) == 57_000
+    assert len(plan.training_examples(mnist, "float32")) == 57_000
     config = plan.training_config("float32")
     own = {name: getattr(plan.config, name) for name in ("beta_1", "beta_2")}
     assert dataclasses.replace(config, **own) == dataclasses.replace(plan.config, epochs=1)
@@ -56,7 +56,7 @@ def test_too_few_images_are_refused(mnist: Dataset, precision: str) -> None:
     """Moving between backends needs steps before and after."""
     plan = Plan(float32_images=128 * 10, float64_images=32 * 10)
     with pytest.raises(UserError, match="parity needs 20 steps"):
-        plan.training_images(mnist, precision)
+        plan.training_examples(mnist, precision)
 
 
 def test_no_images_are_refused() -> None:
@@ -66,11 +66,19 @@ def test_no_images_are_refused() -> None:
 
 
 def test_confident_answers_are_scaled_logits() -> None:
-    """The last layer alone is scaled, by a power of two and so without rounding."""
-    weights = [np.full(3, 0.1, np.float32) for _ in range(4)]
-    scaled = confident(weights, CONFIDENCE["confident"])
-    assert [float(w[0] / v[0]) for w, v in zip(scaled, weights, strict=True)] == [1, 1, 256, 256]
-    assert all(weight.dtype == np.float32 for weight in scaled)
+    """The last layer alone is scaled, by a power of two and so without rounding.
+
+    A layer without a bias has one weight, a nested one has its path.
+    """
+    for names, factors in (
+        (["conv1/kernel", "conv1/bias", "dense2/kernel", "dense2/bias"], [1, 1, 256, 256]),
+        (["dense1/kernel", "dense1/bias", "dense2/kernel"], [1, 1, 256]),
+        (["block/dense/kernel", "head/dense/kernel", "head/dense/bias"], [1, 256, 256]),
+    ):
+        weights = [np.full(3, 0.1, np.float32) for _ in names]
+        scaled = confident(names, weights, CONFIDENCE["confident"])
+        assert [float(w[0] / v[0]) for w, v in zip(scaled, weights, strict=True)] == factors
+        assert all(weight.dtype == np.float32 for weight in scaled)
 
 
 def test_a_climber_may_name_its_form() -> None:
