@@ -34,10 +34,8 @@ class Fast:
     step: Callable[..., Any] | None = None
 
 
-class InForm:
+class InForm(keras.Model):  # type: ignore[misc]  # Keras carries no types
     """A plain stack of layers that computes its convolution blocks in a form (see `forms`)."""
-
-    fast: Fast
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Compute the layers one after the other."""
@@ -46,10 +44,8 @@ class InForm:
         return inputs
 
 
-class Portable:
+class Portable(keras.Model):  # type: ignore[misc]  # Keras carries no types
     """A model whose file any backend loads, goes on with, and compiles in its own way."""
-
-    fast: Fast
 
     def save(self, filepath: Any, *given: Any, **named: Any) -> None:
         """Write the file that the stock model would, and free it of its backend."""

@@ -41,7 +41,7 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
     optimizer.by_formula(updates, rate)
 
 
-class Training:
+class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
     """A model that trains on several batches in one program of XLA.
 
     Keras 3 has XLA compile one step, and has Python loop over an execution's steps. Here an
@@ -49,10 +49,7 @@ class Training:
     Keras's own `train_step`. That takes a twentieth less time.
     """
 
-    fast: Any
     train_function: Any
-    train_step: Any
-    steps_per_execution: int
 
     def make_train_function(self, force: bool = False) -> None:
         """Make what trains on some batches, those of one size together."""

@@ -74,7 +74,7 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
         )
 
 
-class Training:
+class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
     """A model whose step is recorded once for each shape of batch, and then played back.
 
     PyTorch computes on a CPU while it is called, so both cores wait while Keras looks after layers,
@@ -83,11 +83,9 @@ class Training:
     cannot: see `why_not`, and examples with weights.
     """
 
-    fast: Any
-
     def compile(self, *given: Any, **named: Any) -> None:
         """Compile the model; what was recorded is no more."""
-        super().compile(*given, **named)  # type: ignore[misc]  # a Keras model's
+        super().compile(*given, **named)
         self.fast.is_recorded, self.fast.step = False, None
 
     def train_step(self, data: tuple[Any, ...]) -> Logs:
@@ -98,7 +96,7 @@ class Training:
             fast.is_recorded = True
             fast.step = None if why_not(self) else _recorded_step(self, *tensors)
         if fast.step is None or any(part is not None for part in data[2:]):
-            logs: Logs = super().train_step(data)  # type: ignore[misc]
+            logs: Logs = super().train_step(data)
             return logs
         try:
             step: Step = fast.step
@@ -158,11 +156,12 @@ def _recorded_step(model: keras.Model, x: Any, y: Any) -> Step:
     held = [variable.value for variable in held_variables]
     compute = _computation(model, (x, y), held_variables, update=records_update)
     play = recorded(compute, *held)
-    rate = (_rate_by_host if held[0].is_cuda else _rate)(model.optimizer)
+    optimizer = model.optimizer
+    rate = _rate_by_host(optimizer) if held[0].is_cuda else lambda: optimizer.learning_rate
 
     def step(x: Any, y: Any) -> Logs:
         with torch.no_grad():
-            step_rate = rate()
+            step_rate = ops.convert_to_tensor(rate())
         results = play(*keras.tree.flatten((x, y)), step_rate)
         if not records_update:
             with torch.no_grad():
@@ -170,37 +169,6 @@ def _recorded_step(model: keras.Model, x: Any, y: Any) -> Step:
         return dict(zip(names, results, strict=False))
 
     return step
-
-
-def _rate(optimizer: keras.optimizers.Optimizer) -> Rate:
-    """Return the rate of an `optimizer` on a CPU, by a recording of its schedule where that can be.
-
-    Keras's own schedules are functions of the step alone. PyTorch refuses to record one that asks
-    in Python what the step is, as it does to end a warm-up; that one stays in Python, and so does
-    anybody else's.
-    """
-    schedule, steps = private.schedule(optimizer), optimizer.iterations
-
-    def by_keras() -> Tensor:
-        return ops.convert_to_tensor(optimizer.learning_rate)
-
-    def by_recording() -> Tensor:
-        if private.schedule(optimizer) is not schedule:
-            return by_keras()
-        return play(steps.value)[0]
-
-    is_plain = _is_plain(optimizer, [])  # else Keras counts other steps
-    if not is_plain or type(schedule).__module__ != _SCHEDULES:
-        return by_keras
-    play = recorded(lambda step: (schedule(step),))
-    try:
-        play(steps.value)
-    except RuntimeError:
-        return by_keras
-    return by_recording
-
-
-_SCHEDULES = keras.optimizers.schedules.LearningRateSchedule.__module__
 
 
 def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:

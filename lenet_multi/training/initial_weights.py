@@ -110,7 +110,7 @@ _RANDOM = keras.initializers.VarianceScaling.__module__
 
 def _fan(mode: str, shape: tuple[int, ...]) -> float:
     """Return how many values a weight takes in or gives out, or the mean of both."""
-    *positions, fan_in, fan_out = (*((1,) * (2 - len(shape))), *shape)
+    *positions, fan_in, fan_out = shape if len(shape) > 1 else 2 * (shape or (1,))
     fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
     return fans[mode] * math.prod(positions)
 

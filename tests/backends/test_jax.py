@@ -54,14 +54,12 @@ def test_no_batch_ends_the_epoch(backend: str) -> None:
     from lenet_multi.backends.jax import Training
 
     class Sum(Training):
-        fast = SimpleNamespace(prepare=as_stored)
-        train_function: Any = None
-        steps_per_execution = 3
-
         def train_step(self, state: Any, batch: Any) -> Any:
             return {"sum": batch[0].sum()}, state + batch[0].sum()
 
     model = Sum()
+    model.fast = SimpleNamespace(prepare=as_stored)
+    model.steps_per_execution, model.train_function = 3, None
     model.make_train_function()
     train = model.train_function
     batches = iter([(np.full(2, number),) for number in range(1, 5)])

@@ -3,50 +3,50 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 
 from lenet_multi.lenet.recipes import RECIPES
+from tests.backends.models import fast
 
 pytestmark = [pytest.mark.backend]
 
 
-@pytest.mark.parametrize(
-    ("schedule", "asked"), [("cosine", 0), ("step", 0), ("one-cycle", 8), ("own", 8)], ids=str
-)
-def test_a_cpus_rates_are_recorded_where_they_can_be(
-    backend: str, schedule: str, asked: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They are the schedule's, to the bit; one with a warm-up, or not Keras's, is asked each time.
+@pytest.mark.parametrize("schedule", ["cosine", "step", "one-cycle", "own", "constant"])
+def test_a_recorded_step_takes_the_rate_of_its_time(backend: str, schedule: str) -> None:
+    """Step by step that of the schedule; of somebody's own, whose rates are numbers, too.
 
-    One that a user wrote may look at the step as a number, and answer with one.
+    One that is set in between is taken from there on.
     """
     if backend != "torch":
         return
     import keras
 
-    from lenet_multi.backends.torch import _rate
+    from lenet_multi.backends.adam import Adam
     from lenet_multi.training.setup import make_optimizer
 
     class Own(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
         def __call__(self, step: Any) -> float:
             return 0.5 ** int(step)
 
-    if schedule == "own":
-        optimizer = keras.optimizers.SGD(Own(), gradient_accumulation_steps=2)
-    else:
+    x, y = np.ones((4, 3), np.float32), np.zeros(4, np.uint8)
+    moved = []
+    for is_fast in (True, False):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.set_weights([np.ones((3, 2)), np.arange(2)])
+        if is_fast:
+            fast(model)
         config = dataclasses.replace(RECIPES["standard"], lr_schedule=schedule)
-        optimizer = make_optimizer(config, steps=8)
-    wanted = optimizer._learning_rate
-    rates = [float(wanted(step)) for step in range(8)]
-    rate = _rate(optimizer)
-    spied = Mock(side_effect=rates)
-    monkeypatch.setattr(type(wanted), "__call__", lambda schedule, step: spied())
-    for step in range(8):
-        optimizer._iterations.assign(step)
-        assert float(rate()) == rates[step]
-    assert spied.call_count == asked
-    optimizer.learning_rate = lambda: 0.25
-    assert float(rate()) == 0.25
+        optimizer = Adam(Own()) if schedule == "own" else make_optimizer(config, steps=8)
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        for _ in range(4):
+            model.train_on_batch(x, y)
+        optimizer.learning_rate = 0.25
+        model.train_on_batch(x, y)
+        moved.append(model.get_weights())
+        assert is_fast == (getattr(getattr(model, "fast", None), "step", None) is not None)
+    for ours, stock in zip(*moved, strict=True):
+        np.testing.assert_allclose(ours, stock, rtol=1e-6)
 
 
 def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:

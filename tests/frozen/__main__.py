@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet_multi.config import RECIPES
-from lenet_multi.data import sets
 from lenet_multi.inference.formats import FORMATS
+from lenet_multi.lenet import image_sets
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.durable import write_record
 from tests import drawings
@@ -40,14 +40,14 @@ def earlier(commit: str, folder: Path) -> Path:
 
 def prepare(place: Path) -> None:
     """Put into a folder what the commands read: image sets for 20 steps, and drawings."""
-    mnist = sets.load()
+    mnist = image_sets.load()
     images = STEPS * 128 * 10 // 9  # a tenth validates
     np.savez(
         place / "data.npz",
-        x_train=mnist.train.images[:images],
-        y_train=mnist.train.labels[:images],
-        x_test=mnist.test.images[:500],
-        y_test=mnist.test.labels[:500],
+        x_train=mnist.train.x[:images],
+        y_train=mnist.train.y[:images],
+        x_test=mnist.test.x[:500],
+        y_test=mnist.test.y[:500],
     )
     (place / "drawings").mkdir()
     drawings.write(mnist.test[:5], place / "drawings", seed=0)

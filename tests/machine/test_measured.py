@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,8 @@ from lenet_multi.backends import choice
 from lenet_multi.machine import measured
 from lenet_multi.machine.cache import place
 from lenet_multi.machine.keras_start import device
+from lenet_multi.runs.folder import read_run
+from tests.conftest import child_environment
 
 IN_BFLOAT16 = "mixed_bfloat16"
 
@@ -66,3 +71,36 @@ def test_a_cache_that_cannot_be_written_keeps_nothing(
     (cache / "lenet_multi").write_text("a file in the way")
     assert measured.measure_bfloat16(backend) > 0
     assert not measured.bfloat16_pays(backend)
+
+
+@pytest.mark.backend
+def test_a_resumed_run_computes_as_it_began(
+    backend: str, cache: Path, small_npz: Path, tmp_path: Path
+) -> None:
+    """Its form is the journal's, even where the doctor has measured something else since."""
+    path = place(f"bfloat16-{backend}")
+    path.parent.mkdir()
+
+    def run(code: str, *flags: object) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", f"{code}from lenet_multi.__main__ import main; main()"]
+        return subprocess.run(
+            [*command, "train", "--backend", backend, *map(str, flags)],
+            cwd=tmp_path,
+            env=child_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    stopped = "import os; from lenet_multi.runs import folder; "
+    stopped += f"folder.write_run = lambda *a, **k: os.kill(os.getpid(), {signal.SIGTERM}); "
+    settings = ("--epochs", 1, "--dtype-policy", IN_BFLOAT16, "--data", small_npz, "--out", "run")
+    path.write_text("2.0")
+    assert run(stopped, *settings).returncode == 128 + signal.SIGTERM
+    path.write_text("0.5")
+    resumed = run("", "--resume", "run")
+    assert resumed.returncode == 0, resumed.stderr
+    began = choice.execution(backend, dtype_policy=IN_BFLOAT16, bfloat16_pays=True)
+    execution = read_run(tmp_path / "run").result.execution
+    assert (execution["form"], execution["answer_form"]) == (began.form, began.answer_form)
+    assert execution["form"] != choice.here(dtype_policy=IN_BFLOAT16).form or backend == "jax"
