@@ -138,7 +138,7 @@ def _ours(
     keras.config.set_dtype_policy(policy)
     model = build(LENET, config, load())
     keras.config.set_dtype_policy("float32")
-    compile_model(model, LENET, config, how, examples=len(load().train))
+    how = compile_model(model, LENET, config, how, examples=len(load().train))
 
     def train(images: int) -> float:
         with tempfile.TemporaryDirectory() as folder:

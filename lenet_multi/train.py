@@ -76,7 +76,7 @@ def train(
         versions = environment.versions(backend)
         import keras
 
-        from lenet_multi.backends.fast import fitting, why_not
+        from lenet_multi.backends.fast import why_not
         from lenet_multi.backends.variables import path_of
         from lenet_multi.inference.evaluate import evaluate
         from lenet_multi.training.fit import Keeping, fit
@@ -88,8 +88,7 @@ def train(
     training, validation = split(dataset.train, config.validation_split)
     with stopwatch("build_and_compile"):
         model = build(task, config, dataset)
-        how = fitting(model, how)
-        compile_model(model, task, config, how, examples=len(training))
+        how = compile_model(model, task, config, how, examples=len(training))
         computed_in(how.form, how.answer_form)
         initial_weights_sha256 = weights_sha256(model)
     examples = "images" if are_pictures(dataset.train.x) else "examples"

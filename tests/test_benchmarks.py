@@ -37,6 +37,7 @@ from benchmarks.study import BATCH, SCALES, STAGES, Request, Scale, on_gpu, requ
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, epoch_order
 from lenet_multi.lenet.initial_weights import draw_initial_weights
+from lenet_multi.lenet.tasks import LENET
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import GPU
 from lenet_multi.runs.tolerances import EXPORTED
@@ -144,16 +145,15 @@ def test_the_peers_start_where_we_start() -> None:
 @pytest.mark.backend
 def test_each_peer_does_the_same_work(backend: str, mnist: Dataset) -> None:
     """Loops by hand show the figures of our model for two epochs, from the same start."""
-    from lenet_multi.training.model import build, compile_model
-
-    from lenet_multi.backends.choice import execution
+    from lenet_multi.backends import choice
     from lenet_multi.training.fit import fit
+    from lenet_multi.training.setup import build, compile_model
 
     training = mnist.train[: 10 * 128 + 28]
     config = TrainConfig(lr_schedule="constant", epochs=2)
-    model = build(config, mnist.image_shape)
-    compile_model(model, config, execution(backend), training_images=len(training))
-    ours = fit(model, training, mnist.test[:500], config, quiet=True).epochs
+    model = build(LENET, config, mnist)
+    compile_model(model, LENET, config, choice.here(), examples=len(training))
+    ours = fit(model, LENET, training, mnist.test[:500], config, quiet=True).epochs
     loops = importlib.import_module(f"benchmarks.peers.{backend}_loop").LOOPS
     assert set(loops) == {name for device in LOOPS for name in LOOPS[device][backend]}
     for name, loop in loops.items():

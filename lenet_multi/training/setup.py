@@ -7,7 +7,7 @@ import numpy as np
 
 from lenet_multi.backends.adam import Adam
 from lenet_multi.backends.choice import Execution
-from lenet_multi.backends.fast import make_fast
+from lenet_multi.backends.fast import fitting, make_fast
 from lenet_multi.backends.variables import path_of
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.data.examples import Dataset
@@ -25,11 +25,12 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
 
 def compile_model(
     model: keras.Model, task: Task, config: TrainConfig, how: Execution, *, examples: int
-) -> None:
-    """Give `model` its loss and optimizer, and compute it as `how` says.
+) -> Execution:
+    """Give `model` its loss and optimizer; return how it is computed: as `how` says, if it fits.
 
     It will train on so many `examples` in each epoch.
     """
+    how = fitting(model, how)
     if how.keep_freed_memory:
         keep_freed_memory()
     make_fast(model, how, prepare=task.prepare, batch_size=config.batch_size)
@@ -41,6 +42,7 @@ def compile_model(
         jit_compile=how.jit_compile,
         steps_per_execution=how.steps_per_execution,
     )
+    return how
 
 
 def make_optimizer(
