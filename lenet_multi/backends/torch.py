@@ -10,7 +10,7 @@ from lenet_multi.backends import private
 from lenet_multi.backends.adam import Adam
 from lenet_multi.backends.recording import Computation, recorded
 from lenet_multi.backends.stored import Feed
-from lenet_multi.backends.variables import build, variables
+from lenet_multi.backends.variables import make_variables, variables
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import changed
 from lenet_multi.machine.keras_start import GPU, device
@@ -148,7 +148,7 @@ def _recorded_step(model: keras.Model, x: Any, y: Any) -> Step:
     """
     import torch
 
-    names = build(model, x, y)
+    names = make_variables(model, x, y)
     held_variables = variables(model)
     weights = model.trainable_weights
     records_update = isinstance(model.optimizer, Adam) and _is_plain(model.optimizer, weights)

@@ -26,7 +26,7 @@ def unnumbered(path: str) -> str:
     return re.sub(r"_\d+(?=[/_]|$)", "", path)
 
 
-def build(model: keras.Model, x: Any, y: Any) -> list[str]:
+def make_variables(model: keras.Model, x: Any, y: Any) -> list[str]:
     """Make what is missing of them, as a first step would; return the metrics' names.
 
     `x` and `y` (N, ...) are some that the model is trained on, NumPy's or the backend's own.

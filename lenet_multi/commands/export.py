@@ -56,25 +56,25 @@ def command(
     from lenet_multi.runs.drafts import drafted
     from lenet_multi.runs.tolerances import EXPORTED
 
-    form, saved = FORMATS[wanted], find(model)
-    chosen = formats.choose_backend(form, asked=backend, trained_on=saved.trained_on)
-    out = out or formats.default_path(form, model)
-    refuse = partial(formats.refuse_target, form, overwrite=overwrite)
+    kind, saved = FORMATS[wanted], find(model)
+    chosen = formats.choose_backend(kind, asked=backend, trained_on=saved.trained_on)
+    out = out or formats.default_path(kind, model)
+    refuse = partial(formats.refuse_target, kind, overwrite=overwrite)
     try:
         with drafted(out, refuse) as draft:
             # The labels do not matter here.
             config = TrainConfig(data=data or saved.data, classes=MOST_CLASSES)
             images = saved.task.load(config).test[: formats.COMPARED]
-            click.echo(f"exporting through {chosen}, then asking {form.runtime}", err=True)
+            click.echo(f"exporting through {chosen}, then asking {kind.runtime}", err=True)
             keras_start.start(chosen)
             from lenet_multi.inference.export import export
 
-            exported = export(saved, form, draft, images=images)
+            exported = export(saved, kind, draft, images=images)
     except ExportError as failure:
         click.echo(f"Not exported: {failure}")
         sys.exit(1)
     click.echo(f"Exported: {out}")
     click.echo(
         f"Largest deviation of a probability: {exported.deviation:.1e} of {EXPORTED.value:g} "
-        f"allowed, over {exported.images:,} test images in {form.runtime}"
+        f"allowed, over {exported.images:,} test images in {kind.runtime}"
     )

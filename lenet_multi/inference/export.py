@@ -41,7 +41,7 @@ class Export:
     metadata: Metadata
 
 
-def export(saved: SavedModel, form: Format, path: Path, *, images: Examples) -> Export:
+def export(saved: SavedModel, kind: Format, path: Path, *, images: Examples) -> Export:
     """Write the saved model to `path`, and run it there on `images` in the format's own runtime.
 
     It is written through the backend that Keras was started on. It takes float32 images in
@@ -58,12 +58,12 @@ def export(saved: SavedModel, form: Format, path: Path, *, images: Examples) -> 
         )
     pixels = saved.task.prepare(images.x, "float32")
     expected = keras.ops.convert_to_numpy(model(pixels, training=False))
-    metadata = describe(saved, form, model)
-    convert(model, form, path)
-    ATTACH[form.name](path, metadata)
-    deviation = deviate(form, path, pixels, expected, metadata)
+    metadata = describe(saved, kind, model)
+    convert(model, kind, path)
+    ATTACH[kind.name](path, metadata)
+    deviation = deviate(kind, path, pixels, expected, metadata)
     return Export(
-        format=form.name,
+        format=kind.name,
         backend=keras.backend.backend(),
         images=len(images),
         deviation=deviation,
@@ -71,12 +71,12 @@ def export(saved: SavedModel, form: Format, path: Path, *, images: Examples) -> 
     )
 
 
-def describe(saved: SavedModel, form: Format, model: keras.Model) -> Metadata:
+def describe(saved: SavedModel, kind: Format, model: keras.Model) -> Metadata:
     """Return what an exported file tells of itself: classes, input, output and where it is from."""
     backend, trained = keras.backend.backend(), saved.result
     written_with = {
         **environment.versions(backend),
-        **{module: installed_version(module) for module in form.routes[backend]},
+        **{module: installed_version(module) for module in kind.routes[backend]},
     }
     return {
         "classes": json.dumps([str(number) for number in range(model.output_shape[-1])]),
@@ -89,30 +89,30 @@ def describe(saved: SavedModel, form: Format, model: keras.Model) -> Metadata:
     }
 
 
-def convert(model: keras.Model, form: Format, path: Path) -> None:
+def convert(model: keras.Model, kind: Format, path: Path) -> None:
     """Write `model` to `path` as Keras does, for any number of images.
 
     Raises `UserError` when Keras cannot.
     """
     backend = keras.backend.backend()
     target, options = path, {}
-    if form.name == "openvino":
+    if kind.name == "openvino":
         path.mkdir()
         target = path / OPENVINO_MODEL
-    elif form.name == "torch":
+    elif kind.name == "torch":
         import torch
 
         options = {"dynamic_shapes": {0: torch.export.Dim("images", min=1)}}
     failure = None
     with stderr_held_back():
         try:
-            model.export(str(target), format=form.keras_name, verbose=False, **options)
+            model.export(str(target), format=kind.keras_name, verbose=False, **options)
         except Exception as error:  # converters raise what they like
             failure = error
     if failure:
         reason = str(failure).strip().partition("\n")[0]
         raise UserError(
-            f"the model cannot be exported as {form.name} through {backend}: {reason}"
+            f"the model cannot be exported as {kind.name} through {backend}: {reason}"
         ) from failure
 
 
@@ -167,15 +167,15 @@ ATTACH: Mapping[str, Callable[[Path, Metadata], None]] = {
 
 
 def deviate(
-    form: Format, path: Path, pixels: Images, expected: Probabilities, metadata: Metadata
+    kind: Format, path: Path, pixels: Images, expected: Probabilities, metadata: Metadata
 ) -> float:
     """Return how far, at most, what is at `path` answers from `expected` in its own runtime.
 
     Raises `ExportError` when it does not run there, lost its metadata, or deviates too far.
     """
-    answers, told = run(form.name, path, pixels)
+    answers, told = run(kind.name, path, pixels)
     if told != metadata:
-        raise ExportError(f"{form.runtime} finds other metadata in it than were written")
+        raise ExportError(f"{kind.runtime} finds other metadata in it than were written")
     if answers.shape != expected.shape:
         raise ExportError(f"it answers {answers.shape}, where Keras answers {expected.shape}")
     deviation = float(np.abs(answers - expected).max())

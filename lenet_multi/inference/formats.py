@@ -37,8 +37,8 @@ OPENVINO_MODEL = "model.xml"
 # - saved_model through torch: Keras fails before it gets to torch_xla, which it would take;
 # - litert through torch: for a single batch size (keras#22996, "won't fix").
 FORMATS: Mapping[str, Format] = {
-    form.name: form
-    for form in (
+    kind.name: kind
+    for kind in (
         Format(
             name="onnx",
             keras_name="onnx",
@@ -92,29 +92,29 @@ EXTRAS: Mapping[str, str] = {
 
 
 def choose_backend(
-    form: Format,
+    kind: Format,
     *,
     asked: str | None,
     trained_on: str | None,
     environ: Mapping[str, str] = os.environ,
 ) -> str:
-    """Return the backend to write `form` through.
+    """Return the backend to write `kind` through.
 
     That is `asked`; else the first that can and is installed of KERAS_BACKEND, the one that the
-    model was trained on, and the routes of `form`.
+    model was trained on, and the routes of `kind`.
 
     Raises `UserError` when the backend asked for cannot, or what it takes is not installed.
     """
     named = asked or environ.get("KERAS_BACKEND")
     if named:
         choose(asked, environ)
-    if asked and asked not in form.routes:
+    if asked and asked not in kind.routes:
         raise UserError(
-            f"--backend {asked} cannot write {form.name}, but {' and '.join(form.routes)} can, "
+            f"--backend {asked} cannot write {kind.name}, but {' and '.join(kind.routes)} can, "
             "whichever backend the model was trained on: name that, or drop --backend"
         )
-    able = [asked] if asked else [named, trained_on, *form.routes]
-    lacking = {name: _lacking(form, name) for name in able if name and name in form.routes}
+    able = [asked] if asked else [named, trained_on, *kind.routes]
+    lacking = {name: _lacking(kind, name) for name in able if name and name in kind.routes}
     for name, modules in lacking.items():
         if not modules:
             return name
@@ -125,31 +125,31 @@ def choose_backend(
 
     extras = ",".join(dict.fromkeys(EXTRAS[module] for module in modules))
     raise UserError(
-        f"--format {form.name} takes {' and '.join(modules)}, not installed here; install with: "
+        f"--format {kind.name} takes {' and '.join(modules)}, not installed here; install with: "
         f"{install_line(extras)}"
     )
 
 
-def _lacking(form: Format, backend: str) -> list[str]:
-    """Return the modules that must be installed first to write and run `form` so."""
-    needed = dict.fromkeys((backend, *form.routes[backend], form.runtime))
+def _lacking(kind: Format, backend: str) -> list[str]:
+    """Return the modules that must be installed first to write and run `kind` so."""
+    needed = dict.fromkeys((backend, *kind.routes[backend], kind.runtime))
     return [module for module in needed if find_spec(module) is None]
 
 
-def default_path(form: Format, source: Path) -> Path:
-    """Return where to write `form` when not told: beside `source`, named like it."""
+def default_path(kind: Format, source: Path) -> Path:
+    """Return where to write `kind` when not told: beside `source`, named like it."""
     source = source.resolve()
     name = source.name if source.is_dir() else source.stem
-    return source.with_name(name + (form.suffix or f"-{form.name}"))
+    return source.with_name(name + (kind.suffix or f"-{kind.name}"))
 
 
-def refuse_target(form: Format, path: Path, *, overwrite: bool) -> None:
-    """Raise `UserError` when `path` is not named like `form`, or holds what is to be kept."""
-    if path.suffix != form.suffix and form.suffix:
-        raise UserError(f"{path} does not end in {form.suffix}, as a file of {form.name} must")
+def refuse_target(kind: Format, path: Path, *, overwrite: bool) -> None:
+    """Raise `UserError` when `path` is not named like `kind`, or holds what is to be kept."""
+    if path.suffix != kind.suffix and kind.suffix:
+        raise UserError(f"{path} does not end in {kind.suffix}, as a file of {kind.name} must")
     if not path.exists():
         return
-    if not (path / form.holds if form.holds else path).is_file():
-        raise UserError(f"{path} is no earlier export of {form.name}; choose another --out")
+    if not (path / kind.holds if kind.holds else path).is_file():
+        raise UserError(f"{path} is no earlier export of {kind.name}; choose another --out")
     if not overwrite:
         raise UserError(f"{path} exists and is kept; pass --overwrite or choose another --out")

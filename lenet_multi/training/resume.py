@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.backends.variables import build, path_of, unnumbered, variables
+from lenet_multi.backends.variables import make_variables, path_of, unnumbered, variables
 from lenet_multi.config import Interval
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.runs import checkpoint
@@ -127,7 +127,7 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
 
     def _take_up(self) -> None:
         if self.state:
-            build(self.model, *self.sample)
+            make_variables(self.model, *self.sample)
             _restore(self.model, self.state, self.others)
             self.saved_step = self.epoch * self.params["steps"] + self.skipped
             self.state = None

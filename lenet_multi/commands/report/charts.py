@@ -38,7 +38,7 @@ def headline_curves(group: Group, name: str) -> str:
 
 
 def _curves(
-    group: Group, name: str, figure_name: str, form: str, scale: Callable[[Axes], None]
+    group: Group, name: str, figure_name: str, shape: str, scale: Callable[[Axes], None]
 ) -> str:
     called = figure_name.replace("_", " ")
     with mpl.rc_context(LOOK):
@@ -66,7 +66,7 @@ def _curves(
             axes.set_xlim(0, 2)
             axes.set_xticks([1])
     ends = "; ".join(
-        f"{shown.label} from {form.format(values[0])} to {form.format(values[-1])}"
+        f"{shown.label} from {shape.format(values[0])} to {shape.format(values[-1])}"
         for shown in group.runs
         for values in [_values(shown.result.epochs, "validation", figure_name)]
     )
