@@ -15,7 +15,7 @@ from lenet_multi.data.examples import Dataset, are_pictures, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, keras_start
 from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.folder import SCHEMA_VERSION, TENSORBOARD, Result
+from lenet_multi.runs.record import SCHEMA_VERSION, TENSORBOARD, Result
 from lenet_multi.task import Task, find_task
 
 if TYPE_CHECKING:

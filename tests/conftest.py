@@ -19,7 +19,8 @@ from lenet_multi.lenet import image_sets
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.folder import new_run_folder, write_run
+from lenet_multi.runs.folder import new_run_folder
+from lenet_multi.runs.record import write_run
 from lenet_multi.train import TrainedRun, train
 
 PROJECT = Path(__file__).parent.parent

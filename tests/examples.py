@@ -8,7 +8,8 @@ import numpy as np
 
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
-from lenet_multi.runs.folder import SCHEMA_VERSION, Epoch, Result, Run, new_run_folder, write_run
+from lenet_multi.runs.folder import new_run_folder
+from lenet_multi.runs.record import SCHEMA_VERSION, Epoch, Result, Run, write_run
 
 IMAGES, RIGHT = 1000, 990
 

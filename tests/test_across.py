@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lenet_multi.machine.frameworks import BACKENDS, installed
-from lenet_multi.runs.folder import Run, read_run
+from lenet_multi.runs.record import Run, read_run
 from lenet_multi.runs.tolerances import LOGITS_ACROSS_BACKENDS
 from tests.conftest import child_environment
 

@@ -12,7 +12,7 @@ from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.folder import read_run
+from lenet_multi.runs.record import read_run
 from lenet_multi.task import Task, find_task, of_record
 from lenet_multi.train import TrainedRun, train
 from tests.conftest import Lenet

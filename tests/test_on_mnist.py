@@ -10,7 +10,7 @@ import pytest
 from lenet_multi.data.examples import Dataset
 from lenet_multi.inference.predict import predict
 from lenet_multi.inference.saved import find
-from lenet_multi.runs.folder import read_run
+from lenet_multi.runs.record import read_run
 from tests.conftest import Lenet
 from tests.drawings import pick, write
 

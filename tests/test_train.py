@@ -19,8 +19,8 @@ from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.keras_start import start_and_load
 from lenet_multi.runs import checkpoint
-from lenet_multi.runs.folder import Result, read_run
 from lenet_multi.runs.journal import Journal
+from lenet_multi.runs.record import Result, read_run
 from lenet_multi.runs.tolerances import LOGITS_ACROSS_BACKENDS
 from lenet_multi.train import TrainedRun
 from tests.conftest import Lenet, files_of_at_most

@@ -139,12 +139,6 @@ def recorded(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
     return _epoch(images, labels, batch_size, _by_recording, Winograd())
 
 
-def _adam(model: LeNet, **options: bool) -> torch.optim.Adam:
-    return torch.optim.Adam(
-        model.parameters(), RATE, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True, **options
-    )
-
-
 def _by_autograd(
     model: LeNet,
     run: Callable[[torch.Tensor], torch.Tensor],
@@ -152,7 +146,14 @@ def _by_autograd(
     autocast: bool = False,
     capturable: bool = False,
 ) -> Step:
-    optimizer = _adam(model, capturable=capturable)
+    optimizer = torch.optim.Adam(
+        model.parameters(),
+        RATE,
+        betas=(BETA_1, BETA_2),
+        eps=EPSILON,
+        fused=True,
+        capturable=capturable,
+    )
 
     def step(images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
         optimizer.zero_grad(set_to_none=True)
@@ -172,7 +173,8 @@ def _right(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def _by_recording(model: LeNet) -> Step:
     names, weights = zip(*model.named_parameters(), strict=True)
-    optimizer = _adam(model)
+    means, squares = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+    time = torch.zeros(())
     recordings: dict[torch.Size, Recording] = {}
 
     def compute(
@@ -189,9 +191,22 @@ def _by_recording(model: LeNet) -> Step:
             recordings[images.shape] = _recording(compute, images, targets, *weights)
         with torch.no_grad():
             loss, right, *gradients = recordings[images.shape](images, targets, *weights)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
-        optimizer.step()
+            time.add_(1)
+            torch._fused_adam_(
+                weights,
+                gradients,
+                means,
+                squares,
+                [],
+                [time] * len(weights),
+                lr=RATE,
+                beta1=BETA_1,
+                beta2=BETA_2,
+                weight_decay=0.0,
+                eps=EPSILON,
+                amsgrad=False,
+                maximize=False,
+            )
         return loss, right
 
     return step

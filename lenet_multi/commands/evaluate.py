@@ -48,7 +48,7 @@ def command(
     try:
         if out:
             from lenet_multi.inference.pictures import draw_evaluation
-            from lenet_multi.runs.folder import writing
+            from lenet_multi.runs.durable import writing
 
             with writing(out):
                 draw_evaluation(evaluation, out)

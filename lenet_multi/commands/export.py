@@ -53,7 +53,7 @@ def command(
     from lenet_multi.inference.runtimes import ExportError
     from lenet_multi.inference.saved import find
     from lenet_multi.machine import keras_start
-    from lenet_multi.runs.drafts import drafted
+    from lenet_multi.runs.durable import drafted
     from lenet_multi.runs.tolerances import EXPORTED
 
     kind, saved = FORMATS[wanted], find(model)

@@ -65,7 +65,7 @@ def command(
         click.echo(f"lenet-multi: {printable(refusal)}", err=True)
     if show:
         from lenet_multi.inference.pictures import draw_sheet
-        from lenet_multi.runs.folder import writing
+        from lenet_multi.runs.durable import writing
 
         with writing(show, flag="--show"):
             draw_sheet(prediction.images.pixels, predict.captions(prediction), show)

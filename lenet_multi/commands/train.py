@@ -74,16 +74,14 @@ def command(
     """
     from lenet_multi.machine import frameworks, signals
     from lenet_multi.runs.folder import (
-        RESULT,
-        RESUME,
         default_folder,
         finished,
         new_run_folder,
         unfinished,
         whole_result,
-        write_run,
     )
     from lenet_multi.runs.journal import Journal
+    from lenet_multi.runs.record import RESULT, RESUME, write_run
 
     given = {name: value for name, value in settings.items() if value is not None}
     if resume:
@@ -143,7 +141,8 @@ def _train(
 ) -> "TrainedRun":
     """Train what `journal` says from the newest checkpoint in `draft` or the beginning."""
     from lenet_multi.runs import checkpoint
-    from lenet_multi.runs.folder import RESUME, cannot_write
+    from lenet_multi.runs.durable import cannot_write
+    from lenet_multi.runs.record import RESUME
     from lenet_multi.train import train
 
     state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))

@@ -26,7 +26,7 @@ from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine import environment
 from lenet_multi.machine.frameworks import installed_version
 from lenet_multi.machine.keras_start import stderr_held_back
-from lenet_multi.runs.folder import file_sha256
+from lenet_multi.runs.record import file_sha256
 from lenet_multi.runs.tolerances import EXPORTED
 
 

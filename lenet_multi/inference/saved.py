@@ -15,7 +15,8 @@ import numpy as np
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.bombs import refuse_bombs_in
 from lenet_multi.errors import UserError, reason
-from lenet_multi.runs.folder import MODEL, RESULT, RUNS, Result, file_sha256, finished, read_result
+from lenet_multi.runs.folder import RUNS, finished
+from lenet_multi.runs.record import MODEL, RESULT, Result, file_sha256, read_result
 from lenet_multi.task import Task, find_task, of_record
 
 if TYPE_CHECKING:

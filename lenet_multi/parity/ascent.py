@@ -19,7 +19,7 @@ from lenet_multi.parity.evidence import Evidence, read
 from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, Climber, Plan
 from lenet_multi.runs import durable
-from lenet_multi.runs.folder import writing
+from lenet_multi.runs.durable import writing
 from lenet_multi.task import find_task
 
 SCHEMA_VERSION = 2  # 2: with the figure's lines

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lenet_multi.errors import UserError
 from lenet_multi.runs.durable import write_json
-from lenet_multi.runs.folder import file_sha256
+from lenet_multi.runs.record import file_sha256
 
 Array = NDArray[Any]
 

@@ -16,8 +16,10 @@ from lenet_multi.machine.children import Child, Failure
 from lenet_multi.parity.equivalence import Equivalence, two_one_sided_tests
 from lenet_multi.runs import durable
 from lenet_multi.runs.comparison import CHECKS
-from lenet_multi.runs.folder import Run, read_run, unfinished, writing
+from lenet_multi.runs.durable import writing
+from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
+from lenet_multi.runs.record import Run, read_run
 from lenet_multi.runs.tolerances import EQUIVALENCE
 
 SCHEMA_VERSION = 1

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from lenet_multi.data.npz import read_npz
 from lenet_multi.errors import UserError, reason
-from lenet_multi.runs.durable import write_bytes
-from lenet_multi.runs.folder import OF_EACH_EPOCH, Epoch, writing
+from lenet_multi.runs.durable import write_bytes, writing
+from lenet_multi.runs.record import OF_EACH_EPOCH, Epoch
 from lenet_multi.runs.schema import wrong_fields
 
 _KEPT = 2  # the last, and the one before in case the last is damaged

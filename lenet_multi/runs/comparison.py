@@ -15,7 +15,8 @@ from lenet_multi.config import TEACHING
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.errors import UserError
 from lenet_multi.runs import durable
-from lenet_multi.runs.folder import Result, Run, read_run, writing
+from lenet_multi.runs.durable import writing
+from lenet_multi.runs.record import Result, Run, read_run
 from lenet_multi.runs.tolerances import TEST_METRIC, for_test_accuracy
 
 SCHEMA_VERSION = 1

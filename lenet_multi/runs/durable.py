@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -114,3 +114,44 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@contextmanager
+def writing(target: Path, *, flag: str = "--out") -> Iterator[None]:
+    """Raise `UserError` where the block cannot write `target`, which `flag` chose."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
+        raise cannot_write(target, error, flag=flag) from error
+
+
+def cannot_write(target: Path, error: Exception, *, flag: str = "--out") -> UserError:
+    """Return the error that says why `target`, which `flag` chose, cannot be written."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return UserError(f"cannot write {target}: {reason}; choose another {flag}")
+
+
+@contextmanager
+def drafted(target: Path, refuse_occupied: Callable[[Path], None]) -> Iterator[Path]:
+    """Give a path beside `target` to write, and move it to `target` when the block succeeds.
+
+    Whatever happens, nothing half-written is left, and what was at `target` is kept until the
+    new one is whole. `refuse_occupied` is asked before the block and after it, for that may take
+    its time, and raises where what is at `target` is not to be replaced.
+
+    Raises `UserError` when `target` cannot be written.
+    """
+    with writing(target):
+        target = target.resolve()
+        refuse_occupied(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        draft = folder / target.name
+        yield draft
+        with writing(target):
+            refuse_occupied(target)
+            sync_all(draft)
+            put_in_place(draft, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

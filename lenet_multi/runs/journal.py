@@ -12,8 +12,8 @@ from typing import Any, get_type_hints
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment
-from lenet_multi.runs.durable import check_record, write_record
-from lenet_multi.runs.folder import JOURNAL, READABLE, SCHEMA_VERSION, writing
+from lenet_multi.runs.durable import check_record, write_record, writing
+from lenet_multi.runs.record import JOURNAL, READABLE, SCHEMA_VERSION
 from lenet_multi.runs.schema import fits, wrong_fields
 
 

@@ -6,7 +6,7 @@ import keras
 
 from lenet_multi.config import TrainConfig
 from lenet_multi.machine import other_frameworks
-from lenet_multi.runs.folder import CHECKPOINTS, TENSORBOARD
+from lenet_multi.runs.record import CHECKPOINTS, TENSORBOARD
 
 _WATCHED = "val_loss"  # by early stopping and for the best checkpoint
 

@@ -14,7 +14,7 @@ from lenet_multi.data.examples import Examples
 from lenet_multi.errors import StoppedError
 from lenet_multi.machine import signals
 from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.folder import RESUME, Epoch
+from lenet_multi.runs.record import RESUME, Epoch
 from lenet_multi.task import Task
 from lenet_multi.training.callbacks import callbacks
 from lenet_multi.training.history import EpochHistory

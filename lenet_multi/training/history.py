@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.folder import Epoch, write_history
+from lenet_multi.runs.record import Epoch, write_history
 
 
 class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types

@@ -38,17 +38,9 @@ from lenet_multi.machine import environment
 from lenet_multi.machine.frameworks import installed
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.durable import write_json
-from lenet_multi.runs.folder import (
-    HISTORY,
-    JOURNAL,
-    MODEL,
-    PREDICTIONS,
-    RESULT,
-    RESUME,
-    read_run,
-    unfinished,
-)
+from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
+from lenet_multi.runs.record import HISTORY, JOURNAL, MODEL, PREDICTIONS, RESULT, RESUME, read_run
 
 IMAGES = 3000  # few, so that a run is short and a kill mostly finds it writing
 EPOCHS = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lenet_multi.runs.folder import Run
+from lenet_multi.runs.record import Run
 from tests.examples import example_run, keep
 from tests.faults import __main__ as session
 from tests.faults.__main__ import Fault, Trial, flips, kills, outcome, show, stopped_and_resumed

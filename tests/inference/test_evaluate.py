@@ -21,7 +21,7 @@ from lenet_multi.inference.evaluate import (
 from lenet_multi.inference.saved import find
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.lenet.tasks import LENET
-from lenet_multi.runs.folder import read_run
+from lenet_multi.runs.record import read_run
 from lenet_multi.task import find_task
 from tests.conftest import Lenet
 

@@ -13,7 +13,7 @@ from lenet_multi.errors import UserError
 from lenet_multi.inference.formats import FORMATS, Format, choose_backend
 from lenet_multi.inference.runtimes import ExportError
 from lenet_multi.inference.saved import SavedModel, find
-from lenet_multi.runs.folder import file_sha256
+from lenet_multi.runs.record import file_sha256
 from lenet_multi.runs.tolerances import EXPORTED
 from tests.conftest import Lenet
 from tests.examples import example_run, keep

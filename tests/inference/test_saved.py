@@ -12,7 +12,7 @@ from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.inference.saved import SavedModel, find, newest_run
 from lenet_multi.lenet.tasks import LENET, SOFTMAX_REGRESSION
-from lenet_multi.runs.folder import read_run
+from lenet_multi.runs.record import read_run
 from lenet_multi.task import Task
 from tests.examples import example_run, keep
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lenet_multi.machine.cache import FOLDER, keep_compiled
-from lenet_multi.runs.folder import read_run
+from lenet_multi.runs.record import read_run
 from tests.conftest import Lenet
 
 

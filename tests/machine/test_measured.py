@@ -11,7 +11,7 @@ from lenet_multi.backends import choice
 from lenet_multi.machine import measured
 from lenet_multi.machine.cache import place
 from lenet_multi.machine.keras_start import device
-from lenet_multi.runs.folder import read_run
+from lenet_multi.runs.record import read_run
 from tests.conftest import child_environment
 
 IN_BFLOAT16 = "mixed_bfloat16"
@@ -92,8 +92,8 @@ def test_a_resumed_run_computes_as_it_began(
             check=False,
         )
 
-    stopped = "import os; from lenet_multi.runs import folder; "
-    stopped += f"folder.write_run = lambda *a, **k: os.kill(os.getpid(), {signal.SIGTERM}); "
+    stopped = "import os; from lenet_multi.runs import record; "
+    stopped += f"record.write_run = lambda *a, **k: os.kill(os.getpid(), {signal.SIGTERM}); "
     settings = ("--epochs", 1, "--dtype-policy", IN_BFLOAT16, "--data", small_npz, "--out", "run")
     path.write_text("2.0")
     assert run(stopped, *settings).returncode == 128 + signal.SIGTERM

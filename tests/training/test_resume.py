@@ -14,8 +14,9 @@ from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.folder import read_run, unfinished
+from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
+from lenet_multi.runs.record import read_run
 from lenet_multi.train import TrainedRun
 from tests.conftest import Lenet, child_environment, train_quietly
 
@@ -138,8 +139,8 @@ def test_a_signal_while_the_run_is_saved_loses_nothing(
     """The command says how to go on, and then has only to evaluate and save."""
     code = (
         "import os\n"
-        "from lenet_multi.runs import folder\n"
-        f"folder.write_run = lambda *given, **named: os.kill(os.getpid(), {number})\n"
+        "from lenet_multi.runs import record\n"
+        f"record.write_run = lambda *given, **named: os.kill(os.getpid(), {number})\n"
         "from lenet_multi.__main__ import main\n"
         "main('train')\n"
     )

@@ -14,7 +14,7 @@ from lenet_multi.commands.report.groups import Group, Shown
 from lenet_multi.commands.report.palette import LIGHT
 from lenet_multi.commands.report.svg import LOOK, to_svg
 from lenet_multi.parity.figure import Line, draw_lines
-from lenet_multi.runs.folder import Epoch
+from lenet_multi.runs.record import Epoch
 
 _WIDTH = 4.3  # inches, 310 CSS pixels: a phone's, so that text keeps its size there
 

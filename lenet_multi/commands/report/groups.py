@@ -11,7 +11,7 @@ from lenet_multi.config import TEACHING
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.comparison import premises
-from lenet_multi.runs.folder import Result, Run
+from lenet_multi.runs.record import Result, Run
 
 
 @dataclass(frozen=True)

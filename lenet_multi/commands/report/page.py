@@ -27,8 +27,8 @@ from lenet_multi.runs.comparison import (
     seconds_per_epoch,
     shown_headline,
 )
-from lenet_multi.runs.durable import write_bytes
-from lenet_multi.runs.folder import Epoch, Result, Run, read_run, writing
+from lenet_multi.runs.durable import write_bytes, writing
+from lenet_multi.runs.record import Epoch, Result, Run, read_run
 from lenet_multi.runs.schema import escaped
 
 MOST_BYTES = 2_000_000  # a phone loads it, a mail carries it

@@ -12,7 +12,8 @@ from lenet_multi.commands.demo import assign
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import BACKENDS, installed
-from lenet_multi.runs.folder import new_run_folder, write_run
+from lenet_multi.runs.folder import new_run_folder
+from lenet_multi.runs.record import write_run
 from tests.browser import Open
 from tests.commands.demo.test_app import wait_for_backends
 from tests.commands.demo.test_page import answers, assert_quiet, draw, wait_for

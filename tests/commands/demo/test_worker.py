@@ -13,7 +13,7 @@ from lenet_multi.commands.demo.process import BackendProcess, command
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import installed_version
-from lenet_multi.runs.folder import read_run
+from lenet_multi.runs.record import read_run
 
 pytestmark = pytest.mark.backend
 

@@ -11,7 +11,7 @@ from lenet_multi.lenet.image_sets import load
 from lenet_multi.parity.ascent import COMPARISON, SCHEMA_VERSION
 from lenet_multi.parity.ladder import RUNGS, STRUCTURE
 from lenet_multi.parity.plan import PRECISIONS
-from lenet_multi.runs.folder import Run
+from lenet_multi.runs.record import Run
 from tests.examples import IMAGES, example_epochs, example_run, keep
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}$\\frac{"

@@ -5,7 +5,7 @@ import pytest
 
 from lenet_multi.commands.report.answers import often_confused, worst_mistakes
 from lenet_multi.commands.report.groups import Shown, group
-from lenet_multi.runs.folder import Run
+from lenet_multi.runs.record import Run
 from tests.examples import example_run
 
 

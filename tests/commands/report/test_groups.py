@@ -5,7 +5,7 @@ import pytest
 
 from lenet_multi.commands.report.groups import group
 from lenet_multi.config import TEACHING
-from lenet_multi.runs.folder import Run
+from lenet_multi.runs.record import Run
 from tests.examples import example_run
 
 

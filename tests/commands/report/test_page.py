@@ -11,7 +11,7 @@ from lenet_multi.commands.report import command, page
 from lenet_multi.commands.report.climb import read_climb
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import RECIPES
-from lenet_multi.runs.folder import read_run
+from lenet_multi.runs.record import read_run
 from tests.commands.report.material import (
     HOSTILE,
     climb_folder,

@@ -20,7 +20,8 @@ from lenet_multi.config import TrainConfig
 from lenet_multi.machine import frameworks
 from lenet_multi.parity.ascent import COMPARISON
 from lenet_multi.runs import checkpoint
-from lenet_multi.runs.folder import (
+from lenet_multi.runs.folder import new_run_folder, unfinished
+from lenet_multi.runs.record import (
     HISTORY,
     JOURNAL,
     MODEL,
@@ -28,8 +29,6 @@ from lenet_multi.runs.folder import (
     RESULT,
     RESUME,
     SCHEMA_VERSION,
-    new_run_folder,
-    unfinished,
     write_run,
 )
 from tests.commands.report.material import climb_folder

@@ -1,0 +1,378 @@
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lenet_multi.errors import UserError
+from lenet_multi.runs.durable import check_record, write_record
+from lenet_multi.runs.folder import (
+    new_run_folder,
+    whole_result,
+)
+from lenet_multi.runs.record import (
+    SCHEMA_VERSION,
+    Result,
+    Run,
+    file_sha256,
+    read_result,
+    read_run,
+    write_run,
+)
+from tests.examples import example_run, example_values_run, keep
+from tests.runs.test_folder import entries
+
+FILES = dict.fromkeys(("history.csv", "model.keras", "predictions.npz"), "")
+
+
+def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """Result, logits and labels survive the disk unchanged; the files' hashes are added."""
+    run = example_run()
+    read = read_run(keep(run, tmp_path / "run"))
+    assert read.folder == tmp_path / "run"
+    assert dataclasses.replace(read.result, files_sha256={}) == run.result
+    assert set(read.result.files_sha256) == {"history.csv", "model.keras", "predictions.npz"}
+    np.testing.assert_array_equal(read.outputs, run.outputs)
+    np.testing.assert_array_equal(read.targets, run.targets)
+
+
+def test_a_regression_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """What no classifier gave is kept as outputs and targets, of any shape and type."""
+    run = example_values_run()
+    read = read_run(keep(run, tmp_path / "run"))
+    assert dataclasses.replace(read.result, files_sha256={}) == run.result
+    np.testing.assert_array_equal(read.outputs, run.outputs)
+    np.testing.assert_array_equal(read.targets, run.targets)
+    with np.load(tmp_path / "run" / "predictions.npz") as file:
+        assert file.files == ["outputs", "targets"]
+
+
+@pytest.mark.parametrize(
+    ("run", "headline"),
+    [
+        (example_run(), ("accuracy", 0.99)),
+        (example_values_run(error=2), ("mean_absolute_error", 2)),
+        (example_values_run(test_loss=3.0, test_metrics={}), ("loss", 3)),
+    ],
+    ids=["classifier", "regression", "no metric"],
+)
+def test_the_headline_is_the_first_metric(run: Run, headline: tuple[str, float]) -> None:
+    """It is a classifier's accuracy, and the loss where there is no metric."""
+    assert run.result.headline == headline
+    assert run.result.classifies == (headline[0] == "accuracy")
+
+
+def test_history_has_a_row_for_each_epoch(tmp_path: Path) -> None:
+    """history.csv holds the epochs of result.json under the same names."""
+    run = example_run()
+    header, *rows = (keep(run, tmp_path / "run") / "history.csv").read_text().splitlines()
+    assert header.split(",") == list(run.result.epochs[0])
+    assert len(rows) == len(run.result.epochs)
+
+
+def test_a_run_is_whole_only_with_all_of_its_files(tmp_path: Path) -> None:
+    """A record whose files a power cut took is none; training goes on from the checkpoint."""
+    folder = keep(example_run(), tmp_path / "run")
+    assert whole_result(folder)
+    (folder / "model.keras").write_text("half")
+    assert not whole_result(folder)
+
+
+def test_what_was_kept_on_the_way_is_hashed(tmp_path: Path) -> None:
+    """The record covers every file but itself and what it took to go on, which is removed."""
+    run = example_run()
+    with new_run_folder(tmp_path / "run") as draft:
+        for name in ("checkpoints/1.keras", "tensorboard/train/log", "resume/state"):
+            (draft / name).parent.mkdir(parents=True)
+            (draft / name).touch()
+        (draft / "journal.json").touch()
+        written = write_run(
+            draft,
+            run.result,
+            outputs=run.outputs,
+            targets=run.targets,
+            save_model=lambda path: Path(path).touch(),
+        )
+    assert list(written.files_sha256) == [
+        "checkpoints/1.keras",
+        "history.csv",
+        "model.keras",
+        "predictions.npz",
+        "tensorboard/train/log",
+    ]
+    assert entries(tmp_path / "run") == sorted(
+        [
+            "checkpoints",
+            "history.csv",
+            "model.keras",
+            "predictions.npz",
+            "result.json",
+            "tensorboard",
+        ]
+    )
+    (tmp_path / "run" / "checkpoints" / "1.keras").unlink()
+    with pytest.raises(UserError) as caught:
+        read_run(tmp_path / "run")
+    assert str(caught.value) == (
+        f"{tmp_path / 'run'} lacks checkpoints/1.keras, which result.json records; train again"
+    )
+
+
+def test_what_was_kept_on_the_way_belongs_to_the_run(tmp_path: Path) -> None:
+    """A run with checkpoints and a log reads, and is replaced whole."""
+    folder = keep(example_run(seed=1), tmp_path / "run")
+    (folder / "tensorboard").mkdir()
+    (folder / "checkpoints").mkdir()
+    assert read_run(folder).result.config["seed"] == 1
+    keep(example_run(seed=2), folder, overwrite=True)
+    assert entries(folder) == ["history.csv", "model.keras", "predictions.npz", "result.json"]
+
+
+@pytest.mark.parametrize("name", ["result.json", "history.csv", "model.keras", "predictions.npz"])
+def test_a_folder_that_lacks_a_file_is_no_run(tmp_path: Path, name: str) -> None:
+    """The error names the file that is missing."""
+    folder = keep(example_run(), tmp_path / "run")
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"no run folder: it has no readable {name}"):
+        read_run(folder)
+
+
+def test_a_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
+    """What was kept on the way is recorded, and belongs to a whole run."""
+    run = example_run()
+    with new_run_folder(tmp_path / "run") as draft:
+        (draft / "best.keras").write_text("kept")
+        write_run(
+            draft,
+            run.result,
+            outputs=run.outputs,
+            targets=run.targets,
+            save_model=lambda path: Path(path).touch(),
+        )
+    assert read_run(tmp_path / "run").result.files_sha256["best.keras"]
+    (tmp_path / "run" / "best.keras").unlink()
+    with pytest.raises(UserError, match=r"lacks best\.keras, which result\.json records"):
+        read_run(tmp_path / "run")
+
+
+def test_a_file_that_cannot_be_hashed_is_told(tmp_path: Path) -> None:
+    """The reason is the system's."""
+    with pytest.raises(UserError, match=f"cannot read {tmp_path}: Is a directory"):
+        file_sha256(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["result.json", "history.csv", "model.keras", "predictions.npz"])
+@given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_is_told(tmp_path: Path, name: str, share: float, bit: int) -> None:
+    """Wherever a bit of a file flips, the run is refused."""
+    folder = tmp_path / "run"
+    if not folder.exists():
+        keep(example_run(), folder)
+    path = folder / name
+    content = path.read_bytes() or b"\0"  # the stand-in for the model is empty
+    flipped = bytearray(content)
+    flipped[int(share * len(content))] ^= 1 << bit
+    path.write_bytes(flipped)
+    with pytest.raises(UserError):
+        read_run(folder)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["result.json", "history.csv", "predictions.npz"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
+    """A file cut short is named."""
+    path = keep(example_run(), tmp_path / "run") / name
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=name):
+        read_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["history.csv", "model.keras", "predictions.npz"])
+def test_a_stale_file_is_refused(tmp_path: Path, name: str) -> None:
+    """A file that another run left is told by its hash."""
+    folder = keep(example_run(), tmp_path / "run")
+    other = example_run(right=900)
+    with (folder / name).open("ab") as file:
+        file.write((keep(other, tmp_path / "other") / name).read_bytes() or b"other")
+    with pytest.raises(UserError) as caught:
+        read_run(folder)
+    assert str(caught.value) == (
+        f"{folder / name} has another hash than result.json records: it is damaged or of another "
+        "run; train again"
+    )
+
+
+def test_a_run_that_diverged_is_refused(tmp_path: Path) -> None:
+    """Logits with NaN among them are not compared."""
+    run = example_run()
+    run.outputs[3, 4] = np.nan
+    with pytest.raises(UserError, match="diverged"):
+        read_run(keep(run, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_result_that_is_no_number_is_refused(tmp_path: Path, loss: float) -> None:
+    """NaN and infinity in result.json are told as what they are."""
+    with pytest.raises(UserError, match="the run diverged"):
+        read_run(keep(example_run(test_loss=loss), tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"schema_version": 0},
+            f"has schema version 0, this program reads {SCHEMA_VERSION}; train again",
+        ),
+        (
+            {"schema_version": 99},
+            f"has schema version 99, this program reads {SCHEMA_VERSION}; it was written by a "
+            "newer lenet-multi: pip install --upgrade lenet-multi",
+        ),
+        ({"test_accuracy": "high"}, "is damaged at test_accuracy; train again"),
+        ({"surprise": 1}, "is damaged at surprise; train again"),
+        (
+            {"epochs": [1]},
+            "is damaged at epochs; train again",
+        ),
+        (
+            {"epochs": [{"epoch": 1}]},
+            "is damaged at epochs: loss, train_seconds, val_loss, validation_seconds; train again",
+        ),
+        ({"epochs": [], "test_images": 0}, "is damaged at epochs, test_images; train again"),
+        ({"versions": {"keras": {}}}, "is damaged at versions; train again"),
+        ({"config": {"classes": 10}}, "is damaged at config; train again"),
+        (
+            {"config": {"data": "mnist", "classes": "ten"}},
+            "is damaged at config; train again",
+        ),
+        ({"peak_memory_bytes": 10**400}, "is damaged at peak_memory_bytes; train again"),
+        ({"seconds": {"train": "long"}}, "is damaged at seconds; train again"),
+        ({"files_sha256": {}}, "is damaged at files_sha256; train again"),
+        ({"files_sha256": {**FILES, "../other": ""}}, "is damaged at files_sha256; train again"),
+        ({"files_sha256": {**FILES, "/etc/other": ""}}, "is damaged at files_sha256; train again"),
+    ],
+    ids=[
+        "older schema",
+        "newer schema",
+        "ill-typed field",
+        "unknown field",
+        "ill-typed epoch",
+        "incomplete epoch",
+        "no epochs or images",
+        "ill-typed version",
+        "no data",
+        "ill-typed setting",
+        "huge number",
+        "ill-typed seconds",
+        "no files",
+        "file outside",
+        "file elsewhere",
+    ],
+)
+def test_a_result_of_another_make_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    """What cannot be so in a record is named, and what to do."""
+    path = keep(example_run(), tmp_path / "run") / "result.json"
+    write_record(path, {**check_record(path, json.loads(path.read_text())), **change})
+    with pytest.raises(UserError) as caught:
+        read_run(tmp_path / "run")
+    assert str(caught.value) == f"{path} {message}"
+
+
+def test_a_result_of_schema_4_is_read(tmp_path: Path) -> None:
+    """It is of a classifier, and has no metrics but the accuracy."""
+    run = example_run(schema_version=4)
+    path = keep(run, tmp_path / "run") / "result.json"
+    content = check_record(path, json.loads(path.read_text()))
+    del content["test_metrics"]
+    write_record(path, content)
+    read = read_run(tmp_path / "run").result
+    assert dataclasses.replace(read, files_sha256={}) == run.result
+    assert (read.schema_version, read.test_metrics) == (4, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", f"has schema version None, this program reads {SCHEMA_VERSION}; train again"),
+        (
+            f'{{"schema_version": {SCHEMA_VERSION}}}',
+            "is damaged: its SHA-256 is not that of its content; train again",
+        ),
+        ("half", "is damaged: Expecting value: line 1 column 1 (char 0); train again"),
+    ],
+    ids=["no object", "not signed", "no JSON"],
+)
+def test_a_result_that_was_edited_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    """JSON of something else, and what is no JSON, is named."""
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(UserError) as caught:
+        read_result(path)
+    assert str(caught.value) == f"{path} {message}"
+
+
+def test_a_single_test_image_is_enough(tmp_path: Path) -> None:
+    """A run of one test image reads."""
+    run = example_run(test_images=1)
+    few = dataclasses.replace(run, outputs=run.outputs[:1], targets=run.targets[:1])
+    assert len(read_run(keep(few, tmp_path / "run")).targets) == 1
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A hash of what is no file gives the system's reason."""
+    with pytest.raises(UserError) as caught:
+        file_sha256(tmp_path)
+    assert str(caught.value) == f"cannot read {tmp_path}: Is a directory"
+
+
+def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
+    """Logits that do not fit the result's counts are not compared."""
+    run = example_run()
+    stranger = Run(run.folder, run.result, run.outputs[:-1], run.targets[:-1])
+    with pytest.raises(UserError, match="is not of the run"):
+        read_run(keep(stranger, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", ["outputs", "targets"])
+def test_values_of_another_run_are_refused(tmp_path: Path, name: str) -> None:
+    """So are outputs and targets that are not as many as the test examples."""
+    run = example_values_run()
+    stranger = dataclasses.replace(run, **{name: getattr(run, name)[:-1]})
+    with pytest.raises(
+        UserError, match=r"predictions\.npz is not of the run .* 1000 test examples"
+    ):
+        read_run(keep(stranger, tmp_path / "run"))
+
+
+def test_a_regression_that_diverged_is_refused(tmp_path: Path) -> None:
+    """Outputs with NaN among them are not compared."""
+    run = example_values_run()
+    run.outputs[3] = np.nan
+    with pytest.raises(UserError, match="diverged: its outputs are not all finite numbers"):
+        read_run(keep(run, tmp_path / "run"))
+
+
+def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
+    """A label that no logit belongs to is told as damage."""
+    run = example_run()
+    stranger = dataclasses.replace(run, targets=np.full_like(run.targets, 10))
+    with pytest.raises(UserError, match="a label is 10, of 10 classes from 0 on"):
+        read_run(keep(stranger, tmp_path / "run"))
+
+
+def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
+    """result.json has the fields of `Result`, no more and no fewer."""
+    path = keep(example_run(), tmp_path / "run") / "result.json"
+    fields = [field.name for field in dataclasses.fields(Result)]
+    assert list(json.loads(path.read_text())) == [*fields, "sha256"]
