@@ -51,7 +51,8 @@ class Portable(keras.Model):  # type: ignore[misc]  # Keras carries no types
         """Write the file that the stock model would, and free it of its backend."""
         with _as_stock(self), private.tensorflow_left_out():
             keras.Model.save(self, filepath, *given, **named)
-        make_portable(filepath)
+        if str(filepath).endswith(".keras"):
+            make_portable(filepath)
 
 
 def make_fast(
@@ -96,10 +97,9 @@ def fitting(model: keras.Model, how: Execution) -> Execution:
 def why_not(model: keras.Model) -> str | None:
     """Return why stock Keras trains the compiled `model`, where no fast way does."""
     if keras.backend.backend() != "torch":
+        loops = isinstance(model, backends.module(keras.backend.backend()).Training)
         slow = "XLA would loop over its convolutions, which takes four times as long on a CPU"
-        return (
-            None if isinstance(model, backends.module(keras.backend.backend()).Training) else slow
-        )
+        return None if loops else slow
     if not isinstance(model, InForm):
         return "it is no plain stack of layers"
     reason: str | None = backends.module("torch").why_not(model)

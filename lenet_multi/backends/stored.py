@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any
 
+from keras import tree
+
 from lenet_multi.backends import private
 from lenet_multi.data.batches import Batches, StoredBatch
 from lenet_multi.data.examples import Prepare, changed, parts
@@ -58,20 +60,8 @@ def padded(batches: list[Batch], steps: int) -> list[Batch]:
 
 def laid(batches: Sequence[Batch], stack: Callable[[tuple[Any, ...]], Any]) -> Batch:
     """Lay batches one on the other, by `stack`."""
-    return tuple(
-        _laid_side(side, stack) for side in zip(*batches, strict=True) if side[0] is not None
-    )
-
-
-def _laid_side(side: tuple[Any, ...], stack: Callable[[tuple[Any, ...]], Any]) -> Any:
-    places = iter(range(len(parts(side[0]))))
-    rows = [parts(of_batch) for of_batch in side]
-
-    def stacked(first: Any) -> Any:
-        place = next(places)
-        return stack(tuple(row[place] for row in rows))
-
-    return changed(stacked, side[0])
+    sides = (side for side in zip(*batches, strict=True) if side[0] is not None)
+    return tuple(tree.map_structure(lambda *arrays: stack(arrays), *side) for side in sides)
 
 
 def one_of(batches: Batch, index: Tensor, prepare: Prepare | None) -> Batch:

@@ -71,11 +71,12 @@ def put_to_the_checks(runs: list[Run]) -> Comparison:
 
 
 def premises(result: Result) -> dict[str, dict[str, Any]]:
-    """Return what runs must share to be compared: settings and data, by name.
+    """Return what runs must share to be compared: settings, data and what is measured, by name.
 
     The data's place may differ, since its bytes are compared.
     """
-    return {"setting": _settings(result), "data": _data(result)}
+    measured = {"classifies": result.classifies, "headline": result.headline[0]}
+    return {"setting": _settings(result), "data": _data(result), "model": measured}
 
 
 def _refuse_incomparable(first: Run, second: Run) -> None:

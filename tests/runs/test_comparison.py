@@ -247,6 +247,28 @@ def test_the_incomparable_is_refused(
     )
 
 
+@pytest.mark.parametrize(
+    ("metrics", "difference"),
+    [
+        ({"r2_score": 0.5}, "model headline is mean_absolut and r2_score"),
+        (None, "model classifies is False and True"),
+    ],
+    ids=["another metric", "a classifier by now"],
+)
+def test_a_task_that_became_another_is_refused(
+    tmp_path: Path, metrics: dict[str, float] | None, difference: str
+) -> None:
+    """A user's task keeps its name when it is edited; what is measured otherwise is named."""
+    first = example_values_run()
+    second = (
+        example_values_run(test_metrics=metrics | first.result.test_metrics)
+        if metrics
+        else example_run(config=first.result.config)
+    )
+    with pytest.raises(UserError, match=f"cannot be compared: {difference}; train one again"):
+        compared(tmp_path, first, second)
+
+
 def test_runs_share_what_teaches_and_the_data() -> None:
     """Comparable are runs of equal settings, but for what they keep, and equal data."""
     result = example_run().result
@@ -258,6 +280,7 @@ def test_runs_share_what_teaches_and_the_data() -> None:
             "test_images": 1_000,
             "SHA-256": "d" * 64,
         },
+        "model": {"classifies": True, "headline": "accuracy"},
     }
 
 

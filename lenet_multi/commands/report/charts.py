@@ -30,9 +30,8 @@ def loss_curves(group: Group, name: str) -> str:
 
 def headline_curves(group: Group, name: str) -> str:
     """Return the chart of the headline metric in training and validation over the epochs."""
-    result = group.runs[0].result
-    metric, _ = result.headline
-    if result.classifies:
+    metric = group.metric
+    if group.runs[0].result.classifies:
         return _curves(group, name, metric, "{:.2%}", _in_percent)
     return _curves(group, name, metric, "{:.4g}", lambda axes: _plainly(axes, metric))
 

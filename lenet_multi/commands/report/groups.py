@@ -36,6 +36,18 @@ class Group:
     title: str
     runs: list[Shown]
 
+    @property
+    def metric(self) -> str:
+        """What the headline of these runs is called."""
+        return self.runs[0].result.headline[0]
+
+    @property
+    def epochs_tell_metric(self) -> bool:
+        """Whether each epoch has it, in training and in validation, beside the loss."""
+        names = {self.metric, f"val_{self.metric}"} - {"loss"}
+        epochs = (epoch for shown in self.runs for epoch in shown.result.epochs)
+        return len(names) == 2 and all(names <= epoch.keys() for epoch in epochs)
+
 
 def group(runs: Sequence[Run]) -> list[Group]:
     """Return the runs in groups, both in the order given."""

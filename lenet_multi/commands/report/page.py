@@ -70,12 +70,12 @@ class Part:
     @property
     def metric(self) -> str:
         """The headline metric in words."""
-        return self.group.runs[0].result.headline[0].replace("_", " ")
+        return self.group.metric.replace("_", " ")
 
     def metric_values(self, epoch: Epoch) -> list[str]:
         """Return the headline metric of an epoch, in training and in validation."""
-        result = self.group.runs[0].result
-        name, shape = result.headline[0], "{:.2%}" if result.classifies else "{:.4g}"
+        name = self.group.metric
+        shape = "{:.2%}" if self.group.runs[0].result.classifies else "{:.4g}"
         return [shape.format(epoch[key]) for key in (name, f"val_{name}")]
 
 
@@ -190,22 +190,18 @@ def _part(found: Group, number: int) -> Part:
         except UserError as error:
             no_pictures = str(error)
     runs = [one.run for one in found.runs]
+    curves = [charts.loss_curves(found, f"loss-{number}")]
+    if found.epochs_tell_metric:
+        curves.append(charts.headline_curves(found, f"metric-{number}"))
     return Part(
         group=found,
         comparison=put_to_the_checks(runs) if len(runs) > 1 else None,
-        curves=[
-            charts.loss_curves(found, f"loss-{number}"),
-            charts.headline_curves(found, f"{_headline(found)}-{number}"),
-        ],
+        curves=curves,
         confusions=[_confusion(one) for one in found.runs if classifies],
         mistakes=mistakes,
         pictures=shown,
         no_pictures=no_pictures,
     )
-
-
-def _headline(found: Group) -> str:
-    return found.runs[0].result.headline[0]
 
 
 def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:

@@ -11,7 +11,8 @@ from lenet_multi.commands.report import command, page
 from lenet_multi.commands.report.climb import read_climb
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import RECIPES
-from lenet_multi.runs.record import read_run
+from lenet_multi.runs.comparison import shown_headline
+from lenet_multi.runs.record import Run, read_run
 from tests.commands.report.material import (
     HOSTILE,
     climb_folder,
@@ -20,7 +21,7 @@ from tests.commands.report.material import (
     three_folders,
 )
 from tests.conftest import Lenet
-from tests.examples import example_epochs, example_run, keep
+from tests.examples import example_epochs, example_run, example_values_run, keep
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +110,15 @@ def test_what_comes_from_runs_is_escaped(tmp_path: Path) -> None:
     config = of_data(data).result.config | {"recipe": HOSTILE, HOSTILE: HOSTILE}
     seconds = {HOSTILE: 1.0, "train": 2.0}
     change = {"config": config, "versions": {HOSTILE: HOSTILE}, "seconds": seconds}
+    values = example_values_run(
+        HOSTILE, test_metrics={HOSTILE: 1.0}, epochs=example_epochs(2, HOSTILE)
+    )
     runs = [
-        dataclasses.replace(of_data(data, HOSTILE, **change), folder=Path(HOSTILE, name))
-        for name in ("a", "b")
+        *(
+            dataclasses.replace(of_data(data, HOSTILE, **change), folder=Path(HOSTILE, name))
+            for name in ("a", "b")
+        ),
+        values,
     ]
     finding = {"what": HOSTILE, "where": HOSTILE, "pair": [HOSTILE, "jax"], "precision": "float32"}
     climb = climb_folder(
@@ -135,6 +142,39 @@ def test_one_run_is_enough(tmp_path: Path) -> None:
     assert "One run." in made
     assert 'id="agreement"' not in made
     assert 'id="ladder"' not in made
+
+
+def test_runs_of_a_regression_get_a_page() -> None:
+    """It shows their own metric, and nothing of right answers."""
+    runs = [
+        example_values_run(backend, epochs=example_epochs(6, "mean_absolute_error"))
+        for backend in ("jax", "torch")
+    ]
+    made = page.render(runs)
+    assert "Mean absolute error of " in made
+    assert "validation mean absolute error" in made
+    assert "the runs agree" in made
+    assert made.count("<svg ") == 3
+    assert not {"accuracy", "Mistakes", "nats"} & set(re.findall(r"\w+", made))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        example_run(epochs=example_epochs(2, "other")),
+        example_values_run(epochs=example_epochs(2, "other")),
+        example_values_run(test_metrics={}),
+    ],
+    ids=["classifier", "regression", "no metric"],
+)
+def test_a_metric_that_epochs_do_not_tell_has_no_curves(run: Run) -> None:
+    """That of the test examples is shown all the same."""
+    made = page.render([run])
+    assert made.count("<svg ") == 2  # loss, time
+    assert re.findall(r'<th scope="col">validation ([^<]*)', made) == ["loss"]
+    assert shown_headline(run.result) in made
+    ids = re.findall(r'\bid="([^"]*)"', made)
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.filterwarnings("error")
