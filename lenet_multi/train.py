@@ -15,7 +15,7 @@ from lenet_multi.data.examples import Dataset, are_pictures, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, keras_start
 from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.record import SCHEMA_VERSION, TENSORBOARD, Result
+from lenet_multi.runs.record import OF_CLASSIFIERS, SCHEMA_VERSION, TENSORBOARD, Result
 from lenet_multi.task import Task, find_task
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def train(
         log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.outputs)
 
     result = Result(
-        schema_version=SCHEMA_VERSION,
+        schema_version=OF_CLASSIFIERS if task.classifies else SCHEMA_VERSION,
         backend=backend,
         versions=versions,
         machine=environment.machine(backend),

@@ -122,7 +122,7 @@ def command(
         elif draft and draft.exists():
             click.echo(f"What was kept so far: {draft}", err=True)
         if result and as_json:  # what was computed is told even where it could not be kept
-            click.echo(json.dumps(dataclasses.asdict(result), indent=2))
+            click.echo(json.dumps(result.as_json(), indent=2))
         elif result:
             click.echo(f"Test loss: {result.test_loss}")
             name, value = result.headline

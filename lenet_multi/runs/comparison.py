@@ -213,9 +213,7 @@ def write_json(comparison: Comparison, path: Path) -> None:
         "schema_version": SCHEMA_VERSION,
         "passed": comparison.passed,
         "warnings": comparison.warnings,
-        "runs": [
-            {"folder": str(run.folder), **dataclasses.asdict(run.result)} for run in comparison.runs
-        ],
+        "runs": [{"folder": str(run.folder), **run.result.as_json()} for run in comparison.runs],
         "checks": [dataclasses.asdict(check) for check in comparison.checks],
     }
     with writing(path):

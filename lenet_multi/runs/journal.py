@@ -13,8 +13,10 @@ from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment
 from lenet_multi.runs.durable import check_record, write_record, writing
-from lenet_multi.runs.record import JOURNAL, READABLE, SCHEMA_VERSION
+from lenet_multi.runs.record import JOURNAL
 from lenet_multi.runs.schema import fits, wrong_fields
+
+SCHEMA_VERSION = 4
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Journal:
             raise UserError(f"{folder} holds no unfinished run to go on with") from error
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {error}; train again with --overwrite") from error
-        if not isinstance(content, dict) or content.get("schema_version") not in READABLE:
+        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             raise UserError(f"{path} is of another version of lenet-multi; train again")
         content = check_record(path, content)
         if wrong := _wrong(content):

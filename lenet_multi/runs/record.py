@@ -30,8 +30,8 @@ from lenet_multi.errors import UserError
 from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
 
-SCHEMA_VERSION = 5
-READABLE = (4, 5)  # 4: only classifiers, without `test_metrics`
+# A classifier's record has no `test_metrics`, so that older programs read it.
+OF_CLASSIFIERS, SCHEMA_VERSION = 4, 5
 
 FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
     "result.json",
@@ -87,6 +87,11 @@ class Result:
     starts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     files_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return what `result.json` and `--json` hold: all fields, but `test_metrics` if empty."""
+        content = dataclasses.asdict(self)
+        return {name: v for name, v in content.items() if name != "test_metrics" or v}
+
     @property
     def classifies(self) -> bool:
         """Whether the model is a classifier, whose right answers were counted."""
@@ -140,7 +145,7 @@ def write_run(
             if path.is_file() and not {path, path.parent} & to_go_on
         }
         result = dataclasses.replace(result, files_sha256=hashes)
-        write_record(draft / RESULT, dataclasses.asdict(result))
+        write_record(draft / RESULT, result.as_json())
     return result
 
 
@@ -237,7 +242,7 @@ def read_result(path: Path) -> Result:
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; it was "
             "written by a newer lenet-multi: pip install --upgrade lenet-multi"
         )
-    if version not in READABLE:
+    if version not in (OF_CLASSIFIERS, SCHEMA_VERSION):
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
         )

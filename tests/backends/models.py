@@ -45,14 +45,13 @@ def compiled(
     """
     import keras
 
-    from lenet_multi.backends.fast import fitting
     from lenet_multi.training.setup import build, compile_model
 
     recipe = RECIPES["standard"]
     config = dataclasses.replace(recipe, batch_size=32, epochs=2, architecture=architecture)
     task = find_task(architecture)
     model = build(task, config, small)
-    how = fitting(model, execution(keras.backend.backend()))
+    how = execution(keras.backend.backend())
     if how.steps_per_execution > 1:
         how = dataclasses.replace(how, steps_per_execution=10)
     if not xla_loops:

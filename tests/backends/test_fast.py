@@ -23,7 +23,6 @@ ROUNDING = 1e-4  # four steps in another form; measured 3e-6
 @pytest.mark.parametrize("recipe", ["standard", "notebook"])
 def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str) -> None:
     """Loss and accuracy over some batches, the last a small one, are those of Keras's own step."""
-    from lenet_multi.backends.fast import fitting
     from lenet_multi.data.batches import Batches
     from lenet_multi.training.setup import build, compile_model
 
@@ -34,8 +33,7 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
     logs = []
     for form in (STOCK, None):
         model = build(LENET, config, small)
-        how = fitting(model, execution(backend, form))
-        how = dataclasses.replace(how, steps_per_execution=1)
+        how = dataclasses.replace(execution(backend, form), steps_per_execution=1)
         compile_model(model, LENET, config, how, examples=len(images))
         history = model.fit(batches, shuffle=False, verbose=0).history
         logs.append({name: values[-1] for name, values in history.items()})

@@ -103,3 +103,14 @@ def test_a_model_that_is_not_compiled_is_saved_as_it_is(tmp_path: Path) -> None:
         for name in ("config.json", "model.weights.h5"):
             assert len(one.read(name)) == len(two.read(name))
     assert config_of(ours) == config_of(stock)
+
+
+def test_a_file_of_another_kind_is_left_as_it_is(tmp_path: Path) -> None:
+    """Keras writes and reads it as ever."""
+    import keras
+
+    model = layer()
+    fast(model)
+    model.save(tmp_path / "model.h5")
+    loaded = keras.saving.load_model(tmp_path / "model.h5")
+    assert all(map(np.array_equal, loaded.get_weights(), model.get_weights()))

@@ -5,6 +5,7 @@ is a process: nothing of either package is imported here.
 """
 
 import csv
+import difflib
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ _TEXT = ((r"(?m)^│ (seconds|peak memory).*", r"│ \1"), (r"[━─┏┳┓�
 # Of a report: charts, looks, the row of what is `ADDED`, other marks, seconds, memory.
 _PAGE = (
     (r"(?s)<svg.*?</svg>|<style.*?</style>|<div><dt>instruction set</dt>.*?</div>", ""),
-    (r"<[^>]+>", " "),
+    (r"<[^>]+>", "\n"),
     (r"(?<![\d.])\d+\.\d\d?(?![\d.%])", "SECONDS"),
     (r"(SECONDS an epoch\s+)\d+", r"\1MIB"),
 )
@@ -167,8 +169,12 @@ def differences(case: Case, first: Package, *others: Package) -> list[str]:
 
 
 def different(first: Any, other: Any, where: str = "") -> Iterator[str]:
-    """Yield where two values differ, part by part."""
+    """Yield where two values differ, part by part and line by line."""
     if isinstance(first, list) and isinstance(other, list):
+        if all(isinstance(line, str) for line in (*first, *other)):
+            changed = islice(difflib.unified_diff(first, other, n=0, lineterm=""), 2, None)
+            yield from (f"{where}: {line[:200]}" for line in changed if line[0] != "@")
+            return
         first, other = dict(enumerate(first)), dict(enumerate(other))
     if isinstance(first, dict) and isinstance(other, dict):
         for name in sorted({*first, *other}):

@@ -45,8 +45,8 @@ def test_seconds_and_places_are_no_difference(tmp_path: Path, first: str, second
     ("first", "second", "named"),
     [
         ("", "exit(1)", ["1: status 1, not 0: "]),
-        ("print('a\\nb')", "print('a\\nc')", ["1: stdout 1: b and c"]),
-        ("print('a')", "print('a\\nb')", ["1: stdout 1: nothing and b"]),
+        ("print('a\\nb')", "print('a\\nc')", ["1: stdout: -b", "1: stdout: +c"]),
+        ("print('b')", "print('a\\nb')", ["1: stdout: +a"]),
         (
             RUN % ("aa", 1),
             RUN % ("bb", 1),
@@ -64,7 +64,7 @@ def test_a_difference_is_named(tmp_path: Path, first: str, second: str, named: l
 def test_the_words_of_a_refusal_count(tmp_path: Path) -> None:
     """Of a refused command stderr is compared too."""
     codes = [f"import sys; print({word!r}, file=sys.stderr); exit(2)" for word in "ab"]
-    assert found(tmp_path, Case("", [], 2), *codes) == ["1: stderr 0: a and b"]
+    assert found(tmp_path, Case("", [], 2), *codes) == ["1: stderr: -a", "1: stderr: +b"]
 
 
 def test_crashes_on_both_sides_are_two_faults(tmp_path: Path) -> None:

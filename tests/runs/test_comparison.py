@@ -398,7 +398,7 @@ def test_the_file_holds_all_that_was_compared(tmp_path: Path) -> None:
         "passed": False,
         "warnings": ["keras is 3.15.1 and 3.99: a difference may be due to that"],
         "runs": [
-            {"folder": str(tmp_path / str(index)), **dataclasses.asdict(run.result)}
+            {"folder": str(tmp_path / str(index)), **run.result.as_json()}
             for index, run in enumerate(comparison.runs)
         ],
         "checks": [

@@ -254,7 +254,6 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
     """A resumed training draws what an undisturbed one draws."""
     import keras
 
-    from lenet_multi.backends.fast import fitting
     from lenet_multi.runs import checkpoint
     from lenet_multi.training.fit import Keeping, fit
     from lenet_multi.training.setup import compile_model
@@ -268,8 +267,7 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
         layers = [keras.layers.AveragePooling2D(2), keras.layers.Dropout(0.5, seed=7)]
         cut = keras.layers.Cropping2D(1)
         model = drawn(keras.Sequential([images, *layers, cut, *model.layers]))
-        how = fitting(model, execution(backend))
-        compile_model(model, LENET, config, how, examples=900)
+        compile_model(model, LENET, config, execution(backend), examples=900)
         folder.mkdir(exist_ok=True)
         training, validation = small.train[:900], small.train[900:]
         keeping = Keeping(folder, "data", state)
@@ -288,13 +286,12 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
 
 def test_the_lenet_takes_the_fast_way(backend: str, small: Dataset) -> None:
     """The guards refuse it nothing."""
-    from lenet_multi.backends.fast import fitting, why_not
+    from lenet_multi.backends.fast import why_not
     from lenet_multi.training.setup import build, compile_model
 
     config = dataclasses.replace(TrainConfig(), batch_size=32)
     model = build(LENET, config, small)
-    how = fitting(model, execution(backend))
-    assert how == execution(backend)
-    compile_model(model, LENET, config, how, examples=320)
+    wanted = execution(backend)
+    assert compile_model(model, LENET, config, wanted, examples=320) == wanted
     assert isinstance(model, backends.module(backend).Training)
     assert why_not(model) is None

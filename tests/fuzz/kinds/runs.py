@@ -32,7 +32,7 @@ from lenet_multi.runs.record import (
     write_run,
 )
 from tests.commands.report.material import climb_folder
-from tests.examples import example_run
+from tests.examples import example_run, example_values_run
 from tests.fuzz import stand_ins
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.kinds import models
@@ -50,10 +50,13 @@ def _save_model(path: str) -> None:
 
 
 @cache
-def whole(name: str) -> dict[str, bytes]:
-    """Return the files of a run."""
+def whole(name: str, *, values: bool = False) -> dict[str, bytes]:
+    """Return the files of a run of a classifier, or of a model of values."""
     first = frameworks.installed()[0]
-    run = example_run(first, right=990 if name == FIRST else 985)
+    if values:
+        run = example_values_run(first, error=8 if name == FIRST else 7.5)
+    else:
+        run = example_run(first, right=990 if name == FIRST else 985)
     run.result.config["data"] = "images.npz"
     with tempfile.TemporaryDirectory() as folder:
         with new_run_folder(Path(folder, name)) as draft:
@@ -67,9 +70,9 @@ def whole(name: str) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in Path(folder, name).iterdir()}
 
 
-def _run(name: str, chance: Random) -> dict[str, bytes]:
+def _run(name: str, chance: Random, *, values: bool) -> dict[str, bytes]:
     """Return the files of a run, most of the time with one that is odd."""
-    files = dict(whole(name))
+    files = dict(whole(name, values=values))
     harm = chance.random()
     result = json.loads(files[RESULT])
     if harm < 0.15:
@@ -117,25 +120,29 @@ def _writes(content: Any) -> bool:
 
 def _predictions(content: bytes, chance: Random) -> bytes:
     with np.load(io.BytesIO(content)) as arrays:
-        logits, labels = arrays["logits"], arrays["labels"]
-    way = chance.randrange(9)
+        (first, outputs), (second, targets) = arrays.items()
+    way = chance.randrange(11)
     if way == 0:
         return damaged(content, chance)
     if way == 1:
-        logits = logits.astype(chance.choice(("f8", "f2", "c8", "i4")))
+        outputs = outputs.astype(chance.choice(("f8", "f2", "c8", "i4", "U9")))
     elif way == 2:
-        logits = logits[:, : chance.choice((0, 1, 9))]
+        outputs = outputs[:, : chance.choice((0, 1, 9))]
     elif way == 3:
-        logits, labels = logits[:0], labels[:0]
+        outputs, targets = outputs[:0], targets[:0]
     elif way == 4:
-        logits = np.full_like(logits, chance.choice((np.nan, np.inf, 3e38, -3e38, 0)))
+        outputs = np.full_like(outputs, chance.choice((np.nan, np.inf, 3e38, -3e38, 0)))
     elif way == 5:
-        labels = labels + np.uint8(chance.choice((1, 10, 200)))
+        targets = targets + targets.dtype.type(chance.choice((1, 10, 200)))
     elif way == 6:
-        labels = labels.astype("O")
+        targets = targets.astype(chance.choice(("O", "U9", "c8")))
     elif way == 7:
-        logits = logits[0]
-    return archive({"logits.npy": npy(logits), "labels.npy": npy(labels)}, chance)
+        outputs = outputs[0]
+    elif way == 8:
+        outputs, targets = np.array(1.0), np.array(1.0)
+    elif way == 9:
+        targets = np.stack([targets, targets], axis=1)
+    return archive({f"{first}.npy": npy(outputs), f"{second}.npy": npy(targets)}, chance)
 
 
 def _make(chance: Random) -> Input:
@@ -143,9 +150,10 @@ def _make(chance: Random) -> Input:
         "images.npz": models.images(),
         "seven.png": models.seven(),
     }
-    odd_one = chance.choice(NAMES)
+    odd_one, values = chance.choice(NAMES), chance.random() < 0.3
     for name in NAMES:
-        of_run = _run(name, chance) if name == odd_one else whole(name)
+        is_odd = name == odd_one
+        of_run = _run(name, chance, values=values) if is_odd else whole(name, values=values)
         files |= {f"{name}/{file}": content for file, content in of_run.items()}
     if chance.random() < 0.1:
         files["fuzzed-climb/comparison.json"] = json_bytes(changed_json(_climb(), chance), chance)
@@ -163,7 +171,8 @@ def _make(chance: Random) -> Input:
         ("demo", odd_one, "--port", "0"),
     )
     chosen = ("report", *NAMES, *climb) if climb else chance.choice(commands)
-    culprit = "" if chosen[0] == "evaluate" else "fuzzed"  # it names the run's data
+    # Of a run it names the data, or the task.
+    culprit = "" if chosen[0] == "evaluate" or values else "fuzzed"
     return Input(arguments=chosen, files=files, culprit=culprit)
 
 
