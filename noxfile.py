@@ -8,11 +8,12 @@ import os
 import shutil
 import sys
 import time
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nox
+from packaging.requirements import Requirement
 
 sys.path.insert(0, str(Path(__file__).parent))  # nox runs where the package is not installed
 from lenet_multi.machine.frameworks import BACKENDS
@@ -71,6 +72,24 @@ def pins(*groups: str) -> list[str]:
     ]
 
 
+def promised(backend: str) -> tuple[dict[str, str], list[str]]:
+    """Return the lowest promised version of what a backend's tests need, and pins of the rest."""
+    project = PROJECT["project"]
+    needs = chain(project["dependencies"], *project["optional-dependencies"].values())
+    lowest = {
+        name: bound.version
+        for need in map(Requirement, needs)
+        for name in (need.name, f"{need.name}-cpu")  # the pinned one is a build of it
+        for bound in need.specifier
+        if bound.operator == ">="
+    }
+    pinned = dict(pin.split("==") for pin in pins(*NEEDS[backend]))
+    return (
+        {name: lowest[name] for name in pinned if name in lowest},
+        [f"{name}=={version}" for name, version in pinned.items() if name not in lowest],
+    )
+
+
 def install(session: nox.Session, *groups: str, project: tuple[str, ...] = ("-e", ".")) -> None:
     """Install the project and the dependency groups, all that they need at its pinned version."""
     # Python compiles what is imported, a small part of what is installed.
@@ -111,6 +130,30 @@ def across(session: nox.Session) -> None:
     """Run the tests that need no backend or all, with all three in one environment."""
     install(session, *NEEDS[ACROSS])
     run_tests(session, ACROSS, *session.posargs)
+
+
+@nox.session(default=False, reuse_venv=False)
+@each_backend
+def minimums(session: nox.Session, backend: str) -> None:
+    """Pass the tests, but the long ones, with the lowest versions that are promised."""
+    lowest, rest = promised(backend)
+    wanted = (f"{name}=={version}" for name, version in lowest.items())
+    session.install("--no-compile", *wanted, *rest, "-e", ".")
+    run_tests(session, backend, "--fast", *session.posargs)
+
+
+@nox.session(default=False, reuse_venv=False)
+@each_backend
+def newest(session: nox.Session, backend: str) -> None:
+    """Run the tests, but the long ones, with the newest releases, and name these."""
+    names, rest = promised(backend)
+    session.install("--no-compile", *names, *rest)
+    session.install("--no-compile", "--no-deps", "-e", ".")
+    try:
+        run_tests(session, backend, "--fast", *session.posargs)
+    finally:  # what broke, broke with these
+        code = "import sys, importlib.metadata as m; print({n: m.version(n) for n in sys.argv[1:]})"
+        session.run("python", "-c", code, *names)
 
 
 @nox.session(default=False, reuse_venv=False)

@@ -3,6 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from lenet_multi.machine.frameworks import BACKENDS
 from tests.conftest import PROJECT
 from tests.examples import example_run, keep
 
@@ -21,3 +24,12 @@ def test_the_comparison_ends_with_a_page(tmp_path: Path) -> None:
     page = tmp_path / line.removeprefix("Report: ")
     assert page.parent == tmp_path / "runs"
     assert "They differ." in page.read_text()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("session", ["minimums", "newest"])
+def test_both_ends_of_what_is_promised_have_a_session(session: str, backend: str) -> None:
+    """Each installs for one backend, and runs that backend's tests."""
+    nox = [sys.executable, "-m", "nox", "--no-venv", "--no-install", "--list", "-s"]
+    found = subprocess.run([*nox, f"{session}({backend})"], cwd=PROJECT, capture_output=True)
+    assert found.returncode == 0

@@ -4,11 +4,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email import message_from_bytes
 from pathlib import Path, PurePosixPath
 
 import pytest
+from packaging.requirements import Requirement
 
 from lenet_multi import __version__
 from tests.conftest import PROJECT
@@ -36,6 +38,20 @@ LITTER = (
     *("runs/jax/model.keras", "dist/old.whl", ".nox/tests/bin/python", "notes.py"),
     *("lenet_multi/__pycache__/train.cpython-311.pyc", "tests/.pytest_cache/README.md"),
     ".coverage",
+)
+
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+PROMISED = [
+    Requirement(text)
+    for texts in (PYPROJECT["project"]["dependencies"], *EXTRAS.values())
+    for text in texts
+]
+TESTED = dict(
+    entry.split("==")
+    for group in PYPROJECT["dependency-groups"].values()
+    for entry in group
+    if isinstance(entry, str)
 )
 
 
@@ -115,3 +131,17 @@ def test_the_same_sources_give_the_same_wheel(wheel: Path, checkout: Path, tmp_p
     """Built at another time, and straight from the checkout, it is the same to the byte."""
     build(checkout, tmp_path, "--wheel")
     assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
+
+
+@pytest.mark.parametrize("promise", PROMISED, ids=str)
+def test_what_is_promised_has_two_ends(promise: Requirement) -> None:
+    """A lowest and a highest version, and between them the one that the tests run with."""
+    assert [one.operator for one in sorted(promise.specifier, key=str)] == ["<", ">="]
+    tested = TESTED.get(promise.name) or TESTED[f"{promise.name}-cpu"]
+    assert tested in promise.specifier
+
+
+def test_keras_ends_before_a_known_defect() -> None:
+    """Keras 3.16 adds and multiplies float64 in float32 on PyTorch."""
+    (keras,) = (promise for promise in PROMISED if promise.name == "keras")
+    assert "3.16.0" not in keras.specifier

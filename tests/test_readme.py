@@ -100,6 +100,8 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
             return [python, "-m", "pip", "install", "-q", "--dry-run", target], environ
         case ["nox", "-s", "package(jax)" | "audit" | "coverage" | "pin" as session, *_]:
             return [python, "-m", "nox", "-s", session, "--list"], environ  # long, or for a network
+        case ["nox", "-s", "minimums" as session, other]:
+            return [python, "-m", "nox", "-s", session, other, "--list"], environ  # likewise
         case ["nox", "-s", session, "--", "--fast"]:
             return [
                 python,
