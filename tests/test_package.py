@@ -31,6 +31,7 @@ DATA = {
     ),
     "lenet_multi/lenet/mnist/t10k-labels-idx1-ubyte.gz",
     "lenet_multi/lenet/mnist/README.md",
+    "lenet_multi/backends/README.md",
     "lenet_multi/commands/report/page.html",
 }
 LICENCES = {"LICENSE", "lenet_multi/lenet/mnist/README.md"}

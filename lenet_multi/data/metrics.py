@@ -51,7 +51,12 @@ def _are_probabilities(outputs: NDArray[np.float32]) -> bool:
 
 
 def errors(outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-    """Return the mean errors of `outputs` to `targets` (N, ...), by Keras's names, in float64."""
+    """Return the mean errors of `outputs` to `targets` (N, ...), by Keras's names, in float64.
+
+    There are none where these are not values for values.
+    """
+    if outputs.size != targets.size:
+        return {}
     difference = outputs.astype(np.float64) - targets.astype(np.float64).reshape(outputs.shape)
     return {
         "mean_squared_error": float(np.mean(difference**2)),

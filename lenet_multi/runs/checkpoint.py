@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lenet_multi.data.npz import read_npz
 from lenet_multi.errors import UserError, reason
 from lenet_multi.runs.durable import write_bytes, writing
-from lenet_multi.runs.record import OF_EACH_EPOCH, Epoch
+from lenet_multi.runs.record import NUMBERS, OF_EACH_EPOCH, Epoch
 from lenet_multi.runs.schema import wrong_fields
 
 _KEPT = 2  # the last, and the one before in case the last is damaged
@@ -47,7 +47,6 @@ class State:
 
 
 _ARRAYS = ("variables", "best_weights")
-_NUMBERS = "fiub"  # kinds of NumPy's types
 
 
 def write(folder: Path, state: State) -> None:
@@ -123,7 +122,7 @@ def _read(path: Path) -> State:
         raise UserError(f"{path} is damaged at {', '.join(wrong)}")
     for name in _ARRAYS:
         arrays = read_npz(path, [f"{name}{index}" for index in range(facts[name])])
-        if not all(array.dtype.kind in _NUMBERS for array in arrays):
+        if not all(array.dtype.kind in NUMBERS for array in arrays):
             raise UserError(f"{path} is damaged at {name}")
         facts[name] = arrays
     return State(**facts)

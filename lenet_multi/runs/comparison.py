@@ -153,7 +153,7 @@ def _recount_errors(run: Run) -> tuple[str, bool]:
     recorded = run.result.test_metrics
     found = errors(run.outputs, run.targets)
     shown = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-    return shown, all(recorded.get(name) == value for name, value in found.items())
+    return shown or "none", all(recorded.get(name) == value for name, value in found.items())
 
 
 def _headline(runs: Sequence[Run]) -> Check:

@@ -47,6 +47,7 @@ JOURNAL, RESUME = "journal.json", "resume"
 # One epoch: its number from 1 (`epoch`); Keras's figures by their names, such as `loss` and
 # `val_accuracy`, those of training as means over the epoch; `train_seconds`, `validation_seconds`.
 Epoch = dict[str, float]
+NUMBERS = "fiub"  # kinds of NumPy's types
 OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
 
@@ -189,11 +190,8 @@ def read_run(folder: Path) -> Run:
     outputs, targets = read_npz(folder / PREDICTIONS, _predicted(result))
     if result.classifies:
         _refuse_no_answers(folder, result, outputs, targets)
-    elif not len(outputs) == len(targets) == result.test_images:
-        raise UserError(
-            f"{folder / PREDICTIONS} is not of the run in {RESULT}: outputs {outputs.shape}, "
-            f"targets {targets.shape} for {result.test_images} test examples; train again"
-        )
+    else:
+        _refuse_no_values(folder, result, outputs, targets)
     if not np.isfinite(outputs).all():
         called = _predicted(result)[0]
         raise UserError(
@@ -225,6 +223,19 @@ def _refuse_no_answers(
             f"{folder / PREDICTIONS} is damaged: a label is {highest}, of {logits.shape[1]} "
             "classes from 0 on; train again"
         )
+
+
+def _refuse_no_values(
+    folder: Path, result: Result, outputs: NDArray[Any], targets: NDArray[Any]
+) -> None:
+    """Refuse arrays that cannot be outputs and targets of the run that `result` records."""
+    for array in (outputs, targets):
+        if array.shape[:1] != (result.test_images,) or array.dtype.kind not in NUMBERS:
+            raise UserError(
+                f"{folder / PREDICTIONS} is not of the run in {RESULT}: outputs "
+                f"{outputs.dtype} {outputs.shape}, targets {targets.dtype} {targets.shape} for "
+                f"{result.test_images} test examples; train again"
+            )
 
 
 def read_result(path: Path) -> Result:

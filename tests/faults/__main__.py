@@ -407,7 +407,11 @@ def hanging_import(trial: Trial) -> Fault:
     (hung / "__init__.py").write_text("import time\ntime.sleep(600)\n")
     done = run(
         [sys.executable, "-m", "lenet_multi", "doctor", "--timeout", f"{PATIENCE}", "--json"],
-        env={**os.environ, "PYTHONPATH": f"{hung.parent}:{os.getcwd()}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{hung.parent}:{os.getcwd()}",
+            "XDG_CACHE_HOME": str(trial.folder),  # what it measures here is nobody's
+        },
     )
     found = {part["backend"]: part["trouble"] for part in json.loads(done.stdout)["backends"]}
     told = found["torch"] == f"did not start within {PATIENCE} s"

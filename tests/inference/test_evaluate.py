@@ -136,6 +136,21 @@ def test_a_model_that_is_no_classifier_is_evaluated(small: Dataset) -> None:
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+def test_outputs_of_another_shape_than_targets_are_evaluated(small: Dataset) -> None:
+    """There Keras alone tells the metrics."""
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["sparse_categorical_accuracy"])
+    found = evaluate(model, dataclasses.replace(LENET, classifies=False), small.test)
+    assert found.outputs.shape == (len(small.test), 10)
+    assert list(found.metrics) == ["sparse_categorical_accuracy"]
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
 def test_the_command_gives_the_runs_own_figures(
     tmp_path: Path, lenet: Lenet, small_run: Path, small_npz: Path
 ) -> None:

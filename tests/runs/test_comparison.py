@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -210,6 +211,15 @@ def test_a_metric_may_be_any_number(
     check = comparison.checks[-1]
     assert (check.name, check.passed) == ("test r2_score", passed)
     assert check.allowed == f"{gap} apart, 5% relative allowed"
+
+
+def test_what_numpy_knows_no_errors_of_is_not_recounted(tmp_path: Path) -> None:
+    """Outputs may be of another shape than targets, as those of a loss of one's own."""
+    run = example_values_run(test_metrics={"mine": 1.0})
+    pairs = dataclasses.replace(run, targets=np.stack([run.targets, run.targets], axis=1))
+    comparison = compared(tmp_path, pairs, pairs)
+    assert comparison.passed
+    assert comparison.checks[-2].shown == ["none", "none"]
 
 
 def test_tables_of_a_regression_count_no_right_answers(tmp_path: Path) -> None:

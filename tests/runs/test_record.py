@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -343,11 +344,18 @@ def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
         read_run(keep(stranger, tmp_path / "run"))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda array: array[:-1], lambda array: array.astype(str), lambda array: np.float32(1)],
+    ids=["one too few", "no numbers", "a single number"],
+)
 @pytest.mark.parametrize("name", ["outputs", "targets"])
-def test_values_of_another_run_are_refused(tmp_path: Path, name: str) -> None:
-    """So are outputs and targets that are not as many as the test examples."""
+def test_values_of_another_run_are_refused(
+    tmp_path: Path, name: str, change: Callable[[Any], Any]
+) -> None:
+    """So are outputs and targets that are no numbers, or not as many as the test examples."""
     run = example_values_run()
-    stranger = dataclasses.replace(run, **{name: getattr(run, name)[:-1]})
+    stranger = dataclasses.replace(run, **{name: change(getattr(run, name))})
     with pytest.raises(
         UserError, match=r"predictions\.npz is not of the run .* 1000 test examples"
     ):

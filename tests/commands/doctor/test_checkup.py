@@ -12,11 +12,14 @@ from lenet_multi.commands.doctor.checkup import Checkup, examine
 from lenet_multi.commands.doctor.probe import Probe
 from lenet_multi.commands.doctor.tables import print_checkup
 from lenet_multi.machine import extras
+from lenet_multi.machine.cache import place
 from lenet_multi.machine.frameworks import BACKENDS, installed
 from tests.conftest import PROJECT, Lenet
 
-WORKING = Probe(backend="jax", installed=True, version="0.10", device="cpu:0", threads=2)
-BROKEN = dataclasses.replace(WORKING, backend="torch", trouble="ImportError: no libcuda")
+WORKING = Probe(
+    backend="jax", installed=True, version="0.10", device="cpu:0", threads=2, bfloat16=1.94
+)
+BROKEN = Probe(backend="torch", installed=True, trouble="ImportError: no libcuda")
 MISSING = Probe(backend="tensorflow", installed=False)
 
 
@@ -99,6 +102,7 @@ def test_everything_found_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     print_checkup(found, Console(file=page, width=140, markup=False))
     for text in (
         *("works", "cpu:0", "ImportError: no libcuda", "pip install 'lenet-multi[tensorflow]'"),
+        *("bfloat16", "1.9x"),
         *(extra.name for extra in found.extras),
         *(part for problem in found.problems for part in (problem.text, problem.remedy)),
         "Not healthy",
@@ -114,6 +118,14 @@ def test_a_healthy_machine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     last = page.getvalue().splitlines()[-1]
     assert last == "Healthy: jax can train, and nothing changes the results."
     assert "Settings from outside" not in page.getvalue()
+
+
+def test_what_was_not_measured_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that does not start has no figure."""
+    page = io.StringIO()
+    print_checkup(examined(monkeypatch, BROKEN), Console(file=page, width=140))
+    assert "bfloat16" in page.getvalue()
+    assert "0.0x" not in page.getvalue()
 
 
 def test_a_folder_without_permission_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +154,12 @@ def test_sources_that_are_not_installed_are_noted(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.backend
 def test_the_command_tells_what_is_here(lenet: Lenet, tmp_path: Path) -> None:
-    """Every installed backend works, no other is there, and the exit status is 0."""
-    done = lenet("doctor", "--json", KERAS_HOME=str(tmp_path / "keras"))
+    """Every installed backend works, no other is there, and the exit status is 0.
+
+    What was measured is kept in the cache folder, where a run looks for it.
+    """
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = lenet("doctor", "--json", KERAS_HOME=str(tmp_path / "keras"), **cache)
     told = json.loads(done.stdout)
     assert done.returncode == 0, told["problems"]
     assert done.stderr == ""
@@ -155,3 +171,5 @@ def test_the_command_tells_what_is_here(lenet: Lenet, tmp_path: Path) -> None:
         assert found[name]["trouble"] == ""
         assert found[name]["device"]
         assert found[name]["threads"] >= 1
+        kept = float(place(f"bfloat16-{name}", cache).read_text())
+        assert found[name]["bfloat16"] == kept > 0
