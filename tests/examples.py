@@ -9,7 +9,7 @@ import numpy as np
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.runs.folder import new_run_folder
-from lenet_multi.runs.record import SCHEMA_VERSION, Epoch, Result, Run, write_run
+from lenet_multi.runs.record import OF_CLASSIFIERS, SCHEMA_VERSION, Epoch, Result, Run, write_run
 
 IMAGES, RIGHT = 1000, 990
 
@@ -24,6 +24,7 @@ def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **ch
     correct = count_correct(logits, labels)
     result = _result(
         backend,
+        schema_version=OF_CLASSIFIERS,
         config=dataclasses.asdict(TrainConfig(seed=seed)),
         epochs=example_epochs(1),
         test_correct=correct,
@@ -44,6 +45,7 @@ def example_values_run(backend: str = "jax", *, error: float = 1.0, **change: An
     metric = "mean_absolute_error"
     result = _result(
         backend,
+        schema_version=SCHEMA_VERSION,
         config=dataclasses.asdict(TrainConfig(architecture="tests.guest:GUEST")),
         epochs=example_epochs(1, metric),
         test_correct=None,
@@ -57,7 +59,6 @@ def example_values_run(backend: str = "jax", *, error: float = 1.0, **change: An
 def _result(backend: str, **facts: Any) -> Result:
     """Return the record of a run, with these facts about its model and what came of it."""
     return Result(
-        schema_version=SCHEMA_VERSION,
         backend=backend,
         versions={"keras": "3.15.1"},
         machine={"cores": 2},

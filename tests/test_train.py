@@ -171,7 +171,7 @@ def test_json_is_the_record_alone(
         *("--out", "a-run", "--json", "--quiet"),
     )
     assert (done.returncode, done.stderr) == (0, "")
-    recorded = dataclasses.asdict(read_run(tmp_path / "a-run").result)
+    recorded = read_run(tmp_path / "a-run").result.as_json()
     assert json.loads(done.stdout) == recorded
 
 

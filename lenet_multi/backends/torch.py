@@ -12,7 +12,7 @@ from lenet_multi.backends.recording import Computation, recorded
 from lenet_multi.backends.stored import Feed
 from lenet_multi.backends.variables import make_variables, variables
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import changed
+from lenet_multi.data.examples import changed, parts
 from lenet_multi.machine.keras_start import GPU, device
 
 Tensor = Any  # PyTorch's
@@ -91,7 +91,7 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
     def train_step(self, data: tuple[Any, ...]) -> Logs:
         """Take a step on x, y and, where given, the weights of examples."""
         fast = self.fast
-        tensors = [keras.tree.map_structure(ops.convert_to_tensor, side) for side in data[:2]]
+        tensors = [changed(ops.convert_to_tensor, side) for side in data[:2]]
         if not fast.is_recorded:
             fast.is_recorded = True
             fast.step = None if why_not(self) else _recorded_step(self, *tensors)
@@ -162,7 +162,7 @@ def _recorded_step(model: keras.Model, x: Any, y: Any) -> Step:
     def step(x: Any, y: Any) -> Logs:
         with torch.no_grad():
             step_rate = ops.convert_to_tensor(rate())
-        results = play(*keras.tree.flatten((x, y)), step_rate)
+        results = play(*parts(x), *parts(y), step_rate)
         if not records_update:
             with torch.no_grad():
                 model.optimizer.apply(results[len(names) :], model.trainable_weights)
@@ -207,11 +207,10 @@ def _computation(
     """
     import torch
 
-    places = len(keras.tree.flatten(like))
-
     def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
-        x, y = keras.tree.pack_sequence_as(like, list(tensors[:places]))
-        rate, *values = tensors[places:]
+        given = iter(tensors)
+        x, y = (changed(lambda tensor: next(given), side) for side in like)
+        rate, *values = given
         in_place = list(zip(held, values, strict=True))
         weights = model.trainable_weights
         with keras.StatelessScope(state_mapping=in_place, collect_losses=True) as scope:

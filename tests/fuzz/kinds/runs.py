@@ -21,6 +21,7 @@ from lenet_multi.machine import frameworks
 from lenet_multi.parity.ascent import COMPARISON
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.folder import new_run_folder, unfinished
+from lenet_multi.runs.journal import SCHEMA_VERSION
 from lenet_multi.runs.record import (
     HISTORY,
     JOURNAL,
@@ -28,7 +29,6 @@ from lenet_multi.runs.record import (
     PREDICTIONS,
     RESULT,
     RESUME,
-    SCHEMA_VERSION,
     write_run,
 )
 from tests.commands.report.material import climb_folder
