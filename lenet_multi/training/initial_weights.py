@@ -66,7 +66,11 @@ def _built(task: Task, config: TrainConfig, dataset: Dataset, seed: int) -> kera
 
 
 def _initializers(model: keras.Model) -> dict[int, Any]:
-    """Return the initializer of each weight that a layer names one for, by the weight's id."""
+    """Return the initializer of each weight that a layer names one for, by the weight's id.
+
+    Not of a kernel of several axes that is no convolution's: its layer counts what it takes in and
+    gives out by an equation of its own.
+    """
     found: dict[int, Any] = {}
     waiting = [model]
     while waiting:
@@ -75,7 +79,8 @@ def _initializers(model: keras.Model) -> dict[int, Any]:
         for weight in layer.weights:
             name = weight.name.removesuffix("_kernel") + "_initializer"
             own = getattr(layer, f"{weight.name}_initializer", getattr(layer, name, None))
-            if own is not None:
+            counts_itself = len(weight.shape) > 2 and not hasattr(layer, "kernel_size")
+            if own is not None and not counts_itself:
                 found[id(weight)] = own
     return found
 
