@@ -1,9 +1,9 @@
 """The initial weights of somebody's model: its own initializers', the same on every backend.
 
 Keras's initializers draw other numbers on each backend. So NumPy draws what an initializer that is
-known here would draw. What is not known here is drawn once, in a child process on Keras's NumPy
-backend (`python -m lenet_multi.training.initial_weights TASK CONFIG FILE.npz`), whichever backend
-trains. What is no matter of chance, as zeros, ones or weights that were trained before, stays.
+known here would draw. What is not known here is drawn once, in a child process on JAX (`python -m
+lenet_multi.training.initial_weights TASK CONFIG FILE.npz`), whichever backend trains. What is no
+matter of chance, as zeros, ones or weights that were trained before, stays.
 """
 
 import dataclasses
@@ -37,11 +37,13 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
     Raises `UserError` when a weight can be drawn neither by NumPy nor in a child process.
     """
     model, other = (_built(task, config, dataset, seed) for seed in (config.seed, config.seed + 1))
-    by_chance = [
-        not np.array_equal(one, two)
-        for one, two in zip(model.get_weights(), other.get_weights(), strict=True)
-    ]
     initializers = _initializers(model)
+    by_chance = [
+        not np.array_equal(one, two) or _was_drawn(initializers.get(id(weight)), one)
+        for weight, one, two in zip(
+            model.weights, model.get_weights(), other.get_weights(), strict=True
+        )
+    ]
     generator = np.random.default_rng(config.seed)
     values, unknown = model.get_weights(), []
     for place, weight in enumerate(model.weights):
@@ -57,6 +59,13 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
             values[place] = elsewhere[place]
     model.set_weights(values)
     return model
+
+
+def _was_drawn(initializer: Any, value: Array) -> bool:
+    """Return whether a weight is what an initializer with a seed of its own has drawn."""
+    if not isinstance(getattr(initializer, "seed", None), int):
+        return False
+    return np.array_equal(keras.ops.convert_to_numpy(initializer(value.shape, value.dtype)), value)
 
 
 def _built(task: Task, config: TrainConfig, dataset: Dataset, seed: int) -> keras.Model:
@@ -129,12 +138,17 @@ def _cut_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array
 
 
 def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Array]:
-    """Return all weights as a process on Keras's NumPy backend draws them."""
+    """Return all weights as a process on JAX draws them."""
+    if find_task(config.architecture) is not task:
+        raise UserError(
+            f"{task.name}: {weight} has an initializer that is not known here; name the task as "
+            "--architecture package.module:NAME, so that another process can draw it"
+        )
     settings = json.dumps(dataclasses.asdict(config))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights.npz")
         command = [sys.executable, "-m", __name__, config.architecture, settings, str(path)]
-        environ = {**os.environ, "KERAS_BACKEND": "numpy"}
+        environ = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]

@@ -198,3 +198,26 @@ def test_what_is_not_known_is_drawn_in_a_child() -> None:
     turned = first[2]
     np.testing.assert_allclose(turned.T @ turned, np.eye(5), atol=1e-6)
     assert not np.array_equal(turned, list(weights_of(UNKNOWN, seed=1).values())[2])
+
+
+def test_an_initializer_with_a_seed_of_its_own_is_drawn_by_numpy() -> None:
+    """It would give the same numbers twice, and others on each backend."""
+    import keras
+
+    def seeded(config: TrainConfig, dataset: Dataset) -> "keras.Model":
+        initializer = keras.initializers.GlorotUniform(seed=3)
+        layer = keras.layers.Dense(8, kernel_initializer=initializer, name="seeded")
+        return keras.Sequential([keras.Input((6,)), layer])
+
+    own = keras.ops.convert_to_numpy(seeded(TrainConfig(), DATA).layers[0].kernel)
+    drawn = weights_of(task_of(seeded))["seeded/kernel"]
+    assert not np.array_equal(drawn, own)
+    np.testing.assert_array_equal(drawn, weights_of(task_of(seeded))["seeded/kernel"])
+
+
+def test_a_task_without_a_name_cannot_be_drawn_elsewhere() -> None:
+    """Another process would build another model, so the remedy is named."""
+    from lenet_multi.training.initial_weights import build
+
+    with pytest.raises(UserError, match="--architecture package.module:NAME"):
+        build(UNKNOWN, TrainConfig(), DATA)
