@@ -97,7 +97,7 @@ def train(
         f"{len(training):,} training, {len(validation):,} validation, "
         f"{len(dataset.test):,} test {examples}"
     )
-    why_stock = how.why_stock or (None if form else why_not(model))
+    why_stock = how.why_stock or (None if form and not answer_form else why_not(model))
     if why_stock:
         announce(f"{backend} trains through stock Keras: {why_stock}")
     with stopwatch("train"):

@@ -96,6 +96,8 @@ def fitting(model: keras.Model, how: Execution) -> Execution:
 
 def why_not(model: keras.Model) -> str | None:
     """Return why stock Keras trains the compiled `model`, where no fast way does."""
+    if model.fast.stock is keras.Sequential and not isinstance(model, InForm):
+        return None  # the stock form was asked for
     if keras.backend.backend() != "torch":
         loops = isinstance(model, backends.module(keras.backend.backend()).Training)
         slow = "XLA would loop over its convolutions, which takes four times as long on a CPU"
