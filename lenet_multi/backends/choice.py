@@ -89,8 +89,8 @@ def execution(
     """Return the fastest execution on `backend`, of `form` where given, for a model that fits it.
 
     Without `answer_form` that is also the form in which the model predicts. `batch_size` is that of
-    training, `device` what the backend computes on, and `bfloat16_pays`
-    how (see `machine.measured`).
+    training, and `device` what the backend computes on. `bfloat16_pays` tells whether bfloat16 is
+    faster on this machine (see `machine.measured`).
 
     Raises `UserError` when the backend cannot compute that form.
     """

@@ -49,7 +49,7 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """The share of examples that a classifier answers rightly."""
-        return self.correct / len(self.test)
+        return self.metrics["accuracy"]
 
     @property
     def confusion(self) -> NDArray[np.int64]:

@@ -45,7 +45,7 @@ class SavedModel:
 
     @property
     def data(self) -> str:
-        """Where the images of its run are from (see `data.load`), or MNIST."""
+        """Where the images of its run are from (see `lenet.image_sets.load`), or MNIST."""
         return str(self.result.config["data"]) if self.result else TrainConfig.data
 
     @property
