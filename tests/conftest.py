@@ -25,6 +25,9 @@ from lenet_multi.train import TrainedRun, train
 
 PROJECT = Path(__file__).parent.parent
 
+# What pytest was started with: a test that starts Keras in this process names another.
+CHOSEN = {name: value for name, value in os.environ.items() if name == "KERAS_BACKEND"}
+
 # Python that prints how many of a million products too small to be normal are not zero.
 COUNT_SUBNORMALS = (
     "import keras, numpy; tiny = keras.ops.full((1_000_000,), 1e-30) * 1e-10;"
@@ -155,13 +158,16 @@ Lenet = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def lenet(tmp_path: Path) -> Lenet:
-    """Run `python -m lenet_multi ARGUMENTS` in an empty folder, as a process of its own."""
+    """Run `python -m lenet_multi ARGUMENTS` in an empty folder, as a process of its own.
+
+    Its backend is the one that pytest was started with, whatever earlier tests started.
+    """
 
     def run(*arguments: object, **environ: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "lenet_multi", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, **environ},
+            env=child_environment(**{**CHOSEN, **environ}),
             capture_output=True,
             text=True,
             timeout=600,
