@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -35,6 +36,9 @@ COUNT_SUBNORMALS = (
 )
 
 pytest_plugins = ["tests.browser"]
+
+# A shell's background job ignores Ctrl-C, and so does everything that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An example that takes long tells of a busy machine, not of a defect.
 hypothesis.settings.register_profile("unhurried", deadline=None)
