@@ -3,9 +3,10 @@
 import ipaddress
 import socket
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
+import click
 import uvicorn
 
 from lenet_multi.commands.demo.app import make_app
@@ -17,17 +18,9 @@ _LAST_SECONDS = 1  # for answers under way, after Ctrl-C
 
 
 def serve(
-    backends: Sequence[BackendProcess],
-    *,
-    host: str,
-    port: int,
-    open_browser: bool = False,
-    say: Callable[[str], None],
-    warn: Callable[[str], None],
+    backends: Sequence[BackendProcess], *, host: str, port: int, open_browser: bool = False
 ) -> None:
     """Serve the page that asks `backends`, on `host` and `port` (0: any free one).
-
-    `say` is told the page's address, and `warn` when other machines reach it.
 
     Raises `UserError` when the port cannot be had.
     """
@@ -37,14 +30,15 @@ def serve(
         page, known_as = f"http://{named}:{taken}/", [host, named, "localhost"]
         if not ipaddress.ip_address(address).is_loopback:
             known_as = ["*"]
-            warn(f"lenet-multi: whoever reaches {host} over the network can use the demo")
+            warning = f"lenet-multi: whoever reaches {host} over the network can use the demo"
+            click.echo(warning, err=True)
         config = uvicorn.Config(
             make_app(backends, known_as),
             log_level="warning",
             limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=_LAST_SECONDS,
         )
-        say(f"Demo: {page}  (Ctrl-C ends it)")
+        click.echo(f"Demo: {page}  (Ctrl-C ends it)")
         if open_browser:
             webbrowser.open(page)
         with suppress(KeyboardInterrupt):  # raised once uvicorn has ended in order
