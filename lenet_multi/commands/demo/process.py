@@ -99,8 +99,7 @@ class BackendProcess:
             self.failure = f"it was silent for {seconds:g} s"
             self._kill()
             return None
-        told: dict[str, Any] | None = json.loads(line) if line else None
-        return told
+        return json.loads(line) if line else None
 
     def _kill(self) -> None:
         if self._process.returncode is None:
