@@ -67,7 +67,7 @@ def command(
     assigned = assign(models, wanted)
     try:
         from lenet_multi.commands.demo import process
-        from lenet_multi.commands.demo.serve import serve
+        from lenet_multi.commands.demo.app import serve
     except ModuleNotFoundError as error:
         from lenet_multi.machine import extras
 

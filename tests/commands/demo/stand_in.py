@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from lenet_multi.commands.demo.app import serve
 from lenet_multi.commands.demo.process import BackendProcess
-from lenet_multi.commands.demo.serve import serve
 from tests.conftest import PROJECT
 
 SEVEN = {"answer": 7, "probabilities": [0.01] * 7 + [0.91, 0.01, 0.01], "milliseconds": 1.5}
