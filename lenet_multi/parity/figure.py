@@ -46,8 +46,9 @@ class Line:
     @classmethod
     def of(cls, name: str, kind: str, gaps: Array) -> "Line":
         """Return the line of gaps (steps,) at no more than `_POINTS` steps."""
+        largest = np.maximum(np.maximum.accumulate(gaps), _SMALLEST)
         steps = np.unique(np.geomspace(1, len(gaps), _POINTS).round().astype(int))
-        return cls(name, kind, steps.tolist(), so_far(gaps)[steps - 1].tolist())
+        return cls(name, kind, steps.tolist(), largest[steps - 1].tolist())
 
 
 def lines(ladder: Ladder) -> list[Line]:
@@ -69,7 +70,7 @@ def lines(ladder: Ladder) -> list[Line]:
 def _pair_lines(ladder: Ladder, precision: str) -> list[Line]:
     """Return a line for each pair, or of the worst where there are more than can be told apart."""
     gaps = {
-        f"{pair[0]} and {pair[1]}": so_far(loss_gaps(ladder, precision, pair))
+        f"{pair[0]} and {pair[1]}": loss_gaps(ladder, precision, pair)
         for pair in ladder.pairs(precision)
     }
     if len(gaps) > len(_STYLES):
@@ -79,11 +80,10 @@ def _pair_lines(ladder: Ladder, precision: str) -> list[Line]:
 
 def draw_gaps(ladder: Ladder, path: Path) -> None:
     """Write a picture of the relative gaps of the losses at each step."""
-    with mpl.rc_context({"font.size": 11}):
+    with mpl.rc_context({"font.size": 11, "grid.color": "0.9"}):
         figure = Figure(figsize=(9, 6), layout="constrained")
         axes = figure.add_subplot()
         draw_lines(axes, lines(ladder))
-        axes.set_xlabel("training step")
         axes.set_ylabel("relative gap of the loss, largest so far")
         figure.suptitle("Same model, weights and batches on two backends: how the losses part")
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
@@ -92,19 +92,13 @@ def draw_gaps(ladder: Ladder, path: Path) -> None:
 
 
 def draw_lines(
-    axes: Axes,
-    drawn: Sequence[Line],
-    *,
-    styles: Sequence[tuple[str, str]] = _STYLES,
-    band: str = "0.87",
-    limit: str = "0.45",
-    grid: str = "0.9",
+    axes: Axes, drawn: Sequence[Line], *, band: str = "0.87", limit: str = "0.45"
 ) -> None:
     """Draw lines on logarithmic axes: each pair in a colour and style, the rest in greys."""
     pairs = dict.fromkeys(line.name for line in drawn if line.kind in _WIDTHS)
-    style_of = dict(zip(pairs, cycle(styles), strict=False))
-    axes.set(xscale="log", yscale="log", ylim=(_SMALLEST, 10))
-    axes.grid(color=grid, lw=0.5)
+    style_of = dict(zip(pairs, cycle(_STYLES), strict=False))
+    axes.set(xscale="log", yscale="log", ylim=(_SMALLEST, 10), xlabel="training step")
+    axes.grid(lw=0.5)
     for line in drawn:
         if line.kind == ONE_ULP:
             axes.fill_between(line.steps, _SMALLEST, line.gaps, color=band, lw=0, label=line.label)
@@ -115,9 +109,3 @@ def draw_lines(
             width = _WIDTHS[line.kind]
             axes.plot(line.steps, line.gaps, style, color=color, lw=width, label=line.label)
     axes.set_xlim(left=1)
-
-
-def so_far(gaps: Array) -> Array:
-    """Return the largest gap up to each step: (steps,)."""
-    largest: Array = np.maximum(np.maximum.accumulate(gaps), _SMALLEST)
-    return largest

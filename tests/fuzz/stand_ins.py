@@ -17,7 +17,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-import lenet_multi.commands.demo.serve
+import lenet_multi.commands.demo.app
 import lenet_multi.commands.doctor.checkup
 import lenet_multi.commands.report.page
 import lenet_multi.data.sets

@@ -11,7 +11,7 @@ from lenet_multi.parity import report
 from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.equivalence import two_one_sided_tests
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.figure import draw_gaps, so_far
+from lenet_multi.parity.figure import Line, draw_gaps
 from lenet_multi.parity.ladder import FORWARD, STRUCTURE, TRAJECTORY, Finding, Ladder
 from lenet_multi.parity.plan import Plan
 from lenet_multi.parity.seeds import Outcome, Study
@@ -111,4 +111,4 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
     draw_gaps(ladder(), tmp_path / "gaps.png")
     assert (tmp_path / "gaps.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "gaps.png").stat().st_size > 20_000
-    assert so_far(np.array([0.0, 3.0, 2.0])).tolist() == [1e-17, 3.0, 3.0]
+    assert Line.of("", "float32", np.array([0.0, 3.0, 2.0])).gaps == [1e-17, 3.0, 3.0]

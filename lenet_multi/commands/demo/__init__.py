@@ -11,7 +11,6 @@ the brush first, and cannot be drawn on by keyboard.
 
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import click
@@ -68,7 +67,7 @@ def command(
     assigned = assign(models, wanted)
     try:
         from lenet_multi.commands.demo import process
-        from lenet_multi.commands.demo.serve import serve
+        from lenet_multi.commands.demo.app import serve
     except ModuleNotFoundError as error:
         from lenet_multi.machine import extras
 
@@ -76,18 +75,11 @@ def command(
         raise UserError(
             f"the demo needs {missing}; install it with: {extras.install_line('demo')}"
         ) from error
-    tell = partial(click.echo, err=True)
-    serve(
-        [
-            process.BackendProcess(name, str(model), process.command(name, model), tell)
-            for name, model in assigned.items()
-        ],
-        host=host,
-        port=port,
-        open_browser=open_browser,
-        say=click.echo,
-        warn=tell,
-    )
+    backends = [
+        process.BackendProcess(name, str(model), process.command(name, model))
+        for name, model in assigned.items()
+    ]
+    serve(backends, host=host, port=port, open_browser=open_browser)
 
 
 def assign(models: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path]:

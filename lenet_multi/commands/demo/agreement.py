@@ -14,10 +14,9 @@ def agreement(answers: Mapping[str, NDArray[np.float64]]) -> str:
     The largest difference is that of one digit's probability between two backends.
     """
     digits = {backend: int(each.argmax()) for backend, each in answers.items()}
-    if not answers:
-        return "No backend answers"
-    if len(answers) == 1:
-        return "".join(f"{backend} answers {digit}" for backend, digit in digits.items())
+    if len(answers) < 2:
+        told = (f"{backend} answers {digit}" for backend, digit in digits.items())
+        return next(told, "No backend answers")
     gap = float(np.ptp(list(answers.values()), axis=0).max())
     if len(set(digits.values())) == 1:
         verdict = f"{_ALL[len(answers)]}: {digits.popitem()[1]}"

@@ -1,12 +1,17 @@
-"""The server of the page: what it answers, and what it refuses."""
+"""The server of the page: where it listens, what it answers, and what it refuses."""
 
 import asyncio
 import io
+import ipaddress
+import socket
+import webbrowser
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import click
 import numpy as np
+import uvicorn
 from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,6 +28,9 @@ from lenet_multi.commands.demo.process import BackendProcess
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import photographs
 
+MOST_CONNECTIONS = 64  # a browser opens six
+_LAST_SECONDS = 1  # for answers under way, after Ctrl-C
+
 MOST_BYTES = 2**20  # of a drawing; the page's takes 2,000
 MOST_PIXELS = 2**22  # of a drawing, 12 MB once decoded; the page's has 19,600
 
@@ -37,6 +45,50 @@ HEADERS = {  # the page is all here, and belongs in no other
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+
+
+def serve(
+    backends: Sequence[BackendProcess], *, host: str, port: int, open_browser: bool = False
+) -> None:
+    """Serve the page that asks `backends`, on `host` and `port` (0: any free one), until Ctrl-C.
+
+    Raises `UserError` when the port cannot be had.
+    """
+    with listen(host, port) as listener:
+        address, taken = listener.getsockname()[:2]
+        named = f"[{address}]" if ":" in address else address
+        page, known_as = f"http://{named}:{taken}/", [host, named, "localhost"]
+        if not ipaddress.ip_address(address).is_loopback:
+            known_as = ["*"]
+            warning = f"lenet-multi: whoever reaches {host} over the network can use the demo"
+            click.echo(warning, err=True)
+        config = uvicorn.Config(
+            make_app(backends, known_as),
+            log_level="warning",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_LAST_SECONDS,
+        )
+        click.echo(f"Demo: {page}  (Ctrl-C ends it)")
+        if open_browser:
+            webbrowser.open(page)
+        with suppress(KeyboardInterrupt):  # raised once uvicorn has ended in order
+            uvicorn.Server(config).run([listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there.
+
+    Raises `UserError` when the host is unknown or the port cannot be had.
+    """
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(place[:2], family=family)
+    except (OSError, UnicodeError) as error:  # the latter for what no name can be
+        reason = str(getattr(error, "strerror", "") or "no name of a host").partition(" (")[0]
+        raise UserError(
+            f"cannot listen on --host {host} --port {port}: {reason}; "
+            "choose another --port, or 0 for any that is free"
+        ) from error
 
 
 def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starlette:

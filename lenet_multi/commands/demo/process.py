@@ -7,38 +7,36 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from lenet_multi.commands.demo import worker
+import click
 
-START_SECONDS = 120.0  # three that start at once on two busy processors take 24
-ANSWER_SECONDS = 30.0  # an answer takes a thousandth
+from lenet_multi.commands.demo import worker
 
 _LOG_BYTES_READ = 4096
 
 
 def command(backend: str, model: Path) -> tuple[str, ...]:
     """Return the command that answers with the saved `model` on `backend`."""
-    return (sys.executable, "-m", worker.MODULE, backend, str(model))
+    return (sys.executable, "-m", worker.__name__, backend, str(model))
 
 
 @dataclass
 class BackendProcess:
     """The process that `command` starts to answer with `model`, and how it fares.
 
-    What happens to it is told to `announce`, a line at a time. `version` is the backend's, once it
-    is ready; `failure` says why it answers no more.
+    What happens to it is told on stderr, a line at a time. `version` is the backend's, once it is
+    ready; `failure` says why it answers no more.
     """
 
     backend: str
     model: str
     command: Sequence[str]
-    announce: Callable[[str], None] = lambda line: None
-    start_seconds: float = START_SECONDS
-    answer_seconds: float = ANSWER_SECONDS
+    start_seconds: float = 120.0  # three that start at once on two busy processors take 24
+    answer_seconds: float = 30.0  # an answer takes a thousandth
     version: str | None = field(default=None, init=False)
     failure: str | None = field(default=None, init=False)
     _process: asyncio.subprocess.Process = field(init=False)
@@ -66,13 +64,14 @@ class BackendProcess:
                 if first := await self._next_line(self.start_seconds):
                     self.version = first["version"]
                     seconds = time.monotonic() - began
-                    self.announce(f"{self.backend} {self.version}: ready after {seconds:.1f} s")
+                    ready = f"{self.backend} {self.version}: ready after {seconds:.1f} s"
+                    click.echo(ready, err=True)
                 status = await self._process.wait()
             finally:
                 self._kill()
                 await self._process.wait()
             self.failure = self.failure or _reason(status, log)
-        self.announce(f"{self.backend}: answers no more: {self.failure}")
+        click.echo(f"{self.backend}: answers no more: {self.failure}", err=True)
         self._ended.set()
 
     async def ask(self, image: bytes) -> dict[str, Any]:
@@ -100,8 +99,7 @@ class BackendProcess:
             self.failure = f"it was silent for {seconds:g} s"
             self._kill()
             return None
-        told: dict[str, Any] | None = json.loads(line) if line else None
-        return told
+        return json.loads(line) if line else None
 
     def _kill(self) -> None:
         if self._process.returncode is None:

@@ -20,8 +20,6 @@ from lenet_multi.inference import saved
 from lenet_multi.lenet.photographs import SIDE
 from lenet_multi.machine import frameworks, keras_start
 
-MODULE = "lenet_multi.commands.demo.worker"
-
 DIGITS = 10
 
 Network = Callable[[NDArray[np.uint8]], NDArray[np.float64]]

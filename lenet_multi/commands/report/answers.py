@@ -1,5 +1,6 @@
 """What runs answered: the most frequent and the worst mistakes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,9 +56,9 @@ def worst_mistakes(runs: Sequence[Shown], at_most: int) -> list[Mistake]:
 def _answers(runs: Sequence[Shown], given: NDArray[np.int64], image: int) -> list[Answer]:
     """Return the answers (runs,) to an image, the most frequent first."""
     answers = []
-    for value in dict.fromkeys(given.tolist()):
+    for value, _ in Counter(given.tolist()).most_common():
         alike = [shown for shown, answer in zip(runs, given, strict=True) if answer == value]
         logits = np.array([shown.run.outputs[image] for shown in alike])
         costs = cross_entropies(logits, np.full(len(alike), value))
         answers.append(Answer(value, alike, float(np.exp(-costs).mean())))
-    return sorted(answers, key=lambda answer: -len(answer.runs))
+    return answers

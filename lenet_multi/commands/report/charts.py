@@ -1,6 +1,6 @@
 """The charts of a page: learning curves, seconds by part, the gap between backends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -11,97 +11,68 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from lenet_multi.commands.report.groups import Group, Shown
-from lenet_multi.commands.report.palette import LIGHT
+from lenet_multi.commands.report.palette import LIGHT, MARKS
 from lenet_multi.commands.report.svg import LOOK, to_svg
 from lenet_multi.parity.figure import Line, draw_lines
-from lenet_multi.runs.record import Epoch
 
 _WIDTH = 4.3  # inches, 310 CSS pixels: a phone's, so that text keeps its size there
 
-# Training is an epoch's mean, validation what the epoch's end gave.
-_CURVES = {"training": ((0, (3, 2)), "none"), "validation": ("-", None)}
+# Training is an epoch's mean, validation ("val_") what the epoch's end gave.
+_CURVES = {"": ((0, (3, 2)), "none"), "val_": ("-", None)}
 
 
-def loss_curves(group: Group, name: str) -> str:
-    """Return the chart of training and validation losses over the epochs."""
-    unit = ", in nats" if group.runs[0].result.classifies else ""
-    return _curves(group, name, "loss", "{:.4f}", lambda axes: _on_a_log_axis(axes, unit))
-
-
-def headline_curves(group: Group, name: str) -> str:
-    """Return the chart of the headline metric in training and validation over the epochs."""
-    metric = group.metric
-    if group.runs[0].result.classifies:
-        return _curves(group, name, metric, "{:.2%}", _in_percent)
-    return _curves(group, name, metric, "{:.4g}", lambda axes: _plainly(axes, metric))
-
-
-def _curves(
-    group: Group, name: str, figure_name: str, shape: str, scale: Callable[[Axes], None]
-) -> str:
-    called = figure_name.replace("_", " ")
+def curves(group: Group, metric: str, name: str) -> str:
+    """Return the chart of a metric over the epochs, in training and in validation."""
+    called = metric.replace("_", " ")
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(_WIDTH, 3), layout="constrained")
         axes = figure.add_subplot()
         single = all(len(shown.result.epochs) == 1 for shown in group.runs)
+        ends = []
         for place, shown in enumerate(group.runs):
             epochs = shown.result.epochs
             aside = 0.1 * (place - (len(group.runs) - 1) / 2) if single else 0  # points, not lines
-            for kind, (style, face) in _CURVES.items():
+            for prefix, (style, face) in _CURVES.items():
                 axes.plot(
                     [epoch["epoch"] + aside for epoch in epochs],
-                    _values(epochs, kind, figure_name),
+                    [epoch[prefix + metric] for epoch in epochs],
                     color=LIGHT[shown.accent],
                     linestyle=style,
-                    marker=shown.mark.marker,
-                    markerfacecolor=face or LIGHT[shown.accent],
+                    marker=MARKS[shown.mark],
+                    markerfacecolor=face,
                     markersize=5,
-                    linewidth=1.5,
                 )
-        scale(axes)
+            first, last = (group.written(metric, epochs[at][f"val_{metric}"]) for at in (0, -1))
+            ends.append(f"{shown.label} from {first} to {last}")
+        _scale(axes, metric, called, classifies=group.classifies)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("epoch")
         if single:
-            axes.set_xlim(0, 2)
-            axes.set_xticks([1])
-    ends = "; ".join(
-        f"{shown.label} from {shape.format(values[0])} to {shape.format(values[-1])}"
-        for shown in group.runs
-        for values in [_values(shown.result.epochs, "validation", figure_name)]
-    )
+            axes.set(xlim=(0, 2), xticks=[1])
     return to_svg(
         figure,
         name=name,
         title=f"{called.capitalize()} of {group.title} by epoch",
-        description=f"Validation {called}: {ends}.",
+        description=f"Validation {called}: {'; '.join(ends)}.",
     )
 
 
-def _values(epochs: Sequence[Epoch], kind: str, figure_name: str) -> list[float]:
-    key = f"val_{figure_name}" if kind == "validation" else figure_name
-    return [epoch[key] for epoch in epochs]
-
-
-def _on_a_log_axis(axes: Axes, unit: str) -> None:
-    if axes.dataLim.ymax <= 0:  # a perfect model's losses, which have no logarithm
-        axes.set_title(f"loss{unit}")
-        return
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(f"loss{unit} (logarithmic)")
-
-
-def _plainly(axes: Axes, name: str) -> None:
-    axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set_title(name.replace("_", " "))
-
-
-def _in_percent(axes: Axes) -> None:
-    axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-    axes.set_title("accuracy, in %")
+def _scale(axes: Axes, metric: str, title: str, *, classifies: bool) -> None:
+    """Scale the axis of a metric's values, and write its title with the unit above it."""
+    if metric == "loss":
+        title += ", in nats" if classifies else ""
+        if axes.dataLim.ymax > 0:  # a perfect model's losses have no logarithm
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            title += " (logarithmic)"
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        if classifies:
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+            title = "accuracy, in %"
+    axes.set_title(title)
 
 
 _LABEL = 44  # characters that fit over a bar
@@ -116,19 +87,16 @@ def parts_of(runs: Sequence[Shown]) -> list[str]:
 
 def time_bars(runs: Sequence[Shown], name: str) -> str:
     """Return the chart of each run's seconds, a bar for each and a piece for each part."""
-    parts = parts_of(runs)
+    fills = dict(zip(parts_of(runs), cycle(_FILLS), strict=False))
     with mpl.rc_context(LOOK | {"axes.grid.axis": "x", "axes.spines.bottom": False}):
-        height = 0.7 + 0.55 * len(runs) + 0.1 * len(parts)  # inches: axis, bars, legend
+        height = 0.7 + 0.55 * len(runs) + 0.1 * len(fills)  # inches: axis, bars, legend
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
         for row, shown in enumerate(runs):
-            _bar(axes, row, shown, parts)
-        axes.set_ylim(len(runs) - 0.5, -0.7)
-        axes.set_yticks([])
-        axes.set_axisbelow(True)
+            _bar(axes, row, shown, fills)
+        axes.set(ylim=(len(runs) - 0.5, -0.7), yticks=[], axisbelow=True, xlabel="seconds")
         axes.margins(x=0.12)
         axes.set_xlim(left=0)
-        axes.set_xlabel("seconds")
         axes.tick_params(length=0)
         handles = [
             Patch(
@@ -137,7 +105,7 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
                 hatch=hatch,
                 label=part.replace("_", " "),
             )
-            for part, hatch in zip(parts, cycle(_FILLS), strict=False)
+            for part, hatch in fills.items()
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
     sums = "; ".join(
@@ -149,9 +117,9 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
     return to_svg(figure, name=name, title="Seconds of each run by part", description=f"{sums}.")
 
 
-def _bar(axes: Axes, row: int, shown: Shown, parts: Sequence[str]) -> None:
+def _bar(axes: Axes, row: int, shown: Shown, fills: Mapping[str, str]) -> None:
     color, left = LIGHT[shown.accent], 0.0
-    for part, hatch in zip(parts, cycle(_FILLS), strict=False):
+    for part, hatch in fills.items():
         seconds = shown.result.seconds.get(part, 0.0)
         face = LIGHT["ground"] if hatch else color
         axes.barh(
@@ -172,15 +140,7 @@ def gap_chart(lines: Sequence[Line], name: str) -> str:
     with mpl.rc_context(LOOK | {"axes.grid.axis": "both"}):
         figure = Figure(figsize=(_WIDTH, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        draw_lines(
-            axes,
-            lines,
-            styles=((LIGHT["jax"], "-"), (LIGHT["tensorflow"], "--"), (LIGHT["torch"], ":")),
-            band=LIGHT["rule"],
-            limit=LIGHT["quiet"],
-            grid=LIGHT["faint"],
-        )
-        axes.set_xlabel("training step")
+        draw_lines(axes, lines, band=LIGHT["rule"], limit=LIGHT["quiet"])
         axes.set_title("relative gap of the loss, largest so far")
         _name_pairs(figure, axes, lines)
         for line in {line.kind: line for line in lines if line.kind in _BESIDE}.values():
@@ -204,13 +164,8 @@ _BESIDE: dict[str, dict[str, Any]] = {
 
 def _name_pairs(figure: Figure, axes: Axes, lines: Sequence[Line]) -> None:
     """Draw the legend, in which a pair stands once for both precisions."""
-    handles, labels = axes.get_legend_handles_labels()
-    handle_of = dict(zip(labels, handles, strict=True))
-    entries = {line.name: handle_of.get(line.label) for line in reversed(lines)}
-    named = [(name, handle) for name, handle in reversed(entries.items()) if handle]
-    figure.legend(
-        [handle for _, handle in named],
-        [name for name, _ in named],
-        loc="outside lower left",
-        fontsize=9,
-    )
+    name_of = {line.label: line.name for line in lines}
+    drawn = zip(*axes.get_legend_handles_labels(), strict=True)
+    entries = {name_of[label]: handle for handle, label in reversed(list(drawn))}
+    handles, names = reversed(entries.values()), reversed(entries)
+    figure.legend(list(handles), list(names), loc="outside lower left", fontsize=9)

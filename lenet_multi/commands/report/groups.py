@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lenet_multi.commands.report.palette import MARKS, OTHER, Mark
+from lenet_multi.commands.report.palette import MARKS, OTHER
 from lenet_multi.config import TEACHING
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
@@ -21,7 +21,7 @@ class Shown:
     run: Run
     label: str
     accent: str
-    mark: Mark
+    mark: str
 
     @property
     def result(self) -> Result:
@@ -37,16 +37,24 @@ class Group:
     runs: list[Shown]
 
     @property
-    def metric(self) -> str:
-        """What the headline of these runs is called."""
-        return self.runs[0].result.headline[0]
+    def classifies(self) -> bool:
+        """Whether the runs are of classifiers."""
+        return self.runs[0].result.classifies
 
     @property
-    def epochs_tell_metric(self) -> bool:
-        """Whether each epoch has it, in training and in validation, beside the loss."""
-        names = {self.metric, f"val_{self.metric}"} - {"loss"}
+    def metrics(self) -> list[str]:
+        """The loss, and the headline where each epoch has it, in training and in validation."""
+        headline = self.runs[0].result.headline[0]
+        names = {headline, f"val_{headline}"}
         epochs = (epoch for shown in self.runs for epoch in shown.result.epochs)
-        return len(names) == 2 and all(names <= epoch.keys() for epoch in epochs)
+        told = headline != "loss" and all(names <= epoch.keys() for epoch in epochs)
+        return ["loss", headline] if told else ["loss"]
+
+    def written(self, metric: str, value: float) -> str:
+        """Return a value of one of the `metrics` in words."""
+        if metric == "loss":
+            return f"{value:.4f}"
+        return f"{value:.2%}" if self.classifies else f"{value:.4g}"
 
 
 def group(runs: Sequence[Run]) -> list[Group]:
@@ -58,21 +66,18 @@ def group(runs: Sequence[Run]) -> list[Group]:
         found = groups.setdefault(key, Group(_title(run.result), []))
         backend = run.result.backend
         accent = backend if backend in BACKENDS else OTHER
-        mark = MARKS[len(found.runs) % len(MARKS)]
+        mark = list(MARKS)[len(found.runs) % len(MARKS)]
         found.runs.append(Shown(run, label, accent, mark))
     return list(groups.values())
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
     """Return the backends' names, with as much of the folder as tells the runs apart."""
-    ways: tuple[Callable[[Run], str], ...] = (
-        lambda run: run.result.backend,
-        lambda run: _named(run, run.folder.name),
-    )
-    for way in ways:
-        if len(set(labels := [way(run) for run in runs])) == len(runs):
-            return labels
-    return [_named(run, str(run.folder)) for run in runs]
+    backends = [run.result.backend for run in runs]
+    by_name = [_named(run, run.folder.name) for run in runs]
+    by_path = [_named(run, str(run.folder)) for run in runs]
+    ways = (backends, by_name, by_path)
+    return next((labels for labels in ways if len(set(labels)) == len(runs)), by_path)
 
 
 def _named(run: Run, place: str) -> str:

@@ -1,18 +1,15 @@
 """Put the page together from run folders, and write it whole or not at all."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-from numpy.typing import NDArray
 
 from lenet_multi import __version__
 from lenet_multi.commands.report import charts, pictures
-from lenet_multi.commands.report.answers import Mistake, often_confused, worst_mistakes
+from lenet_multi.commands.report.answers import often_confused, worst_mistakes
 from lenet_multi.commands.report.climb import Climb
 from lenet_multi.commands.report.groups import Group, Shown, group
 from lenet_multi.commands.report.palette import DARK, LIGHT
@@ -21,75 +18,14 @@ from lenet_multi.errors import UserError
 from lenet_multi.parity.figure import Line
 from lenet_multi.parity.ladder import RUNGS
 from lenet_multi.parity.plan import PRECISIONS
-from lenet_multi.runs.comparison import (
-    Comparison,
-    put_to_the_checks,
-    seconds_per_epoch,
-    shown_headline,
-)
+from lenet_multi.runs.comparison import put_to_the_checks, seconds_per_epoch, shown_headline
 from lenet_multi.runs.durable import write_bytes, writing
-from lenet_multi.runs.record import Epoch, Result, Run, read_run
+from lenet_multi.runs.record import Result, Run, read_run
 from lenet_multi.runs.schema import escaped
 
 MOST_BYTES = 2_000_000  # a phone loads it, a mail carries it
 _MOST_CLASSES = 20  # of a confusion matrix that can be read
 _MISTAKES = 12  # pictures of a group
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """How one run takes classes for others: (label, answer) counts, and the most frequent."""
-
-    shown: Shown
-    counts: NDArray[np.int64]
-    often: list[tuple[int, int, int]]
-
-    @property
-    def fits(self) -> bool:
-        """Whether there are few enough classes for a matrix."""
-        return len(self.counts) <= _MOST_CLASSES
-
-    @property
-    def most(self) -> int:
-        """The count of the most frequent mistake."""
-        return self.often[0][2]
-
-
-@dataclass(frozen=True)
-class Part:
-    """What the page shows of a group: verdict, curves, confusions, mistakes with pictures."""
-
-    group: Group
-    comparison: Comparison | None
-    curves: list[str]
-    confusions: list[Confusion]
-    mistakes: list[Mistake]
-    pictures: dict[int, str]
-    no_pictures: str
-
-    @property
-    def metric(self) -> str:
-        """The headline metric in words."""
-        return self.group.metric.replace("_", " ")
-
-    def metric_values(self, epoch: Epoch) -> list[str]:
-        """Return the headline metric of an epoch, in training and in validation."""
-        name = self.group.metric
-        shape = "{:.2%}" if self.group.runs[0].result.classifies else "{:.4g}"
-        return [shape.format(epoch[key]) for key in (name, f"val_{name}")]
-
-
-@dataclass(frozen=True)
-class Row:
-    """What each run has under a name."""
-
-    name: str
-    values: list[str]
-
-    @property
-    def same(self) -> bool:
-        """Whether all runs have the same."""
-        return len(set(self.values)) == 1
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -113,6 +49,7 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
     groups = group([_printable(run) for run in runs])
     shown = [one for found in groups for one in found.runs]
     parts = [_part(found, number) for number, found in enumerate(groups, 1)]
+    headlines = dict.fromkeys(one.result.headline[0] for one in shown)
     classifies = any(one.result.classifies for one in shown)
     page = _template().render(
         version=__version__,
@@ -120,7 +57,7 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
         dark=DARK,
         shown=shown,
         parts=parts,
-        metric=" or ".join(dict.fromkeys(part.metric for part in parts)),
+        metric=" or ".join(headlines).replace("_", " "),
         classifies=classifies,
         trained_on=f"training {'images' if classifies else 'examples'}",
         shown_headline=shown_headline,
@@ -132,8 +69,8 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
         precisions=PRECISIONS,
         gap_chart=charts.gap_chart(climb.lines, "gaps") if climb and climb.lines else "",
         gap_rows=_gap_rows(climb.lines) if climb else [],
-        environment=_rows(shown, _environment),
-        settings=_rows(shown, _settings),
+        environment=_facts([_environment(one.result) for one in shown]),
+        settings=_facts([_settings(one.result) for one in shown]),
     )
     if (size := len(page.encode())) > MOST_BYTES:
         raise UserError(
@@ -179,9 +116,9 @@ def _template() -> jinja2.Template:
     return environment.get_template("page.html")
 
 
-def _part(found: Group, number: int) -> Part:
-    classifies = found.runs[0].result.classifies
-    mistakes = worst_mistakes(found.runs, _MISTAKES) if classifies else []
+def _part(found: Group, number: int) -> dict[str, Any]:
+    """Return what the page shows of a group: verdict, curves, confusions, mistakes, pictures."""
+    mistakes = worst_mistakes(found.runs, _MISTAKES) if found.classifies else []
     no_pictures, shown = "", {}
     if mistakes:
         try:
@@ -190,18 +127,19 @@ def _part(found: Group, number: int) -> Part:
         except UserError as error:
             no_pictures = str(error)
     runs = [one.run for one in found.runs]
-    curves = [charts.loss_curves(found, f"loss-{number}")]
-    if found.epochs_tell_metric:
-        curves.append(charts.headline_curves(found, f"metric-{number}"))
-    return Part(
-        group=found,
-        comparison=put_to_the_checks(runs) if len(runs) > 1 else None,
-        curves=curves,
-        confusions=[_confusion(one) for one in found.runs if classifies],
-        mistakes=mistakes,
-        pictures=shown,
-        no_pictures=no_pictures,
-    )
+    names = (f"loss-{number}", f"metric-{number}")
+    return {
+        "group": found,
+        "comparison": put_to_the_checks(runs) if len(runs) > 1 else None,
+        "curves": [
+            charts.curves(found, metric, name)
+            for metric, name in zip(found.metrics, names, strict=False)
+        ],
+        "confusions": [_confusion(one) for one in found.runs if found.classifies],
+        "mistakes": mistakes,
+        "pictures": shown,
+        "no_pictures": no_pictures,
+    }
 
 
 def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:
@@ -211,18 +149,32 @@ def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:
     return [(step, [gaps.get(step) for gaps in points]) for step in steps]
 
 
-def _confusion(shown: Shown) -> Confusion:
+def _confusion(shown: Shown) -> dict[str, Any]:
+    """Return how one run takes classes for others: (label, answer) counts, the most frequent."""
     counts = confusion_matrix(shown.run.outputs, shown.run.targets)
-    return Confusion(shown, counts, often_confused(counts, at_most=3))
+    often = often_confused(counts, at_most=3)
+    return {
+        "shown": shown,
+        "counts": counts,
+        "fits": len(counts) <= _MOST_CLASSES,
+        "often": often,
+        "most": often[0][2] if often else 0,
+    }
 
 
-def _rows(shown: Sequence[Shown], describe: Callable[[Result], dict[str, Any]]) -> list[Row]:
-    columns = [describe(one.result) for one in shown]
-    names = dict.fromkeys(name for column in columns for name in column)
-    return [
-        Row(name.replace("_", " "), [str(column.get(name, "\u2013")) for column in columns])
-        for name in names
-    ]
+def _facts(
+    columns: Sequence[dict[str, Any]],
+) -> tuple[list[tuple[str, str]], list[tuple[str, list[str]]]]:
+    """Return by name what is the same in all columns, and what each has where they differ."""
+    same, different = [], []
+    for name in dict.fromkeys(name for column in columns for name in column):
+        values = [str(column.get(name, "\u2013")) for column in columns]
+        words = name.replace("_", " ")
+        if len(set(values)) == 1:
+            same.append((words, values[0]))
+        else:
+            different.append((words, values))
+    return same, different
 
 
 def _environment(result: Result) -> dict[str, Any]:

@@ -1,54 +1,31 @@
 """The page's colours by name, on light and on dark ground, and the marks that go with them."""
 
-from dataclasses import dataclass
-
 # The backends' are Okabe and Ito's, told apart by the colour-blind; lighter on dark ground.
-LIGHT = {
-    "ground": "#ffffff",
-    "panel": "#f5f6f8",
-    "rule": "#d9dde3",
-    "faint": "#e7eaef",
-    "quiet": "#5a6472",
-    "ink": "#161b22",
-    "good": "#1d6b3a",
-    "bad": "#b3261e",
-    "tensorflow": "#d55e00",
-    "jax": "#0072b2",
-    "torch": "#009e73",
-    "other": "#8e4a8c",
+_COLORS = {  # on light ground, on dark ground
+    "ground": ("#ffffff", "#0f1318"),
+    "panel": ("#f5f6f8", "#171c23"),
+    "rule": ("#d9dde3", "#2e3641"),
+    "faint": ("#e7eaef", "#222932"),
+    "quiet": ("#5a6472", "#a3adba"),
+    "ink": ("#161b22", "#e8ebef"),
+    "good": ("#1d6b3a", "#7fd39c"),
+    "bad": ("#b3261e", "#ff9a90"),
+    "tensorflow": ("#d55e00", "#ff8b3d"),
+    "jax": ("#0072b2", "#56b4e9"),
+    "torch": ("#009e73", "#35c99b"),
+    "other": ("#8e4a8c", "#cf8fcc"),
 }
-DARK = {
-    "ground": "#0f1318",
-    "panel": "#171c23",
-    "rule": "#2e3641",
-    "faint": "#222932",
-    "quiet": "#a3adba",
-    "ink": "#e8ebef",
-    "good": "#7fd39c",
-    "bad": "#ff9a90",
-    "tensorflow": "#ff8b3d",
-    "jax": "#56b4e9",
-    "torch": "#35c99b",
-    "other": "#cf8fcc",
-}
+LIGHT = {name: light for name, (light, _) in _COLORS.items()}
+DARK = {name: dark for name, (_, dark) in _COLORS.items()}
 OTHER = "other"
 
-
-@dataclass(frozen=True)
-class Mark:
-    """A shape, as a character in text and as Matplotlib's marker in charts."""
-
-    character: str
-    marker: str
-
-
-MARKS = (
-    Mark("\u25cf", "o"),
-    Mark("\u25a0", "s"),
-    Mark("\u25b2", "^"),
-    Mark("\u25c6", "D"),
-    Mark("\u25bc", "v"),
-    Mark("\u2716", "X"),
-    Mark("\u2605", "*"),
-    Mark("\u271a", "P"),
-)
+MARKS = {  # a shape as a character in text, and as Matplotlib's marker in charts
+    "\u25cf": "o",
+    "\u25a0": "s",
+    "\u25b2": "^",
+    "\u25c6": "D",
+    "\u25bc": "v",
+    "\u2716": "X",
+    "\u2605": "*",
+    "\u271a": "P",
+}

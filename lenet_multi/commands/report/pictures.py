@@ -23,7 +23,9 @@ def test_images(result: Result) -> NDArray[np.uint8]:
 
     Raises `UserError` when they cannot be had, are others by now, or are no pictures.
     """
-    dataset = _load(_config(result))
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    # A setting that has come since has its default.
+    dataset = _load(TrainConfig(**{name: v for name, v in result.config.items() if name in known}))
     if (dataset.sha256(), len(dataset.test)) != (result.data_sha256, result.test_images):
         raise UserError(f"{result.config['data']} now holds other images than the run saw")
     if not are_pictures(dataset.test.x):
@@ -32,12 +34,6 @@ def test_images(result: Result) -> NDArray[np.uint8]:
     if (channels := images.shape[-1]) not in (1, 3):
         raise UserError(f"images of {channels} channels are no pictures")
     return images
-
-
-def _config(result: Result) -> TrainConfig:
-    """Return the settings of a run; one that has come since has its default."""
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
-    return TrainConfig(**{name: v for name, v in result.config.items() if name in known})
 
 
 @functools.lru_cache(maxsize=1)  # groups of runs mostly share it

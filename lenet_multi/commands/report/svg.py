@@ -19,7 +19,6 @@ _NAMES = {color: name for name, color in LIGHT.items()}
 
 # User's names are no mathematics; text stays text, in the page's font.
 LOOK: dict[Any, Any] = {
-    "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 10,
     "axes.edgecolor": LIGHT["rule"],

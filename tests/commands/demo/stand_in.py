@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
+from lenet_multi.commands.demo.app import serve
 from lenet_multi.commands.demo.process import BackendProcess
-from lenet_multi.commands.demo.serve import serve
 from tests.conftest import PROJECT
 
 SEVEN = {"answer": 7, "probabilities": [0.01] * 7 + [0.91, 0.01, 0.01], "milliseconds": 1.5}
@@ -58,6 +57,7 @@ def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
         [sys.executable, "-m", "tests.commands.demo.stand_in", host, *named],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     ) as process:
         assert process.stdout
@@ -72,12 +72,11 @@ def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
 
 def main(host: str, *named: str) -> None:
     """Serve until ended."""
-    say = partial(print, flush=True)
     backends = [
-        BackendProcess(backend, "runs/a", stand_in(manner), say)
+        BackendProcess(backend, "runs/a", stand_in(manner))
         for backend, _, manner in (each.partition("=") for each in named)
     ]
-    serve(backends, host=host, port=0, say=say, warn=say)
+    serve(backends, host=host, port=0)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
 import http.client
 import io
 import json
+import os
 import re
+import signal
+import socket
 import struct
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image, ImageDraw
 
-from lenet_multi.commands.demo.app import MOST_BYTES, PAGE
+from lenet_multi.commands.demo.app import MOST_BYTES, MOST_CONNECTIONS, PAGE, listen, serve
+from lenet_multi.errors import UserError
 from lenet_multi.lenet.photographs import prepare
 from tests.commands.demo.stand_in import SEVEN, served
 
@@ -201,3 +206,80 @@ def test_a_backend_that_fails_leaves_the_others() -> None:
                 None,
             ]
             assert found["agreement"] == "torch answers 7"
+
+
+@pytest.mark.parametrize(
+    ("blow", "status"),
+    [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
+    ids=["Ctrl-C", "terminated", "killed"],
+)
+def test_backends_end_with_the_demo(blow: signal.Signals, status: int) -> None:
+    """However the demo ends, the processes that it started end too."""
+    with served(jax="answers", torch="answers") as demo:
+        children = [int(state["version"]) for state in wait_for_backends(demo.address)]
+        demo.process.send_signal(blow)
+        assert demo.process.wait(timeout=60) == status
+        assert gone(children)
+
+
+def gone(processes: list[int]) -> bool:
+    """Return whether the processes end within a minute."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if not any(os.path.exists(f"/proc/{each}") for each in processes):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("host", "warned", "stranger"),
+    [("localhost", False, 400), ("::1", False, 400), ("0.0.0.0", True, 200)],
+)
+def test_other_machines_are_let_in_only_when_told(host: str, warned: bool, stranger: int) -> None:
+    """Beyond this machine the page has whatever name, and that it is open is told."""
+    with served(host=host, jax="answers") as demo:
+        assert ask(demo.address, "/")[0] == 200
+        assert ask(demo.address, "/", host="stranger.example")[0] == stranger
+        assert any("over the network" in line for line in demo.warnings) == warned
+
+
+def test_the_browser_is_sent_to_the_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the address that is told, whatever port was free; nothing is warned of."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
+    serve([], host="127.0.0.1", port=0, open_browser=True)
+    told = capsys.readouterr()
+    assert [told.out.split()[1]] == opened
+    assert told.err == ""
+
+
+def test_a_flood_is_turned_away() -> None:
+    """Connections beyond the limit are told to come later; once they are gone, all is well."""
+    with served(jax="answers") as demo, ExitStack() as flood:
+        url = urlsplit(demo.address)
+        for _ in range(MOST_CONNECTIONS):
+            flood.enter_context(socket.create_connection((url.hostname, url.port)))
+        assert ask(demo.address, "/")[0] == 503
+        flood.close()
+        until = time.monotonic() + 60
+        while ask(demo.address, "/")[0] != 200:
+            assert time.monotonic() < until
+
+
+def test_a_port_in_use_is_told() -> None:
+    """The error names the port and what to do."""
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"--port {port}: Address already in use; choose"):
+            listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "256.1.1.1", "", "x" * 300])
+def test_a_host_that_is_not_here_is_told(host: str) -> None:
+    """The error names the host."""
+    with pytest.raises(UserError, match=f"cannot listen on --host {host}"):
+        listen(host, 0)

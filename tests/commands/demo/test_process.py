@@ -10,16 +10,14 @@ from tests.commands.demo.stand_in import SEVEN, stand_in
 IMAGE = bytes(784)
 
 
-def asked(manner: str, *, times: int = 1) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what a stand-in answers when asked, once it is ready or failed; what is announced."""
-    announced: list[str] = []
+def asked(manner: str, *, times: int = 1) -> list[dict[str, Any]]:
+    """Return what a stand-in answers when asked, once it is ready or failed."""
 
     async def ask() -> list[dict[str, Any]]:
         process = BackendProcess(
             "jax",
             "runs/a",
             stand_in(manner),
-            announced.append,
             start_seconds=0.5 if manner == "starts for ever" else 60,
             answer_seconds=0.5 if manner == "is silent when asked" else 60,
         )
@@ -32,21 +30,22 @@ def asked(manner: str, *, times: int = 1) -> tuple[list[dict[str, Any]], list[st
         await asyncio.gather(running, return_exceptions=True)
         return answers
 
-    return asyncio.run(ask()), announced
+    return asyncio.run(ask())
 
 
-def test_a_process_answers_again_and_again() -> None:
+def test_a_process_answers_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:
     """Each question gets its answer, with who answered; when it is ready is announced."""
-    answers, announced = asked("answers", times=3)
+    answers = asked("answers", times=3)
     version = answers[0]["version"]
     state = {"backend": "jax", "model": "runs/a", "version": version, "failure": None}
     assert answers == 3 * [{**state, **SEVEN}]
+    announced = capsys.readouterr().err.splitlines()
     assert [line.partition(" after")[0] for line in announced] == [f"jax {version}: ready"]
 
 
 def test_a_cancelled_process_is_ended() -> None:
     """Nothing is left running."""
-    (answer,), _ = asked("answers")
+    (answer,) = asked("answers")
     with pytest.raises(ProcessLookupError):
         os.kill(int(answer["version"]), 0)
 
@@ -60,11 +59,14 @@ def test_a_cancelled_process_is_ended() -> None:
         ("is silent when asked", "it was silent for 0.5 s"),
     ],
 )
-def test_a_process_that_fails_says_why(manner: str, failure: str) -> None:
+def test_a_process_that_fails_says_why(
+    manner: str, failure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The answer is the reason, the second time too; it is announced once."""
-    answers, announced = asked(manner, times=2)
+    answers = asked(manner, times=2)
     assert [answer["failure"] for answer in answers] == [failure, failure]
     assert not any("probabilities" in answer for answer in answers)
+    announced = capsys.readouterr().err.splitlines()
     assert [line for line in announced if "ready" not in line] == [
         f"jax: answers no more: {failure}"
     ]

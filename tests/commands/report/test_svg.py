@@ -3,8 +3,11 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
+from lenet_multi.commands.report.charts import gap_chart
 from lenet_multi.commands.report.palette import DARK, LIGHT
 from lenet_multi.commands.report.svg import to_svg
+from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.parity.figure import Line
 
 
 def drawn(name: str = "chart", text: str = "words") -> str:
@@ -24,6 +27,13 @@ def test_colours_become_variables() -> None:
     assert "var(--torch)" in chart
     assert "DejaVu" not in chart
     assert "font-size: " in chart
+
+
+def test_pairs_of_backends_have_the_pages_colours() -> None:
+    """The figure that draws them for a folder too brings colours that the page knows."""
+    lines = [Line(name, "float32", [1, 2], [1e-7, 1e-6]) for name in ("a and b", "a and c", "b")]
+    chart = gap_chart(lines, "gaps")
+    assert all(f"stroke: var(--{backend})" in chart for backend in BACKENDS)
 
 
 def test_text_is_escaped() -> None:
