@@ -14,13 +14,7 @@ from queue import SimpleQueue
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lenet_multi.machine import keras_start, signals
 
@@ -54,11 +48,9 @@ class Failure:
 def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[Failure]:
     """Run `children`, each on `threads` processors of its own, and return failures.
 
-    Those that others come after run first.
-
-    A child that takes longer than `timeout` seconds is killed, which is a failure; the others
-    are finished. Progress is shown on stderr: a child tells it as a line of stdout, a JSON list
-    of what it does, steps done and steps in all.
+    Those that others come after run first. A child that takes longer than `timeout` seconds is
+    killed, which is a failure; the others are finished. Progress is shown on stderr: a child tells
+    it as a line of stdout, a JSON list of what it does, steps done and steps in all.
 
     Raises `StoppedError` on SIGINT and SIGTERM, with all children ended.
     """
@@ -67,17 +59,13 @@ def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[
     overall = progress.add_task("processes finished", total=len(children))
     ended = {child.name: threading.Event() for child in children}
     stopped = threading.Event()
-    failures: list[Failure] = []
 
-    def run_in_turn(child: Child) -> None:
+    def run_in_turn(child: Child) -> Failure | None:
         for name in child.after:
             ended[name].wait()
         place = places.get()
         try:
-            if not stopped.is_set():
-                failure = _run_on(place, child, timeout, progress, stopped)
-                if failure:
-                    failures.append(failure)
+            return None if stopped.is_set() else _run_on(place, child, timeout, progress, stopped)
         finally:
             places.put(place)
             ended[child.name].set()
@@ -88,8 +76,7 @@ def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[
         signals.stop(number)
 
     with signals.obeying(stop), progress, ThreadPoolExecutor(max(1, len(children))) as pool:
-        list(pool.map(run_in_turn, children))
-    return failures
+        return [failure for failure in pool.map(run_in_turn, children) if failure]
 
 
 def bars() -> Progress:
@@ -107,16 +94,12 @@ def bars() -> Progress:
 
 
 def _places(threads: int) -> "SimpleQueue[set[int]]":
-    """Return a queue of places for a child: sets of processors; empty where they have no numbers.
-
-    A child is bound to its processors: two children that each believe they own all of them wait
-    for one another, which took twice as long on two.
-    """
+    """Return a queue of places for a child: the numbers of its processors."""
     queue: SimpleQueue[set[int]] = SimpleQueue()
     named = hasattr(os, "sched_getaffinity")
     processors = sorted(os.sched_getaffinity(0)) if named else range(os.cpu_count() or 1)
     for first in range(0, len(processors) - threads + 1, threads):
-        queue.put(set(processors[first : first + threads]) if named else set())
+        queue.put({*processors[first : first + threads]})
     return queue
 
 
@@ -127,7 +110,9 @@ def _run_on(
     progress: Progress,
     stopped: threading.Event,
 ) -> Failure | None:
-    if processors:
+    # A child is bound to its processors: two children that each believe they own all of them wait
+    # for one another, which took twice as long on two.
+    if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, processors)  # of this thread, from which the process inherits
     bar = progress.add_task(child.name, total=None)
     child.log.parent.mkdir(parents=True, exist_ok=True)
@@ -136,12 +121,11 @@ def _run_on(
     def watch() -> None:
         """End the process when its time is up, or when all are to stop."""
         until = time.monotonic() + timeout
-        while process.poll() is None and not stopped.is_set() and time.monotonic() < until:
-            stopped.wait(min(_WATCH_EVERY, max(0.0, until - time.monotonic())))
-        if process.poll() is None:
-            if not stopped.is_set():
+        while process.poll() is None and not stopped.wait(_WATCH_EVERY):
+            if time.monotonic() > until:
                 late.set()
-            process.kill()
+                break
+        process.kill()  # which does nothing where it has ended
 
     with (
         child.log.open("w") as log,
@@ -158,36 +142,26 @@ def _run_on(
         watcher.start()
         assert process.stdout
         for line in process.stdout:
-            if (told := _progress(line)) is None:
+            try:
+                what, done, steps = json.loads(line)
+            except (ValueError, TypeError):  # no progress, but a library's own word
                 log.write(line)
             else:
-                what, done, steps = told
-                progress.update(
-                    bar, description=f"{child.name}: {what}", completed=done, total=steps
-                )
+                doing = f"{child.name}: {what}"
+                progress.update(bar, description=doing, completed=done, total=steps)
         status = process.wait()
         watcher.join()
     progress.remove_task(bar)
     if status == 0:
         return None
-    reason = f"took longer than {timeout:g} s" if late.is_set() else _how_it_ended(status)
+    if late.is_set():
+        reason = f"took longer than {timeout:g} s"
+    elif status == -signal.SIGKILL:
+        reason = "was killed, as the system does when memory runs out"
+    else:
+        reason = f"ended with status {status}"
     lines = child.log.read_text(errors="replace").splitlines()
     return Failure(child.name, reason, lines[-_LINES_SHOWN:])
-
-
-def _how_it_ended(status: int) -> str:
-    if status == -signal.SIGKILL:
-        return "was killed, as the system does when memory runs out"
-    return f"ended with status {status}"
-
-
-def _progress(line: str) -> tuple[str, int, int] | None:
-    """Return the progress that a line tells, or None where it is a library's own word."""
-    try:
-        what, done, steps = json.loads(line)
-    except (ValueError, TypeError):
-        return None
-    return what, done, steps
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import packages_distributions, version
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 
 from lenet_multi.errors import UserError, unknown
@@ -23,9 +25,17 @@ def framework(backend: str) -> str:
     return _FRAMEWORKS.get(backend, backend)
 
 
-def installed_version(backend: str) -> str:
-    """Return the version of an installed backend, whichever distribution provides it."""
-    return version(packages_distributions()[backend][0])
+def installed_version(name: str) -> str:
+    """Return the version of the distribution `name`, or of the one that provides that module.
+
+    `tensorflow-cpu` provides what `tensorflow` does. Raises `PackageNotFoundError` without either.
+    """
+    with suppress(PackageNotFoundError):
+        return version(name)
+    return version(_distributions().get(name, [name])[0])
+
+
+_distributions = cache(packages_distributions)  # reads the file list of every package
 
 
 def choose(
@@ -41,7 +51,7 @@ def choose(
 
     Raises `UserError` when the two conflict, or the backend is unknown or not installed.
     """
-    from_environment = environ.get("KERAS_BACKEND") or None
+    from_environment = environ.get("KERAS_BACKEND")
     if asked and from_environment and asked != from_environment:
         raise UserError(
             f"--backend {asked} conflicts with KERAS_BACKEND={from_environment}; drop one of them"
@@ -49,8 +59,9 @@ def choose(
     present = installed(known)
     default = preferred if preferred in present else next(iter(present), None)
     name = asked or from_environment or default
+    remedy = f"install it with: pip install {framework(name or 'jax')}"
     if name is None:
-        raise UserError("no Keras backend is installed; " + _remedy("jax"))
+        raise UserError(f"no Keras backend is installed; {remedy}")
     if name not in known and name in ANSWERING:
         raise UserError(
             f"backend {name!r} cannot train, only predict and evaluate; "
@@ -60,9 +71,5 @@ def choose(
         raise UserError(unknown("backend", name, known))
     if name not in present:
         others = f" (installed: {', '.join(present)})" if present else ""
-        raise UserError(f"backend {name!r} is not installed{others}; {_remedy(name)}")
+        raise UserError(f"backend {name!r} is not installed{others}; {remedy}")
     return name
-
-
-def _remedy(backend: str) -> str:
-    return f"install it with: pip install {_FRAMEWORKS.get(backend, backend)}"

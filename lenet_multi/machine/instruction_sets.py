@@ -71,7 +71,7 @@ def held_to(name: str, environ: Mapping[str, str] = os.environ) -> dict[str, str
     if name not in INSTRUCTION_SETS:
         raise UserError(unknown("instruction set", name, INSTRUCTION_SETS))
     newest = of_processor()
-    if name not in INSTRUCTION_SETS[: 1 + _rank(newest)]:
+    if _rank(name) > _rank(newest):
         raise UserError(
             f"this processor has no {name}, as far as the system tells; its newest instruction set "
             f"is {newest}"
@@ -103,15 +103,13 @@ def _rank(name: str) -> int:
 def _allowed(library: str, newest: str, environ: Mapping[str, str]) -> str:
     """Return the older one of what the processor has and what the library is held to."""
     variable, values = _SETTINGS[library]
-    words = [
-        word
-        for word in environ.get(variable, "").split()
-        if variable != "XLA_FLAGS" or word.startswith(_XLA)
-    ]
+    words = environ.get(variable, "").split()
+    if variable == "XLA_FLAGS":
+        words = [word for word in words if word.startswith(_XLA)]
     if not words:
         return newest
-    known = {value.lower(): name for value, name in zip(values, INSTRUCTION_SETS, strict=True)}
     asked = words[-1].lower()
+    known = {value.lower(): name for value, name in zip(values, INSTRUCTION_SETS, strict=True)}
     if asked not in known:
         return asked.removeprefix(_XLA)
     return min(newest, known[asked], key=_rank)

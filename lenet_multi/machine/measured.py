@@ -1,6 +1,6 @@
 """How fast bfloat16 is on this processor: the doctor measures it once and keeps it."""
 
-import time
+import timeit
 from contextlib import suppress
 
 from lenet_multi.machine.cache import place
@@ -29,12 +29,11 @@ def measure_bfloat16(backend: str) -> float:
 
     def seconds(dtype: str) -> float:
         matrix = keras.ops.ones((SIDE, SIDE), dtype)
-        took = []
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            float(keras.ops.matmul(matrix, matrix)[0, 0])  # waits until it is there
-            took.append(time.perf_counter() - began)
-        return min(took)
+
+        def product() -> float:
+            return float(keras.ops.matmul(matrix, matrix)[0, 0])  # waits until it is there
+
+        return min(timeit.repeat(product, number=1, repeat=REPEATS))
 
     times = seconds("float32") / seconds("bfloat16")
     path = place(f"bfloat16-{backend}")
