@@ -103,9 +103,8 @@ def _rank(name: str) -> int:
 def _allowed(library: str, newest: str, environ: Mapping[str, str]) -> str:
     """Return the older one of what the processor has and what the library is held to."""
     variable, values = _SETTINGS[library]
-    words = environ.get(variable, "").split()
-    if variable == "XLA_FLAGS":
-        words = [word for word in words if word.startswith(_XLA)]
+    prefix = _XLA if variable == "XLA_FLAGS" else ""
+    words = [word for word in environ.get(variable, "").split() if word.startswith(prefix)]
     if not words:
         return newest
     asked = words[-1].lower()

@@ -54,7 +54,7 @@ def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = N
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
     for variable, value in FOR_A_GPU.items():
         os.environ.setdefault(variable, value)
-    with stderr_held_back(), _garbage_left_alone(), other_frameworks.left_out(backend):
+    with stderr_held_back(), _garbage_left_alone(), other_frameworks.LeftOut(backend):
         import keras
 
         keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise

@@ -34,7 +34,7 @@ def callbacks(
             )
         )
     if config.tensorboard:
-        with other_frameworks.left_out(keras.backend.backend()):
+        with other_frameworks.LeftOut(keras.backend.backend()):
             from lenet_multi.training.tensorboard import TensorBoard
 
         asked.append(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lenet_multi.machine import other_frameworks
-from lenet_multi.machine.other_frameworks import left_out
+from lenet_multi.machine.other_frameworks import LeftOut
 
 
 def test_other_frameworks_are_left_out_and_come_back(
@@ -18,7 +18,7 @@ def test_other_frameworks_are_left_out_and_come_back(
         (tmp_path / f"{name}.py").touch()
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    with left_out("chosen"):
+    with LeftOut("chosen"):
         importlib.import_module("chosen")
         spec = find_spec("other")  # some look whether it is installed, and where
         assert spec
@@ -27,5 +27,5 @@ def test_other_frameworks_are_left_out_and_come_back(
             importlib.import_module("other")
         assert "other" not in sys.modules  # a None there breaks SciPy
     importlib.import_module("other")
-    with left_out("chosen"):  # what is there already stays
+    with LeftOut("chosen"):  # what is there already stays
         importlib.import_module("other")
