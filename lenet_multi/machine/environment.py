@@ -6,7 +6,6 @@ import platform
 import resource
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from lenet_multi import __version__
@@ -19,8 +18,8 @@ def versions(backend: str) -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "lenet-multi": __version__,
-        "numpy": version("numpy"),
-        "keras": version("keras"),
+        "numpy": installed_version("numpy"),
+        "keras": installed_version("keras"),
         backend: installed_version(backend),
     }
 

@@ -1,11 +1,16 @@
-"""The Keras backends: their names, which are installed, and how one is chosen."""
+"""The Keras backends: their names, which are installed, how one is chosen, and others kept out."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
+from types import ModuleType
+from typing import NoReturn
 
 from lenet_multi.errors import UserError, unknown
 
@@ -73,3 +78,36 @@ def choose(
         others = f" (installed: {', '.join(present)})" if present else ""
         raise UserError(f"backend {name!r} is not installed{others}; {remedy}")
     return name
+
+
+class OthersLeftOut(MetaPathFinder, Loader):
+    """Refuse, in a block, to import other frameworks than `backend`'s, as libraries do unasked.
+
+    They are found as ever, and those that are imported already stay. Keras and TensorFlow import
+    JAX where it is installed: 0.2 s and 108 MiB. tensorboardX imports PyTorch: 0.7 s.
+    """
+
+    def __init__(self, backend: str) -> None:
+        self.names = {*BACKENDS} - {framework(backend)}
+
+    def __enter__(self) -> None:
+        sys.meta_path.insert(0, self)
+
+    def __exit__(self, *raised: object) -> None:
+        sys.meta_path.remove(self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module of these names, with this object as its loader."""
+        spec = PathFinder.find_spec(fullname, path, target) if fullname in self.names else None
+        if spec:
+            spec.loader = self
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> NoReturn:
+        """Raise `ImportError`."""
+        raise ImportError(f"{spec.name} is left out")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Never come to this."""

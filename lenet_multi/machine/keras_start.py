@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from lenet_multi.errors import UserError
-from lenet_multi.machine import cache, other_frameworks
+from lenet_multi.machine import cache
+from lenet_multi.machine.frameworks import OthersLeftOut
 
 # Keras reads these at import and then cuts every `fit` short without a word.
 CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
@@ -54,7 +55,7 @@ def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = N
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
     for variable, value in FOR_A_GPU.items():
         os.environ.setdefault(variable, value)
-    with stderr_held_back(), _garbage_left_alone(), other_frameworks.LeftOut(backend):
+    with stderr_held_back(), _garbage_left_alone(), OthersLeftOut(backend):
         import keras
 
         keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
@@ -63,12 +64,13 @@ def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = N
     if keras.backend.backend() != backend:
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
     if backend == "torch":
-        # As TensorFlow and JAX do on a CPU. Adam's momentum of a weight whose gradient stays zero
-        # shrinks by a tenth a step, and is such a number after eight hundred: a quarter of all, in
-        # this network. A processor is slow with them, and an epoch takes a tenth longer. A thread
-        # inherits this from the one that starts it, so it comes before PyTorch shares out any work.
         import torch
 
+        # Take numbers too small to be normal for zero, as TensorFlow and JAX do on a CPU. Adam's
+        # momentum of a weight whose gradient stays zero shrinks by a tenth a step, and is such a
+        # number after eight hundred: a quarter of all, in this network. A processor is slow with
+        # them, and an epoch takes a tenth longer. A thread inherits this from the one that starts
+        # it, so it comes before PyTorch shares out any work.
         torch.set_flush_denormal(True)
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(dtype_policy or floatx)

@@ -15,7 +15,6 @@ from lenet_multi.commands.doctor.settings import Setting
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, extras, frameworks
 from lenet_multi.machine.extras import Extra
-from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.folder import NEEDED_BYTES, RUNS
 
 NEEDED_MEMORY = 2**30  # bytes; a training run took 771 MiB at most
@@ -62,7 +61,8 @@ class Checkup:
 
 def examine(*, timeout: float) -> Checkup:
     """Return what is found here; a backend has `timeout` seconds to start."""
-    probes, machine, found = probe_all(BACKENDS, timeout=timeout), Machine(), settings.found()
+    probes = probe_all(frameworks.BACKENDS, timeout=timeout)
+    machine, found = Machine(), settings.found()
     problems = _of_packages(), _of_settings(found), _of_machine(machine), _of_backends(probes)
     return Checkup(probes, machine, found, extras.every(), [*chain(*problems)])
 
