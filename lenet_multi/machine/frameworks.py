@@ -17,8 +17,6 @@ from lenet_multi.errors import UserError, unknown
 BACKENDS = ("tensorflow", "jax", "torch")
 ANSWERING = (*BACKENDS, "numpy", "openvino")  # Keras's NumPy and OpenVINO cannot train
 
-_FRAMEWORKS = {"numpy": "jax"}  # Keras's NumPy backend convolves with JAX
-
 
 def installed(known: Sequence[str] = BACKENDS) -> tuple[str, ...]:
     """Return the names of those `known` backends that are installed, without importing one."""
@@ -27,7 +25,7 @@ def installed(known: Sequence[str] = BACKENDS) -> tuple[str, ...]:
 
 def framework(backend: str) -> str:
     """Return the name of the package that computes what Keras does on `backend`."""
-    return _FRAMEWORKS.get(backend, backend)
+    return "jax" if backend == "numpy" else backend  # Keras's NumPy backend convolves with JAX
 
 
 def installed_version(name: str) -> str:
