@@ -32,9 +32,8 @@ def cli() -> None:
 
 
 for verb in pkgutil.iter_modules(commands.__path__):
-    if verb.name.startswith("_"):
-        continue
-    cli.add_command(importlib.import_module(f"{commands.__name__}.{verb.name}").command)
+    if not verb.name.startswith("_"):
+        cli.add_command(importlib.import_module(f"{commands.__name__}.{verb.name}").command)
 
 
 def main(*verb: str) -> NoReturn:
@@ -45,7 +44,7 @@ def main(*verb: str) -> NoReturn:
     try:
         cli.main([*verb, *sys.argv[1:]], prog_name="lenet-multi", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        error.show()
         sys.exit(2)
     except click.ClickException as error:
         fail(error.format_message())

@@ -18,9 +18,7 @@ def command(context: click.Context, shell: str) -> None:
       eval "$(lenet-multi completion zsh)"                 # in ~/.zshrc
       lenet-multi completion fish > ~/.config/fish/completions/lenet-multi.fish
     """
-    program = context.find_root()
     kind = get_completion_class(shell)
     assert kind
-    assert program.info_name
-    variable = f"_{program.info_name.replace('-', '_').upper()}_COMPLETE"
-    click.echo(kind(program.command, {}, program.info_name, variable).source())
+    cli = context.find_root().command
+    click.echo(kind(cli, {}, "lenet-multi", "_LENET_MULTI_COMPLETE").source())

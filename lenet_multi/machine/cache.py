@@ -10,7 +10,6 @@ from pathlib import Path
 from lenet_multi.machine import instruction_sets
 
 FOLDER = "JAX_COMPILATION_CACHE_DIR"
-_LEAST_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 
 
 def place(name: str, environ: Mapping[str, str] = os.environ) -> Path:
@@ -34,5 +33,5 @@ def keep_compiled(environ: MutableMapping[str, str]) -> None:
     if environ.get(FOLDER):
         return
     environ[FOLDER] = str(place("jax", environ))
-    environ.setdefault(_LEAST_SECONDS, "0")
+    environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     warnings.filterwarnings("ignore", r"Error (read|writ)ing persistent compilation cache")

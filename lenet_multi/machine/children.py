@@ -7,20 +7,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lenet_multi.machine import keras_start, signals
 
@@ -30,7 +23,7 @@ _WATCH_EVERY = 0.2  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A process to run: its name, its command, its log, and whose end it waits for.
+    """A process to run: its name, its command, its log, and after whose end it starts.
 
     `environ` are variables that it gets besides those of this process.
     """
@@ -54,42 +47,38 @@ class Failure:
 def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[Failure]:
     """Run `children`, each on `threads` processors of its own, and return failures.
 
-    Those that others come after run first.
-
-    A child that takes longer than `timeout` seconds is killed, which is a failure; the others
-    are finished. Progress is shown on stderr: a child tells it as a line of stdout, a JSON list
-    of what it does, steps done and steps in all.
+    A child stands behind those that it comes after. One that takes longer than `timeout` seconds
+    is killed, which is a failure; the others are finished. Progress is shown on stderr: a child
+    tells it as a line of stdout, a JSON list of what it does, steps done and steps in all.
 
     Raises `StoppedError` on SIGINT and SIGTERM, with all children ended.
     """
     places = _places(threads)
     progress = bars()
     overall = progress.add_task("processes finished", total=len(children))
-    ended = {child.name: threading.Event() for child in children}
+    turns: dict[str, Future[Failure | None]] = {}
     stopped = threading.Event()
-    failures: list[Failure] = []
 
-    def run_in_turn(child: Child) -> None:
-        for name in child.after:
-            ended[name].wait()
-        place = places.get()
-        try:
-            if not stopped.is_set():
-                failure = _run_on(place, child, timeout, progress, stopped)
-                if failure:
-                    failures.append(failure)
-        finally:
-            places.put(place)
-            ended[child.name].set()
-            progress.advance(overall)
+    def bind() -> None:
+        """Bind this thread to a place, which the processes that it starts inherit."""
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, places.pop())
+
+    def run_in_turn(child: Child, before: list[Future[Failure | None]]) -> Failure | None:
+        wait(before)
+        failure = None if stopped.is_set() else _run(child, timeout, progress, stopped)
+        progress.advance(overall)
+        return failure
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.set()  # no further child starts, and those that run are ended
         signals.stop(number)
 
-    with signals.obeying(stop), progress, ThreadPoolExecutor(max(1, len(children))) as pool:
-        list(pool.map(run_in_turn, children))
-    return failures
+    with signals.obeying(stop), progress, ThreadPoolExecutor(len(places), initializer=bind) as pool:
+        for child in children:
+            before = [turns[name] for name in child.after]
+            turns[child.name] = pool.submit(run_in_turn, child, before)
+        return [failure for turn in turns.values() if (failure := turn.result())]
 
 
 def bars() -> Progress:
@@ -106,29 +95,21 @@ def bars() -> Progress:
     )
 
 
-def _places(threads: int) -> "SimpleQueue[set[int]]":
-    """Return a queue of places for a child: sets of processors; empty where they have no numbers.
+def _places(threads: int) -> list[Sequence[int]]:
+    """Return the places for children at work: the numbers of `threads` processors each.
 
-    A child is bound to its processors: two children that each believe they own all of them wait
-    for one another, which took twice as long on two.
+    Two children that each believe they own all processors wait for one another, which took twice
+    as long on two.
     """
-    queue: SimpleQueue[set[int]] = SimpleQueue()
     named = hasattr(os, "sched_getaffinity")
     processors = sorted(os.sched_getaffinity(0)) if named else range(os.cpu_count() or 1)
-    for first in range(0, len(processors) - threads + 1, threads):
-        queue.put(set(processors[first : first + threads]) if named else set())
-    return queue
+    firsts = range(0, len(processors) - threads + 1, threads)
+    return [processors[first : first + threads] for first in firsts]
 
 
-def _run_on(
-    processors: set[int],
-    child: Child,
-    timeout: float,
-    progress: Progress,
-    stopped: threading.Event,
+def _run(
+    child: Child, timeout: float, progress: Progress, stopped: threading.Event
 ) -> Failure | None:
-    if processors:
-        os.sched_setaffinity(0, processors)  # of this thread, from which the process inherits
     bar = progress.add_task(child.name, total=None)
     child.log.parent.mkdir(parents=True, exist_ok=True)
     late = threading.Event()
@@ -136,12 +117,11 @@ def _run_on(
     def watch() -> None:
         """End the process when its time is up, or when all are to stop."""
         until = time.monotonic() + timeout
-        while process.poll() is None and not stopped.is_set() and time.monotonic() < until:
-            stopped.wait(min(_WATCH_EVERY, max(0.0, until - time.monotonic())))
-        if process.poll() is None:
-            if not stopped.is_set():
+        while process.poll() is None and not stopped.wait(_WATCH_EVERY):
+            if time.monotonic() > until:
                 late.set()
-            process.kill()
+                break
+        process.kill()  # which does nothing where it has ended
 
     with (
         child.log.open("w") as log,
@@ -158,36 +138,26 @@ def _run_on(
         watcher.start()
         assert process.stdout
         for line in process.stdout:
-            if (told := _progress(line)) is None:
+            try:
+                what, done, steps = json.loads(line)
+            except (ValueError, TypeError):  # no progress, but a library's own word
                 log.write(line)
             else:
-                what, done, steps = told
-                progress.update(
-                    bar, description=f"{child.name}: {what}", completed=done, total=steps
-                )
+                doing = f"{child.name}: {what}"
+                progress.update(bar, description=doing, completed=done, total=steps)
         status = process.wait()
         watcher.join()
     progress.remove_task(bar)
     if status == 0:
         return None
-    reason = f"took longer than {timeout:g} s" if late.is_set() else _how_it_ended(status)
+    if late.is_set():
+        reason = f"took longer than {timeout:g} s"
+    elif status == -signal.SIGKILL:
+        reason = "was killed, as the system does when memory runs out"
+    else:
+        reason = f"ended with status {status}"
     lines = child.log.read_text(errors="replace").splitlines()
     return Failure(child.name, reason, lines[-_LINES_SHOWN:])
-
-
-def _how_it_ended(status: int) -> str:
-    if status == -signal.SIGKILL:
-        return "was killed, as the system does when memory runs out"
-    return f"ended with status {status}"
-
-
-def _progress(line: str) -> tuple[str, int, int] | None:
-    """Return the progress that a line tells, or None where it is a library's own word."""
-    try:
-        what, done, steps = json.loads(line)
-    except (ValueError, TypeError):
-        return None
-    return what, done, steps
 
 
 def _environment(folder: Path) -> dict[str, str]:

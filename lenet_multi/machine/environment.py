@@ -4,10 +4,8 @@ import functools
 import os
 import platform
 import resource
-import shutil
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from lenet_multi import __version__
@@ -20,8 +18,8 @@ def versions(backend: str) -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "lenet-multi": __version__,
-        "numpy": version("numpy"),
-        "keras": version("keras"),
+        "numpy": installed_version("numpy"),
+        "keras": installed_version("keras"),
         backend: installed_version(backend),
     }
 
@@ -34,7 +32,7 @@ def machine(backend: str | None = None) -> dict[str, str | int]:
     gpu = _gpu()
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "instruction_set": instruction_sets.used(backend),
         "cores": os.cpu_count() or 1,
         **({"gpu": gpu} if gpu else {}),
@@ -45,17 +43,15 @@ def machine(backend: str | None = None) -> dict[str, str | int]:
 def _gpu() -> str:
     """Return the name of the first NVIDIA GPU, as its driver's own command tells it."""
     command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    if not shutil.which(command[0]):
-        return ""
     try:
         named = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL, timeout=10)
-    except (OSError, subprocess.SubprocessError):  # its driver is missing, or hangs
+    except (OSError, subprocess.SubprocessError):  # no such command, no driver, or one that hangs
         return ""
     return named.partition("\n")[0]
 
 
-def _processor() -> str:
-    """Return its name; on an x86 also its kind, for clouds name several generations alike."""
+def processor() -> str:
+    """Return the processor's name, on an x86 with its kind: a cloud calls generations alike."""
     known = instruction_sets.cpuinfo()
     name = known.get("model name", platform.processor())
     if "cpu family" in known:

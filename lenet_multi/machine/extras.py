@@ -2,19 +2,13 @@
 
 import importlib
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import (
-    PackageNotFoundError,
-    metadata,
-    packages_distributions,
-    requires,
-    version,
-)
+from importlib.metadata import PackageNotFoundError, distributions, metadata, requires
 from typing import Any
 
 from packaging.requirements import Requirement
 
 from lenet_multi.errors import UserError
+from lenet_multi.machine.frameworks import installed_version
 
 DISTRIBUTION = "lenet-multi"
 
@@ -48,10 +42,7 @@ def install_line(extra: str = "") -> str:
 
 def is_installed() -> bool:
     """Tell whether this package is installed, so that its needs are known."""
-    try:
-        return bool(version(DISTRIBUTION))
-    except PackageNotFoundError:
-        return False
+    return any(distributions(name=DISTRIBUTION))
 
 
 def every() -> list[Extra]:
@@ -69,10 +60,10 @@ def lacks(extra: str = "") -> list[str]:
 
 def _belongs(requirement: Requirement, extra: str) -> bool:
     """Tell whether `requirement` is of `extra`, or, of none, of the package itself."""
-    always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    if not extra or always:
-        return always and not extra
-    assert requirement.marker
+    if requirement.marker is None:
+        return not extra
+    if extra and requirement.marker.evaluate({"extra": ""}):  # of the package itself
+        return False
     return requirement.marker.evaluate({"extra": extra})
 
 
@@ -80,23 +71,8 @@ def _lack(requirement: Requirement) -> str:
     """Return what is wanted and, where another is installed, its version; empty where it is met."""
     wanted = f"{requirement.name}{requirement.specifier}"
     try:
-        found = version(_provider(requirement.name))
+        found = installed_version(requirement.name)
     except PackageNotFoundError:
         return wanted
     met = requirement.specifier.contains(found, prereleases=True)
     return "" if met else f"{wanted} (installed: {found})"
-
-
-def _provider(name: str) -> str:
-    """Return the distribution `name`, or that which provides the module of that name.
-
-    `tensorflow-cpu` provides what `tensorflow` does.
-    """
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return next(iter(_distributions().get(name, [])), name)
-    return name
-
-
-_distributions = cache(packages_distributions)  # reads the file list of every package

@@ -24,19 +24,14 @@ _FLAGS = {
     AVX512: {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
 }
 
-# The variable that holds each library to an instruction set, and its value for each.
+# The variable that holds each library to an instruction set, and its value for each. MKL obeys its
+# own on Intel's processors only: on an AMD EPYC (family 26) it changed no bit.
 _XLA = "--xla_cpu_max_isa="
 _SETTINGS = {
     "oneDNN": ("ONEDNN_MAX_CPU_ISA", ("SSE41", "AVX2", "AVX512_CORE")),
     "ATen": ("ATEN_CPU_CAPABILITY", ("default", "avx2", "avx512")),
     "XLA": ("XLA_FLAGS", (f"{_XLA}SSE4_2", f"{_XLA}AVX2", f"{_XLA}AVX512")),
-}
-# MKL obeys the first variable on Intel's processors only. On an AMD EPYC (family 26) it changed
-# no bit; the second one did, but only at its oldest setting.
-_MKL = {
-    SSE41: {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "MKL_CBWR": "COMPATIBLE"},
-    AVX2: {"MKL_ENABLE_INSTRUCTIONS": "AVX2"},
-    AVX512: {"MKL_ENABLE_INSTRUCTIONS": "AVX512"},
+    "MKL": ("MKL_ENABLE_INSTRUCTIONS", ("SSE4_2", "AVX2", "AVX512")),
 }
 
 # What each backend computes with. PyTorch also uses MKL, which tells nobody what it chose.
@@ -71,7 +66,7 @@ def held_to(name: str, environ: Mapping[str, str] = os.environ) -> dict[str, str
     if name not in INSTRUCTION_SETS:
         raise UserError(unknown("instruction set", name, INSTRUCTION_SETS))
     newest = of_processor()
-    if name not in INSTRUCTION_SETS[: 1 + _rank(newest)]:
+    if _rank(name) > _rank(newest):
         raise UserError(
             f"this processor has no {name}, as far as the system tells; its newest instruction set "
             f"is {newest}"
@@ -79,7 +74,9 @@ def held_to(name: str, environ: Mapping[str, str] = os.environ) -> dict[str, str
     variables = {variable: values[_rank(name)] for variable, values in _SETTINGS.values()}
     others = [flag for flag in environ.get("XLA_FLAGS", "").split() if not flag.startswith(_XLA)]
     variables["XLA_FLAGS"] = " ".join([*others, variables["XLA_FLAGS"]])
-    return {**variables, **_MKL[name]}
+    if name == SSE41:
+        variables["MKL_CBWR"] = "COMPATIBLE"  # which changes bits on the EPYC too, but only here
+    return variables
 
 
 def used(backend: str | None, environ: Mapping[str, str] = os.environ) -> str:
@@ -89,7 +86,7 @@ def used(backend: str | None, environ: Mapping[str, str] = os.environ) -> str:
     "ATen avx2, oneDNN avx512". MKL is left out, because it does not tell.
     """
     newest = of_processor()
-    libraries = _LIBRARIES.get(backend or "", tuple(_SETTINGS))
+    libraries = _LIBRARIES.get(backend or "", ("oneDNN", "ATen", "XLA"))
     by_library = {library: _allowed(library, newest, environ) for library in libraries}
     if len(names := set(by_library.values())) == 1:
         return names.pop()
@@ -103,15 +100,12 @@ def _rank(name: str) -> int:
 def _allowed(library: str, newest: str, environ: Mapping[str, str]) -> str:
     """Return the older one of what the processor has and what the library is held to."""
     variable, values = _SETTINGS[library]
-    words = [
-        word
-        for word in environ.get(variable, "").split()
-        if variable != "XLA_FLAGS" or word.startswith(_XLA)
-    ]
+    prefix = _XLA if variable == "XLA_FLAGS" else ""
+    words = [word for word in environ.get(variable, "").split() if word.startswith(prefix)]
     if not words:
         return newest
-    known = {value.lower(): name for value, name in zip(values, INSTRUCTION_SETS, strict=True)}
     asked = words[-1].lower()
+    known = {value.lower(): name for value, name in zip(values, INSTRUCTION_SETS, strict=True)}
     if asked not in known:
         return asked.removeprefix(_XLA)
     return min(newest, known[asked], key=_rank)

@@ -1,18 +1,18 @@
 """Start Keras on the chosen backend: quietly, and with the same numerics everywhere."""
 
-import contextlib
 import gc
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from lenet_multi.errors import UserError
-from lenet_multi.machine import cache, other_frameworks
+from lenet_multi.machine import cache
+from lenet_multi.machine.frameworks import OthersLeftOut
 
 # Keras reads these at import and then cuts every `fit` short without a word.
 CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
@@ -36,13 +36,7 @@ _HEAD_START = 0.03  # seconds in which bad data is told without a backend's star
 KERAS_SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
-def start(
-    backend: str,
-    *,
-    floatx: str = "float32",
-    dtype_policy: str | None = None,
-    environ: MutableMapping[str, str] = os.environ,
-) -> None:
+def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = None) -> None:
     """Import Keras on `backend`, with Keras's own defaults whatever ~/.keras/keras.json says.
 
     `floatx` is the precision of weights and sums, "float32" or "float64"; `dtype_policy` is
@@ -53,15 +47,15 @@ def start(
     Raises `UserError` when the environment would make Keras cut training short.
     """
     for variable in CUTTING_VARIABLES:
-        if variable in environ:
+        if variable in os.environ:
             raise UserError(f"{variable} would cut training short; unset it and use --epochs")
-    environ["KERAS_BACKEND"] = backend
-    environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
-    cache.keep_compiled(environ)
-    environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
+    os.environ["KERAS_BACKEND"] = backend
+    os.environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
+    cache.keep_compiled(os.environ)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
     for variable, value in FOR_A_GPU.items():
-        environ.setdefault(variable, value)
-    with stderr_held_back(), _garbage_left_alone(), other_frameworks.left_out(backend):
+        os.environ.setdefault(variable, value)
+    with stderr_held_back(), _garbage_left_alone(), OthersLeftOut(backend):
         import keras
 
         keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
@@ -70,7 +64,14 @@ def start(
     if keras.backend.backend() != backend:
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
     if backend == "torch":
-        _flush_subnormals()
+        import torch
+
+        # Take numbers too small to be normal for zero, as TensorFlow and JAX do on a CPU. Adam's
+        # momentum of a weight whose gradient stays zero shrinks by a tenth a step, and is such a
+        # number after eight hundred: a quarter of all, in this network. A processor is slow with
+        # them, and an epoch takes a tenth longer. A thread inherits this from the one that starts
+        # it, so it comes before PyTorch shares out any work.
+        torch.set_flush_denormal(True)
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(dtype_policy or floatx)
     keras.config.set_epsilon(KERAS_SETTINGS["epsilon"])
@@ -105,19 +106,6 @@ def start_and_load(
         pool.shutdown(wait=False)  # a signal does not wait for a download
 
 
-def _flush_subnormals() -> None:
-    """Have PyTorch take numbers too small to be normal for zero, as TensorFlow and JAX do on a CPU.
-
-    Adam's momentum of a weight whose gradient stays zero shrinks by a tenth a step, and is such a
-    number after eight hundred: a quarter of all, in this network. A processor is slow with them,
-    and an epoch takes a tenth longer. A thread inherits this from the one that starts it, so it
-    comes before PyTorch shares out any work.
-    """
-    import torch
-
-    torch.set_flush_denormal(True)
-
-
 def _multiply_in_full(backend: str) -> None:
     """Have products and convolutions on a GPU taken in float32, as on a CPU."""
     match backend:
@@ -136,7 +124,7 @@ def _multiply_in_full(backend: str) -> None:
             torch.backends.cuda.matmul.allow_tf32 = False
 
 
-@contextlib.contextmanager
+@contextmanager
 def _garbage_left_alone() -> Iterator[None]:
     """Look for no garbage in the block, nor ever among what it leaves.
 
@@ -150,13 +138,12 @@ def _garbage_left_alone() -> Iterator[None]:
         gc.enable()
 
 
-@contextlib.contextmanager
+@contextmanager
 def stderr_held_back() -> Iterator[None]:
     """Keep what the block writes on stderr, and show it only when the block fails.
 
-    A `UserError` says by itself what is wrong.
-
-    TensorFlow announces oneDNN there before any setting of its log level is read.
+    A `UserError` says by itself what is wrong. TensorFlow announces oneDNN there before any
+    setting of its log level is read.
     """
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -164,11 +151,10 @@ def stderr_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except UserError:
-            raise
-        except BaseException:
-            held.seek(0)
-            os.write(terminal, held.read())
+        except BaseException as error:
+            if not isinstance(error, UserError):
+                held.seek(0)
+                os.write(terminal, held.read())
             raise
         finally:
             os.dup2(terminal, 2)

@@ -1,6 +1,6 @@
 """How fast bfloat16 is on this processor: the doctor measures it once and keeps it."""
 
-import time
+import timeit
 from contextlib import suppress
 
 from lenet_multi.machine.cache import place
@@ -21,24 +21,20 @@ def bfloat16_pays(backend: str) -> bool:
 
 
 def measure_bfloat16(backend: str) -> float:
-    """Return how many times as fast as float32's its products are on the started backend; keep it.
-
-    A cache folder that cannot be written keeps nothing.
-    """
+    """Return and keep how many times as fast as float32's its products are on a started backend."""
     import keras
 
     def seconds(dtype: str) -> float:
         matrix = keras.ops.ones((SIDE, SIDE), dtype)
-        took = []
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            float(keras.ops.matmul(matrix, matrix)[0, 0])  # waits until it is there
-            took.append(time.perf_counter() - began)
-        return min(took)
+
+        def product() -> float:
+            return float(keras.ops.matmul(matrix, matrix)[0, 0])  # waits until it is there
+
+        return min(timeit.repeat(product, number=1, repeat=REPEATS))
 
     times = seconds("float32") / seconds("bfloat16")
     path = place(f"bfloat16-{backend}")
-    with suppress(OSError):
+    with suppress(OSError):  # a cache folder that cannot be written keeps nothing
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{times}\n")
     return times

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 
 from lenet_multi.config import TrainConfig
-from lenet_multi.machine import other_frameworks
+from lenet_multi.machine.frameworks import OthersLeftOut
 from lenet_multi.runs.record import CHECKPOINTS, TENSORBOARD
 
 _WATCHED = "val_loss"  # by early stopping and for the best checkpoint
@@ -34,7 +34,7 @@ def callbacks(
             )
         )
     if config.tensorboard:
-        with other_frameworks.left_out(keras.backend.backend()):
+        with OthersLeftOut(keras.backend.backend()):
             from lenet_multi.training.tensorboard import TensorBoard
 
         asked.append(

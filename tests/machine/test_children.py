@@ -68,8 +68,8 @@ def test_a_child_waits_for_those_it_comes_after(tmp_path: Path) -> None:
     slow = "import time; time.sleep(0.5); open('done', 'w'); raise SystemExit(1)"
     failures = children.run(
         [
-            child(tmp_path, "second", "open('done'); open('seen', 'w')", after=("first",)),
             child(tmp_path, "first", slow),
+            child(tmp_path, "second", "open('done'); open('seen', 'w')", after=("first",)),
         ],
         timeout=60,
     )

@@ -1,10 +1,14 @@
+import importlib
+import sys
 import tomllib
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from lenet_multi.errors import UserError
 from lenet_multi.machine import frameworks
-from lenet_multi.machine.frameworks import ANSWERING, BACKENDS, choose
+from lenet_multi.machine.frameworks import ANSWERING, BACKENDS, OthersLeftOut, choose
 from tests.conftest import PROJECT
 
 
@@ -82,3 +86,25 @@ def test_a_preference_gives_way() -> None:
     assert choose("torch", {}, preferred="jax") == "torch"
     assert choose(None, {"KERAS_BACKEND": "torch"}, preferred="jax") == "torch"
     assert choose(None, {}, preferred="gone") == "tensorflow"
+
+
+def test_other_frameworks_are_left_out_and_come_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the block they are not imported; after it whoever needs one imports it."""
+    monkeypatch.setattr(frameworks, "BACKENDS", ("chosen", "other"))
+    for name in ("chosen", "other"):
+        (tmp_path / f"{name}.py").touch()
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with OthersLeftOut("chosen"):
+        importlib.import_module("chosen")
+        spec = find_spec("other")  # some look whether it is installed, and where
+        assert spec
+        assert spec.origin == str(tmp_path / "other.py")
+        with pytest.raises(ImportError, match="other is left out"):
+            importlib.import_module("other")
+        assert "other" not in sys.modules  # a None there breaks SciPy
+    importlib.import_module("other")
+    with OthersLeftOut("chosen"):  # what is there already stays
+        importlib.import_module("other")

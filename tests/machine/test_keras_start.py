@@ -104,11 +104,12 @@ def test_a_gpu_is_shared_and_multiplies_in_full() -> None:
 
 
 @pytest.mark.backend
-def test_another_backend_is_refused(backend: str) -> None:
+def test_another_backend_is_refused(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keras fixes its backend when it is imported; to go on with the first would hide it."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     other = next(name for name in BACKENDS if name != backend)
     with pytest.raises(RuntimeError, match=f"Keras was imported before, on {backend}"):
-        keras_start.start(other, environ={})
+        keras_start.start(other)
 
 
 def test_stderr_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:

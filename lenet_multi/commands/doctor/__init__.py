@@ -1,5 +1,6 @@
 """`lenet-multi doctor`: what keeps this machine from training, or makes it train otherwise."""
 
+import dataclasses
 import json
 import sys
 
@@ -26,7 +27,8 @@ def command(as_json: bool, timeout: float) -> None:
 
     found = examine(timeout=timeout)
     if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2))
+        record = {"healthy": found.healthy, **dataclasses.asdict(found)}
+        click.echo(json.dumps(record, indent=2))
     else:
         print_checkup(found, console())
     sys.exit(0 if found.healthy else 1)

@@ -1,14 +1,12 @@
 """The whole examination: backends, machine, settings, extras, and what is wrong with them."""
 
-import dataclasses
 import os
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from lenet_multi import __version__
 from lenet_multi.commands.doctor import settings
@@ -17,7 +15,6 @@ from lenet_multi.commands.doctor.settings import Setting
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, extras, frameworks
 from lenet_multi.machine.extras import Extra
-from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.folder import NEEDED_BYTES, RUNS
 
 NEEDED_MEMORY = 2**30  # bytes; a training run took 771 MiB at most
@@ -25,16 +22,16 @@ NEEDED_MEMORY = 2**30  # bytes; a training run took 771 MiB at most
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where one would train; memory and disk in bytes, `runs` where run folders go."""
+    """Where one would train, by default here; memory and disk in bytes, `runs` for run folders."""
 
-    python: str
-    lenet_multi: str
-    system: str
-    processor: str
-    cores: int
-    memory: int
-    runs: str
-    disk_free: int
+    python: str = platform.python_version()
+    lenet_multi: str = __version__
+    system: str = f"{platform.system()} {platform.machine()}"
+    processor: str = field(default_factory=environment.processor)
+    cores: int = field(default_factory=environment.threads)
+    memory: int = field(default_factory=environment.memory_bytes)
+    runs: str = field(default_factory=lambda: str(Path.cwd() / RUNS))
+    disk_free: int = field(default_factory=lambda: shutil.disk_usage(Path.cwd()).free)
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Problem:
     grave: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Checkup:
     """What was found, and the problems in it."""
 
@@ -61,36 +58,13 @@ class Checkup:
         """Whether some backend works, and nothing would change what it computes."""
         return not any(problem.grave for problem in self.problems)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the whole as JSON's own types."""
-        return {"healthy": self.healthy, **dataclasses.asdict(self)}
-
 
 def examine(*, timeout: float) -> Checkup:
     """Return what is found here; a backend has `timeout` seconds to start."""
-    probes, machine, found = probe_all(BACKENDS, timeout=timeout), _machine(), settings.found()
+    probes = probe_all(frameworks.BACKENDS, timeout=timeout)
+    machine, found = Machine(), settings.found()
     problems = _of_packages(), _of_settings(found), _of_machine(machine), _of_backends(probes)
-    return Checkup(
-        backends=probes,
-        machine=machine,
-        settings=found,
-        extras=extras.every(),
-        problems=list(chain(*problems)),
-    )
-
-
-def _machine() -> Machine:
-    machine = environment.machine()
-    return Machine(
-        python=platform.python_version(),
-        lenet_multi=__version__,
-        system=str(machine["system"]),
-        processor=str(machine["processor"]),
-        cores=environment.threads(),
-        memory=environment.memory_bytes(),
-        runs=str(Path.cwd() / RUNS),
-        disk_free=shutil.disk_usage(Path.cwd()).free,
-    )
+    return Checkup(probes, machine, found, extras.every(), [*chain(*problems)])
 
 
 def _of_backends(probes: Sequence[Probe]) -> Iterator[Problem]:

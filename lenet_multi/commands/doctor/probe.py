@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 from rich.console import Console
@@ -61,18 +62,17 @@ def probe(name: str, *, timeout: float) -> Probe:
     """Return how the backend `name` is."""
     if name not in frameworks.installed():
         return Probe(backend=name, installed=False)
+    try:
+        version = frameworks.installed_version(name)
+    except PackageNotFoundError:  # importable, but by no distribution
+        version = "unknown"
     began = time.perf_counter()
-    told, trouble = _ask(name, timeout)
-    return Probe(
-        backend=name,
-        installed=True,
-        **{"version": _version(name), **told},
-        seconds=time.perf_counter() - began,
-        trouble=trouble,
-    )
+    told = _ask(name, timeout)
+    seconds = time.perf_counter() - began
+    return Probe(backend=name, installed=True, version=version, seconds=seconds, **told)
 
 
-def _ask(name: str, timeout: float) -> tuple[dict[str, Any], str]:
+def _ask(name: str, timeout: float) -> dict[str, Any]:
     """Return what the child tells, or its trouble."""
     try:
         done = subprocess.run(
@@ -85,20 +85,14 @@ def _ask(name: str, timeout: float) -> tuple[dict[str, Any], str]:
             timeout=timeout,
         )
     except subprocess.TimeoutExpired:
-        return {}, f"did not start within {timeout:g} s"
+        return {"trouble": f"did not start within {timeout:g} s"}
     if done.returncode < 0:
-        return {}, f"ended by signal {-done.returncode}"
+        return {"trouble": f"ended by signal {-done.returncode}"}
     if done.returncode:
         last_line = done.stderr.strip().rpartition("\n")[2]
-        return {}, last_line or f"ended with status {done.returncode}"
-    return json.loads(done.stdout.splitlines()[-1]), ""
-
-
-def _version(name: str) -> str:
-    try:
-        return frameworks.installed_version(name)
-    except KeyError:  # importable, but by no distribution
-        return "unknown"
+        return {"trouble": last_line or f"ended with status {done.returncode}"}
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def main(name: str) -> None:

@@ -66,10 +66,9 @@ def _of_keras_json(environ: Mapping[str, str]) -> Iterator[Setting]:
     if not isinstance(content, dict):
         return
     overridden = "plain Keras computes otherwise; lenet-multi starts it with its own"
-    for name, own, effect in (
-        *((name, own, overridden) for name, own in keras_start.KERAS_SETTINGS.items()),
-        ("nnx_enabled", False, CHANGE_RESULTS["KERAS_NNX_ENABLED"]),
-    ):
+    effects = {"nnx_enabled": CHANGE_RESULTS["KERAS_NNX_ENABLED"]}
+    for name, own in {**keras_start.KERAS_SETTINGS, "nnx_enabled": False}.items():
         if (value := content.get(name, own)) != own:
+            effect = effects.get(name, overridden)
             remedy = f"set {name} to {json.dumps(own)} in {path}"
             yield Setting(f"{name} in keras.json", json.dumps(value), effect, True, remedy)

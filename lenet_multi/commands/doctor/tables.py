@@ -1,20 +1,29 @@
 """Draw what the doctor found as tables."""
 
+from collections.abc import Iterable, Sequence
+
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from lenet_multi.commands.doctor.checkup import Checkup
+from lenet_multi.commands.doctor.checkup import Checkup, Machine
 from lenet_multi.commands.doctor.probe import Probe
 from lenet_multi.machine.extras import install_line
 
 
 def print_checkup(found: Checkup, console: Console) -> None:
     """Print backends, machine, settings and extras, then each problem with its remedy."""
-    console.print(_backends(found), _machine(found), sep="\n")
-    if found.settings:
-        console.print(_settings(found))
-    console.print(_extras(found))
+    backends = "backend", "version", "state", "device", "threads", "bfloat16", "starts in, s"
+    settings = [(setting.name, setting.value, setting.effect) for setting in found.settings]
+    extras = [
+        (extra.name, ", ".join(extra.lacks) or "nothing", extra.install if extra.lacks else "")
+        for extra in found.extras
+    ]
+    console.print(_table("Backends", backends, map(_backend, found.backends)))
+    console.print(_table("Here", ("what", "found"), _machine(found.machine)))
+    if settings:
+        console.print(_table("Settings from outside", ("setting", "value", "effect"), settings))
+    console.print(_table("Extras", ("extra", "lacks", "install it with"), extras))
     for problem in found.problems:
         word = "Problem" if problem.grave else "Note"
         text = f"{word}: {problem.text}\n  Remedy: {problem.remedy}"
@@ -26,59 +35,33 @@ def print_checkup(found: Checkup, console: Console) -> None:
         console.print("Not healthy: mend the problems above.")
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    headers = [Column(column, overflow="fold") for column in columns]
+    table = Table(*headers, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _backends(found: Checkup) -> Table:
-    table = _table(
-        "Backends", "backend", "version", "state", "device", "threads", "bfloat16", "starts in, s"
+def _backend(probe: Probe) -> Sequence[str]:
+    missing = f"not installed: {install_line(probe.backend)}"
+    return (
+        probe.backend,
+        probe.version,
+        (probe.trouble or "works") if probe.installed else missing,
+        probe.device,
+        str(probe.threads or ""),
+        f"{probe.bfloat16:.1f}x" if probe.bfloat16 else "",
+        f"{probe.seconds:.1f}" if probe.installed else "",
     )
-    for probe in found.backends:
-        table.add_row(
-            probe.backend,
-            probe.version,
-            _state(probe),
-            probe.device,
-            str(probe.threads or ""),
-            f"{probe.bfloat16:.1f}x" if probe.bfloat16 else "",
-            f"{probe.seconds:.1f}" if probe.installed else "",
-        )
-    return table
 
 
-def _state(probe: Probe) -> str:
-    if not probe.installed:
-        return f"not installed: {install_line(probe.backend)}"
-    return probe.trouble or "works"
-
-
-def _machine(found: Checkup) -> Table:
-    machine = found.machine
-    table = _table("Here", "what", "found")
-    table.add_row("Python", machine.python)
-    table.add_row("lenet-multi", machine.lenet_multi)
-    table.add_row("system", machine.system)
-    table.add_row("processor", f"{machine.processor}, {machine.cores} of its cores to use")
-    table.add_row("memory", f"{machine.memory / 2**30:.1f} GiB")
-    table.add_row("runs go to", f"{machine.runs}, {machine.disk_free / 2**30:.1f} GiB free")
-    return table
-
-
-def _settings(found: Checkup) -> Table:
-    table = _table("Settings from outside", "setting", "value", "effect")
-    for setting in found.settings:
-        table.add_row(setting.name, setting.value, setting.effect)
-    return table
-
-
-def _extras(found: Checkup) -> Table:
-    table = _table("Extras", "extra", "lacks", "install it with")
-    for extra in found.extras:
-        table.add_row(
-            extra.name, ", ".join(extra.lacks) or "nothing", extra.install if extra.lacks else ""
-        )
-    return table
+def _machine(machine: Machine) -> Sequence[tuple[str, str]]:
+    return (
+        ("Python", machine.python),
+        ("lenet-multi", machine.lenet_multi),
+        ("system", machine.system),
+        ("processor", f"{machine.processor}, {machine.cores} of its cores to use"),
+        ("memory", f"{machine.memory / 2**30:.1f} GiB"),
+        ("runs go to", f"{machine.runs}, {machine.disk_free / 2**30:.1f} GiB free"),
+    )

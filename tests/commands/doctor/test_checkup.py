@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import json
 from pathlib import Path
@@ -33,9 +32,9 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def examined(monkeypatch: pytest.MonkeyPatch, *probes: Probe, **machine: Any) -> Checkup:
     """Return the checkup of a machine on which the backends are as `probes` say."""
-    here = checkup._machine()
+    here = checkup.Machine(**machine)
     monkeypatch.setattr(checkup, "probe_all", lambda names, timeout: list(probes))
-    monkeypatch.setattr(checkup, "_machine", lambda: dataclasses.replace(here, **machine))
+    monkeypatch.setattr(checkup, "Machine", lambda: here)
     return examine(timeout=1)
 
 

@@ -1,5 +1,7 @@
 import os
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -51,5 +53,9 @@ def test_a_backend_of_no_distribution_has_no_version(
 ) -> None:
     """What can be imported and was never installed is examined all the same."""
     stand_in.write_text("raise SystemExit(3)")
-    monkeypatch.setattr(frameworks, "packages_distributions", dict)
+
+    def none(name: str) -> NoReturn:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(frameworks, "version", none)
     assert probe("jax", timeout=60).version == "unknown"
