@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,13 @@ from lenet_multi.config import TEACHING
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.errors import UserError
 from lenet_multi.runs import durable
-from lenet_multi.runs.durable import writing
 from lenet_multi.runs.record import Result, Run, read_run
-from lenet_multi.runs.tolerances import TEST_METRIC, for_test_accuracy
+from lenet_multi.runs.tolerances import (
+    MANY_IMAGES,
+    TEST_ACCURACY,
+    TEST_ACCURACY_OF_FEW_IMAGES,
+    TEST_METRIC,
+)
 
 SCHEMA_VERSION = 1
 
@@ -51,9 +54,6 @@ class Comparison:
 def compare(folders: Sequence[Path]) -> Comparison:
     """Return the comparison of two or more run folders.
 
-    Other versions of the packages they share, and other instruction sets, are warnings: they may
-    explain a difference.
-
     Raises `UserError` when there are fewer than two different folders, one is no run, or they
     are of other settings or data and so cannot be compared.
     """
@@ -66,41 +66,39 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def put_to_the_checks(runs: list[Run]) -> Comparison:
-    """Return the comparison of two or more runs of the same `premises`."""
-    return Comparison(runs, [check(runs) for check in CHECKS], _warnings(runs))
+    """Return the comparison of runs of the same `premises`.
+
+    Other versions of the packages they share, and other instruction sets, are warnings: they may
+    explain a difference.
+    """
+    equal = [_equal(runs, *part) for part in _EQUAL]
+    return Comparison(runs, [*equal, _recount(runs), _headline(runs)], _warnings(runs))
 
 
-def premises(result: Result) -> dict[str, dict[str, Any]]:
+def premises(result: Result) -> dict[str, Any]:
     """Return what runs must share to be compared: settings, data and what is measured, by name.
 
     The data's place may differ, since its bytes are compared.
     """
-    measured = {"classifies": result.classifies, "headline": result.headline[0]}
-    return {"setting": _settings(result), "data": _data(result), "model": measured}
+    return {
+        **{f"setting {name}": result.config.get(name) for name in sorted(TEACHING - {"data"})},
+        "data SHA-256": result.data_sha256,
+        "data test_images": result.test_images,
+        "data train_images": result.train_images,
+        "data validation_images": result.validation_images,
+        "model classifies": result.classifies,
+        "model headline": result.headline[0],
+    }
 
 
 def _refuse_incomparable(first: Run, second: Run) -> None:
     others = premises(second.result)
-    for kind, of_first in premises(first.result).items():
-        for name, value in sorted(of_first.items()):
-            if value != (other := others[kind][name]):
-                raise UserError(
-                    f"{first.folder} and {second.folder} cannot be compared: "
-                    f"{kind} {name} is {_brief(value)} and {_brief(other)}; train one again"
-                )
-
-
-def _settings(result: Result) -> dict[str, Any]:
-    return {name: result.config.get(name) for name in TEACHING - {"data"}}
-
-
-def _data(result: Result) -> dict[str, Any]:
-    return {
-        "train_images": result.train_images,
-        "validation_images": result.validation_images,
-        "test_images": result.test_images,
-        "SHA-256": result.data_sha256,
-    }
+    for name, value in premises(first.result).items():
+        if value != others[name]:
+            raise UserError(
+                f"{first.folder} and {second.folder} cannot be compared: "
+                f"{name} is {_brief(value)} and {_brief(others[name])}; train one again"
+            )
 
 
 def _warnings(runs: Sequence[Run]) -> list[str]:
@@ -119,10 +117,17 @@ def _brief(value: object) -> str:
     return str(value)[:12]
 
 
-def _same(
-    name: str, read: Callable[[Result], Any], show: Callable[[Any], str], runs: Sequence[Run]
-) -> Check:
-    values = [read(run.result) for run in runs]
+# What runs must have alike: a check's name, the field of a `Result`, how it is shown.
+_EQUAL: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("weight tensors: names, shapes, types", "weights", lambda found: f"{len(found)} tensors"),
+    ("parameters", "parameters", "{:,}".format),
+    ("initial weights (SHA-256)", "initial_weights_sha256", _brief),
+    ("first epoch's order (SHA-256)", "first_epoch_order_sha256", _brief),
+)
+
+
+def _equal(runs: Sequence[Run], name: str, field: str, show: Callable[[Any], str]) -> Check:
+    values = [getattr(run.result, field) for run in runs]
     equal = all(value == values[0] for value in values)
     return Check(name, [show(value) for value in values], "equal", equal)
 
@@ -157,58 +162,27 @@ def _recount_errors(run: Run) -> tuple[str, bool]:
 
 
 def _headline(runs: Sequence[Run]) -> Check:
-    if not runs[0].result.classifies:
-        return _headline_of_values(runs)
-    tolerance = for_test_accuracy(min(run.result.train_images for run in runs))
-    accuracies = [run.result.headline[1] for run in runs]
-    gap = round(100 * (max(accuracies) - min(accuracies)), 9)  # 9: beyond one image, no noise
+    values = [run.result.headline[1] for run in runs]
+    low, high = min(values), max(values)
+    if runs[0].result.classifies:
+        few = min(run.result.train_images for run in runs) < MANY_IMAGES
+        tolerance = TEST_ACCURACY_OF_FEW_IMAGES if few else TEST_ACCURACY
+        gap = round(100 * (high - low), 9)  # 9: beyond one image, no noise
+        shown, most = f"{gap:.2f}", f"{tolerance.value}"
+    else:
+        tolerance = TEST_METRIC
+        gap = 0.0 if low == high else (high - low) / max(abs(low), abs(high))
+        shown, most = f"{gap:.1%}", f"{tolerance.value:.0%}"
     return Check(
-        "test accuracy",
-        [f"{accuracy:.2%}" for accuracy in accuracies],
-        f"{gap:.2f} apart, {tolerance.value} {tolerance.unit} allowed",
+        f"test {runs[0].result.headline[0]}",
+        [shown_headline(run.result) for run in runs],
+        f"{shown} apart, {most} {tolerance.unit} allowed",
         gap <= tolerance.value,
     )
 
 
-def _headline_of_values(runs: Sequence[Run]) -> Check:
-    name, values = runs[0].result.headline[0], [run.result.headline[1] for run in runs]
-    low, high = min(values), max(values)
-    gap = 0.0 if low == high else (high - low) / max(abs(low), abs(high))
-    return Check(
-        f"test {name}",
-        [f"{value:.4g}" for value in values],
-        f"{gap:.1%} apart, {TEST_METRIC.value:.0%} {TEST_METRIC.unit} allowed",
-        gap <= TEST_METRIC.value,
-    )
-
-
-CHECKS: tuple[Callable[[Sequence[Run]], Check], ...] = (
-    partial(
-        _same,
-        "weight tensors: names, shapes, types",
-        lambda result: result.weights,
-        lambda weights: f"{len(weights)} tensors",
-    ),
-    partial(_same, "parameters", lambda result: result.parameters, "{:,}".format),
-    partial(
-        _same, "initial weights (SHA-256)", lambda result: result.initial_weights_sha256, _brief
-    ),
-    partial(
-        _same,
-        "first epoch's order (SHA-256)",
-        lambda result: result.first_epoch_order_sha256,
-        _brief,
-    ),
-    _recount,
-    _headline,
-)
-
-
 def write_json(comparison: Comparison, path: Path) -> None:
-    """Write the comparison as JSON.
-
-    Raises `UserError` when `path` cannot be written.
-    """
+    """Write the comparison as JSON, or raise `UserError` where `path` cannot be written."""
     content = {
         "schema_version": SCHEMA_VERSION,
         "passed": comparison.passed,
@@ -216,7 +190,7 @@ def write_json(comparison: Comparison, path: Path) -> None:
         "runs": [{"folder": str(run.folder), **run.result.as_json()} for run in comparison.runs],
         "checks": [dataclasses.asdict(check) for check in comparison.checks],
     }
-    with writing(path):
+    with durable.writing(path):
         durable.write_json(path, content)
 
 
