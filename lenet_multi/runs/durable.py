@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from lenet_multi.errors import UserError
@@ -21,26 +22,22 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     A link stays and leads to the new file; what is no file, as /dev/null, is written as it is.
 
-    Raises `OSError` when the disk refuses; then, or when the block fails, an older file is as it
-    was.
+    Raises `OSError` when the disk refuses. Then, or when the block fails, an older file stays.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as file:
             yield file
         return
     path = path.resolve()
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    draft = path.with_name(f".{path.name}-{token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with draft.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(draft, 0o666 & ~_umask())  # mkstemp lets nobody else read
         os.replace(draft, path)
-    except BaseException:
-        with suppress(FileNotFoundError):  # Ctrl-C may come when it is in its place
-            os.unlink(draft)
-        raise
+    finally:
+        draft.unlink(missing_ok=True)
     sync(path.parent)
 
 
@@ -96,10 +93,7 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
 
 
 def check_record(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Return `content`, read from `path`, without the SHA-256 that it ends with.
-
-    Raises `UserError` when it is not that of the rest.
-    """
+    """Return what was read from `path` without its SHA-256; `UserError` if that is not its own."""
     rest = {name: value for name, value in content.items() if name != SHA256}
     if content.get(SHA256) != _digest(rest):
         raise UserError(f"{path} is damaged: its SHA-256 is not that of its content; train again")
@@ -108,12 +102,6 @@ def check_record(path: Path, content: dict[str, Any]) -> dict[str, Any]:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @contextmanager
@@ -145,13 +133,13 @@ def drafted(target: Path, refuse_occupied: Callable[[Path], None]) -> Iterator[P
         target = target.resolve()
         refuse_occupied(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        draft = folder / target.name
+        place = TemporaryDirectory(
+            prefix=f".{target.name}-", dir=target.parent, ignore_cleanup_errors=True
+        )
+    with place as folder:
+        draft = Path(folder, target.name)
         yield draft
         with writing(target):
             refuse_occupied(target)
             sync_all(draft)
             put_in_place(draft, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -82,7 +82,10 @@ def new_run_folder(
                     sync_all(draft)
                     put_in_place(draft, folder)
                     sync(folder.parent)
-                _forget_how_to_go_on(folder)
+                # What a whole run needs no more; not before it is in its place.
+                shutil.rmtree(folder / RESUME, ignore_errors=True)
+                with suppress(OSError):
+                    (folder / JOURNAL).unlink()
         finally:
             if not _is_worth_keeping(draft):
                 shutil.rmtree(draft, ignore_errors=True)
@@ -115,13 +118,6 @@ def whole_result(draft: Path) -> Result | None:
 
 def _is_worth_keeping(draft: Path) -> bool:
     return any((draft / name).exists() for name in (*KEPT, RESUME, RESULT))
-
-
-def _forget_how_to_go_on(folder: Path) -> None:
-    """Remove what a whole run needs no more; not before it is in its place."""
-    shutil.rmtree(folder / RESUME, ignore_errors=True)
-    with suppress(OSError):
-        (folder / JOURNAL).unlink()
 
 
 def _empty(draft: Path) -> None:
