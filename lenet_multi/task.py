@@ -40,10 +40,6 @@ class Reference(Protocol):
         """Return the loss, and its gradient with respect to each weight."""
 
 
-def _targets(config: TrainConfig, y: Arrays) -> Arrays:
-    return y
-
-
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A model to train, with its data, its loss and what else belongs to it.
@@ -64,7 +60,7 @@ class Task:
     loss: Callable[[TrainConfig], Any]
     metrics: tuple[str, ...] = ()
     prepare: Prepare = as_stored
-    targets: Callable[[TrainConfig, Arrays], Arrays] = _targets
+    targets: Callable[[TrainConfig, Arrays], Arrays] = lambda config, y: y
     classifies: bool = False
     draws: bool = False
     reference: Callable[[TrainConfig, Dataset], Reference] | None = None

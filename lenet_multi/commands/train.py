@@ -73,47 +73,39 @@ def command(
       lenet-multi train --resume runs/seed-1
     """
     from lenet_multi.machine import frameworks, signals
-    from lenet_multi.runs.folder import (
-        default_folder,
-        finished,
-        new_run_folder,
-        unfinished,
-        whole_result,
-    )
+    from lenet_multi.runs import folder
     from lenet_multi.runs.journal import Journal
-    from lenet_multi.runs.record import RESULT, RESUME, write_run
+    from lenet_multi.runs.record import RESULT, RESUME, Run, write_run
 
     given = {name: value for name, value in settings.items() if value is not None}
     if resume:
-        _refuse_with_resume(recipe=recipe, out=out, **given)
-        out = finished(resume)
-        journal = Journal.read(unfinished(out))
+        for name, value in {"recipe": recipe, "out": out, **given}.items():
+            if value is not None:
+                raise UserError(f"{flag(name)} is the run's own, which --resume keeps; drop it")
+        out = folder.finished(resume)
+        journal = Journal.read(folder.unfinished(out))
         if not backend and "KERAS_BACKEND" not in os.environ:
             backend = journal.starts[-1]["backend"]
         chosen = frameworks.choose(backend)
     else:
         config = dataclasses.replace(RECIPES[recipe or DEFAULT_RECIPE], **given)
         chosen = frameworks.choose(backend)
-        out = out or default_folder(f"{config.recipe}-{chosen}")
-        journal = Journal(unfinished(out), config)
+        out = out or folder.default_folder(f"{config.recipe}-{chosen}")
+        journal = Journal(folder.unfinished(out), config)
     execution(chosen, form)  # before anything is made, where the backend has no such form
     say = (lambda line: None) if as_json else click.echo
     result = draft = None
     try:
         with (
             signals.obeying(signals.stop),
-            new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft,
+            folder.new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft,
         ):
-            if not (result := whole_result(draft)):
-                run = _train(draft, journal, chosen, form, say, quiet=quiet)
-                result = run.result
-                result = write_run(
-                    draft,
-                    result,
-                    outputs=run.evaluation.outputs,
-                    targets=run.evaluation.test.y,
-                    save_model=run.save_model,
-                )
+            if not (result := folder.whole_result(draft)):
+                trained = _train(draft, journal, chosen, form, say, quiet=quiet)
+                result = dataclasses.replace(trained.result, starts=journal.starts)
+                seen = trained.evaluation
+                run = Run(draft, result, seen.outputs, seen.test.y)
+                result = write_run(run, trained.save_model)
         say(f"Run folder: {out}")
     finally:
         if draft and ((draft / RESUME).exists() or (draft / RESULT).exists()):
@@ -155,7 +147,7 @@ def _train(
         say(f"Going on {place}")
     try:
         with journal.started(backend=backend, at=at) as computed_in:
-            run = train(
+            return train(
                 config,
                 backend=backend,
                 form=forms[0],
@@ -168,10 +160,3 @@ def _train(
             )
     except OSError as error:  # where what is kept on the way cannot be
         raise cannot_write(draft, error) from error
-    return dataclasses.replace(run, result=dataclasses.replace(run.result, starts=journal.starts))
-
-
-def _refuse_with_resume(**given: object) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise UserError(f"{flag(name)} is the run's own, which --resume keeps; drop it")

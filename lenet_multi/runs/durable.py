@@ -93,7 +93,7 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
 
 
 def check_record(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Return what was read from `path` without its SHA-256; `UserError` if that is not its own."""
+    """Return `content` of `path` without its SHA-256, or raise `UserError` where it is wrong."""
     rest = {name: value for name, value in content.items() if name != SHA256}
     if content.get(SHA256) != _digest(rest):
         raise UserError(f"{path} is damaged: its SHA-256 is not that of its content; train again")

@@ -33,13 +33,9 @@ from lenet_multi.runs.schema import fits, wrong_fields
 # A classifier's record has no `test_metrics`, so that older programs read it.
 OF_CLASSIFIERS, SCHEMA_VERSION = 4, 5
 
-FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
-    "result.json",
-    "history.csv",
-    "model.keras",
-    "predictions.npz",
-)
-
+RESULT, HISTORY = "result.json", "history.csv"
+MODEL, PREDICTIONS = "model.keras", "predictions.npz"
+FILES = RESULT, HISTORY, MODEL, PREDICTIONS
 KEPT = CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 # Of a run that is not whole yet: see `journal` and `checkpoint`.
 JOURNAL, RESUME = "journal.json", "resume"
@@ -119,25 +115,18 @@ class Run:
     targets: NDArray[Any]
 
 
-def write_run(
-    draft: Path,
-    result: Result,
-    *,
-    outputs: NDArray[Any],
-    targets: NDArray[Any],
-    save_model: Callable[[str], None],
-) -> Result:
-    """Fill a draft folder and return the result as it is recorded there.
+def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
+    """Fill the draft `run.folder` and return the result as it is recorded there.
 
-    `save_model` writes the `.keras` file to the path it is given.
-
-    Raises `UserError` when the disk refuses.
+    `save_model` writes the `.keras` file to the path it is given. Raises `UserError` when the disk
+    refuses.
     """
+    draft, result = run.folder, run.result
     with writing(draft):
         save_model(str(draft / MODEL))
-        names = _predicted(result)
-        predictions: dict[str, Any] = dict(zip(names, (outputs, targets), strict=True))
-        np.savez(draft / PREDICTIONS, **predictions)
+        outputs, targets = _predicted(result)
+        arrays: dict[str, Any] = {outputs: run.outputs, targets: run.targets}
+        np.savez(draft / PREDICTIONS, **arrays)
         write_history(draft, result.epochs)
         to_go_on = {draft / RESUME, draft / JOURNAL}  # until the run is in its place
         hashes = {
@@ -159,10 +148,7 @@ def write_history(draft: Path, epochs: list[Epoch]) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of the bytes of a file, as hexadecimal digits.
-
-    Raises `UserError` when it cannot be read.
-    """
+    """Return the SHA-256 of a file's bytes in hexadecimal; raise `UserError` if unreadable."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -187,15 +173,15 @@ def read_run(folder: Path) -> Run:
                 f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
                 "another run; train again"
             )
-    outputs, targets = read_npz(folder / PREDICTIONS, _predicted(result))
+    names = _predicted(result)
+    outputs, targets = read_npz(folder / PREDICTIONS, names)
     if result.classifies:
         _refuse_no_answers(folder, result, outputs, targets)
     else:
         _refuse_no_values(folder, result, outputs, targets)
     if not np.isfinite(outputs).all():
-        called = _predicted(result)[0]
         raise UserError(
-            f"{folder} is of a run that diverged: its {called} are not all finite numbers"
+            f"{folder} is of a run that diverged: its {names[0]} are not all finite numbers"
         )
     return Run(folder, result, outputs, targets)
 

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import os
 import signal
@@ -252,7 +253,7 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
 
     run = example_run()
     with pytest.raises(UserError) as caught, new_run_folder(tmp_path / "run") as draft:
-        write_run(draft, run.result, outputs=run.outputs, targets=run.targets, save_model=fill)
+        write_run(dataclasses.replace(run, folder=draft), fill)
     assert str(caught.value) == (
         f"cannot write {tmp_path / 'run.unfinished'}: No space left on device; choose another --out"
     )
