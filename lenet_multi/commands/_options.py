@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-Decorator = Callable[[Any], Any]
-
-
 class Name(click.Choice[str]):
     """One of a few names; a wrong one gets the nearest right one suggested.
 
@@ -40,12 +37,12 @@ class Name(click.Choice[str]):
 as_json = click.option("--json", "as_json", is_flag=True, help="print the record instead of words")
 
 
-def backend_option(known: Sequence[str], help_text: str) -> Decorator:
+def backend_option(known: Sequence[str], help_text: str) -> Callable[[Any], Any]:
     """Return the flag --backend for one of the `known` backends."""
     return click.option("--backend", metavar=f"[{'|'.join(known)}]", help=help_text)
 
 
-def timeout_option(default: float, help_text: str) -> Decorator:
+def timeout_option(default: float, help_text: str) -> Callable[[Any], Any]:
     """Return the flag --timeout, a finite number of seconds above 0."""
 
     def finite(context: click.Context, parameter: click.Parameter, seconds: float) -> float:

@@ -53,13 +53,21 @@ def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
 
 
 def put_in_place(draft: Path, target: Path) -> None:
-    """Put the file or folder at `draft` in the place of `target`, of the same file system.
+    """Put the file or folder at `draft` in the place of `target`, and on the disk.
 
-    Raises `OSError` when the disk refuses; then what was at `target` is there as it was.
+    Both are of the same file system. Raises `OSError` when the disk refuses; what was at `target`
+    is there until the draft is.
     """
-    if not target.is_dir():
+    for path in [*draft.rglob("*"), draft]:
+        sync(path)
+    if target.is_dir():
+        _exchange(draft, target)
+    else:
         draft.replace(target)
-        return
+    sync(target.parent)
+
+
+def _exchange(draft: Path, target: Path) -> None:
     # No folder takes another's place in one step; what a kill between the two leaves goes here.
     replaced = draft.with_name(f"{draft.name}.replaced")
     shutil.rmtree(replaced, ignore_errors=True)
@@ -79,12 +87,6 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def sync_all(folder: Path) -> None:
-    """Have the disk hold `folder` and all that is in it."""
-    for path in [*folder.rglob("*"), folder]:
-        sync(path)
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
@@ -141,5 +143,4 @@ def drafted(target: Path, refuse_occupied: Callable[[Path], None]) -> Iterator[P
         yield draft
         with writing(target):
             refuse_occupied(target)
-            sync_all(draft)
             put_in_place(draft, target)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lenet_multi.errors import UserError
 from lenet_multi.machine.signals import put_off
-from lenet_multi.runs.durable import put_in_place, sync, sync_all, writing
+from lenet_multi.runs.durable import put_in_place, writing
 from lenet_multi.runs.record import FILES, JOURNAL, KEPT, RESULT, RESUME, Result, read_run
 
 RUNS = Path("runs")  # where runs go that are given no folder
@@ -79,9 +79,7 @@ def new_run_folder(
             with put_off():
                 with writing(folder):
                     _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
-                    sync_all(draft)
                     put_in_place(draft, folder)
-                    sync(folder.parent)
                 # What a whole run needs no more; not before it is in its place.
                 shutil.rmtree(folder / RESUME, ignore_errors=True)
                 with suppress(OSError):

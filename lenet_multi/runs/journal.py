@@ -34,10 +34,7 @@ class Journal:
 
     @classmethod
     def read(cls, folder: Path) -> "Journal":
-        """Return the journal of the unfinished run in `folder`.
-
-        Raises `UserError` when there is none, or it is damaged.
-        """
+        """Return the journal of the run in `folder`; `UserError` if none, or if it is damaged."""
         path = folder / JOURNAL
         try:
             content = json.loads(path.read_bytes())

@@ -173,17 +173,9 @@ def read_run(folder: Path) -> Run:
                 f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
                 "another run; train again"
             )
-    names = _predicted(result)
-    outputs, targets = read_npz(folder / PREDICTIONS, names)
-    if result.classifies:
-        _refuse_no_answers(folder, result, outputs, targets)
-    else:
-        _refuse_no_values(folder, result, outputs, targets)
-    if not np.isfinite(outputs).all():
-        raise UserError(
-            f"{folder} is of a run that diverged: its {names[0]} are not all finite numbers"
-        )
-    return Run(folder, result, outputs, targets)
+    run = Run(folder, result, *read_npz(folder / PREDICTIONS, _predicted(result)))
+    _refuse_foreign(run)
+    return run
 
 
 def _predicted(result: Result) -> tuple[str, str]:
@@ -191,44 +183,36 @@ def _predicted(result: Result) -> tuple[str, str]:
     return ("logits", "labels") if result.classifies else ("outputs", "targets")
 
 
-def _refuse_no_answers(
-    folder: Path, result: Result, logits: NDArray[Any], labels: NDArray[Any]
-) -> None:
-    """Refuse arrays that cannot be the logits and labels of the run that `result` records."""
-    wanted = (
-        (np.dtype(np.float32), (result.test_images, result.config.get("classes"))),
-        (np.dtype(np.uint8), (result.test_images,)),
-    )
-    if wanted != ((logits.dtype, logits.shape), (labels.dtype, labels.shape)):
+def _refuse_foreign(run: Run) -> None:
+    """Refuse arrays that cannot be of the run that `run.result` records."""
+    result, outputs, targets = run.result, run.outputs, run.targets
+    path, count = run.folder / PREDICTIONS, result.test_images
+    if result.classifies:
+        logits = (np.dtype(np.float32), (count, result.config.get("classes")))
+        labels = (np.dtype(np.uint8), (count,))
+        fit = ((outputs.dtype, outputs.shape), (targets.dtype, targets.shape)) == (logits, labels)
+        found = f"logits {outputs.shape}, labels {targets.shape} for {count} test images"
+    else:
+        arrays = (outputs, targets)
+        fit = all(one.shape[:1] == (count,) and one.dtype.kind in NUMBERS for one in arrays)
+        shown = f"outputs {outputs.dtype} {outputs.shape}, targets {targets.dtype} {targets.shape}"
+        found = f"{shown} for {count} test examples"
+    if not fit:
+        raise UserError(f"{path} is not of the run in {RESULT}: {found}; train again")
+    if result.classifies and (highest := int(targets.max())) >= outputs.shape[1]:
         raise UserError(
-            f"{folder / PREDICTIONS} is not of the run in {RESULT}: logits {logits.shape}, "
-            f"labels {labels.shape} for {result.test_images} test images; train again"
+            f"{path} is damaged: a label is {highest}, of {outputs.shape[1]} classes from 0 on; "
+            "train again"
         )
-    if (highest := int(labels.max())) >= logits.shape[1]:
+    if not np.isfinite(outputs).all():
         raise UserError(
-            f"{folder / PREDICTIONS} is damaged: a label is {highest}, of {logits.shape[1]} "
-            "classes from 0 on; train again"
+            f"{run.folder} is of a run that diverged: its {_predicted(result)[0]} are not all "
+            "finite numbers"
         )
-
-
-def _refuse_no_values(
-    folder: Path, result: Result, outputs: NDArray[Any], targets: NDArray[Any]
-) -> None:
-    """Refuse arrays that cannot be outputs and targets of the run that `result` records."""
-    for array in (outputs, targets):
-        if array.shape[:1] != (result.test_images,) or array.dtype.kind not in NUMBERS:
-            raise UserError(
-                f"{folder / PREDICTIONS} is not of the run in {RESULT}: outputs "
-                f"{outputs.dtype} {outputs.shape}, targets {targets.dtype} {targets.shape} for "
-                f"{result.test_images} test examples; train again"
-            )
 
 
 def read_result(path: Path) -> Result:
-    """Return what the `result.json` at `path` records.
-
-    Raises `UserError` when it is missing, damaged or of another schema.
-    """
+    """Return what is recorded at `path`; `UserError` if missing, damaged or of another schema."""
     try:
         content = json.loads(path.read_text(), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
