@@ -54,25 +54,6 @@ STEPS_DOWN = (0.5, 0.75)  # shares of the steps of a run after which the rate fa
 STEP_FACTOR = 0.1  # to this much of itself, each time
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A time between two events, in steps or in seconds."""
-
-    steps: int | None = None
-    seconds: float | None = None
-
-    @classmethod
-    def parse(cls, name: str, text: str) -> "Interval":
-        """Return the interval that `text` says, or raise `UserError` that names the flag `name`."""
-        number = text.removesuffix("s")
-        with suppress(ValueError):
-            if text != number and 0 < (seconds := float(number)) < math.inf:
-                return cls(seconds=seconds)
-            if text == number and (steps := int(number)) > 0:
-                return cls(steps=steps)
-        raise UserError(f"{name} must be steps (500) or seconds (10s) above 0, not {text!r}")
-
-
 # What the values of settings must do, in words and as a test.
 _LIMITS: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (("epochs", "batch_size"), "be at least 1", lambda value: value >= 1),
@@ -168,7 +149,7 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        Interval.parse("--save-every", self.save_every)
+        self.save_interval()  # or it raises
         for names, words, is_right in _LIMITS:
             for name in names:
                 if not is_right(value := getattr(self, name)):
@@ -178,6 +159,17 @@ class TrainConfig:
             is_others = known.metadata.get("others") and ":" in str(value)
             if choices and value not in choices and not is_others:
                 raise UserError(unknown(flag(known.name), value, choices))
+
+    def save_interval(self) -> tuple[float, float]:
+        """Return the steps and the seconds, one of them infinite, that `save_every` says."""
+        text = self.save_every
+        number = text.removesuffix("s")
+        with suppress(ValueError):
+            if text != number and 0 < (seconds := float(number)) < math.inf:
+                return math.inf, seconds
+            if text == number and (steps := int(number)) > 0:
+                return steps, math.inf
+        raise UserError(f"--save-every must be steps (500) or seconds (10s) above 0, not {text!r}")
 
     def steps_per_epoch(self, images: int) -> int:
         """Return the number of batches in an epoch of `images`; the last may be smaller."""

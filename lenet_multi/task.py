@@ -91,10 +91,7 @@ def find_task(name: str) -> Task:
 
 
 def of_record(config: dict[str, Any]) -> Task:
-    """Return the task that a saved run's settings name; nothing else of a saved file is imported.
-
-    Raises `UserError` when it is none of the package's own.
-    """
+    """Return the package's task that a saved run names, or raise `UserError`; import no other."""
     if (name := str(config.get("architecture"))) not in TASKS:
         raise UserError(f"the run is of a model of somebody else's, {name}, which is not run here")
     return find_task(name)

@@ -47,8 +47,7 @@ REASONS = {
         'verdict = Text("pass", "green") if check.passed else Text("FAIL", "BOLD RED")',
     },
     "Rich aligns to the left where it does not know the word.": {
-        f'table = Table(title="{title}", title_justify={word})'
-        for title in ("Runs", "Do they agree?")
+        f"return Table(first, *backends, *last, title=title, title_justify={word})"
         for word in ("None", '"XXleftXX"', '"LEFT"')
     },
     "Python translates line ends on Windows alone, where folders cannot be locked as here.": {

@@ -27,9 +27,7 @@ class Name(click.Choice[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return `value`, or fail with a suggestion."""
-        if self.others and ":" in value:
-            return value
-        if value not in self.choices:
+        if value not in self.choices and not (self.others and ":" in value):
             self.fail(unknown(param.opts[0] if param else "name", value, self.choices), param, ctx)
         return value
 
@@ -62,9 +60,7 @@ def timeout_option(default: float, help_text: str) -> Callable[[Any], Any]:
 
 def setting_options(command: Any) -> Any:
     """Give `command` a flag for each setting of `TrainConfig`, with its unit and default."""
-    for setting in reversed(dataclasses.fields(TrainConfig)):
-        if setting.name == "recipe":
-            continue
+    for setting in reversed(dataclasses.fields(TrainConfig)[1:]):  # the recipe has its own
         choices = setting.metadata["choices"]
         unit = f" [{setting.metadata['unit']}]" if setting.metadata["unit"] else ""
         switch = setting.type is bool

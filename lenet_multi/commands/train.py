@@ -133,7 +133,7 @@ def _train(
 ) -> "TrainedRun":
     """Train what `journal` says from the newest checkpoint in `draft` or the beginning."""
     from lenet_multi.runs import checkpoint
-    from lenet_multi.runs.durable import cannot_write
+    from lenet_multi.runs.durable import writing
     from lenet_multi.runs.record import RESUME
     from lenet_multi.train import train
 
@@ -145,18 +145,16 @@ def _train(
         trained = at[0] == config.epochs
         place = "after the last epoch" if trained else f"at step {at[1]} of epoch {at[0] + 1}"
         say(f"Going on {place}")
-    try:
-        with journal.started(backend=backend, at=at) as computed_in:
-            return train(
-                config,
-                backend=backend,
-                form=forms[0],
-                answer_form=forms[1],
-                computed_in=computed_in,
-                folder=draft,
-                state=state,
-                announce=say,
-                quiet=quiet,
-            )
-    except OSError as error:  # where what is kept on the way cannot be
-        raise cannot_write(draft, error) from error
+    # What is kept on the way may find no place; a `RuntimeError` is a backend's own.
+    with writing(draft, refusals=(OSError,)), journal.started(backend=backend, at=at):
+        return train(
+            config,
+            backend=backend,
+            form=forms[0],
+            answer_form=forms[1],
+            computed_in=journal.computed_in,
+            folder=draft,
+            state=state,
+            announce=say,
+            quiet=quiet,
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lenet_multi.config import TEACHING
@@ -66,11 +66,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def put_to_the_checks(runs: list[Run]) -> Comparison:
-    """Return the comparison of runs of the same `premises`.
-
-    Other versions of the packages they share, and other instruction sets, are warnings: they may
-    explain a difference.
-    """
+    """Return the comparison of runs of the same `premises`."""
     equal = [_equal(runs, *part) for part in _EQUAL]
     return Comparison(runs, [*equal, _recount(runs), _headline(runs)], _warnings(runs))
 
@@ -102,7 +98,7 @@ def _refuse_incomparable(first: Run, second: Run) -> None:
 
 
 def _warnings(runs: Sequence[Run]) -> list[str]:
-    """Return what differs between the runs' packages and instruction sets, as far as recorded."""
+    """Return other packages and instruction sets, as recorded: they may explain a difference."""
     packages = sorted(set().union(*(run.result.versions for run in runs)))
     recorded = {package: [run.result.versions.get(package) for run in runs] for package in packages}
     recorded["the instruction set"] = [run.result.machine.get("instruction_set") for run in runs]
@@ -204,8 +200,7 @@ def print_tables(comparison: Comparison, console: Console) -> None:
 
 
 def _results_table(runs: Sequence[Run]) -> Table:
-    table = Table(title="Runs", title_justify="left")
-    table.add_column("")
+    table = _table(runs, "Runs", "")
     rows: dict[str, Callable[[Result], str]] = {
         f"test {runs[0].result.headline[0]}": shown_headline,
         "test loss": lambda result: f"{result.test_loss:.4f}",
@@ -217,8 +212,6 @@ def _results_table(runs: Sequence[Run]) -> Table:
     }
     if not runs[0].result.classifies:
         del rows["right of all"]
-    for run in runs:
-        table.add_column(run.result.backend, justify="right")
     for name, cell in rows.items():
         table.add_row(name, *(cell(run.result) for run in runs))
     return table
@@ -237,13 +230,13 @@ def seconds_per_epoch(result: Result) -> float:
 
 
 def _checks_table(comparison: Comparison) -> Table:
-    table = Table(title="Do they agree?", title_justify="left")
-    table.add_column("check")
-    for run in comparison.runs:
-        table.add_column(run.result.backend, justify="right")
-    table.add_column("allowed")
-    table.add_column("verdict")
+    table = _table(comparison.runs, "Do they agree?", "check", "allowed", "verdict")
     for check in comparison.checks:
         verdict = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
         table.add_row(check.name, *check.shown, check.allowed, verdict)
     return table
+
+
+def _table(runs: Sequence[Run], title: str, first: str, *last: str) -> Table:
+    backends = [Column(run.result.backend, justify="right") for run in runs]
+    return Table(first, *backends, *last, title=title, title_justify="left")

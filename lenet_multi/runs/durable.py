@@ -61,23 +61,19 @@ def put_in_place(draft: Path, target: Path) -> None:
     for path in [*draft.rglob("*"), draft]:
         sync(path)
     if target.is_dir():
-        _exchange(draft, target)
+        # None takes another's place in one step; what a kill between the two leaves goes here.
+        replaced = draft.with_name(f"{draft.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        target.rename(replaced)
+        try:
+            draft.rename(target)
+        except BaseException:
+            replaced.rename(target)
+            raise
+        shutil.rmtree(replaced)
     else:
         draft.replace(target)
     sync(target.parent)
-
-
-def _exchange(draft: Path, target: Path) -> None:
-    # No folder takes another's place in one step; what a kill between the two leaves goes here.
-    replaced = draft.with_name(f"{draft.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    target.rename(replaced)
-    try:
-        draft.rename(target)
-    except BaseException:
-        replaced.rename(target)
-        raise
-    shutil.rmtree(replaced)
 
 
 def sync(path: Path) -> None:
@@ -107,18 +103,18 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 @contextmanager
-def writing(target: Path, *, flag: str = "--out") -> Iterator[None]:
-    """Raise `UserError` where the block cannot write `target`, which `flag` chose."""
+def writing(
+    target: Path,
+    *,
+    flag: str = "--out",
+    refusals: tuple[type[Exception], ...] = (OSError, RuntimeError),  # h5py, a loop of links
+) -> Iterator[None]:
+    """Raise `UserError` where one of `refusals` says that `target`, chosen by `flag`, fails."""
     try:
         yield
-    except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
-        raise cannot_write(target, error, flag=flag) from error
-
-
-def cannot_write(target: Path, error: Exception, *, flag: str = "--out") -> UserError:
-    """Return the error that says why `target`, which `flag` chose, cannot be written."""
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return UserError(f"cannot write {target}: {reason}; choose another {flag}")
+    except refusals as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise UserError(f"cannot write {target}: {reason}; choose another {flag}") from error
 
 
 @contextmanager

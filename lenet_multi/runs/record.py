@@ -218,14 +218,12 @@ def read_result(path: Path) -> Result:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; it was "
-            "written by a newer lenet-multi: pip install --upgrade lenet-multi"
-        )
     if version not in (OF_CLASSIFIERS, SCHEMA_VERSION):
+        remedy = "train again"
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            remedy = "it was written by a newer lenet-multi: pip install --upgrade lenet-multi"
         raise UserError(
-            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; {remedy}"
         )
     content = {"test_metrics": {}, **check_record(path, content)}
     if wrong := _wrong_parts(content):
