@@ -93,7 +93,7 @@ def _refuse_incomparable(first: Run, second: Run) -> None:
         if value != others[name]:
             raise UserError(
                 f"{first.folder} and {second.folder} cannot be compared: "
-                f"{name} is {_brief(value)} and {_brief(others[name])}; train one again"
+                f"{name} is {value!s:.12} and {others[name]!s:.12}; train one again"
             )
 
 
@@ -109,16 +109,13 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _brief(value: object) -> str:
-    return str(value)[:12]
-
-
 # What runs must have alike: a check's name, the field of a `Result`, how it is shown.
+# Of a hash the first 12 digits tell it apart.
 _EQUAL: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("weight tensors: names, shapes, types", "weights", lambda found: f"{len(found)} tensors"),
     ("parameters", "parameters", "{:,}".format),
-    ("initial weights (SHA-256)", "initial_weights_sha256", _brief),
-    ("first epoch's order (SHA-256)", "first_epoch_order_sha256", _brief),
+    ("initial weights (SHA-256)", "initial_weights_sha256", "{:.12}".format),
+    ("first epoch's order (SHA-256)", "first_epoch_order_sha256", "{:.12}".format),
 )
 
 
@@ -189,7 +186,11 @@ def write_json(comparison: Comparison, path: Path) -> None:
 def print_tables(comparison: Comparison, console: Console) -> None:
     """Print the runs side by side, and below them the checks with their verdicts."""
     console.print(_results_table(comparison.runs))
-    console.print(_checks_table(comparison))
+    table = _table(comparison.runs, "Do they agree?", "check", "allowed", "verdict")
+    for check in comparison.checks:
+        verdict = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
+        table.add_row(check.name, *check.shown, check.allowed, verdict)
+    console.print(table)
     for warning in comparison.warnings:
         console.print(f"Warning: {warning}.", style="yellow")
     failed = [check.name for check in comparison.checks if not check.passed]
@@ -227,14 +228,6 @@ def seconds_per_epoch(result: Result) -> float:
     """Return the median over epochs, in which the first one's compilation weighs little."""
     seconds = sorted(epoch["train_seconds"] for epoch in result.epochs)
     return seconds[len(seconds) // 2]
-
-
-def _checks_table(comparison: Comparison) -> Table:
-    table = _table(comparison.runs, "Do they agree?", "check", "allowed", "verdict")
-    for check in comparison.checks:
-        verdict = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
-        table.add_row(check.name, *check.shown, check.allowed, verdict)
-    return table
 
 
 def _table(runs: Sequence[Run], title: str, first: str, *last: str) -> Table:
