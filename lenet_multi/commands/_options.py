@@ -4,6 +4,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,6 +39,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="print the record
 def backend_option(known: Sequence[str], help_text: str) -> Callable[[Any], Any]:
     """Return the flag --backend for one of the `known` backends."""
     return click.option("--backend", metavar=f"[{'|'.join(known)}]", help=help_text)
+
+
+def path_option(name: str, help_text: str, **more: Any) -> Callable[[Any], Any]:
+    """Return the flag `name` for a path, which is shown with its default if it has one."""
+    path = click.Path(path_type=Path)
+    return click.option(name, type=path, show_default=True, help=help_text, **more)
 
 
 def timeout_option(default: float, help_text: str) -> Callable[[Any], Any]:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lenet_multi.backends.choice import FORMS, execution
-from lenet_multi.commands._options import Name, as_json, backend_option, setting_options
+from lenet_multi.commands._options import (
+    Name,
+    as_json,
+    backend_option,
+    path_option,
+    setting_options,
+)
 from lenet_multi.config import flag
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
@@ -30,18 +36,13 @@ if TYPE_CHECKING:
     f"{DEFAULT_RECIPE}, change single ones  (default: {DEFAULT_RECIPE})",
 )
 @backend_option(BACKENDS, "as KERAS_BACKEND does  (default: the first one installed)")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="run folder to write  (default: runs/RECIPE-BACKEND-TIME)",
-)
+@path_option("--out", "run folder to write  (default: runs/RECIPE-BACKEND-TIME)")
 @click.option("--overwrite", is_flag=True, help="replace the run in --out")
-@click.option(
+@path_option(
     "--resume",
-    type=click.Path(path_type=Path),
+    "go on with a run that was interrupted or killed, on another --backend too; its settings are "
+    "its own",
     metavar="RUN",
-    help="go on with a run that was interrupted or killed, on another --backend too; its settings "
-    "are its own",
 )
 @click.option(
     "--form",
