@@ -23,7 +23,7 @@ from benchmarks.epoch import (
 from benchmarks.record import UNSTABLE, Record, pairs, ratios
 from benchmarks.report import markdown, read
 from benchmarks.study import BATCH, PASSES
-from lenet_multi.config import Interval, TrainConfig
+from lenet_multi.config import TrainConfig
 
 EPOCH = 60_000  # images
 
@@ -327,8 +327,7 @@ def checkpoint_table(results: Results) -> str:
 
     Watching is what training takes longer though no checkpoint is due.
     """
-    interval = Interval.parse("--save-every", TrainConfig().save_every).seconds
-    assert interval
+    _, interval = TrainConfig().save_interval()  # in seconds
     rows = []
     for backend in results.backends:
         ours, watched, saved = (results.epoch(backend, way) for way in (OURS, WATCHED, SAVED))

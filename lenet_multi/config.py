@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,26 +54,24 @@ STEPS_DOWN = (0.5, 0.75)  # shares of the steps of a run after which the rate fa
 STEP_FACTOR = 0.1  # to this much of itself, each time
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A time between two events, in steps or in seconds."""
-
-    steps: int | None = None
-    seconds: float | None = None
-
-    @classmethod
-    def parse(cls, name: str, text: str) -> "Interval":
-        """Return the interval that `text` says: "500" steps, or "10s".
-
-        Raises `UserError` when it says none; `name` is the flag's.
-        """
-        number = text.removesuffix("s")
-        with suppress(ValueError):
-            if text != number and 0 < (seconds := float(number)) < math.inf:
-                return cls(seconds=seconds)
-            if text == number and (steps := int(number)) > 0:
-                return cls(steps=steps)
-        raise UserError(f"{name} must be steps (500) or seconds (10s) above 0, not {text!r}")
+# What the values of settings must do, in words and as a test.
+_LIMITS: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
+    (("epochs", "batch_size"), "be at least 1", lambda value: value >= 1),
+    (("classes",), f"lie between 2 and {MOST_CLASSES}", lambda value: 2 <= value <= MOST_CLASSES),
+    (("seed", "early_stopping"), "be 0 or more", lambda value: value >= 0),
+    (
+        ("epochs", "batch_size", "seed", "early_stopping"),
+        "be below 2^63",
+        lambda value: value < 2**63,
+    ),
+    (("learning_rate",), "be a finite number above 0", lambda value: 0 < value < math.inf),
+    (("beta_1", "beta_2"), "be 0 or more and below 1", lambda value: 0 <= value < 1),
+    (
+        ("validation_split",),
+        "lie between 0 and 1, both excluded, so that training and validation images are left",
+        lambda value: 0 < value < 1,
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,38 +149,27 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        Interval.parse("--save-every", self.save_every)
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{flag(name)} must be at least 1, not {getattr(self, name)}")
-        if not 2 <= self.classes <= MOST_CLASSES:
-            raise UserError(f"--classes must lie between 2 and {MOST_CLASSES}, not {self.classes}")
-        for name in ("seed", "early_stopping"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{flag(name)} must be 0 or more, not {getattr(self, name)}")
-        for name in ("epochs", "batch_size", "seed", "early_stopping"):
-            if getattr(self, name) >= 2**63:
-                raise UserError(f"{flag(name)} must be below 2^63, not {getattr(self, name)}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UserError(
-                f"--learning-rate must be a finite number above 0, not {self.learning_rate}"
-            )
-        for name in ("beta_1", "beta_2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(
-                    f"{flag(name)} must be 0 or more and below 1, not {getattr(self, name)}"
-                )
-        if not 0 < self.validation_split < 1:
-            raise UserError(
-                "--validation-split must lie between 0 and 1, both excluded, so that training "
-                f"and validation images are left, not {self.validation_split}"
-            )
-        for setting_field in dataclasses.fields(self):
-            choices = setting_field.metadata.get("choices")
-            value = getattr(self, setting_field.name)
-            is_others = setting_field.metadata.get("others") and ":" in str(value)
+        self.save_interval()  # or it raises
+        for names, words, is_right in _LIMITS:
+            for name in names:
+                if not is_right(value := getattr(self, name)):
+                    raise UserError(f"{flag(name)} must {words}, not {value}")
+        for known in dataclasses.fields(self):
+            choices, value = known.metadata.get("choices"), getattr(self, known.name)
+            is_others = known.metadata.get("others") and ":" in str(value)
             if choices and value not in choices and not is_others:
-                raise UserError(unknown(flag(setting_field.name), value, choices))
+                raise UserError(unknown(flag(known.name), value, choices))
+
+    def save_interval(self) -> tuple[float, float]:
+        """Return the steps and the seconds, one of them infinite, that `save_every` says."""
+        text = self.save_every
+        number = text.removesuffix("s")
+        with suppress(ValueError):
+            if text != number and 0 < (seconds := float(number)) < math.inf:
+                return math.inf, seconds
+            if text == number and (steps := int(number)) > 0:
+                return steps, math.inf
+        raise UserError(f"--save-every must be steps (500) or seconds (10s) above 0, not {text!r}")
 
     def steps_per_epoch(self, images: int) -> int:
         """Return the number of batches in an epoch of `images`; the last may be smaller."""

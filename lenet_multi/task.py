@@ -40,10 +40,6 @@ class Reference(Protocol):
         """Return the loss, and its gradient with respect to each weight."""
 
 
-def _targets(config: TrainConfig, y: Arrays) -> Arrays:
-    return y
-
-
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A model to train, with its data, its loss and what else belongs to it.
@@ -64,7 +60,7 @@ class Task:
     loss: Callable[[TrainConfig], Any]
     metrics: tuple[str, ...] = ()
     prepare: Prepare = as_stored
-    targets: Callable[[TrainConfig, Arrays], Arrays] = _targets
+    targets: Callable[[TrainConfig, Arrays], Arrays] = lambda config, y: y
     classifies: bool = False
     draws: bool = False
     reference: Callable[[TrainConfig, Dataset], Reference] | None = None
@@ -95,10 +91,7 @@ def find_task(name: str) -> Task:
 
 
 def of_record(config: dict[str, Any]) -> Task:
-    """Return the task that a saved run's settings name; nothing else of a saved file is imported.
-
-    Raises `UserError` when it is none of the package's own.
-    """
+    """Return the package's task that a saved run names, or raise `UserError`; import no other."""
     if (name := str(config.get("architecture"))) not in TASKS:
         raise UserError(f"the run is of a model of somebody else's, {name}, which is not run here")
     return find_task(name)

@@ -21,7 +21,7 @@ from lenet_multi.machine import keras_start
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.checkpoint import State
 from lenet_multi.runs.folder import new_run_folder
-from lenet_multi.runs.record import write_run
+from lenet_multi.runs.record import Run, write_run
 from lenet_multi.train import TrainedRun, train
 
 PROJECT = Path(__file__).parent.parent
@@ -130,13 +130,8 @@ def small_run(kept: tuple[TrainedRun, Path], tmp_path_factory: pytest.TempPathFa
     run, _ = kept
     folder = tmp_path_factory.mktemp("runs") / run.result.backend
     with new_run_folder(folder) as draft:
-        write_run(
-            draft,
-            run.result,
-            outputs=run.evaluation.outputs,
-            targets=run.evaluation.test.y,
-            save_model=run.save_model,
-        )
+        seen = run.evaluation
+        write_run(Run(draft, run.result, seen.outputs, seen.test.y), run.save_model)
     return folder
 
 

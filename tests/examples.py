@@ -103,11 +103,5 @@ def example_epochs(count: int, metric: str = "accuracy") -> list[Epoch]:
 def keep(run: Run, folder: Path, *, overwrite: bool = False) -> Path:
     """Write `run` to `folder`, with a stand-in for the model's file."""
     with new_run_folder(folder, overwrite=overwrite) as draft:
-        write_run(
-            draft,
-            run.result,
-            outputs=run.outputs,
-            targets=run.targets,
-            save_model=lambda path: Path(path).touch(),
-        )
+        write_run(dataclasses.replace(run, folder=draft), lambda path: Path(path).touch())
     return folder

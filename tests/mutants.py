@@ -37,8 +37,7 @@ REASONS = {
         "equal = all(value == values[1] for value in values)",
     },
     "A digit less or more: both are finer than one image and coarser than rounding.": {
-        "gap = round(100 * (max(accuracies) - min(accuracies)), 10)"
-        "  # 9: beyond one image, no noise",
+        "gap = round(100 * (high - low), 10)  # 9: beyond one image, no noise",
     },
     "Rich reads styles in upper case too.": {
         'console.print(f"Warning: {warning}.", style="YELLOW")',
@@ -48,8 +47,7 @@ REASONS = {
         'verdict = Text("pass", "green") if check.passed else Text("FAIL", "BOLD RED")',
     },
     "Rich aligns to the left where it does not know the word.": {
-        f'table = Table(title="{title}", title_justify={word})'
-        for title in ("Runs", "Do they agree?")
+        f"return Table(first, *backends, *last, title=title, title_justify={word})"
         for word in ("None", '"XXleftXX"', '"LEFT"')
     },
     "Python translates line ends on Windows alone, where folders cannot be locked as here.": {

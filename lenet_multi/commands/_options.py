@@ -4,6 +4,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +14,6 @@ from lenet_multi.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-Decorator = Callable[[Any], Any]
 
 
 class Name(click.Choice[str]):
@@ -30,9 +28,7 @@ class Name(click.Choice[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return `value`, or fail with a suggestion."""
-        if self.others and ":" in value:
-            return value
-        if value not in self.choices:
+        if value not in self.choices and not (self.others and ":" in value):
             self.fail(unknown(param.opts[0] if param else "name", value, self.choices), param, ctx)
         return value
 
@@ -40,12 +36,18 @@ class Name(click.Choice[str]):
 as_json = click.option("--json", "as_json", is_flag=True, help="print the record instead of words")
 
 
-def backend_option(known: Sequence[str], help_text: str) -> Decorator:
+def backend_option(known: Sequence[str], help_text: str) -> Callable[[Any], Any]:
     """Return the flag --backend for one of the `known` backends."""
     return click.option("--backend", metavar=f"[{'|'.join(known)}]", help=help_text)
 
 
-def timeout_option(default: float, help_text: str) -> Decorator:
+def path_option(name: str, help_text: str, **more: Any) -> Callable[[Any], Any]:
+    """Return the flag `name` for a path, which is shown with its default if it has one."""
+    path = click.Path(path_type=Path)
+    return click.option(name, type=path, show_default=True, help=help_text, **more)
+
+
+def timeout_option(default: float, help_text: str) -> Callable[[Any], Any]:
     """Return the flag --timeout, a finite number of seconds above 0."""
 
     def finite(context: click.Context, parameter: click.Parameter, seconds: float) -> float:
@@ -65,9 +67,7 @@ def timeout_option(default: float, help_text: str) -> Decorator:
 
 def setting_options(command: Any) -> Any:
     """Give `command` a flag for each setting of `TrainConfig`, with its unit and default."""
-    for setting in reversed(dataclasses.fields(TrainConfig)):
-        if setting.name == "recipe":
-            continue
+    for setting in reversed(dataclasses.fields(TrainConfig)[1:]):  # the recipe has its own
         choices = setting.metadata["choices"]
         unit = f" [{setting.metadata['unit']}]" if setting.metadata["unit"] else ""
         switch = setting.type is bool

@@ -5,18 +5,12 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import as_json, console
+from lenet_multi.commands._options import as_json, console, path_option
 
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default="comparison.json",
-    show_default=True,
-    help="file for the comparison as JSON",
-)
+@path_option("--out", "file for the comparison as JSON", default="comparison.json")
 @as_json
 def command(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Compare two or more run folders; exit status 0 when they agree, 1 when they differ."""

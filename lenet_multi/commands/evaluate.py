@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import as_json, backend_option, console
+from lenet_multi.commands._options import as_json, backend_option, console, path_option
 from lenet_multi.machine.frameworks import ANSWERING
 
 
@@ -16,11 +16,7 @@ from lenet_multi.machine.frameworks import ANSWERING
     ANSWERING, "as KERAS_BACKEND does  (default: the run's own, or the first one installed)"
 )
 @as_json
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="folder for pictures: confusion.png, and the worst mistakes in mistakes.png",
-)
+@path_option("--out", "folder for pictures: confusion.png, and the worst mistakes in mistakes.png")
 def command(
     model: Path, data: str | None, backend: str | None, as_json: bool, out: Path | None
 ) -> None:

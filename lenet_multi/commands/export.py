@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import Name, backend_option
+from lenet_multi.commands._options import Name, backend_option, path_option
 from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.inference.formats import FORMATS
 from lenet_multi.machine.frameworks import BACKENDS
@@ -20,11 +20,7 @@ from lenet_multi.machine.frameworks import BACKENDS
     "whose Keras writes it  (default: KERAS_BACKEND or the one that the model was trained on where "
     "they can, else one that is installed and can)",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="what to write  (default: beside MODEL, named like it)",
-)
+@path_option("--out", "what to write  (default: beside MODEL, named like it)")
 @click.option("--overwrite", is_flag=True, help="replace an earlier export in --out")
 @click.option(
     "--data", help="as of train; its test images are compared on  (default: the run's, or mnist)"

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from lenet_multi.backends.choice import forms_of
-from lenet_multi.commands._options import Name, as_json, console, timeout_option
+from lenet_multi.commands._options import Name, as_json, console, path_option, timeout_option
 from lenet_multi.config import TASKS, TrainConfig, flag
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
@@ -47,11 +47,7 @@ from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
 @click.option("--epochs", type=int, help="of --seeds  (default: the recipe's)")
 @click.option("--dtype-policy", help="of --seeds, as of train  (default: the recipe's)")
 @timeout_option(1800.0, "seconds after which a backend's process is ended, which is a failure")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="folder for what is found  (default: runs/parity-TIME, or runs/parity-seeds)",
-)
+@path_option("--out", "folder for what is found  (default: runs/parity-TIME, or runs/parity-seeds)")
 @as_json
 def command(
     wanted: tuple[str, ...],

@@ -6,27 +6,22 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import as_json, backend_option, console
+from lenet_multi.commands._options import as_json, backend_option, console, path_option
 from lenet_multi.errors import printable
 from lenet_multi.machine.frameworks import ANSWERING
 
 
 @click.command("predict")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    help="run folder or .keras file  (default: the newest run in runs/)",
-)
+@path_option("--model", "run folder or .keras file  (default: the newest run in runs/)")
 @backend_option(
     ANSWERING, "as KERAS_BACKEND does  (default: the run's own, or the first one installed)"
 )
 @as_json
-@click.option(
+@path_option(
     "--show",
-    type=click.Path(path_type=Path),
+    "save what the network saw as a picture, with its answers",
     metavar="FILE.png",
-    help="save what the network saw as a picture, with its answers",
 )
 def command(
     images: tuple[Path, ...],

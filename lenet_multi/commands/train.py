@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lenet_multi.backends.choice import FORMS, execution
-from lenet_multi.commands._options import Name, as_json, backend_option, setting_options
+from lenet_multi.commands._options import (
+    Name,
+    as_json,
+    backend_option,
+    path_option,
+    setting_options,
+)
 from lenet_multi.config import flag
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
@@ -30,18 +36,13 @@ if TYPE_CHECKING:
     f"{DEFAULT_RECIPE}, change single ones  (default: {DEFAULT_RECIPE})",
 )
 @backend_option(BACKENDS, "as KERAS_BACKEND does  (default: the first one installed)")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="run folder to write  (default: runs/RECIPE-BACKEND-TIME)",
-)
+@path_option("--out", "run folder to write  (default: runs/RECIPE-BACKEND-TIME)")
 @click.option("--overwrite", is_flag=True, help="replace the run in --out")
-@click.option(
+@path_option(
     "--resume",
-    type=click.Path(path_type=Path),
+    "go on with a run that was interrupted or killed, on another --backend too; its settings are "
+    "its own",
     metavar="RUN",
-    help="go on with a run that was interrupted or killed, on another --backend too; its settings "
-    "are its own",
 )
 @click.option(
     "--form",
@@ -73,47 +74,39 @@ def command(
       lenet-multi train --resume runs/seed-1
     """
     from lenet_multi.machine import frameworks, signals
-    from lenet_multi.runs.folder import (
-        default_folder,
-        finished,
-        new_run_folder,
-        unfinished,
-        whole_result,
-    )
+    from lenet_multi.runs import folder
     from lenet_multi.runs.journal import Journal
-    from lenet_multi.runs.record import RESULT, RESUME, write_run
+    from lenet_multi.runs.record import RESULT, RESUME, Run, write_run
 
     given = {name: value for name, value in settings.items() if value is not None}
     if resume:
-        _refuse_with_resume(recipe=recipe, out=out, **given)
-        out = finished(resume)
-        journal = Journal.read(unfinished(out))
+        for name, value in {"recipe": recipe, "out": out, **given}.items():
+            if value is not None:
+                raise UserError(f"{flag(name)} is the run's own, which --resume keeps; drop it")
+        out = folder.finished(resume)
+        journal = Journal.read(folder.unfinished(out))
         if not backend and "KERAS_BACKEND" not in os.environ:
             backend = journal.starts[-1]["backend"]
         chosen = frameworks.choose(backend)
     else:
         config = dataclasses.replace(RECIPES[recipe or DEFAULT_RECIPE], **given)
         chosen = frameworks.choose(backend)
-        out = out or default_folder(f"{config.recipe}-{chosen}")
-        journal = Journal(unfinished(out), config)
+        out = out or folder.default_folder(f"{config.recipe}-{chosen}")
+        journal = Journal(folder.unfinished(out), config)
     execution(chosen, form)  # before anything is made, where the backend has no such form
     say = (lambda line: None) if as_json else click.echo
     result = draft = None
     try:
         with (
             signals.obeying(signals.stop),
-            new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft,
+            folder.new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft,
         ):
-            if not (result := whole_result(draft)):
-                run = _train(draft, journal, chosen, form, say, quiet=quiet)
-                result = run.result
-                result = write_run(
-                    draft,
-                    result,
-                    outputs=run.evaluation.outputs,
-                    targets=run.evaluation.test.y,
-                    save_model=run.save_model,
-                )
+            if not (result := folder.whole_result(draft)):
+                trained = _train(draft, journal, chosen, form, say, quiet=quiet)
+                result = dataclasses.replace(trained.result, starts=journal.starts)
+                seen = trained.evaluation
+                run = Run(draft, result, seen.outputs, seen.test.y)
+                result = write_run(run, trained.save_model)
         say(f"Run folder: {out}")
     finally:
         if draft and ((draft / RESUME).exists() or (draft / RESULT).exists()):
@@ -141,7 +134,7 @@ def _train(
 ) -> "TrainedRun":
     """Train what `journal` says from the newest checkpoint in `draft` or the beginning."""
     from lenet_multi.runs import checkpoint
-    from lenet_multi.runs.durable import cannot_write
+    from lenet_multi.runs.durable import writing
     from lenet_multi.runs.record import RESUME
     from lenet_multi.train import train
 
@@ -153,25 +146,16 @@ def _train(
         trained = at[0] == config.epochs
         place = "after the last epoch" if trained else f"at step {at[1]} of epoch {at[0] + 1}"
         say(f"Going on {place}")
-    try:
-        with journal.started(backend=backend, at=at) as computed_in:
-            run = train(
-                config,
-                backend=backend,
-                form=forms[0],
-                answer_form=forms[1],
-                computed_in=computed_in,
-                folder=draft,
-                state=state,
-                announce=say,
-                quiet=quiet,
-            )
-    except OSError as error:  # where what is kept on the way cannot be
-        raise cannot_write(draft, error) from error
-    return dataclasses.replace(run, result=dataclasses.replace(run.result, starts=journal.starts))
-
-
-def _refuse_with_resume(**given: object) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise UserError(f"{flag(name)} is the run's own, which --resume keeps; drop it")
+    # What is kept on the way may find no place; a `RuntimeError` is a backend's own.
+    with writing(draft, refusals=(OSError,)), journal.started(backend=backend, at=at):
+        return train(
+            config,
+            backend=backend,
+            form=forms[0],
+            answer_form=forms[1],
+            computed_in=journal.computed_in,
+            folder=draft,
+            state=state,
+            announce=say,
+            quiet=quiet,
+        )

@@ -15,7 +15,7 @@ from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Child, Failure
 from lenet_multi.parity.equivalence import Equivalence, two_one_sided_tests
 from lenet_multi.runs import durable
-from lenet_multi.runs.comparison import CHECKS
+from lenet_multi.runs.comparison import put_to_the_checks
 from lenet_multi.runs.durable import writing
 from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
@@ -105,7 +105,7 @@ def _unlike(runs: dict[tuple[int, str], Run], seeds: int) -> list[Failure]:
         Failure(f"seed {seed}", f"differs between backends in: {check.name}", [*check.shown])
         for seed in range(seeds)
         if (of_seed := [run for (own, _), run in runs.items() if own == seed])
-        for check in (check(of_seed) for check in CHECKS)
+        for check in put_to_the_checks(of_seed).checks
         if not check.passed
     ]
 

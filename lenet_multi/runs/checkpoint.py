@@ -3,12 +3,11 @@
 A file's name holds where the run was and the SHA-256 of its bytes, so that a damaged one is told.
 """
 
-import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from lenet_multi.data.npz import read_npz
 from lenet_multi.errors import UserError, reason
 from lenet_multi.runs.durable import write_bytes, writing
-from lenet_multi.runs.record import NUMBERS, OF_EACH_EPOCH, Epoch
+from lenet_multi.runs.record import NUMBERS, OF_EACH_EPOCH, Epoch, file_sha256
 from lenet_multi.runs.schema import wrong_fields
 
 _KEPT = 2  # the last, and the one before in case the last is damaged
@@ -54,36 +53,25 @@ def write(folder: Path, state: State) -> None:
 
     Raises `UserError` when the disk refuses; the checkpoints before are then as they were.
     """
-    facts = {
-        field.name: getattr(state, field.name)
-        for field in dataclasses.fields(state)
-        if field.name not in _ARRAYS
-    }
+    facts = vars(state) | {name: len(getattr(state, name)) for name in _ARRAYS}
     arrays = {
         f"{name}{index}": array
         for name in _ARRAYS
         for index, array in enumerate(getattr(state, name))
     }
-    facts |= {name: len(getattr(state, name)) for name in _ARRAYS}
     buffer = io.BytesIO()
     np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
     content = buffer.getvalue()
     digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
-    with writing(folder), _not_left_empty(folder):
+    with writing(folder):
         folder.mkdir(exist_ok=True)
-        write_bytes(folder / f"{state.epoch:05d}-{state.steps:08d}-{digest}.npz", content)
-        for path in _newest_first(folder)[_KEPT:]:
-            path.unlink()
-
-
-@contextmanager
-def _not_left_empty(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # it holds the checkpoints before
-            folder.rmdir()
-        raise
+        try:
+            write_bytes(folder / f"{state.epoch:05d}-{state.steps:08d}-{digest}.npz", content)
+            for path in _newest_first(folder)[_KEPT:]:
+                path.unlink()
+        finally:
+            with suppress(OSError):  # it holds a checkpoint
+                folder.rmdir()
 
 
 def read(folder: Path, warn: Callable[[str], None]) -> State | None:
@@ -107,11 +95,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> State:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest()[:_DIGITS] != path.stem.rpartition("-")[2]:
+    if file_sha256(path)[:_DIGITS] != path.stem.rpartition("-")[2]:
         raise UserError(f"{path} is damaged")
     (encoded,) = read_npz(path, ["facts"])
     try:

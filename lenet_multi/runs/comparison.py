@@ -3,21 +3,24 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lenet_multi.config import TEACHING
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.errors import UserError
 from lenet_multi.runs import durable
-from lenet_multi.runs.durable import writing
 from lenet_multi.runs.record import Result, Run, read_run
-from lenet_multi.runs.tolerances import TEST_METRIC, for_test_accuracy
+from lenet_multi.runs.tolerances import (
+    MANY_IMAGES,
+    TEST_ACCURACY,
+    TEST_ACCURACY_OF_FEW_IMAGES,
+    TEST_METRIC,
+)
 
 SCHEMA_VERSION = 1
 
@@ -51,9 +54,6 @@ class Comparison:
 def compare(folders: Sequence[Path]) -> Comparison:
     """Return the comparison of two or more run folders.
 
-    Other versions of the packages they share, and other instruction sets, are warnings: they may
-    explain a difference.
-
     Raises `UserError` when there are fewer than two different folders, one is no run, or they
     are of other settings or data and so cannot be compared.
     """
@@ -66,45 +66,39 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def put_to_the_checks(runs: list[Run]) -> Comparison:
-    """Return the comparison of two or more runs of the same `premises`."""
-    return Comparison(runs, [check(runs) for check in CHECKS], _warnings(runs))
+    """Return the comparison of runs of the same `premises`."""
+    equal = [_equal(runs, *part) for part in _EQUAL]
+    return Comparison(runs, [*equal, _recount(runs), _headline(runs)], _warnings(runs))
 
 
-def premises(result: Result) -> dict[str, dict[str, Any]]:
+def premises(result: Result) -> dict[str, Any]:
     """Return what runs must share to be compared: settings, data and what is measured, by name.
 
     The data's place may differ, since its bytes are compared.
     """
-    measured = {"classifies": result.classifies, "headline": result.headline[0]}
-    return {"setting": _settings(result), "data": _data(result), "model": measured}
+    return {
+        **{f"setting {name}": result.config.get(name) for name in sorted(TEACHING - {"data"})},
+        "data SHA-256": result.data_sha256,
+        "data test_images": result.test_images,
+        "data train_images": result.train_images,
+        "data validation_images": result.validation_images,
+        "model classifies": result.classifies,
+        "model headline": result.headline[0],
+    }
 
 
 def _refuse_incomparable(first: Run, second: Run) -> None:
     others = premises(second.result)
-    for kind, of_first in premises(first.result).items():
-        for name, value in sorted(of_first.items()):
-            if value != (other := others[kind][name]):
-                raise UserError(
-                    f"{first.folder} and {second.folder} cannot be compared: "
-                    f"{kind} {name} is {_brief(value)} and {_brief(other)}; train one again"
-                )
-
-
-def _settings(result: Result) -> dict[str, Any]:
-    return {name: result.config.get(name) for name in TEACHING - {"data"}}
-
-
-def _data(result: Result) -> dict[str, Any]:
-    return {
-        "train_images": result.train_images,
-        "validation_images": result.validation_images,
-        "test_images": result.test_images,
-        "SHA-256": result.data_sha256,
-    }
+    for name, value in premises(first.result).items():
+        if value != others[name]:
+            raise UserError(
+                f"{first.folder} and {second.folder} cannot be compared: "
+                f"{name} is {value!s:.12} and {others[name]!s:.12}; train one again"
+            )
 
 
 def _warnings(runs: Sequence[Run]) -> list[str]:
-    """Return what differs between the runs' packages and instruction sets, as far as recorded."""
+    """Return other packages and instruction sets, as recorded: they may explain a difference."""
     packages = sorted(set().union(*(run.result.versions for run in runs)))
     recorded = {package: [run.result.versions.get(package) for run in runs] for package in packages}
     recorded["the instruction set"] = [run.result.machine.get("instruction_set") for run in runs]
@@ -115,100 +109,69 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _brief(value: object) -> str:
-    return str(value)[:12]
+# What runs must have alike: a check's name, the field of a `Result`, how it is shown.
+# Of a hash the first 12 digits tell it apart.
+_EQUAL: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("weight tensors: names, shapes, types", "weights", lambda found: f"{len(found)} tensors"),
+    ("parameters", "parameters", "{:,}".format),
+    ("initial weights (SHA-256)", "initial_weights_sha256", "{:.12}".format),
+    ("first epoch's order (SHA-256)", "first_epoch_order_sha256", "{:.12}".format),
+)
 
 
-def _same(
-    name: str, read: Callable[[Result], Any], show: Callable[[Any], str], runs: Sequence[Run]
-) -> Check:
-    values = [read(run.result) for run in runs]
+def _equal(runs: Sequence[Run], name: str, field: str, show: Callable[[Any], str]) -> Check:
+    values = [getattr(run.result, field) for run in runs]
     equal = all(value == values[0] for value in values)
     return Check(name, [show(value) for value in values], "equal", equal)
 
 
 def _recount(runs: Sequence[Run]) -> Check:
     """Compute the test figures again from what was predicted: a stale or edited result shows."""
-    classifies = runs[0].result.classifies
-    count = _recount_answers if classifies else _recount_errors
-    found = [count(run) for run in runs]
+    found = [_recounted(run) for run in runs]
     return Check(
-        RECOUNT if classifies else "test errors, recounted",
+        RECOUNT if runs[0].result.classifies else "test errors, recounted",
         [text + ("" if as_recorded else ": NOT as recorded") for text, as_recorded in found],
         "as recorded",
         all(as_recorded for _, as_recorded in found),
     )
 
 
-def _recount_answers(run: Run) -> tuple[str, bool]:
-    correct = count_correct(run.outputs, run.targets)
-    loss = cross_entropy(run.outputs, run.targets)
+def _recounted(run: Run) -> tuple[str, bool]:
+    """Return a run's test figures in words, and whether they are as recorded."""
     result = run.result
-    found = (correct, correct / len(run.targets), loss)
-    recorded = (result.test_correct, result.test_accuracy, result.test_loss)
-    return f"{correct:,}, loss {loss:.4f}", found == recorded
-
-
-def _recount_errors(run: Run) -> tuple[str, bool]:
-    recorded = run.result.test_metrics
-    found = errors(run.outputs, run.targets)
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-    return shown or "none", all(recorded.get(name) == value for name, value in found.items())
+    if result.classifies:
+        correct = count_correct(run.outputs, run.targets)
+        loss = cross_entropy(run.outputs, run.targets)
+        found = (correct, correct / len(run.targets), loss)
+        recorded = (result.test_correct, result.test_accuracy, result.test_loss)
+        return f"{correct:,}, loss {loss:.4f}", found == recorded
+    values = errors(run.outputs, run.targets)
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+    return shown or "none", values.items() <= result.test_metrics.items()
 
 
 def _headline(runs: Sequence[Run]) -> Check:
-    if not runs[0].result.classifies:
-        return _headline_of_values(runs)
-    tolerance = for_test_accuracy(min(run.result.train_images for run in runs))
-    accuracies = [run.result.headline[1] for run in runs]
-    gap = round(100 * (max(accuracies) - min(accuracies)), 9)  # 9: beyond one image, no noise
+    values = [run.result.headline[1] for run in runs]
+    low, high = min(values), max(values)
+    if runs[0].result.classifies:
+        few = min(run.result.train_images for run in runs) < MANY_IMAGES
+        tolerance = TEST_ACCURACY_OF_FEW_IMAGES if few else TEST_ACCURACY
+        gap = round(100 * (high - low), 9)  # 9: beyond one image, no noise
+        shown, most = f"{gap:.2f}", f"{tolerance.value}"
+    else:
+        tolerance = TEST_METRIC
+        gap = 0.0 if low == high else (high - low) / max(abs(low), abs(high))
+        shown, most = f"{gap:.1%}", f"{tolerance.value:.0%}"
     return Check(
-        "test accuracy",
-        [f"{accuracy:.2%}" for accuracy in accuracies],
-        f"{gap:.2f} apart, {tolerance.value} {tolerance.unit} allowed",
+        f"test {runs[0].result.headline[0]}",
+        [shown_headline(run.result) for run in runs],
+        f"{shown} apart, {most} {tolerance.unit} allowed",
         gap <= tolerance.value,
     )
 
 
-def _headline_of_values(runs: Sequence[Run]) -> Check:
-    name, values = runs[0].result.headline[0], [run.result.headline[1] for run in runs]
-    low, high = min(values), max(values)
-    gap = 0.0 if low == high else (high - low) / max(abs(low), abs(high))
-    return Check(
-        f"test {name}",
-        [f"{value:.4g}" for value in values],
-        f"{gap:.1%} apart, {TEST_METRIC.value:.0%} {TEST_METRIC.unit} allowed",
-        gap <= TEST_METRIC.value,
-    )
-
-
-CHECKS: tuple[Callable[[Sequence[Run]], Check], ...] = (
-    partial(
-        _same,
-        "weight tensors: names, shapes, types",
-        lambda result: result.weights,
-        lambda weights: f"{len(weights)} tensors",
-    ),
-    partial(_same, "parameters", lambda result: result.parameters, "{:,}".format),
-    partial(
-        _same, "initial weights (SHA-256)", lambda result: result.initial_weights_sha256, _brief
-    ),
-    partial(
-        _same,
-        "first epoch's order (SHA-256)",
-        lambda result: result.first_epoch_order_sha256,
-        _brief,
-    ),
-    _recount,
-    _headline,
-)
-
-
 def write_json(comparison: Comparison, path: Path) -> None:
-    """Write the comparison as JSON.
-
-    Raises `UserError` when `path` cannot be written.
-    """
+    """Write the comparison as JSON, or raise `UserError` where `path` cannot be written."""
     content = {
         "schema_version": SCHEMA_VERSION,
         "passed": comparison.passed,
@@ -216,14 +179,18 @@ def write_json(comparison: Comparison, path: Path) -> None:
         "runs": [{"folder": str(run.folder), **run.result.as_json()} for run in comparison.runs],
         "checks": [dataclasses.asdict(check) for check in comparison.checks],
     }
-    with writing(path):
+    with durable.writing(path):
         durable.write_json(path, content)
 
 
 def print_tables(comparison: Comparison, console: Console) -> None:
     """Print the runs side by side, and below them the checks with their verdicts."""
     console.print(_results_table(comparison.runs))
-    console.print(_checks_table(comparison))
+    table = _table(comparison.runs, "Do they agree?", "check", "allowed", "verdict")
+    for check in comparison.checks:
+        verdict = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
+        table.add_row(check.name, *check.shown, check.allowed, verdict)
+    console.print(table)
     for warning in comparison.warnings:
         console.print(f"Warning: {warning}.", style="yellow")
     failed = [check.name for check in comparison.checks if not check.passed]
@@ -234,8 +201,7 @@ def print_tables(comparison: Comparison, console: Console) -> None:
 
 
 def _results_table(runs: Sequence[Run]) -> Table:
-    table = Table(title="Runs", title_justify="left")
-    table.add_column("")
+    table = _table(runs, "Runs", "")
     rows: dict[str, Callable[[Result], str]] = {
         f"test {runs[0].result.headline[0]}": shown_headline,
         "test loss": lambda result: f"{result.test_loss:.4f}",
@@ -247,8 +213,6 @@ def _results_table(runs: Sequence[Run]) -> Table:
     }
     if not runs[0].result.classifies:
         del rows["right of all"]
-    for run in runs:
-        table.add_column(run.result.backend, justify="right")
     for name, cell in rows.items():
         table.add_row(name, *(cell(run.result) for run in runs))
     return table
@@ -266,14 +230,6 @@ def seconds_per_epoch(result: Result) -> float:
     return seconds[len(seconds) // 2]
 
 
-def _checks_table(comparison: Comparison) -> Table:
-    table = Table(title="Do they agree?", title_justify="left")
-    table.add_column("check")
-    for run in comparison.runs:
-        table.add_column(run.result.backend, justify="right")
-    table.add_column("allowed")
-    table.add_column("verdict")
-    for check in comparison.checks:
-        verdict = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
-        table.add_row(check.name, *check.shown, check.allowed, verdict)
-    return table
+def _table(runs: Sequence[Run], title: str, first: str, *last: str) -> Table:
+    backends = [Column(run.result.backend, justify="right") for run in runs]
+    return Table(first, *backends, *last, title=title, title_justify="left")

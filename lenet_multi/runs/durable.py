@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from lenet_multi.errors import UserError
@@ -21,26 +22,22 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     A link stays and leads to the new file; what is no file, as /dev/null, is written as it is.
 
-    Raises `OSError` when the disk refuses; then, or when the block fails, an older file is as it
-    was.
+    Raises `OSError` when the disk refuses. Then, or when the block fails, an older file stays.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as file:
             yield file
         return
     path = path.resolve()
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    draft = path.with_name(f".{path.name}-{token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with draft.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(draft, 0o666 & ~_umask())  # mkstemp lets nobody else read
         os.replace(draft, path)
-    except BaseException:
-        with suppress(FileNotFoundError):  # Ctrl-C may come when it is in its place
-            os.unlink(draft)
-        raise
+    finally:
+        draft.unlink(missing_ok=True)
     sync(path.parent)
 
 
@@ -56,23 +53,27 @@ def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
 
 
 def put_in_place(draft: Path, target: Path) -> None:
-    """Put the file or folder at `draft` in the place of `target`, of the same file system.
+    """Put the file or folder at `draft` in the place of `target`, and on the disk.
 
-    Raises `OSError` when the disk refuses; then what was at `target` is there as it was.
+    Both are of the same file system. Raises `OSError` when the disk refuses; what was at `target`
+    is there until the draft is.
     """
-    if not target.is_dir():
+    for path in [*draft.rglob("*"), draft]:
+        sync(path)
+    if target.is_dir():
+        # None takes another's place in one step; what a kill between the two leaves goes here.
+        replaced = draft.with_name(f"{draft.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        target.rename(replaced)
+        try:
+            draft.rename(target)
+        except BaseException:
+            replaced.rename(target)
+            raise
+        shutil.rmtree(replaced)
+    else:
         draft.replace(target)
-        return
-    # No folder takes another's place in one step; what a kill between the two leaves goes here.
-    replaced = draft.with_name(f"{draft.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    target.rename(replaced)
-    try:
-        draft.rename(target)
-    except BaseException:
-        replaced.rename(target)
-        raise
-    shutil.rmtree(replaced)
+    sync(target.parent)
 
 
 def sync(path: Path) -> None:
@@ -84,22 +85,13 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def sync_all(folder: Path) -> None:
-    """Have the disk hold `folder` and all that is in it."""
-    for path in [*folder.rglob("*"), folder]:
-        sync(path)
-
-
 def write_record(path: Path, content: dict[str, Any]) -> None:
     """Write `content` as JSON that ends with the SHA-256 of what stands before."""
     write_json(path, {**content, SHA256: _digest(content)})
 
 
 def check_record(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Return `content`, read from `path`, without the SHA-256 that it ends with.
-
-    Raises `UserError` when it is not that of the rest.
-    """
+    """Return `content` of `path` without its SHA-256, or raise `UserError` where it is wrong."""
     rest = {name: value for name, value in content.items() if name != SHA256}
     if content.get(SHA256) != _digest(rest):
         raise UserError(f"{path} is damaged: its SHA-256 is not that of its content; train again")
@@ -110,25 +102,19 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 @contextmanager
-def writing(target: Path, *, flag: str = "--out") -> Iterator[None]:
-    """Raise `UserError` where the block cannot write `target`, which `flag` chose."""
+def writing(
+    target: Path,
+    *,
+    flag: str = "--out",
+    refusals: tuple[type[Exception], ...] = (OSError, RuntimeError),  # h5py, a loop of links
+) -> Iterator[None]:
+    """Raise `UserError` where one of `refusals` says that `target`, chosen by `flag`, fails."""
     try:
         yield
-    except (OSError, RuntimeError) as error:  # h5py and a loop of links raise the latter
-        raise cannot_write(target, error, flag=flag) from error
-
-
-def cannot_write(target: Path, error: Exception, *, flag: str = "--out") -> UserError:
-    """Return the error that says why `target`, which `flag` chose, cannot be written."""
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return UserError(f"cannot write {target}: {reason}; choose another {flag}")
+    except refusals as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise UserError(f"cannot write {target}: {reason}; choose another {flag}") from error
 
 
 @contextmanager
@@ -145,13 +131,12 @@ def drafted(target: Path, refuse_occupied: Callable[[Path], None]) -> Iterator[P
         target = target.resolve()
         refuse_occupied(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        draft = folder / target.name
+        place = TemporaryDirectory(
+            prefix=f".{target.name}-", dir=target.parent, ignore_cleanup_errors=True
+        )
+    with place as folder:
+        draft = Path(folder, target.name)
         yield draft
         with writing(target):
             refuse_occupied(target)
-            sync_all(draft)
             put_in_place(draft, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

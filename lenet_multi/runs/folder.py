@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lenet_multi.errors import UserError
 from lenet_multi.machine.signals import put_off
-from lenet_multi.runs.durable import put_in_place, sync, sync_all, writing
+from lenet_multi.runs.durable import put_in_place, writing
 from lenet_multi.runs.record import FILES, JOURNAL, KEPT, RESULT, RESUME, Result, read_run
 
 RUNS = Path("runs")  # where runs go that are given no folder
@@ -79,10 +79,11 @@ def new_run_folder(
             with put_off():
                 with writing(folder):
                     _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
-                    sync_all(draft)
                     put_in_place(draft, folder)
-                    sync(folder.parent)
-                _forget_how_to_go_on(folder)
+                # What a whole run needs no more; not before it is in its place.
+                shutil.rmtree(folder / RESUME, ignore_errors=True)
+                with suppress(OSError):
+                    (folder / JOURNAL).unlink()
         finally:
             if not _is_worth_keeping(draft):
                 shutil.rmtree(draft, ignore_errors=True)
@@ -115,13 +116,6 @@ def whole_result(draft: Path) -> Result | None:
 
 def _is_worth_keeping(draft: Path) -> bool:
     return any((draft / name).exists() for name in (*KEPT, RESUME, RESULT))
-
-
-def _forget_how_to_go_on(folder: Path) -> None:
-    """Remove what a whole run needs no more; not before it is in its place."""
-    shutil.rmtree(folder / RESUME, ignore_errors=True)
-    with suppress(OSError):
-        (folder / JOURNAL).unlink()
 
 
 def _empty(draft: Path) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,10 +34,7 @@ class Journal:
 
     @classmethod
     def read(cls, folder: Path) -> "Journal":
-        """Return the journal of the unfinished run in `folder`.
-
-        Raises `UserError` when there is none, or it is damaged.
-        """
+        """Return the journal of the run in `folder`; `UserError` if none, or if it is damaged."""
         path = folder / JOURNAL
         try:
             content = json.loads(path.read_bytes())
@@ -55,11 +52,8 @@ class Journal:
         return cls(folder, TrainConfig(**content["config"]), content["starts"])
 
     @contextmanager
-    def started(self, *, backend: str, at: tuple[int, int]) -> Iterator[Callable[[str, str], None]]:
-        """Note that the block starts training, at an epoch and a step in it, and why it ends.
-
-        It is given what notes the forms in which it trains and predicts.
-        """
+    def started(self, *, backend: str, at: tuple[int, int]) -> Iterator[None]:
+        """Note that the block starts training, at an epoch and a step in it, and why it ends."""
         start: dict[str, Any] = {
             "backend": backend,
             "form": None,
@@ -74,19 +68,19 @@ class Journal:
         self.starts.append(start)
         self._write()
         reason = "finished"
-
-        def computed_in(form: str, answer_form: str) -> None:
-            start.update(form=form, answer_form=answer_form)
-            self._write()
-
         try:
-            yield computed_in
+            yield
         except BaseException as error:
             reason = str(error) or type(error).__name__
             raise
         finally:
             start |= {"ended": _now(), "reason": reason}
             self._write()
+
+    def computed_in(self, form: str, answer_form: str) -> None:
+        """Note the forms in which the present start trains and predicts."""
+        self.starts[-1].update(form=form, answer_form=answer_form)
+        self._write()
 
     def forms_on(self, backend: str) -> tuple[str | None, str | None]:
         """Return the forms in which the run trained and predicted on `backend`, if it did.

@@ -33,13 +33,9 @@ from lenet_multi.runs.schema import fits, wrong_fields
 # A classifier's record has no `test_metrics`, so that older programs read it.
 OF_CLASSIFIERS, SCHEMA_VERSION = 4, 5
 
-FILES = RESULT, HISTORY, MODEL, PREDICTIONS = (
-    "result.json",
-    "history.csv",
-    "model.keras",
-    "predictions.npz",
-)
-
+RESULT, HISTORY = "result.json", "history.csv"
+MODEL, PREDICTIONS = "model.keras", "predictions.npz"
+FILES = RESULT, HISTORY, MODEL, PREDICTIONS
 KEPT = CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 # Of a run that is not whole yet: see `journal` and `checkpoint`.
 JOURNAL, RESUME = "journal.json", "resume"
@@ -119,25 +115,18 @@ class Run:
     targets: NDArray[Any]
 
 
-def write_run(
-    draft: Path,
-    result: Result,
-    *,
-    outputs: NDArray[Any],
-    targets: NDArray[Any],
-    save_model: Callable[[str], None],
-) -> Result:
-    """Fill a draft folder and return the result as it is recorded there.
+def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
+    """Fill the draft `run.folder` and return the result as it is recorded there.
 
-    `save_model` writes the `.keras` file to the path it is given.
-
-    Raises `UserError` when the disk refuses.
+    `save_model` writes the `.keras` file to the path it is given. Raises `UserError` when the disk
+    refuses.
     """
+    draft, result = run.folder, run.result
     with writing(draft):
         save_model(str(draft / MODEL))
-        names = _predicted(result)
-        predictions: dict[str, Any] = dict(zip(names, (outputs, targets), strict=True))
-        np.savez(draft / PREDICTIONS, **predictions)
+        outputs, targets = _predicted(result)
+        arrays: dict[str, Any] = {outputs: run.outputs, targets: run.targets}
+        np.savez(draft / PREDICTIONS, **arrays)
         write_history(draft, result.epochs)
         to_go_on = {draft / RESUME, draft / JOURNAL}  # until the run is in its place
         hashes = {
@@ -159,10 +148,7 @@ def write_history(draft: Path, epochs: list[Epoch]) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of the bytes of a file, as hexadecimal digits.
-
-    Raises `UserError` when it cannot be read.
-    """
+    """Return the SHA-256 of a file's bytes in hexadecimal; raise `UserError` if unreadable."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -187,17 +173,9 @@ def read_run(folder: Path) -> Run:
                 f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
                 "another run; train again"
             )
-    outputs, targets = read_npz(folder / PREDICTIONS, _predicted(result))
-    if result.classifies:
-        _refuse_no_answers(folder, result, outputs, targets)
-    else:
-        _refuse_no_values(folder, result, outputs, targets)
-    if not np.isfinite(outputs).all():
-        called = _predicted(result)[0]
-        raise UserError(
-            f"{folder} is of a run that diverged: its {called} are not all finite numbers"
-        )
-    return Run(folder, result, outputs, targets)
+    run = Run(folder, result, *read_npz(folder / PREDICTIONS, _predicted(result)))
+    _refuse_foreign(run)
+    return run
 
 
 def _predicted(result: Result) -> tuple[str, str]:
@@ -205,57 +183,47 @@ def _predicted(result: Result) -> tuple[str, str]:
     return ("logits", "labels") if result.classifies else ("outputs", "targets")
 
 
-def _refuse_no_answers(
-    folder: Path, result: Result, logits: NDArray[Any], labels: NDArray[Any]
-) -> None:
-    """Refuse arrays that cannot be the logits and labels of the run that `result` records."""
-    wanted = (
-        (np.dtype(np.float32), (result.test_images, result.config.get("classes"))),
-        (np.dtype(np.uint8), (result.test_images,)),
-    )
-    if wanted != ((logits.dtype, logits.shape), (labels.dtype, labels.shape)):
+def _refuse_foreign(run: Run) -> None:
+    """Refuse arrays that cannot be of the run that `run.result` records."""
+    result, outputs, targets = run.result, run.outputs, run.targets
+    path, count = run.folder / PREDICTIONS, result.test_images
+    if result.classifies:
+        logits = (np.dtype(np.float32), (count, result.config.get("classes")))
+        labels = (np.dtype(np.uint8), (count,))
+        fit = ((outputs.dtype, outputs.shape), (targets.dtype, targets.shape)) == (logits, labels)
+        found = f"logits {outputs.shape}, labels {targets.shape} for {count} test images"
+    else:
+        arrays = (outputs, targets)
+        fit = all(one.shape[:1] == (count,) and one.dtype.kind in NUMBERS for one in arrays)
+        shown = f"outputs {outputs.dtype} {outputs.shape}, targets {targets.dtype} {targets.shape}"
+        found = f"{shown} for {count} test examples"
+    if not fit:
+        raise UserError(f"{path} is not of the run in {RESULT}: {found}; train again")
+    if result.classifies and (highest := int(targets.max())) >= outputs.shape[1]:
         raise UserError(
-            f"{folder / PREDICTIONS} is not of the run in {RESULT}: logits {logits.shape}, "
-            f"labels {labels.shape} for {result.test_images} test images; train again"
+            f"{path} is damaged: a label is {highest}, of {outputs.shape[1]} classes from 0 on; "
+            "train again"
         )
-    if (highest := int(labels.max())) >= logits.shape[1]:
+    if not np.isfinite(outputs).all():
         raise UserError(
-            f"{folder / PREDICTIONS} is damaged: a label is {highest}, of {logits.shape[1]} "
-            "classes from 0 on; train again"
+            f"{run.folder} is of a run that diverged: its {_predicted(result)[0]} are not all "
+            "finite numbers"
         )
-
-
-def _refuse_no_values(
-    folder: Path, result: Result, outputs: NDArray[Any], targets: NDArray[Any]
-) -> None:
-    """Refuse arrays that cannot be outputs and targets of the run that `result` records."""
-    for array in (outputs, targets):
-        if array.shape[:1] != (result.test_images,) or array.dtype.kind not in NUMBERS:
-            raise UserError(
-                f"{folder / PREDICTIONS} is not of the run in {RESULT}: outputs "
-                f"{outputs.dtype} {outputs.shape}, targets {targets.dtype} {targets.shape} for "
-                f"{result.test_images} test examples; train again"
-            )
 
 
 def read_result(path: Path) -> Result:
-    """Return what the `result.json` at `path` records.
-
-    Raises `UserError` when it is missing, damaged or of another schema.
-    """
+    """Return what is recorded at `path`; `UserError` if missing, damaged or of another schema."""
     try:
         content = json.loads(path.read_text(), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; it was "
-            "written by a newer lenet-multi: pip install --upgrade lenet-multi"
-        )
     if version not in (OF_CLASSIFIERS, SCHEMA_VERSION):
+        remedy = "train again"
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            remedy = "it was written by a newer lenet-multi: pip install --upgrade lenet-multi"
         raise UserError(
-            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; train again"
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; {remedy}"
         )
     content = {"test_metrics": {}, **check_record(path, content)}
     if wrong := _wrong_parts(content):

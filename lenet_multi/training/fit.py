@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from lenet_multi import backends
-from lenet_multi.config import Interval, TrainConfig
+from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.data.examples import Examples
 from lenet_multi.errors import StoppedError
@@ -84,7 +84,7 @@ def fit(
             )
             resumable = Resumable(
                 keeping.folder / RESUME,
-                Interval.parse("--save-every", config.save_every),
+                config.save_interval(),
                 history,
                 asked,
                 sample=batched(training[:1], 1)[0],

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.backends.variables import make_variables, path_of, unnumbered, variables
-from lenet_multi.config import Interval
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.checkpoint import State
@@ -26,8 +25,8 @@ _REMEMBERED = {
 class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
     """Write checkpoints to `folder` at each `interval`; begin from `state` where given.
 
-    It comes after the `history` and the `others`, whose memory it keeps too. `sample` is
-    a batch (x, y) of what the model is trained on.
+    `interval` is in steps and in seconds. It comes after the `history` and the `others`, whose
+    memory it keeps too. `sample` is a batch (x, y) of what the model is trained on.
 
     Raises `StoppedError` after a checkpoint when a signal asked for it, and `DivergedError`,
     without one, when the loss or a weight is no finite number any more.
@@ -38,7 +37,7 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
     def __init__(
         self,
         folder: Path,
-        interval: Interval,
+        interval: tuple[float, float],
         history: EpochHistory,
         others: list[keras.callbacks.Callback],
         *,
@@ -114,11 +113,9 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
     def _pause(self, epoch: int, steps: int) -> None:
         self._raise_if_diverged()
         step = epoch * self.params["steps"] + steps
-        due = (
-            step - self.saved_step >= self.interval.steps
-            if self.interval.steps
-            else time.monotonic() - self.saved_at >= (self.interval.seconds or 0)
-        )
+        most_steps, most_seconds = self.interval
+        seconds = time.monotonic() - self.saved_at
+        due = step - self.saved_step >= most_steps or seconds >= most_seconds
         if due or self.signal_number is not None:
             checkpoint.write(self.folder, self._state(epoch, steps))
             self.saved_at, self.saved_step = time.monotonic(), step

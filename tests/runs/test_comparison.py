@@ -283,14 +283,13 @@ def test_runs_share_what_teaches_and_the_data() -> None:
     """Comparable are runs of equal settings, but for what they keep, and equal data."""
     result = example_run().result
     assert premises(result) == {
-        "setting": {name: result.config[name] for name in TEACHING - {"data"}},
-        "data": {
-            "train_images": 57_000,
-            "validation_images": 3_000,
-            "test_images": 1_000,
-            "SHA-256": "d" * 64,
-        },
-        "model": {"classifies": True, "headline": "accuracy"},
+        **{f"setting {name}": result.config[name] for name in TEACHING - {"data"}},
+        "data train_images": 57_000,
+        "data validation_images": 3_000,
+        "data test_images": 1_000,
+        "data SHA-256": "d" * 64,
+        "model classifies": True,
+        "model headline": "accuracy",
     }
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import os
 import signal
@@ -9,7 +10,7 @@ import pytest
 
 from lenet_multi.errors import UserError
 from lenet_multi.runs import folder
-from lenet_multi.runs.durable import cannot_write, put_in_place, writing
+from lenet_multi.runs.durable import put_in_place, writing
 from lenet_multi.runs.folder import (
     default_folder,
     finished,
@@ -239,9 +240,15 @@ def test_a_refusal_is_one_line_that_names_the_flag(error: Exception, reason: str
     with pytest.raises(UserError) as caught, writing(Path("seen.png"), flag="--show"):
         raise error
     assert str(caught.value) == f"cannot write seen.png: {reason}; choose another --show"
-    assert str(cannot_write(Path("run"), error)) == (
-        f"cannot write run: {reason}; choose another --out"
-    )
+    with pytest.raises(UserError) as caught, writing(Path("run")):
+        raise error
+    assert str(caught.value) == f"cannot write run: {reason}; choose another --out"
+
+
+def test_another_kind_of_error_is_none_of_the_disks() -> None:
+    """Training takes no `RuntimeError` of a backend's for a full disk."""
+    with pytest.raises(RuntimeError, match="of JAX"), writing(Path("run"), refusals=(OSError,)):
+        raise RuntimeError("of JAX")
 
 
 def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
@@ -252,7 +259,7 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
 
     run = example_run()
     with pytest.raises(UserError) as caught, new_run_folder(tmp_path / "run") as draft:
-        write_run(draft, run.result, outputs=run.outputs, targets=run.targets, save_model=fill)
+        write_run(dataclasses.replace(run, folder=draft), fill)
     assert str(caught.value) == (
         f"cannot write {tmp_path / 'run.unfinished'}: No space left on device; choose another --out"
     )

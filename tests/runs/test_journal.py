@@ -35,8 +35,8 @@ def test_every_start_and_stop_is_noted(tmp_path: Path) -> None:
     """Settings, place, backend and reason read back; a start that was killed has no end."""
     journal = started(tmp_path)
     kept = []
-    with journal.started(backend="torch", at=(2, 70)) as computed_in:
-        computed_in("tiles", "stock")
+    with journal.started(backend="torch", at=(2, 70)):
+        journal.computed_in("tiles", "stock")
         kept = Journal.read(tmp_path).starts
     read = Journal.read(tmp_path)
     assert read.config == TrainConfig(seed=3)
@@ -60,9 +60,9 @@ def test_a_run_keeps_to_its_forms(tmp_path: Path) -> None:
         ("torch", ("winograd", "stock")),
         ("jax", None),
     ):
-        with journal.started(backend=backend, at=(0, 0)) as computed_in:
+        with journal.started(backend=backend, at=(0, 0)):
             if forms:
-                computed_in(*forms)
+                journal.computed_in(*forms)
     read = Journal.read(tmp_path)
     assert read.forms_on("jax") == ("tiles", "stock")
     assert read.forms_on("torch") == ("winograd", "stock")

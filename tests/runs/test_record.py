@@ -93,13 +93,7 @@ def test_what_was_kept_on_the_way_is_hashed(tmp_path: Path) -> None:
             (draft / name).parent.mkdir(parents=True)
             (draft / name).touch()
         (draft / "journal.json").touch()
-        written = write_run(
-            draft,
-            run.result,
-            outputs=run.outputs,
-            targets=run.targets,
-            save_model=lambda path: Path(path).touch(),
-        )
+        written = write_run(dataclasses.replace(run, folder=draft), lambda path: Path(path).touch())
     assert list(written.files_sha256) == [
         "checkpoints/1.keras",
         "history.csv",
@@ -149,13 +143,7 @@ def test_a_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
     run = example_run()
     with new_run_folder(tmp_path / "run") as draft:
         (draft / "best.keras").write_text("kept")
-        write_run(
-            draft,
-            run.result,
-            outputs=run.outputs,
-            targets=run.targets,
-            save_model=lambda path: Path(path).touch(),
-        )
+        write_run(dataclasses.replace(run, folder=draft), lambda path: Path(path).touch())
     assert read_run(tmp_path / "run").result.files_sha256["best.keras"]
     (tmp_path / "run" / "best.keras").unlink()
     with pytest.raises(UserError, match=r"lacks best\.keras, which result\.json records"):

@@ -4,21 +4,16 @@ from pathlib import Path
 
 import click
 
+from lenet_multi.commands._options import path_option
+
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
+@path_option(
     "--parity",
-    type=click.Path(path_type=Path),
-    help="folder that `lenet-multi parity --out` wrote, to show the ladder  (default: none)",
+    "folder that `lenet-multi parity --out` wrote, to show the ladder  (default: none)",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default="report.html",
-    show_default=True,
-    help="file for the page",
-)
+@path_option("--out", "file for the page", default="report.html")
 @click.option("--overwrite", is_flag=True, help="replace the file in --out")
 def command(runs: tuple[Path, ...], parity: Path | None, out: Path, overwrite: bool) -> None:
     """Show run folders on one page, in any browser, without a network.

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import re
 import subprocess
@@ -32,9 +33,7 @@ def run_of(backend: str, folder: Path) -> Path:
 
     run = example_run(backend)
     with new_run_folder(folder) as draft:
-        write_run(
-            draft, run.result, outputs=run.outputs, targets=run.targets, save_model=save_model
-        )
+        write_run(dataclasses.replace(run, folder=draft), save_model)
     return folder
 
 

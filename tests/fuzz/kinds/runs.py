@@ -60,13 +60,7 @@ def whole(name: str, *, values: bool = False) -> dict[str, bytes]:
     run.result.config["data"] = "images.npz"
     with tempfile.TemporaryDirectory() as folder:
         with new_run_folder(Path(folder, name)) as draft:
-            write_run(
-                draft,
-                run.result,
-                outputs=run.outputs,
-                targets=run.targets,
-                save_model=_save_model,
-            )
+            write_run(dataclasses.replace(run, folder=draft), _save_model)
         return {path.name: path.read_bytes() for path in Path(folder, name).iterdir()}
 
 
