@@ -23,9 +23,8 @@ _DAMAGE = (
     AttributeError,
     EOFError,
     LZMAError,
-    NotImplementedError,
     OverflowError,
-    RuntimeError,
+    RuntimeError,  # among them NotImplementedError and RecursionError
     SyntaxError,
     TokenError,
     TypeError,
