@@ -1,5 +1,6 @@
 """Evaluate a model on a test set: every example counted, none averaged over unequal batches."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,10 @@ from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.data.examples import Examples
 from lenet_multi.data.metrics import (
     as_logits,
-    as_probabilities,
     confusion_matrix,
     count_correct,
     cross_entropy,
     errors,
-    worst_first,
 )
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.saved import SavedModel
@@ -62,16 +61,6 @@ class Evaluation:
         counts = zip(matrix.sum(axis=1), matrix.diagonal(), matrix.sum(axis=0), strict=True)
         return [OfClass(*map(int, of_class)) for of_class in counts]
 
-    def worst(self, most: int) -> list["WrongAnswer"]:
-        """Return up to `most` wrong answers, those given most confidently first."""
-        answers = self.outputs.argmax(axis=1)
-        confidence = as_probabilities(self.outputs).max(axis=1)
-        worst = worst_first(answers != self.test.y, confidence, most)
-        return [
-            WrongAnswer(int(i), int(self.test.y[i]), int(answers[i]), float(confidence[i]))
-            for i in worst
-        ]
-
 
 @dataclass(frozen=True)
 class OfClass:
@@ -92,16 +81,6 @@ class OfClass:
         return self.right / self.images if self.images else None
 
 
-@dataclass(frozen=True)
-class WrongAnswer:
-    """A wrong answer: which test image, from 0, its label, the answer, how sure it was."""
-
-    image: int
-    label: int
-    answer: int
-    probability: float
-
-
 def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Evaluation:
     """Return the evaluation of a saved classifier on the test images of `source`.
 
@@ -115,31 +94,41 @@ def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Ev
     config = TrainConfig(data=source, classes=MOST_CLASSES)
     test = start_and_load(backend, lambda: model.task.load(config).test)
     from lenet_multi.inference.heads import with_logits
-    from lenet_multi.inference.predict import computing, quicken
+    from lenet_multi.inference.predict import computing
 
     network = model.load()
-    _refuse_misfit(network.input_shape, network.output_shape, test, source)
+    _refuse_misfit(network, test, source)
     network = with_logits(network)
-    quicken(network)
+    _quicken(network)
     with computing(model.path):
         return evaluate(network, model.task, test)
 
 
-def _refuse_misfit(
-    taken: tuple[int | None, ...], given: tuple[int | None, ...], test: Examples, source: str
-) -> None:
-    shape, highest = test.x.shape[1:], int(test.y.max())
-    for wanted, is_ in zip(taken[1:], shape, strict=True):
-        if wanted not in (None, is_):
-            raise UserError(
-                f"the model takes images of {by(taken[1:])} and {source!r} has {by(shape)}; "
-                "see --data"
-            )
-    if highest >= (given[1] or 0):
+def _refuse_misfit(model: "keras.Model", test: Examples, source: str) -> None:
+    taken, shape = model.input_shape[1:], test.x.shape[1:]
+    if any(wanted not in (None, is_) for wanted, is_ in zip(taken, shape, strict=True)):
         raise UserError(
-            f"the model knows {given[1]} classes and {source!r} has labels up to {highest}; "
+            f"the model takes images of {by(taken)} and {source!r} has {by(shape)}; see --data"
+        )
+    classes, highest = model.output_shape[1], int(test.y.max())
+    if highest >= (classes or 0):
+        raise UserError(
+            f"the model knows {classes} classes and {source!r} has labels up to {highest}; "
             "see --data"
         )
+
+
+def _quicken(model: "keras.Model") -> None:
+    """Have `model` predict in its backend's fastest form, which changes no more than rounding."""
+    import keras
+
+    from lenet_multi.backends import choice
+    from lenet_multi.backends.fast import make_fast
+
+    if keras.backend.backend() in BACKENDS:
+        how = choice.here()
+        model.jit_compile = how.jit_compile
+        make_fast(model, dataclasses.replace(how, form=how.answer_form, xla_loops=False))
 
 
 def as_json(found: Evaluation) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Say which class each of some images shows."""
 
-import dataclasses
 import mimetypes
 import os
 import sys
@@ -19,7 +18,6 @@ from lenet_multi.data.metrics import as_probabilities
 from lenet_multi.errors import UserError, printable, reason
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.environment import threads
-from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import start_and_load
 from lenet_multi.task import Task
 
@@ -90,19 +88,6 @@ def _image_shape(model: SavedModel) -> tuple[int, int, int]:
             )
 
 
-def quicken(model: "keras.Model") -> None:
-    """Have `model` predict in its backend's fastest form, which changes no more than rounding."""
-    import keras
-
-    from lenet_multi.backends import choice
-    from lenet_multi.backends.fast import make_fast
-
-    if keras.backend.backend() in BACKENDS:
-        how = choice.here()
-        model.jit_compile = how.jit_compile
-        make_fast(model, dataclasses.replace(how, form=how.answer_form, xla_loops=False))
-
-
 @contextmanager
 def computing(path: Path) -> Iterator[None]:
     """Raise `UserError` where the backend cannot compute the model at `path`.
@@ -137,19 +122,22 @@ def prepare_all(paths: Sequence[Path], read_input: ReadInput, shape: tuple[int, 
 
     Raises `UserError` when none is left.
     """
-    sources = [source for path in paths for source in _sources(path)]
+
+    def prepare(source: Path) -> tuple[str, NDArray[np.uint8] | UserError]:
+        name = "standard input" if source == STDIN else str(source)
+        try:
+            if os.path.isdir(source):
+                raise UserError(f"{name} is a folder without images, or cannot be read")
+            return name, read_input(sys.stdin.buffer if source == STDIN else source, name, shape)
+        except UserError as error:
+            return name, error
+
     with ThreadPoolExecutor(threads()) as pool:
-        tried = list(
-            pool.map(partial(_try_to_prepare, read_input=read_input, shape=shape), sources)
-        )
-    refused = [image for image in tried if isinstance(image, str)]
+        tried = list(pool.map(prepare, [source for path in paths for source in _sources(path)]))
+    refused = [str(image) for _, image in tried if isinstance(image, UserError)]
     if len(refused) == len(tried):
         raise UserError("; ".join(refused))
-    prepared = [
-        (_name(source), image)
-        for source, image in zip(sources, tried, strict=True)
-        if not isinstance(image, str)
-    ]
+    prepared = [(name, image) for name, image in tried if not isinstance(image, UserError)]
     names, pixels = zip(*prepared, strict=True)
     return Prepared(list(names), np.stack(pixels), refused)
 
@@ -166,23 +154,6 @@ def _sources(path: Path) -> list[Path]:
 def _is_called_image(path: Path) -> bool:
     kind, _ = mimetypes.guess_type(path.name, strict=False)
     return (kind or "").startswith("image/") and not path.name.startswith(".")
-
-
-def _try_to_prepare(
-    source: Path, *, read_input: ReadInput, shape: tuple[int, ...]
-) -> NDArray[np.uint8] | str:
-    """Return the image prepared, or the reason why it cannot be."""
-    name = _name(source)
-    try:
-        if os.path.isdir(source):
-            raise UserError(f"{name} is a folder without images, or cannot be read")
-        return read_input(sys.stdin.buffer if source == STDIN else source, name, shape)
-    except UserError as error:
-        return str(error)
-
-
-def _name(source: Path) -> str:
-    return "standard input" if source == STDIN else str(source)
 
 
 def as_json(prediction: Prediction) -> dict[str, Any]:

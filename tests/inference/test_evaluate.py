@@ -13,7 +13,6 @@ from lenet_multi.errors import UserError
 from lenet_multi.inference.evaluate import (
     Evaluation,
     OfClass,
-    WrongAnswer,
     as_json,
     evaluate,
     evaluate_saved,
@@ -49,14 +48,6 @@ def test_each_class_is_counted() -> None:
     assert (zero.precision, zero.recall) == (2 / 4, 2 / 3)
     assert (two.precision, two.recall) == (None, 0)
     assert OfClass(0, 0, 1).recall is None
-
-
-def test_the_surest_wrong_answers_come_first() -> None:
-    """Right answers are none; of the wrong ones no more come than asked for."""
-    wrong = example().worst(2)
-    assert [(w.image, w.label, w.answer) for w in wrong] == [(4, 1, 0), (5, 2, 0)]
-    assert wrong[0].probability == pytest.approx(np.exp(5) / (np.exp(5) + 2))
-    assert isinstance(wrong[0], WrongAnswer)
 
 
 def test_json_holds_what_the_tables_show() -> None:
