@@ -7,22 +7,24 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lenet_multi.errors import UserError
-from lenet_multi.machine.frameworks import choose
+from lenet_multi.machine.frameworks import BACKENDS, choose
 
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A format, by its own name and Keras's, and what must be installed to write and run it.
+    """A format and what must be installed to write and run it.
 
     `routes` names the backends whose Keras can write it, the best first, each with the modules
-    that this takes; `suffix` is that of the file, empty where it is a folder; `holds` is a file
-    that every such folder has; `runtime` is the module that runs it.
+    that this takes; `runtime` is the module that runs it. The extra of this package that is called
+    like the format installs them, but for backends. `keras_name` is Keras's name, where it has
+    another; `suffix` is that of the file, empty where it is a folder; `holds` is a file that every
+    such folder has.
     """
 
     name: str
-    keras_name: str
     routes: Mapping[str, tuple[str, ...]]
     runtime: str
+    keras_name: str = ""
     suffix: str = ""
     holds: str = ""
 
@@ -41,7 +43,6 @@ FORMATS: Mapping[str, Format] = {
     for kind in (
         Format(
             name="onnx",
-            keras_name="onnx",
             routes={"torch": ("onnx",), "tensorflow": ("onnx", "tf2onnx")},
             runtime="onnxruntime",
             suffix=".onnx",
@@ -53,23 +54,15 @@ FORMATS: Mapping[str, Format] = {
             runtime="tensorflow",
             holds="saved_model.pb",
         ),
-        Format(
-            name="torch",
-            keras_name="torch",
-            routes={"torch": ()},
-            runtime="torch",
-            suffix=".pt2",
-        ),
+        Format(name="torch", routes={"torch": ()}, runtime="torch", suffix=".pt2"),
         Format(
             name="openvino",
-            keras_name="openvino",
             routes={"tensorflow": ("openvino",), "torch": ("openvino",)},
             runtime="openvino",
             holds=OPENVINO_MODEL,
         ),
         Format(
             name="litert",
-            keras_name="litert",
             routes={"tensorflow": ()},
             runtime="ai_edge_litert",
             suffix=".tflite",
@@ -78,17 +71,6 @@ FORMATS: Mapping[str, Format] = {
 }
 
 COMPARED = 1000  # images, on which an exported file and Keras are held together
-
-# The extra of this package that installs a module.
-EXTRAS: Mapping[str, str] = {
-    "tensorflow": "tensorflow",
-    "torch": "torch",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
-    "tf2onnx": "onnx",
-    "openvino": "openvino",
-    "ai_edge_litert": "litert",
-}
 
 
 def choose_backend(
@@ -119,14 +101,12 @@ def choose_backend(
         if not modules:
             return name
     modules = min(lacking.values(), key=len)
-    from lenet_multi.machine.extras import (
-        install_line,  # reads packages' metadata, which takes its time
-    )
+    from lenet_multi.machine.extras import install_line  # slow: it reads packages' metadata
 
-    extras = ",".join(dict.fromkeys(EXTRAS[module] for module in modules))
+    extras = dict.fromkeys(module if module in BACKENDS else kind.name for module in modules)
     raise UserError(
         f"--format {kind.name} takes {' and '.join(modules)}, not installed here; install with: "
-        f"{install_line(extras)}"
+        f"{install_line(','.join(extras))}"
     )
 
 

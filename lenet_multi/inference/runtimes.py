@@ -1,6 +1,7 @@
-"""Run an exported model in its format's own runtime, in a process that never saw Keras.
+"""What a format's own libraries do: attach metadata to an exported model, and run it.
 
-The process is `python -m lenet_multi.inference.runtimes FORMAT PATH IMAGES.npy OUT.npz`.
+It runs in a process that never saw Keras:
+`python -m lenet_multi.inference.runtimes FORMAT PATH IMAGES.npy OUT.npz`.
 """
 
 import json
@@ -21,8 +22,8 @@ Probabilities = NDArray[np.float32]
 Metadata = dict[str, str]
 Classifier = Callable[[Images], Probabilities]
 
-METADATA = "metadata.json"  # where a format has room for a file
-EXTRA_ASSETS = "assets.extra"  # TensorFlow's name for what it leaves alone in a SavedModel
+_METADATA = "metadata.json"  # where a format has room for a file
+_EXTRA_ASSETS = "assets.extra"  # TensorFlow's name for what it leaves alone in a SavedModel
 
 
 class ExportError(Exception):
@@ -49,6 +50,15 @@ def run(format_name: str, path: Path, images: Images) -> tuple[Probabilities, Me
             return arrays["probabilities"], json.loads(str(arrays["metadata"]))
 
 
+def attach_to_onnx(path: Path, metadata: Metadata) -> None:
+    """Write `metadata` into a file's properties."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+
+
 def load_onnx(path: Path) -> tuple[Classifier, Metadata]:
     """Load a file in ONNX Runtime."""
     import onnxruntime
@@ -61,20 +71,34 @@ def load_onnx(path: Path) -> tuple[Classifier, Metadata]:
     )
 
 
+def attach_to_saved_model(path: Path, metadata: Metadata) -> None:
+    """Write `metadata` beside the graph, where TensorFlow leaves files alone."""
+    (path / _EXTRA_ASSETS).mkdir()
+    (path / _EXTRA_ASSETS / _METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+
+
 def load_saved_model(path: Path) -> tuple[Classifier, Metadata]:
     """Load a folder in TensorFlow."""
     import tensorflow as tf
 
     model = tf.saved_model.load(str(path))
-    metadata = json.loads((path / EXTRA_ASSETS / METADATA).read_text())
+    metadata = json.loads((path / _EXTRA_ASSETS / _METADATA).read_text())
     return lambda batch: model.serve(batch).numpy(), metadata
+
+
+def attach_to_torch(path: Path, metadata: Metadata) -> None:
+    """Write `metadata` as an extra file of the archive."""
+    import torch
+
+    program = torch.export.load(path)
+    torch.export.save(program, path, extra_files={_METADATA: json.dumps(metadata)})
 
 
 def load_torch(path: Path) -> tuple[Classifier, Metadata]:
     """Load a file in PyTorch."""
     import torch
 
-    extra_files = {METADATA: ""}
+    extra_files = {_METADATA: ""}
     module = torch.export.load(path, extra_files=extra_files).module()
 
     def classify(batch: Images) -> Probabilities:
@@ -82,7 +106,19 @@ def load_torch(path: Path) -> tuple[Classifier, Metadata]:
             answers: Probabilities = module(torch.from_numpy(batch)).numpy()
         return answers
 
-    return classify, json.loads(extra_files[METADATA])
+    return classify, json.loads(extra_files[_METADATA])
+
+
+def attach_to_openvino(path: Path, metadata: Metadata) -> None:
+    """Write `metadata` into the model's runtime information."""
+    import openvino
+
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # so that the file can be written over
+    model = core.read_model(path / OPENVINO_MODEL)
+    for name, text in metadata.items():
+        model.set_rt_info(text, ["lenet_multi", name])
+    openvino.save_model(model, path / OPENVINO_MODEL, compress_to_fp16=False)
 
 
 def load_openvino(path: Path) -> tuple[Classifier, Metadata]:
@@ -96,6 +132,12 @@ def load_openvino(path: Path) -> tuple[Classifier, Metadata]:
         for name in model.get_rt_info("lenet_multi").astype(dict)
     }
     return lambda batch: compiled(batch)[0], metadata
+
+
+def attach_to_litert(path: Path, metadata: Metadata) -> None:
+    """Append `metadata` as a zip archive, which TensorFlow Lite's own metadata tools do too."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(_METADATA, json.dumps(metadata))
 
 
 def load_litert(path: Path) -> tuple[Classifier, Metadata]:
@@ -114,21 +156,24 @@ def load_litert(path: Path) -> tuple[Classifier, Metadata]:
         return answers
 
     with zipfile.ZipFile(path) as archive:
-        return classify, json.loads(archive.read(METADATA))
+        return classify, json.loads(archive.read(_METADATA))
 
 
-LOADERS: Mapping[str, Callable[[Path], tuple[Classifier, Metadata]]] = {
-    "onnx": load_onnx,
-    "saved_model": load_saved_model,
-    "torch": load_torch,
-    "openvino": load_openvino,
-    "litert": load_litert,
+Attach = Callable[[Path, Metadata], None]
+Load = Callable[[Path], tuple[Classifier, Metadata]]
+RUNTIMES: Mapping[str, tuple[Attach, Load]] = {
+    "onnx": (attach_to_onnx, load_onnx),
+    "saved_model": (attach_to_saved_model, load_saved_model),
+    "torch": (attach_to_torch, load_torch),
+    "openvino": (attach_to_openvino, load_openvino),
+    "litert": (attach_to_litert, load_litert),
 }
 
 
 def main(format_name: str, path: str, images: str, answers: str) -> None:
     """Run the model at `path` on the images of one file and write its answers to another."""
-    classify, metadata = LOADERS[format_name](Path(path))
+    _, load = RUNTIMES[format_name]
+    classify, metadata = load(Path(path))
     given = np.load(images)
     batches: Iterable[Images] = (batch for batch in (given[:1], given[1:]) if len(batch))
     probabilities = np.concatenate([classify(batch) for batch in batches])

@@ -1,18 +1,18 @@
 import tomllib
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from lenet_multi.errors import UserError
 from lenet_multi.inference.formats import (
-    EXTRAS,
     FORMATS,
     choose_backend,
     default_path,
     refuse_target,
 )
-from lenet_multi.inference.runtimes import LOADERS
+from lenet_multi.inference.runtimes import RUNTIMES
 from lenet_multi.machine.frameworks import BACKENDS
 from tests.conftest import PROJECT
 
@@ -34,24 +34,21 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_each_format_can_be_written_run_and_installed() -> None:
-    """Its routes are backends, its runtime has a loader, and an extra installs what it takes."""
+    """Its routes are backends, its runtime is known, and an extra installs what it takes."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    assert list(LOADERS) == list(FORMATS)
+    assert list(RUNTIMES) == list(FORMATS)
     for form in FORMATS.values():
         assert form.routes
         assert set(form.routes) <= set(BACKENDS)
-        modules = {*form.routes, *(m for route in form.routes.values() for m in route)}
-        assert {EXTRAS[module] for module in {*modules, form.runtime}} <= set(
-            project["optional-dependencies"]
-        )
-    for module, extra in EXTRAS.items():
-        assert any(
-            requirement.startswith(f"{module.replace('_', '-')}>")
-            for requirement in project["optional-dependencies"][extra]
-        )
+        for module in {*form.routes, *chain(*form.routes.values()), form.runtime}:
+            extra = module if module in BACKENDS else form.name
+            assert any(
+                requirement.startswith(f"{module.replace('_', '-')}>")
+                for requirement in project["optional-dependencies"][extra]
+            )
 
 
-ALL = ("jax", *EXTRAS)
+ALL = (*BACKENDS, "onnx", "onnxruntime", "tf2onnx", "openvino", "ai_edge_litert")
 
 
 @pytest.mark.parametrize(
