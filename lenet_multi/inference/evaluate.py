@@ -55,30 +55,24 @@ class Evaluation:
         """How many examples of each label got each answer: (classes, classes), label first."""
         return confusion_matrix(self.outputs, self.test.y)
 
-    def by_class(self) -> list["OfClass"]:
-        """Return the counts of each class."""
+    def by_class(self) -> list[dict[str, Any]]:
+        """Return of each class how many images it has, and how they are answered.
+
+        Precision is the share of its answers that are right, None where it was never the answer;
+        recall is the share of its images that are answered rightly, None where it has none.
+        """
         matrix = self.confusion
-        counts = zip(matrix.sum(axis=1), matrix.diagonal(), matrix.sum(axis=0), strict=True)
-        return [OfClass(*map(int, of_class)) for of_class in counts]
-
-
-@dataclass(frozen=True)
-class OfClass:
-    """A class's images, how many of them were answered rightly, how often it was the answer."""
-
-    images: int
-    right: int
-    answered: int
-
-    @property
-    def precision(self) -> float | None:
-        """The share of its answers that are right; None where it was never the answer."""
-        return self.right / self.answered if self.answered else None
-
-    @property
-    def recall(self) -> float | None:
-        """The share of its images that are answered rightly; None where it has none."""
-        return self.right / self.images if self.images else None
+        counts = np.stack([matrix.sum(axis=1), matrix.diagonal(), matrix.sum(axis=0)], axis=1)
+        return [
+            {
+                "class": index,
+                "images": images,
+                "right": right,
+                "precision": right / answered if answered else None,
+                "recall": right / images if images else None,
+            }
+            for index, (images, right, answered) in enumerate(counts.tolist())
+        ]
 
 
 def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Evaluation:
@@ -138,16 +132,7 @@ def as_json(found: Evaluation) -> dict[str, Any]:
         "test_correct": found.correct,
         "test_accuracy": found.accuracy,
         "test_loss": found.loss,
-        "classes": [
-            {
-                "class": index,
-                "images": of_class.images,
-                "right": of_class.right,
-                "precision": of_class.precision,
-                "recall": of_class.recall,
-            }
-            for index, of_class in enumerate(found.by_class())
-        ],
+        "classes": found.by_class(),
         "confusion": found.confusion.tolist(),
     }
 
