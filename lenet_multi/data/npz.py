@@ -64,10 +64,7 @@ def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
 
 
 def _refuse_false_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Raise `ValueError` where an array's header announces another size than its member has.
-
-    NumPy would take the memory that the header announces.
-    """
+    """Raise `ValueError` where a header announces another size; NumPy would take that memory."""
     with archive.open(member) as file:
         version = npy.read_magic(file)
         if version not in _HEADERS:

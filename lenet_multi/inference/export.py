@@ -95,10 +95,7 @@ def convert(model: keras.Model, kind: Format, path: Path) -> None:
 def deviate(
     kind: Format, path: Path, pixels: Images, expected: Probabilities, metadata: Metadata
 ) -> float:
-    """Return how far, at most, what is at `path` answers from `expected` in its own runtime.
-
-    Raises `ExportError` when it does not run there, lost its metadata, or deviates too far.
-    """
+    """Return how far at most the file's answers deviate from `expected`, or raise `ExportError`."""
     answers, told = run(kind.name, path, pixels)
     if told != metadata:
         raise ExportError(f"{kind.runtime} finds other metadata in it than were written")

@@ -22,10 +22,7 @@ _DPI = 110
 
 
 def draw_evaluation(found: Evaluation, folder: Path) -> None:
-    """Write the confusion matrix and the surest mistakes, where there are any, into `folder`.
-
-    Raises `OSError` when it cannot be written.
-    """
+    """Write the confusion matrix and the surest mistakes to `folder`, or raise `OSError`."""
     folder.mkdir(parents=True, exist_ok=True)
     draw_confusion(found.confusion, folder / CONFUSION)
     labels, answers = found.test.y, found.outputs.argmax(axis=1)
@@ -59,10 +56,7 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
 
 
 def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -> None:
-    """Write a PNG of `images` (N, height, width, channels), each over its caption of two lines.
-
-    Raises `OSError` when `path` cannot be written.
-    """
+    """Write a PNG of `images` (N, height, width, channels), each over a caption of two lines."""
     columns = min(_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     height = rows * (_CELL + _CAPTION)

@@ -90,10 +90,7 @@ def _image_shape(model: SavedModel) -> tuple[int, int, int]:
 
 @contextmanager
 def computing(path: Path) -> Iterator[None]:
-    """Raise `UserError` where the backend cannot compute the model at `path`.
-
-    A backend that only predicts may lack what it needs, or the model may make no sense.
-    """
+    """Raise `UserError` where the backend lacks what the model needs, or that makes no sense."""
     import keras
 
     backend = keras.backend.backend()
@@ -118,10 +115,7 @@ def probabilities(
 
 
 def prepare_all(paths: Sequence[Path], read_input: ReadInput, shape: tuple[int, ...]) -> Prepared:
-    """Return all images at `paths`, prepared for a network; each refusal is one line.
-
-    Raises `UserError` when none is left.
-    """
+    """Return all images at `paths` for a network, a line for each refusal, or raise `UserError`."""
 
     def prepare(source: Path) -> tuple[str, NDArray[np.uint8] | UserError]:
         name = "standard input" if source == STDIN else str(source)

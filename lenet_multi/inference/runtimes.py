@@ -50,8 +50,7 @@ def run(format_name: str, path: Path, images: Images) -> tuple[Probabilities, Me
             return arrays["probabilities"], json.loads(str(arrays["metadata"]))
 
 
-def attach_to_onnx(path: Path, metadata: Metadata) -> None:
-    """Write `metadata` into a file's properties."""
+def _attach_to_onnx(path: Path, metadata: Metadata) -> None:
     import onnx
 
     model = onnx.load(path)
@@ -59,8 +58,7 @@ def attach_to_onnx(path: Path, metadata: Metadata) -> None:
     onnx.save(model, path)
 
 
-def load_onnx(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a file in ONNX Runtime."""
+def _load_onnx(path: Path) -> tuple[Classifier, Metadata]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -71,14 +69,12 @@ def load_onnx(path: Path) -> tuple[Classifier, Metadata]:
     )
 
 
-def attach_to_saved_model(path: Path, metadata: Metadata) -> None:
-    """Write `metadata` beside the graph, where TensorFlow leaves files alone."""
+def _attach_to_saved_model(path: Path, metadata: Metadata) -> None:
     (path / _EXTRA_ASSETS).mkdir()
     (path / _EXTRA_ASSETS / _METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
 
 
-def load_saved_model(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a folder in TensorFlow."""
+def _load_saved_model(path: Path) -> tuple[Classifier, Metadata]:
     import tensorflow as tf
 
     model = tf.saved_model.load(str(path))
@@ -86,16 +82,14 @@ def load_saved_model(path: Path) -> tuple[Classifier, Metadata]:
     return lambda batch: model.serve(batch).numpy(), metadata
 
 
-def attach_to_torch(path: Path, metadata: Metadata) -> None:
-    """Write `metadata` as an extra file of the archive."""
+def _attach_to_torch(path: Path, metadata: Metadata) -> None:
     import torch
 
     program = torch.export.load(path)
     torch.export.save(program, path, extra_files={_METADATA: json.dumps(metadata)})
 
 
-def load_torch(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a file in PyTorch."""
+def _load_torch(path: Path) -> tuple[Classifier, Metadata]:
     import torch
 
     extra_files = {_METADATA: ""}
@@ -109,8 +103,7 @@ def load_torch(path: Path) -> tuple[Classifier, Metadata]:
     return classify, json.loads(extra_files[_METADATA])
 
 
-def attach_to_openvino(path: Path, metadata: Metadata) -> None:
-    """Write `metadata` into the model's runtime information."""
+def _attach_to_openvino(path: Path, metadata: Metadata) -> None:
     import openvino
 
     core = openvino.Core()
@@ -121,11 +114,11 @@ def attach_to_openvino(path: Path, metadata: Metadata) -> None:
     openvino.save_model(model, path / OPENVINO_MODEL, compress_to_fp16=False)
 
 
-def load_openvino(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a folder in OpenVINO; float32 throughout, for some processors take bfloat16 unasked."""
+def _load_openvino(path: Path) -> tuple[Classifier, Metadata]:
     import openvino
 
     model = openvino.Core().read_model(path / OPENVINO_MODEL)
+    # Float32 throughout, for some processors take bfloat16 unasked.
     compiled = openvino.compile_model(model, "CPU", {"EXECUTION_MODE_HINT": "ACCURACY"})
     metadata = {
         name: model.get_rt_info(["lenet_multi", name]).astype(str)
@@ -134,14 +127,12 @@ def load_openvino(path: Path) -> tuple[Classifier, Metadata]:
     return lambda batch: compiled(batch)[0], metadata
 
 
-def attach_to_litert(path: Path, metadata: Metadata) -> None:
-    """Append `metadata` as a zip archive, which TensorFlow Lite's own metadata tools do too."""
-    with zipfile.ZipFile(path, "a") as archive:
+def _attach_to_litert(path: Path, metadata: Metadata) -> None:
+    with zipfile.ZipFile(path, "a") as archive:  # as TensorFlow Lite's own metadata tools do
         archive.writestr(_METADATA, json.dumps(metadata))
 
 
-def load_litert(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a file in LiteRT."""
+def _load_litert(path: Path) -> tuple[Classifier, Metadata]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))
@@ -162,11 +153,11 @@ def load_litert(path: Path) -> tuple[Classifier, Metadata]:
 Attach = Callable[[Path, Metadata], None]
 Load = Callable[[Path], tuple[Classifier, Metadata]]
 RUNTIMES: Mapping[str, tuple[Attach, Load]] = {
-    "onnx": (attach_to_onnx, load_onnx),
-    "saved_model": (attach_to_saved_model, load_saved_model),
-    "torch": (attach_to_torch, load_torch),
-    "openvino": (attach_to_openvino, load_openvino),
-    "litert": (attach_to_litert, load_litert),
+    "onnx": (_attach_to_onnx, _load_onnx),
+    "saved_model": (_attach_to_saved_model, _load_saved_model),
+    "torch": (_attach_to_torch, _load_torch),
+    "openvino": (_attach_to_openvino, _load_openvino),
+    "litert": (_attach_to_litert, _load_litert),
 }
 
 

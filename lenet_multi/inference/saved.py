@@ -30,10 +30,7 @@ _CONFIG_BYTES = 16 * 2**20  # of a large model; a LeNet's takes 5,000
 
 @dataclass(frozen=True)
 class SavedModel:
-    """The place of a `.keras` file, the record of the run that it is of, if any, and its content.
-
-    `config` is the file's configuration of the model.
-    """
+    """A `.keras` file: its place, the record of its run, if any, and its model's configuration."""
 
     path: Path
     result: Result | None = None
@@ -51,10 +48,7 @@ class SavedModel:
 
     @property
     def task(self) -> Task:
-        """The task of its run, or the default one.
-
-        Raises `UserError` when it is none of the package's own.
-        """
+        """The task of its run, or the default one; raises `UserError` when it is not our own."""
         return of_record(self.result.config) if self.result else find_task(TrainConfig.architecture)
 
     @property
@@ -111,10 +105,7 @@ def find(source: Path) -> SavedModel:
 
 
 def newest_run(folder: Path = RUNS) -> Path:
-    """Return the run in `folder`, or in a folder in there, that was written last.
-
-    Raises `UserError` when there is none.
-    """
+    """Return the run in `folder`, or one deeper, that was written last, or raise `UserError`."""
     results = [
         path
         for depth in ("*", "*/*")
@@ -165,10 +156,8 @@ def _refuse_code(path: Path, config: Any) -> None:
 def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
     """Return the model of a configuration, uncompiled, its weights zero.
 
-    Weights that are read next need not be drawn, for which JAX would compile a generator. They are
-    counted before they are made.
-
-    Raises `UserError` when all of them come to more than `most_bytes`.
+    Weights that are read next need not be drawn, for which JAX would compile a generator. Before
+    they are made they are counted: `UserError` is raised where they pass `most_bytes`.
     """
     import keras
 

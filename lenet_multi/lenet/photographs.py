@@ -82,10 +82,7 @@ def read(
 
 
 def read_input(source: Path | BinaryIO, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the digit in an image file as a network takes it: `shape`, square, in grey.
-
-    Raises `UserError` when the file, called `name`, cannot be used.
-    """
+    """Return the digit in an image file in `shape`, square and grey, or raise `UserError`."""
     height, _, channels = shape
     image = read(source, name=name)
     try:
@@ -162,10 +159,7 @@ def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
 
 
 def _find(image: Image.Image) -> tuple[Array, tuple[int, int, int, int]]:
-    """Return the ink of the digit's strokes (H, W), and where in `image` it is, with a margin.
-
-    The place is left, top, right, bottom, in pixels of `image`.
-    """
+    """Return the strokes' ink (H, W), and left, top, right and bottom around them in `image`."""
     ink = _ink(_reduced(image))
     strokes = _strokes(ink)
     rows, columns = ndimage.find_objects(strokes.astype(np.uint8))[0]
@@ -190,10 +184,7 @@ def _reduced(image: Image.Image) -> Array:
 
 
 def _ink(pixels: Array) -> Array:
-    """Return how much ink is on each pixel (H, W): 0 the ground, 1 a stroke, noise around both.
-
-    Raises `UserError` when nothing stands out.
-    """
+    """Return how much ink is on each pixel (H, W), 0 for the ground; `UserError` if none is."""
     departure = pixels - _ground(pixels)  # (H, W, 3)
     blur = max(pixels.shape[:2]) / _BLUR
     departure = ndimage.gaussian_filter(departure, (blur, blur, 0))

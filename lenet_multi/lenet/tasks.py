@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     import keras
 
 
-def _load(config: TrainConfig) -> Dataset:
-    return image_sets.load(config.data, classes=config.classes)
-
-
 def _build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
     from lenet_multi.lenet import networks
 
@@ -52,7 +48,7 @@ def _read_digit(source: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.ui
 
 LENET = Task(
     name="lenet",
-    load=_load,
+    load=lambda config: image_sets.load(config.data, classes=config.classes),
     build=_build,
     loss=_loss,
     metrics=("accuracy",),
