@@ -1,7 +1,6 @@
 """Evaluate a model on a test set: every example counted, none averaged over unequal batches."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,7 +121,7 @@ def _quicken(model: "keras.Model") -> None:
     if keras.backend.backend() in BACKENDS:
         how = choice.here()
         model.jit_compile = how.jit_compile
-        make_fast(model, dataclasses.replace(how, form=how.answer_form, xla_loops=False))
+        make_fast(model, replace(how, form=how.answer_form, xla_loops=False))
 
 
 def as_json(found: Evaluation) -> dict[str, Any]:

@@ -97,10 +97,9 @@ def choose_backend(
         )
     able = [asked] if asked else [named, trained_on, *kind.routes]
     lacking = {name: _lacking(kind, name) for name in able if name and name in kind.routes}
-    for name, modules in lacking.items():
-        if not modules:
-            return name
-    modules = min(lacking.values(), key=len)
+    best = min(lacking, key=lambda name: len(lacking[name]))  # of equals the first
+    if not (modules := lacking[best]):
+        return best
     from lenet_multi.machine.extras import install_line  # slow: it reads packages' metadata
 
     extras = dict.fromkeys(module if module in BACKENDS else kind.name for module in modules)

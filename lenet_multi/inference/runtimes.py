@@ -63,10 +63,8 @@ def _load_onnx(path: Path) -> tuple[Classifier, Metadata]:
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (images,) = session.get_inputs()
-    return (
-        lambda batch: session.run(None, {images.name: batch})[0],
-        session.get_modelmeta().custom_metadata_map,
-    )
+    metadata = session.get_modelmeta().custom_metadata_map
+    return lambda batch: session.run(None, {images.name: batch})[0], metadata
 
 
 def _attach_to_saved_model(path: Path, metadata: Metadata) -> None:
@@ -97,8 +95,7 @@ def _load_torch(path: Path) -> tuple[Classifier, Metadata]:
 
     def classify(batch: Images) -> Probabilities:
         with torch.inference_mode():
-            answers: Probabilities = module(torch.from_numpy(batch)).numpy()
-        return answers
+            return np.asarray(module(torch.from_numpy(batch)))
 
     return classify, json.loads(extra_files[_METADATA])
 
@@ -143,8 +140,7 @@ def _load_litert(path: Path) -> tuple[Classifier, Metadata]:
         interpreter.allocate_tensors()
         interpreter.set_tensor(images["index"], batch)
         interpreter.invoke()
-        answers: Probabilities = interpreter.get_tensor(probabilities["index"])
-        return answers
+        return np.asarray(interpreter.get_tensor(probabilities["index"]))
 
     with zipfile.ZipFile(path) as archive:
         return classify, json.loads(archive.read(_METADATA))

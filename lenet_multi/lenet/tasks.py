@@ -35,10 +35,6 @@ def _targets(config: TrainConfig, labels: NDArray[np.uint8]) -> NDArray[Any]:
     return labels
 
 
-def _input_words(data: str) -> str:
-    return ", pixel/255" + (", light ink on black" if data == "mnist" else "")
-
-
 def _read_digit(source: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the digit on a photograph or a drawing as MNIST holds digits."""
     from lenet_multi.lenet import photographs  # SciPy too is imported while Keras is
@@ -58,7 +54,7 @@ LENET = Task(
     draws=True,
     reference=reference.lenet,
     read_input=_read_digit,
-    input_words=_input_words,
+    input_words=lambda data: ", pixel/255" + (", light ink on black" if data == "mnist" else ""),
 )
 SOFTMAX_REGRESSION = dataclasses.replace(
     LENET, name="softmax-regression", reference=reference.softmax_regression
