@@ -10,14 +10,7 @@ from lenet_multi.data.examples import Examples
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.formats import OPENVINO_MODEL, Format
 from lenet_multi.inference.heads import with_probabilities
-from lenet_multi.inference.runtimes import (
-    RUNTIMES,
-    ExportError,
-    Images,
-    Metadata,
-    Probabilities,
-    run,
-)
+from lenet_multi.inference.runtimes import RUNTIMES, ExportError, Floats, Metadata, run
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine import environment
 from lenet_multi.machine.frameworks import installed_version
@@ -93,7 +86,7 @@ def convert(model: keras.Model, kind: Format, path: Path) -> None:
 
 
 def deviate(
-    kind: Format, path: Path, pixels: Images, expected: Probabilities, metadata: Metadata
+    kind: Format, path: Path, pixels: Floats, expected: Floats, metadata: Metadata
 ) -> float:
     """Return how far at most the file's answers deviate from `expected`, or raise `ExportError`."""
     answers, told = run(kind.name, path, pixels)

@@ -62,10 +62,7 @@ FORMATS: Mapping[str, Format] = {
             holds=OPENVINO_MODEL,
         ),
         Format(
-            name="litert",
-            routes={"tensorflow": ()},
-            runtime="ai_edge_litert",
-            suffix=".tflite",
+            name="litert", routes={"tensorflow": ()}, runtime="ai_edge_litert", suffix=".tflite"
         ),
     )
 }

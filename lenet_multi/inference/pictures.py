@@ -67,15 +67,9 @@ def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -
         left, top = (column + 0.05) * _CELL, row * (_CELL + _CAPTION) + 0.05 * _CELL
         side = 0.9 * _CELL
         axes.imshow(image, "gray", vmin=0, vmax=255, extent=(left, left + side, top + side, top))
-        axes.text(
-            left + side / 2,
-            top + side + 0.04,
-            caption,
-            ha="center",
-            va="top",
-            fontsize=8,
-            parse_math=False,  # a file's name may hold dollars
-        )
+        font = {"size": 8, "ha": "center", "va": "top"}
+        # A file's name may hold dollars.
+        axes.text(left + side / 2, top + side + 0.04, caption, font, parse_math=False)
     axes.set(xlim=(0, columns * _CELL), ylim=(height, 0))
     axes.set_axis_off()
     with warnings.catch_warnings(), replacing(path) as file:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from lenet_multi.inference.formats import OPENVINO_MODEL
 
-Images = NDArray[np.float32]
-Probabilities = NDArray[np.float32]
+Floats = NDArray[np.float32]
 Metadata = dict[str, str]
-Classifier = Callable[[Images], Probabilities]
+Classifier = Callable[[Floats], Floats]  # from images to probabilities
 
 _METADATA = "metadata.json"  # where a format has room for a file
 _EXTRA_ASSETS = "assets.extra"  # TensorFlow's name for what it leaves alone in a SavedModel
@@ -30,7 +29,7 @@ class ExportError(Exception):
     """What was exported does not run, or answers otherwise than the model."""
 
 
-def run(format_name: str, path: Path, images: Images) -> tuple[Probabilities, Metadata]:
+def run(format_name: str, path: Path, images: Floats) -> tuple[Floats, Metadata]:
     """Return what the exported model at `path` answers to `images` (N, height, width, channels).
 
     The answers are (N, classes) float32; with them comes the metadata that was read from it. The
@@ -93,7 +92,7 @@ def _load_torch(path: Path) -> tuple[Classifier, Metadata]:
     extra_files = {_METADATA: ""}
     module = torch.export.load(path, extra_files=extra_files).module()
 
-    def classify(batch: Images) -> Probabilities:
+    def classify(batch: Floats) -> Floats:
         with torch.inference_mode():
             return np.asarray(module(torch.from_numpy(batch)))
 
@@ -135,7 +134,7 @@ def _load_litert(path: Path) -> tuple[Classifier, Metadata]:
     interpreter = Interpreter(str(path))
     (images,), (probabilities,) = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def classify(batch: Images) -> Probabilities:
+    def classify(batch: Floats) -> Floats:
         interpreter.resize_tensor_input(images["index"], batch.shape, strict=True)
         interpreter.allocate_tensors()
         interpreter.set_tensor(images["index"], batch)
@@ -162,8 +161,8 @@ def main(format_name: str, path: str, images: str, answers: str) -> None:
     _, load = RUNTIMES[format_name]
     classify, metadata = load(Path(path))
     given = np.load(images)
-    batches: Iterable[Images] = (batch for batch in (given[:1], given[1:]) if len(batch))
-    probabilities = np.concatenate([classify(batch) for batch in batches])
+    answered = [classify(batch) for batch in (given[:1], given[1:]) if len(batch)]
+    probabilities = np.concatenate(answered)
     np.savez(answers, probabilities=probabilities, metadata=json.dumps(metadata))
 
 
