@@ -4,6 +4,7 @@ Keras fixes its backend for a process, so each training and each export has one 
 """
 
 import multiprocessing
+import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -40,7 +41,8 @@ def export_run(folder: Path, name: str) -> dict[str, Any]:
     form, saved = FORMATS[name], find(folder)
     assert saved.result
     trained_on = saved.result.backend
-    backend = choose_backend(form, asked=None, trained_on=trained_on, environ={})
+    os.environ.pop("KERAS_BACKEND", None)  # the run's own decides
+    backend = choose_backend(form, asked=None, trained_on=trained_on)
     keras_start.start(backend)
     from lenet_multi.inference.export import export
 

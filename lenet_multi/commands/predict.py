@@ -61,12 +61,12 @@ def command(
         click.echo(json.dumps(content, indent=2))
     else:
         tables.print_prediction(prediction, console())
-    for refusal in prediction.images.refused:
+    for refusal in prediction.refused:
         click.echo(f"lenet-multi: {printable(refusal)}", err=True)
     if show:
         from lenet_multi.inference.pictures import draw_sheet
         from lenet_multi.runs.durable import writing
 
         with writing(show, flag="--show"):
-            draw_sheet(prediction.images.pixels, predict.captions(prediction), show)
-    sys.exit(2 if prediction.images.refused else 0)
+            draw_sheet(prediction.pixels, predict.captions(prediction), show)
+    sys.exit(2 if prediction.refused else 0)

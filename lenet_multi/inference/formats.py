@@ -70,13 +70,7 @@ FORMATS: Mapping[str, Format] = {
 COMPARED = 1000  # images, on which an exported file and Keras are held together
 
 
-def choose_backend(
-    kind: Format,
-    *,
-    asked: str | None,
-    trained_on: str | None,
-    environ: Mapping[str, str] = os.environ,
-) -> str:
+def choose_backend(kind: Format, *, asked: str | None, trained_on: str | None) -> str:
     """Return the backend to write `kind` through.
 
     That is `asked`; else the first that can and is installed of KERAS_BACKEND, the one that the
@@ -84,9 +78,9 @@ def choose_backend(
 
     Raises `UserError` when the backend asked for cannot, or what it takes is not installed.
     """
-    named = asked or environ.get("KERAS_BACKEND")
+    named = asked or os.environ.get("KERAS_BACKEND")
     if named:
-        choose(asked, environ)
+        choose(asked)
     if asked and asked not in kind.routes:
         raise UserError(
             f"--backend {asked} cannot write {kind.name}, but {' and '.join(kind.routes)} can, "

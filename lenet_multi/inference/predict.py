@@ -36,24 +36,20 @@ _CAPTION = 18  # letters that fit under an image
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Images as a network sees them (N, height, width, channels) uint8, and why others are not."""
+class Prediction:
+    """What a network says of images, as it sees them, and why it saw others not.
+
+    `pixels` are (N, height, width, channels), `probabilities` of the classes (N, classes).
+    """
 
     names: list[str]
     pixels: NDArray[np.uint8]
     refused: list[str]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """How probable each class is (N, classes) on each of the prepared images."""
-
-    images: Prepared
     probabilities: NDArray[np.float64]
 
     def ranked(self) -> Iterator[tuple[str, list[tuple[int, float]]]]:
         """Give each image's name, and the classes with their probabilities, likeliest first."""
-        for name, row in zip(self.images.names, self.probabilities, strict=True):
+        for name, row in zip(self.names, self.probabilities, strict=True):
             yield name, [(int(place), float(row[place])) for place in np.argsort(-row)]
 
 
@@ -70,10 +66,11 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
     if read_input is None:
         raise UserError(f"{model.path} is of a task that reads no image files; use another model")
     shape = _image_shape(model)
-    prepared = start_and_load(backend, partial(prepare_all, paths, read_input, shape))
+    load = partial(prepare_all, paths, read_input, shape)
+    names, pixels, refused = start_and_load(backend, load)
     network = model.load()
     with computing(model.path):
-        return Prediction(prepared, probabilities(network, model.task, prepared.pixels))
+        return Prediction(names, pixels, refused, probabilities(network, model.task, pixels))
 
 
 def _image_shape(model: SavedModel) -> tuple[int, int, int]:
@@ -114,8 +111,10 @@ def probabilities(
     return as_probabilities(np.concatenate(outputs).astype(np.float32))
 
 
-def prepare_all(paths: Sequence[Path], read_input: ReadInput, shape: tuple[int, ...]) -> Prepared:
-    """Return all images at `paths` for a network, a line for each refusal, or raise `UserError`."""
+def prepare_all(
+    paths: Sequence[Path], read_input: ReadInput, shape: tuple[int, ...]
+) -> tuple[list[str], NDArray[np.uint8], list[str]]:
+    """Return names and pixels of the images at `paths`, and refusals; or raise `UserError`."""
 
     def prepare(source: Path) -> tuple[str, NDArray[np.uint8] | UserError]:
         name = "standard input" if source == STDIN else str(source)
@@ -133,7 +132,7 @@ def prepare_all(paths: Sequence[Path], read_input: ReadInput, shape: tuple[int, 
         raise UserError("; ".join(refused))
     prepared = [(name, image) for name, image in tried if not isinstance(image, UserError)]
     names, pixels = zip(*prepared, strict=True)
-    return Prepared(list(names), np.stack(pixels), refused)
+    return list(names), np.stack(pixels), refused
 
 
 def _sources(path: Path) -> list[Path]:
@@ -162,7 +161,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
             }
             for name, ranked in prediction.ranked()
         ],
-        "refused": prediction.images.refused,
+        "refused": prediction.refused,
     }
 
 

@@ -21,7 +21,8 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Say which modules are installed."""
+    """Say which modules are installed; the environment names no backend."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
     def only(*modules: str) -> None:
         def find_spec(name: str) -> object | None:
@@ -69,25 +70,27 @@ def test_the_backend_of_the_run_writes_where_it_can(
     """With everything installed, a run stays on its backend, or goes to one that can."""
     install(*ALL)
     form = FORMATS[name]
-    assert choose_backend(form, asked=None, trained_on=trained_on, environ={}) == chosen
+    assert choose_backend(form, asked=None, trained_on=trained_on) == chosen
 
 
 def test_what_is_installed_decides(install: Install) -> None:
     """A backend that lacks what the format takes is passed over."""
     install("tensorflow", "torch", "onnx", "onnxruntime")
     form = FORMATS["onnx"]
-    assert choose_backend(form, asked=None, trained_on="tensorflow", environ={}) == "torch"
+    assert choose_backend(form, asked=None, trained_on="tensorflow") == "torch"
 
 
-def test_the_flag_decides_and_the_variable_prefers(install: Install) -> None:
+def test_the_flag_decides_and_the_variable_prefers(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """KERAS_BACKEND goes before the run's backend where it can; `--backend` before both."""
     install(*ALL)
     form = FORMATS["onnx"]
-    environ = {"KERAS_BACKEND": "torch"}
-    assert choose_backend(form, asked=None, trained_on="tensorflow", environ=environ) == "torch"
-    assert choose_backend(form, asked="tensorflow", trained_on="torch", environ={}) == "tensorflow"
+    assert choose_backend(form, asked="tensorflow", trained_on="torch") == "tensorflow"
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert choose_backend(form, asked=None, trained_on="tensorflow") == "torch"
     litert = FORMATS["litert"]
-    assert choose_backend(litert, asked=None, trained_on="jax", environ=environ) == "tensorflow"
+    assert choose_backend(litert, asked=None, trained_on="jax") == "tensorflow"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_no_way_is_refused_with_one_that_is(
     """The error names the backend that can, or the line that installs what is missing."""
     install(*modules)
     with pytest.raises(UserError, match=message):
-        choose_backend(FORMATS[name], asked=asked, trained_on=None, environ={})
+        choose_backend(FORMATS[name], asked=asked, trained_on=None)
 
 
 def test_the_default_stands_beside_the_model(tmp_path: Path) -> None:
