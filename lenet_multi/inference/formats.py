@@ -71,10 +71,9 @@ COMPARED = 1000  # images, on which an exported file and Keras are held together
 
 
 def choose_backend(kind: Format, *, asked: str | None, trained_on: str | None) -> str:
-    """Return the backend to write `kind` through.
+    """Return the backend to write `kind` through: `asked`, or the first that can and is installed.
 
-    That is `asked`; else the first that can and is installed of KERAS_BACKEND, the one that the
-    model was trained on, and the routes of `kind`.
+    KERAS_BACKEND comes first, then the one that the model was trained on, then `kind`'s routes.
 
     Raises `UserError` when the backend asked for cannot, or what it takes is not installed.
     """

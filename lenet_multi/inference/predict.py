@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 
 STDIN = Path("-")
 
-ReadInput = Callable[..., NDArray[np.uint8]]  # see `Task`
-
 _AT_ONCE = 1000  # images of a batch: the LeNet's take 60 MB
-
 _MOST_SIDE = 1024  # pixels; no classifier of digits has more
-
 _CAPTION = 18  # letters that fit under an image
 
 
@@ -112,7 +108,7 @@ def probabilities(
 
 
 def prepare_all(
-    paths: Sequence[Path], read_input: ReadInput, shape: tuple[int, ...]
+    paths: Sequence[Path], read_input: Callable[..., NDArray[np.uint8]], shape: tuple[int, ...]
 ) -> tuple[list[str], NDArray[np.uint8], list[str]]:
     """Return names and pixels of the images at `paths`, and refusals; or raise `UserError`."""
 
