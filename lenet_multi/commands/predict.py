@@ -8,7 +8,7 @@ import click
 
 from lenet_multi.commands._options import as_json, backend_option, console
 from lenet_multi.errors import printable
-from lenet_multi.machine.frameworks import ANSWERING
+from lenet_multi.machine.frameworks import ANSWERING, choose
 
 
 @click.command("predict")
@@ -48,10 +48,10 @@ def command(
       lenet-multi predict --json --backend torch - < seven.jpg
     """
     from lenet_multi.inference import predict, saved, tables
-    from lenet_multi.machine import frameworks, keras_start
+    from lenet_multi.machine import keras_start
 
     found = saved.find(model or saved.newest_run())
-    chosen = frameworks.choose(backend, known=ANSWERING, preferred=found.trained_on)
+    chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if not model:
         click.echo(f"Model: {found.path.parent}", err=True)
     with keras_start.stderr_held_back():  # libtiff writes there too

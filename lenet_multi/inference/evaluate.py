@@ -31,7 +31,7 @@ class Evaluation:
     """What a model predicts of a test set, and what that says.
 
     `outputs` are (N, ...), a classifier's logits (N, classes) float32; `loss` is the mean loss, a
-    classifier's in nats; `metrics` are by Keras's names.
+    classifier's in nats; `metrics` are by Keras's names, a classifier's "accuracy".
     """
 
     test: Examples
@@ -43,11 +43,6 @@ class Evaluation:
     def correct(self) -> int:
         """How many examples a classifier answers rightly."""
         return count_correct(self.outputs, self.test.y)
-
-    @property
-    def accuracy(self) -> float:
-        """The share of examples that a classifier answers rightly."""
-        return self.metrics["accuracy"]
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -129,7 +124,7 @@ def as_json(found: Evaluation) -> dict[str, Any]:
     return {
         "test_images": len(found.test),
         "test_correct": found.correct,
-        "test_accuracy": found.accuracy,
+        "test_accuracy": found.metrics["accuracy"],
         "test_loss": found.loss,
         "classes": found.by_class(),
         "confusion": found.confusion.tolist(),
