@@ -59,9 +59,8 @@ def command(
     kind, saved = FORMATS[wanted], find(model)
     chosen = formats.choose_backend(kind, asked=backend, trained_on=saved.trained_on)
     out = out or formats.default_path(kind, model)
-    refuse = partial(formats.refuse_target, kind, overwrite=overwrite)
     try:
-        with drafted(out, refuse) as draft:
+        with drafted(out, partial(formats.refuse_target, kind, overwrite=overwrite)) as draft:
             # The labels do not matter here.
             config = TrainConfig(data=data or saved.data, classes=MOST_CLASSES)
             images = saved.task.load(config).test[: formats.COMPARED]

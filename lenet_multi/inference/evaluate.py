@@ -148,9 +148,8 @@ def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
     if task.classifies:
         outputs = with_logits(model).predict(feed(batches), verbose=0)
         logits = as_logits(np.asarray(outputs, np.float32))  # of bfloat16 under that policy
-        right = count_correct(logits, test.y)
-        accuracy = {"accuracy": right / len(test)}
-        return Evaluation(test, logits, cross_entropy(logits, test.y), accuracy)
+        accuracy = count_correct(logits, test.y) / len(test)
+        return Evaluation(test, logits, cross_entropy(logits, test.y), {"accuracy": accuracy})
     outputs = np.asarray(model.predict(feed(batches), verbose=0))
     found = model.evaluate(feed(batches), verbose=0, return_dict=True)
     loss = float(found.pop("loss"))

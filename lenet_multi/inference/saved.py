@@ -106,12 +106,8 @@ def find(source: Path) -> SavedModel:
 
 def newest_run(folder: Path = RUNS) -> Path:
     """Return the run in `folder`, or one deeper, that was written last, or raise `UserError`."""
-    results = [
-        path
-        for depth in ("*", "*/*")
-        for path in folder.glob(f"{depth}/{RESULT}")
-        if finished(path.parent) == path.parent
-    ]
+    found = (*folder.glob(f"*/{RESULT}"), *folder.glob(f"*/*/{RESULT}"))
+    results = [path for path in found if finished(path.parent) == path.parent]
     if not results:
         raise UserError(f"no run in {folder}/: name a model, or train one with: lenet-multi train")
     return max(results, key=lambda path: path.stat().st_mtime).parent

@@ -80,12 +80,3 @@ def build(config: TrainConfig, dataset: Dataset) -> keras.Sequential:
     shapes = [weight.shape for weight in model.weights]
     model.set_weights(draw_initial_weights(shapes, seed=config.seed))
     return model
-
-
-def make_loss(config: TrainConfig) -> keras.losses.Loss:
-    """Return the loss of `config`, for the head that it names."""
-    loss_class = {
-        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
-        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
-    }[config.loss]
-    return loss_class(from_logits=config.head == "logits")

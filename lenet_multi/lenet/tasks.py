@@ -22,10 +22,15 @@ def _build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
     return networks.build(config, dataset)
 
 
-def _loss(config: TrainConfig) -> Any:
-    from lenet_multi.lenet import networks
+def _loss(config: TrainConfig) -> "keras.losses.Loss":
+    """Return the loss of `config`, for the head that it names."""
+    import keras
 
-    return networks.make_loss(config)
+    loss_class = {
+        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    }[config.loss]
+    return loss_class(from_logits=config.head == "logits")
 
 
 def _targets(config: TrainConfig, labels: NDArray[np.uint8]) -> NDArray[Any]:
