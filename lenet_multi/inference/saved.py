@@ -89,16 +89,14 @@ def find(source: Path) -> SavedModel:
 
     Raises `UserError` when there is none, it is damaged, or it carries code of its own.
     """
-    result = None
-    path = source
-    if source.is_dir():
-        result, path = read_result(source / RESULT), source / MODEL
-        if file_sha256(path) != result.files_sha256[MODEL]:
-            raise UserError(
-                f"{path} has another hash than {RESULT} records: it is damaged or of another run"
-            )
-    elif not source.exists():
+    if not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
+    result = read_result(source / RESULT) if source.is_dir() else None
+    path = source / MODEL if result else source
+    if result and file_sha256(path) != result.files_sha256[MODEL]:
+        raise UserError(
+            f"{path} has another hash than {RESULT} records: it is damaged or of another run"
+        )
     config = _read_config(path)
     _refuse_code(path, config)
     return SavedModel(path, result, config)
