@@ -3,8 +3,8 @@
 Keras fixes its backend for a process, so each training and each export has one of its own.
 """
 
-import dataclasses
 import multiprocessing
+import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -17,13 +17,16 @@ from typing import Any
 import click
 
 from benchmarks.report import RESULTS, exports_table
-from lenet_multi.inference.formats import COMPARED, EXTRAS, FORMATS, choose_backend
+from lenet_multi.inference.formats import COMPARED, FORMATS, choose_backend
 from lenet_multi.inference.saved import find
 from lenet_multi.lenet.image_sets import load
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine import environment, keras_start
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.durable import write_json
+
+# What writes and runs the formats, besides the backends.
+MODULES = ("onnx", "onnxruntime", "tf2onnx", "openvino", "ai_edge_litert")
 
 
 def train(recipe: str, backend: str, folder: Path) -> Path:
@@ -38,14 +41,23 @@ def export_run(folder: Path, name: str) -> dict[str, Any]:
     form, saved = FORMATS[name], find(folder)
     assert saved.result
     trained_on = saved.result.backend
-    keras_start.start(choose_backend(form, asked=None, trained_on=trained_on, environ={}))
+    os.environ.pop("KERAS_BACKEND", None)  # the run's own decides
+    backend = choose_backend(form, asked=None, trained_on=trained_on)
+    keras_start.start(backend)
     from lenet_multi.inference.export import export
 
+    images = load().test[:COMPARED]
     with TemporaryDirectory() as place:
-        done = export(
-            saved, form, Path(place, f"model{form.suffix}"), images=load().test[:COMPARED]
-        )
-    return {"trained_on": trained_on, **dataclasses.asdict(done)}
+        path = Path(place, f"model{form.suffix}")
+        deviation, metadata = export(saved, form, path, images=images)
+    return {
+        "trained_on": trained_on,
+        "format": name,
+        "backend": backend,
+        "images": len(images),
+        "deviation": deviation,
+        "metadata": metadata,
+    }
 
 
 def measure(recipe: str, backends: tuple[str, ...], names: tuple[str, ...]) -> dict[str, Any]:
@@ -63,7 +75,7 @@ def measure(recipe: str, backends: tuple[str, ...], names: tuple[str, ...]) -> d
         "recipe": recipe,
         "versions": {
             module: version(installed[module][0])
-            for module in ("keras", "jax", *EXTRAS)
+            for module in ("keras", *BACKENDS, *MODULES)
             if module in installed
         },
         "exports": exports,

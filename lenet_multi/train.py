@@ -139,7 +139,7 @@ def train(
         final_weights_sha256=weights_sha256(model),
         epochs=fitted.epochs,
         test_correct=evaluation.correct if task.classifies else None,
-        test_accuracy=evaluation.accuracy if task.classifies else None,
+        test_accuracy=evaluation.metrics["accuracy"] if task.classifies else None,
         test_loss=evaluation.loss,
         test_metrics={} if task.classifies else evaluation.metrics,
         seconds=stopwatch.seconds,

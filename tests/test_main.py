@@ -37,8 +37,8 @@ def processor_seconds() -> float:
 def test_importing_the_package_imports_no_keras() -> None:
     """Neither the package nor what reads run folders brings in Keras or a backend."""
     code = (
-        "import sys, lenet_multi, lenet_multi.__main__, lenet_multi.compare, lenet_multi.data.sets,"
-        " lenet_multi.train; print(*sys.modules)"
+        "import sys, lenet_multi, lenet_multi.__main__, lenet_multi.compare, lenet_multi.train,"
+        " lenet_multi.lenet.image_sets; print(*sys.modules)"
     )
     modules = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert not {"keras", "tensorflow", "jax", "torch"} & set(modules)

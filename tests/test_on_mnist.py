@@ -47,7 +47,7 @@ def test_photographed_digits_are_read(
     """Test digits drawn large, on coloured paper and in uneven light are mostly read rightly."""
     digits = pick(mnist.test, 200, seed=0)
     found = predict(write(digits, tmp_path, seed=0), find(standard), backend=backend)
-    assert found.images.refused == []
+    assert found.refused == []
     answers = found.probabilities.argmax(axis=1)
     assert np.mean(answers == digits.y) >= PHOTOGRAPHS_FLOOR
 

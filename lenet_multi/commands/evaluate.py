@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from lenet_multi.commands._options import as_json, backend_option, console, path_option
-from lenet_multi.machine.frameworks import ANSWERING
+from lenet_multi.machine.frameworks import ANSWERING, choose
 
 
 @click.command("evaluate")
@@ -31,10 +31,9 @@ def command(
       lenet-multi evaluate model.keras --data my.npz --json
     """
     from lenet_multi.inference import evaluate, saved, tables
-    from lenet_multi.machine import frameworks
 
     found = saved.find(model)
-    chosen = frameworks.choose(backend, known=ANSWERING, preferred=found.trained_on)
+    chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     evaluation = evaluate.evaluate_saved(found, data, backend=chosen)
     if as_json:
         content = {"model": str(found.path), "backend": chosen, **evaluate.as_json(evaluation)}
@@ -52,4 +51,4 @@ def command(
     finally:
         if not as_json:
             click.echo(f"Test loss: {evaluation.loss}")
-            click.echo(f"Test accuracy: {evaluation.accuracy}")
+            click.echo(f"Test accuracy: {evaluation.metrics['accuracy']}")

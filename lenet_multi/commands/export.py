@@ -55,9 +55,8 @@ def command(
     kind, saved = FORMATS[wanted], find(model)
     chosen = formats.choose_backend(kind, asked=backend, trained_on=saved.trained_on)
     out = out or formats.default_path(kind, model)
-    refuse = partial(formats.refuse_target, kind, overwrite=overwrite)
     try:
-        with drafted(out, refuse) as draft:
+        with drafted(out, partial(formats.refuse_target, kind, overwrite=overwrite)) as draft:
             # The labels do not matter here.
             config = TrainConfig(data=data or saved.data, classes=MOST_CLASSES)
             images = saved.task.load(config).test[: formats.COMPARED]
@@ -65,12 +64,12 @@ def command(
             keras_start.start(chosen)
             from lenet_multi.inference.export import export
 
-            exported = export(saved, kind, draft, images=images)
+            deviation, _ = export(saved, kind, draft, images=images)
     except ExportError as failure:
         click.echo(f"Not exported: {failure}")
         sys.exit(1)
     click.echo(f"Exported: {out}")
     click.echo(
-        f"Largest deviation of a probability: {exported.deviation:.1e} of {EXPORTED.value:g} "
-        f"allowed, over {exported.images:,} test images in {kind.runtime}"
+        f"Largest deviation of a probability: {deviation:.1e} of {EXPORTED.value:g} allowed, "
+        f"over {len(images):,} test images in {kind.runtime}"
     )

@@ -8,7 +8,7 @@ import click
 
 from lenet_multi.commands._options import as_json, backend_option, console, path_option
 from lenet_multi.errors import printable
-from lenet_multi.machine.frameworks import ANSWERING
+from lenet_multi.machine.frameworks import ANSWERING, choose
 
 
 @click.command("predict")
@@ -43,10 +43,10 @@ def command(
       lenet-multi predict --json --backend torch - < seven.jpg
     """
     from lenet_multi.inference import predict, saved, tables
-    from lenet_multi.machine import frameworks, keras_start
+    from lenet_multi.machine import keras_start
 
     found = saved.find(model or saved.newest_run())
-    chosen = frameworks.choose(backend, known=ANSWERING, preferred=found.trained_on)
+    chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if not model:
         click.echo(f"Model: {found.path.parent}", err=True)
     with keras_start.stderr_held_back():  # libtiff writes there too
@@ -56,12 +56,12 @@ def command(
         click.echo(json.dumps(content, indent=2))
     else:
         tables.print_prediction(prediction, console())
-    for refusal in prediction.images.refused:
+    for refusal in prediction.refused:
         click.echo(f"lenet-multi: {printable(refusal)}", err=True)
     if show:
         from lenet_multi.inference.pictures import draw_sheet
         from lenet_multi.runs.durable import writing
 
         with writing(show, flag="--show"):
-            draw_sheet(prediction.images.pixels, predict.captions(prediction), show)
-    sys.exit(2 if prediction.images.refused else 0)
+            draw_sheet(prediction.pixels, predict.captions(prediction), show)
+    sys.exit(2 if prediction.refused else 0)

@@ -24,7 +24,7 @@ class StoredBatch(NamedTuple):
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no types
-    """Batches (x, y) of `examples`, in the order set by `set_epoch`.
+    """Batches (x, y) of `examples`, in the order set by `set_epoch`, or as they are stored.
 
     Inputs stay as they are stored until their batch is made, and `prepare` makes the model's input
     of it. To gather bytes and then divide costs no more than to gather floats, and memory holds a
@@ -34,7 +34,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
     def __init__(
         self, examples: Examples, *, batch_size: int, prepare: Prepare = as_stored
     ) -> None:
-        """Take the examples in their stored order."""
         super().__init__()
         self.examples, self.batch_size, self.prepare = examples, batch_size, prepare
         self.order = np.arange(len(examples))
@@ -61,10 +60,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
         return self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
 
     def stored(self) -> Iterator[StoredBatch]:
-        """Yield all batches as they are stored.
-
-        Some come together: (batches, N, ...). The smaller one comes by itself.
-        """
+        """Yield all batches as stored: some together, (batches, N, ...), the smaller one alone."""
         order, size = self.remaining, self.batch_size
         whole = len(order) // size * size
         some = max(_AT_A_TIME // size, 1) * size

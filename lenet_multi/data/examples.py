@@ -74,9 +74,7 @@ class Dataset:
 
 
 def split(examples: Examples, validation_split: float) -> tuple[Examples, Examples]:
-    """Return the training and the validation examples, cut as Keras's `fit` cuts them.
-
-    `validation_split` is the share of the *last* examples that validates.
+    """Return the training examples and the *last* `validation_split` of all, as Keras's `fit` does.
 
     Raises `UserError` when either part would be empty.
     """

@@ -17,9 +17,7 @@ _UNSIGNED_BYTE = 0x08  # the third byte of the magic number; MNIST has no other 
 
 
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
-    """Return the array of a plain or gzipped IDX file.
-
-    The result is read-only uint8 with `dimensions` axes.
+    """Return the array of a plain or gzipped IDX file, read-only uint8 with `dimensions` axes.
 
     Raises `UserError` when the file is missing, is no IDX file of that many axes, or
     holds more or fewer bytes than its header says, which is seen before they are read.

@@ -25,8 +25,7 @@ def cross_entropies(
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)  # so that exp cannot overflow
     of_label = shifted[np.arange(len(labels)), labels]
-    losses: NDArray[np.float64] = np.log(np.exp(shifted).sum(axis=1)) - of_label
-    return losses
+    return np.asarray(np.log(np.exp(shifted).sum(axis=1)) - of_label)
 
 
 def as_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float64]:

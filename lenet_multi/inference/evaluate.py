@@ -1,6 +1,6 @@
 """Evaluate a model on a test set: every example counted, none averaged over unequal batches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +11,10 @@ from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.data.examples import Examples
 from lenet_multi.data.metrics import (
     as_logits,
-    as_probabilities,
     confusion_matrix,
     count_correct,
     cross_entropy,
     errors,
-    worst_first,
 )
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.saved import SavedModel
@@ -33,7 +31,7 @@ class Evaluation:
     """What a model predicts of a test set, and what that says.
 
     `outputs` are (N, ...), a classifier's logits (N, classes) float32; `loss` is the mean loss, a
-    classifier's in nats; `metrics` are by Keras's names.
+    classifier's in nats; `metrics` are by Keras's names, a classifier's "accuracy".
     """
 
     test: Examples
@@ -47,59 +45,28 @@ class Evaluation:
         return count_correct(self.outputs, self.test.y)
 
     @property
-    def accuracy(self) -> float:
-        """The share of examples that a classifier answers rightly."""
-        return self.metrics["accuracy"]
-
-    @property
     def confusion(self) -> NDArray[np.int64]:
         """How many examples of each label got each answer: (classes, classes), label first."""
         return confusion_matrix(self.outputs, self.test.y)
 
-    def by_class(self) -> list["OfClass"]:
-        """Return the counts of each class."""
+    def by_class(self) -> list[dict[str, Any]]:
+        """Return of each class how many images it has, and how they are answered.
+
+        Precision is the share of its answers that are right, None where it was never the answer;
+        recall is the share of its images that are answered rightly, None where it has none.
+        """
         matrix = self.confusion
-        counts = zip(matrix.sum(axis=1), matrix.diagonal(), matrix.sum(axis=0), strict=True)
-        return [OfClass(*map(int, of_class)) for of_class in counts]
-
-    def worst(self, most: int) -> list["WrongAnswer"]:
-        """Return up to `most` wrong answers, those given most confidently first."""
-        answers = self.outputs.argmax(axis=1)
-        confidence = as_probabilities(self.outputs).max(axis=1)
-        worst = worst_first(answers != self.test.y, confidence, most)
+        counts = np.stack([matrix.sum(axis=1), matrix.diagonal(), matrix.sum(axis=0)], axis=1)
         return [
-            WrongAnswer(int(i), int(self.test.y[i]), int(answers[i]), float(confidence[i]))
-            for i in worst
+            {
+                "class": index,
+                "images": images,
+                "right": right,
+                "precision": right / answered if answered else None,
+                "recall": right / images if images else None,
+            }
+            for index, (images, right, answered) in enumerate(counts.tolist())
         ]
-
-
-@dataclass(frozen=True)
-class OfClass:
-    """A class's images, how many of them were answered rightly, how often it was the answer."""
-
-    images: int
-    right: int
-    answered: int
-
-    @property
-    def precision(self) -> float | None:
-        """The share of its answers that are right; None where it was never the answer."""
-        return self.right / self.answered if self.answered else None
-
-    @property
-    def recall(self) -> float | None:
-        """The share of its images that are answered rightly; None where it has none."""
-        return self.right / self.images if self.images else None
-
-
-@dataclass(frozen=True)
-class WrongAnswer:
-    """A wrong answer: which test image, from 0, its label, the answer, how sure it was."""
-
-    image: int
-    label: int
-    answer: int
-    probability: float
 
 
 def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Evaluation:
@@ -115,31 +82,41 @@ def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Ev
     config = TrainConfig(data=source, classes=MOST_CLASSES)
     test = start_and_load(backend, lambda: model.task.load(config).test)
     from lenet_multi.inference.heads import with_logits
-    from lenet_multi.inference.predict import computing, quicken
+    from lenet_multi.inference.predict import computing
 
     network = model.load()
-    _refuse_misfit(network.input_shape, network.output_shape, test, source)
+    _refuse_misfit(network, test, source)
     network = with_logits(network)
-    quicken(network)
+    _quicken(network)
     with computing(model.path):
         return evaluate(network, model.task, test)
 
 
-def _refuse_misfit(
-    taken: tuple[int | None, ...], given: tuple[int | None, ...], test: Examples, source: str
-) -> None:
-    shape, highest = test.x.shape[1:], int(test.y.max())
-    for wanted, is_ in zip(taken[1:], shape, strict=True):
-        if wanted not in (None, is_):
-            raise UserError(
-                f"the model takes images of {by(taken[1:])} and {source!r} has {by(shape)}; "
-                "see --data"
-            )
-    if highest >= (given[1] or 0):
+def _refuse_misfit(model: "keras.Model", test: Examples, source: str) -> None:
+    taken, shape = model.input_shape[1:], test.x.shape[1:]
+    if any(wanted not in (None, is_) for wanted, is_ in zip(taken, shape, strict=True)):
         raise UserError(
-            f"the model knows {given[1]} classes and {source!r} has labels up to {highest}; "
+            f"the model takes images of {by(taken)} and {source!r} has {by(shape)}; see --data"
+        )
+    classes, highest = model.output_shape[1], int(test.y.max())
+    if highest >= (classes or 0):
+        raise UserError(
+            f"the model knows {classes} classes and {source!r} has labels up to {highest}; "
             "see --data"
         )
+
+
+def _quicken(model: "keras.Model") -> None:
+    """Have `model` predict in its backend's fastest form, which changes no more than rounding."""
+    import keras
+
+    from lenet_multi.backends import choice
+    from lenet_multi.backends.fast import make_fast
+
+    if keras.backend.backend() in BACKENDS:
+        how = choice.here()
+        model.jit_compile = how.jit_compile
+        make_fast(model, replace(how, form=how.answer_form, xla_loops=False))
 
 
 def as_json(found: Evaluation) -> dict[str, Any]:
@@ -147,18 +124,9 @@ def as_json(found: Evaluation) -> dict[str, Any]:
     return {
         "test_images": len(found.test),
         "test_correct": found.correct,
-        "test_accuracy": found.accuracy,
+        "test_accuracy": found.metrics["accuracy"],
         "test_loss": found.loss,
-        "classes": [
-            {
-                "class": index,
-                "images": of_class.images,
-                "right": of_class.right,
-                "precision": of_class.precision,
-                "recall": of_class.recall,
-            }
-            for index, of_class in enumerate(found.by_class())
-        ],
+        "classes": found.by_class(),
         "confusion": found.confusion.tolist(),
     }
 
@@ -180,9 +148,8 @@ def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
     if task.classifies:
         outputs = with_logits(model).predict(feed(batches), verbose=0)
         logits = as_logits(np.asarray(outputs, np.float32))  # of bfloat16 under that policy
-        right = count_correct(logits, test.y)
-        accuracy = {"accuracy": right / len(test)}
-        return Evaluation(test, logits, cross_entropy(logits, test.y), accuracy)
+        accuracy = count_correct(logits, test.y) / len(test)
+        return Evaluation(test, logits, cross_entropy(logits, test.y), {"accuracy": accuracy})
     outputs = np.asarray(model.predict(feed(batches), verbose=0))
     found = model.evaluate(feed(batches), verbose=0, return_dict=True)
     loss = float(found.pop("loss"))

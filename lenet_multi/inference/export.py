@@ -1,9 +1,6 @@
 """Write a saved model in another runtime's format, and hold the file to what Keras answers."""
 
 import json
-import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -13,15 +10,7 @@ from lenet_multi.data.examples import Examples
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.formats import OPENVINO_MODEL, Format
 from lenet_multi.inference.heads import with_probabilities
-from lenet_multi.inference.runtimes import (
-    EXTRA_ASSETS,
-    METADATA,
-    ExportError,
-    Images,
-    Metadata,
-    Probabilities,
-    run,
-)
+from lenet_multi.inference.runtimes import RUNTIMES, ExportError, Floats, Metadata, run
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine import environment
 from lenet_multi.machine.frameworks import installed_version
@@ -30,22 +19,14 @@ from lenet_multi.runs.record import file_sha256
 from lenet_multi.runs.tolerances import EXPORTED
 
 
-@dataclass(frozen=True, kw_only=True)
-class Export:
-    """A faithful export: its largest deviation of a probability, over how many images."""
-
-    format: str
-    backend: str
-    images: int
-    deviation: float
-    metadata: Metadata
-
-
-def export(saved: SavedModel, kind: Format, path: Path, *, images: Examples) -> Export:
+def export(
+    saved: SavedModel, kind: Format, path: Path, *, images: Examples
+) -> tuple[float, Metadata]:
     """Write the saved model to `path`, and run it there on `images` in the format's own runtime.
 
     It is written through the backend that Keras was started on. It takes float32 images in
-    [0, 1], any number of them, and gives probabilities.
+    [0, 1], any number of them, and gives probabilities. What is returned is how far at most one
+    of them deviates there from Keras's, and what the file tells of itself.
 
     Raises `UserError` when the model or the images do not fit, `ExportError` when the file
     does not run, lost its metadata, or deviates by more than `EXPORTED`.
@@ -60,15 +41,9 @@ def export(saved: SavedModel, kind: Format, path: Path, *, images: Examples) -> 
     expected = keras.ops.convert_to_numpy(model(pixels, training=False))
     metadata = describe(saved, kind, model)
     convert(model, kind, path)
-    ATTACH[kind.name](path, metadata)
-    deviation = deviate(kind, path, pixels, expected, metadata)
-    return Export(
-        format=kind.name,
-        backend=keras.backend.backend(),
-        images=len(images),
-        deviation=deviation,
-        metadata=metadata,
-    )
+    attach, _ = RUNTIMES[kind.name]
+    attach(path, metadata)
+    return deviate(kind, path, pixels, expected, metadata), metadata
 
 
 def describe(saved: SavedModel, kind: Format, model: keras.Model) -> Metadata:
@@ -90,10 +65,7 @@ def describe(saved: SavedModel, kind: Format, model: keras.Model) -> Metadata:
 
 
 def convert(model: keras.Model, kind: Format, path: Path) -> None:
-    """Write `model` to `path` as Keras does, for any number of images.
-
-    Raises `UserError` when Keras cannot.
-    """
+    """Write `model` to `path`, for any number of images; raise `UserError` when Keras cannot."""
     backend = keras.backend.backend()
     target, options = path, {}
     if kind.name == "openvino":
@@ -103,76 +75,20 @@ def convert(model: keras.Model, kind: Format, path: Path) -> None:
         import torch
 
         options = {"dynamic_shapes": {0: torch.export.Dim("images", min=1)}}
-    failure = None
     with stderr_held_back():
         try:
-            model.export(str(target), format=kind.keras_name, verbose=False, **options)
+            model.export(str(target), format=kind.keras_name or kind.name, verbose=False, **options)
         except Exception as error:  # converters raise what they like
-            failure = error
-    if failure:
-        reason = str(failure).strip().partition("\n")[0]
-        raise UserError(
-            f"the model cannot be exported as {kind.name} through {backend}: {reason}"
-        ) from failure
-
-
-def attach_to_onnx(path: Path, metadata: Metadata) -> None:
-    """Write `metadata` into a file's properties."""
-    import onnx
-
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, metadata)
-    onnx.save(model, path)
-
-
-def attach_to_saved_model(path: Path, metadata: Metadata) -> None:
-    """Write `metadata` beside the graph, where TensorFlow leaves files alone."""
-    (path / EXTRA_ASSETS).mkdir()
-    (path / EXTRA_ASSETS / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
-
-
-def attach_to_torch(path: Path, metadata: Metadata) -> None:
-    """Write `metadata` as an extra file of the archive."""
-    import torch
-
-    program = torch.export.load(path)
-    torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
-
-
-def attach_to_openvino(path: Path, metadata: Metadata) -> None:
-    """Write `metadata` into the model's runtime information."""
-    import openvino
-
-    core = openvino.Core()
-    core.set_property({"ENABLE_MMAP": False})  # so that the file can be written over
-    model = core.read_model(path / OPENVINO_MODEL)
-    for name, text in metadata.items():
-        model.set_rt_info(text, ["lenet_multi", name])
-    openvino.save_model(model, path / OPENVINO_MODEL, compress_to_fp16=False)
-
-
-def attach_to_litert(path: Path, metadata: Metadata) -> None:
-    """Append `metadata` as a zip archive, which TensorFlow Lite's own metadata tools do too."""
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(METADATA, json.dumps(metadata))
-
-
-ATTACH: Mapping[str, Callable[[Path, Metadata], None]] = {
-    "onnx": attach_to_onnx,
-    "saved_model": attach_to_saved_model,
-    "torch": attach_to_torch,
-    "openvino": attach_to_openvino,
-    "litert": attach_to_litert,
-}
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"the model cannot be exported as {kind.name} through {backend}: {reason}"
+            ) from error
 
 
 def deviate(
-    kind: Format, path: Path, pixels: Images, expected: Probabilities, metadata: Metadata
+    kind: Format, path: Path, pixels: Floats, expected: Floats, metadata: Metadata
 ) -> float:
-    """Return how far, at most, what is at `path` answers from `expected` in its own runtime.
-
-    Raises `ExportError` when it does not run there, lost its metadata, or deviates too far.
-    """
+    """Return how far at most the file's answers deviate from `expected`, or raise `ExportError`."""
     answers, told = run(kind.name, path, pixels)
     if told != metadata:
         raise ExportError(f"{kind.runtime} finds other metadata in it than were written")

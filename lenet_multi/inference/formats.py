@@ -7,22 +7,24 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lenet_multi.errors import UserError
-from lenet_multi.machine.frameworks import choose
+from lenet_multi.machine.frameworks import BACKENDS, choose
 
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A format, by its own name and Keras's, and what must be installed to write and run it.
+    """A format and what must be installed to write and run it.
 
     `routes` names the backends whose Keras can write it, the best first, each with the modules
-    that this takes; `suffix` is that of the file, empty where it is a folder; `holds` is a file
-    that every such folder has; `runtime` is the module that runs it.
+    that this takes; `runtime` is the module that runs it. The extra of this package that is called
+    like the format installs them, but for backends. `keras_name` is Keras's name, where it has
+    another; `suffix` is that of the file, empty where it is a folder; `holds` is a file that every
+    such folder has.
     """
 
     name: str
-    keras_name: str
     routes: Mapping[str, tuple[str, ...]]
     runtime: str
+    keras_name: str = ""
     suffix: str = ""
     holds: str = ""
 
@@ -41,7 +43,6 @@ FORMATS: Mapping[str, Format] = {
     for kind in (
         Format(
             name="onnx",
-            keras_name="onnx",
             routes={"torch": ("onnx",), "tensorflow": ("onnx", "tf2onnx")},
             runtime="onnxruntime",
             suffix=".onnx",
@@ -53,61 +54,32 @@ FORMATS: Mapping[str, Format] = {
             runtime="tensorflow",
             holds="saved_model.pb",
         ),
-        Format(
-            name="torch",
-            keras_name="torch",
-            routes={"torch": ()},
-            runtime="torch",
-            suffix=".pt2",
-        ),
+        Format(name="torch", routes={"torch": ()}, runtime="torch", suffix=".pt2"),
         Format(
             name="openvino",
-            keras_name="openvino",
             routes={"tensorflow": ("openvino",), "torch": ("openvino",)},
             runtime="openvino",
             holds=OPENVINO_MODEL,
         ),
         Format(
-            name="litert",
-            keras_name="litert",
-            routes={"tensorflow": ()},
-            runtime="ai_edge_litert",
-            suffix=".tflite",
+            name="litert", routes={"tensorflow": ()}, runtime="ai_edge_litert", suffix=".tflite"
         ),
     )
 }
 
 COMPARED = 1000  # images, on which an exported file and Keras are held together
 
-# The extra of this package that installs a module.
-EXTRAS: Mapping[str, str] = {
-    "tensorflow": "tensorflow",
-    "torch": "torch",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
-    "tf2onnx": "onnx",
-    "openvino": "openvino",
-    "ai_edge_litert": "litert",
-}
 
+def choose_backend(kind: Format, *, asked: str | None, trained_on: str | None) -> str:
+    """Return the backend to write `kind` through: `asked`, or the first that can and is installed.
 
-def choose_backend(
-    kind: Format,
-    *,
-    asked: str | None,
-    trained_on: str | None,
-    environ: Mapping[str, str] = os.environ,
-) -> str:
-    """Return the backend to write `kind` through.
-
-    That is `asked`; else the first that can and is installed of KERAS_BACKEND, the one that the
-    model was trained on, and the routes of `kind`.
+    KERAS_BACKEND comes first, then the one that the model was trained on, then `kind`'s routes.
 
     Raises `UserError` when the backend asked for cannot, or what it takes is not installed.
     """
-    named = asked or environ.get("KERAS_BACKEND")
+    named = asked or os.environ.get("KERAS_BACKEND")
     if named:
-        choose(asked, environ)
+        choose(asked)
     if asked and asked not in kind.routes:
         raise UserError(
             f"--backend {asked} cannot write {kind.name}, but {' and '.join(kind.routes)} can, "
@@ -115,18 +87,15 @@ def choose_backend(
         )
     able = [asked] if asked else [named, trained_on, *kind.routes]
     lacking = {name: _lacking(kind, name) for name in able if name and name in kind.routes}
-    for name, modules in lacking.items():
-        if not modules:
-            return name
-    modules = min(lacking.values(), key=len)
-    from lenet_multi.machine.extras import (
-        install_line,  # reads packages' metadata, which takes its time
-    )
+    best = min(lacking, key=lambda name: len(lacking[name]))  # of equals the first
+    if not (modules := lacking[best]):
+        return best
+    from lenet_multi.machine.extras import install_line  # slow: it reads packages' metadata
 
-    extras = ",".join(dict.fromkeys(EXTRAS[module] for module in modules))
+    extras = dict.fromkeys(module if module in BACKENDS else kind.name for module in modules)
     raise UserError(
         f"--format {kind.name} takes {' and '.join(modules)}, not installed here; install with: "
-        f"{install_line(extras)}"
+        f"{install_line(','.join(extras))}"
     )
 
 

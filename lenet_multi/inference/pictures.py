@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lenet_multi.data.metrics import as_probabilities, worst_first
 from lenet_multi.inference.evaluate import Evaluation
 from lenet_multi.runs.durable import replacing
 
@@ -21,19 +22,15 @@ _DPI = 110
 
 
 def draw_evaluation(found: Evaluation, folder: Path) -> None:
-    """Write the confusion matrix and the worst mistakes, where there are any, into `folder`.
-
-    Raises `OSError` when it cannot be written.
-    """
+    """Write the confusion matrix and the surest mistakes to `folder`, or raise `OSError`."""
     folder.mkdir(parents=True, exist_ok=True)
     draw_confusion(found.confusion, folder / CONFUSION)
-    mistakes = found.worst(_MOST_MISTAKES)
-    if mistakes:
-        draw_sheet(
-            found.test.x[[mistake.image for mistake in mistakes]],
-            [f"is {m.label}, said {m.answer}\n{m.probability:.1%}, #{m.image}" for m in mistakes],
-            folder / MISTAKES,
-        )
+    labels, answers = found.test.y, found.outputs.argmax(axis=1)
+    sureness = as_probabilities(found.outputs).max(axis=1)
+    worst = worst_first(answers != labels, sureness, _MOST_MISTAKES)
+    if len(worst):
+        captions = [f"is {labels[i]}, said {answers[i]}\n{sureness[i]:.1%}, #{i}" for i in worst]
+        draw_sheet(found.test.x[worst], captions, folder / MISTAKES)
     else:
         (folder / MISTAKES).unlink(missing_ok=True)
 
@@ -50,16 +47,8 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
         for (label, answer), count in np.ndenumerate(matrix):
             dark = wrong[label, answer] > wrong.max() / 2
             weight = "bold" if label == answer else "normal"
-            color = "white" if dark else "black"
-            axes.text(
-                answer,
-                label,
-                str(count or ""),
-                ha="center",
-                va="center",
-                color=color,
-                weight=weight,
-            )
+            font = {"color": "white" if dark else "black", "weight": weight}
+            axes.text(answer, label, str(count or ""), font, ha="center", va="center")
     axes.set(xlabel="answer", ylabel="label")
     axes.set_title(f"{matrix.trace():,} of {matrix.sum():,} right; wrong answers are coloured")
     with replacing(path) as file:
@@ -67,10 +56,7 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
 
 
 def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -> None:
-    """Write a PNG of `images` (N, height, width, channels), each over its caption of two lines.
-
-    Raises `OSError` when `path` cannot be written.
-    """
+    """Write a PNG of `images` (N, height, width, channels), each over a caption of two lines."""
     columns = min(_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     height = rows * (_CELL + _CAPTION)
@@ -81,15 +67,9 @@ def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -
         left, top = (column + 0.05) * _CELL, row * (_CELL + _CAPTION) + 0.05 * _CELL
         side = 0.9 * _CELL
         axes.imshow(image, "gray", vmin=0, vmax=255, extent=(left, left + side, top + side, top))
-        axes.text(
-            left + side / 2,
-            top + side + 0.04,
-            caption,
-            ha="center",
-            va="top",
-            fontsize=8,
-            parse_math=False,  # a file's name may hold dollars
-        )
+        font = {"size": 8, "ha": "center", "va": "top"}
+        # A file's name may hold dollars.
+        axes.text(left + side / 2, top + side + 0.04, caption, font, parse_math=False)
     axes.set(xlim=(0, columns * _CELL), ylim=(height, 0))
     axes.set_axis_off()
     with warnings.catch_warnings(), replacing(path) as file:

@@ -1,6 +1,5 @@
 """Say which class each of some images shows."""
 
-import dataclasses
 import mimetypes
 import os
 import sys
@@ -19,7 +18,6 @@ from lenet_multi.data.metrics import as_probabilities
 from lenet_multi.errors import UserError, printable, reason
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.environment import threads
-from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import start_and_load
 from lenet_multi.task import Task
 
@@ -28,34 +26,26 @@ if TYPE_CHECKING:
 
 STDIN = Path("-")
 
-ReadInput = Callable[..., NDArray[np.uint8]]  # see `Task`
-
 _AT_ONCE = 1000  # images of a batch: the LeNet's take 60 MB
-
 _MOST_SIDE = 1024  # pixels; no classifier of digits has more
-
 _CAPTION = 18  # letters that fit under an image
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Images as a network sees them (N, height, width, channels) uint8, and why others are not."""
+class Prediction:
+    """What a network says of images, as it sees them, and why it saw others not.
+
+    `pixels` are (N, height, width, channels), `probabilities` of the classes (N, classes).
+    """
 
     names: list[str]
     pixels: NDArray[np.uint8]
     refused: list[str]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """How probable each class is (N, classes) on each of the prepared images."""
-
-    images: Prepared
     probabilities: NDArray[np.float64]
 
     def ranked(self) -> Iterator[tuple[str, list[tuple[int, float]]]]:
         """Give each image's name, and the classes with their probabilities, likeliest first."""
-        for name, row in zip(self.images.names, self.probabilities, strict=True):
+        for name, row in zip(self.names, self.probabilities, strict=True):
             yield name, [(int(place), float(row[place])) for place in np.argsort(-row)]
 
 
@@ -72,10 +62,11 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
     if read_input is None:
         raise UserError(f"{model.path} is of a task that reads no image files; use another model")
     shape = _image_shape(model)
-    prepared = start_and_load(backend, partial(prepare_all, paths, read_input, shape))
+    load = partial(prepare_all, paths, read_input, shape)
+    names, pixels, refused = start_and_load(backend, load)
     network = model.load()
     with computing(model.path):
-        return Prediction(prepared, probabilities(network, model.task, prepared.pixels))
+        return Prediction(names, pixels, refused, probabilities(network, model.task, pixels))
 
 
 def _image_shape(model: SavedModel) -> tuple[int, int, int]:
@@ -90,25 +81,9 @@ def _image_shape(model: SavedModel) -> tuple[int, int, int]:
             )
 
 
-def quicken(model: "keras.Model") -> None:
-    """Have `model` predict in its backend's fastest form, which changes no more than rounding."""
-    import keras
-
-    from lenet_multi.backends import choice
-    from lenet_multi.backends.fast import make_fast
-
-    if keras.backend.backend() in BACKENDS:
-        how = choice.here()
-        model.jit_compile = how.jit_compile
-        make_fast(model, dataclasses.replace(how, form=how.answer_form, xla_loops=False))
-
-
 @contextmanager
 def computing(path: Path) -> Iterator[None]:
-    """Raise `UserError` where the backend cannot compute the model at `path`.
-
-    A backend that only predicts may lack what it needs, or the model may make no sense.
-    """
+    """Raise `UserError` where the backend lacks what the model needs, or that makes no sense."""
     import keras
 
     backend = keras.backend.backend()
@@ -132,26 +107,28 @@ def probabilities(
     return as_probabilities(np.concatenate(outputs).astype(np.float32))
 
 
-def prepare_all(paths: Sequence[Path], read_input: ReadInput, shape: tuple[int, ...]) -> Prepared:
-    """Return all images at `paths`, prepared for a network; each refusal is one line.
+def prepare_all(
+    paths: Sequence[Path], read_input: Callable[..., NDArray[np.uint8]], shape: tuple[int, ...]
+) -> tuple[list[str], NDArray[np.uint8], list[str]]:
+    """Return names and pixels of the images at `paths`, and refusals; or raise `UserError`."""
 
-    Raises `UserError` when none is left.
-    """
-    sources = [source for path in paths for source in _sources(path)]
+    def prepare(source: Path) -> tuple[str, NDArray[np.uint8] | UserError]:
+        name = "standard input" if source == STDIN else str(source)
+        try:
+            if os.path.isdir(source):
+                raise UserError(f"{name} is a folder without images, or cannot be read")
+            return name, read_input(sys.stdin.buffer if source == STDIN else source, name, shape)
+        except UserError as error:
+            return name, error
+
     with ThreadPoolExecutor(threads()) as pool:
-        tried = list(
-            pool.map(partial(_try_to_prepare, read_input=read_input, shape=shape), sources)
-        )
-    refused = [image for image in tried if isinstance(image, str)]
+        tried = list(pool.map(prepare, [source for path in paths for source in _sources(path)]))
+    refused = [str(image) for _, image in tried if isinstance(image, UserError)]
     if len(refused) == len(tried):
         raise UserError("; ".join(refused))
-    prepared = [
-        (_name(source), image)
-        for source, image in zip(sources, tried, strict=True)
-        if not isinstance(image, str)
-    ]
+    prepared = [(name, image) for name, image in tried if not isinstance(image, UserError)]
     names, pixels = zip(*prepared, strict=True)
-    return Prepared(list(names), np.stack(pixels), refused)
+    return list(names), np.stack(pixels), refused
 
 
 def _sources(path: Path) -> list[Path]:
@@ -168,23 +145,6 @@ def _is_called_image(path: Path) -> bool:
     return (kind or "").startswith("image/") and not path.name.startswith(".")
 
 
-def _try_to_prepare(
-    source: Path, *, read_input: ReadInput, shape: tuple[int, ...]
-) -> NDArray[np.uint8] | str:
-    """Return the image prepared, or the reason why it cannot be."""
-    name = _name(source)
-    try:
-        if os.path.isdir(source):
-            raise UserError(f"{name} is a folder without images, or cannot be read")
-        return read_input(sys.stdin.buffer if source == STDIN else source, name, shape)
-    except UserError as error:
-        return str(error)
-
-
-def _name(source: Path) -> str:
-    return "standard input" if source == STDIN else str(source)
-
-
 def as_json(prediction: Prediction) -> dict[str, Any]:
     """Return the prediction as what `--json` prints."""
     return {
@@ -197,7 +157,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
             }
             for name, ranked in prediction.ranked()
         ],
-        "refused": prediction.images.refused,
+        "refused": prediction.refused,
     }
 
 

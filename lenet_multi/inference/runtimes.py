@@ -1,6 +1,7 @@
-"""Run an exported model in its format's own runtime, in a process that never saw Keras.
+"""What a format's own libraries do: attach metadata to an exported model, and run it.
 
-The process is `python -m lenet_multi.inference.runtimes FORMAT PATH IMAGES.npy OUT.npz`.
+It runs in a process that never saw Keras:
+`python -m lenet_multi.inference.runtimes FORMAT PATH IMAGES.npy OUT.npz`.
 """
 
 import json
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +17,19 @@ from numpy.typing import NDArray
 
 from lenet_multi.inference.formats import OPENVINO_MODEL
 
-Images = NDArray[np.float32]
-Probabilities = NDArray[np.float32]
+Floats = NDArray[np.float32]
 Metadata = dict[str, str]
-Classifier = Callable[[Images], Probabilities]
+Classifier = Callable[[Floats], Floats]  # from images to probabilities
 
-METADATA = "metadata.json"  # where a format has room for a file
-EXTRA_ASSETS = "assets.extra"  # TensorFlow's name for what it leaves alone in a SavedModel
+_METADATA = "metadata.json"  # where a format has room for a file
+_EXTRA_ASSETS = "assets.extra"  # TensorFlow's name for what it leaves alone in a SavedModel
 
 
 class ExportError(Exception):
     """What was exported does not run, or answers otherwise than the model."""
 
 
-def run(format_name: str, path: Path, images: Images) -> tuple[Probabilities, Metadata]:
+def run(format_name: str, path: Path, images: Floats) -> tuple[Floats, Metadata]:
     """Return what the exported model at `path` answers to `images` (N, height, width, channels).
 
     The answers are (N, classes) float32; with them comes the metadata that was read from it. The
@@ -49,47 +49,72 @@ def run(format_name: str, path: Path, images: Images) -> tuple[Probabilities, Me
             return arrays["probabilities"], json.loads(str(arrays["metadata"]))
 
 
-def load_onnx(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a file in ONNX Runtime."""
+def _attach_to_onnx(path: Path, metadata: Metadata) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+
+
+def _load_onnx(path: Path) -> tuple[Classifier, Metadata]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (images,) = session.get_inputs()
-    return (
-        lambda batch: session.run(None, {images.name: batch})[0],
-        session.get_modelmeta().custom_metadata_map,
-    )
+    metadata = session.get_modelmeta().custom_metadata_map
+    return lambda batch: session.run(None, {images.name: batch})[0], metadata
 
 
-def load_saved_model(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a folder in TensorFlow."""
+def _attach_to_saved_model(path: Path, metadata: Metadata) -> None:
+    (path / _EXTRA_ASSETS).mkdir()
+    (path / _EXTRA_ASSETS / _METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def _load_saved_model(path: Path) -> tuple[Classifier, Metadata]:
     import tensorflow as tf
 
     model = tf.saved_model.load(str(path))
-    metadata = json.loads((path / EXTRA_ASSETS / METADATA).read_text())
+    metadata = json.loads((path / _EXTRA_ASSETS / _METADATA).read_text())
     return lambda batch: model.serve(batch).numpy(), metadata
 
 
-def load_torch(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a file in PyTorch."""
+def _attach_to_torch(path: Path, metadata: Metadata) -> None:
     import torch
 
-    extra_files = {METADATA: ""}
+    program = torch.export.load(path)
+    torch.export.save(program, path, extra_files={_METADATA: json.dumps(metadata)})
+
+
+def _load_torch(path: Path) -> tuple[Classifier, Metadata]:
+    import torch
+
+    extra_files = {_METADATA: ""}
     module = torch.export.load(path, extra_files=extra_files).module()
 
-    def classify(batch: Images) -> Probabilities:
+    def classify(batch: Floats) -> Floats:
         with torch.inference_mode():
-            answers: Probabilities = module(torch.from_numpy(batch)).numpy()
-        return answers
+            return np.asarray(module(torch.from_numpy(batch)))
 
-    return classify, json.loads(extra_files[METADATA])
+    return classify, json.loads(extra_files[_METADATA])
 
 
-def load_openvino(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a folder in OpenVINO; float32 throughout, for some processors take bfloat16 unasked."""
+def _attach_to_openvino(path: Path, metadata: Metadata) -> None:
+    import openvino
+
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # so that the file can be written over
+    model = core.read_model(path / OPENVINO_MODEL)
+    for name, text in metadata.items():
+        model.set_rt_info(text, ["lenet_multi", name])
+    openvino.save_model(model, path / OPENVINO_MODEL, compress_to_fp16=False)
+
+
+def _load_openvino(path: Path) -> tuple[Classifier, Metadata]:
     import openvino
 
     model = openvino.Core().read_model(path / OPENVINO_MODEL)
+    # Float32 throughout, for some processors take bfloat16 unasked.
     compiled = openvino.compile_model(model, "CPU", {"EXECUTION_MODE_HINT": "ACCURACY"})
     metadata = {
         name: model.get_rt_info(["lenet_multi", name]).astype(str)
@@ -98,40 +123,46 @@ def load_openvino(path: Path) -> tuple[Classifier, Metadata]:
     return lambda batch: compiled(batch)[0], metadata
 
 
-def load_litert(path: Path) -> tuple[Classifier, Metadata]:
-    """Load a file in LiteRT."""
+def _attach_to_litert(path: Path, metadata: Metadata) -> None:
+    with zipfile.ZipFile(path, "a") as archive:  # as TensorFlow Lite's own metadata tools do
+        archive.writestr(_METADATA, json.dumps(metadata))
+
+
+def _load_litert(path: Path) -> tuple[Classifier, Metadata]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))
     (images,), (probabilities,) = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def classify(batch: Images) -> Probabilities:
+    def classify(batch: Floats) -> Floats:
         interpreter.resize_tensor_input(images["index"], batch.shape, strict=True)
         interpreter.allocate_tensors()
         interpreter.set_tensor(images["index"], batch)
         interpreter.invoke()
-        answers: Probabilities = interpreter.get_tensor(probabilities["index"])
-        return answers
+        return np.asarray(interpreter.get_tensor(probabilities["index"]))
 
     with zipfile.ZipFile(path) as archive:
-        return classify, json.loads(archive.read(METADATA))
+        return classify, json.loads(archive.read(_METADATA))
 
 
-LOADERS: Mapping[str, Callable[[Path], tuple[Classifier, Metadata]]] = {
-    "onnx": load_onnx,
-    "saved_model": load_saved_model,
-    "torch": load_torch,
-    "openvino": load_openvino,
-    "litert": load_litert,
+Attach = Callable[[Path, Metadata], None]
+Load = Callable[[Path], tuple[Classifier, Metadata]]
+RUNTIMES: Mapping[str, tuple[Attach, Load]] = {
+    "onnx": (_attach_to_onnx, _load_onnx),
+    "saved_model": (_attach_to_saved_model, _load_saved_model),
+    "torch": (_attach_to_torch, _load_torch),
+    "openvino": (_attach_to_openvino, _load_openvino),
+    "litert": (_attach_to_litert, _load_litert),
 }
 
 
 def main(format_name: str, path: str, images: str, answers: str) -> None:
     """Run the model at `path` on the images of one file and write its answers to another."""
-    classify, metadata = LOADERS[format_name](Path(path))
+    _, load = RUNTIMES[format_name]
+    classify, metadata = load(Path(path))
     given = np.load(images)
-    batches: Iterable[Images] = (batch for batch in (given[:1], given[1:]) if len(batch))
-    probabilities = np.concatenate([classify(batch) for batch in batches])
+    answered = [classify(batch) for batch in (given[:1], given[1:]) if len(batch)]
+    probabilities = np.concatenate(answered)
     np.savez(answers, probabilities=probabilities, metadata=json.dumps(metadata))
 
 

@@ -1,5 +1,6 @@
 """Open a saved model, a run folder's or a `.keras` file, and run nothing that it carries."""
 
+import copy
 import json
 import math
 import zipfile
@@ -7,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,10 +30,7 @@ _CONFIG_BYTES = 16 * 2**20  # of a large model; a LeNet's takes 5,000
 
 @dataclass(frozen=True)
 class SavedModel:
-    """The place of a `.keras` file, the record of the run that it is of, if any, and its content.
-
-    `config` is the file's configuration of the model.
-    """
+    """A `.keras` file: its place, the record of its run, if any, and its model's configuration."""
 
     path: Path
     result: Result | None = None
@@ -50,10 +48,7 @@ class SavedModel:
 
     @property
     def task(self) -> Task:
-        """The task of its run, or the default one.
-
-        Raises `UserError` when it is none of the package's own.
-        """
+        """The task of its run, or the default one; raises `UserError` when it is not our own."""
         return of_record(self.result.config) if self.result else find_task(TrainConfig.architecture)
 
     @property
@@ -74,7 +69,9 @@ class SavedModel:
         Raises `UserError` when it cannot be loaded or is no classifier of images.
         """
         try:
-            model = _undrawn(self.config, _size(self.path, _WEIGHTS))
+            with zipfile.ZipFile(self.path) as archive:
+                most_bytes = archive.getinfo(_WEIGHTS).file_size
+            model = _undrawn(self.config, most_bytes)
             model.load_weights(self.path)
         except Exception as error:  # Keras raises what it likes on a file that it cannot read
             raise UserError(f"{self.path} cannot be loaded: {reason(error)}") from error
@@ -92,32 +89,23 @@ def find(source: Path) -> SavedModel:
 
     Raises `UserError` when there is none, it is damaged, or it carries code of its own.
     """
-    result = None
-    path = source
-    if source.is_dir():
-        result, path = read_result(source / RESULT), source / MODEL
-        if file_sha256(path) != result.files_sha256[MODEL]:
-            raise UserError(
-                f"{path} has another hash than {RESULT} records: it is damaged or of another run"
-            )
-    elif not source.exists():
+    if not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
+    result = read_result(source / RESULT) if source.is_dir() else None
+    path = source / MODEL if result else source
+    if result and file_sha256(path) != result.files_sha256[MODEL]:
+        raise UserError(
+            f"{path} has another hash than {RESULT} records: it is damaged or of another run"
+        )
     config = _read_config(path)
     _refuse_code(path, config)
     return SavedModel(path, result, config)
 
 
 def newest_run(folder: Path = RUNS) -> Path:
-    """Return the run in `folder`, or in a folder in there, that was written last.
-
-    Raises `UserError` when there is none.
-    """
-    results = [
-        path
-        for depth in ("*", "*/*")
-        for path in folder.glob(f"{depth}/{RESULT}")
-        if finished(path.parent) == path.parent
-    ]
+    """Return the run in `folder`, or one deeper, that was written last, or raise `UserError`."""
+    found = (*folder.glob(f"*/{RESULT}"), *folder.glob(f"*/*/{RESULT}"))
+    results = [path for path in found if finished(path.parent) == path.parent]
     if not results:
         raise UserError(f"no run in {folder}/: name a model, or train one with: lenet-multi train")
     return max(results, key=lambda path: path.stat().st_mtime).parent
@@ -127,7 +115,7 @@ def _read_config(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
-            if astray := [name for name in sizes if not _stays(name)]:
+            if astray := [name for name in sizes if name[:1] == "/" or ".." in name.split("/")]:
                 raise UserError(f"{path} is no .keras file: {astray[0]!r} would lead out of it")
             refuse_bombs_in(path, archive.infolist())
             if lacking := _MEMBERS - sizes.keys():
@@ -145,20 +133,11 @@ def _read_config(path: Path) -> Any:
         raise UserError(f"{path} is no .keras file, or it is truncated: {error}") from error
 
 
-def _size(path: Path, member: str) -> int:
-    with zipfile.ZipFile(path) as archive:
-        return archive.getinfo(member).file_size
-
-
-def _stays(name: str) -> bool:
-    """Return whether a member of this name would be unpacked within the archive's own folder."""
-    place = PurePosixPath(name)
-    return not place.is_absolute() and ".." not in place.parts
-
-
 def _refuse_code(path: Path, config: Any) -> None:
     """Refuse what Keras would import or run: a Lambda, or an object that is not Keras's own."""
-    for part in _objects(config):
+    for part in _dictionaries(config):
+        if "class_name" not in part:
+            continue
         name, module = part["class_name"], part.get("module")
         root = str(module).partition(".")[0]
         if "lambda" in str(name).lower() or (module is not None and root != "keras"):
@@ -171,10 +150,8 @@ def _refuse_code(path: Path, config: Any) -> None:
 def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
     """Return the model of a configuration, uncompiled, its weights zero.
 
-    Weights that are read next need not be drawn, for which JAX would compile a generator. They are
-    counted before they are made.
-
-    Raises `UserError` when all of them come to more than `most_bytes`.
+    Weights that are read next need not be drawn, for which JAX would compile a generator. Before
+    they are made they are counted: `UserError` is raised where they pass `most_bytes`.
     """
     import keras
 
@@ -195,36 +172,26 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
     taken = [name for name in (*defaults, "uniform") if name.islower()]
     name = Zeros.__name__
     zeros = {"module": None, "class_name": name, "config": {}, "registered_name": name}
-    uncompiled = {key: part for key, part in config.items() if key != "compile_config"}
+    own = copy.deepcopy(config)
+    uncompiled = {key: part for key, part in own.items() if key != "compile_config"}
+    for part in _dictionaries(uncompiled):
+        for key, value in part.items():
+            if key.endswith("_initializer") and isinstance(value, dict | str):
+                part[key] = zeros
     return keras.saving.deserialize_keras_object(
-        _with_initializer(uncompiled, zeros),
+        uncompiled,
         custom_objects=dict.fromkeys((name, *taken), Zeros),
         safe_mode=True,
     )
 
 
-def _with_initializer(config: Any, initializer: dict[str, Any]) -> Any:
-    """Return a configuration in which every layer's initializers are this one."""
-    if isinstance(config, dict):
-        return {
-            name: initializer
-            if str(name).endswith("_initializer") and isinstance(part, dict | str)
-            else _with_initializer(part, initializer)
-            for name, part in config.items()
-        }
-    if isinstance(config, list):
-        return [_with_initializer(part, initializer) for part in config]
-    return config
-
-
-def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Give every serialized object in `config`, at any depth."""
+def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:
+    """Give every dictionary in `config`, at any depth."""
     waiting = [config]
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
-            if "class_name" in part:
-                yield part
+            yield part
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)

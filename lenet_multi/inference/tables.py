@@ -22,14 +22,11 @@ def _class_table(found: Evaluation) -> Table:
     table = Table(title="Class by class", title_justify="left")
     for column in ("class", "images", "right", "precision", "recall"):
         table.add_column(column, justify="right")
-    for index, of_class in enumerate(found.by_class()):
-        shares = (of_class.precision, of_class.recall)
-        table.add_row(
-            str(index),
-            f"{of_class.images:,}",
-            f"{of_class.right:,}",
-            *("none" if share is None else f"{share:.2%}" for share in shares),
-        )
+    for of_class in found.by_class():
+        counts = [f"{of_class[name]:,}" for name in ("images", "right")]
+        shares = [of_class[name] for name in ("precision", "recall")]
+        told = ["none" if share is None else f"{share:.2%}" for share in shares]
+        table.add_row(str(of_class["class"]), *counts, *told)
     return table
 
 

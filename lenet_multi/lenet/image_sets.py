@@ -1,27 +1,39 @@
 """Sets of images with a class each: the packaged MNIST, or a user's own."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.data import sets
+from lenet_multi.config import DATA_SOURCES
 from lenet_multi.data.examples import Dataset, Examples
+from lenet_multi.data.idx import read_idx
+from lenet_multi.data.npz import read_npz
+from lenet_multi.data.sources import LIBRARIES, reader
 from lenet_multi.errors import UserError
 
 PACKAGED_MNIST = Path(__file__).parent / "mnist"
 
+_IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
 
 def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
-    """Return the image sets named by `source`: "mnist", or as `data.sets.read` takes it.
+    """Return the image sets named by `source`.
 
-    Images are (N, height, width, channels) uint8, labels (N,) uint8.
+    That is "mnist", a folder with four IDX files (plain or .gz), an .npz with the arrays x_train,
+    y_train, x_test and y_test, or LIBRARY:NAME (see `data.sources`). Images are (N, height, width,
+    channels) uint8, labels (N,) uint8.
 
     Raises `UserError` when something is missing, damaged or no image set.
     """
-    read = sets.read_folder(PACKAGED_MNIST) if source == "mnist" else sets.read(source)
-    x_train, y_train, x_test, y_test = read
+    x_train, y_train, x_test, y_test = _read(source)
     dataset = Dataset(
         _labelled(x_train, y_train, f"{source} (training)", classes),
         _labelled(x_test, y_test, f"{source} (test)", classes),
@@ -29,6 +41,25 @@ def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
     if dataset.test.x.shape[1:] != dataset.train.x.shape[1:]:
         raise UserError(f"{source}: training and test images differ in shape")
     return dataset
+
+
+def _read(source: str) -> list[NDArray[Any]]:
+    path = PACKAGED_MNIST if source == "mnist" else Path(source)
+    library, _, name = source.partition(":")
+    if source == "mnist" or os.path.isdir(path):  # no error where looking is forbidden
+        return [_read_idx(path, name) for name in _IDX_NAMES]
+    if path.suffix == ".npz":
+        return read_npz(path, reader.ARRAYS)
+    if name and library in LIBRARIES:
+        return reader.read(library, name)
+    raise UserError(f"no data at {source!r}: give {DATA_SOURCES}")
+
+
+def _read_idx(folder: Path, name: str) -> NDArray[np.uint8]:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if os.path.isfile(path):
+            return read_idx(path, dimensions=int(name[-7]))
+    raise UserError(f"{folder} holds neither {name} nor {name}.gz")
 
 
 def _labelled(images: NDArray[Any], labels: NDArray[Any], name: str, classes: int) -> Examples:

@@ -10,6 +10,7 @@ from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.initial_weights import draw_initial_weights
 
+_ACTIVATIONS = {"logits": None, "softmax": "softmax"}
 _SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
 
 
@@ -37,7 +38,7 @@ def lenet(
         layers.MaxPooling2D(2, name="pool2"),
         layers.Flatten(name="flatten"),
         layers.Dense(500, activation="relu", name="dense1"),
-        layers.Dense(classes, activation=_activation(head), name="dense2"),
+        layers.Dense(classes, activation=_ACTIVATIONS[head], name="dense2"),
     )
 
 
@@ -49,12 +50,8 @@ def softmax_regression(
         "softmax_regression",
         keras.Input(input_shape),
         layers.Flatten(name="flatten"),
-        layers.Dense(classes, activation=_activation(head), name="dense"),
+        layers.Dense(classes, activation=_ACTIVATIONS[head], name="dense"),
     )
-
-
-def _activation(head: str) -> str | None:
-    return "softmax" if head == "softmax" else None
 
 
 def _undrawn(name: str, *stack: Any) -> keras.Sequential:
@@ -83,12 +80,3 @@ def build(config: TrainConfig, dataset: Dataset) -> keras.Sequential:
     shapes = [weight.shape for weight in model.weights]
     model.set_weights(draw_initial_weights(shapes, seed=config.seed))
     return model
-
-
-def make_loss(config: TrainConfig) -> keras.losses.Loss:
-    """Return the loss of `config`, for the head that it names."""
-    loss_class = {
-        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
-        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
-    }[config.loss]
-    return loss_class(from_logits=config.head == "logits")

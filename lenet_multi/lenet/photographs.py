@@ -82,10 +82,7 @@ def read(
 
 
 def read_input(source: Path | BinaryIO, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the digit in an image file as a network takes it: `shape`, square, in grey.
-
-    Raises `UserError` when the file, called `name`, cannot be used.
-    """
+    """Return the digit in an image file in `shape`, square and grey, or raise `UserError`."""
     height, _, channels = shape
     image = read(source, name=name)
     try:
@@ -155,19 +152,14 @@ def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
     if not all(image.size):
         raise UserError("it has no pixels")
     image = _plain(image)
-    ink, strokes, box = _find(image)
+    digit, box = _find(image)
     if 2 * max(box[2] - box[0], box[3] - box[1]) < max(image.size):
-        ink, strokes, _ = _find(image.crop(box))  # nearer: finer, and less uneven
-    rows, columns = ndimage.find_objects(strokes.astype(np.uint8))[0]
-    digit = np.where(strokes, ink, 0)[rows, columns]
+        digit, _ = _find(image.crop(box))  # nearer: finer, and less uneven
     return _place(_fit(digit, round(side * _BOX)), side)
 
 
-def _find(image: Image.Image) -> tuple[Array, NDArray[np.bool_], tuple[int, int, int, int]]:
-    """Return the ink (H, W), which of it is strokes, and where in `image` they are, with a margin.
-
-    The place is left, top, right, bottom, in pixels of `image`.
-    """
+def _find(image: Image.Image) -> tuple[Array, tuple[int, int, int, int]]:
+    """Return the strokes' ink (H, W), and left, top, right and bottom around them in `image`."""
     ink = _ink(_reduced(image))
     strokes = _strokes(ink)
     rows, columns = ndimage.find_objects(strokes.astype(np.uint8))[0]
@@ -179,7 +171,7 @@ def _find(image: Image.Image) -> tuple[Array, NDArray[np.bool_], tuple[int, int,
         min(image.width, int((columns.stop + margin) * unit) + 1),
         min(image.height, int((rows.stop + margin) * unit) + 1),
     )
-    return ink, strokes, box
+    return np.where(strokes, ink, 0)[rows, columns], box
 
 
 def _reduced(image: Image.Image) -> Array:
@@ -192,10 +184,7 @@ def _reduced(image: Image.Image) -> Array:
 
 
 def _ink(pixels: Array) -> Array:
-    """Return how much ink is on each pixel (H, W): 0 the ground, 1 a stroke, noise around both.
-
-    Raises `UserError` when nothing stands out.
-    """
+    """Return how much ink is on each pixel (H, W), 0 for the ground; `UserError` if none is."""
     departure = pixels - _ground(pixels)  # (H, W, 3)
     blur = max(pixels.shape[:2]) / _BLUR
     departure = ndimage.gaussian_filter(departure, (blur, blur, 0))
@@ -276,12 +265,8 @@ def _scaled(digit: Array, longer: int) -> Array:
 
 def _place(digit: Array, side: int) -> NDArray[np.uint8]:
     """Return (side, side) uint8 with the centre of mass of `digit` at its centre."""
-    image = np.zeros((side, side), np.uint8)
-    centre = ndimage.center_of_mass(digit)
-    corner = [
-        int(np.clip(round(side / 2 - at), 0, side - length))
-        for at, length in zip(centre, digit.shape, strict=True)
-    ]
-    place = tuple(slice(at, at + length) for at, length in zip(corner, digit.shape, strict=True))
-    image[place] = np.rint(255 * digit)
-    return image
+    margins = []
+    for centre, length in zip(ndimage.center_of_mass(digit), digit.shape, strict=True):
+        before = int(np.clip(round(side / 2 - centre), 0, side - length))
+        margins.append((before, side - length - before))
+    return np.pad(np.rint(255 * digit).astype(np.uint8), margins)

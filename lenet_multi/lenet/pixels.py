@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-Tensor = Any  # the backend's own
-
 LARGEST = 255
 
 

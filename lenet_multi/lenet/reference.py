@@ -42,14 +42,10 @@ class Stack:
         """Return the logits (N, classes)."""
         return self._forward(weights, x)[0]
 
-    def loss(self, weights: Sequence[Array], x: Array, y: Integers) -> float:
-        """Return the mean cross-entropy in nats."""
-        return _cross_entropy(self.forward(weights, x), y)[0]
-
     def gradients(
         self, weights: Sequence[Array], x: Array, y: Integers
     ) -> tuple[float, list[Array]]:
-        """Return the loss and its gradient with respect to each weight tensor."""
+        """Return the mean cross-entropy in nats and its gradient by each weight tensor."""
         logits, tape = self._forward(weights, x)
         value, passed_back = _cross_entropy(logits, y)
         found: list[Array] = []
@@ -112,25 +108,19 @@ def _conv(x: Array, kernel: Array, bias: Array) -> tuple[Array, Backward]:
 
 
 def _max_pool(x: Array) -> tuple[Array, Backward]:
-    count, height, width, channels = x.shape
-    cut = x[:, : height // 2 * 2, : width // 2 * 2]
-    windows = cut.reshape(count, height // 2, 2, width // 2, 2, channels)
-    windows = windows.transpose(0, 1, 3, 5, 2, 4).reshape(
-        count, height // 2, width // 2, channels, 4
-    )
-    first = windows.argmax(axis=-1)[..., np.newaxis]  # a tie's gradient goes to the first
+    height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    # Of all windows the upper left pixels, the upper right and the lower ones: (N, H', W', C).
+    corners = [np.s_[:, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
+    pixels = np.stack([x[corner] for corner in corners])
+    first = pixels.argmax(axis=0)  # a tie's gradient goes to the first
 
     def backward(dy: Array) -> tuple[Array, ...]:
-        spread = np.zeros_like(windows)
-        np.put_along_axis(spread, first, dy[..., np.newaxis], axis=-1)
-        spread = spread.reshape(count, height // 2, width // 2, channels, 2, 2)
         dx = np.zeros_like(x)
-        dx[:, : height // 2 * 2, : width // 2 * 2] = spread.transpose(0, 1, 4, 2, 5, 3).reshape(
-            cut.shape
-        )
+        for place, corner in enumerate(corners):
+            dx[corner] = np.where(first == place, dy, 0)
         return (dx,)
 
-    return windows.max(axis=-1), backward
+    return pixels.max(axis=0), backward
 
 
 def _relu(x: Array) -> tuple[Array, Backward]:

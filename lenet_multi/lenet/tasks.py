@@ -16,20 +16,21 @@ if TYPE_CHECKING:
     import keras
 
 
-def _load(config: TrainConfig) -> Dataset:
-    return image_sets.load(config.data, classes=config.classes)
-
-
 def _build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
     from lenet_multi.lenet import networks
 
     return networks.build(config, dataset)
 
 
-def _loss(config: TrainConfig) -> Any:
-    from lenet_multi.lenet import networks
+def _loss(config: TrainConfig) -> "keras.losses.Loss":
+    """Return the loss of `config`, for the head that it names."""
+    import keras
 
-    return networks.make_loss(config)
+    loss_class = {
+        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    }[config.loss]
+    return loss_class(from_logits=config.head == "logits")
 
 
 def _targets(config: TrainConfig, labels: NDArray[np.uint8]) -> NDArray[Any]:
@@ -37,10 +38,6 @@ def _targets(config: TrainConfig, labels: NDArray[np.uint8]) -> NDArray[Any]:
     if config.loss == "categorical_crossentropy":
         return np.eye(config.classes, dtype=np.float32)[labels]
     return labels
-
-
-def _input_words(data: str) -> str:
-    return ", pixel/255" + (", light ink on black" if data == "mnist" else "")
 
 
 def _read_digit(source: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -52,7 +49,7 @@ def _read_digit(source: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.ui
 
 LENET = Task(
     name="lenet",
-    load=_load,
+    load=lambda config: image_sets.load(config.data, classes=config.classes),
     build=_build,
     loss=_loss,
     metrics=("accuracy",),
@@ -62,7 +59,7 @@ LENET = Task(
     draws=True,
     reference=reference.lenet,
     read_input=_read_digit,
-    input_words=_input_words,
+    input_words=lambda data: ", pixel/255" + (", light ink on black" if data == "mnist" else ""),
 )
 SOFTMAX_REGRESSION = dataclasses.replace(
     LENET, name="softmax-regression", reference=reference.softmax_regression

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 from unittest.mock import patch
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 import lenet_multi.commands.demo.app
 import lenet_multi.commands.doctor.checkup
 import lenet_multi.commands.report.page
-import lenet_multi.data.sets
 import lenet_multi.data.sources.reader
 
 # Imported before a worker is forked, so that each has them.
@@ -28,6 +26,7 @@ import lenet_multi.inference.evaluate
 import lenet_multi.inference.pictures
 import lenet_multi.inference.predict
 import lenet_multi.inference.tables
+import lenet_multi.lenet.image_sets
 import lenet_multi.lenet.photographs
 import lenet_multi.lenet.tasks
 import lenet_multi.machine.children
@@ -36,7 +35,6 @@ import lenet_multi.machine.keras_start
 import lenet_multi.train
 from lenet_multi.commands.doctor.probe import Probe
 from lenet_multi.config import TrainConfig
-from lenet_multi.lenet.image_sets import PACKAGED_MNIST
 from lenet_multi.task import find_task
 
 
@@ -76,7 +74,7 @@ def install() -> None:
         "lenet_multi.commands.doctor.checkup.probe_all": _probes,
         "lenet_multi.inference.predict.computing": lambda path: nullcontext(),
         "lenet_multi.inference.predict.probabilities": _as_probable,
-        "lenet_multi.data.sets.read_folder": _keeping_mnist(lenet_multi.data.sets.read_folder),
+        "lenet_multi.lenet.image_sets._read": _keeping_mnist(lenet_multi.lenet.image_sets._read),
         "click.shell_completion.BashComplete._check_version": lambda *arguments: (
             None
         ),  # it asks bash
@@ -101,10 +99,10 @@ def _probes(names: Sequence[str], **options: object) -> list[Probe]:
     return [Probe(backend=name, installed=True) for name in names]
 
 
-def _keeping_mnist(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
+def _keeping_mnist(read: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return `read`, which reads the packaged MNIST once."""
     once = cache(read)
-    return lambda folder: (once if folder == PACKAGED_MNIST else read)(folder)
+    return lambda source: (once if source == "mnist" else read)(source)
 
 
 def _as_probable(model: object, task: object, images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -12,8 +12,6 @@ from lenet_multi.data.metrics import count_correct, cross_entropy
 from lenet_multi.errors import UserError
 from lenet_multi.inference.evaluate import (
     Evaluation,
-    OfClass,
-    WrongAnswer,
     as_json,
     evaluate,
     evaluate_saved,
@@ -44,19 +42,20 @@ def example() -> Evaluation:
 
 def test_each_class_is_counted() -> None:
     """Precision is of a class's answers and recall of its images; neither is of nothing."""
-    zero, one, two = example().by_class()
-    assert (zero, one, two) == (OfClass(3, 2, 4), OfClass(2, 1, 2), OfClass(1, 0, 0))
-    assert (zero.precision, zero.recall) == (2 / 4, 2 / 3)
-    assert (two.precision, two.recall) == (None, 0)
-    assert OfClass(0, 0, 1).recall is None
-
-
-def test_the_surest_wrong_answers_come_first() -> None:
-    """Right answers are none; of the wrong ones no more come than asked for."""
-    wrong = example().worst(2)
-    assert [(w.image, w.label, w.answer) for w in wrong] == [(4, 1, 0), (5, 2, 0)]
-    assert wrong[0].probability == pytest.approx(np.exp(5) / (np.exp(5) + 2))
-    assert isinstance(wrong[0], WrongAnswer)
+    classes = example().by_class()
+    assert [(one["class"], one["images"], one["right"]) for one in classes] == [
+        (0, 3, 2),
+        (1, 2, 1),
+        (2, 1, 0),
+    ]
+    assert [(one["precision"], one["recall"]) for one in classes] == [
+        (2 / 4, 2 / 3),
+        (1 / 2, 1 / 2),
+        (None, 0),
+    ]
+    labels = np.array([1, 1], np.uint8)
+    missed = Evaluation(Examples(labels, labels), np.eye(2, dtype=np.float32), 0.0, {})
+    assert missed.by_class()[0]["recall"] is None
 
 
 def test_json_holds_what_the_tables_show() -> None:

@@ -1,18 +1,18 @@
 import tomllib
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from lenet_multi.errors import UserError
 from lenet_multi.inference.formats import (
-    EXTRAS,
     FORMATS,
     choose_backend,
     default_path,
     refuse_target,
 )
-from lenet_multi.inference.runtimes import LOADERS
+from lenet_multi.inference.runtimes import RUNTIMES
 from lenet_multi.machine.frameworks import BACKENDS
 from tests.conftest import PROJECT
 
@@ -21,7 +21,8 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Say which modules are installed."""
+    """Say which modules are installed; the environment names no backend."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
     def only(*modules: str) -> None:
         def find_spec(name: str) -> object | None:
@@ -34,24 +35,21 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_each_format_can_be_written_run_and_installed() -> None:
-    """Its routes are backends, its runtime has a loader, and an extra installs what it takes."""
+    """Its routes are backends, its runtime is known, and an extra installs what it takes."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    assert list(LOADERS) == list(FORMATS)
+    assert list(RUNTIMES) == list(FORMATS)
     for form in FORMATS.values():
         assert form.routes
         assert set(form.routes) <= set(BACKENDS)
-        modules = {*form.routes, *(m for route in form.routes.values() for m in route)}
-        assert {EXTRAS[module] for module in {*modules, form.runtime}} <= set(
-            project["optional-dependencies"]
-        )
-    for module, extra in EXTRAS.items():
-        assert any(
-            requirement.startswith(f"{module.replace('_', '-')}>")
-            for requirement in project["optional-dependencies"][extra]
-        )
+        for module in {*form.routes, *chain(*form.routes.values()), form.runtime}:
+            extra = module if module in BACKENDS else form.name
+            assert any(
+                requirement.startswith(f"{module.replace('_', '-')}>")
+                for requirement in project["optional-dependencies"][extra]
+            )
 
 
-ALL = ("jax", *EXTRAS)
+ALL = (*BACKENDS, "onnx", "onnxruntime", "tf2onnx", "openvino", "ai_edge_litert")
 
 
 @pytest.mark.parametrize(
@@ -72,25 +70,27 @@ def test_the_backend_of_the_run_writes_where_it_can(
     """With everything installed, a run stays on its backend, or goes to one that can."""
     install(*ALL)
     form = FORMATS[name]
-    assert choose_backend(form, asked=None, trained_on=trained_on, environ={}) == chosen
+    assert choose_backend(form, asked=None, trained_on=trained_on) == chosen
 
 
 def test_what_is_installed_decides(install: Install) -> None:
     """A backend that lacks what the format takes is passed over."""
     install("tensorflow", "torch", "onnx", "onnxruntime")
     form = FORMATS["onnx"]
-    assert choose_backend(form, asked=None, trained_on="tensorflow", environ={}) == "torch"
+    assert choose_backend(form, asked=None, trained_on="tensorflow") == "torch"
 
 
-def test_the_flag_decides_and_the_variable_prefers(install: Install) -> None:
+def test_the_flag_decides_and_the_variable_prefers(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """KERAS_BACKEND goes before the run's backend where it can; `--backend` before both."""
     install(*ALL)
     form = FORMATS["onnx"]
-    environ = {"KERAS_BACKEND": "torch"}
-    assert choose_backend(form, asked=None, trained_on="tensorflow", environ=environ) == "torch"
-    assert choose_backend(form, asked="tensorflow", trained_on="torch", environ={}) == "tensorflow"
+    assert choose_backend(form, asked="tensorflow", trained_on="torch") == "tensorflow"
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert choose_backend(form, asked=None, trained_on="tensorflow") == "torch"
     litert = FORMATS["litert"]
-    assert choose_backend(litert, asked=None, trained_on="jax", environ=environ) == "tensorflow"
+    assert choose_backend(litert, asked=None, trained_on="jax") == "tensorflow"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_way_is_refused_with_one_that_is(
     """The error names the backend that can, or the line that installs what is missing."""
     install(*modules)
     with pytest.raises(UserError, match=message):
-        choose_backend(FORMATS[name], asked=asked, trained_on=None, environ={})
+        choose_backend(FORMATS[name], asked=asked, trained_on=None)
 
 
 def test_the_default_stands_beside_the_model(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lenet_multi.inference import pictures
 from lenet_multi.inference.pictures import draw_confusion, draw_evaluation, draw_sheet
 from tests.inference.test_evaluate import example
 
@@ -45,6 +46,27 @@ def test_many_classes_are_drawn_without_numbers(tmp_path: Path) -> None:
     draw_confusion(matrix, tmp_path / "wrong")
     _, saturation, _ = Image.open(tmp_path / "wrong").convert("RGB").convert("HSV").split()
     assert np.asarray(saturation).max() > 100
+
+
+def test_the_surest_wrong_answers_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right answers are none; of the wrong ones no more are drawn than there is room for."""
+    sheets = []
+    monkeypatch.setattr(pictures, "draw_sheet", lambda *given: sheets.append(given))
+    monkeypatch.setattr(pictures, "_MOST_MISTAKES", 2)
+    found = example()
+    numbered = found.test.x + np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1)
+    test = dataclasses.replace(found.test, x=numbered)
+    draw_evaluation(dataclasses.replace(found, test=test), tmp_path)
+    ((images, captions, path),) = sheets
+    assert list(images[:, 0, 0, 0]) == [4, 5]
+    sureness = [np.exp(logit) / (np.exp(logit) + 2) for logit in (5, 2)]
+    assert captions == [
+        f"is 1, said 0\n{sureness[0]:.1%}, #4",
+        f"is 2, said 0\n{sureness[1]:.1%}, #5",
+    ]
+    assert path == tmp_path / "mistakes.png"
 
 
 def test_a_model_without_mistakes_has_no_picture_of_them(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from lenet_multi.errors import UserError
 from lenet_multi.inference.predict import (
     Prediction,
-    Prepared,
     as_json,
     captions,
     computing,
@@ -35,12 +35,21 @@ def page(path: Path) -> Path:
 
 def example() -> Prediction:
     """Return a prediction of two images."""
-    images = Prepared(["a.png", "far/b.png"], np.zeros((2, *SHAPE), np.uint8), ["c.png is empty"])
-    return Prediction(images, np.array([[0.25, 0.75, 0.0], [0.5, 0.1, 0.4]]))
+    return Prediction(
+        ["a.png", "far/b.png"],
+        np.zeros((2, *SHAPE), np.uint8),
+        ["c.png is empty"],
+        np.array([[0.25, 0.75, 0.0], [0.5, 0.1, 0.4]]),
+    )
 
 
-def prepared(*paths: Path) -> Prepared:
-    """Return the images at `paths` as the LeNet sees them."""
+def likely_one(name: str) -> Prediction:
+    """Return a prediction of one image of this name, which shows a 1."""
+    return Prediction([name], np.zeros((1, 8, 8, 1), np.uint8), [], np.array([[0.25, 0.75]]))
+
+
+def prepared(*paths: Path) -> tuple[list[str], NDArray[np.uint8], list[str]]:
+    """Return names and pixels of the images at `paths` as the LeNet sees them, and refusals."""
     assert LENET.read_input
     return prepare_all(paths, LENET.read_input, SHAPE)
 
@@ -52,11 +61,11 @@ def test_a_folders_images_come_in_the_order_of_their_names(tmp_path: Path) -> No
     for name in ("b.png", "a.png", "C.PNG", ".hidden.png"):
         page(folder / name)
     (folder / "labels.csv").write_text("7")
-    found = prepared(page(tmp_path / "z.png"), folder)
-    assert [Path(name).name for name in found.names] == ["z.png", "C.PNG", "a.png", "b.png"]
-    assert found.pixels.shape == (4, *SHAPE)
-    assert found.pixels.dtype == np.uint8
-    assert found.refused == []
+    found, pixels, refused = prepared(page(tmp_path / "z.png"), folder)
+    assert [Path(name).name for name in found] == ["z.png", "C.PNG", "a.png", "b.png"]
+    assert pixels.shape == (4, *SHAPE)
+    assert pixels.dtype == np.uint8
+    assert refused == []
 
 
 def test_the_bad_ones_are_named_and_the_others_kept(tmp_path: Path) -> None:
@@ -67,10 +76,10 @@ def test_the_bad_ones_are_named_and_the_others_kept(tmp_path: Path) -> None:
     names = ["text.png", "a.png", "nowhere.png", "empty", "blank.png", "b.png"]
     page(tmp_path / "a.png")
     page(tmp_path / "b.png")
-    found = prepared(*(tmp_path / name for name in names))
-    assert [Path(name).name for name in found.names] == ["a.png", "b.png"]
+    found, _, refused = prepared(*(tmp_path / name for name in names))
+    assert [Path(name).name for name in found] == ["a.png", "b.png"]
     for refusal, (name, reason) in zip(
-        found.refused,
+        refused,
         [
             ("text.png", "is no image"),
             ("nowhere.png", "No such file"),
@@ -93,9 +102,9 @@ def test_a_folder_that_cannot_be_listed_is_refused(
         raise PermissionError(folder)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    found = prepared(tmp_path / "shut", page(tmp_path / "a.png"))
-    assert [Path(name).name for name in found.names] == ["a.png"]
-    assert [str(tmp_path / "shut") in refusal for refusal in found.refused] == [True]
+    names, _, refused = prepared(tmp_path / "shut", page(tmp_path / "a.png"))
+    assert [Path(name).name for name in names] == ["a.png"]
+    assert [str(tmp_path / "shut") in refusal for refusal in refused] == [True]
 
 
 def test_without_any_image_it_fails(tmp_path: Path) -> None:
@@ -127,9 +136,7 @@ def test_a_model_of_other_images_is_refused(shape: tuple[int, ...] | None) -> No
 
 def test_a_captions_name_cannot_command_the_terminal() -> None:
     """Nor need it be text."""
-    images = Prepared(["\x1b[2J\udcff.png"], np.zeros((1, 8, 8, 1), np.uint8), [])
-    shown = Prediction(images, np.array([[0.25, 0.75]]))
-    assert captions(shown) == ["\\x1b[2J\\udcff.png\n1 (75.0%)"]
+    assert captions(likely_one("\x1b[2J\udcff.png")) == ["\\x1b[2J\\udcff.png\n1 (75.0%)"]
 
 
 def test_a_task_that_reads_no_image_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,10 +160,7 @@ def test_json_holds_every_probability() -> None:
 
 def test_captions_are_short() -> None:
     """A long name keeps its beginning and its end."""
-    images = Prepared(
-        ["a-name-much-longer-than-its-image-7.png"], np.zeros((1, 8, 8, 1), np.uint8), []
-    )
-    (caption,) = captions(Prediction(images, np.array([[0.25, 0.75]])))
+    (caption,) = captions(likely_one("a-name-much-longer-than-its-image-7.png"))
     assert caption == "a-name-…mage-7.png\n1 (75.0%)"
 
 

@@ -6,9 +6,8 @@ from rich.console import Console
 
 from lenet_multi.data.examples import Examples
 from lenet_multi.inference.evaluate import Evaluation
-from lenet_multi.inference.predict import Prediction, Prepared
 from lenet_multi.inference.tables import print_evaluation, print_prediction
-from tests.inference.test_predict import example
+from tests.inference.test_predict import example, likely_one
 
 
 @pytest.mark.parametrize(("classes", "shown"), [(10, True), (40, False)], ids=["few", "many"])
@@ -38,8 +37,6 @@ def test_the_table_shows_the_two_likeliest() -> None:
 
 def test_a_name_cannot_command_the_terminal() -> None:
     """Nor need it be text."""
-    images = Prepared(["\x1b[2J\udcff.png"], np.zeros((1, 8, 8, 1), np.uint8), [])
-    shown = Prediction(images, np.array([[0.25, 0.75]]))
     output = io.StringIO()
-    print_prediction(shown, Console(file=output, width=100))
+    print_prediction(likely_one("\x1b[2J\udcff.png"), Console(file=output, width=100))
     assert "\\x1b[2J\\udcff.png" in output.getvalue()

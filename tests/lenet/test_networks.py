@@ -180,11 +180,10 @@ def test_the_loss_takes_what_the_head_gives(recipe: str) -> None:
     """Four equal logits, or their softmax, cost log(4) by the recipe's own loss and targets."""
     import keras
 
-    from lenet_multi.lenet.networks import make_loss
     from lenet_multi.lenet.tasks import LENET
 
     config = dataclasses.replace(RECIPES[recipe], classes=4)
     outputs = np.full((3, 4), 7.0 if config.head == "logits" else 0.25, np.float32)
     targets = LENET.targets(config, np.arange(3))
-    loss = make_loss(config)(keras.ops.array(targets), keras.ops.array(outputs))
+    loss = LENET.loss(config)(keras.ops.array(targets), keras.ops.array(outputs))
     np.testing.assert_allclose(float(loss), np.log(4), rtol=1e-6)

@@ -245,7 +245,7 @@ def probabilities_are_clipped_before_the_loss(patch: Patch, of: Modules) -> None
             probabilities = of.keras.ops.softmax(y_pred)
             return of.keras.ops.sparse_categorical_crossentropy(y_true, probabilities)
 
-    patch.setattr(of.networks, "make_loss", lambda config: Clipped())
+    patch.setattr(of.keras.losses, "SparseCategoricalCrossentropy", lambda from_logits: Clipped())
 
 
 @sabotage(GRADIENT, "gradients", "initial, conv1/kernel")

@@ -4,7 +4,6 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +34,17 @@ def read(name: str) -> list[NDArray[Any]]:
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     try:
-        found = _load(datasets, path)
+        saved = (path / datasets.config.DATASETDICT_JSON_FILENAME).exists()
+        found = (datasets.load_from_disk if saved else datasets.load_dataset)(str(path))
         check_splits(found)
         return [array for split in SPLITS for array in _arrays(datasets, found[split], split)]
     except UserError:
         raise
     except Exception as error:  # what the library and its libraries raise is without number
         reason = str(error).partition("\n")[0]
-        raise UserError(f"Hugging Face's datasets cannot read it: {reason}{_hint()}") from error
+        if "HF_HUB_OFFLINE" in os.environ:
+            reason += "; the Hub does not answer, so give a folder, or a data set downloaded before"
+        raise UserError(f"Hugging Face's datasets cannot read it: {reason}") from error
 
 
 def _hub_answers() -> bool:
@@ -56,28 +58,10 @@ def _hub_answers() -> bool:
     return True
 
 
-def _hint() -> str:
-    if "HF_HUB_OFFLINE" in os.environ:
-        return "; the Hub does not answer, so give a folder, or a data set downloaded before"
-    return ""
-
-
-def _load(datasets: Any, path: Path) -> Any:
-    if (path / datasets.config.DATASETDICT_JSON_FILENAME).exists():
-        return datasets.load_from_disk(str(path))
-    return datasets.load_dataset(str(path))
-
-
 def _arrays(datasets: Any, part: Any, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
     image = first_of(datasets.Image, part.features)
     label = first_of(datasets.ClassLabel, part.features)
-    rows = part.select_columns([image, label])
-
-    def pairs() -> Iterator[tuple[NDArray[np.uint8], int]]:
-        for row in rows:
-            yield _pixels(row[image]), row[label]
-
-    return stack(pairs(), len(rows), split)
+    return stack(part.select_columns([image, label]), (image, label), split, _pixels)
 
 
 def _pixels(picture: Any) -> NDArray[np.uint8]:

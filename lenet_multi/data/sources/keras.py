@@ -84,7 +84,6 @@ def _kept(files: list[Path]) -> Iterator[None]:
         yield
     finally:
         for file, copy in kept.items():
-            if file.exists():
-                copy.unlink()
-            else:
+            if not file.exists():
                 copy.rename(file)
+            copy.unlink(missing_ok=True)

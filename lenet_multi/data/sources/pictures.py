@@ -1,6 +1,6 @@
-"""Labelled pictures, one by one, as two arrays."""
+"""Labelled pictures, row by row, as two arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,25 +12,31 @@ SPLITS = ("train", "test")
 
 
 def stack(
-    pairs: Iterable[tuple[NDArray[Any], int]], count: int, split: str
+    rows: Sequence[Any],
+    names: tuple[str, str],
+    split: str,
+    pixels: Callable[[Any], NDArray[Any]] = np.asarray,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the images (N, height, width[, channels]) and labels (N,) of `count` pairs.
+    """Return the images (N, height, width[, channels]) and labels (N,) of `rows`.
+
+    `names` are those of a row's image, which `pixels` makes an array, and of its label.
 
     Raises `UserError` when there are none, or the images differ in shape.
     """
-    if not count:
+    if not len(rows):
         raise UserError(f"its split {split} is empty")
     images, labels = np.empty(0), []
-    for index, (image, label) in enumerate(pairs):
+    for index, row in enumerate(rows):
+        image = pixels(row[names[0]])
         if not index:
-            images = np.empty((count, *image.shape), image.dtype)
+            images = np.empty((len(rows), *image.shape), image.dtype)
         if image.shape != images.shape[1:]:
             raise UserError(
                 f"the images of its split {split} differ in shape: number {index} is "
                 f"{by(image.shape)}, the first {by(images.shape[1:])}; make them alike first"
             )
         images[index] = image
-        labels.append(label)
+        labels.append(row[names[1]])
     return images, np.asarray(labels)
 
 
@@ -44,10 +50,7 @@ def check_splits(found: Iterable[str]) -> None:
 
 
 def first_of(kind: type, features: dict[str, Any]) -> str:
-    """Return the name of the first feature of the type `kind`.
-
-    Raises `UserError` when there is none.
-    """
+    """Return the name of the first feature of the type `kind`, or raise `UserError`."""
     for name, feature in features.items():
         if isinstance(feature, kind):
             return name

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +64,4 @@ def _arrays(tfds: Any, builder: Any, split: str) -> tuple[NDArray[Any], NDArray[
     features = dict(builder.info.features)
     image = first_of(tfds.features.Image, features)
     label = first_of(tfds.features.ClassLabel, features)
-    examples = builder.as_data_source(split=split)
-
-    def pairs() -> Iterator[tuple[NDArray[Any], int]]:
-        for example in examples:
-            yield example[image], example[label]
-
-    return stack(pairs(), len(examples), split)
+    return stack(builder.as_data_source(split=split), (image, label), split)

@@ -133,7 +133,7 @@ def test_cifar_loads(tmp_path: Path) -> None:
     code = (  # no archive but the original has the hash that Keras demands
         "import sys, keras.src.utils.file_utils as files\n"
         "files.validate_file = lambda *a, **k: True\n"
-        "from lenet_multi.data.sources import child; child.main('keras', 'cifar100', sys.argv[1])"
+        "from lenet_multi.data.sources import reader; reader.main('keras', 'cifar100', sys.argv[1])"
     )
     path = tmp_path / "arrays.npz"
     subprocess.run(

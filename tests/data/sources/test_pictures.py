@@ -5,16 +5,17 @@ from lenet_multi.data.sources.pictures import stack
 from lenet_multi.errors import UserError
 
 
-def test_pairs_become_arrays() -> None:
+def test_rows_become_arrays() -> None:
     """Images keep their order, their type and their labels."""
     images = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
-    stacked, labels = stack(zip(images, [7, 0, 5], strict=True), 3, "train")
+    rows = [{"y": y, "x": x} for x, y in zip(images, [7, 0, 5], strict=True)]
+    stacked, labels = stack(rows, ("x", "y"), "train")
     np.testing.assert_array_equal(stacked, images)
     assert stacked.dtype == np.uint8
     assert list(labels) == [7, 0, 5]
 
 
-def test_no_pairs_are_refused() -> None:
+def test_no_rows_are_refused() -> None:
     """The error names the split."""
     with pytest.raises(UserError, match="its split test is empty"):
-        stack([], 0, "test")
+        stack([], ("x", "y"), "test")
