@@ -131,7 +131,7 @@ def small_run(kept: tuple[TrainedRun, Path], tmp_path_factory: pytest.TempPathFa
             run.result,
             outputs=run.evaluation.outputs,
             targets=run.evaluation.test.y,
-            save_model=run.save_model,
+            save_model=run.model.save,
         )
     return folder
 

@@ -112,7 +112,7 @@ def command(
                     result,
                     outputs=run.evaluation.outputs,
                     targets=run.evaluation.test.y,
-                    save_model=run.save_model,
+                    save_model=run.model.save,
                 )
         say(f"Run folder: {out}")
     finally:
