@@ -135,7 +135,7 @@ def here(
         batch_size=batch_size,
         dtype_policy=dtype_policy,
         device=device(),
-        bfloat16_pays=measured.bfloat16_pays(backend),
+        bfloat16_pays=dtype_policy == "mixed_bfloat16" and measured.bfloat16_pays(backend),
     )
     return dataclasses.replace(how, xla_loops=False, why_stock=why_stock) if why_stock else how
 
