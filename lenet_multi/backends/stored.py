@@ -41,7 +41,7 @@ def stored_feed(batches: Batches) -> Feed:
 
 
 def alike(iterator: Iterator[Batch], steps: int) -> list[tuple[list[Batch], bool]]:
-    """Return up to `steps` next batches, those of one size together, and whether to prepare them."""
+    """Return up to `steps` next batches, grouped by size, and whether to prepare each group."""
     batches = list(islice(iterator, steps))
     if not batches:
         raise StopIteration  # as Keras expects it
