@@ -121,7 +121,8 @@ def _ours(
     import keras
 
     from lenet_multi.lenet.tasks import LENET
-    from lenet_multi.training.fit import Keeping, fit
+    from lenet_multi.training.fit import fit
+    from lenet_multi.training.resume import Keeping
     from lenet_multi.training.setup import build, compile_model
 
     policy = "mixed_bfloat16" if bfloat16 else "float32"

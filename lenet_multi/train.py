@@ -32,10 +32,6 @@ class TrainedRun:
     evaluation: "Evaluation"
     result: Result
 
-    def save_model(self, path: str) -> None:
-        """Write the model as a `.keras` file."""
-        self.model.save(path)
-
 
 def train(
     config: TrainConfig,
@@ -79,7 +75,8 @@ def train(
         from lenet_multi.backends.fast import why_not
         from lenet_multi.backends.variables import path_of
         from lenet_multi.inference.evaluate import evaluate
-        from lenet_multi.training.fit import Keeping, fit
+        from lenet_multi.training.fit import fit
+        from lenet_multi.training.resume import Keeping
         from lenet_multi.training.setup import build, compile_model, weights_sha256
 
     data_sha256 = dataset.sha256()

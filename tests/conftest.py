@@ -131,7 +131,7 @@ def small_run(kept: tuple[TrainedRun, Path], tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("runs") / run.result.backend
     with new_run_folder(folder) as draft:
         seen = run.evaluation
-        write_run(Run(draft, run.result, seen.outputs, seen.test.y), run.save_model)
+        write_run(Run(draft, run.result, seen.outputs, seen.test.y), run.model.save)
     return folder
 
 

@@ -23,9 +23,9 @@ SCRIPTS = {"train", "compare"}
 KERAS_MODULES = {
     *("backends.adam", "backends.fast", "backends.jax", "backends.tensorflow", "backends.torch"),
     *("backends.forms.__init__", "backends.forms.convolutions", "backends.forms.pooling"),
-    *("backends.forms.tiles", "backends.forms.winograd", "backends.stored", "data.batches"),
-    *("backends.variables", "inference.heads", "lenet.networks", "training.initial_weights"),
-    *("inference.export", "parity.climb"),
+    *("backends.forms.tiles", "backends.forms.winograd", "backends.portable", "backends.stored"),
+    *("backends.variables", "data.batches", "inference.heads", "lenet.networks"),
+    *("inference.export", "parity.climb", "training.initial_weights"),
     *("parity.float64", "training.callbacks", "training.fit", "training.history"),
     *("training.setup", "training.progress", "training.resume", "training.tensorboard"),
 }

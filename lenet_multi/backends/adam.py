@@ -57,30 +57,19 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
             updates.append((gradient, weight, self.means[place], self.squares[place]))
         backends.module(keras.backend.backend()).update_by_adam(self, updates, learning_rate)
 
-    def corrected(
-        self,
-        learning_rate: Tensor,
-        dtype: str,
-        beta_1: float | None = None,
-        beta_2: float | None = None,
-    ) -> Tensor:
-        """Return learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) for the present step t.
-
-        The betas are those of the optimizer, unless given.
-        """
+    def corrected(self, learning_rate: Tensor, dtype: str, beta_1: float, beta_2: float) -> Tensor:
+        """Return learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) for the present step t."""
         step = ops.cast(self.iterations + 1, dtype)
 
         def correction(beta: float) -> Tensor:
             return -ops.expm1(step * (math.log(beta) if beta else -math.inf))
 
         rate = ops.cast(learning_rate, dtype)
-        beta_1 = self.beta_1 if beta_1 is None else beta_1
-        beta_2 = self.beta_2 if beta_2 is None else beta_2
         return rate * ops.sqrt(correction(beta_2)) / correction(beta_1)
 
     def by_formula(self, updates: Sequence[Update], learning_rate: Tensor) -> None:
         """Update in place, by Keras's operations."""
-        rate = self.corrected(learning_rate, updates[0][1].dtype)
+        rate = self.corrected(learning_rate, updates[0][1].dtype, self.beta_1, self.beta_2)
         for gradient, weight, mean, square in updates:
             self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
             self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))

@@ -84,13 +84,12 @@ def execution(
     batch_size: int = TrainConfig.batch_size,
     dtype_policy: str = "float32",
     device: str = CPU,
-    bfloat16_pays: bool = True,
 ) -> Execution:
     """Return the fastest execution on `backend`, of `form` where given, for a model that fits it.
 
     Without `answer_form` that is also the form in which the model predicts. `batch_size` is that of
-    training, and `device` what the backend computes on. `bfloat16_pays` tells whether bfloat16 is
-    faster on this machine (see `machine.measured`).
+    training, and `device` what the backend computes on. For mixed_bfloat16 it goes by what was
+    measured on this machine (see `machine.measured`).
 
     Raises `UserError` when the backend cannot compute that form.
     """
@@ -100,7 +99,8 @@ def execution(
     if form is not None:
         answer_form = answer_form or form
     elif dtype_policy == "mixed_bfloat16":
-        fastest = FASTEST_FORM_IN_BFLOAT16 if bfloat16_pays else FASTEST_FORM
+        pays = measured.bfloat16_pays(backend)
+        fastest = FASTEST_FORM_IN_BFLOAT16 if pays else FASTEST_FORM
         form = answer_form = fastest[device][backend]
     else:
         form, answer_form = FASTEST_FORM[device][backend], FASTEST_FORM_TO_ANSWER[device][backend]
@@ -135,7 +135,6 @@ def here(
         batch_size=batch_size,
         dtype_policy=dtype_policy,
         device=device(),
-        bfloat16_pays=measured.bfloat16_pays(backend),
     )
     return dataclasses.replace(how, xla_loops=False, why_stock=why_stock) if why_stock else how
 

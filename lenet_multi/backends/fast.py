@@ -1,18 +1,16 @@
 """Have a Keras model train and answer as fast as its backend can; stock Keras does the rest."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from lenet_multi import backends
-from lenet_multi.backends import private
 from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.backends.forms import Step, are_plain_layers, holds_convolution, steps_of
-from lenet_multi.backends.portable import make_portable
+from lenet_multi.backends.portable import Portable
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Prepare, as_stored
 from lenet_multi.machine.keras_start import CPU, device
@@ -42,17 +40,6 @@ class InForm(keras.Model):  # type: ignore[misc]  # Keras carries no types
         for step in self.fast.steps if training else self.fast.answer_steps:
             inputs = step(inputs, training)
         return inputs
-
-
-class Portable(keras.Model):  # type: ignore[misc]  # Keras carries no types
-    """A model whose file any backend loads, goes on with, and compiles in its own way."""
-
-    def save(self, filepath: Any, *given: Any, **named: Any) -> None:
-        """Write the file that the stock model would, and free it of its backend."""
-        with _as_stock(self), private.tensorflow_left_out():
-            keras.Model.save(self, filepath, *given, **named)
-        if str(filepath).endswith(".keras"):
-            make_portable(filepath)
 
 
 def make_fast(
@@ -106,13 +93,3 @@ def why_not(model: keras.Model) -> str | None:
         return "it is no plain stack of layers"
     reason: str | None = backends.module("torch").why_not(model)
     return reason
-
-
-@contextmanager
-def _as_stock(model: Any) -> Iterator[None]:
-    fast = type(model)
-    model.__class__ = model.fast.stock
-    try:
-        yield
-    finally:
-        model.__class__ = fast

@@ -23,10 +23,7 @@ _UNDER_WAY = 2
 
 
 def feed(batches: Batches) -> Feed:
-    """Return batches as JAX takes them: from Python as they are, on a GPU made there.
-
-    There all that is stored is sent once.
-    """
+    """Return batches from Python as they are; on a GPU made there, of all that is stored."""
     return _OnGpu(batches) if device() == GPU else batches
 
 
@@ -100,6 +97,7 @@ class _OnGpu(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no t
 
         super().__init__()
         self.batches = batches
+        # Sent once.
         self.sides = jax.device_put((batches.examples.x, batches.examples.y))
 
     def __len__(self) -> int:

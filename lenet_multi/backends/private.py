@@ -7,38 +7,29 @@ missing, as in another version, the model trains through stock Keras, and the ru
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 Tensor = Any  # the backend's own
 
 
 def find(name: str) -> Any:
-    """Return what is called `name`, such as "torch._fused_adam_".
+    """Return what is called `name`, a module and what it holds, such as "torch:_fused_adam_".
 
     Raises `ImportError` or `AttributeError` when this version has no such name.
     """
-    parts = name.split(".")
-    found = import_module(parts[0])
-    for place, part in enumerate(parts[1:], 2):
-        if not hasattr(found, part):
-            try:
-                import_module(".".join(parts[:place]))
-            except ModuleNotFoundError as error:
-                raise AttributeError(f"there is no {name}") from error
-        found = getattr(found, part)
-    return found
+    return resolve_name(name)
 
 
-DATA_ADAPTER = "keras.src.trainers.data_adapters.data_adapter.DataAdapter"  # `fit` takes one
-VARIABLE_INDEX = "keras.optimizers.Optimizer._get_variable_index"
-SCHEDULE = "keras.optimizers.Optimizer._learning_rate"  # of an instance
-MAKE_FX = "torch.fx.experimental.proxy_tensor.make_fx"
-SPLIT_CONSTANTS = "torch.fx.experimental.const_fold.split_const_subgraphs"
-FUSED_ADAM = "torch._fused_adam_"
-ONEDNN_PRODUCT = "torch.ops.mkldnn._linear_pointwise"
-CHANGES = "torch.Tensor._version"
-SCHEMA = "torch.ops.aten.add.Tensor._schema"
+DATA_ADAPTER = "keras.src.trainers.data_adapters.data_adapter:DataAdapter"  # `fit` takes one
+VARIABLE_INDEX = "keras.optimizers:Optimizer._get_variable_index"
+SCHEDULE = "keras.optimizers:Optimizer._learning_rate"  # of an instance
+MAKE_FX = "torch.fx.experimental.proxy_tensor:make_fx"
+SPLIT_CONSTANTS = "torch.fx.experimental.const_fold:split_const_subgraphs"
+FUSED_ADAM = "torch:_fused_adam_"
+ONEDNN_PRODUCT = "torch:ops.mkldnn._linear_pointwise"
+CHANGES = "torch:Tensor._version"
+SCHEMA = "torch:ops.aten.add.Tensor._schema"
 
 NAMES = {
     "tensorflow": (DATA_ADAPTER, VARIABLE_INDEX),
@@ -51,14 +42,13 @@ def why_not(backend: str) -> str | None:
     """Return why `backend` cannot train in a fast way: the first name that is missing, if any."""
     for name in NAMES[backend]:
         try:
-            (_schedule_is_there if name == SCHEDULE else find)(name)
+            if name == SCHEDULE:
+                schedule(find("keras.optimizers:SGD")())
+            else:
+                find(name)
         except (ImportError, AttributeError):
-            return f"this version has no {name}"
+            return f"this version has no {name.replace(':', '.')}"
     return None
-
-
-def _schedule_is_there(name: str) -> None:
-    schedule(find("keras.optimizers.SGD")())
 
 
 def schedule(optimizer: Any) -> Any:
@@ -103,7 +93,7 @@ def tensorflow_left_out() -> Iterator[None]:
     import takes 2 s. Where Keras asks in another way, it imports TensorFlow.
     """
     try:
-        tensorflow = find("keras.src.utils.module_utils.tensorflow")
+        tensorflow = find("keras.src.utils.module_utils:tensorflow")
     except (ImportError, AttributeError):
         yield
         return

@@ -1,8 +1,7 @@
 """A computation of PyTorch recorded as the list of its kernels, with faster matrix products."""
 
-import operator
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lenet_multi.backends import private
@@ -39,7 +38,7 @@ def recorded(compute: Computation, *held: Tensor) -> Computation:
             graph.recompile()
             if held and all(tensor.is_cuda for tensor in (*tensors, *held)):
                 recordings[kind] = _at_once(graph, tensors, held)
-            elif _has_interpreter():
+            elif hasattr(torch.jit, "script"):
                 recordings[kind] = _without_python(graph)
             else:
                 recordings[kind] = graph.forward
@@ -53,12 +52,6 @@ def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
-def _has_interpreter() -> bool:
-    import torch
-
-    return hasattr(torch.jit, "CompilationUnit")
-
-
 def _multiply_by_onednn(graph: Any, multiply: Any) -> None:
     """Have oneDNN compute the float32 products of two matrices on a CPU, as the convolutions.
 
@@ -69,8 +62,16 @@ def _multiply_by_onednn(graph: Any, multiply: Any) -> None:
     import torch
 
     aten = torch.ops.aten
-    for node in _products(graph):
-        *bias, first, second = node.args
+    of_two, with_sum = (
+        graph.find_nodes(op="call_function", target=target)
+        for target in (aten.mm.default, aten.addmm.default)
+    )
+    for node in (*of_two, *with_sum):
+        product, (*bias, first, second) = node.meta["val"], node.args
+        is_float32 = (product.dtype, product.device.type) == (torch.float32, "cpu")
+        adds_row = all(added.meta["val"].ndim == 1 for added in bias)
+        if node.kwargs or not (is_float32 and adds_row):
+            continue
         with graph.inserting_before(node):
             transposed = graph.call_function(aten.t.default, (second,))
             faster = graph.call_function(
@@ -79,20 +80,6 @@ def _multiply_by_onednn(graph: Any, multiply: Any) -> None:
             )
         node.replace_all_uses_with(faster)
         graph.erase_node(node)
-
-
-def _products(graph: Any) -> Iterator[Any]:
-    """Yield the float32 products on a CPU, with nothing or a row of numbers added."""
-    import torch
-
-    aten = torch.ops.aten
-    for target in (aten.mm.default, aten.addmm.default):
-        for node in graph.find_nodes(op="call_function", target=target):
-            product, (*bias, _, _) = node.meta["val"], node.args
-            is_float32 = (product.dtype, product.device.type) == (torch.float32, "cpu")
-            adds_row = all(added.meta["val"].ndim == 1 for added in bias)
-            if is_float32 and adds_row and not node.kwargs:
-                yield node
 
 
 def _add_slices_in_place(graph: Any) -> None:
@@ -165,78 +152,38 @@ def _is_no_constant(node: Any) -> bool:
 def _without_python(recording: Any) -> Computation:
     """Return what a recording (a module of `torch.fx`) computes, called without Python between.
 
-    PyTorch has an interpreter of its own for this, that of TorchScript. A recording is a list of
-    calls with tensors, numbers and words, which that language spells as Python does. It is on its
-    way out of PyTorch. Where it is missing, Python calls the same kernels, and a step takes 7 %
-    longer (9.6 ms and 10.3, the medians of 60 in turn, on an otherwise idle machine).
+    PyTorch has an interpreter of its own for this, that of TorchScript. It is on its way out of
+    PyTorch. Where it is missing, Python calls the same kernels, and a step takes 7 % longer (9.6 ms
+    and 10.3, the medians of 60 in turn, on an otherwise idle machine).
     """
     import torch
 
-    nodes = recording.graph.nodes
-    given = [node for node in nodes if node.op in ("placeholder", "get_attr")]
-    calls = [line for node in nodes if node.op == "call_function" for line in _lines(node)]
-    returned = [_spelled(recording.graph.output_node().args[0])]
-    # An operation that changes a list's tensors is left out unless somebody sees the list.
-    returned += [_list_of(node) for node in nodes if _changes_list(node)]
-    lines = [f"def play({', '.join(map(str, given))}):", *calls, f"return {', '.join(returned)},"]
-    interpreted = torch.jit.CompilationUnit("\n    ".join(lines) + "\n").play
-    constants = [getattr(recording, node.target) for node in given if node.op == "get_attr"]
+    graph = recording.graph
+    lists = []
+    for node in graph.nodes:
+        # An operation that changes a list's tensors is left out unless somebody sees the list.
+        if _changes_something(node) and isinstance(node.args[0], list):
+            with graph.inserting_before(node):
+                lists.append(graph.call_function(list, (node.args[0],)))
+            node.update_arg(0, lists[-1])
+        node.type = None  # a hint of `compute`'s, which TorchScript may not know
+        node.args = tuple(() if value == [] else value for value in node.args)  # fits any type
+        if private.schema_of(node.target):  # TorchScript finds the overload by its arguments
+            node.target = node.target.overloadpacket
+    graph.output_node().args = ((graph.output_node().args[0], lists),)
+    recording.recompile()
+    with warnings.catch_warnings(action="ignore"):  # that it is deprecated
+        interpreted = torch.jit.script(recording).forward
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
         # Its optimizer would round otherwise, and is no faster with nothing to fuse on a CPU.
         with torch.jit.optimized_execution(False):
-            results: tuple[Tensor, ...] = interpreted(*tensors, *constants)[0]
+            results: tuple[Tensor, ...] = interpreted(*tensors)[0]
         return results
 
     return play
 
 
-def _lines(node: Any) -> Iterator[str]:
-    """Yield a call in TorchScript, before it the list that it changes."""
-    call = _call(node)
-    if _changes_list(node):
-        changed = _spelled(node.args[0])
-        yield f"{_list_of(node)} = {changed}"
-        call = call.replace(changed, _list_of(node), 1)
-    yield f"{node} = {call}"
-
-
 def _changes_something(node: Any) -> bool:
     schema = private.schema_of(node.target)
     return bool(schema and schema.is_mutable)
-
-
-def _changes_list(node: Any) -> bool:
-    return _changes_something(node) and isinstance(node.args[0], list)
-
-
-def _list_of(node: Any) -> str:
-    return f"{node}_list"
-
-
-def _call(node: Any) -> str:
-    """Return an operation, or the choice of one of its results, in TorchScript."""
-    if node.target is operator.getitem:
-        return "{}[{}]".format(*node.args)
-    schema = private.schema_of(node.target)
-    types = {argument.name: argument.type for argument in schema.arguments}
-    given = {**dict(zip(types, node.args, strict=False)), **node.kwargs}
-    arguments = [f"{name}={_spelled(value, types[name])}" for name, value in given.items()]
-    return f"torch.ops.{schema.name.replace('::', '.')}({', '.join(arguments)})"
-
-
-def _spelled(value: Any, kind: Any = None) -> str:
-    """Return an argument, of a type that TorchScript must be told if it is an empty list."""
-    import torch
-
-    match value:
-        case list() | tuple() if value:
-            return f"[{', '.join(map(_spelled, value))}]"
-        case list() | tuple():
-            return f"torch.jit.annotate({kind}, [])"
-        case float():  # which may be infinite
-            return f'float("{value}")'
-        case str() | torch.device():
-            return repr(str(value))
-        case _:
-            return str(value)

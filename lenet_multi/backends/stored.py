@@ -16,10 +16,9 @@ Batch = tuple[Any, ...]  # x, y; from `train_on_batch` the weights of examples t
 
 
 def stored_feed(batches: Batches) -> Feed:
-    """Return `batches` for steps that prepare them, on TensorFlow and JAX.
+    """Return `batches` for steps that prepare them: from Python, without a queue between.
 
-    They come from Python, without a queue between. Bytes are a quarter of what floats are to hand
-    over.
+    Bytes are a quarter of what floats are to hand over.
     """
 
     class Adapter(private.find(private.DATA_ADAPTER)):  # type: ignore[misc]  # made at run time
@@ -42,10 +41,7 @@ def stored_feed(batches: Batches) -> Feed:
 
 
 def alike(iterator: Iterator[Batch], steps: int) -> list[tuple[list[Batch], bool]]:
-    """Return the next batches, up to `steps`, and whether they are to be prepared.
-
-    Those of one size come together.
-    """
+    """Return up to `steps` next batches, grouped by size, and whether to prepare each group."""
     batches = list(islice(iterator, steps))
     if not batches:
         raise StopIteration  # as Keras expects it

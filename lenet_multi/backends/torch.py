@@ -53,7 +53,7 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
         optimizer.by_formula(updates, rate)
         return
     gradients, weights, means, squares = zip(*updates, strict=True)
-    rate = optimizer.corrected(rate, first.dtype)
+    rate = optimizer.corrected(rate, first.dtype, optimizer.beta_1, optimizer.beta_2)
     with torch.no_grad():
         private.find(private.FUSED_ADAM)(
             [weight.value for weight in weights],

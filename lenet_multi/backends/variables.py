@@ -32,14 +32,10 @@ def make_variables(model: keras.Model, x: Any, y: Any) -> list[str]:
     `x` and `y` (N, ...) are some that the model is trained on, NumPy's or the backend's own.
     """
     model.optimizer.build(model.trainable_variables)
-    inputs = tree.map_structure(lambda part: keras.KerasTensor(part.shape, _dtype(part)), x)
+    inputs = tree.map_structure(lambda part: keras.KerasTensor(part.shape, part.dtype), x)
     outputs = tree.map_structure(
         lambda spec: ops.zeros(tuple(spec.shape), spec.dtype), model.compute_output_spec(inputs)
     )
     with keras.StatelessScope():  # counts nothing
         targets = tree.map_structure(ops.convert_to_tensor, y)
         return list(model.compute_metrics(None, targets, outputs))
-
-
-def _dtype(part: Any) -> str:
-    return str(keras.backend.standardize_dtype(part.dtype))

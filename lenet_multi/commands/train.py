@@ -106,7 +106,7 @@ def command(
                 result = dataclasses.replace(trained.result, starts=journal.starts)
                 seen = trained.evaluation
                 run = Run(draft, result, seen.outputs, seen.test.y)
-                result = write_run(run, trained.save_model)
+                result = write_run(run, trained.model.save)
         say(f"Run folder: {out}")
     finally:
         if draft and ((draft / RESUME).exists() or (draft / RESULT).exists()):

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 
@@ -13,13 +12,12 @@ from lenet_multi.data.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.data.examples import Examples
 from lenet_multi.errors import StoppedError
 from lenet_multi.machine import signals
-from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.record import RESUME, Epoch
+from lenet_multi.runs.record import Epoch
 from lenet_multi.task import Task
 from lenet_multi.training.callbacks import callbacks
 from lenet_multi.training.history import EpochHistory
 from lenet_multi.training.progress import ProgressBar
-from lenet_multi.training.resume import Resumable
+from lenet_multi.training.resume import Keeping, Resumable
 
 
 @dataclass(frozen=True)
@@ -28,15 +26,6 @@ class Fit:
 
     epochs: list[Epoch]
     first_epoch_order_sha256: str
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """Where a run keeps what it keeps on the way, of which data, and what it goes on from."""
-
-    folder: Path
-    data_sha256: str
-    state: State | None = None
 
 
 def fit(
@@ -67,6 +56,7 @@ def fit(
     batches.set_epoch(0, seed=config.seed)
     first_epoch_order_sha256 = batches.order_sha256()
     state = keeping.state if keeping else None
+    first = state.epoch if state else 0
     steps = len(batches)
     shuffle = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch, seed=config.seed)
@@ -77,25 +67,19 @@ def fit(
     with ExitStack() as stack:
         if keeping:
             asked = callbacks(
-                config,
-                keeping.folder,
-                validation_images=len(validation),
-                first_epoch=state.epoch if state else 0,
+                config, keeping.folder, validation_images=len(validation), first_epoch=first
             )
             resumable = Resumable(
-                keeping.folder / RESUME,
+                keeping,
                 config.save_interval(),
                 history,
                 asked,
                 sample=batched(training[:1], 1)[0],
-                data_sha256=keeping.data_sha256,
-                state=state,
             )
             parts += [*asked, resumable]
             stack.enter_context(signals.obeying(resumable.stop))
-        stack.enter_context(bar)
+        stack.enter_context(bar.progress)
         together = stack.enter_context(_once(parts, model, steps=steps, epochs=config.epochs))
-        first = state.epoch if state else 0
 
         def train(until: int) -> None:
             model.fit(
@@ -120,23 +104,18 @@ def fit(
     return Fit(history.epochs, first_epoch_order_sha256)
 
 
-class _Silent(keras.callbacks.CallbackList):  # type: ignore[misc]  # Keras carries no types
-    """Callbacks that are not told where a `fit` begins and ends."""
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Say nothing."""
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Say nothing."""
-
-
 @contextmanager
 def _once(
     parts: list[keras.callbacks.Callback], model: keras.Model, *, steps: int, epochs: int
 ) -> Iterator[keras.callbacks.CallbackList]:
     """Give callbacks that take all `fit`s of the block for one training."""
-    together = _Silent(parts, add_history=True, model=model, steps=steps, epochs=epochs)
+    together = keras.callbacks.CallbackList(
+        parts, add_history=True, model=model, steps=steps, epochs=epochs
+    )
     model.stop_training = False
-    keras.callbacks.CallbackList.on_train_begin(together)
+    together.on_train_begin()
+    end = together.on_train_end
+    # A `fit` tells them nothing where it begins and ends itself.
+    together.on_train_begin = together.on_train_end = lambda logs=None: None
     yield together
-    keras.callbacks.CallbackList.on_train_end(together)
+    end()

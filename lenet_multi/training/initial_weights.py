@@ -38,21 +38,18 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
     """
     model, other = (_built(task, config, dataset, seed) for seed in (config.seed, config.seed + 1))
     initializers = _initializers(model)
-    by_chance = [
-        not np.array_equal(one, two) or _was_drawn(initializers.get(id(weight)), one)
-        for weight, one, two in zip(
-            model.weights, model.get_weights(), other.get_weights(), strict=True
-        )
-    ]
     generator = np.random.default_rng(config.seed)
     values, unknown = model.get_weights(), []
-    for place, weight in enumerate(model.weights):
-        if by_chance[place]:
-            drawn = draw(initializers.get(id(weight)), tuple(weight.shape), generator)
-            if drawn is None:
-                unknown.append(place)
-            else:
-                values[place] = drawn.astype(weight.dtype)
+    for place, (one, two) in enumerate(zip(values, other.get_weights(), strict=True)):
+        weight = model.weights[place]
+        initializer = initializers.get(id(weight))
+        if np.array_equal(one, two) and not _was_drawn(initializer, one):
+            continue  # no matter of chance
+        drawn = draw(initializer, one.shape, generator)
+        if drawn is None:
+            unknown.append(place)
+        else:
+            values[place] = drawn.astype(weight.dtype)
     if unknown:
         elsewhere = _drawn_in_a_child(task, config, model.weights[unknown[0]].path)
         for place in unknown:
@@ -164,7 +161,7 @@ def _main(name: str, settings: str, path: str) -> None:
     config = TrainConfig(**json.loads(settings))
     task = find_task(name)
     model = _built(task, config, task.load(config), config.seed)
-    np.savez(path, **{str(place): array for place, array in enumerate(model.get_weights())})
+    np.savez(path, *model.get_weights())
 
 
 if __name__ == "__main__":

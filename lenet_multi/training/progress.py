@@ -1,30 +1,21 @@
 """Show training live on stderr: a bar while it runs, a line for each finished epoch."""
 
-from types import TracebackType
-
 import keras
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
+from lenet_multi.machine.keras_start import GPU, device
 
-class ImageRate(ProgressColumn):
+
+class ImageRate(progress.ProgressColumn):
     """Images trained on a second, over the last steps."""
 
     def __init__(self, batch_size: int) -> None:
         super().__init__()
         self.batch_size = batch_size
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: progress.Task) -> Text:
         """Return the rate, or a dash before there is one."""
         rate = f"{task.speed * self.batch_size:,.0f}" if task.speed else "-"
         return Text(f"{rate} images/s")
@@ -38,37 +29,28 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
 
     def __init__(self, *, epochs: int, steps: int, batch_size: int, quiet: bool = False) -> None:
         super().__init__()
-        self.async_safe = _figures_come_later()  # this is one of every training's callbacks
+        # Where a step returns before it is computed, callbacks wait in Keras's thread, for this is
+        # one of them in each training. On a CPU PyTorch's does not, and that thread would only take
+        # time from its kernels.
+        self.async_safe = keras.backend.backend() != "torch" or device() == GPU
         self.epochs, self.steps = epochs, steps
         self.steps_before = 0  # the present epoch
         self.skipped = 0  # of its steps, that were done before it was resumed
         self.console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
+        self.progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("steps"),
             ImageRate(batch_size),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
             console=self.console,
             disable=quiet or not self.console.is_terminal,
             transient=True,
         )
         self.task = self.progress.add_task("epoch 1", total=epochs * steps)
-
-    def __enter__(self) -> "ProgressBar":
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.progress.stop()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Name the epoch beside the bar."""
@@ -88,12 +70,3 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         self.skipped = 0
         figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         self.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}")
-
-
-def _figures_come_later() -> bool:
-    """Return whether a step returns before it is computed: then callbacks wait in Keras's thread.
-
-    On a CPU PyTorch's does not, and that thread would only take time from its kernels.
-    """
-    on_torch = keras.backend.backend() == "torch"
-    return not (on_torch and keras.ops.zeros(()).device.type == "cpu")

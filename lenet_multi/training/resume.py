@@ -1,6 +1,7 @@
 """Keep what a training needs to go on, now and then and when it is told to stop; and go on."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,6 +14,7 @@ from lenet_multi.backends.variables import make_variables, path_of, unnumbered, 
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.checkpoint import State
+from lenet_multi.runs.record import RESUME
 from lenet_multi.training.history import EpochHistory
 
 # What Keras's callbacks remember from one epoch to the next.
@@ -22,8 +24,17 @@ _REMEMBERED = {
 }
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """Where a run keeps what it keeps on the way, of which data, and what it goes on from."""
+
+    folder: Path
+    data_sha256: str
+    state: State | None = None
+
+
 class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
-    """Write checkpoints to `folder` at each `interval`; begin from `state` where given.
+    """Write checkpoints as `keeping` says at each `interval`; begin from its state, if any.
 
     `interval` is in steps and in seconds. It comes after the `history` and the `others`, whose
     memory it keeps too. `sample` is a batch (x, y) of what the model is trained on.
@@ -36,18 +47,17 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
 
     def __init__(
         self,
-        folder: Path,
+        keeping: Keeping,
         interval: tuple[float, float],
         history: EpochHistory,
         others: list[keras.callbacks.Callback],
         *,
         sample: tuple[Any, Any],
-        data_sha256: str,
-        state: State | None,
     ) -> None:
         super().__init__()
-        self.folder, self.interval, self.history, self.others = folder, interval, history, others
-        self.sample, self.data_sha256, self.state = sample, data_sha256, state
+        self.interval, self.history, self.others, self.sample = interval, history, others, sample
+        self.folder, self.data_sha256 = keeping.folder / RESUME, keeping.data_sha256
+        self.state = state = keeping.state
         self.epoch = state.epoch if state else 0
         self.skipped = state.steps if state else 0  # of the first epoch
         self.earlier_seconds = state.train_seconds if state else 0.0
@@ -162,14 +172,10 @@ def _name(variable: keras.Variable) -> str:
 
 def _remembered(callbacks: list[keras.callbacks.Callback]) -> dict[str, dict[str, Any]]:
     return {
-        name: {attribute: _plain(getattr(callback, attribute)) for attribute in attributes}
+        name: {attribute: getattr(callback, attribute) for attribute in attributes}
         for callback in callbacks
         if (attributes := _REMEMBERED.get(name := type(callback).__name__))
     }
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _best_weights(callbacks: list[keras.callbacks.Callback]) -> list[NDArray[Any]]:

@@ -48,10 +48,7 @@ def compile_model(
 def make_optimizer(
     config: TrainConfig, *, steps: int, kerass: bool = False
 ) -> keras.optimizers.Optimizer:
-    """Return the optimizer of `config`, whose schedule spans all `steps`.
-
-    It is our Adam, or Keras's own.
-    """
+    """Return our Adam, or Keras's own, as `config` says, whose schedule spans all `steps`."""
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.lr_schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)

@@ -22,7 +22,7 @@ _BUCKETS = 30  # of a histogram, as in Keras's callback
 _PICTURES = 25  # of wrong answers, at most
 
 
-class _Log:
+class _Log(EventsWriter):  # type: ignore[misc]  # tensorboardX carries no types
     """An event file in `folder`, written as it is told.
 
     tensorboardX's own `SummaryWriter` writes in a thread: a full disk ends that, and training
@@ -31,24 +31,13 @@ class _Log:
 
     def __init__(self, folder: Path, first_step: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = EventsWriter(str(folder / "events"), f".{first_step}")
+        super().__init__(str(folder / "events"), f".{first_step}")
         if first_step:
-            self._write(first_step, session_log=SessionLog(status=SessionLog.START))
+            self.add(first_step, session_log=SessionLog(status=SessionLog.START))
 
-    def add(self, part: Any, step: int) -> None:
-        """Write a summary of one of tensorboardX's kinds."""
-        self._write(step, summary=part)
-
-    def flush(self) -> None:
-        """Have the disk hold what was added."""
-        self._file.flush()
-
-    def close(self) -> None:
-        """Write the rest and close the file."""
-        self._file.close()
-
-    def _write(self, step: int, **content: Any) -> None:
-        self._file.write_event(Event(wall_time=time.time(), step=step, **content))
+    def add(self, step: int, **content: Any) -> None:
+        """Write a summary of one of tensorboardX's kinds, or what else an event holds."""
+        self.write_event(Event(wall_time=time.time(), step=step, **content))
 
 
 class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
@@ -73,17 +62,18 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         """Write the epoch, so that it can be watched."""
         for name, value in (logs or {}).items():
             log = self.validation if name.startswith("val_") else self.train
-            log.add(summary.scalar(f"epoch_{name.removeprefix('val_')}", value), epoch)
+            tag = f"epoch_{name.removeprefix('val_')}"
+            log.add(epoch, summary=summary.scalar(tag, value))
             if name == "val_accuracy":
                 wrong = round((1 - value) * self.validation_images)
-                log.add(summary.scalar("epoch_wrong_images", wrong), epoch)
+                log.add(epoch, summary=summary.scalar("epoch_wrong_images", wrong))
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        self.train.add(summary.scalar("epoch_learning_rate", rate), epoch)
+        self.train.add(epoch, summary=summary.scalar("epoch_learning_rate", rate))
         for weight in self.model.weights:
             values = np.asarray(keras.ops.convert_to_numpy(weight))
             if np.isfinite(values).all():  # else there is no histogram
-                name = f"{weight.path}/histogram"
-                self.train.add(summary.histogram(name, values, bins=_BUCKETS), epoch)
+                histogram = summary.histogram(f"{weight.path}/histogram", values, bins=_BUCKETS)
+                self.train.add(epoch, summary=histogram)
         self.train.flush()
         self.validation.flush()
 
@@ -102,8 +92,8 @@ def log_wrong_answers(folder: Path, images: Examples, logits: NDArray[np.float32
     sureness = logits.max(axis=1) - logits[np.arange(len(images)), images.y]
     wrong = answers != images.y
     log = _Log(folder / "test")
-    log.add(summary.scalar("wrong_images", int(wrong.sum())), 0)
+    log.add(0, summary=summary.scalar("wrong_images", int(wrong.sum())))
     for index in worst_first(wrong, sureness, _PICTURES):
         tag = f"wrong/{images.y[index]}_taken_for_{answers[index]}_image_{index}"
-        log.add(summary.image(tag, images.x[index], dataformats="HWC"), 0)
+        log.add(0, summary=summary.image(tag, images.x[index], dataformats="HWC"))
     log.close()

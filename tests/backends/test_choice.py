@@ -8,6 +8,7 @@ from lenet_multi.backends.choice import (
     execution,
     forms_of,
 )
+from lenet_multi.machine import measured
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import CPU, GPU
 
@@ -32,10 +33,11 @@ def test_a_gpu_has_forms_of_its_own(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_bfloat16_is_convolved_where_it_pays(backend: str) -> None:
+def test_bfloat16_is_convolved_where_it_pays(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Elsewhere its numbers are computed with in float32, in the form that is fastest there."""
     for pays, fastest in ((True, FASTEST_FORM_IN_BFLOAT16), (False, FASTEST_FORM)):
-        how = execution(backend, dtype_policy="mixed_bfloat16", bfloat16_pays=pays)
+        monkeypatch.setattr(measured, "bfloat16_pays", {backend: pays}.get)
+        how = execution(backend, dtype_policy="mixed_bfloat16")
         assert how.form == how.answer_form == fastest[CPU][backend]
 
 

@@ -96,11 +96,11 @@ def test_a_resumed_run_computes_as_it_began(
     stopped += f"record.write_run = lambda *a, **k: os.kill(os.getpid(), {signal.SIGTERM}); "
     settings = ("--epochs", 1, "--dtype-policy", IN_BFLOAT16, "--data", small_npz, "--out", "run")
     path.write_text("2.0")
+    began = choice.execution(backend, dtype_policy=IN_BFLOAT16)
     assert run(stopped, *settings).returncode == 128 + signal.SIGTERM
     path.write_text("0.5")
     resumed = run("", "--resume", "run")
     assert resumed.returncode == 0, resumed.stderr
-    began = choice.execution(backend, dtype_policy=IN_BFLOAT16, bfloat16_pays=True)
     execution = read_run(tmp_path / "run").result.execution
     assert (execution["form"], execution["answer_form"]) == (began.form, began.answer_form)
     assert execution["form"] != choice.here(dtype_policy=IN_BFLOAT16).form or backend == "jax"

@@ -255,7 +255,8 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
     import keras
 
     from lenet_multi.runs import checkpoint
-    from lenet_multi.training.fit import Keeping, fit
+    from lenet_multi.training.fit import fit
+    from lenet_multi.training.resume import Keeping
     from lenet_multi.training.setup import compile_model
 
     config = TrainConfig(epochs=2, batch_size=100, save_every="1")

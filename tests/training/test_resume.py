@@ -256,7 +256,7 @@ def test_early_stopping_is_remembered() -> None:
 
     stopping = keras.callbacks.EarlyStopping(patience=3)
     stopping.on_train_begin()
-    stopping.wait, stopping.best, stopping.best_weights = 2, np.float32(0.5), [np.ones(2)]
+    stopping.wait, stopping.best, stopping.best_weights = 2, 0.5, [np.ones(2)]
     assert _remembered([stopping])["EarlyStopping"]["wait"] == 2
     assert _remembered([stopping])["EarlyStopping"]["best"] == 0.5
     assert _best_weights([stopping])[0].tolist() == [1, 1]

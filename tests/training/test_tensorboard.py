@@ -136,7 +136,7 @@ def test_what_was_logged_before_a_kill_is_shown_once(tmp_path: Path) -> None:
     for first_step, value in ((0, 1.0), (2, 2.0)):
         log = _Log(tmp_path, first_step)
         for step in range(first_step, 4):
-            log.add(summary.scalar("loss", value), step)
+            log.add(step, summary=summary.scalar("loss", value))
         log.close()
     shown = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
     assert [(point.step, point.value) for point in shown] == [(0, 1), (1, 1), (2, 2), (3, 2)]

@@ -48,8 +48,7 @@ def are_plain_layers(model: keras.Model) -> bool:
 
 def holds_convolution(model: keras.Model, form: str) -> bool:
     """Return whether a convolution is left when `model` computes its blocks in `form`."""
-    parts = _parts(model.layers, form if are_plain_layers(model) else STOCK)
-    return any(_convolves(layer) for layer, is_block in parts if not is_block)
+    return any(_convolves(layer) for layer, is_block in _parts(model.layers, form) if not is_block)
 
 
 def _convolves(layer: keras.layers.Layer) -> bool:
