@@ -1,12 +1,11 @@
 """The whole climb: send all climbers up, collect their evidence, compare it, record it."""
 
 import dataclasses
-import re
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import product
 from pathlib import Path
 
 from lenet_multi.errors import UserError
@@ -14,8 +13,8 @@ from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Child, Failure
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity import figure, ladder
-from lenet_multi.parity.climber import CLIMB, GO_ON, SAVED_MODEL, Job, command
-from lenet_multi.parity.evidence import Evidence, read
+from lenet_multi.parity.climber import CLIMB, GO_ON, Job, command
+from lenet_multi.parity.evidence import read
 from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, Climber, Plan
 from lenet_multi.runs import durable
@@ -73,28 +72,18 @@ def ascend(
     began = time.perf_counter()
     climb = secrets.token_hex(8)
     jobs = _jobs(backends, plan, folder, climb, with_oracle=task.reference is not None)
-    failures = children.run([_child(job, jobs) for job in jobs], timeout=timeout, threads=threads)
+    failures = children.run([_child(job) for job in jobs], timeout=timeout, threads=threads)
     failed = {failure.child for failure in failures}
-    evidence = {
-        (job.task, job.climber, job.precision): read(Path(job.folder), climb=climb)
-        for job in jobs
-        if job.name not in failed
-    }
-    climbed = _of(CLIMB, evidence)
-    seen = Ladder(
-        backends=tuple(backends),
-        climbed=climbed,
-        gone_on=_of(GO_ON, evidence),
-        oracle=climbed.get((ORACLE, "float64")),
-        plan=plan,
+    climbed, gone_on = (
+        {
+            (job.climber, job.precision): read(job.folder, climb=climb)
+            for job in jobs
+            if job.task == task_of and job.name not in failed
+        }
+        for task_of in (CLIMB, GO_ON)
     )
+    seen = Ladder(tuple(backends), climbed, gone_on, plan)
     return Ascent(seen, ladder.compare(seen), failures, time.perf_counter() - began)
-
-
-def _of(
-    task: str, evidence: dict[tuple[str, str, str], Evidence]
-) -> dict[tuple[str, str], Evidence]:
-    return {(who, p): found for (kind, who, p), found in evidence.items() if kind == task}
 
 
 def _jobs(
@@ -102,46 +91,33 @@ def _jobs(
 ) -> list[Job]:
     """Return all jobs, the long ones first."""
 
-    def job(task: str, climber: str, precision: str) -> Job:
+    def job(task: str, precision: str, climber: str) -> Job:
         return Job(
             task=task,
             climber=climber,
             precision=precision,
-            folder=str(folder / f"{re.sub('[:@]', '-', climber)}-{precision}-{task}"),
+            out=str(folder),
             climb=climb,
             plan=dataclasses.asdict(plan),
+            saved_by=tuple(backends) if task == GO_ON else (),
         )
 
-    climbs = {
-        precision: [job(CLIMB, who, precision) for who in backends] for precision in plan.precisions
-    }
-    going_on = [
-        dataclasses.replace(
-            job(GO_ON, reader, writers[0].precision),
-            saved={writer.climber: f"{writer.folder}/{SAVED_MODEL}" for writer in writers},
-        )
-        for writers, reader in product(climbs.values(), backends)
-        if plan.saved_after
-    ]
-    first, *others = climbs.values()
-    oracle = [job(CLIMB, ORACLE, "float64")] if with_oracle else []
-    return [*first, *oracle, *chain(*others), *going_on]
+    places = list(product(plan.precisions, backends))
+    climbs = [job(CLIMB, *place) for place in places]
+    going_on = [job(GO_ON, *place) for place in places if plan.saved_after]
+    oracle = [job(CLIMB, "float64", ORACLE)] if with_oracle else []
+    first = len(backends)
+    return [*climbs[:first], *oracle, *climbs[first:], *going_on]
 
 
-def _child(job: Job, jobs: Sequence[Job]) -> Child:
+def _child(job: Job) -> Child:
     """Return the process of `job`, which starts after those whose models it goes on with."""
     return Child(
         name=job.name,
         command=command(job),
-        log=Path(job.folder, "log.txt"),
+        log=job.folder / "log.txt",
         environ=Climber.of(job.climber).environment(),
-        after=tuple(
-            other.name
-            for other in jobs
-            if other.task == CLIMB
-            and other.climber in job.saved
-            and other.precision == job.precision
-        ),
+        after=tuple(writer.name for writer in job.writers()),
     )
 
 
@@ -154,7 +130,11 @@ def write_json(ascent: Ascent, path: Path) -> None:
         "first_failure": str(first) if first else None,
         "seconds": ascent.seconds,
         "machine": environment.machine(),
-        "versions": _versions(ascent.ladder),
+        "versions": {
+            name: version
+            for evidence in ascent.ladder.climbed.values()
+            for name, version in evidence.record.get("versions", {}).items()
+        },
         "plan": dataclasses.asdict(ascent.ladder.plan),
         "failures": [dataclasses.asdict(failure) for failure in ascent.failures],
         "findings": [
@@ -176,10 +156,3 @@ def write_json(ascent: Ascent, path: Path) -> None:
     }
     with writing(path):
         durable.write_json(path, content)
-
-
-def _versions(seen: Ladder) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for evidence in seen.climbed.values():
-        found |= evidence.record.get("versions", {})
-    return found

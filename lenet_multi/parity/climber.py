@@ -5,9 +5,11 @@ Tells its progress on stdout, a JSON list a line; leaves its evidence in the job
 
 import dataclasses
 import json
+import re
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +33,33 @@ _TELL_EVERY = 0.2  # seconds
 class Job:
     """What one climber does: which task, who it is, where its evidence goes.
 
-    `climb` names the climb that the evidence belongs to. `saved` are the models with which
-    the task "go-on" goes on, by the name of who saved them.
+    `climb` names the climb that the evidence belongs to, and `out` its folder. The task "go-on"
+    goes on with the models of the climbers `saved_by`.
     """
 
     task: str
     climber: str
     precision: str
-    folder: str
+    out: str
     climb: str
     plan: dict[str, Any]
-    saved: dict[str, str] = field(default_factory=dict)
+    saved_by: Sequence[str] = ()
 
     @property
     def name(self) -> str:
         """Return what people call the job."""
         task = {CLIMB: "", GO_ON: " goes on"}[self.task]
         return f"{self.climber} {self.precision}{task}"
+
+    @property
+    def folder(self) -> Path:
+        """Return where its evidence goes."""
+        return Path(self.out, f"{re.sub('[:@]', '-', self.climber)}-{self.precision}-{self.task}")
+
+    def writers(self) -> list["Job"]:
+        """Return the jobs that save the models with which it goes on."""
+        climb = dataclasses.replace(self, task=CLIMB, saved_by=())
+        return [dataclasses.replace(climb, climber=writer) for writer in self.saved_by]
 
 
 def run(job: Job) -> None:
@@ -56,8 +68,8 @@ def run(job: Job) -> None:
     plan = Plan(**{**job.plan, "config": TrainConfig(**job.plan["config"])})
     task = find_task(plan.config.architecture)
     dataset = task.load(plan.config)
-    evidence, folder = Evidence(job.climber, job.climb), Path(job.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    evidence = Evidence(job.climber, job.climb)
+    job.folder.mkdir(parents=True, exist_ok=True)
     if job.climber == ORACLE:
         oracle.climb(evidence, plan, task, dataset, _tell)
     else:
@@ -65,13 +77,13 @@ def run(job: Job) -> None:
         from lenet_multi.parity import climb
 
         if job.task == CLIMB:
-            climb.climb(evidence, plan, task, dataset, _tell, save_to=folder / SAVED_MODEL)
+            climb.climb(evidence, plan, task, dataset, _tell, save_to=job.folder / SAVED_MODEL)
         else:
-            models = {writer: Path(path) for writer, path in job.saved.items()}
+            models = {writer.climber: writer.folder / SAVED_MODEL for writer in job.writers()}
             saved = {writer: path for writer, path in models.items() if path.exists()}
             climb.go_on(evidence, plan, task, dataset, saved, _tell)
     evidence.record["seconds"] = time.perf_counter() - began
-    evidence.write(folder)
+    evidence.write(job.folder)
 
 
 _told = 0.0

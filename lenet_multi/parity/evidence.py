@@ -33,9 +33,17 @@ class Evidence:
     arrays: dict[str, Array] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)  # not compared: versions, terms, seconds
 
+    def under(self, place: str) -> dict[str, Array]:
+        """Return the arrays whose names begin with `place`, by what follows in them."""
+        prefix = f"{place}/"
+        return {
+            name.removeprefix(prefix): array
+            for name, array in self.arrays.items()
+            if name.startswith(prefix)
+        }
+
     def write(self, folder: Path) -> None:
         """Write the evidence into `folder`; the facts, written last, vouch for the arrays."""
-        folder.mkdir(parents=True, exist_ok=True)
         np.savez(folder / ARRAYS, allow_pickle=False, **self.arrays)
         content = dataclasses.asdict(dataclasses.replace(self, arrays={}))
         content["arrays"] = file_sha256(folder / ARRAYS)

@@ -134,9 +134,8 @@ class Band:
         """Return the largest gap of the losses so far: (steps,), no finer than a float32."""
         largest = np.full(steps, np.finfo(np.float32).eps)
         for twins in self._filed(place):
-            for gaps in twins[:, :steps]:
-                # NaN where a twin had ended, or diverged
-                largest[: len(gaps)] = np.fmax(largest[: len(gaps)], _finite(gaps))
+            reached = _largest(twins[:, :steps], axis=0)
+            largest[: len(reached)] = np.maximum(largest[: len(reached)], reached)
         so_far: Array = np.maximum.accumulate(largest)
         return so_far
 
@@ -149,7 +148,7 @@ class Band:
 
     def limit_of_gradient(self, place: str) -> float:
         """Return what a pair's gradients at `place` may differ by when a decision is turned."""
-        return tolerances.TWINS.value * max(map(_largest, self._filed(place)), default=0.0)
+        return tolerances.TWINS.value * float(max(map(_largest, self._filed(place)), default=0.0))
 
     def limits_of_weights(self, place: str, rounding: Mapping[str, float]) -> dict[str, float]:
         """Return what a pair's weights may differ by at each "STEP/TENSOR", at least by rounding.
@@ -157,11 +156,9 @@ class Band:
         `rounding` is what rounding the weights once comes to, by "STEP/TENSOR".
         """
         shown = [
-            (*_step_and_tensor(name.removeprefix(prefix)), _largest(gaps))
-            for prefix in [f"{TWINS}/{place}/"]
+            (*_step_and_tensor(name), float(_largest(gaps)))
             for evidence in self.evidence
-            for name, gaps in evidence.arrays.items()
-            if name.startswith(prefix)
+            for name, gaps in evidence.under(f"{TWINS}/{place}").items()
         ]
         limits = {}
         for name, least in rounding.items():
@@ -182,12 +179,6 @@ def _step_and_tensor(name: str) -> tuple[int, str]:
     return int(step), tensor
 
 
-def _largest(gaps: Array) -> float:
-    """Return the largest gap, 0 where there is none; a twin that diverged widens nothing."""
-    return float(np.fmax.reduce(_finite(gaps), initial=0.0))
-
-
-def _finite(gaps: Array) -> Array:
-    """Return `gaps` with NaN for what is infinite."""
-    finite: Array = np.where(np.isfinite(gaps), gaps, np.nan)
-    return finite
+def _largest(gaps: Array, axis: int | None = None) -> Any:
+    """Return the largest gap, 0 where there is none; a twin that ended or diverged adds nothing."""
+    return np.max(gaps, axis, initial=0.0, where=np.isfinite(gaps))
