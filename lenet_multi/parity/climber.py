@@ -24,8 +24,6 @@ CLIMB, GO_ON = "climb", "go-on"
 
 SAVED_MODEL = "model.keras"
 
-MODULE = "lenet_multi.parity.climber"
-
 _TELL_EVERY = 0.2  # seconds
 
 
@@ -74,14 +72,15 @@ def run(job: Job) -> None:
         oracle.climb(evidence, plan, task, dataset, _tell)
     else:
         keras_start.start(Climber.of(job.climber).backend, floatx=job.precision)
-        from lenet_multi.parity import climb
+        from lenet_multi.parity.climb import Climb
 
+        climb = Climb(evidence, plan, task, dataset, _tell)
         if job.task == CLIMB:
-            climb.climb(evidence, plan, task, dataset, _tell, save_to=job.folder / SAVED_MODEL)
+            climb.climb(save_to=job.folder / SAVED_MODEL)
         else:
             models = {writer.climber: writer.folder / SAVED_MODEL for writer in job.writers()}
             saved = {writer: path for writer, path in models.items() if path.exists()}
-            climb.go_on(evidence, plan, task, dataset, saved, _tell)
+            climb.go_on(saved)
     evidence.record["seconds"] = time.perf_counter() - began
     evidence.write(job.folder)
 
@@ -98,7 +97,7 @@ def _tell(what: str, done: int, steps: int) -> None:
 
 def command(job: Job) -> tuple[str, ...]:
     """Return the command that does `job` in a process of its own."""
-    return (sys.executable, "-m", MODULE, json.dumps(dataclasses.asdict(job)))
+    return (sys.executable, "-m", "lenet_multi.parity.climber", json.dumps(dataclasses.asdict(job)))
 
 
 if __name__ == "__main__":

@@ -43,16 +43,11 @@ def two_one_sided_tests(differences: NDArray[np.float64], *, margin: float) -> E
         raise ValueError("two or more differences are needed")
     mean = float(np.mean(differences))
     if np.ptp(differences) == 0:
-        inside = abs(mean) < margin
-        return Equivalence(len(differences), mean, mean, mean, 0.0 if inside else 1.0, margin)
-    interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - 2 * LEVEL)
-    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
-    return Equivalence(
-        len(differences),
-        mean,
-        float(interval.low),
-        float(interval.high),
-        float(max(above, below)),
-        margin,
-    )
+        low = high = mean
+        p_value = 0.0 if abs(mean) < margin else 1.0
+    else:
+        low, high = stats.ttest_1samp(differences, 0).confidence_interval(1 - 2 * LEVEL)
+        above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+        below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
+        p_value = max(above, below)
+    return Equivalence(len(differences), mean, float(low), float(high), float(p_value), margin)

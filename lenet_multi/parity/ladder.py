@@ -13,7 +13,7 @@ from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, PRECISIONS, Plan
 from lenet_multi.parity.twins import NEAREST, UNIT_ROUNDOFF, Band, of_entries, over, relative
 from lenet_multi.runs import tolerances
 
-RUNGS = (
+RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
     "L0 structure",
     "L1 forward",
     "L2 gradient",
@@ -21,14 +21,13 @@ RUNGS = (
     "L4 trajectory",
     "L6 portability",
 )
-STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = RUNGS
 
 _NOTHING = np.array(np.nan)  # what a climber saw where it saw nothing
 
 Pair = tuple[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
     """How near two climbers are in one respect: the gap, what is allowed, and where.
 
@@ -215,7 +214,7 @@ class _Two:
         first, second = (self.ladder.seen(who, self.precision).facts[what] for who in self.pair)
         differing = list(_differences(first, second))
         where = differing[0] if differing else "all equal"
-        return self._finding(rung, what, where, gap=len(differing), allowed=0)
+        return Finding(rung, what, self.precision, self.pair, len(differing), 0, where)
 
     def judge(
         self, rung: str, what: str, gaps: Mapping[str, float], limits: float | Mapping[str, float]
@@ -224,7 +223,7 @@ class _Two:
         if not isinstance(limits, Mapping):
             limits = dict.fromkeys(gaps, limits)
         found = [
-            self._finding(rung, what, _in_words(place), gap=gap, allowed=limits[place])
+            Finding(rung, what, self.precision, self.pair, gap, limits[place], _in_words(place))
             for place, gap in gaps.items()
         ]
         return first_failure(found) or max(found, key=lambda finding: finding.share)
@@ -274,17 +273,6 @@ class _Two:
                 first.get(name, _NOTHING).astype(np.float64),
                 second.get(name, _NOTHING).astype(np.float64),
             )
-
-    def _finding(self, rung: str, what: str, where: str, *, gap: float, allowed: float) -> Finding:
-        return Finding(
-            rung=rung,
-            what=what,
-            precision=self.precision,
-            pair=self.pair,
-            gap=gap,
-            allowed=allowed,
-            where=where,
-        )
 
 
 def _twos(ladder: Ladder, precision: str, *, with_oracle: bool = False) -> Iterator[_Two]:

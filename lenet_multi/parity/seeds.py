@@ -83,9 +83,8 @@ def study(
     missing = [_child(folder, who, wanted[who]) for who in wanted if found[who] is None]
     failures = children.run(missing, timeout=timeout)
     failed = {failure.child for failure in failures}
-    for who, config in wanted.items():
-        if found[who] is None and _name(who) not in failed:
-            found[who] = _read(folder, who, config)
+    new = [who for who in wanted if found[who] is None and _name(who) not in failed]
+    found |= {who: _read(folder, who, wanted[who]) for who in new}
     runs = {who: run for who, run in found.items() if isinstance(run, Run)}
     failures += [failure for failure in found.values() if isinstance(failure, Failure)]
     failures += _unlike(runs, seeds)
@@ -164,15 +163,11 @@ def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Fail
 def _outcome(
     runs: dict[tuple[int, str], Run], pair: tuple[str, str], seeds: Sequence[int]
 ) -> Outcome:
-    first, second = ([runs[seed, backend] for seed in seeds] for backend in pair)
-    differences = [
-        100 * (a.result.headline[1] - b.result.headline[1])
-        for a, b in zip(first, second, strict=True)
-    ]
-    agreement = [
-        np.mean(a.outputs.argmax(axis=1) == b.outputs.argmax(axis=1))
-        for a, b in zip(first, second, strict=True)
-    ]
+    differences, agreement = [], []
+    for seed in seeds:
+        first, second = (runs[seed, backend] for backend in pair)
+        differences.append(100 * (first.result.headline[1] - second.result.headline[1]))
+        agreement.append(np.mean(first.outputs.argmax(axis=1) == second.outputs.argmax(axis=1)))
     accuracy = two_one_sided_tests(np.array(differences), margin=EQUIVALENCE.value)
     return Outcome(pair, accuracy, float(np.mean(agreement)))
 

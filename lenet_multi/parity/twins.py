@@ -13,7 +13,7 @@ two that rounding can explain has most likely happened between a twin and its or
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -54,55 +54,50 @@ def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[NDArr
 
 
 def file_gradients(
-    evidence: Evidence, place: str, names: Sequence[str], own: Weights, twins: Sequence[Weights]
+    evidence: Evidence, place: str, names: Sequence[str], own: Weights, *twins: Weights
 ) -> None:
-    """File how far the gradient of each twin's tensors is from the original's: of entries.
+    """File the original's gradient, and how far each twin's is from it: of entries.
 
     And how near the two most alike come. Rounding may turn a decision in one or the other, but on a
     backend whose gradients are noisy no two are alike.
     """
-    for index, name in enumerate(names):
-        gaps = [of_entries(twin[index], own[index]) for twin in twins]
+    for name, *tensors in zip(names, own, *twins, strict=True):
+        evidence.arrays[f"{place}/{name}"] = tensors[0]
+        gaps = [of_entries(twin, tensors[0]) for twin in tensors[1:]]
         evidence.arrays[f"{TWINS}/{place}/{name}"] = np.array(gaps)
         if twins:
-            everyone = combinations([own, *twins], 2)
-            nearest = min(of_entries(first[index], second[index]) for first, second in everyone)
+            nearest = min(of_entries(*two) for two in combinations(tensors, 2))
             evidence.arrays[f"{NEAREST}/{place}/{name}"] = np.array(nearest)
 
 
-def of_entries(first: Array, second: Array) -> float:
-    """Return the largest difference of two tensors' entries over the second's largest entry."""
-    return over(np.abs(first - second).max(), np.abs(second).max())
-
-
 def file_weights(
-    evidence: Evidence, place: str, names: Sequence[str], own: Course, twins: Sequence[Course]
+    evidence: Evidence, place: str, names: Sequence[str], own: Course, *twins: Course
 ) -> None:
-    """File how far the movements of each twin's weights are from the original's, by step."""
-    for step, weights in own.weights.items():
-        for index, name in enumerate(names):
-            moved = _movement(weights[index], own.start[index])
-            gaps = [
-                over(
-                    np.linalg.norm(_movement(twin.weights[step][index], twin.start[index]) - moved),
-                    np.linalg.norm(moved),
-                )
-                for twin in twins
-                if step in twin.weights
-            ]
-            evidence.arrays[f"{TWINS}/{place}/{step}/{name}"] = np.array(gaps)
+    """File the original's weights, and how far each twin's moved otherwise, by step."""
+    for step, index in product(own.weights, range(len(names))):
+        filed = f"{place}/{step}/{names[index]}"
+        evidence.arrays[filed] = own.weights[step][index]
+        way, *ways = (
+            np.subtract(course.weights[step][index], course.start[index], dtype=np.float64)
+            for course in (own, *twins)
+            if step in course.weights
+        )
+        gaps = [over(np.linalg.norm(twins_way - way), np.linalg.norm(way)) for twins_way in ways]
+        evidence.arrays[f"{TWINS}/{filed}"] = np.array(gaps)
 
 
-def file_losses(evidence: Evidence, place: str, own: Array, twins: Sequence[Array]) -> None:
-    """File the relative gaps of the twins' losses: (twins, steps), NaN after a twin's end."""
+def file_losses(evidence: Evidence, place: str, own: Array, *twins: Array) -> None:
+    """File the original's losses, and the twins' gaps: (twins, steps), NaN after a twin's end."""
+    evidence.arrays[place] = own
     gaps = np.full((len(twins), len(own)), np.nan)
     for row, losses in zip(gaps, twins, strict=True):
         row[: len(losses)] = relative(losses, own[: len(losses)])
     evidence.arrays[f"{TWINS}/{place}"] = gaps
 
 
-def _movement(weights: Array, start: Array) -> Array:
-    return np.asarray(weights, np.float64) - np.asarray(start, np.float64)
+def of_entries(first: Array, second: Array) -> float:
+    """Return the largest difference of two tensors' entries over the second's largest entry."""
+    return over(np.abs(first - second).max(), np.abs(second).max())
 
 
 def over(gap: Any, size: Any) -> float:
