@@ -81,7 +81,7 @@ def command(
     for name in chosen:
         climber = Climber.of(name)
         frameworks.choose(climber.backend, {})
-        climber.form_on()
+        climber.execution()
         climber.environment()
         if climber != Climber(climber.backend) and (every_form or seeds is not None):
             other = "--every-form" if every_form else "--seeds"
@@ -115,7 +115,7 @@ def climb_ladder(
     **config: Any,
 ) -> NoReturn:
     """Climb rungs L0 to L4 and L6, show and record what is found, and exit."""
-    from lenet_multi.parity import ascent, report
+    from lenet_multi.parity import ascent, figure, report
     from lenet_multi.parity.plan import ONE_EPOCH, Plan
     from lenet_multi.runs.folder import default_folder
 
@@ -124,9 +124,7 @@ def climb_ladder(
     found = ascent.ascend(chosen, plan, folder, timeout=timeout, threads=threads)
     ascent.write_json(found, folder / ascent.COMPARISON)
     if found.ladder.pairs("float32"):
-        from lenet_multi.parity.figure import draw_gaps
-
-        draw_gaps(found.ladder, folder / ascent.FIGURE)
+        figure.draw_gaps(found.ladder, folder / ascent.FIGURE)
     if as_json:
         click.echo((folder / ascent.COMPARISON).read_text(), nl=False)
     else:

@@ -4,7 +4,6 @@ Every rung files what it sees under names "RUNG/.../TENSOR".
 """
 
 import dataclasses
-import functools
 import hashlib
 import math
 import traceback
@@ -15,23 +14,22 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet_multi.backends.adam import Adam
-from lenet_multi.backends.choice import Execution, execution
+from lenet_multi.backends.choice import Execution
 from lenet_multi.backends.fast import make_fast
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import Dataset
 from lenet_multi.machine import environment, instruction_sets, keras_start
 from lenet_multi.parity import twins
-from lenet_multi.parity.evidence import Evidence
+from lenet_multi.parity.evidence import Array, Evidence
 from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact
 from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Climber, Plan, Tell, confident, is_kept
 from lenet_multi.task import Task
 from lenet_multi.training.setup import build, make_optimizer
 
-Batch = tuple[NDArray[Any], NDArray[Any]]  # images, labels
+Batch = tuple[Array, Array]  # images, labels
 
 # A step of SGD at this rate shows the gradient: the weights drown in the step, which is the
 # gradient times a power of two, so that no digit is lost in their difference.
@@ -148,33 +146,20 @@ class Climb:
         # Adam is ours, the one that trains.
         optimizer_class = Adam if class_name == "Adam" else getattr(keras.optimizers, class_name)
         _compile(model, loss, optimizer_class(**arguments))
-        steps = self.plan.optimizer_steps
-        courses = [_course(model, batches, steps) for _ in self._own_and_twins(model)]
+        courses = self._courses(model, batches)
         twins.file_weights(self.evidence, f"L3/{name}", _names(model), *courses)
         model.set_weights(courses[0].start)
 
     def _trajectory(self, model: keras.Model, batches: Batches, *, save_to: Path) -> None:
-        """L4: file order, losses and weights along the epoch, and save the compiled model for L6.
-
-        The first twin goes to the end, the others to `plan.one_ulp_steps`, by when all have parted.
-        """
-        whole = len(batches)
-        self.evidence.facts |= {"order": batches.order_sha256(), "steps": whole}
+        """L4: file order, losses and weights along the epoch; save the compiled model for L6."""
+        self.evidence.facts |= {"order": batches.order_sha256(), "steps": len(batches)}
 
         def after(run: int, step: int, steps: int) -> None:
             if run == 0 and step == self.plan.saved_after:
                 model.save(save_to)
             self.tell(f"L4 trajectory, twin {run}" if run else "L4 trajectory", step, steps)
 
-        courses = [
-            _course(
-                model,
-                batches,
-                whole if run <= 1 else min(self.plan.one_ulp_steps, whole),
-                after=functools.partial(after, run),
-            )
-            for run in self._own_and_twins(model)
-        ]
+        courses = self._courses(model, batches, after)
         twins.file_weights(self.evidence, "L4/weights", _names(model), *courses)
         twins.file_losses(
             self.evidence, "L4/losses", *(np.array(course.losses) for course in courses)
@@ -190,6 +175,28 @@ class Climb:
         )
         batches.set_epoch(0, seed=self.plan.config.seed)
         return batches
+
+    def _courses(
+        self,
+        model: keras.Model,
+        batches: Batches,
+        after: Callable[[int, int, int], None] = lambda run, step, steps: None,
+    ) -> list[twins.Course]:
+        """Train along `batches`, and so with twins; weights are kept as `is_kept` says.
+
+        The first twin goes to the end, the others to `plan.one_ulp_steps`, by when all have parted.
+        """
+        courses = []
+        for run in self._own_and_twins(model):
+            steps = len(batches) if run <= 1 else min(self.plan.one_ulp_steps, len(batches))
+            course = twins.Course(start=model.get_weights())
+            for step in range(1, steps + 1):
+                course.losses.append(_step(model, batches[step - 1]))
+                if is_kept(step, last=len(batches)):
+                    course.weights[step] = model.get_weights()
+                after(run, step, steps)
+            courses.append(course)
+        return courses
 
     def _own_and_twins(self, model: keras.Model) -> Iterator[int]:
         """Yield 0 with the compiled model as it is, then each twin's number: the same, one ulp off.
@@ -217,8 +224,7 @@ def _model(task: Task, config: TrainConfig, dataset: Dataset, climber: str) -> k
 
 def _how(climber: str) -> Execution:
     """Return how a climber computes; it takes single steps, so XLA has nothing to loop over."""
-    of = Climber.of(climber)
-    how = execution(of.backend, of.form, device=keras_start.device())
+    how = Climber.of(climber).execution(keras_start.device())
     return dataclasses.replace(how, answer_form=how.form, xla_loops=False)
 
 
@@ -252,23 +258,6 @@ def _terms(model: keras.Model, batch_size: int) -> dict[str, int]:
     return {"L1": forward, "L2": 2 * forward + batch_size * positions}
 
 
-def _course(
-    model: keras.Model,
-    batches: Batches,
-    steps: int,
-    *,
-    after: Callable[[int, int], None] = lambda step, steps: None,
-) -> twins.Course:
-    """Train for `steps` and return the course; weights are kept as `is_kept` says."""
-    course = twins.Course(start=model.get_weights())
-    for step in range(1, steps + 1):
-        course.losses.append(_step(model, batches[step - 1]))
-        if is_kept(step, last=len(batches)):
-            course.weights[step] = model.get_weights()
-        after(step, steps)
-    return course
-
-
 def _compile(model: keras.Model, loss: Any, optimizer: keras.optimizers.Optimizer) -> None:
     """Compile for single steps; in float64 exactly."""
     model.compile(optimizer=optimizer, loss=ExactMean(loss) if _in_float64() else loss)
@@ -296,5 +285,5 @@ def _names(model: keras.Model) -> list[str]:
     return [weight.path.partition("/")[2] for weight in model.weights]
 
 
-def _digest(array: NDArray[Any]) -> str:
+def _digest(array: Array) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

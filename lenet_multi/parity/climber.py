@@ -21,7 +21,6 @@ from lenet_multi.parity.plan import ORACLE, Climber, Plan
 from lenet_multi.task import find_task
 
 CLIMB, GO_ON = "climb", "go-on"
-
 SAVED_MODEL = "model.keras"
 
 _TELL_EVERY = 0.2  # seconds
@@ -29,19 +28,15 @@ _TELL_EVERY = 0.2  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one climber does: which task, who it is, where its evidence goes.
-
-    `climb` names the climb that the evidence belongs to, and `out` its folder. The task "go-on"
-    goes on with the models of the climbers `saved_by`.
-    """
+    """What one climber does: which task, who it is, where its evidence goes."""
 
     task: str
     climber: str
     precision: str
-    out: str
-    climb: str
+    out: str  # the folder of the whole climb
+    climb: str  # the name of the climb that the evidence belongs to
     plan: dict[str, Any]
-    saved_by: Sequence[str] = ()
+    saved_by: Sequence[str] = ()  # the climbers with whose models the task "go-on" goes on
 
     @property
     def name(self) -> str:

@@ -11,17 +11,13 @@ LEVEL = 0.05  # of each one-sided test; hence an interval of 1 - 2 * LEVEL
 
 @dataclass(frozen=True)
 class Equivalence:
-    """The verdict on paired differences, in the unit of the margin.
-
-    `low` and `high` bound the 90 % confidence interval of the mean; `p_value` is the larger of
-    the two one-sided tests'.
-    """
+    """The verdict on paired differences, in the unit of the margin."""
 
     pairs: int
     mean: float
-    low: float
-    high: float
-    p_value: float
+    low: float  # end of the mean's 90 % confidence interval
+    high: float  # the other end
+    p_value: float  # the larger one of the two one-sided tests'
     margin: float
 
     @property

@@ -21,16 +21,12 @@ FACTS, ARRAYS = "evidence.json", "evidence.npz"
 
 @dataclass
 class Evidence:
-    """What `climber` saw: a backend in one precision, or the oracle.
-
-    `facts` are compared exactly; `arrays` are named "rung/.../tensor". `climb` names the
-    climb it belongs to, so that evidence of another one is not taken for it.
-    """
+    """What `climber` saw: a backend in one precision, or the oracle."""
 
     climber: str
-    climb: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    arrays: dict[str, Array] = field(default_factory=dict)
+    climb: str  # that it belongs to, so that evidence of another one is not taken for it
+    facts: dict[str, Any] = field(default_factory=dict)  # compared exactly
+    arrays: dict[str, Array] = field(default_factory=dict)  # named "rung/.../tensor"
     record: dict[str, Any] = field(default_factory=dict)  # not compared: versions, terms, seconds
 
     def under(self, place: str) -> dict[str, Array]:

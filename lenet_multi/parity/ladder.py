@@ -31,8 +31,7 @@ Pair = tuple[str, str]
 class Finding:
     """How near two climbers are in one respect: the gap, what is allowed, and where.
 
-    `where` is the first place over the tolerance, in the order of steps and layers; if there
-    is none, the place of the largest gap.
+    That is the first place over its limit, by steps and layers, or else the one nearest to it.
     """
 
     rung: str
@@ -108,10 +107,7 @@ def compare(ladder: Ladder) -> list[Finding]:
     """Return the findings, from the lowest rung to the highest."""
     return [
         finding
-        for rung in (
-            *(_structure, _forward, _noise, _gradient),
-            *(_optimizer, _trajectory, _portability),
-        )
+        for rung in (_structure, _forward, _noise, _gradient, _optimizer, _trajectory, _portability)
         for precision in PRECISIONS
         for finding in rung(ladder, precision)
     ]

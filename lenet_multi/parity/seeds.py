@@ -25,20 +25,16 @@ from lenet_multi.runs.tolerances import EQUIVALENCE
 SCHEMA_VERSION = 1
 
 STUDY = "seeds.json"
-
 MOST_SEEDS = 10_000  # a month of training
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What two backends made of the same seeds.
-
-    `agreement` is the share of test images that both answer alike, the mean over seeds.
-    """
+    """What two backends made of the same seeds."""
 
     pair: tuple[str, str]
     accuracy: Equivalence  # in percentage points
-    agreement: float
+    agreement: float  # the share of test images that both answer alike, the mean over seeds
 
 
 @dataclass(frozen=True)
@@ -150,13 +146,12 @@ def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Fail
         ("settings", run.result.config, dataclasses.asdict(config)),
         ("versions", run.result.versions, environment.versions(who[1])),
     ):
-        differing = [name for name in asked if found.get(name) != asked[name]]
-        if differing:
-            name = differing[0]
-            raise UserError(
-                f"{place} was trained with {kind} {name} {found.get(name)}, not {asked[name]}; "
-                "delete it or choose another --out"
-            )
+        for name in asked:
+            if found.get(name) != asked[name]:
+                raise UserError(
+                    f"{place} was trained with {kind} {name} {found.get(name)}, not {asked[name]}; "
+                    "delete it or choose another --out"
+                )
     return run
 
 

@@ -17,12 +17,11 @@ from itertools import combinations, product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet_multi.parity.evidence import Array, Evidence
 from lenet_multi.runs import tolerances
 
-Weights = Sequence[NDArray[Any]]
+Weights = Sequence[Array]
 
 # The gaps of twins are filed under these names and the original's: to the original, and between the
 # two most alike of all five.
@@ -38,10 +37,10 @@ class Course:
 
     start: Weights
     losses: list[float] = field(default_factory=list)
-    weights: dict[int, list[NDArray[Any]]] = field(default_factory=dict)
+    weights: dict[int, list[Array]] = field(default_factory=dict)
 
 
-def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[NDArray[Any]]:
+def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[Array]:
     """Return `weights`, each entry replaced by the next float above or below, by chance.
 
     Each `climber` draws other numbers from the same `seed`.
