@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -90,21 +91,10 @@ def _jobs(
     backends: Sequence[str], plan: Plan, folder: Path, climb: str, *, with_oracle: bool
 ) -> list[Job]:
     """Return all jobs, the long ones first."""
-
-    def job(task: str, precision: str, climber: str) -> Job:
-        return Job(
-            task=task,
-            climber=climber,
-            precision=precision,
-            out=str(folder),
-            climb=climb,
-            plan=dataclasses.asdict(plan),
-            saved_by=tuple(backends) if task == GO_ON else (),
-        )
-
+    job = partial(Job, out=str(folder), climb=climb, plan=dataclasses.asdict(plan))
     places = list(product(plan.precisions, backends))
     climbs = [job(CLIMB, *place) for place in places]
-    going_on = [job(GO_ON, *place) for place in places if plan.saved_after]
+    going_on = [job(GO_ON, *place, saved_by=backends) for place in places if plan.saved_after]
     oracle = [job(CLIMB, "float64", ORACLE)] if with_oracle else []
     first = len(backends)
     return [*climbs[:first], *oracle, *climbs[first:], *going_on]
@@ -124,35 +114,24 @@ def _child(job: Job) -> Child:
 def write_json(ascent: Ascent, path: Path) -> None:
     """Write findings, failures, the figure's lines, versions and machine as JSON."""
     first = ladder.first_failure(ascent.findings)
+    climbed = ascent.ladder.climbed
+    records = {who: seen.record for (who, _), seen in climbed.items() if who != ORACLE}
     content = {
         "schema_version": SCHEMA_VERSION,
         "passed": ascent.passed,
         "first_failure": str(first) if first else None,
         "seconds": ascent.seconds,
         "machine": environment.machine(),
-        "versions": {
-            name: version
-            for evidence in ascent.ladder.climbed.values()
-            for name, version in evidence.record.get("versions", {}).items()
-        },
+        "versions": {k: v for one in records.values() for k, v in one.get("versions", {}).items()},
         "plan": dataclasses.asdict(ascent.ladder.plan),
         "failures": [dataclasses.asdict(failure) for failure in ascent.failures],
         "findings": [
             {**dataclasses.asdict(finding), "passed": finding.passed} for finding in ascent.findings
         ],
         "gaps": [dataclasses.asdict(line) for line in figure.lines(ascent.ladder)],
-        **{
-            f"{name}s": {
-                climber: evidence.record[name]
-                for (climber, _), evidence in ascent.ladder.climbed.items()
-                if climber != ORACLE
-            }
-            for name in ("form", "instruction_set")
-        },
-        "climber_seconds": {
-            " ".join(who): evidence.record["seconds"]
-            for who, evidence in ascent.ladder.climbed.items()
-        },
+        "forms": {who: record["form"] for who, record in records.items()},
+        "instruction_sets": {who: record["instruction_set"] for who, record in records.items()},
+        "climber_seconds": {" ".join(who): seen.record["seconds"] for who, seen in climbed.items()},
     }
     with writing(path):
         durable.write_json(path, content)

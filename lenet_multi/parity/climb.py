@@ -161,9 +161,8 @@ class Climb:
 
         courses = self._courses(model, batches, after)
         twins.file_weights(self.evidence, "L4/weights", _names(model), *courses)
-        twins.file_losses(
-            self.evidence, "L4/losses", *(np.array(course.losses) for course in courses)
-        )
+        losses = [np.array(course.losses) for course in courses]
+        twins.file_losses(self.evidence, "L4/losses", *losses)
 
     def _batches(self) -> Batches:
         """Return L4's batches, in the order of its epoch."""

@@ -26,13 +26,13 @@ SAVED_MODEL = "model.keras"
 _TELL_EVERY = 0.2  # seconds
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Job:
     """What one climber does: which task, who it is, where its evidence goes."""
 
     task: str
-    climber: str
     precision: str
+    climber: str
     out: str  # the folder of the whole climb
     climb: str  # the name of the climb that the evidence belongs to
     plan: dict[str, Any]

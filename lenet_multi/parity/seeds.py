@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
@@ -84,12 +84,7 @@ def study(
     runs = {who: run for who, run in found.items() if isinstance(run, Run)}
     failures += [failure for failure in found.values() if isinstance(failure, Failure)]
     failures += _unlike(runs, seeds)
-    outcomes = [
-        _outcome(runs, pair, both)
-        for pair in combinations(backends, 2)
-        if len(both := [s for s in range(seeds) if all((s, b) in runs for b in pair)]) > 1
-    ]
-    return Study(runs, outcomes, failures)
+    return Study(runs, list(_outcomes(runs, backends)), failures)
 
 
 def _unlike(runs: dict[tuple[int, str], Run], seeds: int) -> list[Failure]:
@@ -155,16 +150,17 @@ def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Fail
     return run
 
 
-def _outcome(
-    runs: dict[tuple[int, str], Run], pair: tuple[str, str], seeds: Sequence[int]
-) -> Outcome:
-    differences, agreement = [], []
-    for seed in seeds:
-        first, second = (runs[seed, backend] for backend in pair)
-        differences.append(100 * (first.result.headline[1] - second.result.headline[1]))
-        agreement.append(np.mean(first.outputs.argmax(axis=1) == second.outputs.argmax(axis=1)))
-    accuracy = two_one_sided_tests(np.array(differences), margin=EQUIVALENCE.value)
-    return Outcome(pair, accuracy, float(np.mean(agreement)))
+def _outcomes(runs: dict[tuple[int, str], Run], backends: Sequence[str]) -> Iterator[Outcome]:
+    """Yield what each pair made of the seeds that both finished, if these are two or more."""
+    for first, second in combinations(backends, 2):
+        seeds = [seed for seed, backend in runs if backend == first and (seed, second) in runs]
+        both = [(runs[seed, first], runs[seed, second]) for seed in seeds]
+        if len(both) < 2:
+            continue
+        gaps = [100 * (a.result.headline[1] - b.result.headline[1]) for a, b in both]
+        alike = [np.mean(a.outputs.argmax(axis=1) == b.outputs.argmax(axis=1)) for a, b in both]
+        accuracy = two_one_sided_tests(np.array(gaps), margin=EQUIVALENCE.value)
+        yield Outcome((first, second), accuracy, float(np.mean(alike)))
 
 
 def write_json(found: Study, config: TrainConfig, path: Path) -> None:
