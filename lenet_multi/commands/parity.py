@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -13,6 +13,9 @@ from lenet_multi.config import TASKS, TrainConfig, flag
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
+
+if TYPE_CHECKING:
+    from lenet_multi.parity.plan import Plan
 
 
 @click.command("parity")
@@ -71,13 +74,13 @@ def command(
       lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
     """
     from lenet_multi.machine import frameworks
-    from lenet_multi.parity.plan import Climber
+    from lenet_multi.parity.plan import ONE_EPOCH, Climber, Plan
 
     chosen = list(dict.fromkeys(wanted)) or list(frameworks.installed())
     for name in chosen:
         climber = Climber.of(name)
         frameworks.choose(climber.backend, {})
-        climber.form_on()
+        climber.execution()
         climber.environment()
         if climber != Climber(climber.backend) and (every_form or seeds is not None):
             other = "--every-form" if every_form else "--seeds"
@@ -95,34 +98,26 @@ def command(
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"{flag(name)} is {without}; drop it")
     if seeds is None:
-        climb_ladder(chosen, timeout, out, as_json, **given)
+        images, threads = given.pop("images", None), given.pop("threads", 1)
+        plan = Plan(config=dataclasses.replace(ONE_EPOCH, **given), float32_images=images)
+        climb_ladder(chosen, plan, threads, timeout, out, as_json)
     else:
-        compare_seeds(chosen, seeds, timeout, out, as_json, **given)
+        recipe = RECIPES[given.pop("recipe", DEFAULT_RECIPE)]
+        compare_seeds(chosen, seeds, dataclasses.replace(recipe, **given), timeout, out, as_json)
 
 
 def climb_ladder(
-    chosen: list[str],
-    timeout: float,
-    out: Path | None,
-    as_json: bool,
-    *,
-    images: int | None = None,
-    threads: int = 1,
-    **config: Any,
+    chosen: list[str], plan: "Plan", threads: int, timeout: float, out: Path | None, as_json: bool
 ) -> NoReturn:
     """Climb rungs L0 to L4 and L6, show and record what is found, and exit."""
-    from lenet_multi.parity import ascent, report
-    from lenet_multi.parity.plan import ONE_EPOCH, Plan
+    from lenet_multi.parity import ascent, figure, report
     from lenet_multi.runs.folder import default_folder
 
-    plan = Plan(config=dataclasses.replace(ONE_EPOCH, **config), float32_images=images)
     folder = out or default_folder("parity")
     found = ascent.ascend(chosen, plan, folder, timeout=timeout, threads=threads)
     ascent.write_json(found, folder / ascent.COMPARISON)
     if found.ladder.pairs("float32"):
-        from lenet_multi.parity.figure import draw_gaps
-
-        draw_gaps(found.ladder, folder / ascent.FIGURE)
+        figure.draw_gaps(found.ladder, folder / ascent.FIGURE)
     if as_json:
         click.echo((folder / ascent.COMPARISON).read_text(), nl=False)
     else:
@@ -134,24 +129,21 @@ def climb_ladder(
 def compare_seeds(
     chosen: list[str],
     count: int,
+    config: TrainConfig,
     timeout: float,
     out: Path | None,
     as_json: bool,
-    *,
-    recipe: str = DEFAULT_RECIPE,
-    **config: Any,
 ) -> NoReturn:
     """Climb rung L5, show and record what is found, and exit."""
     from lenet_multi.parity import report, seeds
 
-    wanted = dataclasses.replace(RECIPES[recipe], **config)
     folder = out or Path("runs", "parity-seeds")
     try:
-        found = seeds.study(chosen, count, wanted, folder, timeout=timeout)
+        found = seeds.study(chosen, count, config, folder, timeout=timeout)
     except StoppedError:
         click.echo(f"The same command goes on with what is in {folder}", err=True)
         raise
-    seeds.write_json(found, wanted, folder / seeds.STUDY)
+    seeds.write_json(found, config, folder / seeds.STUDY)
     if as_json:
         click.echo((folder / seeds.STUDY).read_text(), nl=False)
     else:

@@ -1,12 +1,12 @@
 """The whole climb: send all climbers up, collect their evidence, compare it, record it."""
 
 import dataclasses
-import re
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, product
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 from lenet_multi.errors import UserError
@@ -14,8 +14,8 @@ from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Child, Failure
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity import figure, ladder
-from lenet_multi.parity.climber import CLIMB, GO_ON, SAVED_MODEL, Job, command
-from lenet_multi.parity.evidence import Evidence, read
+from lenet_multi.parity.climber import CLIMB, GO_ON, Job, command
+from lenet_multi.parity.evidence import read
 from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, Climber, Plan
 from lenet_multi.runs import durable
@@ -73,113 +73,65 @@ def ascend(
     began = time.perf_counter()
     climb = secrets.token_hex(8)
     jobs = _jobs(backends, plan, folder, climb, with_oracle=task.reference is not None)
-    failures = children.run([_child(job, jobs) for job in jobs], timeout=timeout, threads=threads)
+    failures = children.run([_child(job) for job in jobs], timeout=timeout, threads=threads)
     failed = {failure.child for failure in failures}
-    evidence = {
-        (job.task, job.climber, job.precision): read(Path(job.folder), climb=climb)
-        for job in jobs
-        if job.name not in failed
-    }
-    climbed = _of(CLIMB, evidence)
-    seen = Ladder(
-        backends=tuple(backends),
-        climbed=climbed,
-        gone_on=_of(GO_ON, evidence),
-        oracle=climbed.get((ORACLE, "float64")),
-        plan=plan,
+    climbed, gone_on = (
+        {
+            (job.climber, job.precision): read(job.folder, climb=climb)
+            for job in jobs
+            if job.task == task_of and job.name not in failed
+        }
+        for task_of in (CLIMB, GO_ON)
     )
+    seen = Ladder(tuple(backends), climbed, gone_on, plan)
     return Ascent(seen, ladder.compare(seen), failures, time.perf_counter() - began)
-
-
-def _of(
-    task: str, evidence: dict[tuple[str, str, str], Evidence]
-) -> dict[tuple[str, str], Evidence]:
-    return {(who, p): found for (kind, who, p), found in evidence.items() if kind == task}
 
 
 def _jobs(
     backends: Sequence[str], plan: Plan, folder: Path, climb: str, *, with_oracle: bool
 ) -> list[Job]:
     """Return all jobs, the long ones first."""
-
-    def job(task: str, climber: str, precision: str) -> Job:
-        return Job(
-            task=task,
-            climber=climber,
-            precision=precision,
-            folder=str(folder / f"{re.sub('[:@]', '-', climber)}-{precision}-{task}"),
-            climb=climb,
-            plan=dataclasses.asdict(plan),
-        )
-
-    climbs = {
-        precision: [job(CLIMB, who, precision) for who in backends] for precision in plan.precisions
-    }
-    going_on = [
-        dataclasses.replace(
-            job(GO_ON, reader, writers[0].precision),
-            saved={writer.climber: f"{writer.folder}/{SAVED_MODEL}" for writer in writers},
-        )
-        for writers, reader in product(climbs.values(), backends)
-        if plan.saved_after
-    ]
-    first, *others = climbs.values()
-    oracle = [job(CLIMB, ORACLE, "float64")] if with_oracle else []
-    return [*first, *oracle, *chain(*others), *going_on]
+    job = partial(Job, out=str(folder), climb=climb, plan=dataclasses.asdict(plan))
+    places = list(product(plan.precisions, backends))
+    climbs = [job(CLIMB, *place) for place in places]
+    going_on = [job(GO_ON, *place, saved_by=backends) for place in places if plan.saved_after]
+    oracle = [job(CLIMB, "float64", ORACLE)] if with_oracle else []
+    first = len(backends)
+    return [*climbs[:first], *oracle, *climbs[first:], *going_on]
 
 
-def _child(job: Job, jobs: Sequence[Job]) -> Child:
+def _child(job: Job) -> Child:
     """Return the process of `job`, which starts after those whose models it goes on with."""
     return Child(
         name=job.name,
         command=command(job),
-        log=Path(job.folder, "log.txt"),
+        log=job.folder / "log.txt",
         environ=Climber.of(job.climber).environment(),
-        after=tuple(
-            other.name
-            for other in jobs
-            if other.task == CLIMB
-            and other.climber in job.saved
-            and other.precision == job.precision
-        ),
+        after=tuple(writer.name for writer in job.writers()),
     )
 
 
 def write_json(ascent: Ascent, path: Path) -> None:
     """Write findings, failures, the figure's lines, versions and machine as JSON."""
     first = ladder.first_failure(ascent.findings)
+    climbed = ascent.ladder.climbed
+    records = {who: seen.record for (who, _), seen in climbed.items() if who != ORACLE}
     content = {
         "schema_version": SCHEMA_VERSION,
         "passed": ascent.passed,
         "first_failure": str(first) if first else None,
         "seconds": ascent.seconds,
         "machine": environment.machine(),
-        "versions": _versions(ascent.ladder),
+        "versions": {k: v for one in records.values() for k, v in one.get("versions", {}).items()},
         "plan": dataclasses.asdict(ascent.ladder.plan),
         "failures": [dataclasses.asdict(failure) for failure in ascent.failures],
         "findings": [
             {**dataclasses.asdict(finding), "passed": finding.passed} for finding in ascent.findings
         ],
         "gaps": [dataclasses.asdict(line) for line in figure.lines(ascent.ladder)],
-        **{
-            f"{name}s": {
-                climber: evidence.record[name]
-                for (climber, _), evidence in ascent.ladder.climbed.items()
-                if climber != ORACLE
-            }
-            for name in ("form", "instruction_set")
-        },
-        "climber_seconds": {
-            " ".join(who): evidence.record["seconds"]
-            for who, evidence in ascent.ladder.climbed.items()
-        },
+        "forms": {who: record["form"] for who, record in records.items()},
+        "instruction_sets": {who: record["instruction_set"] for who, record in records.items()},
+        "climber_seconds": {" ".join(who): seen.record["seconds"] for who, seen in climbed.items()},
     }
     with writing(path):
         durable.write_json(path, content)
-
-
-def _versions(seen: Ladder) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for evidence in seen.climbed.values():
-        found |= evidence.record.get("versions", {})
-    return found

@@ -5,9 +5,11 @@ Tells its progress on stdout, a JSON list a line; leaves its evidence in the job
 
 import dataclasses
 import json
+import re
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +21,38 @@ from lenet_multi.parity.plan import ORACLE, Climber, Plan
 from lenet_multi.task import find_task
 
 CLIMB, GO_ON = "climb", "go-on"
-
 SAVED_MODEL = "model.keras"
-
-MODULE = "lenet_multi.parity.climber"
 
 _TELL_EVERY = 0.2  # seconds
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Job:
-    """What one climber does: which task, who it is, where its evidence goes.
-
-    `climb` names the climb that the evidence belongs to. `saved` are the models with which
-    the task "go-on" goes on, by the name of who saved them.
-    """
+    """What one climber does: which task, who it is, where its evidence goes."""
 
     task: str
-    climber: str
     precision: str
-    folder: str
-    climb: str
+    climber: str
+    out: str  # the folder of the whole climb
+    climb: str  # the name of the climb that the evidence belongs to
     plan: dict[str, Any]
-    saved: dict[str, str] = field(default_factory=dict)
+    saved_by: Sequence[str] = ()  # the climbers with whose models the task "go-on" goes on
 
     @property
     def name(self) -> str:
         """Return what people call the job."""
         task = {CLIMB: "", GO_ON: " goes on"}[self.task]
         return f"{self.climber} {self.precision}{task}"
+
+    @property
+    def folder(self) -> Path:
+        """Return where its evidence goes."""
+        return Path(self.out, f"{re.sub('[:@]', '-', self.climber)}-{self.precision}-{self.task}")
+
+    def writers(self) -> list["Job"]:
+        """Return the jobs that save the models with which it goes on."""
+        climb = dataclasses.replace(self, task=CLIMB, saved_by=())
+        return [dataclasses.replace(climb, climber=writer) for writer in self.saved_by]
 
 
 def run(job: Job) -> None:
@@ -56,22 +61,23 @@ def run(job: Job) -> None:
     plan = Plan(**{**job.plan, "config": TrainConfig(**job.plan["config"])})
     task = find_task(plan.config.architecture)
     dataset = task.load(plan.config)
-    evidence, folder = Evidence(job.climber, job.climb), Path(job.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    evidence = Evidence(job.climber, job.climb)
+    job.folder.mkdir(parents=True, exist_ok=True)
     if job.climber == ORACLE:
         oracle.climb(evidence, plan, task, dataset, _tell)
     else:
         keras_start.start(Climber.of(job.climber).backend, floatx=job.precision)
-        from lenet_multi.parity import climb
+        from lenet_multi.parity.climb import Climb
 
+        climb = Climb(evidence, plan, task, dataset, _tell)
         if job.task == CLIMB:
-            climb.climb(evidence, plan, task, dataset, _tell, save_to=folder / SAVED_MODEL)
+            climb.climb(save_to=job.folder / SAVED_MODEL)
         else:
-            models = {writer: Path(path) for writer, path in job.saved.items()}
+            models = {writer.climber: writer.folder / SAVED_MODEL for writer in job.writers()}
             saved = {writer: path for writer, path in models.items() if path.exists()}
-            climb.go_on(evidence, plan, task, dataset, saved, _tell)
+            climb.go_on(saved)
     evidence.record["seconds"] = time.perf_counter() - began
-    evidence.write(folder)
+    evidence.write(job.folder)
 
 
 _told = 0.0
@@ -86,7 +92,7 @@ def _tell(what: str, done: int, steps: int) -> None:
 
 def command(job: Job) -> tuple[str, ...]:
     """Return the command that does `job` in a process of its own."""
-    return (sys.executable, "-m", MODULE, json.dumps(dataclasses.asdict(job)))
+    return (sys.executable, "-m", "lenet_multi.parity.climber", json.dumps(dataclasses.asdict(job)))
 
 
 if __name__ == "__main__":

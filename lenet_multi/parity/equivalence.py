@@ -11,17 +11,13 @@ LEVEL = 0.05  # of each one-sided test; hence an interval of 1 - 2 * LEVEL
 
 @dataclass(frozen=True)
 class Equivalence:
-    """The verdict on paired differences, in the unit of the margin.
-
-    `low` and `high` bound the 90 % confidence interval of the mean; `p_value` is the larger of
-    the two one-sided tests'.
-    """
+    """The verdict on paired differences, in the unit of the margin."""
 
     pairs: int
     mean: float
-    low: float
-    high: float
-    p_value: float
+    low: float  # end of the mean's 90 % confidence interval
+    high: float  # the other end
+    p_value: float  # the larger one of the two one-sided tests'
     margin: float
 
     @property
@@ -43,16 +39,11 @@ def two_one_sided_tests(differences: NDArray[np.float64], *, margin: float) -> E
         raise ValueError("two or more differences are needed")
     mean = float(np.mean(differences))
     if np.ptp(differences) == 0:
-        inside = abs(mean) < margin
-        return Equivalence(len(differences), mean, mean, mean, 0.0 if inside else 1.0, margin)
-    interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - 2 * LEVEL)
-    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
-    return Equivalence(
-        len(differences),
-        mean,
-        float(interval.low),
-        float(interval.high),
-        float(max(above, below)),
-        margin,
-    )
+        low = high = mean
+        p_value = 0.0 if abs(mean) < margin else 1.0
+    else:
+        low, high = stats.ttest_1samp(differences, 0).confidence_interval(1 - 2 * LEVEL)
+        above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+        below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
+        p_value = max(above, below)
+    return Equivalence(len(differences), mean, float(low), float(high), float(p_value), margin)

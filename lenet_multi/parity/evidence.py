@@ -21,21 +21,25 @@ FACTS, ARRAYS = "evidence.json", "evidence.npz"
 
 @dataclass
 class Evidence:
-    """What `climber` saw: a backend in one precision, or the oracle.
-
-    `facts` are compared exactly; `arrays` are named "rung/.../tensor". `climb` names the
-    climb it belongs to, so that evidence of another one is not taken for it.
-    """
+    """What `climber` saw: a backend in one precision, or the oracle."""
 
     climber: str
-    climb: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    arrays: dict[str, Array] = field(default_factory=dict)
+    climb: str  # that it belongs to, so that evidence of another one is not taken for it
+    facts: dict[str, Any] = field(default_factory=dict)  # compared exactly
+    arrays: dict[str, Array] = field(default_factory=dict)  # named "rung/.../tensor"
     record: dict[str, Any] = field(default_factory=dict)  # not compared: versions, terms, seconds
+
+    def under(self, place: str) -> dict[str, Array]:
+        """Return the arrays whose names begin with `place`, by what follows in them."""
+        prefix = f"{place}/"
+        return {
+            name.removeprefix(prefix): array
+            for name, array in self.arrays.items()
+            if name.startswith(prefix)
+        }
 
     def write(self, folder: Path) -> None:
         """Write the evidence into `folder`; the facts, written last, vouch for the arrays."""
-        folder.mkdir(parents=True, exist_ok=True)
         np.savez(folder / ARRAYS, allow_pickle=False, **self.arrays)
         content = dataclasses.asdict(dataclasses.replace(self, arrays={}))
         content["arrays"] = file_sha256(folder / ARRAYS)

@@ -52,9 +52,10 @@ def make_exact(optimizer: keras.optimizers.Optimizer) -> None:
 class ExactMean(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no types
     """The mean of another loss over the batch, divided in full precision."""
 
-    def __init__(self, loss: keras.losses.Loss) -> None:
+    def __init__(self, loss: keras.losses.Loss | dict[str, Any]) -> None:
+        """Take a loss, or its configuration."""
         super().__init__()
-        self.loss = loss
+        self.loss = keras.losses.get(loss)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return each image's loss, (N,)."""
@@ -68,8 +69,3 @@ class ExactMean(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no ty
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""
         return {"loss": keras.saving.serialize_keras_object(self.loss)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "ExactMean":
-        """Return the loss of a configuration."""
-        return cls(keras.saving.deserialize_keras_object(config["loss"]))

@@ -1,7 +1,7 @@
 """Compare the evidence of all climbers, rung by rung, without Keras."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
@@ -13,7 +13,7 @@ from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, PRECISIONS, Plan
 from lenet_multi.parity.twins import NEAREST, UNIT_ROUNDOFF, Band, of_entries, over, relative
 from lenet_multi.runs import tolerances
 
-RUNGS = (
+RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
     "L0 structure",
     "L1 forward",
     "L2 gradient",
@@ -21,19 +21,17 @@ RUNGS = (
     "L4 trajectory",
     "L6 portability",
 )
-STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = RUNGS
 
 _NOTHING = np.array(np.nan)  # what a climber saw where it saw nothing
 
 Pair = tuple[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
     """How near two climbers are in one respect: the gap, what is allowed, and where.
 
-    `where` is the first place over the tolerance, in the order of steps and layers; if there
-    is none, the place of the largest gap.
+    That is the first place over its limit, by steps and layers, or else the one nearest to it.
     """
 
     rung: str
@@ -47,15 +45,13 @@ class Finding:
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Finding":
         """Return the finding that a comparison's JSON records."""
+        words = {name: str(content[name]) for name in ("rung", "what", "precision", "where")}
         first, second = content["pair"]
         return cls(
-            rung=str(content["rung"]),
-            what=str(content["what"]),
-            precision=str(content["precision"]),
+            **words,
             pair=(str(first), str(second)),
             gap=float(content["gap"]),
             allowed=float(content["allowed"]),
-            where=str(content["where"]),
         )
 
     @property
@@ -79,7 +75,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Ladder:
-    """All evidence: of each backend in each precision, and of the oracle.
+    """All evidence: of each backend in each precision, and of the oracle in float64.
 
     `climbed` and `gone_on` are by (backend, precision). What failed is missing, and left out.
     """
@@ -87,7 +83,6 @@ class Ladder:
     backends: tuple[str, ...]
     climbed: Mapping[tuple[str, str], Evidence]
     gone_on: Mapping[tuple[str, str], Evidence]
-    oracle: Evidence | None
     plan: Plan
 
     def climbers(self, precision: str) -> list[str]:
@@ -103,26 +98,18 @@ class Ladder:
         chosen = climbers or self.climbers("float32")
         return Band(tuple(self.climbed[who, "float32"] for who in chosen if who != ORACLE))
 
-    def arrays(self, climber: str, precision: str) -> Mapping[str, Array]:
+    def seen(self, climber: str, precision: str) -> Evidence:
         """Return what a backend, or the oracle, saw in a precision."""
-        if climber == ORACLE and self.oracle:
-            return self.oracle.arrays
-        return self.climbed[climber, precision].arrays
+        return self.climbed[climber, "float64" if climber == ORACLE else precision]
 
 
 def compare(ladder: Ladder) -> list[Finding]:
     """Return the findings, from the lowest rung to the highest."""
-    rungs: tuple[Callable[[Ladder, str], Iterator[Finding]], ...] = (
-        _structure,
-        _forward,
-        _noise,
-        _gradient,
-        _optimizer,
-        _trajectory,
-        _portability,
-    )
     return [
-        finding for rung in rungs for precision in PRECISIONS for finding in rung(ladder, precision)
+        finding
+        for rung in (_structure, _forward, _noise, _gradient, _optimizer, _trajectory, _portability)
+        for precision in PRECISIONS
+        for finding in rung(ladder, precision)
     ]
 
 
@@ -131,106 +118,58 @@ def first_failure(findings: Iterable[Finding]) -> Finding | None:
     return next((finding for finding in findings if not finding.passed), None)
 
 
+def loss_gaps(ladder: Ladder, precision: str, pair: Pair) -> Array:
+    """Return the relative difference of two climbers' losses at each step of L4: (steps,)."""
+    first, second = (ladder.seen(who, precision).arrays["L4/losses"] for who in pair)
+    steps = min(len(first), len(second))
+    return relative(first[:steps], second[:steps])
+
+
 def _structure(ladder: Ladder, precision: str) -> Iterator[Finding]:
     for what in ("settings", "tensors", "parameters", "initial weights", "batch"):
-        for pair in ladder.pairs(precision):
-            yield _exact(ladder, STRUCTURE, what, precision, pair)
-
-
-def _exact(ladder: Ladder, rung: str, what: str, precision: str, pair: Pair) -> Finding:
-    first, second = (ladder.climbed[climber, precision].facts[what] for climber in pair)
-    differing = list(_differences(first, second))
-    return Finding(
-        rung=rung,
-        what=what,
-        precision=precision,
-        pair=pair,
-        gap=len(differing),
-        allowed=0,
-        where=differing[0] if differing else "all equal",
-    )
-
-
-def _differences(first: Any, second: Any) -> Iterator[str]:
-    if not isinstance(first, dict) or not isinstance(second, dict):
-        if first != second:
-            yield f"{_short(first)} and {_short(second)}"
-        return
-    for name in [*first, *(name for name in second if name not in first)]:
-        if first.get(name) != second.get(name):
-            yield f"{name} ({_short(first.get(name))} and {_short(second.get(name))})"
-
-
-def _short(value: Any) -> str:
-    return "none" if value is None else str(value)[:30]
+        for two in _twos(ladder, precision):
+            yield two.exact(STRUCTURE, what)
 
 
 def _forward(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for pair in [*_with_oracle(ladder, precision), *ladder.pairs(precision)]:
-        gaps = _entrywise(ladder, precision, pair, "L1/")
-        rounding = _rounding(ladder, precision, pair, "L1")
-        yield _judge(FORWARD, "logits and loss", precision, pair, gaps, rounding)
-
-
-def _gradient(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for pair in [*_with_oracle(ladder, precision), *ladder.pairs(precision)]:
-        gaps = _entrywise(ladder, precision, pair, "L2/")
-        rounding = _rounding(ladder, precision, pair, "L2")
-        limits = dict.fromkeys(gaps, rounding)
-        if precision == "float32":
-            band = ladder.band(*pair)
-            limits = {name: max(rounding, band.limit_of_gradient(f"L2/{name}")) for name in gaps}
-        yield _judge(GRADIENT, "gradients", precision, pair, gaps, limits)
+    for two in _twos(ladder, precision, with_oracle=True):
+        yield two.judge(FORWARD, "logits and loss", two.entrywise("L1"), two.rounding("L1"))
 
 
 def _noise(ladder: Ladder, precision: str) -> Iterator[Finding]:
     """Hold each backend to itself, so that a noisy one does not widen its own limits unseen."""
     for who in ladder.climbers(precision) if precision == "float32" else ():
-        arrays = ladder.arrays(who, precision)
-        prefix = f"{NEAREST}/L2/"
-        gaps = {
-            name.removeprefix(prefix): float(gap)
-            for name, gap in arrays.items()
-            if name.startswith(prefix)
-        }
-        rounding = _rounding(ladder, precision, (who, who), "L2")
-        yield _judge(GRADIENT, "twins", precision, (who, who), gaps, rounding)
+        itself = _Two(ladder, precision, (who, who))
+        nearest = ladder.seen(who, precision).under(f"{NEAREST}/L2")
+        gaps = {place: float(gap) for place, gap in nearest.items()}
+        yield itself.judge(GRADIENT, "twins", gaps, itself.rounding("L2"))
 
 
-def _rounding(ladder: Ladder, precision: str, pair: Pair, rung: str) -> float:
-    """Return how far sums may part, by how many terms they have on that rung."""
-    terms = ladder.climbed[pair[0], precision].record["terms"][rung]
-    return tolerances.ROUNDING.value * UNIT_ROUNDOFF[precision] * math.sqrt(terms)
+def _gradient(ladder: Ladder, precision: str) -> Iterator[Finding]:
+    for two in _twos(ladder, precision, with_oracle=True):
+        gaps, rounding = two.entrywise("L2"), two.rounding("L2")
+        limits = dict.fromkeys(gaps, rounding)
+        if precision == "float32":
+            band = ladder.band(*two.pair)
+            limits = {name: max(rounding, band.limit_of_gradient(f"L2/{name}")) for name in gaps}
+        yield two.judge(GRADIENT, "gradients", gaps, limits)
 
 
 def _optimizer(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for name, pair in product(
-        OPTIMIZERS, [*_with_oracle(ladder, precision), *ladder.pairs(precision)]
-    ):
-        place = f"L3/{name}"
-        gaps = _movements(ladder, precision, pair, f"{place}/")
-        if precision == "float32" and ORACLE in pair:
-            # A tie in max pooling may fall another way in float64 than in all of float32.
-            gaps = {where: gap for where, gap in gaps.items() if where.startswith("1/")}
-        limits = _limits_of_weights(ladder, precision, pair, place, gaps)
-        yield _judge(OPTIMIZER, name, precision, pair, gaps, limits)
+    for name, two in product(OPTIMIZERS, _twos(ladder, precision, with_oracle=True)):
+        yield two.judge_weights(OPTIMIZER, name, f"L3/{name}")
 
 
 def _trajectory(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for what, pair in product(("order", "steps"), ladder.pairs(precision)):
-        yield _exact(ladder, TRAJECTORY, what, precision, pair)
-    with_oracle = _with_oracle(ladder, precision) if precision == "float64" else []
-    for pair in [*with_oracle, *ladder.pairs(precision)]:
-        losses = loss_gaps(ladder, precision, pair)
-        if precision == "float64":
-            limits = np.full(len(losses), tolerances.TRAINED_FLOAT64.value)
-        else:
-            limits = ladder.band(*pair).limits_of_losses("L4/losses", len(losses))
-        yield _judge(TRAJECTORY, "losses", precision, pair, _by_step(losses), _by_step(limits))
-        place = "L4/weights"
-        weights = _movements(ladder, precision, pair, f"{place}/")
-        allowed = _limits_of_weights(ladder, precision, pair, place, weights)
-        yield _judge(TRAJECTORY, "weights", precision, pair, weights, allowed)
+    for what, two in product(("order", "steps"), _twos(ladder, precision)):
+        yield two.exact(TRAJECTORY, what)
+    for two in _twos(ladder, precision, with_oracle=precision == "float64"):
+        losses = loss_gaps(ladder, precision, two.pair)
+        limits: float | dict[str, float] = tolerances.TRAINED_FLOAT64.value
+        if precision == "float32":
+            limits = _by_step(ladder.band(*two.pair).limits_of_losses("L4/losses", len(losses)))
+        yield two.judge(TRAJECTORY, "losses", _by_step(losses), limits)
+        yield two.judge_weights(TRAJECTORY, "weights", "L4/weights")
 
 
 def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
@@ -244,65 +183,114 @@ def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
             gaps, limits = {error: math.inf}, 0.0
         else:
             moved = evidence.arrays[place]
-            stayed = ladder.arrays(writer, precision)["L4/losses"][begin : begin + len(moved)]
-            gaps = _by_step(relative(moved, stayed), first=begin + 1)
+            stayed = ladder.seen(writer, precision).arrays["L4/losses"]
+            gaps = _by_step(relative(moved, stayed[begin : begin + len(moved)]), first=begin + 1)
             if precision == "float32":
                 went_on = (ladder.gone_on.get((who, precision)) for who in {writer, reader})
                 band = Band(tuple(evidence for evidence in went_on if evidence))
                 limits = _by_step(band.limits_of_losses(place, len(moved)), first=begin + 1)
-        what = f"{writer} to {reader}"
-        yield _judge(PORTABILITY, what, precision, (writer, reader), gaps, limits)
+        two = _Two(ladder, precision, (writer, reader))
+        yield two.judge(PORTABILITY, f"{writer} to {reader}", gaps, limits)
 
 
-def _limits_of_weights(
-    ladder: Ladder, precision: str, pair: Pair, place: str, where: Iterable[str]
-) -> dict[str, float]:
-    """Return what each place "STEP/TENSOR" is held to: a constant in float64, else by the twins."""
-    if precision == "float64":
-        return dict.fromkeys(where, tolerances.TRAINED_FLOAT64.value)
-    arrays = ladder.arrays(pair[1], precision)
-    initial = ladder.arrays(pair[0], precision)  # the oracle files none
-    rounding = {}
-    for name in where:
-        _, _, tensor = name.partition("/")
-        weights, start = (
-            np.asarray(filed.get(at, _NOTHING), np.float64)
-            for filed, at in ((arrays, f"{place}/{name}"), (initial, f"L0/{tensor}"))
-        )
-        moved = np.linalg.norm(weights - start) if weights.shape == start.shape else 0.0
-        once = UNIT_ROUNDOFF[precision] * np.linalg.norm(weights)
-        rounding[name] = float(once / moved) if moved > 0 else 0.0  # nor where one is missing
-    return ladder.band(*pair).limits_of_weights(place, rounding)
+def _by_step(gaps: Array, *, first: int = 1) -> dict[str, float]:
+    return {f"{step}": float(gap) for step, gap in enumerate(gaps, first)}
 
 
-def _with_oracle(ladder: Ladder, precision: str) -> list[Pair]:
-    return [(backend, ORACLE) for backend in ladder.climbers(precision) if ladder.oracle]
+@dataclass(frozen=True)
+class _Two:
+    """Two climbers in one precision, side by side."""
+
+    ladder: Ladder
+    precision: str
+    pair: Pair
+
+    def exact(self, rung: str, what: str) -> Finding:
+        """Return the finding on facts that have to be equal."""
+        first, second = (self.ladder.seen(who, self.precision).facts[what] for who in self.pair)
+        differing = list(_differences(first, second))
+        where = differing[0] if differing else "all equal"
+        return Finding(rung, what, self.precision, self.pair, len(differing), 0, where)
+
+    def judge(
+        self, rung: str, what: str, gaps: Mapping[str, float], limits: float | Mapping[str, float]
+    ) -> Finding:
+        """Return the finding at the first place over its limit, or at the one nearest to it."""
+        if not isinstance(limits, Mapping):
+            limits = dict.fromkeys(gaps, limits)
+        found = [
+            Finding(rung, what, self.precision, self.pair, gap, limits[place], _in_words(place))
+            for place, gap in gaps.items()
+        ]
+        return first_failure(found) or max(found, key=lambda finding: finding.share)
+
+    def judge_weights(self, rung: str, what: str, place: str) -> Finding:
+        """Return the finding on weights: their distance over the way from the initial ones.
+
+        They are held to a constant in float64, else by the twins.
+        """
+        in_float64 = self.precision == "float64"
+        initial = self.ladder.seen(self.pair[0], self.precision)  # the oracle files none
+        gaps, rounding = {}, {}
+        for name, first, second in self._both(place):
+            step, _, tensor = name.partition("/")
+            if ORACLE in self.pair and not in_float64 and step != "1":
+                # A tie in max pooling may fall another way in float64 than in all of float32.
+                continue
+            start = initial.arrays.get(f"L0/{tensor}", _NOTHING)
+            moved = np.linalg.norm(second - start) if second.shape == start.shape else 0.0
+            once = UNIT_ROUNDOFF[self.precision] * np.linalg.norm(second)
+            rounding[name] = float(once / moved) if moved > 0 else 0.0  # nor where one is missing
+            fit = first.shape == second.shape == start.shape
+            gaps[name] = over(np.linalg.norm(first - second), moved) if fit else math.inf
+        if in_float64:
+            return self.judge(rung, what, gaps, tolerances.TRAINED_FLOAT64.value)
+        band = self.ladder.band(*self.pair)
+        return self.judge(rung, what, gaps, band.limits_of_weights(place, rounding))
+
+    def entrywise(self, place: str) -> dict[str, float]:
+        """Return, by tensor, the largest difference of entries over the largest entry."""
+        return {
+            name: of_entries(first, second) if first.shape == second.shape else math.inf
+            for name, first, second in self._both(place)
+        }
+
+    def rounding(self, rung: str) -> float:
+        """Return how far sums may part, by how many terms they have on that rung."""
+        terms = self.ladder.seen(self.pair[0], self.precision).record["terms"][rung]
+        return tolerances.ROUNDING.value * UNIT_ROUNDOFF[self.precision] * math.sqrt(terms)
+
+    def _both(self, place: str) -> Iterator[tuple[str, Array, Array]]:
+        """Yield the names under `place` with what each of the two saw there, as float64."""
+        first, second = (self.ladder.seen(who, self.precision).under(place) for who in self.pair)
+        for name in first | second:
+            yield (
+                name,
+                first.get(name, _NOTHING).astype(np.float64),
+                second.get(name, _NOTHING).astype(np.float64),
+            )
 
 
-def _judge(
-    rung: str,
-    what: str,
-    precision: str,
-    pair: Pair,
-    gaps: Mapping[str, float],
-    limits: float | Mapping[str, float],
-) -> Finding:
-    """Return the finding at the first place over its limit, or at the one nearest to it."""
-    if not isinstance(limits, Mapping):
-        limits = dict.fromkeys(gaps, limits)
-    found = [
-        Finding(
-            rung=rung,
-            what=what,
-            precision=precision,
-            pair=pair,
-            gap=gap,
-            allowed=limits[place],
-            where=_in_words(place),
-        )
-        for place, gap in gaps.items()
-    ]
-    return first_failure(found) or max(found, key=lambda finding: finding.share)
+def _twos(ladder: Ladder, precision: str, *, with_oracle: bool = False) -> Iterator[_Two]:
+    """Yield each pair of backends, before them each backend with the oracle if there is one."""
+    pairs = ladder.pairs(precision)
+    if with_oracle and (ORACLE, "float64") in ladder.climbed:
+        pairs = [*product(ladder.climbers(precision), [ORACLE]), *pairs]
+    return (_Two(ladder, precision, pair) for pair in pairs)
+
+
+def _differences(first: Any, second: Any) -> Iterator[str]:
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        if first != second:
+            yield f"{_short(first)} and {_short(second)}"
+        return
+    for name in first | second:
+        if first.get(name) != second.get(name):
+            yield f"{name} ({_short(first.get(name))} and {_short(second.get(name))})"
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else str(value)[:30]
 
 
 def _in_words(place: str) -> str:
@@ -310,50 +298,3 @@ def _in_words(place: str) -> str:
     first, _, rest = place.partition("/")
     first = f"step {first}" if first.isdigit() else first
     return f"{first}, {rest}" if rest else first
-
-
-def _entrywise(ladder: Ladder, precision: str, pair: Pair, prefix: str) -> dict[str, float]:
-    """Return, by place, the largest difference of entries over the largest entry."""
-    return {
-        place: of_entries(first, second) if first.shape == second.shape else math.inf
-        for place, first, second in _both(ladder, precision, pair, prefix)
-    }
-
-
-def _movements(ladder: Ladder, precision: str, pair: Pair, prefix: str) -> dict[str, float]:
-    """Return, by place, the distance of two weight tensors over the way from the initial one."""
-    gaps = {}
-    initial = ladder.arrays(pair[0], precision)
-    for place, first, second in _both(ladder, precision, pair, prefix):
-        start = initial.get("L0/" + "/".join(place.split("/")[-2:]), _NOTHING)
-        gaps[place] = (
-            over(np.linalg.norm(first - second), np.linalg.norm(second - start))
-            if first.shape == second.shape == start.shape
-            else math.inf
-        )
-    return gaps
-
-
-def _both(
-    ladder: Ladder, precision: str, pair: Pair, prefix: str
-) -> Iterator[tuple[str, Array, Array]]:
-    """Yield the places under `prefix` with what each of the pair saw there, as float64."""
-    first, second = (ladder.arrays(climber, precision) for climber in pair)
-    for name in [*first, *(name for name in second if name not in first)]:
-        if name.startswith(prefix):
-            yield (
-                name.removeprefix(prefix),
-                first.get(name, _NOTHING).astype(np.float64),
-                second.get(name, _NOTHING).astype(np.float64),
-            )
-
-
-def loss_gaps(ladder: Ladder, precision: str, pair: Pair) -> Array:
-    """Return the relative difference of two climbers' losses at each step of L4: (steps,)."""
-    first, second = (ladder.arrays(climber, precision)["L4/losses"] for climber in pair)
-    steps = min(len(first), len(second))
-    return relative(first[:steps], second[:steps])
-
-
-def _by_step(gaps: Array, *, first: int = 1) -> dict[str, float]:
-    return {f"{step}": float(gap) for step, gap in enumerate(gaps, first)}

@@ -1,15 +1,55 @@
 """Climb rungs L1 to L4 with the task's reference in float64, where no backend has a say."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from lenet_multi.data.examples import Arrays, Dataset, Examples, changed, epoch_order
-from lenet_multi.parity import optimizers
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.optimizers import Array
 from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, confident, is_kept
-from lenet_multi.task import Task
+from lenet_multi.task import Array, Task
+
+
+@dataclass
+class SGD:
+    """Keras's SGD of one tensor (keras/src/optimizers/sgd.py): v = momentum v - rate g, w += v."""
+
+    learning_rate: float
+    momentum: float = 0.0
+    velocity: Array | float = 0.0
+
+    def step(self, weight: Array, gradient: Array) -> Array:
+        """Return the weight after one step."""
+        self.velocity = self.momentum * self.velocity - self.learning_rate * gradient
+        return weight + self.velocity
+
+
+@dataclass
+class Adam:
+    """Keras's Adam of one tensor (keras/src/optimizers/adam.py), epsilon outside the correction.
+
+    Kingma and Ba (2015), section 2, last paragraph ("epsilon hat").
+    """
+
+    learning_rate: float = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    steps: int = 0
+    mean: Array | float = 0.0
+    square: Array | float = 0.0
+
+    def step(self, weight: Array, gradient: Array) -> Array:
+        """Return the weight after one step."""
+        self.steps += 1
+        self.mean = self.mean + (gradient - self.mean) * (1 - self.beta_1)
+        self.square = self.square + (gradient * gradient - self.square) * (1 - self.beta_2)
+        correction = np.sqrt(1 - self.beta_2**self.steps) / (1 - self.beta_1**self.steps)
+        rate = self.learning_rate * correction
+        moved: Array = rate * self.mean / (np.sqrt(self.square) + self.epsilon)
+        return weight - moved
 
 
 def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Tell) -> None:
@@ -28,6 +68,22 @@ def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Te
     def file(place: str, arrays: Sequence[Array]) -> None:
         evidence.arrays |= {f"{place}/{n}": a for n, a in zip(names, arrays, strict=True)}
 
+    def train(
+        what: str, place: str, make: Callable[[], SGD | Adam], examples: Examples, steps: int
+    ) -> list[float]:
+        """File the weights under `place` and return the loss before each step."""
+        weights, losses = initial, []
+        optimizers = [make() for _ in names]
+        for step in range(1, steps + 1):
+            loss, gradients = reference.gradients(weights, *batch(examples, step - 1))
+            losses.append(loss)
+            each = zip(optimizers, weights, gradients, strict=True)
+            weights = [optimizer.step(weight, gradient) for optimizer, weight, gradient in each]
+            if is_kept(step, last=steps):
+                file(f"{place}/{step}", weights)
+            tell(what, step, steps)
+        return losses
+
     for name, factor in CONFIDENCE.items():
         weights = confident(names, initial, factor)
         evidence.arrays[f"L1/{name}/logits"] = reference.forward(weights, batch(first, 0)[0])
@@ -36,26 +92,14 @@ def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Te
         file(f"L2/{name}", gradients)
 
     for name, (class_name, arguments) in OPTIMIZERS.items():
-        optimizer = getattr(optimizers, class_name)(**arguments)
-        weights = initial
-        for step in range(1, plan.optimizer_steps + 1):
-            _, gradients = reference.gradients(weights, *batch(first, step - 1))
-            weights = optimizer.step(weights, gradients)
-            if is_kept(step, last=plan.optimizer_steps):
-                file(f"L3/{name}/{step}", weights)
-            tell(f"L3 {name}", step, plan.optimizer_steps)
+        make = partial({"SGD": SGD, "Adam": Adam}[class_name], **arguments)
+        train(f"L3 {name}", f"L3/{name}", make, first, plan.optimizer_steps)
 
     order = epoch_order(len(training), seed=config.seed, epoch=0)
     shuffled = Examples(
         *(changed(lambda array: array[order], side) for side in (training.x, training.y))
     )
     steps = config.steps_per_epoch(len(training))
-    optimizer, weights, losses = optimizers.Adam(config.learning_rate), initial, []
-    for step in range(1, steps + 1):
-        loss, gradients = reference.gradients(weights, *batch(shuffled, step - 1))
-        losses.append(loss)
-        weights = optimizer.step(weights, gradients)
-        if is_kept(step, last=steps):
-            file(f"L4/weights/{step}", weights)
-        tell("L4 trajectory", step, steps)
+    adam = partial(Adam, config.learning_rate)
+    losses = train("L4 trajectory", "L4/weights", adam, shuffled, steps)
     evidence.arrays["L4/losses"] = np.array(losses)

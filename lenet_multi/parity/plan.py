@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.backends.choice import execution
+from lenet_multi.backends.choice import Execution, execution
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, Examples, split
 from lenet_multi.errors import UserError
@@ -31,7 +31,6 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
 # L1 and L2 look at the initial weights, and at answers so confident (logits of some tens)
 # that a probability clipped on its way to the loss would show.
 CONFIDENCE = {"initial": 1.0, "confident": 256.0}
-
 
 ONE_EPOCH = TrainConfig(epochs=1)
 
@@ -123,12 +122,12 @@ class Climber:
         backend, _, form = name.partition(":")
         return cls(backend, form or None, instruction_set or None)
 
-    def form_on(self, device: str = CPU) -> str:
-        """Return the form in which it computes on `device`.
+    def execution(self, device: str = CPU) -> Execution:
+        """Return how it computes on `device`.
 
-        Raises `UserError` when the backend cannot compute that form.
+        Raises `UserError` when the backend cannot compute its form.
         """
-        return execution(self.backend, self.form, device=device).form
+        return execution(self.backend, self.form, device=device)
 
     def environment(self) -> dict[str, str]:
         """Return the variables that its process needs besides those of this one.

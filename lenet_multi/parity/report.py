@@ -1,6 +1,7 @@
 """Show what a climb found: a row for each rung in each precision, and the verdict."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -52,12 +53,10 @@ def _table(findings: Iterable[Finding]) -> Table:
 
 def worst(findings: Iterable[Finding]) -> list[Finding]:
     """Return, for each rung and precision, the finding nearest to or farthest over its limit."""
-    found: dict[tuple[str, str], Finding] = {}
+    by_place = defaultdict(list)
     for finding in findings:
-        key = finding.rung, finding.precision
-        if key not in found or _nearness(finding) > _nearness(found[key]):
-            found[key] = finding
-    return list(found.values())
+        by_place[finding.rung, finding.precision].append(finding)
+    return [max(found, key=_nearness) for found in by_place.values()]
 
 
 def _nearness(finding: Finding) -> float:
@@ -70,9 +69,8 @@ def print_study(study: Study, console: Console) -> None:
     console.print(_accuracies(study))
     console.print(_outcomes(study))
     if study.passed:
-        console.print(
-            "Equivalent: every pair, within the margin set beforehand.", style="bold green"
-        )
+        words = "Equivalent: every pair, within the margin set beforehand."
+        console.print(words, style="bold green")
     else:
         console.print("NOT shown to be equivalent.", style="bold red")
 

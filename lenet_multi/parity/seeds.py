@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
@@ -25,20 +25,16 @@ from lenet_multi.runs.tolerances import EQUIVALENCE
 SCHEMA_VERSION = 1
 
 STUDY = "seeds.json"
-
 MOST_SEEDS = 10_000  # a month of training
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What two backends made of the same seeds.
-
-    `agreement` is the share of test images that both answer alike, the mean over seeds.
-    """
+    """What two backends made of the same seeds."""
 
     pair: tuple[str, str]
     accuracy: Equivalence  # in percentage points
-    agreement: float
+    agreement: float  # the share of test images that both answer alike, the mean over seeds
 
 
 @dataclass(frozen=True)
@@ -83,18 +79,12 @@ def study(
     missing = [_child(folder, who, wanted[who]) for who in wanted if found[who] is None]
     failures = children.run(missing, timeout=timeout)
     failed = {failure.child for failure in failures}
-    for who, config in wanted.items():
-        if found[who] is None and _name(who) not in failed:
-            found[who] = _read(folder, who, config)
+    new = [who for who in wanted if found[who] is None and _name(who) not in failed]
+    found |= {who: _read(folder, who, wanted[who]) for who in new}
     runs = {who: run for who, run in found.items() if isinstance(run, Run)}
     failures += [failure for failure in found.values() if isinstance(failure, Failure)]
     failures += _unlike(runs, seeds)
-    outcomes = [
-        _outcome(runs, pair, both)
-        for pair in combinations(backends, 2)
-        if len(both := [s for s in range(seeds) if all((s, b) in runs for b in pair)]) > 1
-    ]
-    return Study(runs, outcomes, failures)
+    return Study(runs, list(_outcomes(runs, backends)), failures)
 
 
 def _unlike(runs: dict[tuple[int, str], Run], seeds: int) -> list[Failure]:
@@ -151,30 +141,26 @@ def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Fail
         ("settings", run.result.config, dataclasses.asdict(config)),
         ("versions", run.result.versions, environment.versions(who[1])),
     ):
-        differing = [name for name in asked if found.get(name) != asked[name]]
-        if differing:
-            name = differing[0]
-            raise UserError(
-                f"{place} was trained with {kind} {name} {found.get(name)}, not {asked[name]}; "
-                "delete it or choose another --out"
-            )
+        for name in asked:
+            if found.get(name) != asked[name]:
+                raise UserError(
+                    f"{place} was trained with {kind} {name} {found.get(name)}, not {asked[name]}; "
+                    "delete it or choose another --out"
+                )
     return run
 
 
-def _outcome(
-    runs: dict[tuple[int, str], Run], pair: tuple[str, str], seeds: Sequence[int]
-) -> Outcome:
-    first, second = ([runs[seed, backend] for seed in seeds] for backend in pair)
-    differences = [
-        100 * (a.result.headline[1] - b.result.headline[1])
-        for a, b in zip(first, second, strict=True)
-    ]
-    agreement = [
-        np.mean(a.outputs.argmax(axis=1) == b.outputs.argmax(axis=1))
-        for a, b in zip(first, second, strict=True)
-    ]
-    accuracy = two_one_sided_tests(np.array(differences), margin=EQUIVALENCE.value)
-    return Outcome(pair, accuracy, float(np.mean(agreement)))
+def _outcomes(runs: dict[tuple[int, str], Run], backends: Sequence[str]) -> Iterator[Outcome]:
+    """Yield what each pair made of the seeds that both finished, if these are two or more."""
+    for first, second in combinations(backends, 2):
+        seeds = [seed for seed, backend in runs if backend == first and (seed, second) in runs]
+        both = [(runs[seed, first], runs[seed, second]) for seed in seeds]
+        if len(both) < 2:
+            continue
+        gaps = [100 * (a.result.headline[1] - b.result.headline[1]) for a, b in both]
+        alike = [np.mean(a.outputs.argmax(axis=1) == b.outputs.argmax(axis=1)) for a, b in both]
+        accuracy = two_one_sided_tests(np.array(gaps), margin=EQUIVALENCE.value)
+        yield Outcome((first, second), accuracy, float(np.mean(alike)))
 
 
 def write_json(found: Study, config: TrainConfig, path: Path) -> None:

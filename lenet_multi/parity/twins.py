@@ -13,16 +13,15 @@ two that rounding can explain has most likely happened between a twin and its or
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet_multi.parity.evidence import Array, Evidence
 from lenet_multi.runs import tolerances
 
-Weights = Sequence[NDArray[Any]]
+Weights = Sequence[Array]
 
 # The gaps of twins are filed under these names and the original's: to the original, and between the
 # two most alike of all five.
@@ -38,10 +37,10 @@ class Course:
 
     start: Weights
     losses: list[float] = field(default_factory=list)
-    weights: dict[int, list[NDArray[Any]]] = field(default_factory=dict)
+    weights: dict[int, list[Array]] = field(default_factory=dict)
 
 
-def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[NDArray[Any]]:
+def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[Array]:
     """Return `weights`, each entry replaced by the next float above or below, by chance.
 
     Each `climber` draws other numbers from the same `seed`.
@@ -54,55 +53,50 @@ def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[NDArr
 
 
 def file_gradients(
-    evidence: Evidence, place: str, names: Sequence[str], own: Weights, twins: Sequence[Weights]
+    evidence: Evidence, place: str, names: Sequence[str], own: Weights, *twins: Weights
 ) -> None:
-    """File how far the gradient of each twin's tensors is from the original's: of entries.
+    """File the original's gradient, and how far each twin's is from it: of entries.
 
     And how near the two most alike come. Rounding may turn a decision in one or the other, but on a
     backend whose gradients are noisy no two are alike.
     """
-    for index, name in enumerate(names):
-        gaps = [of_entries(twin[index], own[index]) for twin in twins]
+    for name, *tensors in zip(names, own, *twins, strict=True):
+        evidence.arrays[f"{place}/{name}"] = tensors[0]
+        gaps = [of_entries(twin, tensors[0]) for twin in tensors[1:]]
         evidence.arrays[f"{TWINS}/{place}/{name}"] = np.array(gaps)
         if twins:
-            everyone = combinations([own, *twins], 2)
-            nearest = min(of_entries(first[index], second[index]) for first, second in everyone)
+            nearest = min(of_entries(*two) for two in combinations(tensors, 2))
             evidence.arrays[f"{NEAREST}/{place}/{name}"] = np.array(nearest)
 
 
-def of_entries(first: Array, second: Array) -> float:
-    """Return the largest difference of two tensors' entries over the second's largest entry."""
-    return over(np.abs(first - second).max(), np.abs(second).max())
-
-
 def file_weights(
-    evidence: Evidence, place: str, names: Sequence[str], own: Course, twins: Sequence[Course]
+    evidence: Evidence, place: str, names: Sequence[str], own: Course, *twins: Course
 ) -> None:
-    """File how far the movements of each twin's weights are from the original's, by step."""
-    for step, weights in own.weights.items():
-        for index, name in enumerate(names):
-            moved = _movement(weights[index], own.start[index])
-            gaps = [
-                over(
-                    np.linalg.norm(_movement(twin.weights[step][index], twin.start[index]) - moved),
-                    np.linalg.norm(moved),
-                )
-                for twin in twins
-                if step in twin.weights
-            ]
-            evidence.arrays[f"{TWINS}/{place}/{step}/{name}"] = np.array(gaps)
+    """File the original's weights, and how far each twin's moved otherwise, by step."""
+    for step, index in product(own.weights, range(len(names))):
+        filed = f"{place}/{step}/{names[index]}"
+        evidence.arrays[filed] = own.weights[step][index]
+        way, *ways = (
+            np.subtract(course.weights[step][index], course.start[index], dtype=np.float64)
+            for course in (own, *twins)
+            if step in course.weights
+        )
+        gaps = [over(np.linalg.norm(twins_way - way), np.linalg.norm(way)) for twins_way in ways]
+        evidence.arrays[f"{TWINS}/{filed}"] = np.array(gaps)
 
 
-def file_losses(evidence: Evidence, place: str, own: Array, twins: Sequence[Array]) -> None:
-    """File the relative gaps of the twins' losses: (twins, steps), NaN after a twin's end."""
+def file_losses(evidence: Evidence, place: str, own: Array, *twins: Array) -> None:
+    """File the original's losses, and the twins' gaps: (twins, steps), NaN after a twin's end."""
+    evidence.arrays[place] = own
     gaps = np.full((len(twins), len(own)), np.nan)
     for row, losses in zip(gaps, twins, strict=True):
         row[: len(losses)] = relative(losses, own[: len(losses)])
     evidence.arrays[f"{TWINS}/{place}"] = gaps
 
 
-def _movement(weights: Array, start: Array) -> Array:
-    return np.asarray(weights, np.float64) - np.asarray(start, np.float64)
+def of_entries(first: Array, second: Array) -> float:
+    """Return the largest difference of two tensors' entries over the second's largest entry."""
+    return over(np.abs(first - second).max(), np.abs(second).max())
 
 
 def over(gap: Any, size: Any) -> float:
@@ -134,9 +128,8 @@ class Band:
         """Return the largest gap of the losses so far: (steps,), no finer than a float32."""
         largest = np.full(steps, np.finfo(np.float32).eps)
         for twins in self._filed(place):
-            for gaps in twins[:, :steps]:
-                # NaN where a twin had ended, or diverged
-                largest[: len(gaps)] = np.fmax(largest[: len(gaps)], _finite(gaps))
+            reached = _largest(twins[:, :steps], axis=0)
+            largest[: len(reached)] = np.maximum(largest[: len(reached)], reached)
         so_far: Array = np.maximum.accumulate(largest)
         return so_far
 
@@ -149,7 +142,7 @@ class Band:
 
     def limit_of_gradient(self, place: str) -> float:
         """Return what a pair's gradients at `place` may differ by when a decision is turned."""
-        return tolerances.TWINS.value * max(map(_largest, self._filed(place)), default=0.0)
+        return tolerances.TWINS.value * float(max(map(_largest, self._filed(place)), default=0.0))
 
     def limits_of_weights(self, place: str, rounding: Mapping[str, float]) -> dict[str, float]:
         """Return what a pair's weights may differ by at each "STEP/TENSOR", at least by rounding.
@@ -157,11 +150,9 @@ class Band:
         `rounding` is what rounding the weights once comes to, by "STEP/TENSOR".
         """
         shown = [
-            (*_step_and_tensor(name.removeprefix(prefix)), _largest(gaps))
-            for prefix in [f"{TWINS}/{place}/"]
+            (*_step_and_tensor(name), float(_largest(gaps)))
             for evidence in self.evidence
-            for name, gaps in evidence.arrays.items()
-            if name.startswith(prefix)
+            for name, gaps in evidence.under(f"{TWINS}/{place}").items()
         ]
         limits = {}
         for name, least in rounding.items():
@@ -182,12 +173,6 @@ def _step_and_tensor(name: str) -> tuple[int, str]:
     return int(step), tensor
 
 
-def _largest(gaps: Array) -> float:
-    """Return the largest gap, 0 where there is none; a twin that diverged widens nothing."""
-    return float(np.fmax.reduce(_finite(gaps), initial=0.0))
-
-
-def _finite(gaps: Array) -> Array:
-    """Return `gaps` with NaN for what is infinite."""
-    finite: Array = np.where(np.isfinite(gaps), gaps, np.nan)
-    return finite
+def _largest(gaps: Array, axis: int | None = None) -> Any:
+    """Return the largest gap, 0 where there is none; a twin that ended or diverged adds nothing."""
+    return np.max(gaps, axis, initial=0.0, where=np.isfinite(gaps))

@@ -20,7 +20,7 @@ SABOTAGED = "torch"  # the quickest to climb again: it compiles nothing
 # 21 steps in each precision, the last batch smaller
 PLAN = Plan(float32_images=20 * 128 + 12, float64_images=20 * 32 + 25, one_ulp_steps=21)
 
-# The functions of `climb` that take long, for they trace PyTorch's steps, by rung.
+# The methods of `Climb` that take long, for they trace PyTorch's steps, by rung.
 CLIMBS = {ladder.OPTIMIZER: "_optimizer", ladder.TRAJECTORY: "_trajectory"}
 
 
@@ -62,11 +62,11 @@ def climb_again(
         with pytest.MonkeyPatch.context() as patch:
             for its_rung, climbs in CLIMBS.items():
                 if its_rung > rung:
-                    patch.setattr(of.climb, climbs, nothing)
-            of.climb.climb(evidence, plan, task, mnist, nothing, save_to=saved)
+                    patch.setattr(of.climb.Climb, climbs, nothing)
+            of.climb.Climb(evidence, plan, task, mnist, nothing).climb(save_to=saved)
         climbed[SABOTAGED, precision] = evidence
         if rung == ladder.PORTABILITY:
-            of.climb.go_on(continued, plan, task, mnist, {SABOTAGED: saved}, nothing)
+            of.climb.Climb(continued, plan, task, mnist, nothing).go_on({SABOTAGED: saved})
             continued.arrays = gone_on[SABOTAGED, precision].arrays | continued.arrays
             gone_on[SABOTAGED, precision] = continued
     return ladder.compare(dataclasses.replace(ascent.ladder, climbed=climbed, gone_on=gone_on))

@@ -365,19 +365,19 @@ def the_learning_rate_does_not_fall(patch: Patch, of: Modules) -> None:
 
 @sabotage(TRAJECTORY, "losses", "step 7", precisions=FINE)
 def one_step_is_taken_twice(patch: Patch, of: Modules) -> None:
-    true_trajectory = of.climb._trajectory
+    true_trajectory = of.climb.Climb._trajectory
 
-    def changed(evidence: Any, model: Any, batches: Any, *rest: Any, **to: Any) -> None:
+    def changed(self: Any, model: Any, batches: Any, **to: Any) -> None:
         true_item = type(batches).__getitem__
 
         def stuttering(self: Any, index: int) -> Any:
             return true_item(self, index - 1 if index == 6 else index)
 
         patch.setattr(type(batches), "__getitem__", stuttering)
-        true_trajectory(evidence, model, batches, *rest, **to)
+        true_trajectory(self, model, batches, **to)
         patch.setattr(type(batches), "__getitem__", true_item)
 
-    patch.setattr(of.climb, "_trajectory", changed)
+    patch.setattr(of.climb.Climb, "_trajectory", changed)
 
 
 @sabotage(PORTABILITY, "torch to torch", "step 12")

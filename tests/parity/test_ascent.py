@@ -32,13 +32,16 @@ def test_every_backend_goes_on_with_every_model(tmp_path: Path) -> None:
     """Nine ordered pairs in each precision, each after the models were saved."""
     jobs = _jobs(BACKENDS, Plan(), tmp_path, "today", with_oracle=True)
     pairs = {
-        (job.precision, w, job.climber) for job in jobs if job.task == GO_ON for w in job.saved
+        (job.precision, w, job.climber) for job in jobs if job.task == GO_ON for w in job.saved_by
     }
     assert len(pairs) == len(PRECISIONS) * 9
     names = {job.name: job for job in jobs}
     for job in jobs:
-        after = [names[name] for name in _child(job, jobs).after]
-        assert [(other.task, other.climber) for other in after] == [(CLIMB, w) for w in job.saved]
+        after = [names[name] for name in _child(job).after]
+        assert after == job.writers()
+        assert [(other.task, other.climber) for other in after] == [
+            (CLIMB, w) for w in job.saved_by
+        ]
         assert {other.precision for other in after} <= {job.precision}
 
 

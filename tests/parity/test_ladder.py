@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.ladder import FORWARD, Finding, Ladder, _judge, _optimizer, first_failure
+from lenet_multi.parity.ladder import FORWARD, Finding, Ladder, _optimizer, _Two, first_failure
 from lenet_multi.parity.plan import Plan
 from lenet_multi.runs import tolerances
 
@@ -13,7 +13,8 @@ PAIR = ("jax", "torch")
 
 def judged(gaps: dict[str, float]) -> Finding:
     """Return the finding on gaps by place, with 1.0 allowed."""
-    return _judge(FORWARD, "losses", "float32", PAIR, gaps, 1.0)
+    ladder = Ladder(backends=PAIR, climbed={}, gone_on={}, plan=Plan())
+    return _Two(ladder, "float32", PAIR).judge(FORWARD, "losses", gaps, 1.0)
 
 
 def test_the_first_place_over_the_limit_is_named() -> None:
@@ -66,7 +67,7 @@ def trained(*, torch_moves: float, twin_moves: float) -> Finding:
         ("jax", "float32"): evidence("jax", 5.0),
         ("torch", "float32"): evidence("torch", torch_moves),
     }
-    ladder = Ladder(backends=PAIR, climbed=climbed, gone_on={}, oracle=None, plan=Plan())
+    ladder = Ladder(backends=PAIR, climbed=climbed, gone_on={}, plan=Plan())
     return next(_optimizer(ladder, "float32"))  # of SGD
 
 

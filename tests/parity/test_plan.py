@@ -84,12 +84,12 @@ def test_confident_answers_are_scaled_logits() -> None:
 def test_a_climber_may_name_its_form() -> None:
     """A backend alone climbs in its fastest form, as the training command computes."""
     assert Climber.of("jax") == Climber("jax")
-    assert Climber.of("jax").form_on() == WINOGRAD
-    assert Climber.of("torch:stock").form_on() == STOCK
+    assert Climber.of("jax").execution().form == WINOGRAD
+    assert Climber.of("torch:stock").execution().form == STOCK
     with pytest.raises(UserError, match="tensorflow cannot compute it"):
-        Climber.of("tensorflow:channels-first").form_on()
+        Climber.of("tensorflow:channels-first").execution()
     with pytest.raises(UserError, match="unknown --form 'tile'; did you mean 'tiles'"):
-        Climber.of("jax:tile").form_on()
+        Climber.of("jax:tile").execution()
 
 
 def test_a_climber_may_name_its_instruction_set() -> None:

@@ -44,7 +44,6 @@ def ladder() -> Ladder:
             for precision in ("float32", "float64")
         },
         gone_on={},
-        oracle=None,
         plan=Plan(),
     )
 

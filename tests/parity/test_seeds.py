@@ -67,7 +67,7 @@ def test_a_study_that_is_stopped_says_how_to_go_on(
 
     monkeypatch.setattr(children, "run", stopped)
     with pytest.raises(StoppedError, match="stopped by SIGTERM"):
-        compare_seeds(list(PAIR), 2, 1, tmp_path, as_json=False)
+        compare_seeds(list(PAIR), 2, TrainConfig(), 1, tmp_path, as_json=False)
     assert capsys.readouterr().err == f"The same command goes on with what is in {tmp_path}\n"
 
 

@@ -50,9 +50,14 @@ def test_a_twin_is_measured_by_how_it_moved() -> None:
     """That it started elsewhere is no gap; a twin that ended early has none at later steps."""
     evidence = Evidence("jax", "")
     twin, short = course(1.5, 2.5, 3.75), course(1.0, 2.0)
-    twins.file_weights(evidence, "L3/SGD", ["bias"], course(1.0, 2.0, 3.0), [twin, short])
-    gaps = {name: list(found) for name, found in evidence.arrays.items()}
-    assert gaps == {"twins/L3/SGD/1/bias": [0, 0], "twins/L3/SGD/2/bias": [0.125]}
+    twins.file_weights(evidence, "L3/SGD", ["bias"], course(1.0, 2.0, 3.0), twin, short)
+    filed = {name: list(found) for name, found in evidence.arrays.items()}
+    assert filed == {
+        "L3/SGD/1/bias": [2.0],
+        "L3/SGD/2/bias": [3.0],
+        "twins/L3/SGD/1/bias": [0, 0],
+        "twins/L3/SGD/2/bias": [0.125],
+    }
 
 
 def filed(weights: dict[int, list[float]], losses: list[list[float]]) -> Evidence:
