@@ -156,12 +156,15 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
         case ["nox", "-s", "train", "--", *rest]:  # the first command trains on all three
             nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", "train(torch)", "--"]
             return [*nox, *rest, *data], environ
+        case ["lenet-multi", "train", "--resume", _]:  # test_resume interrupts and resumes
+            return [python, "-m", "lenet_multi", "train", "--resume", "--help"], environ
         case ["lenet-multi", "train", *rest]:
             return [python, "-m", "lenet_multi", "train", *rest, *data], environ
         case ["lenet-multi", "parity", "--seeds", _]:
             return [python, "-m", "lenet_multi", *two, "--seeds", "2", *data], environ
         case ["lenet-multi", "parity", *rest]:
-            return [python, "-m", "lenet_multi", *two, "--images", "2560", *rest], environ
+            climbers = ["parity"] if "--backend" in rest else two
+            return [python, "-m", "lenet_multi", *climbers, "--images", "2560", *rest], environ
         case ["lenet-multi", "demo", *_]:
             return [python, "-m", "lenet_multi", "demo", "--help"], environ  # test_demo serves
         case ["lenet-multi", *rest]:
