@@ -11,6 +11,15 @@ from lenet_multi.parity.report import worst
 
 RESULTS = Path(__file__).parent / "results"
 
+COMPARED = {
+    "L0": "names, shapes, types, initial weights, the batch",
+    "L1": "outputs and loss before training",
+    "L2": "every gradient",
+    "L3": "weights after 1 to 10 steps of three optimizers",
+    "L4": "loss at every step, weights on the way",
+    "L6": "save on one backend, continue on another",
+}
+
 
 def accuracy_table(comparisons: Sequence[dict[str, Any]]) -> str:
     """Return the test accuracy and loss of each recipe on each backend."""
@@ -38,8 +47,12 @@ def parity_table(comparison: dict[str, Any]) -> str:
         for finding in worst(findings)
         if finding.passed
     }
-    rows = [[rung, *(cells[rung, precision] for precision in PRECISIONS)] for rung in RUNGS]
-    return markdown(["rung", *(f"{precision}: gap, of limit" for precision in PRECISIONS)], rows)
+    rows = [
+        [rung, COMPARED[rung[:2]], *(cells[rung, precision] for precision in PRECISIONS)]
+        for rung in RUNGS
+    ]
+    gaps = (f"{precision}: gap, of limit" for precision in PRECISIONS)
+    return markdown(["rung", "what is compared", *gaps], rows)
 
 
 def processors_table(content: dict[str, Any]) -> str:

@@ -57,8 +57,33 @@ BENCHMARK = "intel-r-xeon-r-processor-family-6-model-207-2-20261127.json"
 
 EXACT = ("order", "steps")  # what L4 compares to the bit
 
+ROOMS = PROJECT / "lenet_multi"
 README = (PROJECT / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+CHINESE = (PROJECT / "README.zh-CN.md").read_text()
+LADDER = (ROOMS / "parity" / "README.md").read_text()
+LENET = (ROOMS / "lenet" / "README.md").read_text()
+RUNS = (ROOMS / "runs" / "README.md").read_text()
+DATA = (ROOMS / "data" / "README.md").read_text()
+INFERENCE = (ROOMS / "inference" / "README.md").read_text()
+TESTS = (PROJECT / "tests" / "README.md").read_text()
+SPEED = (PROJECT / "benchmarks" / "README.md").read_text()
+PAGES = (README, LENET, RUNS, INFERENCE, LADDER, SPEED, TESTS)  # in the order of their commands
+PATHS = [
+    *sorted(PROJECT.glob("README*.md")),
+    *sorted(ROOMS.glob("**/README.md")),
+    PROJECT / "benchmarks" / "README.md",
+    PROJECT / "tests" / "README.md",
+]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+MOST_LINES, MOST_LINES_OF_A_ROOM = 180, 150
+
+
+def blocks(page: str) -> list[str]:
+    """Return the shell blocks of a page."""
+    return re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
 NEEDS_NO_TEST_HERE = {
     "python3 -m venv .venv",  # `.ci/run` runs these three as they stand
     ".venv/bin/pip install -q nox",
@@ -131,19 +156,22 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
         case ["nox", "-s", "train", "--", *rest]:  # the first command trains on all three
             nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", "train(torch)", "--"]
             return [*nox, *rest, *data], environ
+        case ["lenet-multi", "train", "--resume", _]:  # test_resume interrupts and resumes
+            return [python, "-m", "lenet_multi", "train", "--resume", "--help"], environ
         case ["lenet-multi", "train", *rest]:
             return [python, "-m", "lenet_multi", "train", *rest, *data], environ
         case ["lenet-multi", "parity", "--seeds", _]:
             return [python, "-m", "lenet_multi", *two, "--seeds", "2", *data], environ
         case ["lenet-multi", "parity", *rest]:
-            return [python, "-m", "lenet_multi", *two, "--images", "2560", *rest], environ
+            climbers = ["parity"] if "--backend" in rest else two
+            return [python, "-m", "lenet_multi", *climbers, "--images", "2560", *rest], environ
         case ["lenet-multi", "demo", *_]:
             return [python, "-m", "lenet_multi", "demo", "--help"], environ  # test_demo serves
         case ["lenet-multi", *rest]:
             return [python, "-m", "lenet_multi", *rest], environ
         case ["python", "-m", "lenet_multi.train", *rest]:
             return [python, "-m", "lenet_multi.train", *rest, *data], environ
-    raise AssertionError(f"the README shows a command that no test runs: {command}")
+    raise AssertionError(f"a page shows a command that no test runs: {command}")
 
 
 @pytest.mark.all_backends
@@ -169,13 +197,51 @@ def test_the_gate_runs_the_readmes_test_command() -> None:
     assert "# pass the tests" in (PROJECT / ".ci" / "run").read_text()
 
 
+def test_the_pages_are_short() -> None:
+    """A newcomer finishes the README; each room's page is about one thing."""
+    for page in (README, CHINESE):
+        assert len(page.splitlines()) <= MOST_LINES
+    for path in ROOMS.glob("**/README.md"):
+        assert len(path.read_text().splitlines()) <= MOST_LINES_OF_A_ROOM, path
+
+
+def test_what_the_first_command_prints_is_what_it_printed() -> None:
+    """The README shows lines of the committed comparison of the recipe that it trains."""
+    comparison = read(RESULTS / "standard.json")
+    first, shown = comparison["runs"][0], " ".join(README.split())
+    assert f"Test loss: {first['test_loss']} Test accuracy: {first['test_accuracy']}" in shown
+    rows = [" ".join([c["name"], *c["shown"], c["allowed"], "pass"]) for c in comparison["checks"]]
+    assert sum(row in shown for row in rows) == 4
+    lowest = min(run["test_accuracy"] for run in comparison["runs"])
+    assert f"reaches {100 * lowest:.1f} %" in README
+
+
+def test_the_chinese_readme_says_the_same() -> None:
+    """It has the commands, the tables, the figures and the links of the English one."""
+    assert [commands(block) for block in blocks(CHINESE)] == list(map(commands, blocks(README)))
+    figure = r"\d+[.,][\d.,]*\d|\d+(?= ?%)"
+    assert set(re.findall(figure, README)) == set(re.findall(figure, CHINESE))
+    for line in README.splitlines():
+        if line.startswith("|") and re.search(r"\d\.\d", line):
+            assert line in CHINESE
+    assert set(LINK.findall(README)) - set(LINK.findall(CHINESE)) == {"README.zh-CN.md"}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every file that a page shows or names exists."""
+    for target in LINK.findall(path.read_text()):
+        if not target.startswith("http"):
+            assert (path.parent / target.partition("#")[0]).exists(), target
+
+
 def test_accuracies_are_those_of_the_committed_runs() -> None:
-    """The README's table of recipes is made from benchmarks/results, figure by figure."""
+    """The table of recipes is made from benchmarks/results, figure by figure."""
     comparisons = [read(RESULTS / f"{recipe}.json") for recipe in RECIPES]
     for comparison in comparisons:
         assert comparison["passed"]
         assert [run["backend"] for run in comparison["runs"]] == list(BACKENDS)
-    assert accuracy_table(comparisons) in README
+    assert accuracy_table(comparisons) in LENET
 
 
 def test_committed_runs_are_of_todays_recipes() -> None:
@@ -190,49 +256,53 @@ def test_times_are_those_of_the_committed_benchmark() -> None:
     """The README's tables of times are made from one file of benchmarks/results."""
     results = Results.of(read(RESULTS / BENCHMARK))
     assert results.content["failures"] == {}
-    for table in (headline_table, bill_table, stage_table, checkpoint_table):
+    for table, page in (
+        (headline_table, README),
+        (headline_table, SPEED),
+        (bill_table, SPEED),
+        (stage_table, SPEED),
+        (checkpoint_table, RUNS),
+    ):
         assert (made := table(results))
-        assert made in README
+        assert made in page
     unstable = sum(record.unstable for record in results.records)
-    assert f"({unstable} of {len(results.records)} measurements spread over 10 %)" in README
+    assert f"({unstable} of {len(results.records)} measurements spread over 10 %)" in SPEED
     assert results.content["machine"]["processor"] in README
+    assert results.content["machine"]["processor"] in SPEED
     seconds = [median(epoch.values) for b in BACKENDS if (epoch := results.epoch(b, OURS))]
     factor = np.ceil(10 * max(seconds) / min(seconds)) / 10
-    assert f"the three lie within a factor of {factor:.1f}" in README
-    for figure in re.findall(r"\(benchmarks/results/(.*\.png)\)", README):
-        assert (RESULTS / figure).exists()
+    assert f"the slowest takes at most {factor:.1f} times as long" in README
 
 
 def test_times_on_another_machine_are_those_of_its_benchmark() -> None:
     """They are beside the others, in no ratio with them."""
     results = Results.of(read(RESULTS / ELSEWHERE))
-    assert headline_table(results) in README
-    assert results.content["machine"]["processor"] in README
-    assert results.content["revision"][:7] in README
+    assert headline_table(results) in SPEED
+    assert results.content["machine"]["processor"] in SPEED
+    assert results.content["revision"][:7] in SPEED
 
 
 def test_times_with_avx2_alone_are_those_of_its_benchmark() -> None:
-    """The libraries were held to AVX2, and the notes have the same figures."""
+    """The libraries were held to AVX2, and the log of trials has the same figures."""
     results = Results.of(read(RESULTS / HELD_TO_AVX2))
     assert results.content["machine"]["instruction_set"] == AVX2
-    assert headline_table(results) in README
-    notes = (PROJECT / "benchmarks" / "README.md").read_text()
+    assert headline_table(results) in SPEED
     rows = (line.split("|") for line in headline_table(results).splitlines()[2:])
     cells = [" / ".join(cell.strip() for cell in row[2:5]) for row in rows]
-    assert f"held to AVX2 | {' | '.join(cells)} |" in notes
+    assert f"held to AVX2 | {' | '.join(cells)} |" in SPEED
 
 
 def test_the_way_to_the_target_is_that_of_the_committed_study() -> None:
     """Five seeds on each backend, all of which reached it; stock's luck is told."""
     results = Results.of(read(RESULTS / TARGETS))
     assert results.content["failures"] == {}
-    assert results.content["revision"][:7] in README
-    assert target_table(results) in README
+    assert results.content["revision"][:7] in SPEED
+    assert target_table(results) in SPEED
     assert {len(record.values) for record in results.records} == {5}
     assert all(min(record.values) >= 0.99 for record in results.all("accuracy reached"))
     found = [r.values for r in results.all("epochs to target") if r.way == STOCK]
     epochs = [value for values in found for value in values]
-    assert f"between {min(epochs):g} and {max(epochs):g} epochs" in README
+    assert f"between {min(epochs):g} and {max(epochs):g} epochs" in SPEED
     seconds: dict[tuple[str, ...], list[float]] = {}
     for record in results.all("time to target"):
         key = (STOCK, record.backend) if record.way == STOCK else (OURS,)
@@ -240,27 +310,30 @@ def test_the_way_to_the_target_is_that_of_the_committed_study() -> None:
     ours, tensorflow, jax, torch = (f"{min(s):.0f} to {max(s):.0f}" for s in seconds.values())
     drawn = f"{ours} s on all three, the second time included, stock Keras"
     drawn += f" {tensorflow} on TensorFlow, {jax} on JAX and {torch} on PyTorch"
-    assert drawn in " ".join(README.split())
+    assert drawn in " ".join(SPEED.split())
+    medians = [median(r.values) for r in results.all("time to target") if r.way == "ours"]
+    fastest, slowest = f"{min(medians):.0f}", f"{max(medians):.0f}"
+    assert f"{fastest} to {slowest} seconds after the typed command" in README
 
 
 def test_times_on_a_gpu_are_those_of_the_committed_benchmark() -> None:
     """So are these; what failed there is told, and which rungs of the ladder did."""
     results = Results.of(read(RESULTS / f"{ON_A_GPU}.json"))
     assert set(results.content["devices"].values()) == {"gpu"}
-    assert results.content["machine"]["gpu"] in README
+    assert results.content["machine"]["gpu"] in SPEED
     for batch in (128, 4096):
-        assert headline_table(results, batch) in README
+        assert headline_table(results, batch) in SPEED
     ours = [results.epoch("torch", OURS, batch) for batch in (128, 4096)]
     assert all(record and len(record.values) == 1 for record in ours)
-    assert "of PyTorch ours and by hand are of one\nsample" in README
-    assert results.content["revision"][:7] in README
+    assert "of PyTorch ours and by hand are of one\nsample" in SPEED
+    assert results.content["revision"][:7] in SPEED
     ladder = read(RESULTS / "parity-nvidia-h200.json")
     findings = list(map(Finding.of, ladder["findings"]))
     assert {finding.precision for finding in findings} == {"float32", "float64"}
     failed = {(f.rung[:2], f.precision) for f in findings if not f.passed}
     assert failed == {("L2", "float32"), ("L3", "float32")}
     gradients = max(f.gap for f in findings if f.rung.startswith("L2"))
-    assert f"whose gradients part by {gradients:.0e}".replace("e-0", "e-") in README
+    assert f"whose gradients differ by {gradients:.0e}".replace("e-0", "e-") in LADDER
 
 
 def test_every_form_has_climbed() -> None:
@@ -270,7 +343,7 @@ def test_every_form_has_climbed() -> None:
     forms = [f"{backend}:{form}" for backend in BACKENDS for form in forms_of(backend)]
     pairs = {tuple(finding["pair"]) for finding in comparison["findings"]}
     assert set(combinations(forms, 2)) <= pairs
-    assert f"{len(forms) * (len(forms) - 1) // 2} pairs" in README
+    assert f"{len(forms) * (len(forms) - 1) // 2} pairs" in LADDER
 
 
 def test_the_ladder_is_the_committed_one() -> None:
@@ -286,7 +359,7 @@ def test_the_time_of_a_climb_is_the_committed_one() -> None:
     comparison = read(RESULTS / "parity.json")
     minutes = {1: "one", 2: "two", 3: "three"}[round(comparison["seconds"] / 60)]
     assert f"the ladder, in {minutes} to seven minutes" in README
-    words = " ".join(README.split())
+    words = " ".join(LADDER.split())
     processor = str(comparison["machine"]["processor"]).replace(")", "; `parity.json`)")
     assert f"A climb takes {minutes} minutes on an {processor}" in words
 
@@ -295,11 +368,11 @@ def test_the_proof_held_on_every_processor() -> None:
     """Two hundred climbs and more without a false alarm; the tables are made from the record."""
     content = read(RESULTS / "processors.json")
     climbs = content["climbs"]
-    assert processors_table(content) in README
-    assert margins_table(content) in README
+    assert processors_table(content) in LADDER
+    assert margins_table(content) in LADDER
     assert climbs["false_alarms"] == {}
     assert climbs["climbs"] >= 200
-    assert f"in {climbs['climbs']} climbs from {climbs['seeds']} seeds" in README
+    assert f"in {climbs['climbs']} climbs from {climbs['seeds']} seeds" in " ".join(LADDER.split())
     assert {row["instruction_sets"] for row in climbs["shares"]} == {*INSTRUCTION_SETS, "mixed"}
     assert {row["threads"] for row in climbs["shares"]} == {1, 2}
     # A test of imports failed on each, and did so without any setting; it is mended since.
@@ -323,14 +396,18 @@ def test_the_committed_ladder_is_todays() -> None:
         tuple(finding["pair"]) for finding in comparison["findings"]
     }
     trained = [f for f in map(Finding.of, comparison["findings"]) if f.rung[:2] in ("L3", "L4")]
+    weights = max(f.gap for f in trained if f.precision == "float64" and f.what not in EXACT)
+    assert f"agree to {int(-np.log10(weights))} digits" in README
     limits = {f.allowed for f in trained if f.precision == "float64" and f.what not in EXACT}
     assert limits == {tolerances.TRAINED_FLOAT64.value}
 
 
 def test_the_outcome_is_that_of_the_committed_runs() -> None:
-    """The README's table of pairs follows from the wrong answers of thirty runs."""
+    """The table of pairs follows from the wrong answers of thirty runs."""
     study = read(RESULTS / "seeds.json")
-    assert outcome_table(study) in README
+    assert outcome_table(study) in LADDER
+    apart = max(abs(outcome["accuracy"]["mean"]) for outcome in study["outcomes"])
+    assert f"differ by {apart:.2f} percentage points" in " ".join(README.split())
     right = {(run["seed"], run["backend"]): 10_000 - len(run["wrong"]) for run in study["runs"]}
     assert set(right) == set(product(range(10), BACKENDS))
     assert min(right.values()) >= 10_000 * STANDARD_FLOOR
@@ -355,7 +432,7 @@ def test_means_over_seeds_are_those_of_the_committed_runs() -> None:
         "standard, bfloat16": read(RESULTS / "bfloat16-seeds.json"),
         "one-epoch": read(RESULTS / "one-epoch-seeds.json"),
     }
-    assert seeds_table(studies, 5) in README
+    assert seeds_table(studies, 5) in LADDER
     full, half, one_epoch = (
         {
             backend: np.mean(
@@ -376,7 +453,7 @@ def test_means_over_seeds_are_those_of_the_committed_runs() -> None:
 def test_the_exports_are_those_of_the_committed_record() -> None:
     """Every format was written from a run of each backend, and answers as Keras does."""
     content = read(RESULTS / "exports.json")
-    assert exports_table(content) in README
+    assert exports_table(content) in INFERENCE
     exports = {(found["format"], found["trained_on"]): found for found in content["exports"]}
     assert set(exports) == set(product(FORMATS, BACKENDS))
     for (name, _), found in exports.items():
@@ -387,7 +464,7 @@ def test_the_exports_are_those_of_the_committed_record() -> None:
 def test_nothing_was_lost() -> None:
     """Two hundred kills and a hundred flipped bits of each sort are among the harm done."""
     content = read(RESULTS / "faults.json")
-    assert faults_table(content) in README
+    assert faults_table(content) in RUNS
     assert not any(fault["lost"] for fault in content["faults"])
     done = {fault["name"]: fault["injected"] for fault in content["faults"]}
     assert done["SIGKILL at a random moment"] >= 200
@@ -398,7 +475,7 @@ def test_nothing_was_lost() -> None:
 def test_no_odd_input_failed() -> None:
     """Ten thousand of them, of every kind, were read or refused."""
     content = read(RESULTS / "fuzz.json")
-    assert fuzz_table(content) in README
+    assert fuzz_table(content) in DATA
     assert sum(kind["inputs"] for kind in content["kinds"]) >= 10_000
     assert not any(kind["failed"] for kind in content["kinds"])
 
@@ -406,21 +483,23 @@ def test_no_odd_input_failed() -> None:
 def test_the_tests_are_measured() -> None:
     """What they run, and what they notice, is at least what was asked for."""
     percent = read(RESULTS / "coverage.json")["percent"]
-    assert f"{percent['lines']:.1f} % of the lines and {percent['branches']:.1f} % of the" in README
+    assert f"{percent['lines']:.1f} % of the lines and {percent['branches']:.1f} % of the" in TESTS
     assert percent["lines"] >= 95
     modules = read(RESULTS / "mutants.json")["modules"].values()
     noticed, mutants = (
         sum(count[name] for count in modules for name in names)
         for names in (("killed", "timeout"), ("mutants",))
     )
-    assert f"notice {noticed} of {mutants} small changes" in README
+    assert f"notice {noticed} of {mutants} small changes" in TESTS
 
 
 def test_the_sabotages_are_counted() -> None:
-    """The README says how many there are."""
-    assert f"sabotage one backend in {len(SABOTAGES)} ways" in README
+    """The pages say how many there are."""
+    for page in (README, LADDER):
+        assert f"in {len(SABOTAGES)} ways" in " ".join(page.split())
 
 
 def test_no_command_names_a_place_of_one_machine() -> None:
     """A stranger can type every command."""
-    assert not re.search(r"/(home|root|work|tmp|opt)/", README)
+    for page in (*PAGES, CHINESE, DATA):
+        assert not re.search(r"[\s\"'`(]/(home|root|work|tmp|opt)/", page)
