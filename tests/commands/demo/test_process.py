@@ -11,7 +11,7 @@ IMAGE = bytes(784)
 
 
 def asked(manner: str, *, times: int = 1) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what a stand-in answers when asked, once it is ready or failed; what is announced."""
+    """Return a stand-in's answers once it is ready or failed, and its announcements."""
     announced: list[str] = []
 
     async def ask() -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def asked(manner: str, *, times: int = 1) -> tuple[list[dict[str, Any]], list[st
 
 
 def test_a_process_answers_again_and_again() -> None:
-    """Each question gets its answer, with who answered; when it is ready is announced."""
+    """A process answers each question and names itself; its start is announced once."""
     answers, announced = asked("answers", times=3)
     version = answers[0]["version"]
     state = {"backend": "jax", "model": "runs/a", "version": version, "failure": None}
@@ -45,7 +45,7 @@ def test_a_process_answers_again_and_again() -> None:
 
 
 def test_a_cancelled_process_is_ended() -> None:
-    """Nothing is left running."""
+    """A cancelled backend leaves no process behind."""
     (answer,), _ = asked("answers")
     with pytest.raises(ProcessLookupError):
         os.kill(int(answer["version"]), 0)
@@ -61,7 +61,7 @@ def test_a_cancelled_process_is_ended() -> None:
     ],
 )
 def test_a_process_that_fails_says_why(manner: str, failure: str) -> None:
-    """The answer is the reason, the second time too; it is announced once."""
+    """A failed process gives its reason as every answer, and announces it once."""
     answers, announced = asked(manner, times=2)
     assert [answer["failure"] for answer in answers] == [failure, failure]
     assert not any("probabilities" in answer for answer in answers)
@@ -71,6 +71,6 @@ def test_a_process_that_fails_says_why(manner: str, failure: str) -> None:
 
 
 def test_a_process_that_starts_is_not_waited_for() -> None:
-    """Until it is ready its answer is its state, at once."""
+    """A starting process answers at once, with its state."""
     process = BackendProcess("jax", "runs/a", stand_in("starts for ever"))
     assert asyncio.run(process.ask(IMAGE)) == process.state

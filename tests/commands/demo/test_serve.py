@@ -19,7 +19,7 @@ from tests.commands.demo.test_app import ask, wait_for_backends
     ids=["Ctrl-C", "terminated", "killed"],
 )
 def test_backends_end_with_the_demo(blow: signal.Signals, status: int) -> None:
-    """However the demo ends, the processes that it started end too."""
+    """However the demo ends, its backend processes end too."""
     with served(jax="answers", torch="answers") as demo:
         children = [int(state["version"]) for state in wait_for_backends(demo.address)]
         demo.process.send_signal(blow)
@@ -42,7 +42,7 @@ def gone(processes: list[int]) -> bool:
     [("localhost", False, 400), ("::1", False, 400), ("0.0.0.0", True, 200)],
 )
 def test_other_machines_are_let_in_only_when_told(host: str, warned: bool, stranger: int) -> None:
-    """Beyond this machine the page has whatever name, and that it is open is told."""
+    """A demo open to other machines accepts any host name, and warns that it is open."""
     with served(host=host, jax="answers") as demo:
         assert ask(demo.address, "/")[0] == 200
         assert ask(demo.address, "/", host="stranger.example")[0] == stranger
@@ -50,7 +50,7 @@ def test_other_machines_are_let_in_only_when_told(host: str, warned: bool, stran
 
 
 def test_the_browser_is_sent_to_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the address that is told, whatever port was free."""
+    """The browser opens the printed address, whatever port was free."""
     told: list[str] = []
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
@@ -60,7 +60,7 @@ def test_the_browser_is_sent_to_the_page(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_flood_is_turned_away() -> None:
-    """Connections beyond the limit are told to come later; once they are gone, all is well."""
+    """Connections beyond the limit get status 503; once the others close, requests work again."""
     with served(jax="answers") as demo, ExitStack() as flood:
         url = urlsplit(demo.address)
         for _ in range(MOST_CONNECTIONS):
@@ -73,7 +73,7 @@ def test_a_flood_is_turned_away() -> None:
 
 
 def test_a_port_in_use_is_told() -> None:
-    """The error names the port and what to do."""
+    """If the port is in use, the error names it and says what to do."""
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"--port {port}: Address already in use; choose"):
@@ -82,6 +82,6 @@ def test_a_port_in_use_is_told() -> None:
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "256.1.1.1", "", "x" * 300])
 def test_a_host_that_is_not_here_is_told(host: str) -> None:
-    """The error names the host."""
+    """If the host is not on this machine, the error names it."""
     with pytest.raises(UserError, match=f"cannot listen on --host {host}"):
         listen(host, 0)
