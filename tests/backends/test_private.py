@@ -16,7 +16,7 @@ MISSING = "keras.optimizers.Optimizer._no_such_name"
 
 
 def test_this_version_has_every_name(backend: str) -> None:
-    """This version has every private name, so the fast ways are used."""
+    """The installed version has every private name, so the fast ways are used."""
     assert private.why_not(backend) is None
 
 

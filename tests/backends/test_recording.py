@@ -83,7 +83,7 @@ def test_pytorchs_interpreter_calls_the_kernels() -> None:
 
 @pytest.mark.parametrize("shape", [(8,), (5, 8)], ids=["row", "matrix"])
 def test_what_is_added_to_a_product_is_a_row(shape: tuple[int, ...]) -> None:
-    """oneDNN adds a row to a product; MKL adds a matrix."""
+    """To a product, oneDNN adds a row; MKL adds a matrix."""
     import torch
 
     def compute(added: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:

@@ -39,7 +39,7 @@ def test_completion_answers_at_once(lenet: Lenet) -> None:
     after = os.times()
     assert (
         sum(after[2:4]) - sum(before[2:4]) < 0.3
-    )  # the children's user and system time
+    )  # the children's time, in the user's code and in the system
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

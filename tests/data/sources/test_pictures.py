@@ -6,7 +6,7 @@ from lenet_multi.errors import UserError
 
 
 def test_pairs_become_arrays() -> None:
-    """Images keep their order, their type and their labels."""
+    """Stacked images keep their order, dtype and labels."""
     images = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
     stacked, labels = stack(zip(images, [7, 0, 5], strict=True), 3, "train")
     np.testing.assert_array_equal(stacked, images)
@@ -15,6 +15,6 @@ def test_pairs_become_arrays() -> None:
 
 
 def test_no_pairs_are_refused() -> None:
-    """The error names the split."""
+    """An empty split is refused, and the error names it."""
     with pytest.raises(UserError, match="its split test is empty"):
         stack([], 0, "test")
