@@ -12,7 +12,7 @@ from lenet_multi.machine.other_frameworks import left_out
 def test_other_frameworks_are_left_out_and_come_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """In the block they are not imported; after it whoever needs one imports it."""
+    """In the block other frameworks cannot be imported; afterwards they can."""
     monkeypatch.setattr(other_frameworks, "BACKENDS", ("chosen", "other"))
     for name in ("chosen", "other"):
         (tmp_path / f"{name}.py").touch()
@@ -20,12 +20,12 @@ def test_other_frameworks_are_left_out_and_come_back(
     monkeypatch.syspath_prepend(tmp_path)
     with left_out("chosen"):
         importlib.import_module("chosen")
-        spec = find_spec("other")  # some look whether it is installed, and where
+        spec = find_spec("other")  # some only check whether and where it is installed
         assert spec
         assert spec.origin == str(tmp_path / "other.py")
         with pytest.raises(ImportError, match="other is left out"):
             importlib.import_module("other")
         assert "other" not in sys.modules  # a None there breaks SciPy
     importlib.import_module("other")
-    with left_out("chosen"):  # what is there already stays
+    with left_out("chosen"):  # an imported one stays
         importlib.import_module("other")

@@ -5,7 +5,7 @@ from lenet_multi.parity.optimizers import SGD, Adam
 
 
 def test_sgd_goes_down_the_gradient() -> None:
-    """Without momentum a step is the rate times the gradient; with it, steps add up."""
+    """Without momentum a step is rate times gradient; with momentum steps add up."""
     weight, gradient = [np.array([1.0])], [np.array([2.0])]
     assert SGD(0.1).step(weight, gradient)[0] == pytest.approx(0.8)
     momentum = SGD(0.1, momentum=0.5)
@@ -15,7 +15,7 @@ def test_sgd_goes_down_the_gradient() -> None:
 
 
 def test_adams_first_step_has_the_size_of_the_rate() -> None:
-    """Epsilon stands outside the bias correction: a tiny gradient shows by how much.
+    """Epsilon is outside the bias correction, which a tiny gradient shows.
 
     The first step is rate * g / (|g| + epsilon / sqrt(1 - beta_2)).
     """
