@@ -24,7 +24,7 @@ def test_each_backend_has_a_fastest_form(table: dict[str, dict[str, str]], devic
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_gpu_has_forms_of_its_own(backend: str) -> None:
-    """A GPU gets another form: Winograd saves multiplications on a CPU, but costs a GPU time."""
+    """A GPU gets another form: what saves a CPU multiplications only adds operations there."""
     forms = {device: execution(backend, device=device).form for device in (CPU, GPU)}
     assert forms[CPU] != forms[GPU]
     assert execution(backend).form == forms[CPU]

@@ -161,7 +161,7 @@ def test_xla_loops_over_convolutions_on_a_gpu_alone(
 ) -> None:
     """XLA loops over convolutions only on a GPU; on a CPU such a loop takes four times as long.
 
-    TensorFlow keeps freed memory only for such a loop, and only on a CPU.
+    TensorFlow keeps freed memory only if XLA loops, and only on a CPU.
     """
     import keras
 

@@ -55,7 +55,7 @@ def test_a_slow_child_is_killed_and_fails(tmp_path: Path) -> None:
 
 
 def test_a_child_that_memory_ended_says_so(tmp_path: Path) -> None:
-    """A child killed with SIGKILL is reported as out of memory, and the others finish."""
+    """A child that was killed is reported with a word on memory, and the others finish."""
     killed = child(tmp_path, "killed", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     (failure,) = children.run([killed, child(tmp_path, "good", "open('done', 'w')")], timeout=60)
     assert failure.child == "killed"
