@@ -139,7 +139,7 @@ def test_no_arguments_shows_the_help(lenet: Lenet) -> None:
 def test_a_ctrl_c_that_python_drops_comes_again() -> None:
     """A Ctrl-C that Python drops inside a garbage-collector callback is raised again.
 
-    Nothing can be raised inside such a callback.
+    Python cannot raise anything inside that callback.
     """
     code = (
         "import gc, os, signal, sys, time\n"

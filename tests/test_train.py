@@ -147,7 +147,7 @@ def trained(
 def test_the_command_leaves_a_run_folder(
     trained: tuple["subprocess.CompletedProcess[str]", Path],
 ) -> None:
-    """stdout ends with the notebook's two lines, and stderr has a line for each epoch."""
+    """The results end with the notebook's two lines, and stderr has a line for each epoch."""
     done, folder = trained
     assert done.returncode == 0, done.stderr
     counts, *_, loss, accuracy = done.stdout.splitlines()

@@ -159,7 +159,7 @@ def test_a_form_is_for_a_plain_stack(backend: str) -> None:
 def test_xla_loops_over_convolutions_on_a_gpu_alone(
     backend: str, convolves: bool, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """XLA loops over convolutions only on a GPU; on a CPU such a loop takes four times as long.
+    """XLA loops over convolutions only on a GPU; on a CPU that takes four times as long.
 
     TensorFlow keeps freed memory only if XLA loops, and only on a CPU.
     """

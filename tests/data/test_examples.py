@@ -53,7 +53,7 @@ def test_orders_differ_by_seed_and_epoch() -> None:
 
 
 def test_the_order_is_the_documented_one() -> None:
-    """The order of seed 0, epoch 0 stays the one that gave the results, on every NumPy."""
+    """The order of seed 0, epoch 0 is the same on every NumPy, as results depend on it."""
     assert list(epoch_order(8, seed=0, epoch=0)) == [2, 4, 3, 6, 5, 0, 1, 7]
 
 

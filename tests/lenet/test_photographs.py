@@ -264,7 +264,7 @@ def test_an_image_of_nothing_is_refused() -> None:
 
 
 def test_a_small_digit_is_looked_at_nearer() -> None:
-    """A digit on a page twenty times its size gives almost what it gives alone."""
+    """A digit on a page twenty times its size gives almost the same as alone."""
     page = Image.new("L", (2400, 2400), 230)
     page.paste(seven(), (800, 600))
     found, alone = prepare(page).ravel(), prepare(seven()).ravel()

@@ -76,7 +76,7 @@ def test_the_band_is_the_largest_gap_of_either_backend_so_far() -> None:
 def test_a_pair_is_held_to_the_band_at_twice_the_step() -> None:
     """A pair's limit at a step is the band at twice that step, tensor by tensor.
 
-    It is chance at which step two trainings start to differ.
+    Chance decides at which step two trainings start to differ.
     """
     band = Band((filed({1: [1e-6, 3e-6], 2: [1e-6], 5: [4e-3]}, [[1e-6, 2e-6, 3e-6, 4e-6]]),))
     places = ("1/bias", "2/bias", "3/bias", "5/bias", "5/kernel")

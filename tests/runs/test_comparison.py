@@ -451,7 +451,7 @@ def test_a_slow_first_epoch_weighs_little(seconds: list[float], median: float) -
 
 
 def test_what_a_run_keeps_is_not_compared(tmp_path: Path) -> None:
-    """Runs that differ only in what they keep are compared, for they learned the same."""
+    """Runs that differ only in what they keep can be compared: they learned the same."""
     config = {**example_run().result.config, "tensorboard": True, "checkpoint": "best"}
     assert compared(tmp_path, example_run(), example_run(config=config)).passed
 

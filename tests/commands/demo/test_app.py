@@ -189,7 +189,7 @@ def test_a_name_that_points_here_is_refused(demo: str, host: str, status: int) -
 
 
 def test_a_backend_that_fails_leaves_the_others() -> None:
-    """A backend that never starts and one that dies are shown with their reasons; one answers."""
+    """If one backend never starts and one dies, both show their reasons, and the third answers."""
     with served(tensorflow="never starts", jax="dies when asked", torch="answers") as running:
         states = wait_for_backends(running.address)
         assert states[0]["failure"] == "RuntimeError: out of luck (status 1)"

@@ -87,7 +87,7 @@ def test_too_small_a_machine_is_a_problem(
 def test_what_changes_results_is_a_problem(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, healthy: bool
 ) -> None:
-    """A variable that changes results is a problem; one that only chooses a device is not."""
+    """A variable is a problem if it changes results, but not if it only chooses a device."""
     monkeypatch.setenv(variable, value)
     found = examined(monkeypatch, WORKING)
     assert found.healthy is healthy
