@@ -1,1 +1,1 @@
-"""What is measured: our training against stock Keras and hand-written loops, on each backend."""
+"""Benchmarks: our training against stock Keras and hand-written loops, on each backend."""

@@ -1,8 +1,8 @@
 """Measure all backends in one run: `python -m benchmarks`, or `nox -s bench`.
 
-Each backend has a process of its own, kept between its turns, in its own environment where
-`--python` names one. Samples are written to the result file as they come, so that Ctrl-C or a crash
-keeps them. Ends with the tables; exit status 1 when something could not be measured.
+Each backend has its own process, which lives for the whole run, and uses its own environment if
+`--python` names one. The bench writes each sample to the result file at once, so Ctrl-C or a crash
+loses nothing. It ends with the tables. The exit status is 1 if something could not be measured.
 """
 
 import argparse
@@ -43,11 +43,11 @@ MEBIBYTE = 2**20
 
 
 class FailedError(Exception):
-    """A sample could not be taken; says which and why."""
+    """A sample could not be taken; the message names the sample and the reason."""
 
 
 class Worker:
-    """A process that measures on one backend, on the first `processors` processors or on all."""
+    """A process that measures on one backend; it uses the first `processors` cores, or all."""
 
     def __init__(
         self, python: str, backend: str, processors: int, log: Path, *, stock: bool
@@ -65,7 +65,7 @@ class Worker:
         self.started = self._answer()
 
     def ask(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to one request; raise `FailedError` when there is none."""
+        """Return the answer to one request; raise `FailedError` if there is none."""
         assert self.process.stdin
         with contextlib.suppress(BrokenPipeError):
             print(json.dumps(arguments), file=self.process.stdin, flush=True)
@@ -92,7 +92,7 @@ def _bind(processors: int) -> None:
 
 
 def _environment(**variables: str) -> dict[str, str]:
-    # Without the bytecode that Python keeps by itself, an import takes twice as long.
+    # Without Python's bytecode files, an import takes twice as long.
     ours = ("KERAS_", "PYTHONDONTWRITEBYTECODE")
     inherited = {name: v for name, v in os.environ.items() if not name.startswith(ours)}
     return {**inherited, "TF_CPP_MIN_LOG_LEVEL": "2", **variables}
@@ -128,7 +128,7 @@ class Bench:
         self.temporary.cleanup()
 
     def take(self, request: Request) -> None:
-        """Take one sample, or note why it could not be."""
+        """Take one sample, or record why it failed."""
         name = f"{request.process} {request.backend} {_words(request.arguments)}"
         if name in self.failures:
             return
@@ -143,18 +143,19 @@ class Bench:
         self.write()
 
     def scale_here(self) -> Scale:
-        """Return how much is measured: what a GPU is to be where all backends compute on one."""
+        """Return how much to measure here: GPU sizes if every backend computes on a GPU."""
         scale = SCALES[self.scale]
         if "gpu" not in environment.machine() or self.scale == "tiny":
             return scale
-        with contextlib.suppress(FailedError):  # which its first sample tells
+        with contextlib.suppress(FailedError):  # the backend's first sample will report it
             for backend in self.pythons:
                 self._started(backend)
         on_gpus = [self.devices.get(backend) == GPU for backend in self.pythons]
         return on_gpu(scale) if all(on_gpus) else scale
 
     def _started(self, backend: str, processors: int = 0, *, stock: bool = False) -> Worker:
-        # Stock apart: ours and the loops by hand change their process (`machine.allocator`).
+        # Stock gets its own process: ours and the loops by hand change theirs
+        # (`machine.allocator`).
         place = (backend, processors, stock)
         if place not in self.workers:
             log = Path(self.temporary.name, f"{'-'.join(map(str, place))}.txt")
@@ -171,7 +172,7 @@ class Bench:
         worker = self._started(request.backend, request.processors, stock=stock)
         try:
             record = Record(**worker.ask(request.arguments))
-        except FailedError:  # a GPU's faults spoil what their process measures later
+        except FailedError:  # a GPU's fault spoils later measurements in its process
             self.workers.pop(place).close()
             raise
         if request.processors:
@@ -179,7 +180,7 @@ class Bench:
         return [record]
 
     def _retire(self, request: Request) -> list[Record]:
-        """End the worker of ours and the loops by hand; the next request starts another."""
+        """End the worker of ours and the loops by hand; the next request starts a new one."""
         if worker := self.workers.pop((request.backend, request.processors, False), None):
             worker.close()
         return []
@@ -219,7 +220,7 @@ class Bench:
         same += ["--data", self._few_images()] if small else []
         began = time.time()
         if way != STOCK:
-            if way == OURS:  # nothing is compiled yet
+            if way == OURS:  # start without compiled programs
                 shutil.rmtree(self._cache(), ignore_errors=True)
             folder = Path(self.temporary.name, "run")
             flags = ("--recipe", "one-epoch", "--out", folder, "--overwrite", *same)
@@ -241,7 +242,7 @@ class Bench:
         ]
 
     def _few_images(self) -> Path:
-        """Return an .npz of a few images, with which the way is walked and nothing reached."""
+        """Return an .npz of a few images; it exercises every step but cannot reach the target."""
         dataset = load()
         parts = {"train": dataset.train[:SMALL], "test": dataset.test[:SMALL]}
         arrays = {f"x_{name}": part.x for name, part in parts.items()}
@@ -251,7 +252,7 @@ class Bench:
         return path
 
     def _cache(self) -> Path:
-        """Return where fresh processes keep what they compile."""
+        """Return the folder in which fresh processes keep compiled programs."""
         return Path(self.temporary.name, "cache")
 
     def _run(self, backend: str, module: str, *arguments: object) -> str:
@@ -265,7 +266,7 @@ class Bench:
         return done.stdout.splitlines()[-1]
 
     def write(self) -> None:
-        """Write all that was measured so far, whole or not at all."""
+        """Write everything measured so far, whole or not at all."""
         content = {
             "schema_version": SCHEMA_VERSION,
             "began": self.began,
@@ -287,7 +288,7 @@ def _words(arguments: dict[str, Any]) -> str:
 
 
 def revision() -> str:
-    """Return the commit that is tried, and whether files differ from it."""
+    """Return the checked-out commit, with a mark if files differ from it."""
     try:
         return subprocess.check_output(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
@@ -299,7 +300,7 @@ def revision() -> str:
 
 
 def default_out(scale: str) -> Path:
-    """Return benchmarks/results/MACHINE-DATE.json or -seeds.json; of other scales in runs/."""
+    """Return benchmarks/results/MACHINE-DATE.json or -seeds.json; other scales go to runs/."""
     machine = environment.machine()
     held = "" if machine["instruction_set"] == of_processor() else machine["instruction_set"]
     words = f"{machine['processor']} {machine['cores']} {machine.get('gpu', '')} {held}"
@@ -314,7 +315,7 @@ def default_out(scale: str) -> Path:
 
 
 def main() -> int:
-    """Measure as the command line says, and print what was found."""
+    """Measure as the command line says, and print the results."""
     parser = argparse.ArgumentParser(
         prog="benchmarks", description=(__doc__ or "").split("\n")[0], allow_abbrev=False
     )
@@ -323,7 +324,7 @@ def main() -> int:
         action="append",
         default=[],
         metavar="BACKEND=PATH",
-        help="interpreter of a backend's environment (default: this one, for those installed)",
+        help="interpreter of a backend's environment (default: this one, for installed ones)",
     )
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument("--quick", dest="scale", action="store_const", const="quick", default="full")
@@ -332,7 +333,7 @@ def main() -> int:
         dest="scale",
         action="store_const",
         const="targets",
-        help="the way to 99 %% alone, from five seeds",
+        help="measure only the time to 99 %%, from five seeds",
     )
     scale.add_argument("--tiny", dest="scale", action="store_const", const="tiny")
     parser.add_argument("--out", type=Path, help="JSON file to write")

@@ -1,4 +1,4 @@
-"""Record how much of the package the tests run, of what `coverage json` found."""
+"""Record how much of the package the tests run, from the output of `coverage json`."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def percentages(summary: dict[str, Any]) -> dict[str, float]:
 
 
 def record(found: dict[str, Any]) -> dict[str, Any]:
-    """Return both shares, in all and by module, and the versions and machine that gave them."""
+    """Return both shares in all and by module, with the versions and machine that gave them."""
     totals = found["totals"]
     installed = [environment.versions(backend) for backend in BACKENDS]
     return {
@@ -39,7 +39,7 @@ def record(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def coverage_table(content: dict[str, Any]) -> str:
-    """Return the shares of each module that is not covered whole, and of all together."""
+    """Return the shares of each module that is not fully covered, and of all together."""
     rows = content["modules"] | {"all": content["percent"]}
     return markdown(
         ["module", "lines", "branches"],
@@ -61,7 +61,7 @@ def coverage_table(content: dict[str, Any]) -> str:
     help="JSON to write",
 )
 def main(found: Path, out: Path) -> None:
-    """Record what `coverage json` wrote to FOUND; fail where too few lines ran."""
+    """Record what `coverage json` wrote to FOUND; fail if the tests run too few lines."""
     content = record(read(found))
     out.write_text(json.dumps(content, indent=2) + "\n")
     click.echo(coverage_table(content))

@@ -1,7 +1,7 @@
-"""Seconds of a training epoch, steady state, by each way of training on this backend.
+"""Seconds of a training epoch in steady state, for each way of training on this backend.
 
-An epoch ends when its last step's result is there. Compilation and the first batches come before
-it and are not timed. Labels and images are MNIST's first, in shuffled batches.
+An epoch ends when the result of its last step is available. Compilation and the first batches run
+before it and are not timed. Each epoch trains on MNIST's first images, in shuffled batches.
 """
 
 import dataclasses
@@ -25,12 +25,12 @@ from lenet_multi.machine import measured
 from lenet_multi.machine.keras_start import CPU, GPU
 
 OURS, OURS_BFLOAT16 = "ours", "ours, bfloat16"
-WATCHED, SAVED = "ours, watched", "ours, saved"  # checkpoints: never due, and often
-OURS_AGAIN = "ours, the second time"  # in another process, with what the first one compiled
+WATCHED, SAVED = "ours, watched", "ours, saved"  # with checkpoints: never due, or often
+OURS_AGAIN = "ours, the second time"  # in a second process, with the first one's compiled programs
 STOCK = "stock fit"
 BY_HAND = "by hand: "
 
-# The loops of `peers` by device and backend, the fastest first, out of each module's LOOPS.
+# The loops of `peers` by device and backend, the fastest first. Names are keys of LOOPS there.
 LOOPS = {
     CPU: {
         "tensorflow": ("xla", "graph", "bfloat16"),
@@ -43,15 +43,15 @@ LOOPS = {
         "torch": ("recorded", "compile", "eager", "bfloat16"),
     },
 }
-SLOW = {CPU: {"convolution", "compile"}, GPU: set()}  # to compute, or to compile
+SLOW = {CPU: {"convolution", "compile"}, GPU: set()}  # slow to compute or to compile
 
 SAVED_EVERY = STEPS_PER_EXECUTION[CPU]
 NEVER = 10**9
 
-FEW = 500  # validation images, whose time is not counted
+FEW = 500  # validation images; their time does not count
 FIRST_BATCHES = 20
 
-Train = Callable[[int], float]  # on the first images, so many; the seconds it took
+Train = Callable[[int], float]  # train on the first N images; return the seconds
 
 
 def ways(
@@ -63,11 +63,11 @@ def ways(
     kept: bool = True,
     pairs: int = 1,
 ) -> list[str]:
-    """Return the names of the ways to train on `backend`, those together that are compared.
+    """Return the names of the ways to train on `backend`; compared ways are neighbours.
 
-    Ours and the fastest loop by hand, in turn in so many `pairs`, and stock are, always; ours
-    before them with ours as it is `kept`, with checkpoints. The others `beside` them come last, of
-    which some are `slow`.
+    Stock is always there, and so are ours and the fastest loop by hand, in turn, `pairs` times. If
+    `kept`, ours with checkpoints comes first. If `beside`, the other ways come last; `slow`
+    includes the slow loops.
     """
     loops = [name for name in LOOPS[device][backend] if slow or name not in SLOW[device]]
     fastest, *others = (BY_HAND + name for name in loops)
@@ -82,7 +82,7 @@ def is_bfloat16(way: str) -> bool:
 
 
 def measure(backend: str, *, way: str, images: int, batch_size: int) -> Record:
-    """Return the seconds of one more epoch of `images` images."""
+    """Return the seconds of one more epoch on `images` images."""
     train, context = _prepared(backend, way, images, batch_size)
     return Record(
         "epoch",
@@ -96,7 +96,7 @@ def measure(backend: str, *, way: str, images: int, batch_size: int) -> Record:
 
 @functools.cache
 def _prepared(backend: str, way: str, images: int, batch_size: int) -> tuple[Train, dict[str, Any]]:
-    """Return the training of a way, compiled and begun, and what it is."""
+    """Return a way's training function, compiled and warmed up, and its description."""
     dataset = load()
     training, validation = dataset.train[:images], dataset.test[:FEW]
     if way == STOCK:
@@ -106,7 +106,7 @@ def _prepared(backend: str, way: str, images: int, batch_size: int) -> tuple[Tra
     else:
         every = {WATCHED: NEVER, SAVED: SAVED_EVERY}.get(way)
         train, context = _ours(backend, training, validation, batch_size, is_bfloat16(way), every)
-    train(min(images, FIRST_BATCHES * batch_size + images % batch_size))  # of both sizes
+    train(min(images, FIRST_BATCHES * batch_size + images % batch_size))  # compiles both sizes
     return train, context
 
 

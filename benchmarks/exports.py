@@ -1,6 +1,6 @@
-"""Export a run of each backend to each format, and record how far each file deviates.
+"""Export a run of each backend to each format, and record the deviation of each file.
 
-Keras fixes its backend for a process, so each training and each export has one of its own.
+A process can use only one Keras backend, so each training and each export has its own process.
 """
 
 import multiprocessing
@@ -37,7 +37,7 @@ def train(recipe: str, backend: str, folder: Path) -> Path:
 
 
 def export_run(folder: Path, name: str) -> dict[str, Any]:
-    """Return what exporting the run in `folder` to the format `name` gave."""
+    """Return the result of exporting the run in `folder` to the format `name`."""
     form, saved = FORMATS[name], find(folder)
     assert saved.result
     trained_on = saved.result.backend
@@ -61,7 +61,7 @@ def export_run(folder: Path, name: str) -> dict[str, Any]:
 
 
 def measure(recipe: str, backends: tuple[str, ...], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return every export of a run of `recipe` on each backend, and the versions that made it."""
+    """Return every export of a `recipe` run on each backend, and the package versions."""
     spawn = multiprocessing.get_context("spawn")
     with (
         TemporaryDirectory() as runs,

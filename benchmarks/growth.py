@@ -1,7 +1,7 @@
-"""How time and memory grow with the training set: `python -m benchmarks.growth`, a fresh process.
+"""Measure how time and memory grow with the training set: `python -m benchmarks.growth`.
 
-Prints a JSON object: the images, the seconds of each epoch in steady state, and the bytes of memory
-beyond the data at the process's peak.
+Runs in a fresh process. Prints a JSON object: the number of images, the seconds of each epoch in
+steady state, and the process's peak memory beyond the data in bytes.
 """
 
 import argparse
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def repeated(images: "Examples", count: int) -> "Examples":
-    """Return `count` images: the first ones, or all again and again."""
+    """Return `count` images: the first ones, or all of them repeated."""
     import numpy as np
 
     from lenet_multi.data.examples import Examples
@@ -31,7 +31,7 @@ def repeated(images: "Examples", count: int) -> "Examples":
 
 
 def held(dataset: "Dataset", training: "Examples") -> int:
-    """Return the bytes of all images in memory: those loaded, and `training` where a copy."""
+    """Return the bytes of all images in memory: the loaded ones, and `training` if it is a copy."""
     import numpy as np
 
     parts = [dataset.train.x, dataset.test.x]
@@ -41,11 +41,11 @@ def held(dataset: "Dataset", training: "Examples") -> int:
 
 
 def grow(backend: str, size: int, *, times: int) -> dict[str, Any]:
-    """Return what so many trainings of our command for an epoch, on a set of `size`, took."""
+    """Train as our command does for `times` epochs on `size` images; return time and memory."""
     from lenet_multi.lenet.image_sets import load
     from lenet_multi.machine.keras_start import start_and_load
 
-    dataset = start_and_load(backend, load)  # before anything imports Keras
+    dataset = start_and_load(backend, load)  # before anything else imports Keras
     from lenet_multi.lenet.recipes import RECIPES
     from lenet_multi.lenet.tasks import LENET
     from lenet_multi.machine import environment
@@ -54,10 +54,10 @@ def grow(backend: str, size: int, *, times: int) -> dict[str, Any]:
 
     config = dataclasses.replace(RECIPES["standard"], epochs=1)
     model = build(LENET, config, dataset)
-    # One program for sets of all sizes, so that what JAX keeps of it serves them.
+    # Compile for one set size, so that JAX's cached program serves all sizes.
     compile_model(model, LENET, config, choice.here(), examples=len(dataset.train))
     training, few = repeated(dataset.train, size), dataset.test[: config.batch_size]
-    # Of each size of batch, which is compiled.
+    # This compiles both batch sizes.
     some = training[: config.batch_size + size % config.batch_size]
     fit(model, LENET, some, few, config, quiet=True)
     epochs = [fit(model, LENET, training, few, config, quiet=True).epochs[0] for _ in range(times)]

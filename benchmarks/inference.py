@@ -1,4 +1,4 @@
-"""How fast a model answers: evaluation and prediction of many images, latency of one."""
+"""How fast a model answers: evaluation and prediction of many images, latency of one image."""
 
 import functools
 import time
@@ -13,11 +13,11 @@ from lenet_multi.backends import choice
 from lenet_multi.lenet.image_sets import load
 from lenet_multi.lenet.recipes import RECIPES
 
-ONE_BY_ONE = 50  # images in a sample, of which the mean is taken
+ONE_BY_ONE = 50  # images per sample; the record is their mean
 
 
 def measure(backend: str, *, what: str, way: str, images: int) -> Record:
-    """Return images/s of "evaluation" or "prediction" of test images, or ms of "one image"."""
+    """Return images/s of "evaluation" or "prediction", or ms of "one image"."""
     task, units = _task(backend, what, way, images)
     began = time.perf_counter()
     task()

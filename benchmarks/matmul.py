@@ -1,4 +1,4 @@
-"""The machine's arithmetic limit: the best rate of a matrix product that this backend reaches."""
+"""The arithmetic limit of the machine: the best matrix-product rate that this backend reaches."""
 
 import functools
 import time
@@ -14,19 +14,19 @@ from lenet_multi.machine.keras_start import CPU, GPU
 
 SIDE = {CPU: 2048, GPU: 8192}
 REPEATS = 5
-SLOW = 1.0  # GFLOP/s; starting a small product takes less than its time at this rate
+SLOW = 1.0  # GFLOP/s; at this rate, the launch of a small product costs less than the product
 
 
 @functools.cache
 def _matrix(side: int) -> NDArray[np.float32]:
-    # Of random numbers, for a GPU multiplies faster where few bits change.
+    # The numbers are random, because a GPU multiplies faster if few bits change.
     return np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
 
 
 def measure(backend: str, *, precision: str) -> Record:
-    """Return GFLOP/s of products of two square matrices, the best of a few in each sample.
+    """Return GFLOP/s of products of two square matrices: the best of a few per sample.
 
-    Where a small product is slow, it stands for the large one, which would take minutes. PyTorch
+    If a small product is slow, its rate stands for the large one, which would take minutes. PyTorch
     multiplies bfloat16 numbers at 0.3 GFLOP/s on a processor without instructions for them.
     """
     large = SIDE[keras_start.device()]

@@ -1,18 +1,18 @@
-"""A measurement: what, where, how, and every sample of it."""
+"""A measurement: what was measured, where, how, and every sample."""
 
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-UNSTABLE = 0.10  # spread over which a measurement is marked
+UNSTABLE = 0.10  # a measurement with a larger spread is marked
 
 
 @dataclass
 class Record:
-    """Samples of one measure of one way on one backend, in `unit`, and what else matters.
+    """Samples of one measure of one way on one backend, in `unit`, with their context.
 
-    `rounds` says in which round of its run each was taken; empty, one in each.
+    `rounds` holds the round of each sample. If it is empty, each round has one sample.
     """
 
     measure: str
@@ -24,7 +24,7 @@ class Record:
     rounds: list[int] = field(default_factory=list)
 
     def key(self) -> tuple[str, ...]:
-        """Return what tells this measurement from others of the same run."""
+        """Return the fields that identify this measurement within its run."""
         return (self.measure, self.backend, self.way, *map(str, self.context.items()))
 
     @property
@@ -49,14 +49,15 @@ class Record:
 
     @property
     def unstable(self) -> bool:
-        """Whether the samples spread too far for the median to mean much."""
+        """Whether the samples spread too far for a meaningful median."""
         return self.spread > UNSTABLE
 
 
 def pairs(first: Record, second: Record) -> list[tuple[float, float]]:
-    """Return the samples that were taken one after the other, so that a slow spell meets both.
+    """Return pairs of samples from the same round; a slow spell then affects both.
 
-    Of each round in which both were taken; the medians there where one was taken more often.
+    Rounds that have only one of the two are skipped. If a round has more samples of one than of the
+    other, it gives one pair of medians.
     """
     found: list[tuple[float, float]] = []
     theirs = second.by_round()
@@ -70,5 +71,5 @@ def pairs(first: Record, second: Record) -> list[tuple[float, float]]:
 
 
 def ratios(first: Record, second: Record) -> list[float]:
-    """Return the ratio of each of their `pairs`."""
+    """Return the ratio of each pair of samples."""
     return [one / other for one, other in pairs(first, second)]

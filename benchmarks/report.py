@@ -1,4 +1,4 @@
-"""Turn comparisons, kept as JSON, into the tables that the README shows."""
+"""Turn saved comparisons (JSON) into the tables of the README."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def accuracy_table(comparisons: Sequence[dict[str, Any]]) -> str:
 
 
 def parity_table(comparison: dict[str, Any]) -> str:
-    """Return, rung by rung, the gap nearest to its limit, of what is allowed."""
+    """Return, for each rung, the gap nearest to its limit, with the limit."""
     findings = map(Finding.of, comparison["findings"])
     cells = {
         (finding.rung, finding.precision): f"{finding.gap:.2g} of {finding.allowed:.2g}"
@@ -56,7 +56,7 @@ def parity_table(comparison: dict[str, Any]) -> str:
 
 
 def processors_table(content: dict[str, Any]) -> str:
-    """Return, by rung, the largest share of a float32 limit on each instruction set."""
+    """Return, for each rung, the largest share of a float32 limit on each instruction set."""
     shares: dict[tuple[str, str], float] = {}
     for row in content["climbs"]["shares"]:
         if row["precision"] == "float32":
@@ -72,7 +72,7 @@ def processors_table(content: dict[str, Any]) -> str:
 
 
 def margins_table(content: dict[str, Any]) -> str:
-    """Return the smallest size of each of the weakest sabotages that is caught, by precision."""
+    """Return, for each of the weakest sabotages, the smallest size still caught, by precision."""
     cells: dict[tuple[str, str], list[float | None]] = {}
     for row in content["margins"]:
         cells.setdefault((row["sabotage"], row["precision"]), []).append(row["smallest_caught"])
@@ -85,13 +85,13 @@ def margins_table(content: dict[str, Any]) -> str:
 
 
 def _least(sizes: Sequence[float | None]) -> str:
-    """Return the size that is caught on every instruction set."""
+    """Return the smallest size that is caught on every instruction set."""
     known = [size for size in sizes if size is not None]
     return f"{max(known):.1e}" if len(known) == len(sizes) else "not caught"
 
 
 def outcome_table(study: dict[str, Any]) -> str:
-    """Return what each pair of backends made of the same seeds, in percentage points."""
+    """Return how much each pair of backends differs over the same seeds, in percentage points."""
     rows = [
         [
             " and ".join(outcome["pair"]),
@@ -123,7 +123,7 @@ def seeds_table(studies: Mapping[str, dict[str, Any]], seeds: int) -> str:
 
 
 def exports_table(content: dict[str, Any]) -> str:
-    """Return, by format and the backend trained on, which backend wrote it and the deviation."""
+    """Return, by format and training backend, which backend wrote the file and the deviation."""
     cells = {
         (found["format"], found["trained_on"]): f"{found['backend']}, {found['deviation']:.1e}"
         for found in content["exports"]
@@ -134,7 +134,7 @@ def exports_table(content: dict[str, Any]) -> str:
 
 
 def faults_table(content: dict[str, Any]) -> str:
-    """Return how often each harm was done, and how often anything was lost."""
+    """Return how often each kind of harm was done, and how often something was lost."""
     rows = [
         [fault["name"], str(fault["injected"]), str(len(fault["lost"]))]
         for fault in content["faults"]
@@ -150,7 +150,7 @@ def fuzz_table(content: dict[str, Any]) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, its columns aligned to be read as plain text; "" without `rows`."""
+    """Return a Markdown table with aligned columns, or "" without `rows`."""
     if not rows:
         return ""
     lines = [header, *rows]

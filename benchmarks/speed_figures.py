@@ -1,4 +1,4 @@
-"""Draw the samples of one run of the benchmark: ways of training, and stages of a step."""
+"""Draw the samples of one benchmark run: ways of training, and stages of a step."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +16,13 @@ from benchmarks.speed_report import EPOCH, Results, seconds_per_epoch
 from benchmarks.study import BATCH, PASSES
 from lenet_multi.runs.durable import replacing
 
-# Okabe and Ito's colours, told apart by the colour-blind; hatches tell them apart too.
+# Okabe and Ito's colours, which colour-blind readers can distinguish; hatches help too.
 _STYLES = (("#0072B2", ""), ("#D55E00", "//"), ("#009E73", ".."))
 _SIZE = (9, 4.5)
 
 
 def draw_epochs(results: Results, path: Path) -> None:
-    """Write a picture of seconds per 60,000 images: ours, stock `fit`, the best loop by hand."""
+    """Draw seconds per 60,000 images: ours, stock `fit`, the best loop by hand."""
     ways: dict[str, Callable[[str, int], Record | None]] = {
         "ours: plain Keras in the fastest form": lambda b, n: results.epoch(b, OURS, n),
         "stock Keras fit, the notebook's model": lambda b, n: results.epoch(b, STOCK, n),
@@ -43,7 +43,7 @@ def draw_epochs(results: Results, path: Path) -> None:
 
 
 def draw_stages(results: Results, path: Path) -> None:
-    """Write a picture of each stage's milliseconds as stock Keras runs it."""
+    """Draw the milliseconds of each stage as stock Keras runs it."""
     stages = list(dict.fromkeys(r.context["stage"] for r in results.all("stage") if r.way == STOCK))
     milliseconds = {
         backend: [_longest(results, backend, stage) for stage in stages]
@@ -54,7 +54,7 @@ def draw_stages(results: Results, path: Path) -> None:
 
 
 def draw_targets(results: Results, path: Path) -> None:
-    """Write a picture of seconds to 99 % test accuracy: a mark for each seed, of each way."""
+    """Draw seconds to 99 % test accuracy, with one mark per seed and way."""
     ways = {OURS: "one epoch of ours", OURS_AGAIN: "the second time", STOCK: "stock Keras fit"}
     places = {backend: place for place, backend in enumerate(results.backends)}
     with _picture(path) as (axes,):
@@ -78,7 +78,7 @@ def draw_targets(results: Results, path: Path) -> None:
 
 
 def _longest(results: Results, backend: str, stage: str) -> float:
-    """Return a stage's milliseconds, of both passes where it has two."""
+    """Return a stage's milliseconds, of both passes if it has two."""
     found: list[Record | None] = [
         results.find("stage", backend, STOCK, stage=stage, **{"pass": name}) for name in PASSES
     ]
@@ -86,7 +86,7 @@ def _longest(results: Results, backend: str, stage: str) -> float:
 
 
 def _draw(path: Path, groups: list[str], panels: dict[str, dict[str, list[float]]]) -> None:
-    """Write bars in groups, a panel for each title, one below the other."""
+    """Draw grouped bars, one panel per title, one below the other."""
     with _picture(path, len(panels)) as every_axes:
         for axes, (title, bars) in zip(every_axes, panels.items(), strict=True):
             _draw_bars(axes, groups, bars)
@@ -95,7 +95,7 @@ def _draw(path: Path, groups: list[str], panels: dict[str, dict[str, list[float]
 
 @contextmanager
 def _picture(path: Path, panels: int = 1) -> Iterator[list[Axes]]:
-    """Give the axes of panels, one below the other, and write to `path` what is drawn there."""
+    """Give the axes of `panels`, one below the other; then write the picture to `path`."""
     with mpl.rc_context({"font.size": 11}):
         width, height = _SIZE
         figure = Figure(figsize=(width, height * panels), layout="constrained")
@@ -121,7 +121,7 @@ def _draw_bars(axes: Axes, groups: list[str], bars: dict[str, list[float]]) -> N
     axes.set_xticks(range(len(groups)), groups)
 
 
-FIGURES = {  # what each is drawn of
+FIGURES = {  # name: (the measure that it shows, the function that draws it)
     "epochs": ("epoch", draw_epochs),
     "stages": ("stage", draw_stages),
     "targets": ("time to target", draw_targets),

@@ -1,6 +1,6 @@
 """Turn the samples of a run into tables: `python -m benchmarks.speed_report FILE...`.
 
-Every ratio is of two measurements in one file, so of one machine, one run, one set of versions.
+Every ratio compares two measurements in one file: one machine, one run, one set of versions.
 """
 
 import sys
@@ -27,8 +27,9 @@ from lenet_multi.config import TrainConfig
 
 EPOCH = 60_000  # images
 
-# Of training one image: 13.18 MFLOP, two for each of the 6,591,000 multiply-adds that the layers of
-# this network take forward (2,293,000) and backward (the first layer's pixels need no gradient).
+# FLOP to train on one image: 13.18 MFLOP, two per multiply-add. This network's layers take
+# 6,591,000 multiply-adds: 2,293,000 forward, the rest backward (the first layer's pixels need no
+# gradient).
 FLOP_PER_IMAGE = 2 * 6_591_000
 
 MARK = "~"  # unstable
@@ -52,11 +53,11 @@ class Results:
         return list(dict.fromkeys(record.backend for record in self.records))
 
     def all(self, measure: str, backend: str | None = None) -> list[Record]:
-        """Return all records of a measure, of one backend where it is given."""
+        """Return all records of a measure, or only those of `backend`."""
         return [r for r in self.records if r.measure == measure and backend in (None, r.backend)]
 
     def find(self, measure: str, backend: str, way: str, **context: Any) -> Record | None:
-        """Return the record that has these and this context, if it was measured."""
+        """Return the record with these fields and this context, or None."""
         for record in self.all(measure, backend):
             if record.way == way and context.items() <= record.context.items():
                 return record
@@ -64,23 +65,23 @@ class Results:
 
     @property
     def compared(self) -> list[int]:
-        """The batch sizes in which ours was compared with stock, or was to be, in order."""
+        """The batch sizes in which ours was, or should be, compared with stock, in order."""
         found = {r.context["batch_size"] for r in self.all("epoch") if r.way == STOCK}
         return sorted(found or {BATCH})
 
     def epochs(self, backend: str, batch: int) -> list[Record]:
-        """Return the epochs of all ways in that batch size, on all processors."""
+        """Return the epochs of all ways in this batch size, on all processors."""
         found = self.all("epoch", backend)
         return [r for r in found if "threads" not in r.context and r.context["batch_size"] == batch]
 
     def epoch(self, backend: str, way: str, batch: int = BATCH) -> Record | None:
-        """Return the epochs of a way in that batch size, on all processors."""
+        """Return the epochs of one way in this batch size, on all processors."""
         return next((r for r in self.epochs(backend, batch) if r.way == way), None)
 
     def best_by_hand(
         self, backend: str, batch: int = BATCH, *, bfloat16: bool = False
     ) -> Record | None:
-        """Return the fastest hand-written loop of a precision."""
+        """Return the fastest hand-written loop in float32, or in bfloat16."""
         loops = [
             record
             for record in self.epochs(backend, batch)
@@ -100,7 +101,7 @@ def seconds_per_epoch(record: Record) -> float:
 
 
 def headline_table(results: Results, batch: int = BATCH) -> str:
-    """Return, for each backend, ours against stock and against the best loop by hand."""
+    """Return ours against stock and against the best loop by hand, for each backend."""
     rows = []
     for backend in results.backends:
         ours, stock = (results.epoch(backend, way, batch) for way in (OURS, STOCK))
@@ -129,7 +130,7 @@ def _seconds(record: Record) -> str:
 
 
 def epoch_table(results: Results, batch: int = BATCH) -> str:
-    """Return every way of training that was timed, with what it is."""
+    """Return every timed way of training, with its form, precision and compiler."""
     rows = []
     for backend in results.backends:
         ours = results.epoch(backend, OURS, batch)
@@ -158,7 +159,7 @@ def _by_xla(record: Record) -> str:
 
 
 def bill_table(results: Results) -> str:
-    """Return what is paid before the first epoch, in seconds, and the peak of memory."""
+    """Return the seconds before the first epoch, and the peak memory."""
     parts = ("import", "build and compile", "first step", "peak memory")
     rows = []
     for backend in results.backends:
@@ -173,7 +174,7 @@ def bill_table(results: Results) -> str:
 
 
 def _largest_start(results: Results, part: str, backend: str, way: str) -> Record | None:
-    """Return the record of a fresh process, of the training set that both ways have."""
+    """Return the record of a fresh process, for the training set that both ways used."""
     sizes = [
         record.context["images"] for record in results.all(part, backend) if record.way == STOCK
     ]
@@ -199,7 +200,7 @@ def inference_table(results: Results) -> str:
 
 
 def stage_table(results: Results) -> str:
-    """Return milliseconds of a batch through each stage, "forward / forward and backward"."""
+    """Return milliseconds of a batch in each stage: "forward / forward and backward"."""
     stages = dict.fromkeys((r.way, r.context["stage"]) for r in results.all("stage"))
     rows = []
     for way, stage in stages:
@@ -214,7 +215,7 @@ def stage_table(results: Results) -> str:
 
 
 def growth_table(results: Results) -> str:
-    """Return how seconds per 60,000 images and memory change with batch, images and processors."""
+    """Return how time per 60,000 images and memory grow with batch, images and processors."""
     rows = list(_growth(results))
     # A single size shows no growth.
     return markdown(["what", "of", *results.backends], rows if len(rows) > 1 else [])
@@ -250,7 +251,7 @@ def _growth(results: Results) -> Iterator[list[str]]:
         yield [
             "MiB beyond the data, training images",
             f"{size:,}",
-            # The least, of a process for which JAX's program was compiled before.
+            # Take the least: that process found JAX's program already compiled.
             *(f"{min(record.values):.0f}" if record else "" for record in cells),
         ]
 
@@ -260,7 +261,7 @@ def _cell(record: Record | None) -> str:
 
 
 def target_table(results: Results) -> str:
-    """Return the seconds from the typed command to the target, medians over seeds."""
+    """Return the median seconds, over seeds, from the typed command to the target."""
     rows = []
     for backend in results.backends:
         ours, again, stock = (
@@ -301,7 +302,7 @@ def _range(record: Record) -> str:
 
 
 def bfloat16_table(results: Results, batch: int = BATCH) -> str:
-    """Return bfloat16 beside float32, of ours and of the loops by hand."""
+    """Return bfloat16 beside float32, for ours and for the loops by hand."""
     rows = []
     for backend in results.backends:
         full, half = (results.epoch(backend, way, batch) for way in (OURS, OURS_BFLOAT16))
@@ -323,9 +324,9 @@ def bfloat16_table(results: Results, batch: int = BATCH) -> str:
 
 
 def checkpoint_table(results: Results) -> str:
-    """Return what it costs that a run can go on after a kill: as a share, at the default interval.
+    """Return the cost of resumable runs: as a share of time, at the default interval.
 
-    Watching is what training takes longer though no checkpoint is due.
+    "Watching" is the extra training time when no checkpoint is due.
     """
     _, interval = TrainConfig().save_interval()  # in seconds
     rows = []
@@ -357,9 +358,9 @@ TABLES_OF_A_BATCH = {
 
 TABLES = {
     "Before the first epoch, seconds; memory": bill_table,
-    "What it costs that a run can go on after a kill": checkpoint_table,
+    "The cost of runs that can resume after a kill": checkpoint_table,
     "Evaluation, prediction, one image": inference_table,
-    "Each stage by itself, ms: forward / forward and backward": stage_table,
+    "Each stage alone, ms: forward / forward and backward": stage_table,
     "How time and memory grow": growth_table,
     "From the typed command to 99 % test accuracy": target_table,
 }
@@ -401,7 +402,7 @@ def _machine(content: dict[str, Any]) -> str:
 
 
 def main(files: Sequence[str]) -> None:
-    """Print the tables of each file by itself."""
+    """Print the tables of each file."""
     print("\n\n".join(bench_report(read(Path(name))) for name in files))
 
 

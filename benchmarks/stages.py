@@ -1,7 +1,7 @@
-"""Each stage of a training step by itself, forward and backward, as Keras computes it and as we do.
+"""Time each stage of a training step alone, forward and backward: Keras's stages and ours.
 
-The gradient is asked of the backend itself, since Keras has no word for it: three small adapters.
-The optimizer is Keras's Adam on all eight weights.
+Keras has no function for gradients, so three small adapters ask the backend. The optimizer is
+Keras's Adam on all eight weights.
 """
 
 import functools
@@ -28,7 +28,7 @@ Function = Callable[..., Any]
 
 CALLS = 5  # in a sample
 
-# What each stage takes: (batch, ...) float32.
+# The input shape of each stage: (batch, ...) float32.
 INPUTS = {
     "conv1": (28, 28, 1),
     "pool1": (24, 24, 20),
@@ -42,7 +42,7 @@ INPUTS = {
 
 
 def measure(backend: str, *, way: str, stage: str, pass_: str) -> Record:
-    """Return the milliseconds of one batch through `stage`, to the result's being there."""
+    """Return the milliseconds of one batch through `stage`, until the result is available."""
     call = _call(backend, stage, pass_)
     began = time.perf_counter()
     for _ in range(CALLS):
@@ -60,7 +60,7 @@ def _call(backend: str, stage: str, pass_: str) -> Callable[[], None]:
         function, weights = _stage(model, stage)
         shape = (BATCH, *INPUTS[stage])
         images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-        images_too = stage not in ("conv1", "block1")  # nobody asks for the pixels' gradient
+        images_too = stage not in ("conv1", "block1")  # the pixels' gradient is never needed
         task = (function, images, weights, pass_ == PASSES[1], images_too)
         if backend == "tensorflow":
             by_xla = stage in STAGES[OURS] and choice.here().xla_loops
@@ -72,7 +72,7 @@ def _call(backend: str, stage: str, pass_: str) -> Callable[[], None]:
 
 
 def _stage(model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
-    """Return a stage as a function of images and weights, and its weights."""
+    """Return a stage as a function of images and weights, with its weights."""
     layers = {layer.name: layer for layer in model.layers}
     if stage == "dense":
         first, second = layers["dense1"], layers["dense2"]

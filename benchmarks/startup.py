@@ -1,7 +1,8 @@
-"""The bill before the first epoch, and memory: `python -m benchmarks.startup`, a fresh process.
+"""Measure time before the first epoch, and memory: `python -m benchmarks.startup`.
 
-Prints a JSON object: seconds of each part, and the peak of memory after some steps, with all images
-loaded. `began` is when the process was asked for, so that the interpreter's own start is counted.
+Runs in a fresh process. Prints a JSON object: the seconds of each part, and the peak memory after
+some steps, with all images loaded. `began` is the time of the request, so the interpreter's own
+start counts.
 """
 
 import argparse
@@ -11,12 +12,12 @@ import time
 from lenet_multi.backends import choice
 from lenet_multi.machine.frameworks import BACKENDS
 
-SOME_STEPS = 50  # a whole epoch adds up to some tens of MiB to their peak (`growth`)
+SOME_STEPS = 50  # a whole epoch adds at most some tens of MiB to the peak (`growth`)
 
 
 def ours(backend: str, images: int, began: float) -> dict[str, float]:
-    """Return the bill of our training command's parts."""
-    import lenet_multi.__main__  # noqa: F401  # what the command line imports
+    """Return time and memory of each part of our training command."""
+    import lenet_multi.__main__  # noqa: F401  # as the command line does
     from lenet_multi.lenet.image_sets import load
     from lenet_multi.lenet.recipes import RECIPES
     from lenet_multi.machine import environment
@@ -48,7 +49,7 @@ def ours(backend: str, images: int, began: float) -> dict[str, float]:
 
 
 def stock(backend: str, images: int, began: float) -> dict[str, float]:
-    """Return the bill of the notebook's model through stock Keras."""
+    """Return time and memory of the notebook's model through stock Keras."""
     import os
 
     os.environ["KERAS_BACKEND"] = backend

@@ -1,4 +1,4 @@
-"""What is measured, in which order: backends in turn, so that a slow spell meets all of them."""
+"""What to measure, in which order: backends take turns, so a slow spell affects all of them."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.keras_start import CPU, GPU
 
 BATCH = RECIPES["standard"].batch_size
-LARGE_BATCH = 4096  # which fills a GPU
+LARGE_BATCH = 4096  # large enough to fill a GPU
 PRECISIONS = ("float32", "bfloat16")
-SMALL = 1_000  # images with which nothing is to be reached
-FEW_ROUNDS = 2  # of what is not in the first table
-ROUNDS_OF_A_WORKER = 2  # after which a new one starts, for a process has its luck with memory
+SMALL = 1_000  # with fewer images the target is out of reach
+FEW_ROUNDS = 2  # for measures outside the first table
+ROUNDS_OF_A_WORKER = 2  # then a new worker starts, because one process may be lucky with memory
 FEW_BATCHES = 25  # in an epoch, at least
 
 STAGES = {
     STOCK: ("conv1", "pool1", "conv2", "pool2", "dense", "optimizer"),
-    OURS: ("block1", "block2"),  # convolution and pooling are one; the rest is the same
+    OURS: ("block1", "block2"),  # our blocks fuse convolution and pooling; the rest is stock's
 }
 PASSES = ("forward", "forward and backward")
 ANSWERS = ("evaluation", "prediction", "one image")
@@ -29,11 +29,11 @@ ANSWERS = ("evaluation", "prediction", "one image")
 
 @dataclass(frozen=True)
 class Request:
-    """One sample to take: which kind of process takes it, on which backend, with what arguments.
+    """One sample to take: the kind of process, the backend, the arguments.
 
-    `process` is "worker", which is kept for the next request, or a fresh one: "startup", "growth",
-    "target". "retire" takes none, but ends the worker.
-    `processors` is how many it may use; 0 means all. Samples of one `round` are compared.
+    `process` is "worker", which lives on for the next request, or a fresh process: "startup",
+    "growth" or "target". "retire" takes no sample; it ends the worker. The process may use
+    `processors` cores; 0 means all. Samples of one `round` are compared.
     """
 
     process: str
@@ -45,15 +45,16 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How much is measured.
+    """How much to measure.
 
-    `device` says whose loops by hand. `compared` are the batch sizes of all ways of training.
-    `images` in an epoch (whose ends take up to a fiftieth of a second), `rounds` of what a worker
-    measures, `pairs` in each of ours and the best loop by hand, which lie closest together,
-    `starts` of fresh processes with `start_images` (one for stock), `targets` seeds of the way to
-    99 %; `batch_sizes` and `set_sizes` to grow through, if on one processor too, if bfloat16 and
-    slower loops are measured `beside`, and if `everything` is: what checkpoints cost, and, once,
-    slow ways.
+    `device`: whose loops by hand. `compared`: the batch sizes of all ways of training. `images`:
+    per epoch (an epoch's start and end take up to a fiftieth of a second). `answers`: images per
+    inference sample. `rounds`: of a worker's measures. `pairs`: of ours and the best loop by hand
+    in each round, because these two are closest. `starts`: fresh processes with `start_images`
+    (only one for stock). `targets`: seeds for the time to 99 %. `batch_sizes`, `set_sizes`: sizes
+    for the growth tables. `one_processor`: measure on one core too. `beside`: measure bfloat16 and
+    the slower loops too. `everything`: also measure the cost of checkpoints and, once, the slow
+    ways.
     """
 
     device: str = CPU
@@ -81,7 +82,7 @@ SCALES = {
         start_images=60_000,
         targets=1,
         batch_sizes=(32, 1024),
-        set_sizes=(46 * BATCH, 468 * BATCH, 4_687 * BATCH),  # whole ones of 6,000 to 600,000
+        set_sizes=(46 * BATCH, 468 * BATCH, 4_687 * BATCH),  # whole batches: 6,000 to 600,000
         one_processor=True,
         everything=True,
     ),
@@ -92,7 +93,7 @@ SCALES = {
         answers=500,
         rounds=1,
         starts=1,
-        start_images=256,  # whole batches, for XLA compiles for each size of them
+        start_images=256,  # whole batches, because XLA compiles for each batch size
         targets=1,
         set_sizes=(256,),
     ),
@@ -100,15 +101,15 @@ SCALES = {
 
 
 def on_gpu(scale: Scale) -> Scale:
-    """Return `scale` for a GPU: with large batches too, and enough whole ones of either size."""
+    """Return `scale` for a GPU: also large batches, and enough whole batches of both sizes."""
     return dataclasses.replace(
         scale,
         device=GPU,
         compared=(BATCH, LARGE_BATCH),
         images=10 * LARGE_BATCH,
-        starts=min(scale.starts, 1),  # of half a minute each, in which XLA tries its kernels
+        starts=min(scale.starts, 1),  # each takes half a minute, in which XLA tries its kernels
         one_processor=False,
-        everything=False,  # what checkpoints cost is the host's affair
+        everything=False,  # checkpoints cost the host's time, not the GPU's
     )
 
 
@@ -119,7 +120,7 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
             yield from (Request("retire", backend) for backend in backends)
         yield from _round(backends, scale, turn)
     for start in range(scale.starts):
-        # Stock's bill shows once.
+        # Stock starts only once.
         for way, backend in product((OURS, STOCK)[: 1 if start else 2], backends):
             arguments = {"way": way, "images": scale.start_images}
             yield Request("startup", backend, arguments, round=start)
@@ -141,11 +142,11 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
 
 
 def _growth(backends: tuple[str, ...], sizes: tuple[int, ...]) -> Iterator[Request]:
-    """Yield ever larger sets and the smaller ones again, of one backend after another.
+    """Yield growing sets, then the smaller ones again, one backend after another.
 
-    It is sizes that are compared, so that those of a backend lie together: a slow spell meets not
-    one size alone. Small ones are trained on until as many images have passed as are in the middle
-    one, for a process holds more memory after some hundred steps than at first.
+    The table compares sizes, so all samples of a backend are neighbours: a slow spell then affects
+    more than one size. A small set is trained on until as many images have passed as the middle set
+    has, because a process holds more memory after some hundred steps than at first.
     """
     way_up = sorted(sizes)
     way = [*way_up, *reversed(way_up[:-1])]
@@ -156,7 +157,7 @@ def _growth(backends: tuple[str, ...], sizes: tuple[int, ...]) -> Iterator[Reque
 
 
 def _round(backends: tuple[str, ...], scale: Scale, number: int) -> Iterator[Request]:
-    """Yield one sample of each measure that a kept worker takes in round `number`, from 0."""
+    """Yield one sample of each measure that a worker takes in round `number` (from 0)."""
     wanted = {
         "beside": scale.beside and number < FEW_ROUNDS,
         "slow": scale.everything and number == 0,

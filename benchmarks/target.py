@@ -1,8 +1,8 @@
-"""Time to 99 % test accuracy, from the typed command on: `python -m benchmarks.target BACKEND`.
+"""Time from the typed command to 99 % test accuracy: `python -m benchmarks.target BACKEND`.
 
-This is the notebook's side: its model through stock `fit`, looking at the test set after each
-epoch, until it first stands at the target. Ours is the command `lenet-multi train --recipe
-one-epoch` itself, which looks once.
+This script measures the notebook's side: it trains the notebook's model with stock `fit` and
+evaluates on the test set after each epoch, until it reaches the target. Our side is the command
+`lenet-multi train --recipe one-epoch`, which evaluates once.
 """
 
 import argparse
@@ -19,9 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("backend", choices=BACKENDS)
     parser.add_argument("--target", type=float, default=TARGET)
-    parser.add_argument("--epochs", type=int, default=20, help="give up after as many")
+    parser.add_argument("--epochs", type=int, default=20, help="give up after this many")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", default="mnist", help="as of lenet-multi train")
+    parser.add_argument("--data", default="mnist", help="as for lenet-multi train")
     asked = parser.parse_args()
     os.environ["KERAS_BACKEND"] = asked.backend
     import keras

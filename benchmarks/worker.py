@@ -1,9 +1,9 @@
-"""Measure on one backend, as asked: a request a line on stdin, its answer a line on stdout.
+"""Measure on one backend: read one request per line on stdin, answer in one line on stdout.
 
-`python -m benchmarks.worker BACKEND [stock]`, the second where stock Keras is measured. A request
-is a JSON object {"measure": NAME, ARGUMENT: VALUE, ...}; the answer is the record, or {"error":
-WORDS}. What was compiled stays compiled, so that backends can be measured in turn without paying
-for it each time.
+Start it as `python -m benchmarks.worker BACKEND [stock]`; "stock" prepares the process for stock
+Keras. A request is a JSON object {"measure": NAME, ARGUMENT: VALUE, ...}. The answer is the record,
+or {"error": WORDS}. Compiled programs stay in the process, so backends can be measured in turn
+without compiling again.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from lenet_multi.machine import environment, keras_start
 
 
 def start(backend: str, *, stock: bool) -> None:
-    """Start Keras on `backend` as ours does, or as a user of stock Keras finds PyTorch."""
+    """Start Keras on `backend` as ours does; for `stock`, keep PyTorch's default settings."""
     keras_start.start(backend)
     if stock and backend == "torch":
         import torch
@@ -50,11 +50,11 @@ def serve(backend: str, *, stock: bool) -> None:
         asked = json.loads(line)
         try:
             answer(dataclasses.asdict(measures[asked.pop("measure")](backend, **asked)))
-        except Exception as error:  # told by name; the other measures go on
+        except Exception as error:  # the answer names the error; other measures continue
             traceback.print_exc()
             answer({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # the caller's to tell
+    with contextlib.suppress(KeyboardInterrupt):  # the caller reports it
         serve(sys.argv[1], stock="stock" in sys.argv[2:])

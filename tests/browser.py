@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # only the session `across` installs it
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
-    "--no-sandbox",  # which Chromium refuses to root
+    "--no-sandbox",  # Chromium refuses to run as root with a sandbox
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -26,7 +26,7 @@ PHONE, DESKTOP = (360, 740), (1280, 900)  # width and height, in CSS pixels
 
 @dataclass(frozen=True)
 class Visit:
-    """An open page, and what it asked for and complained of since."""
+    """An open page, with its requests and complaints so far."""
 
     page: "Page"
     requests: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ Open = Callable[..., Visit]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Chromium, started; a machine that has none fails the test and is told what to install."""
+    """A running Chromium; without one the test fails and says what to install."""
     from playwright.sync_api import Error, sync_playwright
 
     found = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -62,7 +62,7 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture
 def open_page(browser: "Browser") -> Iterator[Open]:
-    """Open a page at an address, in a window of its own that is closed after the test."""
+    """Open a page at an address, in its own window, which closes after the test."""
     contexts = []
 
     def visit(

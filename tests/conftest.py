@@ -1,4 +1,4 @@
-"""What tests share: the backend under test, small image sets, the command line as a process."""
+"""What tests share: the backend under test, small image sets, the command as a process."""
 
 import os
 import resource
@@ -26,10 +26,10 @@ from lenet_multi.train import TrainedRun, train
 
 PROJECT = Path(__file__).parent.parent
 
-# What pytest was started with: a test that starts Keras in this process names another.
+# pytest's own backend. A test that starts Keras in this process sets another one.
 CHOSEN = {name: value for name, value in os.environ.items() if name == "KERAS_BACKEND"}
 
-# Python that prints how many of a million products too small to be normal are not zero.
+# Python code that prints how many of a million subnormal products are not zero.
 COUNT_SUBNORMALS = (
     "import keras, numpy; tiny = keras.ops.full((1_000_000,), 1e-30) * 1e-10;"
     "print(numpy.count_nonzero(keras.ops.convert_to_numpy(tiny).view(numpy.uint32)))"
@@ -40,19 +40,19 @@ pytest_plugins = ["tests.browser"]
 # A shell's background job ignores Ctrl-C, and so does everything that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# An example that takes long tells of a busy machine, not of a defect.
+# A slow Hypothesis example means a busy machine, not a defect.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_collection_finish() -> None:
-    """A test module that imports Keras as it is collected would choose the backend for all."""
+    """Fail if a test module imports Keras at collection, which would fix the backend for all."""
     assert "keras" not in sys.modules, "import Keras, and what imports it, within the tests"
 
 
 @pytest.fixture(scope="session")
 def backend() -> str:
-    """The backend that KERAS_BACKEND names, started; a run that names none fails."""
+    """The backend that KERAS_BACKEND names, started; without the variable the test fails."""
     name = os.environ.get("KERAS_BACKEND")
     assert name in BACKENDS, "tests of a backend need KERAS_BACKEND; nox sets it"
     keras_start.start(name)
@@ -60,7 +60,7 @@ def backend() -> str:
 
 
 def start_once(backend: str) -> Any:
-    """Return Keras on `backend`, started if it is not yet."""
+    """Return Keras on `backend`, started if it has not started yet."""
     if "keras" not in sys.modules:
         keras_start.start(backend)
     import keras
@@ -102,7 +102,7 @@ def train_quietly(
     folder: Path | None = None,
     state: State | None = None,
 ) -> TrainedRun:
-    """Return a run of `config` on `dataset`, which says nothing."""
+    """Return a run of `config` on `dataset` without any output."""
     return train(
         config,
         lambda: dataset,
@@ -118,7 +118,7 @@ def train_quietly(
 def kept(
     backend: str, small: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainedRun, Path]:
-    """Two epochs on the small image sets, and the folder of all that a run can keep of them."""
+    """A run of two epochs on the small image sets, and the folder with all it can keep."""
     folder = tmp_path_factory.mktemp("kept")
     config = TrainConfig(epochs=2, checkpoint="every-epoch", tensorboard=True)
     return train_quietly(config, small, backend, folder), folder
@@ -126,7 +126,7 @@ def kept(
 
 @pytest.fixture(scope="session")
 def small_run(kept: tuple[TrainedRun, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That run's folder; tests only read it."""
+    """The folder of that run, as saved; tests only read it."""
     run, _ = kept
     folder = tmp_path_factory.mktemp("runs") / run.result.backend
     with new_run_folder(folder) as draft:
@@ -136,14 +136,14 @@ def small_run(kept: tuple[TrainedRun, Path], tmp_path_factory: pytest.TempPathFa
 
 
 def child_environment(**environ: str) -> dict[str, str]:
-    """Return this process's environment, with no backend chosen, and `environ`."""
+    """Return this process's environment without KERAS_BACKEND, plus `environ`."""
     inherited = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     return {**inherited, **environ}
 
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """Have the disk refuse, to what is started in the block, files of more bytes than `size`."""
+    """Limit files of processes started in the block to `size` bytes, as a full disk would."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -157,7 +157,7 @@ Lenet = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def lenet(tmp_path: Path) -> Lenet:
-    """Run `python -m lenet_multi ARGUMENTS` in an empty folder, as a process of its own.
+    """Run `python -m lenet_multi ARGUMENTS` in an empty folder, in its own process.
 
     Its backend is the one that pytest was started with, whatever earlier tests started.
     """
@@ -176,7 +176,7 @@ def lenet(tmp_path: Path) -> Lenet:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many of the sabotages were caught."""
+    """Print how many of the sabotages were caught."""
     caught, missed = (
         sum("test_a_sabotage" in report.nodeid for report in terminalreporter.getreports(outcome))
         for outcome in ("passed", "failed")

@@ -1,4 +1,4 @@
-"""Draw digits of MNIST as someone may photograph them: large, off-centre, on coloured paper."""
+"""Draw digits of MNIST as on photographs: large, off-centre, on coloured paper."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def draw(digit: NDArray[np.uint8], generator: Generator) -> Image.Image:
     width, height = (int(side * factor) for factor in generator.uniform(1.05, 2.2, 2))
     left = int(generator.integers(0, width - side + 1))
     top = int(generator.integers(0, height - side + 1))
-    coverage = np.zeros((height, width))  # 1 where there is ink
+    coverage = np.zeros((height, width))  # 1 means ink
     enlarged = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
     coverage[top : top + side, left : left + side] = np.asarray(enlarged) / 255
     paper, ink = _colours(generator)
@@ -34,7 +34,7 @@ def draw(digit: NDArray[np.uint8], generator: Generator) -> Image.Image:
 
 
 def _colours(generator: Generator) -> NDArray[np.float64]:
-    """Return the colours of paper and ink (2, 3), far enough apart."""
+    """Return the colours of paper and ink (2, 3), with enough contrast."""
     while True:
         colours = generator.uniform(0, 255, (2, 3))
         if abs(np.subtract(*colours) @ GREY) >= LEAST_CONTRAST:
@@ -42,7 +42,7 @@ def _colours(generator: Generator) -> NDArray[np.float64]:
 
 
 def _light(height: int, width: int, generator: Generator) -> NDArray[np.float64]:
-    """Return how much light falls on each pixel: a lamp at one side, and darker corners."""
+    """Return the light on each pixel: a lamp at one side, and darker corners."""
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     angle = generator.uniform(0, 2 * np.pi)
     ramp = (np.cos(angle) * x + np.sin(angle) * y) / np.sqrt(2)  # -1 to 1
@@ -52,7 +52,7 @@ def _light(height: int, width: int, generator: Generator) -> NDArray[np.float64]
 
 
 def write(images: Examples, folder: Path, *, seed: int) -> list[Path]:
-    """Draw `images` (N, 28, 28, 1) into `folder`, half as PNG and half as JPEG; return the files.
+    """Draw `images` (N, 28, 28, 1) into `folder`, half as PNG, half as JPEG; return the files.
 
     A file's name ends in its label.
     """
@@ -67,6 +67,6 @@ def write(images: Examples, folder: Path, *, seed: int) -> list[Path]:
 
 
 def pick(images: Examples, count: int, *, seed: int) -> Examples:
-    """Return `count` of `images` at random."""
+    """Return `count` random images of `images`."""
     chosen = np.random.default_rng(seed).choice(len(images), count, replace=False)
     return Examples(images.x[chosen], images.y[chosen])

@@ -13,11 +13,11 @@ from lenet_multi.runs.record import OF_CLASSIFIERS, SCHEMA_VERSION, Epoch, Resul
 
 IMAGES, RIGHT = 1000, 990
 
-STANDARD_FLOOR = 0.989  # of the recipe standard's test accuracy, on real MNIST
+STANDARD_FLOOR = 0.989  # for the recipe standard's test accuracy on real MNIST
 
 
 def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **change: Any) -> Run:
-    """Return a run with `right` of 1,000 test images answered rightly, its result changed."""
+    """Return a run with `right` right answers of 1,000; `change` replaces fields of its result."""
     labels = (np.arange(IMAGES) % 10).astype(np.uint8)
     answers = np.where(np.arange(IMAGES) < right, labels, (labels + 1) % 10)
     logits = np.eye(10, dtype=np.float32)[answers]
@@ -35,9 +35,9 @@ def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **ch
 
 
 def example_values_run(backend: str = "jax", *, error: float = 1.0, **change: Any) -> Run:
-    """Return a run of a regression, wrong by `error` on each of 1,000 examples, changed likewise.
+    """Return a regression's run, wrong by `error` on each of 1,000 examples.
 
-    Its headline is the mean absolute error.
+    `change` replaces fields of its result. Its headline is the mean absolute error.
     """
     targets = (np.arange(IMAGES) % 10).astype(np.float32)
     outputs = (targets + np.float32(error))[:, np.newaxis]
@@ -57,7 +57,7 @@ def example_values_run(backend: str = "jax", *, error: float = 1.0, **change: An
 
 
 def _result(backend: str, **facts: Any) -> Result:
-    """Return the record of a run, with these facts about its model and what came of it."""
+    """Return the record of a run, with `facts` about its model and its results."""
     return Result(
         backend=backend,
         versions={"keras": "3.15.1"},
@@ -85,7 +85,7 @@ def _result(backend: str, **facts: Any) -> Result:
 
 
 def example_epochs(count: int, metric: str = "accuracy") -> list[Epoch]:
-    """Return epochs that get better and better, by a metric that grows."""
+    """Return epochs whose losses fall and whose metric grows."""
     return [
         {
             "epoch": epoch,

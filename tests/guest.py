@@ -1,6 +1,6 @@
-"""A guest that the package does not know: two inputs, a skip connection, state, a regression.
+"""A guest: a model that the package does not know, with two inputs, a skip and state.
 
-`lenet-multi train --architecture tests.guest:GUEST` trains it.
+It is a regression. `lenet-multi train --architecture tests.guest:GUEST` trains it.
 """
 
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ def load(config: TrainConfig) -> Dataset:
 
 
 def build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
-    """Return the model, its weights as its own initializers draw them."""
+    """Return the model, with weights from its own initializers."""
     import keras
 
     layers = keras.layers

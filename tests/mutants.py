@@ -1,7 +1,7 @@
-"""Change modules in small ways, and record which changes no test notices: `nox -s mutants`.
+"""Change modules in small ways, and record which changes no test detects: `nox -s mutants`.
 
 mutmut makes the mutants and runs the tests on them, as pyproject.toml says, in a copy of the
-project. There decorators are written out, because it leaves decorated functions alone.
+project. The copy replaces decorators by calls, because mutmut leaves decorated functions alone.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from lenet_multi.machine import environment
 from lenet_multi.runs.durable import write_json
 from tests.conftest import PROJECT
 
-LEAST_NOTICED = 0.85  # of the mutants of each module
-NOTICED = ("killed", "timeout")  # mutmut's words
+LEAST_NOTICED = 0.85  # share of the mutants of each module
+NOTICED = ("killed", "timeout")  # in mutmut's words
 STATUSES = (*NOTICED, "survived", "no tests")
 
-# The mutants that are left, by what they change a line to.
+# Reasons for the surviving mutants, with the lines that they change to.
 REASONS = {
     "Two runs or more are equal to the first where they are equal to the second.": {
         "equal = all(value == values[1] for value in values)",
@@ -61,7 +61,7 @@ REASONS = {
 
 
 def written_out(source: str) -> str:
-    """Return the program without decorators: `name = decorator(name)` says the same."""
+    """Return the program with each decorator replaced by a call: `name = decorator(name)`."""
     lines = source.splitlines()
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
     for function in sorted(functions, key=lambda node: node.lineno, reverse=True):
@@ -73,7 +73,7 @@ def written_out(source: str) -> str:
 
 
 def prepare(folder: Path, modules: list[str]) -> None:
-    """Copy to `folder` what tests need of the project, the decorators of `modules` written out."""
+    """Copy the files that tests need to `folder`, and replace decorators in `modules`."""
     for name in ("lenet_multi", "tests"):
         shutil.copytree(PROJECT / name, folder / name)
     shutil.copy(PROJECT / "pyproject.toml", folder)
@@ -82,7 +82,7 @@ def prepare(folder: Path, modules: list[str]) -> None:
 
 
 def mutmut(folder: Path, *arguments: str) -> str:
-    """Return what `mutmut ARGUMENTS` prints in `folder`; a run shows its progress on stderr."""
+    """Return what `mutmut ARGUMENTS` prints in `folder`; "run" shows its progress on stderr."""
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     return subprocess.run(
@@ -96,18 +96,18 @@ def mutmut(folder: Path, *arguments: str) -> str:
 
 
 def statuses(folder: Path) -> dict[str, str]:
-    """Return each mutant's status, by mutmut's name of it."""
+    """Return each mutant's status by its name in mutmut."""
     lines = mutmut(folder, "results", "--all", "true").splitlines()
     return dict(line.strip().rsplit(": ", 1) for line in lines if line.strip())
 
 
 def function(mutant: str) -> str:
-    """Return the function or method that a mutant is of, with its module."""
+    """Return the function or method of a mutant, with its module."""
     return re.sub(r"x_|xǁ(\w+)ǁ", r"\1.", mutant.partition("__mutmut_")[0]).replace("..", ".")
 
 
 def left(folder: Path, mutant: str) -> dict[str, str]:
-    """Return where a mutant is, the lines that it changes, and why it is left."""
+    """Return a surviving mutant's function, its line before and after, and the reason."""
     lines = mutmut(folder, "show", mutant).splitlines()
     was, became = (
         " ".join(line[1:].strip() for line in lines if re.match(rf"[{sign}](?![{sign}])", line))
@@ -118,14 +118,14 @@ def left(folder: Path, mutant: str) -> dict[str, str]:
 
 
 def counted(found: dict[str, str], module: str) -> dict[str, int]:
-    """Return how many mutants the file `module` has, and how many of each status."""
+    """Return how many mutants the file `module` has, and how many have each status."""
     of_module = module.removesuffix(".py").replace("/", ".") + "."
     count = Counter(status for mutant, status in found.items() if mutant.startswith(of_module))
     return {"mutants": count.total(), **{status: count[status] for status in STATUSES}}
 
 
 def main() -> int:
-    """Do what the command line says; status 1 where too many are left, or one without a reason."""
+    """Do what the command line says; return 1 if too many survive, or one lacks a reason."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS / "mutants.json", help="JSON to write")
     out = parser.parse_args().out
@@ -154,14 +154,14 @@ def main() -> int:
 
 
 def share(count: dict[str, int]) -> float:
-    """Return the share of mutants that tests notice, by failing or by not coming to an end."""
+    """Return the share of mutants that tests detect, by failing or by not ending."""
     return sum(count[status] for status in NOTICED) / count["mutants"]
 
 
 def show(
     modules: dict[str, dict[str, int]], survivors: list[dict[str, str]], console: Console
 ) -> None:
-    """Print the counts of each module, and the survivors that nobody has looked at."""
+    """Print the counts of each module, and the survivors without a reason."""
     table = Table("module", "mutants", *STATUSES, "noticed")
     for module, count in modules.items():
         table.add_row(module, *map(str, count.values()), f"{share(count):.1%}")

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.all_backends
 
 @pytest.fixture(scope="module")
 def folders(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Train one epoch on each backend, each in a process of its own."""
+    """Train one epoch on each backend, each in its own process."""
     assert installed() == BACKENDS, "these tests need all three backends; nox installs them"
     folder = tmp_path_factory.mktemp("runs")
     for backend in BACKENDS:
@@ -33,19 +33,22 @@ def folders(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 @pytest.fixture(scope="module")
 def runs(folders: dict[str, Path]) -> list[Run]:
-    """The runs as read."""
+    """The three runs, read from their folders."""
     return [read_run(folder) for folder in folders.values()]
 
 
 def test_each_backend_computed_its_own_run(runs: list[Run]) -> None:
-    """The three runs come from three backends, and end in three different sets of bits."""
+    """The three runs come from three backends and end in three different sets of weights."""
     assert [run.result.backend for run in runs] == list(BACKENDS)
     assert len({run.result.final_weights_sha256 for run in runs}) == len(BACKENDS)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_run_imports_no_other_backend(backend: str, small_npz: Path, tmp_path: Path) -> None:
-    """Libraries would, at the start, to write a log, and to copy or save a model; none is heard."""
+    """A run imports no other backend and prints nothing on stderr.
+
+    Libraries would import one at the start, to write a log, and to copy or save a model.
+    """
     code = (
         "import atexit, sys\n"
         f"frameworks = {list(BACKENDS)}\n"
@@ -85,7 +88,7 @@ def test_all_backends_start_from_the_same(runs: list[Run], field: str) -> None:
 
 
 def test_the_comparison_agrees(folders: dict[str, Path], tmp_path: Path) -> None:
-    """`lenet-multi compare` of the three runs exits 0."""
+    """`lenet-multi compare` of the three runs exits with 0."""
     done = subprocess.run(
         [sys.executable, "-m", "lenet_multi.compare", *map(str, folders.values())],
         cwd=tmp_path,
@@ -100,7 +103,7 @@ def test_the_comparison_agrees(folders: dict[str, Path], tmp_path: Path) -> None
 def test_every_saved_model_reads_on_every_backend(
     reader: str, folders: dict[str, Path], small_npz: Path, tmp_path: Path
 ) -> None:
-    """Plain Keras on any backend gets the writer's logits from each writer's model.keras."""
+    """Plain Keras on any backend gets the writer's logits from each saved model."""
     code = (
         "import keras, numpy as np, sys\n"
         "data, *models = sys.argv[1:]\n"

@@ -48,7 +48,7 @@ SCRIPTS = {
     for path in (PROJECT / "benchmarks").rglob("*.py")
     if path.stem != "__init__"
 }
-# `python -m benchmarks` runs `worker`, `startup`, `growth` and `target`, and they the rest.
+# `python -m benchmarks` runs `worker`, `startup`, `growth` and `target`; these run the rest.
 TRIED = {
     f"benchmarks.{name}"
     for name in (
@@ -68,20 +68,20 @@ TRIED = {
     )
 }
 
-ANY = "torch"  # where the backend does not matter
+ANY = "torch"  # for tests where the backend does not matter
 
-# Of two epochs of eleven steps from the same weights on the same batches. Measured: 1.1e-3 and 7e-3
-# of loss, 3 of 1,308 images.
+# For two epochs of eleven steps from the same weights on the same batches. Measured: loss differs
+# by 1.1e-3 and 7e-3, and 3 of 1,308 images differ.
 LOSS_FLOAT32, LOSS_BFLOAT16, ACCURACY = 4e-3, 3e-2, 8e-3
 
 
 def test_every_benchmark_script_is_tried_here() -> None:
-    """A script without a test fails the suite."""
+    """Every benchmark script has a test here."""
     assert SCRIPTS == TRIED
 
 
 def test_images_held_twice_are_counted_twice(mnist: Dataset) -> None:
-    """A part of the images takes no more; more than all are a copy beside them."""
+    """Using part of the images takes no memory; using more than all of them counts as a copy."""
     loaded = mnist.train.x.nbytes + mnist.test.x.nbytes
     for count in (600, len(mnist.train)):
         assert held(mnist, repeated(mnist.train, count)) == loaded
@@ -92,7 +92,7 @@ def test_images_held_twice_are_counted_twice(mnist: Dataset) -> None:
 
 @pytest.mark.backend
 def test_a_tiny_benchmark_measures_everything(backend: str, tmp_path: Path) -> None:
-    """Run as its user runs it, it takes every sample, prints every table and draws the figures."""
+    """As a user runs it, it takes every sample, prints every table and draws the figures."""
     out = tmp_path / "results" / "tiny.json"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--tiny", "--out", str(out)],
@@ -120,7 +120,7 @@ def test_a_tiny_benchmark_measures_everything(backend: str, tmp_path: Path) -> N
 @pytest.mark.backend
 @pytest.mark.parametrize("stock", [False, True], ids=["ours", "stock"])
 def test_stock_is_measured_as_its_user_finds_it(backend: str, stock: bool) -> None:
-    """Only there does PyTorch compute with numbers too small to be normal, as is its default."""
+    """Only the stock process lets PyTorch compute with subnormal numbers, which is its default."""
     code = f"from benchmarks import worker; worker.start({backend!r}, stock={stock});"
     done = subprocess.run(
         [sys.executable, "-c", code + COUNT_SUBNORMALS],
@@ -134,7 +134,7 @@ def test_stock_is_measured_as_its_user_finds_it(backend: str, stock: bool) -> No
 
 
 def test_the_peers_start_where_we_start() -> None:
-    """Their own numbers and initial weights are our defaults."""
+    """The peers' hyperparameters and initial weights equal our defaults."""
     ours = TrainConfig()
     assert (ours.learning_rate, ours.beta_1, ours.beta_2, ours.seed) == (RATE, BETA_1, BETA_2, SEED)
     drawn = draw_initial_weights(SHAPES, seed=ours.seed)
@@ -144,7 +144,7 @@ def test_the_peers_start_where_we_start() -> None:
 
 @pytest.mark.backend
 def test_each_peer_does_the_same_work(backend: str, mnist: Dataset) -> None:
-    """Loops by hand show the figures of our model for two epochs, from the same start."""
+    """From the same start, the loops by hand show our model's loss and accuracy for two epochs."""
     from lenet_multi.backends import choice
     from lenet_multi.training.fit import fit
     from lenet_multi.training.setup import build, compile_model
@@ -163,12 +163,12 @@ def test_each_peer_does_the_same_work(backend: str, mnist: Dataset) -> None:
             allowed = LOSS_BFLOAT16 if is_bfloat16(name) else LOSS_FLOAT32
             assert theirs.loss == pytest.approx(epoch_of_ours["loss"], abs=allowed), name
             assert theirs.accuracy == pytest.approx(epoch_of_ours["accuracy"], abs=ACCURACY), name
-    assert ours[1]["loss"] < ours[0]["loss"] - LOSS_BFLOAT16  # it has learnt
+    assert ours[1]["loss"] < ours[0]["loss"] - LOSS_BFLOAT16  # it has learned
 
 
 @pytest.mark.all_backends
 def test_a_peer_that_fails_is_named(tmp_path: Path) -> None:
-    """What cannot be measured is told by name; what follows is measured still."""
+    """The report names a failed measurement, and the following measurements still run."""
     backend = ANY
     sizes = {"measure": "epoch", "images": 128, "batch_size": 128}
     with Bench({backend: sys.executable}, tmp_path / "bench.json", "tiny") as bench:
@@ -202,7 +202,7 @@ def test_a_peer_that_fails_is_named(tmp_path: Path) -> None:
     ids=["no such backend", "no such interpreter", "half a word"],
 )
 def test_a_wrong_argument_is_refused(wrong: list[str], message: str) -> None:
-    """Before anything is measured, in one line that names it."""
+    """A wrong argument ends the command, before it measures, with one line naming the argument."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *wrong],
         cwd=PROJECT,
@@ -223,7 +223,7 @@ def test_a_wrong_argument_is_refused(wrong: list[str], message: str) -> None:
     ids=lambda arguments: arguments[0],
 )
 def test_a_backend_that_nobody_knows_is_refused(arguments: tuple[str, ...]) -> None:
-    """Each script by itself says which there are."""
+    """Each script refuses an unknown backend and lists the known ones."""
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{arguments[0]}", *arguments[1:]],
         cwd=PROJECT,
@@ -237,7 +237,7 @@ def test_a_backend_that_nobody_knows_is_refused(arguments: tuple[str, ...]) -> N
 
 @pytest.mark.all_backends
 def test_a_worker_that_retires_is_followed_by_another(tmp_path: Path) -> None:
-    """Between two rounds, so that no figure is the luck of one process; samples go on."""
+    """After a worker retires, the next sample comes from a new process into the same record."""
     product = Request("worker", ANY, {"measure": "matrix product", "precision": "float32"})
     with Bench({ANY: sys.executable}, tmp_path / "bench.json", "tiny") as bench:
         bench.take(product)
@@ -253,7 +253,7 @@ def test_a_worker_that_retires_is_followed_by_another(tmp_path: Path) -> None:
 
 
 def test_workers_retire_between_rounds() -> None:
-    """Two in four rounds, each of which holds every pair of a round."""
+    """In four rounds, workers retire once: after the second round, and never within a round."""
     asked = list(requests((ANY,), SCALES["full"]))
     rounds: list[set[int]] = [set()]
     for request in asked:
@@ -266,7 +266,7 @@ def test_workers_retire_between_rounds() -> None:
 
 @pytest.mark.all_backends
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
-    """Interrupted, the benchmark prints what it has, says where it is, and exits with 130."""
+    """After Ctrl-C the benchmark prints its results and their file, and exits with 130."""
     out = tmp_path / "bench.json"
     process = subprocess.Popen(
         [
@@ -293,7 +293,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [SCALES["full"], on_gpu(SCALES["full"])], ids=["CPU", "GPU"])
 def test_backends_are_measured_in_turn(scale: Scale) -> None:
-    """No backend is asked for a second sample of a way before the others gave their first."""
+    """No backend takes a second sample of a way before the others took their first."""
     asked = [
         request
         for request in requests(BACKENDS, scale)
@@ -303,7 +303,7 @@ def test_backends_are_measured_in_turn(scale: Scale) -> None:
 
 
 def test_on_a_gpu_every_way_is_measured_in_large_batches_too() -> None:
-    """Ours, stock and all loops by hand, at 128 and at 4,096, in nothing but whole batches."""
+    """On a GPU, ours, stock and all loops by hand run whole batches of 128 and of 4,096."""
     scale = on_gpu(SCALES["full"])
     found = {
         (request.backend, request.arguments["way"], request.arguments["batch_size"])
@@ -329,7 +329,7 @@ def example(**samples: list[float]) -> dict[str, Any]:
 
 
 def test_the_table_shows_medians_of_paired_ratios() -> None:
-    """Ratios are of samples taken one after the other, so that a slow spell cancels out."""
+    """Each ratio compares samples of the same round, so a slow spell cancels out."""
     content = example(ours=[1.0, 2.0, 9.0], stock=[2.0, 4.0, 9.0], by_hand=[1.0, 1.0, 9.0])
     last = headline_table(Results.of(content)).splitlines()[-1]
     cells = [cell.strip() for cell in last.strip("|").split("|")]
@@ -338,7 +338,7 @@ def test_the_table_shows_medians_of_paired_ratios() -> None:
 
 
 def test_checkpoints_are_weighed_by_how_often_they_come() -> None:
-    """Watching is a ratio; a checkpoint's seconds count once in the default ten."""
+    """Watching costs a share of time; a checkpoint's cost counts once per 10 s, the default."""
     content: dict[str, Any] = {"records": []}
     per_epoch = {OURS: 2.0, WATCHED: 2.02, SAVED: 2.37}  # 200 steps, 7 checkpoints between them
     for way, seconds in per_epoch.items():
@@ -352,20 +352,20 @@ def test_checkpoints_are_weighed_by_how_often_they_come() -> None:
 @pytest.mark.backend
 @pytest.mark.parametrize("way", [WATCHED, SAVED])
 def test_a_kept_epoch_is_measured(backend: str, way: str) -> None:
-    """The trainer's own loop, with what it takes to go on."""
+    """An epoch with checkpoints is timed in the trainer's own loop, and records its interval."""
     record = epoch.measure(backend, way=way, images=26 * 8, batch_size=8)
     assert record.values[0] > 0
     assert record.context["save_every"] in (SAVED_EVERY, NEVER)
 
 
 def test_a_sample_without_a_partner_is_left_out() -> None:
-    """A run that was cut short in the middle of a round gives the ratios of whole rounds."""
+    """If a run ends within a round, the ratios use only complete rounds."""
     first = Record("epoch", "jax", "ours", "s", [1.0, 2.0, 3.0])
     assert ratios(first, Record("epoch", "jax", "stock fit", "s", [2.0, 2.0])) == [0.5, 1.0]
 
 
 def test_samples_of_one_round_are_compared_together() -> None:
-    """One by one, or by their medians, where one was measured three times and the other once."""
+    """Samples of a round pair one by one, or by their medians if their numbers differ."""
     ours = Record("epoch", "jax", "ours", "s", [1.0, 9.0, 2.0, 4.0], rounds=[0, 0, 0, 2])
     stock = Record("epoch", "jax", "stock fit", "s", [4.0, 5.0, 6.0], rounds=[0, 1, 2])
     assert ratios(stock, ours) == [2.0, 1.5]
@@ -374,7 +374,7 @@ def test_samples_of_one_round_are_compared_together() -> None:
 
 
 def test_ours_and_the_best_by_hand_are_measured_in_turn() -> None:
-    """In each round so many pairs, neither twice before the other, and the round is told."""
+    """Each round has four pairs of ours and the best loop by hand, in turn, with its number."""
     scale = SCALES["full"]
     best = BY_HAND + LOOPS[scale.device][ANY][0]
     asked = [
@@ -390,12 +390,15 @@ def test_ours_and_the_best_by_hand_are_measured_in_turn() -> None:
 
 @pytest.mark.parametrize("name", SCALES)
 def test_every_scale_asks_for_something(name: str) -> None:
-    """Also those that train on no growing sets, as `--quick` and `--targets`."""
+    """Every scale has samples to take, also `--quick` and `--targets`, which grow no sets."""
     assert list(requests(BACKENDS, SCALES[name]))
 
 
 def test_sets_grow_and_shrink_again() -> None:
-    """A backend's sets together, small ones for as many images as the middle; no smaller batch."""
+    """Each backend's set sizes grow and shrink again; small sets repeat; all batches are whole.
+
+    A small set is trained on as often as it takes to see as many images as the middle set has.
+    """
     scale = SCALES["full"]
     asked = [
         (request.backend, *request.arguments.values())
@@ -415,7 +418,7 @@ def test_sets_grow_and_shrink_again() -> None:
     ids=["steady", "two speeds", "one sample"],
 )
 def test_a_wide_spread_is_marked(values: list[float], unstable: bool) -> None:
-    """A measurement whose middle half spreads over 10 % of its median is unstable."""
+    """A measurement is unstable if its middle half spreads over more than 10 % of its median."""
     record = Record("epoch", "jax", "ours", "s", values)
     assert record.unstable is unstable
     assert record.median == np.median(values)
@@ -425,8 +428,8 @@ def test_a_wide_spread_is_marked(values: list[float], unstable: bool) -> None:
 def test_a_run_is_exported_by_a_backend_that_can(
     monkeypatch: pytest.MonkeyPatch, lenet: Lenet, small_npz: Path, tmp_path: Path
 ) -> None:
-    """JAX cannot write PyTorch's format; PyTorch writes JAX's run, and the record says so."""
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)  # of tests before in this process
+    """JAX cannot write PyTorch's format, so PyTorch exports JAX's run, and the record says so."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)  # left by earlier tests in this process
     trained = lenet("train", "--backend", "jax", "--data", small_npz, "--epochs", 1, "--out", "run")
     assert trained.returncode == 0, trained.stderr
     monkeypatch.setattr(exports, "train", lambda recipe, backend, folder: tmp_path / "run")
@@ -439,7 +442,7 @@ def test_a_run_is_exported_by_a_backend_that_can(
 
 
 def coverage_json(lines: float) -> dict[str, Any]:
-    """Return what `coverage json` writes of two modules, with this share of lines in all."""
+    """Return the JSON that `coverage json` writes for two modules; `lines` is the total share."""
 
     def summary(lines: float, branches: float) -> dict[str, float]:
         return {"percent_statements_covered": lines, "percent_branches_covered": branches}
@@ -457,7 +460,7 @@ def coverage_json(lines: float) -> dict[str, Any]:
 @pytest.mark.all_backends
 @pytest.mark.parametrize(("lines", "status"), [(95.0, 0), (94.99, 1)])
 def test_coverage_is_recorded_and_judged(tmp_path: Path, lines: float, status: int) -> None:
-    """Shares by module and in all, versions and machine; fewer than 95 % of lines fail."""
+    """The record holds shares by module and in all; less than 95 % of lines fails the command."""
     (tmp_path / "found.json").write_text(json.dumps(coverage_json(lines)))
     arguments = [str(tmp_path / "found.json"), "--out", str(tmp_path / "coverage.json")]
     done = CliRunner().invoke(coverage.main, arguments)
@@ -467,9 +470,9 @@ def test_coverage_is_recorded_and_judged(tmp_path: Path, lines: float, status: i
     assert content["modules"]["lenet_multi.commands.demo.app"] == {"lines": 98.77, "branches": 50.0}
     assert set(BACKENDS) <= set(content["versions"])
     assert "lenet_multi.commands.demo.app" in done.output
-    assert "lenet_multi.backends.adam" not in done.output  # whole
+    assert "lenet_multi.backends.adam" not in done.output  # fully covered
 
 
 def test_the_recorded_coverage_is_enough() -> None:
-    """The committed record says 95 % of the lines or more."""
+    """The committed coverage record shows at least 95 % of the lines."""
     assert read(RESULTS / "coverage.json")["percent"]["lines"] >= coverage.LEAST

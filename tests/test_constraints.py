@@ -1,4 +1,4 @@
-"""The pinned versions of what the dependency groups need in turn."""
+"""The pinned versions of everything that the dependency groups need."""
 
 import tomllib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ PINS = {
 
 
 def needs(name: str, extras: set[str]) -> Iterator[Requirement]:
-    """Yield what an installed distribution needs here; nothing for one that is not installed."""
+    """Yield what an installed distribution needs here; nothing if it is not installed."""
     try:
         found = requires(name) or []
     except PackageNotFoundError:
@@ -32,7 +32,10 @@ def needs(name: str, extras: set[str]) -> Iterator[Requirement]:
 
 
 def test_every_version_is_exact() -> None:
-    """A line is a name, one version and perhaps where it holds; no address, for those differ."""
+    """Each line pins one name to one version, maybe with a marker, and without an address.
+
+    Addresses differ between systems.
+    """
     for requirement in CONSTRAINTS:
         (version,) = requirement.specifier
         assert version.operator == "=="
@@ -42,7 +45,7 @@ def test_every_version_is_exact() -> None:
 
 
 def test_the_groups_are_pinned_alike() -> None:
-    """What a dependency group pins stands once among the constraints, at the same version."""
+    """Each package that a group pins is in the constraints once, at the same version."""
     for pin in PINS:
         name = canonicalize_name(pin.name)
         found = [one for one in CONSTRAINTS if canonicalize_name(one.name) == name]
@@ -50,7 +53,7 @@ def test_the_groups_are_pinned_alike() -> None:
 
 
 def test_everything_that_is_needed_is_pinned() -> None:
-    """Whatever the pinned distributions need here, and that in turn, stands there."""
+    """Everything that the pinned packages need here, directly or indirectly, is pinned."""
     left = [(canonicalize_name(pin.name), frozenset(pin.extras)) for pin in PINS]
     seen = set()
     while left:

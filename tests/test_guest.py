@@ -1,4 +1,4 @@
-"""A model that the package does not know trains, resumes, is compared and shown like the LeNet."""
+"""A guest trains, resumes, is compared and is shown like the LeNet."""
 
 import dataclasses
 import re
@@ -23,7 +23,7 @@ CONFIG = TrainConfig(architecture=NAME, epochs=2, batch_size=32, save_every="9")
 
 
 def trained(backend: str, folder: Path, state: State | None = None) -> TrainedRun:
-    """Return a run of the guest, which says nothing."""
+    """Return a run of the guest without any output."""
     return train(
         CONFIG,
         backend=backend,
@@ -36,7 +36,7 @@ def trained(backend: str, folder: Path, state: State | None = None) -> TrainedRu
 
 @pytest.fixture(scope="module")
 def whole(backend: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedRun, list[State]]:
-    """A run of the guest, and what it kept on the way."""
+    """A run of the guest, and the states that it kept."""
     kept: list[State] = []
     write = checkpoint.write
     with pytest.MonkeyPatch.context() as patch:
@@ -51,7 +51,7 @@ def whole(backend: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Train
 
 @pytest.mark.backend
 def test_a_guest_learns(whole: tuple[TrainedRun, list[State]]) -> None:
-    """Its loss falls, and its record names its own metric and no accuracy."""
+    """The guest's loss falls, and its record names its own metric and no accuracy."""
     result = whole[0].result
     assert result.epochs[-1]["val_loss"] < result.epochs[0]["val_loss"]
     assert result.headline[0] == "mean_absolute_error"
@@ -64,7 +64,7 @@ def test_a_guest_learns(whole: tuple[TrainedRun, list[State]]) -> None:
 def test_a_guest_resumes_to_the_same_bits(
     whole: tuple[TrainedRun, list[State]], backend: str, epoch: int, tmp_path: Path
 ) -> None:
-    """Dropout's seeds and moving means go on from where they were, within an epoch."""
+    """A guest resumed within an epoch ends in the same bits, with dropout and moving means."""
     run, kept = whole
     state = next(state for state in kept if state.epoch == epoch and state.steps)
     again = trained(backend, tmp_path, state)
@@ -76,7 +76,7 @@ def test_a_guest_resumes_to_the_same_bits(
 def test_what_a_fast_way_cannot_do_is_said_and_recorded(
     whole: tuple[TrainedRun, list[State]], backend: str
 ) -> None:
-    """PyTorch records plain stacks alone; the record says why Keras's own step trained this."""
+    """PyTorch's fast way takes only plain stacks, so the record says why Keras's step trained."""
     execution = whole[0].result.execution
     assert execution["form"] == "stock"
     reason = "it is no plain stack of layers"
@@ -85,7 +85,7 @@ def test_what_a_fast_way_cannot_do_is_said_and_recorded(
 
 @pytest.mark.all_backends
 def test_a_guest_is_compared_and_shown(lenet: Lenet, tmp_path: Path) -> None:
-    """The commands take it by name: the runs agree, and one page shows them."""
+    """The commands accept a guest by name: its runs agree, and one page shows them."""
     for backend in BACKENDS:
         flags = ("--architecture", NAME, "--epochs", 2, "--backend", backend, "--out", backend)
         done = lenet("train", *flags, PYTHONPATH=str(Path(__file__).parents[1]))
@@ -104,7 +104,7 @@ def test_a_guest_is_compared_and_shown(lenet: Lenet, tmp_path: Path) -> None:
 
 
 def test_a_task_is_found_by_its_name() -> None:
-    """The package's own have names, others are package.module:NAME."""
+    """A task of the package has a name; any other is package.module:NAME."""
     assert find_task("lenet").name == "lenet"
     assert find_task(NAME) is GUEST
 
@@ -119,19 +119,19 @@ def test_a_task_is_found_by_its_name() -> None:
     ],
 )
 def test_a_task_that_is_none_is_refused(name: str, message: str) -> None:
-    """In one line that names it."""
+    """A task that does not exist is refused with one line that names it."""
     with pytest.raises(UserError, match=re.escape(message)):
         find_task(name)
 
 
 def test_a_saved_run_has_no_module_imported() -> None:
-    """A record may come from anybody; what it names is not run."""
+    """A record may come from anybody, so a module that it names is not imported."""
     with pytest.raises(UserError, match="which is not run here"):
         of_record(dataclasses.asdict(CONFIG))
 
 
 def test_a_task_has_everything_that_is_a_guests() -> None:
-    """A bare one names a model, its data and its loss; the rest changes nothing."""
+    """A task needs only a name, data, a model and a loss; the defaults change nothing."""
     bare = Task(name="bare", load=GUEST.load, build=GUEST.build, loss=GUEST.loss)
     x = np.zeros(3)
     assert bare.prepare(x) is x

@@ -7,19 +7,19 @@ from tests.conftest import PROJECT
 
 PACKAGE = PROJECT / "lenet_multi"
 
-# From the bottom to the top: a file imports from its own room and from those below it.
+# From the bottom to the top: a file imports from its own folder and from those before it.
 ORDER = (
     *("errors", "config", "machine", "data", "task", "runs", "backends", "training"),
     *("lenet", "inference", "parity", "compare", "train", "commands", "__main__", "__init__"),
 )
 
-# Everything that knows digits; the other rooms serve any model.
+# Only these know digits; the other folders serve any model.
 MAY_KNOW_THE_LENET = {"lenet", "config", "commands", "__init__"}
 
-# What runs as `python -m lenet_multi.NAME` hands over to the command.
+# `python -m lenet_multi.NAME` runs these; they call the command.
 SCRIPTS = {"train", "compare"}
 
-# Only these may import Keras when they are imported themselves.
+# Only these may import Keras at their own import.
 KERAS_MODULES = {
     *("backends.adam", "backends.fast", "backends.jax", "backends.tensorflow", "backends.torch"),
     *("backends.forms.__init__", "backends.forms.convolutions", "backends.forms.pooling"),
@@ -30,22 +30,22 @@ KERAS_MODULES = {
     *("training.setup", "training.progress", "training.resume", "training.tensorboard"),
 }
 
-# What speaks to a backend by name, for speed: its batches, its Adam, its step.
+# These name a backend, for speed: its batches, its Adam, its step.
 SPEAKS_TO = {
-    "machine.keras_start": {"tensorflow", "jax", "torch"},  # for products in full on a GPU
+    "machine.keras_start": {"tensorflow", "jax", "torch"},  # for full-precision products on a GPU
     "backends.tensorflow": {"tensorflow"},
     "backends.jax": {"jax"},
     "backends.torch": {"torch"},
     "backends.recording": {"torch"},
     "backends.private": {"torch"},
-    # What writes and runs files of their own formats.
+    # These write and run files in their own formats.
     "inference.export": {"torch"},
     "inference.runtimes": {"tensorflow", "torch"},
 }
 
 
 def imports(path: Path, *, top_level_only: bool) -> set[str]:
-    """Return the first parts, or lenet_multi.NAME, of what a file imports."""
+    """Return the names of the modules that a file imports, and of the names from them."""
     tree = ast.parse(path.read_text())
     nodes = tree.body if top_level_only else list(ast.walk(tree))
     found = set()
@@ -71,12 +71,12 @@ def name(path: Path) -> str:
 
 
 def room(module: str) -> str:
-    """Return the first part of a module's name within the package: its room, or its file."""
+    """Return the first part of a module's name within the package: its folder, or its file."""
     return module.removeprefix("lenet_multi.").partition(".")[0]
 
 
 def above(own: str, imported: set[str]) -> set[str]:
-    """Return the rooms among `imported` that room `own` must not know."""
+    """Return the folders among `imported` that folder `own` must not know."""
     rooms = {room(module) for module in imported if module.startswith("lenet_multi.")}
     known = {*ORDER[: ORDER.index(own) + 1], "__version__"}
     if own in SCRIPTS:
@@ -88,7 +88,7 @@ def above(own: str, imported: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("path", modules("lenet_multi"), ids=name)
 def test_imports_point_downwards(path: Path) -> None:
-    """No file imports from a room above its own, at any depth; few know the LeNet's."""
+    """No file imports from a folder above its own, at any depth; few import the LeNet's."""
     assert not above(room(name(path)), imports(path, top_level_only=False))
 
 
@@ -103,12 +103,12 @@ def test_imports_point_downwards(path: Path) -> None:
     ],
 )
 def test_an_import_that_points_upwards_is_seen(own: str, imported: str, refused: set[str]) -> None:
-    """The rule above would catch it."""
+    """The rule above catches an import that points upwards."""
     assert above(own, {imported}) == refused
 
 
 def test_the_house_can_be_seen_from_its_listing() -> None:
-    """The package has at most ten rooms and seven files, and each of them has its place."""
+    """The package has at most ten folders and seven files, and all of them are in ORDER."""
     entries = {path for path in PACKAGE.iterdir() if not path.name.startswith("__pycache__")}
     files = {path.stem for path in entries if path.is_file() and path.suffix == ".py"}
     rooms = {path.name for path in entries if path.is_dir()}
@@ -119,14 +119,14 @@ def test_the_house_can_be_seen_from_its_listing() -> None:
 
 @pytest.mark.parametrize("path", modules("lenet_multi"), ids=name)
 def test_no_module_imports_a_backend(path: Path) -> None:
-    """A few modules import a backend, which they say; no other does, at any depth."""
+    """Only the modules in SPEAKS_TO import a backend, at any depth."""
     roots = {name.partition(".")[0] for name in imports(path, top_level_only=False)}
     assert roots & {"tensorflow", "jax", "torch"} == SPEAKS_TO.get(name(path), set())
 
 
 @pytest.mark.parametrize("path", modules("lenet_multi"), ids=name)
 def test_only_what_trains_imports_keras(path: Path) -> None:
-    """What reads runs, data and settings does not import Keras, directly or through others."""
+    """Modules that read runs, data and settings do not import Keras, not even indirectly."""
     if name(path) in KERAS_MODULES:
         return
     top_level = imports(path, top_level_only=True)
@@ -135,7 +135,7 @@ def test_only_what_trains_imports_keras(path: Path) -> None:
 
 
 def private_names(source: str) -> set[str]:
-    """Return the private names of others that a file uses: modules, and attributes of no self."""
+    """Return foreign private names in a file: keras.src modules, and attributes not of self."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and "keras.src" in (node.module or ""):
@@ -149,7 +149,7 @@ def private_names(source: str) -> set[str]:
 
 @pytest.mark.parametrize("path", modules("lenet_multi"), ids=name)
 def test_private_names_have_one_room(path: Path) -> None:
-    """No other file uses a private name of Keras or of a framework."""
+    """Only backends.private uses private names of Keras or of a framework."""
     if name(path) != "backends.private":
         assert private_names(path.read_text()) <= {"os._exit"}
 
@@ -159,7 +159,7 @@ def test_private_names_have_one_room(path: Path) -> None:
     ["from keras.src.utils import tree", "optimizer._learning_rate", "keras.Model()._call()"],
 )
 def test_a_private_name_is_seen(source: str) -> None:
-    """The rule above would catch it."""
+    """The rule above catches a private name."""
     assert private_names(source)
 
 
@@ -172,13 +172,13 @@ def test_the_package_stands_alone(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("benchmarks"), ids=name)
 def test_benchmarks_do_not_import_tests(path: Path) -> None:
-    """Tests import benchmarks, never the other way round."""
+    """Benchmarks never import tests."""
     roots = {name.partition(".")[0] for name in imports(path, top_level_only=False)}
     assert "tests" not in roots
 
 
 def test_the_walk_sees_an_import_in_a_function(tmp_path: Path) -> None:
-    """The rules above would catch a hidden import."""
+    """The rules above catch an import inside a function."""
     path = tmp_path / "sly.py"
     path.write_text("def run():\n    import torch.nn\n")
     assert imports(path, top_level_only=False) == {"torch.nn"}
@@ -187,7 +187,7 @@ def test_the_walk_sees_an_import_in_a_function(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("benchmarks/peers"), ids=name)
 def test_the_peers_share_no_code_with_us(path: Path) -> None:
-    """No file in benchmarks/peers imports from lenet_multi, nor through another benchmark."""
+    """No file in benchmarks/peers imports lenet_multi, directly or through another benchmark."""
     found = imports(path, top_level_only=False)
     ours = {module for module in found if module.startswith(("lenet_multi", "benchmarks"))}
     assert all(module.startswith("benchmarks.peers") for module in ours)

@@ -16,9 +16,9 @@ VERBS = [verb for _, verb, _ in pkgutil.iter_modules(commands.__path__) if verb[
 
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)], ids=["all", *VERBS])
 def test_help_answers_at_once(lenet: Lenet, verb: list[str]) -> None:
-    """Help takes under 0.3 s, process start included, of a processor: the best of five.
+    """Help takes under 0.3 s of processor time, process start included; best of five.
 
-    That is the whole wait on an idle machine; a busy one makes every command wait for its turn.
+    On an idle machine that is the whole wait. On a busy machine every command waits for its turn.
     """
     seconds = []
     for _ in range(5):
@@ -29,13 +29,13 @@ def test_help_answers_at_once(lenet: Lenet, verb: list[str]) -> None:
 
 
 def processor_seconds() -> float:
-    """Return what the processes that this one has waited for have used so far."""
+    """Return the processor seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def test_importing_the_package_imports_no_keras() -> None:
-    """Neither the package nor what reads run folders brings in Keras or a backend."""
+    """Importing the package, or what reads run folders, imports no Keras and no backend."""
     code = (
         "import sys, lenet_multi, lenet_multi.__main__, lenet_multi.compare, lenet_multi.train,"
         " lenet_multi.lenet.image_sets; print(*sys.modules)"
@@ -45,7 +45,7 @@ def test_importing_the_package_imports_no_keras() -> None:
 
 
 def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
-    """Every setting shows its type, its unit and its default."""
+    """The help of every setting shows its type, unit and default."""
     text = " ".join(lenet("train", "--help").stdout.split())
     assert "--epochs INTEGER passes over the training images [epochs] (default: " in text
     assert (
@@ -103,7 +103,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
 def test_bad_input_gets_one_line_and_status_2(
     tmp_path: Path, lenet: Lenet, arguments: list[str], message: str
 ) -> None:
-    """One line on stderr names the culprit and the remedy; stdout stays empty; no traceback."""
+    """Bad input gets one line on stderr with fault and remedy, nothing on stdout, and status 2."""
     keep(example_run(), tmp_path / "a-run")
     backend = next(iter(installed()))
     done = lenet(*arguments, KERAS_BACKEND="" if "--backend" in arguments else backend)
@@ -115,7 +115,7 @@ def test_bad_input_gets_one_line_and_status_2(
 
 
 def test_flag_against_variable_is_refused(lenet: Lenet) -> None:
-    """Two different answers to the same question are an error, whatever is installed."""
+    """If flag and variable name different backends, that is an error, whatever is installed."""
     done = lenet("train", "--backend", "jax", KERAS_BACKEND="torch")
     assert done.returncode == 2
     assert "--backend jax conflicts with KERAS_BACKEND=torch" in done.stderr
@@ -123,21 +123,24 @@ def test_flag_against_variable_is_refused(lenet: Lenet) -> None:
 
 @pytest.mark.parametrize("variable", ["KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"])
 def test_a_variable_that_cuts_training_short_is_refused(lenet: Lenet, variable: str) -> None:
-    """Keras would obey it without a word; the error names it."""
+    """A variable that Keras would silently obey to cut training short is refused by name."""
     done = lenet("train", **{variable: "1", "KERAS_BACKEND": next(iter(installed()))})
     assert done.returncode == 2
     assert f"{variable} would cut training short" in done.stderr
 
 
 def test_no_arguments_shows_the_help(lenet: Lenet) -> None:
-    """Someone who types the bare command learns the verbs."""
+    """The command without arguments shows its help."""
     done = lenet()
     assert done.returncode == 2
     assert "Examples:\n    lenet-multi train --backend jax\n" in done.stderr
 
 
 def test_a_ctrl_c_that_python_drops_comes_again() -> None:
-    """One that comes within a callback of the garbage collector, where nothing can be raised."""
+    """A Ctrl-C that Python drops inside a garbage-collector callback is raised again.
+
+    Python cannot raise anything inside that callback.
+    """
     code = (
         "import gc, os, signal, sys, time\n"
         "from lenet_multi.__main__ import come_again\n"

@@ -12,12 +12,12 @@ SETTINGS = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["mutm
 
 @pytest.mark.parametrize("module", SETTINGS["only_mutate"])
 def test_most_mutants_are_noticed(module: str) -> None:
-    """In the committed run the tests of each module noticed enough of its mutants."""
+    """In the committed record, the tests of each module detected enough of its mutants."""
     assert share(RECORD["modules"][module]) >= LEAST_NOTICED
 
 
 def test_the_mutants_that_are_left_were_looked_at() -> None:
-    """Each mutant of the committed run that no test noticed is listed, with a reason."""
+    """In the committed record, each mutant that no test detected has a reason."""
     left = sum(
         count["mutants"] - sum(count[status] for status in NOTICED)
         for count in RECORD["modules"].values()
@@ -27,7 +27,7 @@ def test_the_mutants_that_are_left_were_looked_at() -> None:
 
 
 def test_a_program_without_decorators_does_the_same() -> None:
-    """Decorators are written out in their order, in classes too."""
+    """Decorators are replaced by calls in the right order, also in classes."""
     source = """
 def twice(function):
     return lambda *given: 2 * function(*given)

@@ -11,7 +11,7 @@ from tests.examples import example_run, keep
 
 
 def test_the_comparison_ends_with_a_page(tmp_path: Path) -> None:
-    """Runs that differ fail the session, and are shown on a page whose place is printed."""
+    """Runs that differ fail the session, and a page shows them; its path is printed."""
     for name in ("noxfile.py", "pyproject.toml"):
         shutil.copy(PROJECT / name, tmp_path)
     (tmp_path / "lenet_multi").symlink_to(PROJECT / "lenet_multi")
@@ -29,7 +29,7 @@ def test_the_comparison_ends_with_a_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("session", ["minimums", "newest"])
 def test_both_ends_of_what_is_promised_have_a_session(session: str, backend: str) -> None:
-    """Each installs for one backend, and runs that backend's tests."""
+    """The lowest and the newest versions each have a session for every backend."""
     nox = [sys.executable, "-m", "nox", "--no-venv", "--no-install", "--list", "-s"]
     found = subprocess.run([*nox, f"{session}({backend})"], cwd=PROJECT, capture_output=True)
     assert found.returncode == 0

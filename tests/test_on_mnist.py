@@ -1,4 +1,4 @@
-"""What takes real MNIST: the recipes' accuracies, and what a model makes of photographs."""
+"""Tests on real MNIST: the recipes' accuracies, and photographs of digits."""
 
 import subprocess
 import sys
@@ -16,18 +16,18 @@ from tests.drawings import pick, write
 
 pytestmark = [pytest.mark.backend, pytest.mark.slow]
 
-# Floors and bands of the recipes on real MNIST.
-TWO_EPOCHS_FLOOR = 0.984  # of standard; TensorFlow reached 98.76, 98.95 and 98.99 % (seeds 0 to 2)
+# Lowest values and bands of the recipes on real MNIST.
+TWO_EPOCHS_FLOOR = 0.984  # standard; TensorFlow reached 98.76, 98.95 and 98.99 % (seeds 0 to 2)
 BASELINE_FLOOR = 0.920
-# Eight stock runs of the notebook gave 96.7 to 97.6 % and 0.088 to 0.126.
+# Eight stock runs of the notebook gave accuracies of 96.7 to 97.6 % and losses of 0.088 to 0.126.
 NOTEBOOK_ACCURACY, NOTEBOOK_LOSS = (0.967, 0.976), (0.088, 0.126)
-# Of 200 drawings; models of one-epoch reached 98 to 100 % on five sets, on each backend.
+# For 200 drawings. Models of one-epoch read 98 to 100 % on five sets, on each backend.
 PHOTOGRAPHS_FLOOR = 0.95
 
 
 @pytest.fixture(scope="module")
 def standard(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of two epochs of standard; all six are L5's business."""
+    """The run folder of two epochs of standard; L5 trains all six."""
     folder = tmp_path_factory.mktemp("mnist")
     flags = ("--backend", backend, "--epochs", "2", "--out", "a-run")
     subprocess.run([sys.executable, "-m", "lenet_multi", "train", *flags], cwd=folder, check=True)
@@ -35,7 +35,7 @@ def standard(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_standard_reaches_its_floor(standard: Path) -> None:
-    """Two epochs of the notebook's intention are enough for most of its accuracy."""
+    """Two epochs of the standard recipe reach most of its accuracy."""
     result = read_run(standard).result
     assert (result.train_images, result.validation_images) == (57_000, 3_000)
     assert TWO_EPOCHS_FLOOR <= result.headline[1] < 1
@@ -44,7 +44,7 @@ def test_standard_reaches_its_floor(standard: Path) -> None:
 def test_photographed_digits_are_read(
     backend: str, standard: Path, mnist: Dataset, tmp_path: Path
 ) -> None:
-    """Test digits drawn large, on coloured paper and in uneven light are mostly read rightly."""
+    """Most test digits drawn large, on coloured paper and in uneven light are read correctly."""
     digits = pick(mnist.test, 200, seed=0)
     found = predict(write(digits, tmp_path, seed=0), find(standard), backend=backend)
     assert found.refused == []
@@ -54,7 +54,7 @@ def test_photographed_digits_are_read(
 
 @pytest.mark.usefixtures("backend")
 def test_the_baseline_reaches_its_floor(tmp_path: Path, lenet: Lenet) -> None:
-    """Softmax regression does as well as the notebook remembers, and a little better."""
+    """Softmax regression reaches the baseline's lowest accuracy."""
     done = lenet("train", "--recipe", "baseline", "--out", "a-run")
     assert done.returncode == 0, done.stderr
     assert BASELINE_FLOOR <= read_run(tmp_path / "a-run").result.headline[1] < 1
@@ -62,10 +62,10 @@ def test_the_baseline_reaches_its_floor(tmp_path: Path, lenet: Lenet) -> None:
 
 @pytest.mark.usefixtures("backend")
 def test_the_notebook_ends_in_its_band(tmp_path: Path, lenet: Lenet, mnist: Dataset) -> None:
-    """Trained on the notebook's 3,000 images, its recipe ends in the band of its own seeds.
+    """On the notebook's 3,000 training images, its recipe ends in the band of its own seeds.
 
-    Only 150 of its 57,000 validation images are looked at: they change no weight, and would
-    take most of the time.
+    Only 150 of its 57,000 validation images are used: they change no weight, and would take most of
+    the time.
     """
     np.savez(
         tmp_path / "data.npz",

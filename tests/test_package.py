@@ -1,4 +1,4 @@
-"""What is built of the project: the sdist, and the wheel that is installed."""
+"""What the project builds: the sdist, and the wheel that users install."""
 
 import shutil
 import subprocess
@@ -57,14 +57,14 @@ TESTED = dict(
 
 
 def build(project: Path, out: Path, *flags: str) -> None:
-    """Build with the pinned hatchling of this environment, into `out`."""
+    """Build with this environment's pinned hatchling, into `out`."""
     command = [sys.executable, "-m", "build", "--no-isolation", *flags, "--outdir", str(out)]
     subprocess.run([*command, str(project)], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, as it is checked out, with litter of every kind."""
+    """A copy of the project as it is checked out."""
     folder = tmp_path_factory.mktemp("package") / "checkout"
     folder.mkdir()
     for name in FILES:
@@ -83,7 +83,7 @@ def files(checkout: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def built(checkout: Path, files: set[str]) -> Path:
-    """The folder of sdist and wheel, built in the checkout when litter lay about in it."""
+    """The folder of sdist and wheel, built in the checkout with litter in it."""
     for name in LITTER:
         assert name not in files
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
@@ -99,14 +99,14 @@ def wheel(built: Path) -> Path:
 
 
 def test_the_sdist_is_the_project_and_nothing_else(built: Path, files: set[str]) -> None:
-    """Tests, benchmarks, sessions, pins and data are in it; runs, caches and notes are not."""
+    """The sdist holds tests, benchmarks, sessions, pins and data, but no runs, caches or notes."""
     with tarfile.open(built / f"{NAME}.tar.gz") as archive:
         names = {PurePosixPath(name).relative_to(NAME).as_posix() for name in archive.getnames()}
     assert names == files | {"PKG-INFO"}
 
 
 def test_the_wheel_is_the_package_with_its_data(wheel: Path, files: set[str]) -> None:
-    """Every module, the images, the pages and the licences of both; no tests."""
+    """The wheel holds every module, the images, the pages and both licences, but no tests."""
     modules = {name for name in files if name.startswith("lenet_multi/") and name.endswith(".py")}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -129,20 +129,20 @@ def test_the_wheel_says_whose_it_is(wheel: Path) -> None:
 
 
 def test_the_same_sources_give_the_same_wheel(wheel: Path, checkout: Path, tmp_path: Path) -> None:
-    """Built at another time, and straight from the checkout, it is the same to the byte."""
+    """A wheel built later, directly from the checkout, is the same to the byte."""
     build(checkout, tmp_path, "--wheel")
     assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
 @pytest.mark.parametrize("promise", PROMISED, ids=str)
 def test_what_is_promised_has_two_ends(promise: Requirement) -> None:
-    """A lowest and a highest version, and between them the one that the tests run with."""
+    """Each promise has a lowest and a highest version, and the tested version lies between."""
     assert [one.operator for one in sorted(promise.specifier, key=str)] == ["<", ">="]
     tested = TESTED.get(promise.name) or TESTED[f"{promise.name}-cpu"]
     assert tested in promise.specifier
 
 
 def test_keras_ends_before_a_known_defect() -> None:
-    """Keras 3.16 adds and multiplies float64 in float32 on PyTorch."""
+    """The promise excludes Keras 3.16, which computes float64 in float32 on PyTorch."""
     (keras,) = (promise for promise in PROMISED if promise.name == "keras")
     assert "3.16.0" not in keras.specifier

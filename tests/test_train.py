@@ -28,10 +28,10 @@ from tests.training.test_setup import INITIAL_SHA256, PARAMETERS
 
 pytestmark = pytest.mark.backend
 
-# Of the order of 950 images under seed 0 in epoch 0, on every backend.
+# The hash of the order of 950 images under seed 0 in epoch 0, on every backend.
 ORDER_SHA256 = "551160ea25744b3b7c5153c5aa9bd2fd7bbf19d9659aa446de3b576a982da2bb"
 
-FORMS_AFTER_8_STEPS = 1e-3  # relative, of the test loss; measured 3e-6
+FORMS_AFTER_8_STEPS = 1e-3  # relative, for the test loss; measured 3e-6
 
 
 def tiny(**settings: object) -> TrainConfig:
@@ -41,7 +41,7 @@ def tiny(**settings: object) -> TrainConfig:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_tiny_run_learns(backend: str, small: Dataset, recipe: str) -> None:
-    """A thousand images are enough to beat guessing (10 %) by far, in each recipe."""
+    """In each recipe, a thousand images are enough to beat guessing (10 %) by far."""
     from lenet_multi.train import train
 
     config = dataclasses.replace(RECIPES[recipe], epochs=4, validation_split=0.1)
@@ -55,7 +55,7 @@ def test_a_tiny_run_learns(backend: str, small: Dataset, recipe: str) -> None:
 def test_the_counts_are_announced_before_training(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Training, validation and test counts are told before the first step, whatever follows."""
+    """Training, validation and test counts are printed before the first step."""
     from lenet_multi.train import train
     from lenet_multi.training import fit
 
@@ -71,7 +71,7 @@ def test_the_counts_are_announced_before_training(
 
 
 def test_the_same_seed_gives_the_same_bits(backend: str, small: Dataset) -> None:
-    """Twice the same seed ends in bit-identical weights; another seed does not."""
+    """The same seed gives bit-identical weights twice, and another seed does not."""
     from lenet_multi.train import train
 
     def final(seed: int) -> str:
@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_bits(backend: str, small: Dataset) -> None
 
 
 def test_a_run_records_how_it_was_computed(backend: str, small: Dataset) -> None:
-    """The form asked for is the one recorded; another form learns the same to rounding."""
+    """A run records the requested form; another form gives the same loss up to rounding."""
     from lenet_multi.train import train
 
     def trained(form: str | None) -> Result:
@@ -99,7 +99,7 @@ def test_a_run_records_how_it_was_computed(backend: str, small: Dataset) -> None
 
 
 def test_bfloat16_learns_as_well(backend: str, small: Dataset) -> None:
-    """In mixed precision the weights stay float32, and a few epochs learn as much."""
+    """In mixed precision the weights stay float32, and six epochs learn as much."""
     from lenet_multi.train import train
 
     def trained(policy: str) -> TrainedRun:
@@ -130,7 +130,7 @@ def test_data_that_fits_no_model_is_refused(backend: str, small: Dataset) -> Non
 def trained(
     backend: str, small_npz: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple["subprocess.CompletedProcess[str]", Path]:
-    """Run `python -m lenet_multi.train` for two epochs; give the process and the run folder."""
+    """Run `python -m lenet_multi.train` for two epochs; return the process and the run folder."""
     folder = tmp_path_factory.mktemp("trained")
     done = subprocess.run(
         [
@@ -147,7 +147,7 @@ def trained(
 def test_the_command_leaves_a_run_folder(
     trained: tuple["subprocess.CompletedProcess[str]", Path],
 ) -> None:
-    """Results on stdout end with the notebook's two lines; stderr has a line for each epoch."""
+    """The results end with the notebook's two lines, and stderr has a line for each epoch."""
     done, folder = trained
     assert done.returncode == 0, done.stderr
     counts, *_, loss, accuracy = done.stdout.splitlines()
@@ -165,7 +165,7 @@ def test_the_command_leaves_a_run_folder(
 def test_json_is_the_record_alone(
     backend: str, lenet: Lenet, small_npz: Path, tmp_path: Path
 ) -> None:
-    """With --json and --quiet stdout is one JSON object, the result, and stderr is empty."""
+    """With --json and --quiet stdout is only the result as JSON, and stderr is empty."""
     done = lenet(
         *("train", "--backend", backend, "--epochs", "1", "--data", small_npz),
         *("--out", "a-run", "--json", "--quiet"),
@@ -176,7 +176,7 @@ def test_json_is_the_record_alone(
 
 
 def test_the_seconds_add_up(trained: tuple["subprocess.CompletedProcess[str]", Path]) -> None:
-    """The parts are import, build, train and evaluate; the epochs fill the training's seconds."""
+    """The parts are import, build, train and evaluate; the epochs take most of training."""
     result = read_run(trained[1]).result
     assert list(result.seconds) == ["import", "build_and_compile", "train", "evaluate"]
     spent = sum(e["train_seconds"] + e["validation_seconds"] for e in result.epochs)
@@ -206,7 +206,7 @@ def test_the_saved_model_needs_plain_keras_only(
 
 
 def test_a_signal_does_not_wait_for_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever ends the start of a backend ends the command, though data are still on their way."""
+    """A signal during a backend's start ends the command, even if data are still loading."""
     there = threading.Event()
 
     def stopped(*given: object, **named: object) -> None:
@@ -225,7 +225,7 @@ def test_a_signal_does_not_wait_for_a_download(monkeypatch: pytest.MonkeyPatch) 
 def test_ctrl_c_leaves_what_it_takes_to_go_on(
     backend: str, tmp_path: Path, small_npz: Path
 ) -> None:
-    """Interrupted in the middle of training, the command exits 130 and says how to go on."""
+    """Interrupted during training, the command exits with 130 and says how to resume."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "lenet_multi", "train"),
@@ -262,7 +262,7 @@ def test_ctrl_c_leaves_what_it_takes_to_go_on(
 def test_a_disk_that_refuses_keeps_the_figures(
     tmp_path: Path, lenet: Lenet, small_npz: Path
 ) -> None:
-    """Where the run cannot be kept, its figures are still printed; exit status 2, one line."""
+    """If the run cannot be written, its figures are still printed; one line, exit status 2."""
     with files_of_at_most(100_000):
         done = lenet("train", "--epochs", 1, "--data", small_npz, "--out", "a-run")
     assert done.returncode == 2, done.stderr

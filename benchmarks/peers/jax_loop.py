@@ -1,11 +1,10 @@
-"""JAX as its best practitioners write it: ten steps a call in one scan, data inside.
+"""JAX as its best practitioners write it: one scan over ten steps per call, data inside.
 
-Tried on two cores, seconds per 60,000 images: XLA's convolutions as they are 20.4; pooling by
-reshaping 11.1; patches of every pixel and a matrix product 12.9; patches that the pooling shares
-4.8; those, a tile of 2x2 in the first layer, 4.1. With the second layer in Winograd's way it takes
-three quarters of that, and with the batch last in memory four fifths of the rest. XLA's products of
-bfloat16 numbers are slower than those of float32. All have malloc keep what is freed
-(`malloc`).
+Seconds per 60,000 images on two cores: XLA's own convolutions 20.4; pooling by reshaping 11.1;
+patches of every pixel and a matrix product 12.9; patches that the pooling shares 4.8; the same with
+a 2x2 tile in the first layer 4.1. Winograd's second layer takes three quarters of that time, and
+the batch last in memory takes four fifths of the rest. XLA's products of bfloat16 numbers are
+slower than those of float32. In all variants, malloc keeps freed memory (`malloc`).
 """
 
 from collections.abc import Callable
@@ -52,7 +51,7 @@ def convolution_network(weights: list[Array], images: Array) -> Array:
 
 
 def winograd_network(weights: list[Array], images: Array) -> Array:
-    """Return logits (N, 10) by products, as `backends.forms.tiles` and `winograd` do."""
+    """Return logits (N, 10) by matrix products, as `backends.forms.tiles` and `winograd` do."""
     first = _first_layer(weights, images)  # (rows of two 2, 20, 6, columns 12, N)
     columns = first.transpose(3, 0, 1, 2, 4).reshape(12, -1)
     sums = (OF_IMAGES @ columns).reshape(8, 2, 40, 6, -1).transpose(0, 2, 3, 1, 4)
@@ -69,7 +68,7 @@ def winograd_network(weights: list[Array], images: Array) -> Array:
 
 
 def _first_layer(weights: list[Array], images: Array) -> Array:
-    """Return (2, 20, 6, 12, N): pooled rows two by two, the batch last."""
+    """Return (2, 20, 6, 12, N): the pooled rows in pairs, the batch last."""
     pixels = images[..., 0].transpose(1, 2, 0)
     views = [pixels[i : i + 21 : 4, j : j + 23 : 2] for i, j in product(range(8), range(6))]
     kernel = weights[0][:, :, 0].transpose(2, 0, 1)
@@ -95,18 +94,18 @@ def _head(weights: list[Array], images: Array) -> Array:
 
 
 def convolution(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
-    """Return an epoch through XLA's own convolution, on a CPU a step at a time."""
+    """Return an epoch through XLA's own convolution; on a CPU, one step per call."""
     steps = 1 if jax.default_backend() == "cpu" else STEPS
     return _epoch(images, labels, batch_size, convolution_network, steps)
 
 
 def winograd(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
-    """Return an epoch through matrix products, fewer of them in the second layer."""
+    """Return an epoch through matrix products; the second layer takes fewer multiplications."""
     return _epoch(images, labels, batch_size, winograd_network)
 
 
 def bfloat16(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
-    """Return an epoch whose weights and images are bfloat16 numbers; a CPU's float32 multiplies."""
+    """Return an epoch with weights and images in bfloat16; a CPU multiplies them in float32."""
     on_gpu = jax.default_backend() == "gpu"
 
     def rounded(array: Array) -> Array:
@@ -159,7 +158,7 @@ def _epoch(
         def one(state: Any, chosen: Array) -> tuple[Any, None]:
             return step(state, pixels[chosen], labels[chosen]), None
 
-        if len(chosen) == 1:  # in a loop, of one step too, XLA's convolution is slower still
+        if len(chosen) == 1:  # inside a loop, even of one step, XLA's convolution is slower still
             return one(state, chosen[0])[0]
         return jax.lax.scan(one, state, chosen)[0]
 

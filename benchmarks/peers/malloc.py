@@ -1,4 +1,4 @@
-"""Have malloc keep what is freed, as all loops by hand do."""
+"""Make malloc keep freed memory, as all loops by hand do."""
 
 import ctypes
 import platform
@@ -9,10 +9,10 @@ _M_MMAP_MAX = -4
 
 
 def keep_freed_memory() -> None:
-    """Have glibc neither map large blocks by themselves nor trim; do nothing where it is not glibc.
+    """Make glibc's malloc keep freed memory; do nothing without glibc.
 
-    The kernel clears a block that it hands out. A step frees its blocks, and so each step would
-    wait for that anew.
+    The kernel clears each block that it hands out. A step frees its blocks, so every step would
+    wait for that again. glibc must neither map large blocks separately nor trim.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""Stock Keras: what the notebook wrote, spelled in Keras 3, with nothing of ours."""
+"""Stock Keras: the notebook's code, written in Keras 3, with nothing of ours."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def notebook_model() -> keras.Sequential:
-    """Return the notebook's model, compiled as it was there."""
+    """Return the notebook's model, compiled as in the notebook."""
     model = keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -27,7 +27,7 @@ def notebook_model() -> keras.Sequential:
 
 
 def compile_logits(model: keras.Model) -> None:
-    """Compile a model that gives logits as a user of plain Keras would."""
+    """Compile a model whose outputs are logits, as a user of plain Keras would."""
     model.compile(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         optimizer=keras.optimizers.Adam(),
@@ -38,6 +38,9 @@ def compile_logits(model: keras.Model) -> None:
 def notebook_arrays(
     images: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return images (N, 28, 28, 1) float32 in [0, 1] and one-hot labels (N, 10), as it did."""
+    """Return images (N, 28, 28, 1) float32 in [0, 1] and one-hot labels, as the notebook does.
+
+    The labels have the shape (N, 10).
+    """
     scaled = np.divide(images.astype("float32"), 255, dtype=np.float32)
     return scaled, keras.utils.to_categorical(labels, 10)

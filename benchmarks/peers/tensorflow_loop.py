@@ -1,10 +1,10 @@
 """TensorFlow as its best practitioners write it: a tf.function of ten steps, data inside.
 
-Tried on two cores, seconds per 60,000 images: stock order 4.6; pooling before bias and ReLU 4.4,
-ten steps at once 3.9, Adam in one kernel 3.7; as matrix products 7.7, with XLA 4.5 and ten at once
-4.2; pooling by reshaping 7.0, with XLA 6.1. With the second layer in Winograd's way, the batch
-last in memory, malloc keeping what is freed (`malloc`), XLA is the fastest, a
-thirtieth more so when it loops over the ten; in bfloat16, the convolutions are.
+Seconds per 60,000 images on two cores: stock order 4.6; pooling before bias and ReLU 4.4, with ten
+steps per call 3.9, with Adam in one kernel 3.7; as matrix products 7.7, with XLA 4.5, with ten
+steps per call 4.2; pooling by reshaping 7.0, with XLA 6.1. XLA is the fastest with Winograd's
+second layer, the batch last in memory, and malloc keeping freed memory (`malloc`); a loop over the
+ten steps saves another thirtieth. In bfloat16, the convolutions are the fastest.
 """
 
 from collections.abc import Callable
@@ -36,18 +36,18 @@ Block = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def pool_first_block(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Convolve, pool, add the bias, take ReLU."""
+    """Return ReLU of the pooled convolution plus the bias."""
     convolved = tf.nn.conv2d(images, kernel, 1, "VALID")
     return tf.nn.relu(tf.nn.bias_add(tf.nn.max_pool2d(convolved, 2, 2, "VALID"), bias))
 
 
 def products_block(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Do the same as matrix products."""
+    """Return the same values, computed by matrix products."""
     return (_first if kernel.shape[2] == 1 else _second)(images, kernel, bias)
 
 
 def _first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Return the first block's (N, 12, 12, 20), as `lenet_multi.backends.forms.tiles` does."""
+    """Return the first block's outputs (N, 12, 12, 20), computed as `backends.forms.tiles` does."""
     pixels = tf.transpose(images[..., 0], (1, 2, 0))
     views = [pixels[i : i + 21 : 4, j : j + 23 : 2] for i, j in product(range(8), range(6))]
     filters = tf.transpose(kernel[:, :, 0], (2, 0, 1))
@@ -62,7 +62,7 @@ def _first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def _second(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Return the second block's (N, 4, 4, 50), as `lenet_multi.backends.forms.winograd` does."""
+    """Return the second block's outputs (N, 4, 4, 50), as `backends.forms.winograd` does."""
     columns = tf.transpose(tf.reshape(images, (-1, 6, 2, 12, 20)), (3, 2, 4, 1, 0))
     sums = tf.reshape(OF_IMAGES @ tf.reshape(columns, (12, -1)), (8, 2, 40, 6, -1))
     sums = tf.transpose(sums, (0, 2, 3, 1, 4))
@@ -92,7 +92,7 @@ def graph(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
 
 
 def xla(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
-    """Return an epoch compiled by XLA; on a CPU through matrix products."""
+    """Return an epoch compiled by XLA; on a CPU it uses matrix products."""
     keep_freed_memory()
     on_gpu = tf.config.list_physical_devices("GPU")
     block = pool_first_block if on_gpu else products_block
@@ -100,7 +100,7 @@ def xla(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
 
 
 def bfloat16(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
-    """Return an epoch of convolutions and products in bfloat16."""
+    """Return an epoch with convolutions and matrix products in bfloat16."""
     return _epoch(images, labels, batch_size, pool_first_block, dtype=tf.bfloat16)
 
 
@@ -163,7 +163,7 @@ def _epoch(
         batches = order[:whole].reshape(-1, batch_size)
         for begin in range(0, len(batches), STEPS):
             some = batches[begin : begin + STEPS]
-            # Of one shape, for XLA compiles another anew.
+            # Always the same shape, because XLA compiles each shape anew.
             steps(tf.constant(np.resize(some, (STEPS, batch_size))), tf.constant(len(some)))
         if whole < len(order):
             steps(tf.constant(order[None, whole:]), tf.constant(1))

@@ -1,10 +1,10 @@
 """PyTorch as its best practitioners write it: channels last in memory, fused Adam.
 
-Tried on two cores, seconds per 60,000 images: stock order, channels first 6.7; channels last 4.7;
-pooling before bias and ReLU 4.3; as matrix products 10.8; pooling by slices 8.0. torch.compile is
-measured beside it, and a step that is recorded once: on a CPU by `make_fx`, its second layer in
-Winograd's way, and played back by TorchScript; on a GPU as a CUDA graph. All have malloc keep what
-is freed (`malloc`), without which some epochs take half as long again.
+Seconds per 60,000 images on two cores: stock order, channels first 6.7; channels last 4.7; pooling
+before bias and ReLU 4.3; as matrix products 10.8; pooling by slices 8.0. The benchmark also
+measures torch.compile, and a step that is recorded once. On a CPU, `make_fx` records the step with
+Winograd's second layer and TorchScript replays it. On a GPU, the step is a CUDA graph. In all
+variants, malloc keeps freed memory (`malloc`); without that, some epochs take half as long again.
 """
 
 import warnings
@@ -32,14 +32,14 @@ from benchmarks.peers.winograd import OF_IMAGES, OF_PRODUCTS, OF_TAPS, ROUNDING
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-# Takes images and labels, trains on them, and returns the loss and how many were answered rightly.
+# Takes images and labels and trains on them; returns the loss and the number of right answers.
 Step = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
 
 Recording = Callable[..., tuple[torch.Tensor, ...]]
 
 
-class LeNet(torch.nn.Module):  # type: ignore[misc]  # torch is not read
-    """The LeNet on images (N, 1, 28, 28), its memory's layout channels last."""
+class LeNet(torch.nn.Module):  # type: ignore[misc]  # mypy skips torch
+    """The LeNet on images (N, 1, 28, 28), with channels last in memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,19 +61,19 @@ class LeNet(torch.nn.Module):  # type: ignore[misc]  # torch is not read
         return logits
 
     def first(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the first block's (N, 20, 12, 12)."""
+        """Return the first block's outputs (N, 20, 12, 12)."""
         return _block(images, self.conv1)
 
     def second(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the second block's (N, 50, 4, 4) of the first's."""
+        """Return the second block's outputs (N, 50, 4, 4) from the first block's."""
         return _block(images, self.conv2)
 
 
 class Winograd(LeNet):
-    """The same, its layers as `row_pairs` and `winograd` of `backends.forms` compute them."""
+    """The same network, with layers as in `backends.forms.row_pairs` and `winograd`."""
 
     def first(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the first block's (N, 20, 12, 12)."""
+        """Return the first block's outputs (N, 20, 12, 12)."""
         places = [functional.pad(self.conv1.weight, (0, 0, i, 1 - i)) for i in range(2)]
         convolved = functional.conv2d(images, torch.cat(places), stride=(2, 1))  # (N, 40, 12, 24)
         windows = convolved.permute(0, 2, 3, 1).reshape(-1, 2, 2, 20).permute(0, 3, 1, 2)
@@ -82,7 +82,7 @@ class Winograd(LeNet):
         return functional.relu(pooled + self.conv1.bias).view(-1, 12, 12, 20).permute(0, 3, 1, 2)
 
     def second(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the second block's (N, 50, 4, 4) of the first's."""
+        """Return the second block's outputs (N, 50, 4, 4) from the first block's."""
         of_images, of_taps, of_products = (
             torch.from_numpy(matrix).to(images.device)
             for matrix in (OF_IMAGES, OF_TAPS, OF_PRODUCTS)
@@ -133,8 +133,8 @@ def bfloat16(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
 
 
 def recorded(images: Bytes, labels: Bytes, batch_size: int) -> Epoch:
-    """Return an epoch that plays back its step, recorded once."""
-    if DEVICE.type == "cuda":  # where there are no kernels that take fewer multiplications
+    """Return an epoch that records its step once and replays it."""
+    if DEVICE.type == "cuda":  # CUDA has no kernels for Winograd's form
         return _epoch(images, labels, batch_size, _by_cuda_graph)
     return _epoch(images, labels, batch_size, _by_recording, Winograd())
 
@@ -213,13 +213,16 @@ def _by_recording(model: LeNet) -> Step:
 
 
 def _as_adam_walks(gradient: torch.Tensor) -> torch.Tensor:
-    """Return a gradient in its weight's order in memory, in which Adam walks both."""
+    """Return a gradient in the memory order of its weight; Adam walks both together."""
     layout = torch.channels_last if gradient.ndim == 4 else torch.contiguous_format
     return gradient.contiguous(memory_format=layout)
 
 
 def _recording(compute: Recording, *tensors: torch.Tensor) -> Recording:
-    """Return the kernels that `compute` calls on tensors like these, called without Python."""
+    """Record the kernels of `compute` for such tensors; return a function that replays them.
+
+    The replay runs without Python.
+    """
     recording = make_fx(compute, decomposition_table=ONEDNN)(*tensors)
     for node in recording.graph.nodes:
         if isinstance(node.target, torch._ops.OpOverload):
@@ -229,7 +232,7 @@ def _recording(compute: Recording, *tensors: torch.Tensor) -> Recording:
         script = torch.jit.script(recording)
 
     def play(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        with torch.jit.optimized_execution(False):  # there is nothing to fuse on a CPU
+        with torch.jit.optimized_execution(False):  # on a CPU there is nothing to fuse
             results: tuple[torch.Tensor, ...] = script(*tensors)
         return results
 
@@ -245,7 +248,7 @@ def _product(
     return product
 
 
-# Products of two matrices by oneDNN: PyTorch gives them to MKL, which is slower on an AMD.
+# oneDNN computes products of two matrices. PyTorch would use MKL, which is slower on AMD.
 ONEDNN = {
     torch.ops.aten.mm.default: _product,
     torch.ops.aten.addmm.default: lambda bias, first, second: _product(first, second, bias),
@@ -264,7 +267,7 @@ def _by_cuda_graph(model: LeNet) -> Step:
         if images.shape in begun:
             graphs[images.shape] = _captured(eager, images, targets)
             return graphs[images.shape](images, targets)
-        begun.add(images.shape)  # once as it is, for libraries make what they need the first time
+        begun.add(images.shape)  # first run normally: libraries initialize themselves then
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             results = eager(images, targets)
@@ -275,8 +278,8 @@ def _by_cuda_graph(model: LeNet) -> Step:
 
 
 def _captured(step: Step, *tensors: torch.Tensor) -> Step:
-    """Return `step` as one launch of all its kernels, on tensors like these."""
-    places = [tensor.clone() for tensor in tensors]  # where CUDA reads them each time
+    """Return `step` as one launch of all its kernels, for tensors of the same shapes."""
+    places = [tensor.clone() for tensor in tensors]  # CUDA always reads these
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         results = step(*places)

@@ -1,4 +1,4 @@
-"""Models that tests of the backends train, and how they are trained."""
+"""Models that tests of the backends train, and the way they train them."""
 
 import dataclasses
 from typing import Any
@@ -11,14 +11,14 @@ from lenet_multi.lenet.pixels import scaled
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.task import find_task
 
-STEPS = 23  # two executions and three steps more
+STEPS = 23  # two executions of ten steps, and three more
 WHOLE = STEPS * 32
 
-ROUNDED = 1e-5  # of sums in float32, by XLA and not; none was seen
+ROUNDED = 1e-5  # float32 sums with and without XLA; no difference was seen
 
 
 def in_form(model: Any, form: str) -> None:
-    """Have `model` compute in `form`, in training and in answers, one step at a time."""
+    """Make `model` compute in `form`, in training and in answers, one step at a time."""
     import keras
 
     from lenet_multi.backends.fast import make_fast
@@ -28,7 +28,7 @@ def in_form(model: Any, form: str) -> None:
 
 
 def fast(model: Any) -> None:
-    """Have `model` train and answer as it does in a run."""
+    """Make `model` train and answer as in a run."""
     import keras
 
     from lenet_multi.backends.fast import fitting, make_fast
@@ -39,9 +39,10 @@ def fast(model: Any) -> None:
 def compiled(
     small: Dataset, *, xla_loops: bool = True, architecture: str = "softmax-regression"
 ) -> Any:
-    """Return a model for batches of 32, by our loop of XLA or by Keras's own of steps by XLA.
+    """Return a model for batches of 32, trained by our XLA loop or by Keras's own loop of steps.
 
-    The LeNet takes XLA seconds to compile, one layer does not.
+    XLA takes seconds to compile the LeNet, but not one layer. Without `xla_loops`, XLA compiles
+    Keras's steps.
     """
     import keras
 
@@ -62,7 +63,7 @@ def compiled(
 
 
 def trained(model: Any, small: Dataset, images: int) -> Any:
-    """Train for two epochs and return what Keras logged of each."""
+    """Train for two epochs and return Keras's history."""
     import keras
 
     from lenet_multi.data.batches import Batches

@@ -22,7 +22,7 @@ ROUNDING = 1e-4  # four steps in another form; measured 3e-6
 
 @pytest.mark.parametrize("recipe", ["standard", "notebook"])
 def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str) -> None:
-    """Loss and accuracy over some batches, the last a small one, are those of Keras's own step."""
+    """Loss and accuracy equal those of Keras's own step, also with a smaller last batch."""
     from lenet_multi.data.batches import Batches
     from lenet_multi.training.setup import build, compile_model
 
@@ -37,7 +37,7 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
         compile_model(model, LENET, config, how, examples=len(images))
         history = model.fit(batches, shuffle=False, verbose=0).history
         logs.append({name: values[-1] for name, values in history.items()})
-        # Every backend trains in a way of its own, and the stock form in none.
+        # Every backend trains a fast form in its own subclass, and the stock form in none.
         assert isinstance(model, backends.module(backend).Training) == (form is None)
     stock, ours = logs
     assert ours.keys() == stock.keys() == {"loss", "accuracy"}
@@ -48,7 +48,7 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
 
 @pytest.mark.parametrize("rate", [0.0, 0.5], ids=["without dropout", "with dropout"])
 def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rate: float) -> None:
-    """Later no layer runs in Python; PyTorch's step of a model that draws stays Keras's own."""
+    """After the first epoch no layer runs in Python; PyTorch's step with dropout stays Keras's."""
     import keras
 
     from lenet_multi.data.batches import Batches
@@ -67,7 +67,7 @@ def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rat
     lean = backend == "torch" and not rate
     assert (model.fast.step is not None) == lean
     if lean:
-        assert asked.call_count == 3  # by Keras, to build; for whole batches, and the last one
+        assert asked.call_count == 3  # to build, for whole batches, for the last batch
     assert asked.called
     asked.reset_mock()
     model.fit(batches, shuffle=False, verbose=0)
@@ -75,13 +75,13 @@ def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rat
 
 
 def test_a_model_stays_the_stock_one(backend: str, small: Dataset) -> None:
-    """Summary, configuration and the weights' names and shapes are those of the stock model."""
+    """In any form a model has the stock model's summary, config, and weight names and shapes."""
     import keras
 
     from lenet_multi.training.setup import build
 
     def shown(form: str) -> tuple[str, Any, list[tuple[str, Any]]]:
-        keras.utils.clear_session()  # Keras counts the inputs it names
+        keras.utils.clear_session()  # Keras counts the inputs that it names
         model = build(LENET, TrainConfig(), small)
         in_form(model, form)
         lines: list[str] = []
@@ -94,7 +94,7 @@ def test_a_model_stays_the_stock_one(backend: str, small: Dataset) -> None:
 
 
 def test_a_model_is_still_of_its_class(backend: str, small: Dataset, tmp_path: Path) -> None:
-    """A subclass made for it alone, which may be made again; its file is the stock class's."""
+    """A fast model is a subclass of its own, can be made again, and saves as the stock class."""
     import keras
 
     from lenet_multi.backends.fast import InForm, make_fast
@@ -111,14 +111,14 @@ def test_a_model_is_still_of_its_class(backend: str, small: Dataset, tmp_path: P
     assert model.fast.stock is keras.Sequential
     make_fast(model, execution(backend))
     model.save(tmp_path / "model.keras")
-    assert isinstance(model, InForm)  # after it was saved too
+    assert isinstance(model, InForm)  # also after saving
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert type(loaded) is keras.Sequential
     assert all(map(np.array_equal, loaded.get_weights(), model.get_weights()))
 
 
 def test_answers_have_a_form_of_their_own(backend: str, small: Dataset) -> None:
-    """What trains in one form predicts in the other."""
+    """A model trains in one form and predicts in another."""
     from lenet_multi.backends.fast import make_fast
     from lenet_multi.training.setup import build
 
@@ -139,7 +139,7 @@ def stack(*layers: Any) -> Any:
 
 
 def test_a_form_is_for_a_plain_stack(backend: str) -> None:
-    """Another model is computed as its own layers do, which the run's record says."""
+    """A model that is not a plain stack computes in the stock form."""
     import keras
 
     from lenet_multi.backends.fast import fitting
@@ -159,7 +159,10 @@ def test_a_form_is_for_a_plain_stack(backend: str) -> None:
 def test_xla_loops_over_convolutions_on_a_gpu_alone(
     backend: str, convolves: bool, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a CPU a loop takes four times as long; TensorFlow keeps freed memory for the loop."""
+    """XLA loops over convolutions only on a GPU; on a CPU that takes four times as long.
+
+    TensorFlow keeps freed memory only if XLA loops, and only on a CPU.
+    """
     import keras
 
     from lenet_multi.backends import fast

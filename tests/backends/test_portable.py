@@ -16,13 +16,13 @@ pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 
 def config_of(path: Path) -> dict[str, Any]:
-    """Return the configuration in a `.keras` file."""
+    """Return the configuration inside a `.keras` file."""
     with zipfile.ZipFile(path) as archive:
         return dict(json.loads(archive.read("config.json")))
 
 
 def saved(model: Any, folder: Path) -> Path:
-    """Save a fast `model`, and return its file."""
+    """Save a fast `model` and return its file."""
     fast(model)
     model.save(folder / "model.keras")
     assert [path.name for path in folder.iterdir()] == ["model.keras"]
@@ -39,9 +39,10 @@ def layer() -> Any:
 def test_a_saved_model_asks_each_backend_how_to_compile(
     backend: str, small: Dataset, tmp_path: Path
 ) -> None:
-    """The file says "auto" where Keras alone would write this backend's answer, and loads.
+    """A saved model says jit_compile "auto", so each backend chooses, and it loads.
 
-    Nor does it name torch's own class of Adam, which no other backend can load or step.
+    Keras alone would write this backend's choice. The file also does not name torch's own class of
+    Adam, which no other backend can load or step.
     """
     import keras
 
@@ -63,7 +64,7 @@ def test_a_saved_model_asks_each_backend_how_to_compile(
 
 @pytest.mark.parametrize("optimizer", ["SGD", "RMSprop", "AdamW", "Adagrad", "Nadam", "Adam"])
 def test_a_file_is_bound_to_no_backend(optimizer: str, tmp_path: Path) -> None:
-    """Its optimizer is Keras's own class, which every backend has."""
+    """The file names Keras's own class of optimizer, which every backend has."""
     import keras
 
     model = layer()
@@ -78,7 +79,7 @@ def test_a_file_is_bound_to_no_backend(optimizer: str, tmp_path: Path) -> None:
 
 
 def test_somebody_elses_optimizer_keeps_its_name(tmp_path: Path) -> None:
-    """Even one that is called like one of Keras's."""
+    """A user's optimizer keeps its module in the file, even if its name is one of Keras's."""
     import keras
 
     class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no types
@@ -91,7 +92,7 @@ def test_somebody_elses_optimizer_keeps_its_name(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_not_compiled_is_saved_as_it_is(tmp_path: Path) -> None:
-    """There is nothing to free; each member of the file is that of the stock model."""
+    """A model without `compile` is saved exactly as the stock model is, member by member."""
     model = layer()
     (tmp_path / "ours").mkdir()
     ours = saved(model, tmp_path / "ours")
@@ -106,7 +107,7 @@ def test_a_model_that_is_not_compiled_is_saved_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_left_as_it_is(tmp_path: Path) -> None:
-    """Keras writes and reads it as ever."""
+    """Keras saves and loads a fast model as .h5 in its usual way."""
     import keras
 
     model = layer()

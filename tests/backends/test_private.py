@@ -17,7 +17,7 @@ TOLD = "this version has no keras.optimizers.Optimizer._no_such_name"
 
 
 def test_this_version_has_every_name(backend: str) -> None:
-    """So that the fast ways are taken."""
+    """The installed version has every private name, so the fast ways are used."""
     assert private.why_not(backend) is None
 
 
@@ -25,7 +25,7 @@ def test_this_version_has_every_name(backend: str) -> None:
 def test_the_first_name_that_is_missing_is_told(
     backend: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attribute, a module or a whole package."""
+    """The message names the first missing attribute, module or package."""
     monkeypatch.setitem(private.NAMES, backend, (private.VARIABLE_INDEX, name, MISSING))
     assert private.why_not(backend) == f"this version has no {name.replace(':', '.')}"
 
@@ -33,7 +33,7 @@ def test_the_first_name_that_is_missing_is_told(
 def test_an_attribute_of_an_instance_is_looked_for_in_one(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A learning rate belongs to no class."""
+    """The check looks in an instance, because the learning rate is not a class attribute."""
     import keras
 
     class Without(keras.optimizers.SGD):  # type: ignore[misc]  # Keras carries no types
@@ -53,7 +53,7 @@ def test_an_attribute_of_an_instance_is_looked_for_in_one(
 def test_a_run_without_a_name_trains_through_stock_keras(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its layers, its steps and its Adam are Keras's; it says why, and so does its record."""
+    """Without a private name, Keras's own layers, steps and Adam train; run and record say why."""
     import keras
 
     from lenet_multi.backends.fast import InForm
@@ -77,7 +77,7 @@ def test_a_run_without_a_name_trains_through_stock_keras(
 def test_keras_asks_again_for_tensorflow(
     monkeypatch: pytest.MonkeyPatch, *, imported: bool
 ) -> None:
-    """It is left out of what the block writes unless it is there; not of a later export."""
+    """In the block Keras finds no TensorFlow unless it is imported; a later export finds it."""
     from keras.src.utils import module_utils
 
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
@@ -92,7 +92,7 @@ def test_keras_asks_again_for_tensorflow(
 
 
 def test_a_keras_that_asks_in_another_way_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It imports TensorFlow where it wants to, and nothing fails."""
+    """If this Keras has no such module attribute, the block changes nothing and nothing fails."""
     from keras.src.utils import module_utils
 
     monkeypatch.delattr(module_utils, "tensorflow")
@@ -102,13 +102,13 @@ def test_a_keras_that_asks_in_another_way_is_left_alone(monkeypatch: pytest.Monk
 
 NAMES = private.NAMES.get(os.environ.get("KERAS_BACKEND", ""), ())
 
-# Eight steps of Adam in another form, by another kernel, of movements. A part that is dropped shows
-# at 1e-1. Measured 4.1e-5.
+# Relative to the movement, after eight steps of Adam in another form and kernel. Dropping a part of
+# the step would show as 1e-1. Measured 4.1e-5.
 ROUNDING = 1e-3
 
 
 def trained_weights(backend: str, data: Dataset) -> tuple[list[Any], list[str]]:
-    """Return the weights after eight steps, and what the run said."""
+    """Return the weights after eight steps, and the lines that the run printed."""
     said: list[str] = []
     config = TrainConfig(epochs=1, batch_size=119, lr_schedule="constant")
     run = train(config, lambda: data, backend=backend, announce=said.append, quiet=True)
@@ -117,7 +117,7 @@ def trained_weights(backend: str, data: Dataset) -> tuple[list[Any], list[str]]:
 
 @pytest.fixture(scope="module")
 def fast_weights(backend: str, small: Dataset) -> list[Any]:
-    """The weights that the fast way comes to."""
+    """The weights after training in the fast way."""
     weights, said = trained_weights(backend, small)
     assert not any("stock Keras" in line for line in said)
     return weights
@@ -131,7 +131,7 @@ def test_without_a_name_stock_keras_comes_to_the_same_weights(
     fast_weights: list[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One line names what this version lacks, and the training differs by rounding alone."""
+    """Without any one private name, a line names it, and the weights differ only by rounding."""
     find = private.find
 
     def without(name: str) -> Any:

@@ -10,11 +10,11 @@ pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 def test_keras_may_be_fed_what_is_stored(
     backend: str, small: Dataset, skipped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pixels as they are stored, in each epoch's order, for a step that scales them."""
+    """The feed gives the pixels as stored, in each epoch's order, for a step that scales them."""
     from lenet_multi.backends.stored import stored_feed
     from lenet_multi.data.batches import Batches, StoredBatch
 
-    monkeypatch.setattr("lenet_multi.data.batches._AT_A_TIME", 600)  # some times, and a rest
+    monkeypatch.setattr("lenet_multi.data.batches._AT_A_TIME", 600)  # several times, and a rest
     batches = Batches(small.train, batch_size=300)
     batches.skipped = skipped
     fed = stored_feed(batches)
@@ -31,7 +31,7 @@ def test_keras_may_be_fed_what_is_stored(
 
 
 def test_what_comes_as_it_is_stored_is_prepared_alone() -> None:
-    """Images that come scaled stay what they are, and so do targets and weights."""
+    """Only stored images are prepared; images already scaled, targets and weights are unchanged."""
     from lenet_multi.backends.stored import alike, laid, one_of
     from lenet_multi.data.batches import StoredBatch
     from lenet_multi.lenet.pixels import scaled
@@ -46,11 +46,11 @@ def test_what_comes_as_it_is_stored_is_prepared_alone() -> None:
     np.testing.assert_array_equal(as_it_came[0], fifths)
     for batch in (prepared, as_it_came):
         np.testing.assert_array_equal(batch[1], labels)
-    assert len(as_it_came) == 2  # no weights are none
+    assert len(as_it_came) == 2  # absent weights stay absent
 
 
 def test_batches_of_one_size_come_together() -> None:
-    """Up to as many as an execution takes; where none is left, the epoch ends."""
+    """An execution takes batches of one size up to its limit; without batches the epoch ends."""
     from lenet_multi.backends.stored import alike, padded
 
     batches = iter([(np.full(size, number),) for number, size in enumerate((2, 2, 2, 1), 1)])
@@ -64,7 +64,7 @@ def test_batches_of_one_size_come_together() -> None:
 
 
 def test_several_inputs_are_laid_and_taken_by_name() -> None:
-    """Each array of a side is laid on its own, and one batch of all is found again."""
+    """Several inputs are stacked separately by name, and each batch can be taken out again."""
     from lenet_multi.backends.stored import laid, one_of
     from lenet_multi.data.batches import Batches
 

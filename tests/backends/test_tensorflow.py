@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.backend]
 def test_xla_compiles_whole_batches_alone(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A smaller batch, for which XLA would compile for seconds, TensorFlow computes by itself."""
+    """XLA computes whole batches; TensorFlow computes the smaller one, to avoid compile time."""
     if backend != "tensorflow":
         return
     import tensorflow as tf
@@ -38,7 +38,7 @@ def test_xla_compiles_whole_batches_alone(
 def test_a_loop_gets_what_is_stored(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bytes, on a GPU as on a CPU; a model without a loop gets what `feed` gives."""
+    """A model with an XLA loop gets bytes, on CPU and GPU; other models get what `feed` gives."""
     if backend != "tensorflow":
         return
     from lenet_multi.backends.stored import stored_feed

@@ -13,9 +13,9 @@ pytestmark = [pytest.mark.backend]
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "one-cycle", "own", "constant"])
 def test_a_recorded_step_takes_the_rate_of_its_time(backend: str, schedule: str) -> None:
-    """Step by step that of the schedule; of somebody's own, whose rates are numbers, too.
+    """A recorded step uses the schedule's rate at each step, also a custom schedule of numbers.
 
-    One that is set in between is taken from there on.
+    A learning rate that is set between steps applies from the next step.
     """
     if backend != "torch":
         return
@@ -53,7 +53,7 @@ def test_a_recorded_step_takes_the_rate_of_its_time(backend: str, schedule: str)
 
 
 def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
-    """They are the schedule's, step by step, and go on from where others put the optimizer."""
+    """The host computes the schedule's rates, and follows the optimizer when its steps are set."""
     if backend != "torch":
         return
     import keras
@@ -67,7 +67,7 @@ def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
     def next_ones() -> list[float]:
         return [float(rate()) for _ in range(8)]
 
-    assert next_ones() == [float(schedule(step)) for step in range(8)]  # though nobody counts
+    assert next_ones() == [float(schedule(step)) for step in range(8)]  # nothing counts
     optimizer.iterations.assign(3)
     assert next_ones() == [float(schedule(step)) for step in range(3, 11)]
     constant = _rate_by_host(keras.optimizers.Adam(0.25))
@@ -86,7 +86,7 @@ def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
 def test_pytorchs_kernel_is_taken_where_it_is_exact(
     backend: str, dtype: str, is_cuda: bool, has: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU its rate has float32's digits, so that Keras's formula serves float64."""
+    """On a GPU PyTorch's Adam kernel takes a float32 rate, so float64 uses Keras's formula."""
     if backend != "torch":
         return
     import torch

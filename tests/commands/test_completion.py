@@ -9,7 +9,7 @@ from tests.conftest import Lenet
 
 
 def complete(lenet: Lenet, line: str) -> list[str]:
-    """Return what bash is offered at the end of `line`."""
+    """Return bash's completions at the end of `line`."""
     done = lenet(
         _LENET_MULTI_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(line.count(" "))
     )
@@ -28,23 +28,23 @@ def complete(lenet: Lenet, line: str) -> list[str]:
     ids=["verb", "flag", "name", "argument"],
 )
 def test_verbs_flags_and_names_are_completed(lenet: Lenet, line: str, offered: list[str]) -> None:
-    """What begins as typed is offered."""
+    """Completion offers what begins with the typed letters."""
     assert complete(lenet, line) == offered
 
 
 def test_completion_answers_at_once(lenet: Lenet) -> None:
-    """A press of the tab key takes under 0.3 s of computing, process start included."""
+    """Completion takes less than 0.3 s of processor time, process start included."""
     before = os.times()
     complete(lenet, "lenet-multi tra")
     after = os.times()
     assert (
         sum(after[2:4]) - sum(before[2:4]) < 0.3
-    )  # the children's, in the user's code and the system
+    )  # the children's time, in the user's code and in the system
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_its_script(lenet: Lenet, shell: str) -> None:
-    """The script asks this command for completions in the shell's own way."""
+    """The script for each shell asks this command for completions in that shell's way."""
     done = lenet("completion", shell)
     assert done.returncode == 0
     assert f"_LENET_MULTI_COMPLETE={shell}_complete" in done.stdout

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 
 def test_an_epochs_batches_hold_every_image_once_in_its_order(small: Dataset) -> None:
-    """The last, smaller batch is kept; inputs are prepared, here scaled to [0, 1] as float32."""
+    """An epoch's batches keep its order and the smaller last batch; inputs become [0, 1]."""
     from lenet_multi.data.batches import Batches
 
     batches = Batches(small.train, batch_size=128, prepare=scaled)
@@ -28,7 +28,10 @@ def test_an_epochs_batches_hold_every_image_once_in_its_order(small: Dataset) ->
 def test_what_is_stored_comes_in_the_same_batches(
     small: Dataset, skipped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some together, as bytes, the smaller one by itself: prepared they are the batches."""
+    """The stored batches come several together, as bytes; prepared they equal the batches.
+
+    The smaller last batch comes alone.
+    """
     from lenet_multi.data import batches as module
     from lenet_multi.data.batches import Batches
 
@@ -49,9 +52,9 @@ def test_what_is_stored_comes_in_the_same_batches(
 
 
 def test_keras_sees_the_batches_as_ordered(small: Dataset) -> None:
-    """What reaches the training step, epoch after epoch, is the order drawn by NumPy.
+    """In every epoch the training step gets the examples in NumPy's order.
 
-    A model without weights to speak of learns nothing and reports each batch's mean label.
+    The loss is each label, so the model learns nothing, and Keras reports the running mean label.
     """
     import keras
 

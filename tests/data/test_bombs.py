@@ -8,7 +8,7 @@ from lenet_multi.errors import UserError
 
 
 def test_what_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
-    """By name and size; what every machine has room for, or what is large itself, is not."""
+    """A file that unpacks to over 100 times its size is refused, above a size any machine holds."""
     path = tmp_path / "small.gz"
     path.write_bytes(bytes(2**20))
     refuse_bomb(path, 100 * 2**20)
@@ -19,7 +19,10 @@ def test_what_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
 
 
 def test_more_packed_bytes_than_the_file_has_are_refused(tmp_path: Path) -> None:
-    """Python would take the memory that they need, and find the end of the file."""
+    """A zip member is refused if it claims more packed bytes than the file has.
+
+    Python would allocate that memory before it finds the end of the file.
+    """
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", "{}")

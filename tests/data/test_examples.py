@@ -10,7 +10,7 @@ from lenet_multi.errors import UserError
 
 
 def test_the_hash_sees_one_pixel(small: Dataset) -> None:
-    """Data that differ in one pixel differ in SHA-256."""
+    """Data that differ in one pixel have different SHA-256 hashes."""
     images = small.test.x.copy()
     images[0, 0, 0, 0] ^= 1
     changed = Dataset(small.train, Examples(images, small.test.y))
@@ -19,7 +19,7 @@ def test_the_hash_sees_one_pixel(small: Dataset) -> None:
 
 @given(count=st.integers(1, 60_000), share=st.floats(0.001, 0.999))
 def test_split_keeps_every_image_once_and_in_order(count: int, share: float) -> None:
-    """Training and validation images together are the images; validation is the last ones."""
+    """Training and validation images together are all images in order; validation is the end."""
     labels = np.arange(count)
     images = Examples(labels.reshape(-1, 1, 1, 1), labels)
     try:
@@ -33,32 +33,32 @@ def test_split_keeps_every_image_once_and_in_order(count: int, share: float) -> 
 
 @pytest.mark.parametrize("share", [1e-17, 0.999])
 def test_split_that_leaves_nothing_is_refused(small: Dataset, share: float) -> None:
-    """Neither part may be empty, and the error says the counts."""
+    """A split that leaves a part empty is refused, with both counts."""
     with pytest.raises(UserError, match="neither may be 0"):
         split(small.train[:10], share)
 
 
 @given(count=st.integers(1, 1000), seed=st.integers(0, 2**40), epoch=st.integers(0, 100))
 def test_an_epoch_sees_each_image_once(count: int, seed: int, epoch: int) -> None:
-    """An order is a permutation, the same each time it is asked for."""
+    """An order is a permutation, and the same each time."""
     order = epoch_order(count, seed=seed, epoch=epoch)
     np.testing.assert_array_equal(np.sort(order), np.arange(count))
     np.testing.assert_array_equal(order, epoch_order(count, seed=seed, epoch=epoch))
 
 
 def test_orders_differ_by_seed_and_epoch() -> None:
-    """Neighbouring seeds and epochs do not share an order."""
+    """Neighbouring seeds and epochs have different orders."""
     orders = {tuple(epoch_order(50, seed=s, epoch=e)) for s in range(5) for e in range(5)}
     assert len(orders) == 25
 
 
 def test_the_order_is_the_documented_one() -> None:
-    """The order of seed 0, epoch 0 stays what results were obtained with, on every NumPy."""
+    """The order of seed 0, epoch 0 is the same on every NumPy, as results depend on it."""
     assert list(epoch_order(8, seed=0, epoch=0)) == [2, 4, 3, 6, 5, 0, 1, 7]
 
 
 def test_several_arrays_are_taken_together() -> None:
-    """Of inputs by name and targets by place, each example keeps all that is its own."""
+    """A split takes each example's inputs by name and targets by place together."""
     numbers = np.arange(10)
     examples = Examples({"number": numbers, "square": numbers**2}, (numbers, -numbers))
     assert len(examples) == 10
@@ -69,7 +69,7 @@ def test_several_arrays_are_taken_together() -> None:
 
 
 def test_the_hash_sees_every_array() -> None:
-    """Of several inputs, and of several targets."""
+    """The hash covers each of several inputs and targets."""
     numbers = np.arange(4)
 
     def hashed(*, of_input: int = 0, of_target: int = 0) -> str:
@@ -91,5 +91,5 @@ def test_the_hash_sees_every_array() -> None:
     ids=["bytes", "floats", "rows", "by name"],
 )
 def test_pictures_are_bytes_in_channels(x: Any, are: bool) -> None:
-    """Nothing else is drawn or spoken of as an image."""
+    """Only arrays of bytes (N, height, width, channels) count as pictures."""
     assert are_pictures(x) is are

@@ -22,14 +22,14 @@ def idx_bytes(array: np.ndarray) -> bytes:
 def test_reading_gives_back_what_was_written(
     array: np.ndarray, packed: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Plain and gzipped files of any shape come back byte for byte."""
+    """Plain and gzipped files of any shape are read back byte for byte."""
     path = tmp_path_factory.mktemp("idx") / ("file.gz" if packed else "file")
     content = idx_bytes(array)
     path.write_bytes(gzip.compress(content, 1) if packed else content)
     np.testing.assert_array_equal(read_idx(path, dimensions=array.ndim), array)
 
 
-BILLIONS = struct.pack(">HBB3I", 0, 8, 3, 2**31, 28, 28)  # what a header claims that lies
+BILLIONS = struct.pack(">HBB3I", 0, 8, 3, 2**31, 28, 28)  # a header that lies about its size
 
 IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
 
@@ -48,7 +48,7 @@ IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
         ("file.gz", gzip.compress(IMAGES, mtime=0)[:-9], "truncated"),
         ("file.gz", IMAGES, "damaged"),
     ],
-    ids=[  # not their bytes: two processes must call them the same
+    ids=[  # names, not bytes: two pytest processes must use the same ids
         "empty",
         "in the header",
         "a byte short",
@@ -64,7 +64,7 @@ IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
 def test_a_bad_file_is_refused_by_name(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
-    """The error names the file and what is wrong with it."""
+    """The error names the file and its fault."""
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
@@ -73,7 +73,7 @@ def test_a_bad_file_is_refused_by_name(
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
-    """The error names the file that is not there."""
+    """The error names the missing file."""
     with pytest.raises(UserError, match="missing-file"):
         read_idx(tmp_path / "missing-file", dimensions=1)
 
@@ -88,7 +88,7 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     ids=["2^31 images in 1 KB", "2^31 images in 1 KB, gzipped", "50 MiB behind 18 bytes"],
 )
 def test_a_lie_takes_no_memory(tmp_path: Path, name: str, content: bytes) -> None:
-    """It is refused before anything is allocated for it, and no more is unpacked than announced."""
+    """A header that lies is refused before memory is allocated, and no more is unpacked."""
     path = tmp_path / name
     path.write_bytes(content)
     tracemalloc.start()
@@ -98,4 +98,4 @@ def test_a_lie_takes_no_memory(tmp_path: Path, name: str, content: bytes) -> Non
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 2**20  # bytes; 0.2 MiB measured
+    assert peak < 2**20  # bytes; measured 0.2 MiB

@@ -19,33 +19,33 @@ logit_arrays = hnp.arrays(
 
 
 def test_every_image_is_counted() -> None:
-    """Right answers are those whose largest logit is at the label."""
+    """An answer is right if the largest logit is at the label."""
     logits = np.array([[1, 2], [3, 0], [0, 5]], np.float32)
     assert count_correct(logits, np.array([1, 1, 1], np.uint8)) == 2
 
 
 def test_confusions_are_counted() -> None:
-    """Labels are rows, answers columns, and every image is counted once."""
+    """Rows are labels, columns are answers, and every image is counted once."""
     logits = np.array([[9, 0, 0], [0, 9, 0], [0, 9, 0], [0, 9, 0]], np.float32)
     counts = confusion_matrix(logits, np.array([0, 1, 2, 2], np.uint8))
     assert counts.tolist() == [[1, 0, 0], [0, 1, 0], [0, 2, 0]]
 
 
 def test_equal_logits_cost_the_log_of_the_classes() -> None:
-    """Not knowing costs log(10) nats among ten classes."""
+    """Equal logits of ten classes cost log(10) nats."""
     loss = cross_entropy(np.zeros((3, 10), np.float32), np.zeros(3, np.uint8))
     assert math.isclose(loss, math.log(10), rel_tol=1e-15)
 
 
 def test_a_confident_mistake_costs_its_logit() -> None:
-    """Logits [30, 0, 0] with label 1 cost 30 nats: nothing is clipped."""
+    """Logits [30, 0, 0] with label 1 cost 30 nats: the loss is not clipped."""
     loss = cross_entropy(np.array([[30, 0, 0]], np.float32), np.array([1], np.uint8))
     assert math.isclose(loss, 30, rel_tol=1e-12)
 
 
 @given(logits=logit_arrays, shift=st.sampled_from([-64.0, 64.0, 1024.0]))
 def test_a_constant_added_to_all_logits_changes_nothing(logits: np.ndarray, shift: float) -> None:
-    """Cross-entropy depends on differences of logits only, and never overflows."""
+    """Cross-entropy depends only on differences of logits, and never overflows."""
     labels = np.zeros(len(logits), np.uint8)
     moved = logits.astype(np.float64) + shift
     assert math.isclose(
@@ -58,7 +58,7 @@ def test_a_constant_added_to_all_logits_changes_nothing(logits: np.ndarray, shif
 
 @given(logit_arrays)
 def test_logits_become_probabilities(logits: np.ndarray) -> None:
-    """Rows sum to 1, their order stays, and what sums to 1 already is left as it is."""
+    """Softmax rows sum to 1 and keep their largest class; rows that sum to 1 are unchanged."""
     shares = as_probabilities(logits)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     assert (shares[np.arange(len(shares)), logits.argmax(axis=1)] == shares.max(axis=1)).all()
@@ -66,7 +66,7 @@ def test_logits_become_probabilities(logits: np.ndarray) -> None:
 
 
 def test_probabilities_become_logits() -> None:
-    """Their softmax is what they were, 0 included; logits stay as they are."""
+    """Probabilities become logits whose softmax gives them back, 0 included; logits stay."""
     shares = np.array([[0.25, 0.75, 0], [1, 0, 0]], np.float32)
     np.testing.assert_allclose(as_probabilities(as_logits(shares)), shares, atol=1e-7)
     logits = np.array([[0.25, 3, 0]], np.float32)
@@ -74,7 +74,7 @@ def test_probabilities_become_logits() -> None:
 
 
 def test_each_answer_is_at_its_label() -> None:
-    """Rows are labels, columns answers."""
+    """Rows are labels, columns are answers."""
     logits = np.eye(3, dtype=np.float32)[[0, 2, 2, 1]]
     matrix = confusion_matrix(logits, np.array([0, 2, 1, 1], np.uint8))
     assert matrix.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]

@@ -18,7 +18,7 @@ from tests.fuzz.kinds.npz import headed
 
 
 def test_arrays_come_back_in_the_order_asked(tmp_path: Path) -> None:
-    """Each name gets its own array."""
+    """Arrays come in the requested order, each under its own name."""
     np.savez(tmp_path / "a.npz", x=np.arange(3), y=np.ones(2, np.float32))
     y, x = read_npz(tmp_path / "a.npz", ("y", "x"))
     np.testing.assert_array_equal(x, np.arange(3))
@@ -26,7 +26,7 @@ def test_arrays_come_back_in_the_order_asked(tmp_path: Path) -> None:
 
 
 def test_a_single_array_is_no_archive(tmp_path: Path) -> None:
-    """A renamed .npy is refused in one line."""
+    """A renamed .npy is refused with one line."""
     np.save(tmp_path / "a.npy", np.arange(3))
     (tmp_path / "a.npy").rename(tmp_path / "a.npz")
     with pytest.raises(UserError, match=r"a\.npz is no \.npz"):
@@ -34,7 +34,7 @@ def test_a_single_array_is_no_archive(tmp_path: Path) -> None:
 
 
 def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
-    """A foreign file in the archive under a wanted name is not taken for an array."""
+    """A member that is not an array is refused, even under a wanted name."""
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", "not an array")
     with pytest.raises(UserError, match=r"a\.npz"):
@@ -46,7 +46,7 @@ def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_byte_is_no_traceback(
     position: int, byte: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whichever byte of a compressed archive changes, reading succeeds or raises `UserError`."""
+    """If any byte of a compressed archive changes, reading succeeds or raises `UserError`."""
     path = tmp_path_factory.mktemp("npz") / "a.npz"
     np.savez_compressed(path, x=np.arange(64), y=np.zeros(8, np.uint8))
     content = bytearray(path.read_bytes())
@@ -98,7 +98,7 @@ def zipped(member: bytes, way: int = zipfile.ZIP_DEFLATED) -> bytes:
     ],
 )
 def test_what_fuzzing_found_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    """In one line, and before memory is taken."""
+    """Each hostile archive that fuzzing found is refused with one line, before memory is taken."""
     path = tmp_path / "a.npz"
     path.write_bytes(content)
     tracemalloc.start()
@@ -113,7 +113,7 @@ def test_what_fuzzing_found_is_refused(tmp_path: Path, content: bytes, message: 
 
 
 def test_another_member_does_not_stand_in(tmp_path: Path) -> None:
-    """NumPy would give the file x, which nobody has looked at, for the array x."""
+    """The array x is read from x.npy, though NumPy would prefer an unchecked file named x."""
     buffer = io.BytesIO()
     np.save(buffer, np.arange(3))
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
@@ -124,7 +124,10 @@ def test_another_member_does_not_stand_in(tmp_path: Path) -> None:
 
 
 def test_a_header_of_python_2_is_no_warning(tmp_path: Path) -> None:
-    """NumPy would tell the user of it; a process of its own, for pytest has filters of its own."""
+    """A header written by Python 2 gives one error line and no warning from NumPy.
+
+    The test runs a separate process, because pytest has its own warning filters.
+    """
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         for name in ARRAYS:
             archive.writestr(f"{name}.npy", headed(HUGE.replace("28)", "28L)"), b""))

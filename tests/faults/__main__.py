@@ -1,8 +1,8 @@
 """Harm runs for real, count what was lost, and record it: `nox -s faults`.
 
-Each fault is done to `lenet-multi train` as a process of its own. Lost is what does not come
-back: a run that, gone on with, is not bit-identical to an undisturbed one; a flipped bit that is
-not told; a state before that cannot be read after the disk refused.
+Each fault hits `lenet-multi train` in its own process. Something is lost if a resumed run is not
+bit-identical to an undisturbed one, if a flipped bit is not reported, or if the earlier state
+cannot be read after the disk refused a write.
 """
 
 import argparse
@@ -42,13 +42,13 @@ from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
 from lenet_multi.runs.record import HISTORY, JOURNAL, MODEL, PREDICTIONS, RESULT, RESUME, read_run
 
-IMAGES = 3000  # few, so that a run is short and a kill mostly finds it writing
+IMAGES = 3000  # few, so a run is short and most kills hit it while it writes
 EPOCHS = 4
 SETTINGS = (
-    *("--epochs", str(EPOCHS), "--batch-size", "32"),  # some executions an epoch
+    *("--epochs", str(EPOCHS), "--batch-size", "32"),  # several executions per epoch
     *("--save-every", "2", "--tensorboard", "--quiet"),
 )
-PATIENCE = 15  # seconds with a backend that hangs
+PATIENCE = 15  # seconds to wait for a backend that hangs
 CLOCK = """
 import itertools, time
 now, looks = time.time, itertools.count()
@@ -63,7 +63,7 @@ def refuse(event, given):
 sys.addaudithook(refuse)
 """
 WRITTEN = (JOURNAL, "00000-", "events.out", HISTORY, MODEL, PREDICTIONS, RESULT)
-FILE_SIZES = (0, 500, 5_000, 100_000, 2_000_000, 4_000_000)  # bytes that the disk takes a file
+FILE_SIZES = (0, 500, 5_000, 100_000, 2_000_000, 4_000_000)  # bytes that the disk accepts per file
 
 
 @dataclass
@@ -75,14 +75,14 @@ class Fault:
     lost: list[str] = field(default_factory=list)
 
     def note(self, lost: str | None) -> None:
-        """Count one more, and what was lost by it."""
+        """Count one more harm, and what it lost, if anything."""
         self.injected += 1
         self.lost += [lost] if lost else []
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A folder to run in, the data, and for each backend what an undisturbed run leaves."""
+    """A folder to run in, the data, and the results of an undisturbed run on each backend."""
 
     folder: Path
     data: Path
@@ -98,7 +98,7 @@ class Trial:
 
 
 def outcome(out: Path) -> dict[str, Any]:
-    """Return what has to be the same of two runs: all that is not time."""
+    """Return everything in a run that must be equal between runs: all except times."""
     run = read_run(out)
     timed = {"train_seconds", "validation_seconds"}
     return {
@@ -109,12 +109,12 @@ def outcome(out: Path) -> dict[str, Any]:
 
 
 def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end, five minutes at most."""
+    """Run a command to its end, for at most five minutes."""
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
 def prepare(folder: Path, backends: tuple[str, ...]) -> Trial:
-    """Train undisturbed on each backend."""
+    """Train an undisturbed run on each backend."""
     mnist = image_sets.load()
     npz = folder / "small.npz"
     np.savez(
@@ -138,9 +138,9 @@ def prepare(folder: Path, backends: tuple[str, ...]) -> Trial:
 def stopped_and_resumed(
     trial: Trial, backend: str, out: Path, number: signal.Signals, delay: float
 ) -> str | None:
-    """Signal a run after `delay` seconds, go on until it ends, and return what was lost.
+    """Signal a run after `delay` seconds, resume it until it ends, and return what was lost.
 
-    One that ends before `delay` was not harmed: it is tried again, and sooner.
+    A run that ends before `delay` was not harmed; it is repeated with a shorter delay.
     """
     with subprocess.Popen(
         trial.train(backend, out),
@@ -161,9 +161,9 @@ def stopped_and_resumed(
 
 
 def ended_otherwise(trial: Trial, backend: str, out: Path, *, gone_on: bool) -> str | None:
-    """Return how a run differs from an undisturbed one, once it is `gone_on` with, and remove it.
+    """Resume a run if `gone_on`; return how it differs from an undisturbed one, and remove it.
 
-    One that was not begun is trained.
+    A run that had not begun is trained from the start.
     """
     if gone_on:
         begun = (unfinished(out) / JOURNAL).exists()
@@ -177,12 +177,12 @@ def ended_otherwise(trial: Trial, backend: str, out: Path, *, gone_on: bool) -> 
 
 
 def kills(trial: Trial, count: int, chance: random.Random) -> Fault:
-    """SIGKILL at random moments, from the process's start to its end."""
+    """Send SIGKILL at random moments, from the process's start to its end."""
     return _signals(trial, "SIGKILL at a random moment", [signal.SIGKILL], count, chance)
 
 
 def requests(trial: Trial, count: int, chance: random.Random) -> Fault:
-    """SIGTERM and Ctrl-C at random moments."""
+    """Send SIGTERM and Ctrl-C at random moments."""
     both = [signal.SIGTERM, signal.SIGINT]
     return _signals(trial, "SIGTERM or Ctrl-C at a random moment", both, count, chance)
 
@@ -207,7 +207,7 @@ def _signals(
 
 
 def flips(trial: Trial, count: int, chance: random.Random) -> Fault:
-    """A bit flipped at a random place of each file of a whole run in turn."""
+    """Flip a random bit in each file of a complete run in turn."""
     fault = Fault("a bit flipped in a file of a run")
     folder = trial.folder / next(iter(trial.undisturbed))
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size]
@@ -219,7 +219,7 @@ def flips(trial: Trial, count: int, chance: random.Random) -> Fault:
 
 
 def checkpoint_flips(trial: Trial, count: int, chance: random.Random) -> Fault:
-    """A bit flipped in the newest checkpoint, or in the journal, of an unfinished run."""
+    """Flip a bit in the newest checkpoint, or in the journal, of an unfinished run."""
     fault = Fault("a bit flipped in a checkpoint or a journal")
     folder = _unfinished_run(trial)
     before = _before_the_newest(folder / RESUME)
@@ -238,7 +238,7 @@ def checkpoint_flips(trial: Trial, count: int, chance: random.Random) -> Fault:
 
 
 class flipped:  # noqa: N801  # a context manager reads as a word
-    """Flip a random bit of the file at `path` for the block; give the bit's number."""
+    """Flip a random bit of the file at `path` inside the block; give the bit's number."""
 
     def __init__(self, path: Path, chance: random.Random) -> None:
         self.path, self.content = path, path.read_bytes()
@@ -263,7 +263,7 @@ def _told(read: Callable[[], object], place: str) -> str | None:
 
 
 def _unfinished_run(trial: Trial) -> Path:
-    """Return the folder of a run that was killed with two checkpoints."""
+    """Return the folder of a run that was killed after two checkpoints."""
     out = trial.folder / "left"
     process = subprocess.Popen(
         trial.train(next(iter(trial.undisturbed)), out),
@@ -275,7 +275,7 @@ def _unfinished_run(trial: Trial) -> Path:
         time.sleep(0.01)
     process.kill()
     process.wait()
-    for draft in kept.glob(".*"):  # a checkpoint half-written when the kill came
+    for draft in kept.glob(".*"):  # a checkpoint that the kill left half-written
         draft.unlink()
     return unfinished(out)
 
@@ -291,7 +291,7 @@ def _before_the_newest(folder: Path) -> tuple[int, int]:
 
 
 def full_disk(trial: Trial) -> Fault:
-    """A disk that takes so many bytes a file, or all files before a certain one, over a run."""
+    """Train on a disk that accepts few bytes per file, or no file from a certain one on."""
     fault = Fault("a disk that is full at some file")
     backend = next(iter(trial.undisturbed))
     older = trial.folder / "older"
@@ -329,14 +329,14 @@ def _limit_files(size: int) -> None:
 
 
 def with_code(trial: Trial, code: str) -> dict[str, str]:
-    """Return an environment in which every Python first runs `code`."""
+    """Return an environment in which every Python process first runs `code`."""
     site = Path(tempfile.mkdtemp(dir=trial.folder))
     (site / "sitecustomize.py").write_text(code)
     return {**os.environ, "PYTHONPATH": f"{site}:{os.getcwd()}"}
 
 
 def killed_for_memory(trial: Trial) -> Fault:
-    """Runs of a study that the system kills: it names them, keeps the rest, and goes on."""
+    """Kill runs of a study, as the system does: it must name them, keep the rest and resume."""
     fault = Fault("a child of a study killed, as for memory")
     backends = list(trial.undisturbed)
     command = [
@@ -369,7 +369,7 @@ def killed_for_memory(trial: Trial) -> Fault:
 
 
 def _child_of(parent: int, word: str) -> int:
-    """Return the child of a process that has `word` in its command."""
+    """Return the child process whose command contains `word`."""
     (child,) = (
         number
         for children in Path(f"/proc/{parent}/task").glob("*/children")
@@ -380,7 +380,7 @@ def _child_of(parent: int, word: str) -> int:
 
 
 def read_only(trial: Trial) -> Fault:
-    """A place where nothing can be written."""
+    """Train into a place where nothing can be written."""
     fault = Fault("a folder that cannot be written")
     done = run(trial.train(next(iter(trial.undisturbed)), Path("/proc/run")))
     told = done.returncode == 2 and len(done.stderr.splitlines()) == 1
@@ -389,7 +389,7 @@ def read_only(trial: Trial) -> Fault:
 
 
 def clock_back(trial: Trial) -> Fault:
-    """A clock that jumps back an hour between any two looks at it."""
+    """Train with a clock that goes back an hour at each look."""
     fault = Fault("a clock that jumps back")
     for backend in trial.undisturbed:
         out = trial.folder / f"clock-{backend}"
@@ -400,7 +400,7 @@ def clock_back(trial: Trial) -> Fault:
 
 
 def hanging_import(trial: Trial) -> Fault:
-    """A backend that never finishes to import."""
+    """Run doctor with a backend that never finishes importing."""
     fault = Fault("a backend that hangs at import")
     hung = trial.folder / "hung" / "torch"
     hung.mkdir(parents=True)
@@ -410,7 +410,7 @@ def hanging_import(trial: Trial) -> Fault:
         env={
             **os.environ,
             "PYTHONPATH": f"{hung.parent}:{os.getcwd()}",
-            "XDG_CACHE_HOME": str(trial.folder),  # what it measures here is nobody's
+            "XDG_CACHE_HOME": str(trial.folder),  # keep its measurements out of the user's cache
         },
     )
     found = {part["backend"]: part["trouble"] for part in json.loads(done.stdout)["backends"]}
@@ -434,7 +434,7 @@ KINDS: dict[str, Callable[[Trial, argparse.Namespace, random.Random], Fault]] = 
 
 
 def faults(trial: Trial, wanted: argparse.Namespace) -> Iterator[Fault]:
-    """Do the harm that is wanted, one kind after the other."""
+    """Do the requested harm, one kind after the other."""
     chance = random.Random(wanted.seed)
     for name in wanted.only or KINDS:
         yield KINDS[name](trial, wanted, chance)
@@ -455,15 +455,15 @@ def show(done: list[Fault], console: Console) -> None:
 
 
 def main() -> int:
-    """Do what the command line says; the status is 1 where anything was lost."""
+    """Do what the command line says; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--requests", type=int, default=12)
     parser.add_argument("--flips", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments and places")
     parser.add_argument("--only", action="append", choices=[*KINDS], help="kind of harm")
     parser.add_argument(
-        "--out", type=Path, help="JSON to write; what it holds of other kinds stays"
+        "--out", type=Path, help="JSON to write; entries in it for other kinds stay"
     )
     wanted = parser.parse_args()
     done: list[Fault] = []

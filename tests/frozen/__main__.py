@@ -23,7 +23,7 @@ from tests import drawings
 from tests.conftest import PROJECT
 from tests.frozen.commands import Case, Package, differences, different
 
-FROZEN = "dd5535e"  # the commit whose behaviour stays
+FROZEN = "dd5535e"  # the commit whose behaviour must stay
 
 STEPS = 20
 TRAINING = ("--data", "data.npz", "--validation-split", "0.1", "--epochs", "1")
@@ -39,9 +39,9 @@ def earlier(commit: str, folder: Path) -> Path:
 
 
 def prepare(place: Path) -> None:
-    """Put into a folder what the commands read: image sets for 20 steps, and drawings."""
+    """Write what the commands read into a folder: image sets for 20 steps, and drawings."""
     mnist = image_sets.load()
-    images = STEPS * 128 * 10 // 9  # a tenth validates
+    images = STEPS * 128 * 10 // 9  # a tenth is for validation
     np.savez(
         place / "data.npz",
         x_train=mnist.train.x[:images],
@@ -54,7 +54,7 @@ def prepare(place: Path) -> None:
 
 
 def edit(run: Path) -> None:
-    """Write a copy of a run that claims one answer more, and a damaged one."""
+    """Write a copy of a run that claims one more right answer, and a damaged copy."""
     for name in ("edited", "damaged"):
         shutil.copytree(run, run.with_name(name))
     record = run.with_name("edited") / "result.json"
@@ -65,7 +65,7 @@ def edit(run: Path) -> None:
 
 
 def trainings() -> Iterator[Case]:
-    """Yield a training of each recipe on each backend, and of what else changes the bits."""
+    """Yield a training of each recipe on each backend, and of everything else that changes bits."""
     asked = {
         f"{recipe}-{backend}": ["--backend", backend, "--recipe", recipe]
         for backend in BACKENDS
@@ -86,7 +86,7 @@ def trainings() -> Iterator[Case]:
 
 
 def uses() -> Iterator[Case]:
-    """Yield what is done with run folders, whichever package wrote them."""
+    """Yield the commands that use run folders, whichever package wrote them."""
     first = RUNS[0]
     for run in RUNS:
         yield Case(f"evaluate {run}", ["evaluate", run, "--json"])
@@ -102,7 +102,7 @@ def uses() -> Iterator[Case]:
     yield Case("compare a damaged run", ["compare", first, "damaged"], 2)
     yield Case("compare with another recipe", ["compare", first, f"baseline-{BACKENDS[0]}"], 2)
     yield Case("report", ["report", *RUNS, f"notebook-{BACKENDS[0]}"], leaves="report.html")
-    # PyTorch's run first: ONNX through TensorFlow has other bytes each time.
+    # PyTorch's run first: ONNX export through TensorFlow gives other bytes each time.
     for (name, form), run in zip(FORMATS.items(), cycle(RUNS[::-1]), strict=False):
         out = f"{name}{form.suffix}"
         asked = ["export", run, "--format", name, "--out", out]
@@ -110,7 +110,7 @@ def uses() -> Iterator[Case]:
 
 
 def others() -> Iterator[Case]:
-    """Yield what needs no run, or is refused."""
+    """Yield the commands that need no run, and those that are refused."""
     first, two = RUNS[0], ["--backend", "jax", "--backend", "torch", "--data", "data.npz"]
     yield Case("completion", ["completion", "bash"])
     for verb in ("train", "evaluate", "predict", "compare", "report", "export", "parity", "demo"):
@@ -134,12 +134,12 @@ def others() -> Iterator[Case]:
         yield Case(name, arguments, 2)
     yield Case("doctor", ["doctor"], whole=False)
     seeds = ["parity", "--seeds", "2", "--epochs", "1", *two, "--out", "seeds"]
-    yield Case("parity of seeds", seeds, 1, leaves="seeds/seeds.json")  # two are too few
+    yield Case("parity of seeds", seeds, 1, leaves="seeds/seeds.json")  # two seeds are too few
     yield Case("parity", ["parity", *two, "--out", "ladder"], whole=False)
 
 
 def resumed(backend: str, before: Package, now: Package) -> list[str]:
-    """Interrupt a run of the earlier package, go on with it in today's, and return differences."""
+    """Interrupt a run of the earlier package, resume it with today's, and return differences."""
     run = f"resumed-{backend}"
     flags = ["--backend", backend, *TRAINING[:-1], "3", "--save-every", "1", "--out", run]
     whole, rest = Case(run, ["train", *flags]), Case(run, ["train", "--resume", run])
@@ -151,7 +151,7 @@ def resumed(backend: str, before: Package, now: Package) -> list[str]:
 
 
 def compare(before: Package, now: Package) -> dict[str, list[str]]:
-    """Return the differences by command; what both show alike has none."""
+    """Return the differences by command; a command without differences has an empty list."""
     found: dict[str, list[str]] = {}
 
     def put(name: str, wrong: list[str]) -> None:
@@ -174,9 +174,9 @@ def compare(before: Package, now: Package) -> dict[str, list[str]]:
 
 
 def main() -> int:
-    """Compare, and return status 1 where anything differs."""
+    """Compare, and return 1 if anything differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.frozen", description=__doc__)
-    parser.add_argument("--commit", default=FROZEN, help="whose behaviour is expected")
+    parser.add_argument("--commit", default=FROZEN, help="the commit whose behaviour is expected")
     commit = parser.parse_args().commit
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()

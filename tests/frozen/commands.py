@@ -1,7 +1,7 @@
-"""Run the same commands with an earlier commit's package and with today's, and find differences.
+"""Run the same commands with an earlier commit's package and with today's; find differences.
 
-Bits differ between processors, so all of them run on this machine, in this environment. A command
-is a process: nothing of either package is imported here.
+Bits differ between processors, so all of them run on this machine, in this environment. Each
+command is a process: nothing of either package is imported here.
 """
 
 import csv
@@ -22,10 +22,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-TIMEOUT = 900.0  # seconds, for a command of at most two hundred
+TIMEOUT = 900.0  # seconds; commands take at most two hundred
 CRASH = "Traceback (most recent call last)"
 
-# Fields that differ from time to time, and hashes of files that hold such fields.
+# Fields that vary from run to run, and hashes of files that hold such fields.
 TIMES = {
     "files_sha256",
     "peak_memory_bytes",
@@ -36,12 +36,12 @@ TIMES = {
     "train_seconds",
     "validation_seconds",
 }
-# Today's package records it besides, on purpose: it tells why two processors give other bits.
+# Today's package adds this on purpose: it explains why two processors give other bits.
 ADDED = {"instruction_set"}
 
-# Of text: rows of seconds and of memory, and the lines of a table, which are as wide as these.
+# In text: rows of seconds and of memory, and the rules of a table, which grow with them.
 _TEXT = ((r"(?m)^│ (seconds|peak memory).*", r"│ \1"), (r"[━─┏┳┓┡╇┩└┴┘]+", "─"))
-# Of a report: charts, looks, the row of what is `ADDED`, other marks, seconds, memory.
+# In a report: charts, styles, the row of `ADDED`, other markup, seconds, memory.
 _PAGE = (
     (r"(?s)<svg.*?</svg>|<style.*?</style>|<div><dt>instruction set</dt>.*?</div>", ""),
     (r"<[^>]+>", "\n"),
@@ -52,10 +52,10 @@ _PAGE = (
 
 @dataclass(frozen=True)
 class Case:
-    """A command, the status that it is to end with, and a file that it is to leave.
+    """A command, its expected exit status, and a file that it must leave.
 
-    Where today's package is to say something else, as in a help text, `whole` is false: then the
-    last line alone is compared, and no files.
+    If today's package prints something else on purpose, for example in a help text, `whole` is
+    false. Then only the last line is compared, and no files.
     """
 
     name: str
@@ -68,14 +68,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Seen:
-    """How a command ended, and what it showed that is to be the same."""
+    """How a command ended, and everything it showed that must stay the same."""
 
     status: int
     stderr: str
     shown: dict[str, Any]
 
     def faults(self, case: Case) -> Iterator[str]:
-        """Yield what must not be, even where both packages do it."""
+        """Yield what must never happen, even if both packages do it."""
         end = self.stderr[-300:].strip()
         if self.status != case.status:
             yield f"status {self.status}, not {case.status}: {end}"
@@ -87,14 +87,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Package:
-    """A package to run: its name, the folder that holds it, the one that its commands run in."""
+    """A package to run: its name, its folder, and the folder in which its commands run."""
 
     name: str
     source: Path
     place: Path
 
     def run(self, case: Case) -> Seen:
-        """Run `lenet-multi ARGUMENTS` and return what it showed and left."""
+        """Run `lenet-multi ARGUMENTS` and return what it printed and left."""
         known = self._files()
         done = subprocess.run(
             [sys.executable, "-m", "lenet_multi", *case.arguments],
@@ -116,7 +116,7 @@ class Package:
         return Seen(done.returncode, done.stderr, shown)
 
     def interrupt(self, arguments: Sequence[str], kept: Path) -> None:
-        """Run a training and end it as soon as it has kept a checkpoint in the folder `kept`."""
+        """Run a training and end it as soon as it wrote a checkpoint into the folder `kept`."""
         process = subprocess.Popen(
             [sys.executable, "-m", "lenet_multi", *arguments],
             cwd=self.place,
@@ -133,7 +133,7 @@ class Package:
         process.wait(TIMEOUT)
 
     def imported(self) -> Path:
-        """Return the file of the package that runs; an installed one could be in its way."""
+        """Return the file of the imported package; an installed package could shadow it."""
         code = "import lenet_multi; print(lenet_multi.__file__)"
         command, environment = [sys.executable, "-c", code], self._environment()
         found = subprocess.check_output(command, cwd=self.place, env=environment, text=True)
@@ -144,12 +144,12 @@ class Package:
         return {**inherited, "PYTHONPATH": str(self.source), **environ}
 
     def _files(self) -> dict[Path, int]:
-        """Return the files in the place, and when each was written."""
+        """Return the files in the folder, with their modification times."""
         found = (path for path in self.place.rglob("*") if path.is_file())
         return {path: path.stat().st_mtime_ns for path in found}
 
     def _name(self, path: Path) -> str:
-        """Return the name of a file; TensorBoard puts the time into its own."""
+        """Return the name of a file, without the time that TensorBoard puts into its own."""
         return re.sub(r"tfevents\.\d+", "tfevents.TIME", str(path.relative_to(self.place)))
 
     def _plain(self, text: str) -> list[str]:
@@ -157,7 +157,7 @@ class Package:
 
 
 def differences(case: Case, first: Package, *others: Package) -> list[str]:
-    """Run a command with packages, two at a time; return faults and differences from the first."""
+    """Run a command with each package, two at a time; return faults and differences."""
     packages = (first, *others)
     with ThreadPoolExecutor(2) as pool:
         seen = list(pool.map(lambda package: package.run(case), packages))
@@ -169,7 +169,7 @@ def differences(case: Case, first: Package, *others: Package) -> list[str]:
 
 
 def different(first: Any, other: Any, where: str = "") -> Iterator[str]:
-    """Yield where two values differ, part by part and line by line."""
+    """Yield where two values differ, element by element and line by line."""
     if isinstance(first, list) and isinstance(other, list):
         if all(isinstance(line, str) for line in (*first, *other)):
             changed = islice(difflib.unified_diff(first, other, n=0, lineterm=""), 2, None)
@@ -185,7 +185,7 @@ def different(first: Any, other: Any, where: str = "") -> Iterator[str]:
 
 
 def lasting(value: Any) -> Any:
-    """Return what a record holds that is to be the same."""
+    """Return the fields of a record that must stay the same."""
     if isinstance(value, list):
         return [lasting(part) for part in value]
     if isinstance(value, dict):
@@ -194,9 +194,10 @@ def lasting(value: Any) -> Any:
 
 
 def _content(path: Path) -> Any:
-    """Return what a file holds that is to be the same; of formats with stamps inside, nothing.
+    """Return the content of a file that must stay the same; formats with stamps give nothing.
 
-    An exported program's answers are in what `export` says: how far they are from Keras's.
+    `export` prints how far an exported program's answers are from Keras's, so these are compared
+    there.
     """
     if path.suffix == ".json":
         return lasting(json.loads(path.read_text()))
@@ -213,7 +214,7 @@ def _content(path: Path) -> Any:
 
 
 def _member(file: zipfile.ZipFile, name: str) -> str:
-    """Return the hash of a member; in some are dates and addresses of objects."""
+    """Return the hash of a member; some members hold dates and addresses of objects."""
     stamped = ("metadata.json", "config.json", "serialization_id")
     return "a member" if name.endswith(stamped) else _digest(file.read(name))
 
@@ -223,7 +224,7 @@ def _digest(content: bytes) -> str:
 
 
 def _lines(text: str, plain: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the lines of a text, without what `plain` replaces."""
+    """Return the lines of a text, with the replacements of `plain`."""
     for pattern, instead in plain:
         text = re.sub(pattern, instead, text)
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]

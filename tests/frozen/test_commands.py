@@ -23,7 +23,7 @@ def stub(place: Path, code: str) -> Package:
 
 
 def found(folder: Path, case: Case, *codes: str) -> list[str]:
-    """Return the differences between packages 0, 1, ... whose commands are `codes`."""
+    """Return the differences between packages 0, 1, ... with the commands `codes`."""
     return differences(case, *(stub(folder / str(i), code) for i, code in enumerate(codes)))
 
 
@@ -37,7 +37,7 @@ def found(folder: Path, case: Case, *codes: str) -> list[str]:
     ],
 )
 def test_seconds_and_places_are_no_difference(tmp_path: Path, first: str, second: str) -> None:
-    """What differs by time and place is left out."""
+    """Differences in time and folder are ignored."""
     assert not found(tmp_path, Case("", []), first, second)
 
 
@@ -56,30 +56,30 @@ def test_seconds_and_places_are_no_difference(tmp_path: Path, first: str, second
     ],
 )
 def test_a_difference_is_named(tmp_path: Path, first: str, second: str, named: list[str]) -> None:
-    """A status, a line, a hash of weights and a file that changed are each reported."""
+    """A changed status, line, weights hash or file is reported by name."""
     differs = found(tmp_path, Case("", []), first, second)
     assert [line[: len(name)] for line, name in zip(differs, named, strict=True)] == named
 
 
 def test_the_words_of_a_refusal_count(tmp_path: Path) -> None:
-    """Of a refused command stderr is compared too."""
+    """If a command is refused, its stderr is compared too."""
     codes = [f"import sys; print({word!r}, file=sys.stderr); exit(2)" for word in "ab"]
     assert found(tmp_path, Case("", [], 2), *codes) == ["1: stderr: -a", "1: stderr: +b"]
 
 
 def test_crashes_on_both_sides_are_two_faults(tmp_path: Path) -> None:
-    """A crash is one even where both packages have it, and its status is the one expected."""
+    """A crash in both packages is two faults, even with the expected exit status."""
     crashes = found(tmp_path, Case("", [], 1), "boom", "boom")
     assert [line[:10] for line in crashes] == ["0: a crash", "1: a crash"]
 
 
 def test_what_is_to_be_left_is_missed_on_both_sides(tmp_path: Path) -> None:
-    """A file that neither package leaves is no agreement."""
+    """A file that neither package leaves is a fault of both."""
     missing = found(tmp_path, Case("", [], leaves="run/result.json"), "", "")
     assert missing == [f"{i}: no run/result.json is left" for i in (0, 1)]
 
 
 def test_of_what_may_differ_the_last_line_counts(tmp_path: Path) -> None:
-    """Where today's package says more on purpose, only the last line is compared."""
+    """If today's package prints more on purpose, only the last line is compared."""
     case = Case("", [], whole=False)
     assert not found(tmp_path, case, "print('b')", "print('a\\nb')")

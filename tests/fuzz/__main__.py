@@ -1,7 +1,7 @@
-"""Feed thousands of inputs to the command, and record what became of them: `nox -s fuzz`.
+"""Feed thousands of inputs to the command, and record the results: `nox -s fuzz`.
 
-Every input is to end in success, or in one line that names what is wrong and exit status 2: no
-traceback, no hang, no growth of memory, and nothing that a file carries is run.
+Every input must end in success, or in one line that names the fault with exit status 2. There must
+be no traceback, no hang and no growth of memory, and nothing that a file carries may run.
 """
 
 import argparse
@@ -26,16 +26,16 @@ from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.session import PATIENCE, Outcome, Worker
 
-KEPT = Path("fuzzed")  # where the inputs of failures are kept for a replay
-_SHOWN = 12  # failures
+KEPT = Path("fuzzed")  # failing inputs are kept here for a replay
+_SHOWN = 12  # failures at most
 
 
 @dataclass
 class Tally:
-    """What became of the inputs of a kind.
+    """The results of the inputs of one kind.
 
-    `messages` counts the refusals by what they say, without names and numbers; `failures` are the
-    first of each sort, with the file that the input is kept in.
+    `messages` counts refusals by their text, without names and numbers. `failures` holds the first
+    of each sort, with the file that keeps the input.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class Tally:
             self.messages[general(outcome.message)] += 1
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is recorded."""
+        """Return the record of this kind."""
         return {
             "kind": self.kind,
             "inputs": self.inputs,
@@ -73,14 +73,14 @@ class Tally:
 
 
 def general(message: str) -> str:
-    """Return a message without what differs from input to input: names, values and numbers."""
+    """Return a message without names, values and numbers, which differ between inputs."""
     message = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", message)
     message = re.sub(r"\S*[/\\]\S*|\S*fuzzed\S*", "PATH", message)
     return re.sub(r"-?[\d.,]*\d(e[+-]?\d+)?", "0", message)[:100]
 
 
 def counts(inputs: int, kinds: Sequence[Kind]) -> list[int]:
-    """Return how many of `inputs` each of `kinds` gets, by its share and at least one."""
+    """Return how many of `inputs` each of `kinds` gets: its share, but at least one."""
     whole = sum(kind.share for kind in kinds)
     found = [max(1, inputs * kind.share // whole) for kind in kinds]
     found[0] += max(0, inputs - sum(found))
@@ -88,15 +88,15 @@ def counts(inputs: int, kinds: Sequence[Kind]) -> list[int]:
 
 
 def made(kind: Kind, seed: int, index: int) -> Input:
-    """Return input number `index` of a kind; the same in every session of this seed.
+    """Return input number `index` of a kind; it is the same in every session with this seed.
 
-    Only times that libraries write into what they pack may differ.
+    Only the times that libraries write into packed files may differ.
     """
     return kind.make(Random(f"{seed} {kind.name} {index}"))
 
 
 def feed(kind: Kind, count: int, *, seed: int, keep: Path, patience: float = PATIENCE) -> Tally:
-    """Feed `count` inputs of a kind to a worker, keep those that fail, and return the tally."""
+    """Feed `count` inputs of a kind to a worker, keep the failing ones, and return the tally."""
     tally = Tally(kind.name)
     stderr = Console(stderr=True)
     with Worker(kind, patience=patience) as worker:
@@ -114,7 +114,7 @@ def feed(kind: Kind, count: int, *, seed: int, keep: Path, patience: float = PAT
 
 
 def show(done: list[Tally], out: Console) -> None:
-    """Print what became of the inputs, and how the failures are seen again."""
+    """Print the results, and how to replay the failures."""
     table = Table(title="Fuzzed inputs", title_justify="left")
     table.add_column("kind")
     for column in ("inputs", "read", "refused", "messages", "failed", "slowest, s", "most, MiB"):
@@ -142,7 +142,7 @@ def show(done: list[Tally], out: Console) -> None:
 
 
 def replay(path: Path) -> int:
-    """Feed a kept input once more, and print what becomes of it; the status is 1 where it fails."""
+    """Feed a kept input again, and print the result; return 1 if it fails."""
     kind, given = Input.read(path)
     print("lenet-multi", *(ascii(argument) for argument in given.arguments))
     with Worker(KINDS[kind]) as worker:
@@ -152,14 +152,14 @@ def replay(path: Path) -> int:
 
 
 def main() -> int:
-    """Do what the command line says; the status is 1 where an input failed."""
+    """Do what the command line says; return 1 if an input failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--inputs", type=int, default=10_000)
-    parser.add_argument("--kind", choices=[*KINDS], action="append", help="these alone")
-    parser.add_argument("--seed", type=int, default=0, help="of the inputs")
+    parser.add_argument("--kind", choices=[*KINDS], action="append", help="only these kinds")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the inputs")
     parser.add_argument("--out", type=Path, help="JSON to write")
     parser.add_argument("--keep", type=Path, default=KEPT, help="folder for inputs that fail")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="feed a kept input once more")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="feed a kept input again")
     wanted = parser.parse_args()
     if wanted.replay and not wanted.replay.is_file():
         parser.error(f"argument --replay: there is no file {wanted.replay}")

@@ -1,4 +1,4 @@
-"""Tell when reading a file runs what is in it, or writes where nobody asked."""
+"""Detect when reading a file runs its content, or writes where nobody asked."""
 
 import os
 import sys
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Each session has its own, of a name as long as any other's.
+# Each session has its own canary, with a name of fixed length.
 CANARY = Path(tempfile.gettempdir(), f"lenet-multi-fuzz-canary-{os.getpid():010d}")
-CALL = f"__import__('pathlib').Path({str(CANARY)!r}).touch()"  # what a file would have us run
+CALL = f"__import__('pathlib').Path({str(CANARY)!r}).touch()"  # what a hostile file runs
 
-# What no file may bring about; the stand-ins come before what the commands do by themselves.
+# No file may cause these events. Stand-ins replace what the commands do on their own.
 _NEVER = {
     "os.exec",
     "os.fork",
@@ -25,17 +25,17 @@ _NEVER = {
     "subprocess.Popen",
     "webbrowser.open",
 }
-_WRITING = {"os.link": 1, "os.mkdir": 0, "os.rename": 1, "os.symlink": 1}  # the argument written
-_ELSEWHERE = ("/dev/", "/proc/")  # where, as at "/", an input may ask to write, and cannot
+_WRITING = {"os.link": 1, "os.mkdir": 0, "os.rename": 1, "os.symlink": 1}  # the written argument
+_ELSEWHERE = ("/dev/", "/proc/")  # an input may name these, or "/", but cannot write there
 
 
 class Watch:
-    """Note in `seen` what is done in the block that only an executed file would do."""
+    """Record in `seen` what happens in the block that only an executed file would do."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.seen = folder.resolve(), list[str]()
         self._watching = False
-        sys.addaudithook(self._hear)  # stays for ever; a worker has one
+        sys.addaudithook(self._hear)  # a hook cannot be removed; a worker has one
 
     def __enter__(self) -> None:
         self.seen.clear()
@@ -49,7 +49,7 @@ class Watch:
         self.seen.extend(self._strays())
 
     def _strays(self) -> Iterator[str]:
-        """Give what stands where a path that escapes would lead."""
+        """Yield files in the place to which an escaping path leads."""
         for path in (self.folder / "inside").iterdir():
             if path.name != "here":
                 yield f"{path.name} was written outside"

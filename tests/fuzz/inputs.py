@@ -1,4 +1,4 @@
-"""A fuzzed input: the files that are laid out, and the command line that reads them."""
+"""A fuzzed input: the files to write, and the command line that reads them."""
 
 import base64
 import json
@@ -13,8 +13,8 @@ from typing import Any
 class Input:
     """What one call of the command reads.
 
-    `files` has the content of each file by its path, None for an empty folder. A refusal must
-    hold the word `culprit`.
+    `files` maps each path to its content, or to None for an empty folder. A refusal must contain
+    the word `culprit`.
     """
 
     arguments: tuple[str, ...]
@@ -34,7 +34,7 @@ class Input:
                 path.write_bytes(content)
 
     def write(self, path: Path, kind: str) -> None:
-        """Keep the input of that kind for a replay."""
+        """Keep this input, of the kind `kind`, for a replay."""
         files = {
             name: None if content is None else base64.b64encode(content).decode()
             for name, content in self.files.items()
@@ -73,13 +73,13 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of input: how one is made, and what its worker may take.
+    """A kind of input: how to make one, and how much its worker may use.
 
-    `share` is its part of a session, relative to the others'. `mebibytes` is how much address space
-    a worker may take over what it has when idle: more than the resident memory that a session
-    records, for each thread reserves 70 MiB that it does not use. `told` matches lines on stderr
-    that are no refusal. `prepare` is called once in the worker and puts stand-ins in the place of
-    what trains, starts a backend, or serves.
+    `share`: its part of a session, relative to the other kinds. `mebibytes`: the address space that
+    a worker may use beyond its idle size. It exceeds the resident memory that a session records,
+    because each thread reserves 70 MiB that it does not use. `told`: matches lines on stderr that
+    are not refusals. `prepare`: called once in the worker; it replaces what trains, starts a
+    backend or serves by stand-ins.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Damage bytes, JSON and zip archives: at random, and where it hurts."""
+"""Damage bytes, JSON and zip archives: at random, and at weak spots."""
 
 import copy
 import io
@@ -38,7 +38,7 @@ SHAPES: tuple[Any, ...] = (
 
 
 def damaged(content: bytes, chance: Random) -> bytes:
-    """Return `content` with one to four harms done to it; rarely nothing of it is left."""
+    """Return `content` with one to four harms; rarely, replace it by random bytes."""
     if chance.random() < 0.03:
         return chance.randbytes(chance.choice((0, 1, 10, 100, 1000)))
     changed = bytearray(content)
@@ -53,7 +53,7 @@ def _flip(content: bytearray, chance: Random) -> None:
 
 
 def _length(content: bytearray, chance: Random) -> None:
-    """Overwrite what may be a length, most of which are at the start."""
+    """Overwrite two or four bytes that may be a length, often near the start."""
     form = chance.choice(("<H", ">H", "<I", ">I"))
     at = _place(content, chance)
     most = 2 ** (8 * struct.calcsize(form)) - 1
@@ -91,13 +91,13 @@ _HARMS: Sequence[Callable[[bytearray, Random], None]] = (
 
 
 def _place(content: bytearray, chance: Random) -> int:
-    """Return a place in `content`, every other time in its first 64 bytes."""
+    """Return a position in `content`, half of the time within its first 64 bytes."""
     most = min(64, len(content)) if chance.random() < 0.5 else len(content)
     return chance.randrange(max(1, most))
 
 
 def changed_json(content: Any, chance: Random) -> Any:
-    """Return a copy of `content` with one to three of its values changed, at any depth."""
+    """Return a copy of `content` with one to three values changed, at any depth."""
     content = copy.deepcopy(content)
     for _ in range(chance.choice((1, 1, 2, 3))):
         holder, key = _spot(content, chance)
@@ -111,7 +111,7 @@ def changed_json(content: Any, chance: Random) -> Any:
         elif harm < 0.45 and isinstance(holder, list):
             holder.extend([holder[key]] * chance.choice((1, 2, 1000)))
         elif harm < 0.5:
-            holder[key] = {"class_name": holder[key], "config": holder}  # deepened, below
+            holder[key] = {"class_name": holder[key], "config": holder}  # the next line replaces it
             holder[key]["config"] = copy.deepcopy(odd(chance))
         else:
             holder[key] = odd(chance, like=holder[key])
@@ -119,7 +119,7 @@ def changed_json(content: Any, chance: Random) -> Any:
 
 
 def odd(chance: Random, *, like: Any = None) -> Any:
-    """Return a value that few expect; every other time one of the type that `like` has."""
+    """Return an unexpected value; half of the time it has the type of `like`."""
     if chance.random() < 0.5:
         if isinstance(like, str):
             return chance.choice((*WORDS, like * 2, like.upper(), like[:-1]))
@@ -132,7 +132,7 @@ def odd(chance: Random, *, like: Any = None) -> Any:
 
 
 def _spot(content: Any, chance: Random) -> tuple[Any, Any]:
-    """Return a random container in `content` and a key that it has."""
+    """Return a random container in `content` and one of its keys."""
     holder = key = None
     while isinstance(content, dict | list) and content:
         holder = content
@@ -148,10 +148,10 @@ def _spot(content: Any, chance: Random) -> tuple[Any, Any]:
 
 
 def json_bytes(content: Any, chance: Random) -> bytes:
-    """Return `content` as JSON; one in five times the text itself is odd."""
+    """Return `content` as JSON; one time in five the text itself is odd."""
     try:
         text = json.dumps(content, indent=chance.choice((None, 1)))
-    except ValueError:  # an integer of more digits than Python writes
+    except ValueError:  # an integer with more digits than Python writes
         text = '{"seed": ' + "9" * 5000 + "}"
     if chance.random() < 0.8:
         return text.encode()
@@ -166,7 +166,7 @@ def _deep(text: str, chance: Random) -> bytes:
 
 
 def _twice(text: str, chance: Random) -> bytes:
-    """Name the first key a second time, with another value."""
+    """Add a second value for the key schema_version."""
     return text.replace("{", '{"schema_version": 1, ', 1).encode()
 
 
@@ -192,7 +192,7 @@ _JSON_HARMS: Sequence[Callable[[str, Random], bytes]] = (
 
 
 def signed(content: Any) -> Any:
-    """Return `content` signed as `write_record` does, so that what is behind is reached."""
+    """Return `content` signed as `write_record` does, so that it passes the signature check."""
     if not isinstance(content, dict):
         return content
     rest = {name: value for name, value in content.items() if name != SHA256}
@@ -204,20 +204,20 @@ def signed(content: Any) -> Any:
 
 @cache
 def zeros(mebibytes: int) -> bytes:
-    """Return a zlib stream of so many MiB of zeros, a thousandth of their size."""
+    """Return a zlib stream of this many MiB of zeros; the stream is a thousandth of that."""
     pump = zlib.compressobj(9)
     piece = bytes(2**20)
     return b"".join(pump.compress(piece) for _ in range(mebibytes)) + pump.flush()
 
 
 def archive(members: dict[str, bytes], chance: Random) -> bytes:
-    """Return a zip archive of `members` that may be odd in itself."""
+    """Return a zip archive of `members`, which may itself be odd."""
     buffer = io.BytesIO()
     way = chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
     way = chance.choice((way, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
     with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(buffer, "w", way) as packed:
         for name, content in members.items():
-            member = zipfile.ZipInfo(name)  # of 1980, and not of now
+            member = zipfile.ZipInfo(name)  # dated 1980, not now
             member.compress_type = way
             packed.writestr(member, content)
         harm = chance.random()
@@ -234,9 +234,9 @@ def archive(members: dict[str, bytes], chance: Random) -> bytes:
 
 
 def _harmed_records(content: bytes, chance: Random) -> bytes:
-    """Return an archive with a field of one member's record changed: in its header or directory."""
+    """Return an archive with one field changed, in a local header or in the directory."""
     changed = bytearray(content)
-    # Offsets of flags, method, CRC, sizes in a local header and in the directory.
+    # Offsets of flags, method, CRC and sizes in a local header and in the directory.
     kind, fields = chance.choice(
         (
             (b"PK\3\4", ((6, "<H"), (8, "<H"), (14, "<I"), (18, "<I"), (22, "<I"), (26, "<H"))),
@@ -248,6 +248,6 @@ def _harmed_records(content: bytes, chance: Random) -> bytes:
     offset, form = chance.choice(fields)
     at = chance.choice(places) + offset
     most = 2 ** (8 * struct.calcsize(form)) - 1
-    value = chance.choice((*LENGTHS, 1, 12, 14, 99))  # the last are ways to compress
+    value = chance.choice((*LENGTHS, 1, 12, 14, 99))  # the last four are compression methods
     changed[at : at + struct.calcsize(form)] = struct.pack(form, min(value, most))
     return bytes(changed)

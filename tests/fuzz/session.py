@@ -1,7 +1,7 @@
-"""Feed inputs to the command in a worker process, and judge what becomes of each.
+"""Feed inputs to the command in a worker process, and judge each result.
 
-An input ends well where it succeeds, or is refused in one line with exit status 2. A worker has
-limits of time and memory, and Python's audit events tell what it does besides.
+An input passes if it succeeds, or is refused in one line with exit status 2. A worker has limits of
+time and memory, and Python's audit events show what else it does.
 """
 
 import contextlib
@@ -27,16 +27,16 @@ from tests.fuzz.canary import CANARY, Watch
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.stand_ins import ReachedError
 
-PATIENCE = 20.0  # seconds for an input; the slowest that ends well took 4 on two busy cores
+PATIENCE = 20.0  # seconds per input; the slowest good one took 4 on two busy cores
 _PREFIX = "lenet-multi: "
 _WARNING = re.compile(r":\d+: \w*Warning: ")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an input: "read", "refused" or "failed", and what was said.
+    """The result of an input: "read", "refused" or "failed", and the message.
 
-    `seconds` is the time it took, `mebibytes` how far the worker grew.
+    `seconds` is the time it took, `mebibytes` how much the worker grew.
     """
 
     word: str
@@ -46,7 +46,7 @@ class Outcome:
 
 
 class Worker:
-    """A process that is fed inputs of one `kind`; one that hangs or dies is replaced."""
+    """A process that judges inputs of one `kind`; if it hangs or dies, it is replaced."""
 
     def __init__(self, kind: Kind, *, patience: float = PATIENCE) -> None:
         self.kind, self.patience = kind, patience
@@ -67,7 +67,7 @@ class Worker:
         CANARY.unlink(missing_ok=True)
 
     def judge(self, given: Input) -> Outcome:
-        """Return what becomes of an input."""
+        """Return the result of an input."""
         self._pipe.send(given)
         try:
             if self._pipe.poll(self.patience):
@@ -82,12 +82,12 @@ class Worker:
         return outcome
 
     def _start(self) -> None:
-        fork = multiprocessing.get_context("fork")  # keeps what is imported
+        fork = multiprocessing.get_context("fork")  # keeps the imported modules
         self._pipe, theirs = fork.Pipe()
         self._process = fork.Process(target=_serve, args=(self.kind, theirs, self.folder))
         self._process.start()
         theirs.close()
-        self._pipe.recv()  # prepared
+        self._pipe.recv()  # the worker is prepared
 
     def _end(self) -> None:
         self._process.kill()
@@ -97,11 +97,11 @@ class Worker:
 
 def _serve(kind: Kind, pipe: Any, folder: Path) -> None:
     """Judge inputs for ever, in `folder`."""
-    inside = folder / "inside" / "here"  # so that one step up is still ours
+    inside = folder / "inside" / "here"  # one step up is still in our folder
     (folder / "tmp").mkdir(exist_ok=True)
     tempfile.tempdir = str(folder / "tmp")
     os.environ |= {"TMPDIR": tempfile.tempdir, "HOME": str(folder), "PYTHONUNBUFFERED": "1"}
-    for name in ("KERAS_BACKEND", cache.FOLDER):  # of the process that we are forked from
+    for name in ("KERAS_BACKEND", cache.FOLDER):  # inherited from the forking process
         os.environ.pop(name, None)
     said = _own_streams(folder)
     kind.prepare()
@@ -117,7 +117,7 @@ def _serve(kind: Kind, pipe: Any, folder: Path) -> None:
 
 
 def _own_streams(folder: Path) -> dict[int, Path]:
-    """Have stdout and stderr go to files, the libraries' too, and return these."""
+    """Send stdout and stderr, also those of libraries, to files, and return the files."""
     said = {1: folder / "stdout", 2: folder / "stderr"}
     for number, path in said.items():
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
@@ -137,7 +137,7 @@ def _judge(kind: Kind, given: Input, said: dict[int, Path], watch: Watch) -> Out
     for path in said.values():
         os.truncate(path, 0)
     given.lay_out()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak of resident memory begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak of resident memory
     before, began = _resident("VmRSS"), time.perf_counter()
     ended: BaseException | None = None
     with _environ(given.environ), watch:
@@ -172,13 +172,13 @@ def _environ(values: dict[str, str]) -> Iterator[None]:
 
 
 def _resident(name: str) -> float:
-    """Return a size of this process's, in MiB."""
+    """Return a size of this process, in MiB."""
     text = Path("/proc/self/status").read_text()
     return int(text.partition(f"{name}:")[2].split()[0]) / 1024
 
 
 def _verdict(kind: Kind, given: Input, ended: BaseException | None, stderr: str) -> tuple[str, str]:
-    """Return the word and the message for a call that `ended` so."""
+    """Return the word and the message for a call that raised `ended`."""
     if not isinstance(ended, SystemExit | ReachedError):
         return "failed", "".join(traceback.format_exception(ended))
     if any(isinstance(cause, MemoryError) for cause in _causes(ended)):
@@ -194,7 +194,7 @@ def _verdict(kind: Kind, given: Input, ended: BaseException | None, stderr: str)
         line for line in stderr.splitlines() if not (kind.told and re.fullmatch(kind.told, line))
     ]
     message = "\n".join(lines)
-    most = len(lines) if "predict" in given.arguments else 1  # it names each image that it refuses
+    most = len(lines) if "predict" in given.arguments else 1  # predict may name each refused image
     if not 0 < len(lines) <= most or not all(line.startswith(_PREFIX) for line in lines):
         return "failed", f"a refusal of {len(lines)} lines: {message}"
     if given.culprit not in message:

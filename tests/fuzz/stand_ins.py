@@ -1,6 +1,6 @@
-"""Stand-ins, within a worker, for what trains, starts a backend, asks it, or serves.
+"""Stand-ins, in a worker, for what trains, starts or asks a backend, or serves.
 
-Everything up to there is the command's own.
+Everything before that is the command's own code.
 """
 
 import socket
@@ -21,7 +21,7 @@ import lenet_multi.commands.doctor.checkup
 import lenet_multi.commands.report.page
 import lenet_multi.data.sources.reader
 
-# Imported before a worker is forked, so that each has them.
+# Imported before the fork, so that each worker has them.
 import lenet_multi.inference.evaluate
 import lenet_multi.inference.pictures
 import lenet_multi.inference.predict
@@ -39,28 +39,28 @@ from lenet_multi.task import find_task
 
 
 class ReachedError(BaseException):
-    """The command has read everything, and would now do what takes long."""
+    """The command has read everything and would now start its long work."""
 
 
 def reached(*arguments: Any, **options: Any) -> NoReturn:
-    """Stand in for something long."""
+    """Stand in for a long function."""
     raise ReachedError
 
 
 def read_data_only(config: TrainConfig, **options: Any) -> NoReturn:
-    """Stand in for `train.train`: read the images, and no more."""
+    """Stand in for `train.train`: only read the images."""
     find_task(config.architecture).load(config)
     raise ReachedError
 
 
 def read_images_only(backend: str, load: Callable[[], Any], **options: Any) -> NoReturn:
-    """Stand in for `start_and_load` where a model is asked next."""
+    """Stand in for `start_and_load` if the next step would run a model."""
     load()
     raise ReachedError
 
 
 def install() -> None:
-    """Put all stand-ins in their places, for good."""
+    """Install all stand-ins for good."""
     places: dict[str, object] = {
         "lenet_multi.train.train": read_data_only,
         "lenet_multi.task.import_module": _import_of_ours,
@@ -77,8 +77,8 @@ def install() -> None:
         "lenet_multi.lenet.image_sets._read": _keeping_mnist(lenet_multi.lenet.image_sets._read),
         "click.shell_completion.BashComplete._check_version": lambda *arguments: (
             None
-        ),  # it asks bash
-        # A number is looked up as ever, a name without asking the network for it.
+        ),  # it runs bash
+        # An address is resolved as usual; a name is not looked up in the network.
         "socket.getaddrinfo": partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST),
         "socket.create_server": reached,
     }
@@ -87,7 +87,7 @@ def install() -> None:
 
 
 def _import_of_ours(module: str) -> ModuleType:
-    """Stand in for `import_module`: one that training was asked for would be imported."""
+    """Stand in for `import_module`: a module that the user asked `train` for would be imported."""
     if module.startswith("lenet_multi."):
         return import_module(module)
     if sys.argv[1:2] == ["train"]:
@@ -100,11 +100,11 @@ def _probes(names: Sequence[str], **options: object) -> list[Probe]:
 
 
 def _keeping_mnist(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return `read`, which reads the packaged MNIST once."""
+    """Return `read`, with the packaged MNIST read only once."""
     once = cache(read)
     return lambda source: (once if source == "mnist" else read)(source)
 
 
 def _as_probable(model: object, task: object, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Stand in for a model: every class is as probable."""
+    """Stand in for a model: every class is equally probable."""
     return np.full((len(images), 10), 0.1)

@@ -32,7 +32,7 @@ GOOD = Input(
 
 
 def session(folder: Path, inputs: int, *kinds: str) -> dict[str, dict[str, object]]:
-    """Return what a session of these kinds records of each, after it succeeded."""
+    """Return the record of each kind after a successful session of these kinds."""
     flags = [flag for kind in kinds for flag in ("--kind", kind)] + ["--keep", str(folder)]
     out = folder / "fuzz.json"
     done = subprocess.run(
@@ -57,14 +57,14 @@ def test_a_small_session_ends_well(tmp_path: Path) -> None:
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_odd_models_are_told_by_keras_too(tmp_path: Path) -> None:
-    """What the configuration's look-through lets pass is read or refused by Keras."""
+    """Keras reads or refuses every model file that passes the check of its configuration."""
     found = session(tmp_path, 20, WITH_KERAS)
     assert found[WITH_KERAS]["read"]
     assert found[WITH_KERAS]["refused"]
 
 
 def test_the_recorded_session_was_long_and_deep() -> None:
-    """Ten thousand inputs, no failure, and of each kind many read and refused in many words."""
+    """The record has 10,000 inputs and no failure; each kind has many reads and refusals."""
     record = json.loads((PROJECT / "benchmarks/results/fuzz.json").read_text())
     assert record["inputs"] >= 10_000
     assert record["failed"] == 0
@@ -75,7 +75,7 @@ def test_the_recorded_session_was_long_and_deep() -> None:
 
 
 def sabotaged(action: Callable[[], object]) -> Kind:
-    """Return a kind whose reader of IDX files does `action` in the place of reading."""
+    """Return a kind whose reader of IDX files does `action` instead of reading."""
 
     def prepare() -> None:
         stand_ins.install()
@@ -85,7 +85,7 @@ def sabotaged(action: Callable[[], object]) -> Kind:
 
 
 def refuse(message: str) -> None:
-    """Refuse an input with these words."""
+    """Refuse an input with this message."""
     raise UserError(message)
 
 
@@ -122,7 +122,7 @@ def say_and_refuse(line: str) -> None:
     ],
 )
 def test_a_bad_reader_is_caught(action: Callable[[], object], message: str) -> None:
-    """Whatever no reader may do fails the input, and the next one is judged all the same."""
+    """Whatever a reader must not do fails the input, and the next input is still judged."""
     with Worker(sabotaged(action), patience=1.0) as worker:
         outcomes = [worker.judge(GOOD), worker.judge(GOOD)]
     for outcome in outcomes:
@@ -131,7 +131,7 @@ def test_a_bad_reader_is_caught(action: Callable[[], object], message: str) -> N
 
 
 def test_growth_is_caught() -> None:
-    """Memory counts that is taken in steps, within the limit of addresses or not."""
+    """Memory that grows in steps fails the input, below the limit of addresses or not."""
     kept: list[bytearray] = []
 
     def grow() -> None:
@@ -143,13 +143,13 @@ def test_growth_is_caught() -> None:
 
 
 def test_a_good_input_is_read() -> None:
-    """The input that the sabotaged readers fail on is none of the failures' cause."""
+    """A correct reader reads the input on which the sabotaged readers fail."""
     with Worker(KINDS["IDX"]) as worker:
         assert worker.judge(GOOD).word == "read"
 
 
 def test_a_failure_is_kept_and_seen_again(tmp_path: Path) -> None:
-    """The first input of each sort lies in a file, from which the same comes back."""
+    """The first failing input of each sort is kept in a file, and read back unchanged."""
     kind = sabotaged(lambda: int("x"))
     tally = feed(kind, 3, seed=0, keep=tmp_path)
     assert (tally.inputs, tally.failed, len(tally.failures)) == (3, 3, 1)
@@ -162,8 +162,8 @@ def test_a_failure_is_kept_and_seen_again(tmp_path: Path) -> None:
 def test_inputs_are_many_and_the_same_again(
     kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A seed and a number make one input; others make others; each survives being kept."""
-    monkeypatch.setattr(time, "time", lambda: 1.7e9)  # which zipfile writes into what it packs
+    """A seed and a number always make the same input, others make others; each can be kept."""
+    monkeypatch.setattr(time, "time", lambda: 1.7e9)  # zipfile writes the time into its archives
     inputs = [made(kind, 0, index) for index in range(5)]
     assert inputs == [made(kind, 0, index) for index in range(5)]
     assert len({repr(given) for given in inputs}) == 5
@@ -173,7 +173,7 @@ def test_inputs_are_many_and_the_same_again(
 
 
 def test_messages_are_counted_without_names() -> None:
-    """Two refusals that differ in paths, values and numbers are one."""
+    """Two refusals that differ only in paths, values and numbers count as one."""
     one, other = (
         f"/a/{name}.gz is damaged: {number} bytes of {number + 1:,}, not '{name}'"
         for name, number in (("x", 5), ("fuzzed-y", 70_000))

@@ -23,13 +23,13 @@ from lenet_multi.runs.record import read_run
 from lenet_multi.task import find_task
 from tests.conftest import Lenet
 
-ROUNDING = 1e-5  # of a mean loss of 0.3; measured 2e-7 between backends
+ROUNDING = 1e-5  # for a mean loss of 0.3; measured 2e-7 between backends
 
 STANDARD = RECIPES["standard"]
 
 
 def example() -> Evaluation:
-    """Return the evaluation of six answers to three classes, of which nobody answers the last."""
+    """Return the evaluation of six answers to three classes; no answer is the last class."""
     labels = np.array([0, 0, 0, 1, 1, 2], np.uint8)
     logits = np.array(
         [[4, 0, 0], [4, 0, 0], [0, 1, 0], [0, 4, 0], [5, 0, 0], [2, 0, 0]], np.float32
@@ -41,7 +41,7 @@ def example() -> Evaluation:
 
 
 def test_each_class_is_counted() -> None:
-    """Precision is of a class's answers and recall of its images; neither is of nothing."""
+    """Precision counts a class's answers, recall its images; without any, the value is None."""
     classes = example().by_class()
     assert [(one["class"], one["images"], one["right"]) for one in classes] == [
         (0, 3, 2),
@@ -59,7 +59,7 @@ def test_each_class_is_counted() -> None:
 
 
 def test_json_holds_what_the_tables_show() -> None:
-    """Counts, shares and the matrix, label first."""
+    """The JSON holds counts, shares and the confusion matrix, with labels as rows."""
     content = as_json(example())
     assert json.loads(json.dumps(content)) == content
     assert content["confusion"] == [[2, 1, 0], [1, 1, 0], [1, 0, 0]]
@@ -72,7 +72,7 @@ def test_json_holds_what_the_tables_show() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("count", [1, 499, 500])
 def test_every_image_is_evaluated(small: Dataset, recipe: str, count: int) -> None:
-    """Any number of images gives as many rows of logits, and their exact count and loss."""
+    """Any number of images gives one row of logits each, and their exact count and loss."""
     from lenet_multi.training.setup import build
 
     config, images = RECIPES[recipe], small.test[:count]
@@ -87,7 +87,7 @@ def test_every_image_is_evaluated(small: Dataset, recipe: str, count: int) -> No
 
 @pytest.mark.backend
 def test_evaluation_agrees_with_keras(backend: str, small: Dataset) -> None:
-    """Keras's own `evaluate` gives the same accuracy, and the loss to float32 rounding."""
+    """Keras's own `evaluate` gives the same accuracy, and the same loss up to float32 rounding."""
     from lenet_multi.training.setup import build, compile_model
 
     model = build(LENET, STANDARD, small)
@@ -101,7 +101,7 @@ def test_evaluation_agrees_with_keras(backend: str, small: Dataset) -> None:
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_shifted_labels_lower_the_count(small: Dataset) -> None:
-    """The count depends on the labels: shifted by one they are not the same answers."""
+    """The count depends on the labels: labels shifted by one give no right answers."""
     from lenet_multi.training.setup import build
 
     model = build(LENET, STANDARD, small)
@@ -115,7 +115,7 @@ def test_shifted_labels_lower_the_count(small: Dataset) -> None:
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_a_model_that_is_no_classifier_is_evaluated(small: Dataset) -> None:
-    """Keras tells its loss and metrics by their names; what NumPy knows is NumPy's, in float64."""
+    """Keras reports a regression's metrics; those that NumPy knows are NumPy's, in float64."""
     import keras
 
     values = Examples(small.test.x, small.test.y.astype(np.float32))
@@ -136,7 +136,7 @@ def test_a_model_that_is_no_classifier_is_evaluated(small: Dataset) -> None:
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_outputs_of_another_shape_than_targets_are_evaluated(small: Dataset) -> None:
-    """There Keras alone tells the metrics."""
+    """If outputs and targets differ in shape, only Keras computes the metrics."""
     import keras
 
     model = keras.Sequential(
@@ -153,7 +153,7 @@ def test_outputs_of_another_shape_than_targets_are_evaluated(small: Dataset) -> 
 def test_the_command_gives_the_runs_own_figures(
     tmp_path: Path, lenet: Lenet, small_run: Path, small_npz: Path
 ) -> None:
-    """Accuracy, exactly, and loss of training come back, as the last two lines; and pictures."""
+    """`evaluate` prints the run's exact accuracy and its loss last, and draws two pictures."""
     done = lenet("evaluate", small_run, "--data", small_npz, "--out", "pictures")
     assert done.returncode == 0, done.stderr
     *_, loss, accuracy = done.stdout.splitlines()
@@ -166,7 +166,7 @@ def test_the_command_gives_the_runs_own_figures(
 
 @pytest.mark.backend
 def test_data_that_does_not_fit_is_refused(backend: str, small_run: Path, tmp_path: Path) -> None:
-    """Other sizes and labels that the model does not know are told apart."""
+    """Images of another size and labels beyond the model's classes get different errors."""
     model = find(small_run)
     for name, shape, label, message in (
         ("wide", (2, 28, 30), 0, "takes images of 28x28x1 and .* has 28x30x1"),
@@ -181,7 +181,7 @@ def test_data_that_does_not_fit_is_refused(backend: str, small_run: Path, tmp_pa
 
 @pytest.mark.backend
 def test_another_head_and_a_functional_model_are_evaluated(backend: str, tmp_path: Path) -> None:
-    """A model of the user's own, with a softmax, is counted and weighed by its probabilities."""
+    """A user's functional model with a softmax is evaluated by its probabilities."""
     import keras
 
     inputs = keras.Input((28, 28, 1))

@@ -27,7 +27,10 @@ ROOM = "lenet_multi.inference"
 def test_each_format_answers_as_keras_does(
     backend: str, small_run: Path, small: Dataset, tmp_path: Path, form: Format
 ) -> None:
-    """In its own runtime, one image alone and others at once; or the backend is refused for it."""
+    """In its own runtime, each format answers as Keras does, for one image and for several.
+
+    If the backend cannot write the format, it is refused.
+    """
     from lenet_multi.inference.export import export
 
     if backend not in form.routes:
@@ -60,7 +63,7 @@ def test_each_format_answers_as_keras_does(
 def test_an_unfaithful_file_is_no_export(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: Callable[..., Any], message: str
 ) -> None:
-    """What the runtime answers is held to Keras, and what it tells to what was written."""
+    """An export fails if its runtime's answers differ from Keras's, or its metadata from ours."""
     from lenet_multi.inference.export import deviate
 
     expected, metadata = np.full((2, 10), 0.1, np.float32), {"classes": "[0]"}
@@ -77,7 +80,7 @@ def test_an_unfaithful_file_is_no_export(
 def test_what_is_faithful_is_kept(
     monkeypatch: pytest.MonkeyPatch, backend: str, small_run: Path, tmp_path: Path
 ) -> None:
-    """The command tells where the file is and its deviation, and keeps it from a second export."""
+    """The command prints the file and its deviation; a second export needs --overwrite."""
     from lenet_multi.commands.export import command
 
     def succeed(saved: SavedModel, form: Format, path: Path, **given: Any) -> tuple[float, Any]:
@@ -110,7 +113,7 @@ def test_what_is_unfaithful_is_not_kept(
     tmp_path: Path,
     earlier: str | None,
 ) -> None:
-    """The command says no with status 1, and leaves the place of the file as it was."""
+    """An unfaithful export ends with status 1, and the target path is as before."""
     from lenet_multi.commands.export import command
 
     def fail(saved: SavedModel, form: Format, path: Path, *, images: Examples) -> None:
@@ -132,7 +135,7 @@ def test_what_is_unfaithful_is_not_kept(
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_images_that_do_not_fit_are_refused(small_run: Path, tmp_path: Path) -> None:
-    """Both shapes are named, and the flag that gives others."""
+    """The error names both shapes and the flag for other images."""
     from lenet_multi.inference.export import export
 
     images = Examples(np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8))
@@ -143,7 +146,7 @@ def test_images_that_do_not_fit_are_refused(small_run: Path, tmp_path: Path) -> 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_what_keras_cannot_write_is_refused(small_run: Path, tmp_path: Path) -> None:
-    """The error names format, backend and Keras's own reason, in one line."""
+    """The error is one line with format, backend and Keras's own reason."""
     from lenet_multi.inference.export import convert
     from lenet_multi.lenet.networks import lenet
 
@@ -170,7 +173,7 @@ def test_what_keras_cannot_write_is_refused(small_run: Path, tmp_path: Path) -> 
 def test_bad_input_gets_one_line_and_status_2(
     tmp_path: Path, lenet: Lenet, arguments: list[str], message: str
 ) -> None:
-    """Before a backend is started, one line names the culprit and the remedy."""
+    """Bad input gets one line with its fault and the remedy, before a backend starts."""
     keep(example_run(), tmp_path / "a-run")
     keras_file(tmp_path / "model.keras")
     done = lenet("export", *arguments, KERAS_BACKEND="")

@@ -21,7 +21,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Say which modules are installed; the environment names no backend."""
+    """Return a function that sets which modules count as installed; no backend is named."""
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
     def only(*modules: str) -> None:
@@ -35,7 +35,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_each_format_can_be_written_run_and_installed() -> None:
-    """Its routes are backends, its runtime is known, and an extra installs what it takes."""
+    """Each format's routes are backends, its runtime has a loader, and extras install its needs."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert list(RUNTIMES) == list(FORMATS)
     for form in FORMATS.values():
@@ -67,14 +67,14 @@ ALL = (*BACKENDS, "onnx", "onnxruntime", "tf2onnx", "openvino", "ai_edge_litert"
 def test_the_backend_of_the_run_writes_where_it_can(
     install: Install, name: str, trained_on: str | None, chosen: str
 ) -> None:
-    """With everything installed, a run stays on its backend, or goes to one that can."""
+    """With everything installed, a run's own backend exports it, if it can; else another."""
     install(*ALL)
     form = FORMATS[name]
     assert choose_backend(form, asked=None, trained_on=trained_on) == chosen
 
 
 def test_what_is_installed_decides(install: Install) -> None:
-    """A backend that lacks what the format takes is passed over."""
+    """A backend without the packages that the format needs is skipped."""
     install("tensorflow", "torch", "onnx", "onnxruntime")
     form = FORMATS["onnx"]
     assert choose_backend(form, asked=None, trained_on="tensorflow") == "torch"
@@ -83,7 +83,7 @@ def test_what_is_installed_decides(install: Install) -> None:
 def test_the_flag_decides_and_the_variable_prefers(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KERAS_BACKEND goes before the run's backend where it can; `--backend` before both."""
+    """KERAS_BACKEND wins over the run's backend if it can write; `--backend` wins over both."""
     install(*ALL)
     form = FORMATS["onnx"]
     assert choose_backend(form, asked="tensorflow", trained_on="torch") == "tensorflow"
@@ -110,14 +110,14 @@ def test_the_flag_decides_and_the_variable_prefers(
 def test_no_way_is_refused_with_one_that_is(
     install: Install, modules: list[str], name: str, asked: str | None, message: str
 ) -> None:
-    """The error names the backend that can, or the line that installs what is missing."""
+    """The error names a backend that can write, or the command that installs what is missing."""
     install(*modules)
     with pytest.raises(UserError, match=message):
         choose_backend(FORMATS[name], asked=asked, trained_on=None)
 
 
 def test_the_default_stands_beside_the_model(tmp_path: Path) -> None:
-    """It is named after the run folder, dots and all, or after the file."""
+    """The default path is next to the model, named after the run folder or the file."""
     (tmp_path / "v1.2").mkdir()
     assert default_path(FORMATS["onnx"], tmp_path / "v1.2") == tmp_path / "v1.2.onnx"
     assert default_path(FORMATS["torch"], tmp_path / "a.keras") == tmp_path / "a.pt2"
@@ -127,7 +127,7 @@ def test_the_default_stands_beside_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_only_an_earlier_export_is_replaced(tmp_path: Path, name: str) -> None:
-    """A free place passes; an earlier export passes with overwrite; anything else never."""
+    """A free path passes, an earlier export passes with overwrite, and anything else never."""
     form = FORMATS[name]
     target = tmp_path / f"model{form.suffix}"
     refuse_target(form, target, overwrite=False)
@@ -146,6 +146,6 @@ def test_only_an_earlier_export_is_replaced(tmp_path: Path, name: str) -> None:
 
 
 def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
-    """So that the model itself is never written over."""
+    """A path without the format's suffix is refused, so the model itself is never overwritten."""
     with pytest.raises(UserError, match=r"does not end in \.onnx"):
         refuse_target(FORMATS["onnx"], tmp_path / "model.keras", overwrite=True)

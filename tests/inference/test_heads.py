@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 
 def test_the_softmax_head_gives_probabilities_of_the_same_logits(small: Dataset) -> None:
-    """The notebook's head is the softmax of the logits, and `with_logits` takes it off."""
+    """The notebook's head is the softmax of the same logits, and `with_logits` removes it."""
     from lenet_multi.inference.heads import with_logits
     from lenet_multi.lenet.networks import build
 
@@ -26,14 +26,14 @@ def test_the_softmax_head_gives_probabilities_of_the_same_logits(small: Dataset)
 @pytest.mark.parametrize("head", ["logits", "softmax"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_probabilities_are_the_softmax_of_logits(head: str, policy: str) -> None:
-    """A softmax is appended to logits alone, and whatever the policy, all is float32."""
+    """A softmax is added only to logits; the probabilities are float32 under any policy."""
     import keras
 
     from lenet_multi.inference.heads import with_logits, with_probabilities
     from lenet_multi.lenet.networks import lenet
 
     images = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
-    model = lenet(head=head)  # whose weights are zero
+    model = lenet(head=head)  # with zero weights
     draw = np.random.default_rng(0)
     model.set_weights([draw.normal(0, 0.05, weight.shape) for weight in model.get_weights()])
     expected = keras.ops.softmax(with_logits(model)(images))
@@ -51,7 +51,7 @@ def test_probabilities_are_the_softmax_of_logits(head: str, policy: str) -> None
 
 
 def test_what_ends_in_no_probabilities_is_refused() -> None:
-    """A head that is neither linear nor a softmax is named."""
+    """The error names a last layer that gives neither logits nor a softmax."""
     import keras
 
     from lenet_multi.inference.heads import with_probabilities

@@ -13,7 +13,7 @@ from tests.inference.test_evaluate import example
 
 @pytest.mark.parametrize("count", [1, 10, 11], ids=["one", "a row", "a row and one"])
 def test_a_sheet_has_room_for_all(tmp_path: Path, count: int) -> None:
-    """Ten to a row; each is drawn in full, and as PNG whatever the file is called."""
+    """A sheet has ten images a row, each complete, and is a PNG under any file name."""
     images = np.zeros((count, 28, 28, 1), np.uint8)
     draw_sheet(images, [""] * count, tmp_path / "sheet.any")
     dark = np.asarray(Image.open(tmp_path / "sheet.any").convert("L")) < 128
@@ -23,14 +23,14 @@ def test_a_sheet_has_room_for_all(tmp_path: Path, count: int) -> None:
 
 @pytest.mark.parametrize("name", ["$_{\\frac$.png", "七.png"], ids=["no formula", "no letter"])
 def test_a_caption_may_be_anything(tmp_path: Path, name: str) -> None:
-    """A file's name is no formula, and one that the font cannot write is no warning."""
+    """A caption with formula signs or letters that the font lacks gives no warning."""
     with warnings.catch_warnings(record=True) as told:
         draw_sheet(np.zeros((1, 8, 8, 1), np.uint8), [name], tmp_path / "sheet.png")
     assert not told
 
 
 def test_wrong_answers_are_coloured(tmp_path: Path) -> None:
-    """Without a mistake there is no colour; with one, there is."""
+    """The confusion matrix has colour only if there is a mistake."""
     for name, matrix in (("right", np.diag([5, 5])), ("wrong", np.array([[4, 1], [0, 5]]))):
         draw_confusion(matrix, tmp_path / name)
         _, saturation, _ = Image.open(tmp_path / name).convert("RGB").convert("HSV").split()
@@ -38,7 +38,7 @@ def test_wrong_answers_are_coloured(tmp_path: Path) -> None:
 
 
 def test_many_classes_are_drawn_without_numbers(tmp_path: Path) -> None:
-    """The matrix of a hundred classes has no room for them; a mistake shows all the same."""
+    """The matrix of a hundred classes has no numbers, but a mistake still shows."""
     matrix = np.diag(np.full(100, 5))
     draw_confusion(matrix, tmp_path / "right")
     assert np.asarray(Image.open(tmp_path / "right").convert("L"))[200:500, 200:500].min() > 200
@@ -70,7 +70,7 @@ def test_the_surest_wrong_answers_come_first(
 
 
 def test_a_model_without_mistakes_has_no_picture_of_them(tmp_path: Path) -> None:
-    """An older one is taken away."""
+    """Without mistakes there is no mistakes.png, and an older one is deleted."""
     found = example()
     draw_evaluation(found, tmp_path / "new")
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"confusion.png", "mistakes.png"}

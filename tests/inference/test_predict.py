@@ -55,7 +55,10 @@ def prepared(*paths: Path) -> tuple[list[str], NDArray[np.uint8], list[str]]:
 
 
 def test_a_folders_images_come_in_the_order_of_their_names(tmp_path: Path) -> None:
-    """Files and folders may be mixed; what is hidden or no image by its name is passed over."""
+    """A folder's images come by name; hidden files and other files are skipped.
+
+    Files and folders may be mixed.
+    """
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("b.png", "a.png", "C.PNG", ".hidden.png"):
@@ -69,7 +72,7 @@ def test_a_folders_images_come_in_the_order_of_their_names(tmp_path: Path) -> No
 
 
 def test_the_bad_ones_are_named_and_the_others_kept(tmp_path: Path) -> None:
-    """Each refusal is a line that names its file; order stays."""
+    """Each bad file is refused in a line that names it; the others keep their order."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.png").write_text("text")
     Image.new("L", (90, 90), 200).save(tmp_path / "blank.png")
@@ -95,7 +98,7 @@ def test_the_bad_ones_are_named_and_the_others_kept(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_listed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others are answered."""
+    """A folder that cannot be listed is refused, and the other images are answered."""
     (tmp_path / "shut").mkdir()
 
     def refuse(folder: Path) -> None:
@@ -108,7 +111,7 @@ def test_a_folder_that_cannot_be_listed_is_refused(
 
 
 def test_without_any_image_it_fails(tmp_path: Path) -> None:
-    """One error names all."""
+    """If no image can be read, one error names all of them."""
     with pytest.raises(UserError, match=r"a\.png.*; .*b\.png"):
         prepared(tmp_path / "a.png", tmp_path / "b.png")
 
@@ -127,7 +130,7 @@ def test_without_any_image_it_fails(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_model_of_other_images_is_refused(shape: tuple[int, ...] | None) -> None:
-    """Before a backend starts."""
+    """A model of other images is refused before a backend starts."""
     layer = {"class_name": "InputLayer", "config": {"batch_shape": shape}}
     model = SavedModel(Path("odd.keras"), None, {"config": {"layers": [layer]}})
     with pytest.raises(UserError, match=r"odd\.keras takes"):
@@ -135,19 +138,19 @@ def test_a_model_of_other_images_is_refused(shape: tuple[int, ...] | None) -> No
 
 
 def test_a_captions_name_cannot_command_the_terminal() -> None:
-    """Nor need it be text."""
+    """A caption escapes terminal codes and bytes that are not text in a file's name."""
     assert captions(likely_one("\x1b[2J\udcff.png")) == ["\\x1b[2J\\udcff.png\n1 (75.0%)"]
 
 
 def test_a_task_that_reads_no_image_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before a backend starts."""
+    """A task that reads no image files is refused before a backend starts."""
     monkeypatch.setattr(SavedModel, "task", dataclasses.replace(LENET, read_input=None))
     with pytest.raises(UserError, match=r"m\.keras is of a task that reads no image files"):
         predict([Path("a.png")], SavedModel(Path("m.keras")), backend="none")
 
 
 def test_json_holds_every_probability() -> None:
-    """In the order of the classes; the refused ones are told."""
+    """The JSON holds every probability in class order, and the refused images."""
     content = as_json(example())
     assert content["refused"] == ["c.png is empty"]
     assert content["images"][1] == {
@@ -159,14 +162,14 @@ def test_json_holds_every_probability() -> None:
 
 
 def test_captions_are_short() -> None:
-    """A long name keeps its beginning and its end."""
+    """A caption keeps the beginning and the end of a long name."""
     (caption,) = captions(likely_one("a-name-much-longer-than-its-image-7.png"))
     assert caption == "a-name-…mage-7.png\n1 (75.0%)"
 
 
 @pytest.mark.backend
 def test_the_command_answers(tmp_path: Path, lenet: Lenet, small_run: Path, backend: str) -> None:
-    """A table on stdout, the newest run by default, a picture where asked for."""
+    """By default the newest run answers, in a table on stdout; `--show` writes a picture."""
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mine").symlink_to(small_run)
     page(tmp_path / "seven.png")
@@ -180,7 +183,7 @@ def test_the_command_answers(tmp_path: Path, lenet: Lenet, small_run: Path, back
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_the_command_goes_on_after_a_bad_one(tmp_path: Path, lenet: Lenet, small_run: Path) -> None:
-    """The others are answered, the bad ones named, the status 2."""
+    """The good images are answered, the bad ones named, and the status is 2."""
     page(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("text")
     done = lenet("predict", "--model", small_run, "--json", "bad.png", "good.png", "gone.png")
@@ -197,7 +200,7 @@ def test_the_command_goes_on_after_a_bad_one(tmp_path: Path, lenet: Lenet, small
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_standard_input_is_read(tmp_path: Path, small_run: Path) -> None:
-    """`-` is one image, of bytes that come through a pipe."""
+    """`-` reads one image from a pipe."""
     done = subprocess.run(
         [sys.executable, "-m", "lenet_multi", "predict", "-", "--model", small_run, "--json"],
         input=page(tmp_path / "seven.png").read_bytes(),
@@ -212,7 +215,11 @@ def test_standard_input_is_read(tmp_path: Path, small_run: Path) -> None:
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("name", ["openvino", "tensorflow"])
 def test_what_a_backend_cannot_compute_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may lack something, or the model make no sense: TensorFlow takes no name like a:b."""
+    """If a backend cannot compute a model, the error names both and suggests another backend.
+
+    The backend may lack an operation, or the model may make no sense: TensorFlow accepts no name
+    like a:b.
+    """
     monkeypatch.setattr("keras.backend.backend", lambda: name)
     message = f"{name} backend cannot compute m.keras: no `qr`; choose another --backend"
     with pytest.raises(UserError, match=message), computing(Path("m.keras")):

@@ -12,7 +12,7 @@ IMAGES = np.zeros((3, 28, 28, 1), np.float32)
 
 
 def test_the_process_that_runs_a_file_has_no_keras() -> None:
-    """A file that needs Keras, or this package's model, would fail there."""
+    """The process that runs an exported file imports no Keras, so a file that needs it fails."""
     code = "import sys, lenet_multi.inference.runtimes; print(*sys.modules)"
     modules = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert not {"keras", "tensorflow", "jax", "torch", "lenet_multi.lenet.networks"} & set(modules)
@@ -21,7 +21,7 @@ def test_the_process_that_runs_a_file_has_no_keras() -> None:
 @pytest.mark.backend
 @pytest.mark.parametrize("name", ["onnx", "openvino", "litert"])
 def test_what_is_no_model_fails_with_the_runtimes_word(tmp_path: Path, name: str) -> None:
-    """A damaged file is no answer; the runtime's own last line says why."""
+    """A damaged file fails with the runtime's own last line."""
     path = tmp_path / f"model{FORMATS[name].suffix}"
     damaged = path
     if name == "openvino":

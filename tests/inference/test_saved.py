@@ -16,7 +16,7 @@ from lenet_multi.runs.record import read_run
 from lenet_multi.task import Task
 from tests.examples import example_run, keep
 
-ROUNDING = 1e-4  # of logits of size 5; measured 2e-6
+ROUNDING = 1e-4  # for logits of size 5; measured 2e-6
 
 MORE_WEIGHTS = "more weights than its model.weights.h5 holds"
 
@@ -35,7 +35,7 @@ def keras_file(path: Path, config: Any = MODEL, *, lacks: str = "") -> Path:
 
 
 def test_a_keras_file_is_found_without_keras(tmp_path: Path) -> None:
-    """What holds Keras's own layers alone passes; it belongs to no run."""
+    """A .keras file with only Keras's own layers is accepted, without Keras, and has no run."""
     path = keras_file(tmp_path / "model.keras")
     assert (find(path).path, find(path).result) == (path, None)
 
@@ -52,7 +52,7 @@ def test_a_keras_file_is_found_without_keras(tmp_path: Path) -> None:
     ids=["Lambda", "lambda as activation", "builtin", "other module", "module like Keras's"],
 )
 def test_a_file_with_code_is_refused(tmp_path: Path, part: dict[str, Any]) -> None:
-    """Whatever is not Keras's own is named and refused, deep inside the model too."""
+    """A file that names anything but Keras's own parts, at any depth, is refused."""
     layer = {**LAYER, "config": {"activation": part}}
     config = {**MODEL, "config": {"layers": [LAYER, layer]}}
     with pytest.raises(UserError, match="carries code of its own"):
@@ -61,14 +61,14 @@ def test_a_file_with_code_is_refused(tmp_path: Path, part: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5"])
 def test_a_file_that_lacks_a_part_is_refused(tmp_path: Path, name: str) -> None:
-    """The part that is missing is named."""
+    """The error names the missing member."""
     with pytest.raises(UserError, match=f"is no .keras file: it lacks {name}"):
         find(keras_file(tmp_path / "model.keras", lacks=name))
 
 
 @pytest.mark.parametrize("kept", [0, 10, -1], ids=["empty", "ten bytes", "all but a byte"])
 def test_a_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
-    """A file that ends early is no .keras file."""
+    """A truncated file is refused."""
     path = keras_file(tmp_path / "model.keras")
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UserError, match=r"is no .keras file"):
@@ -77,7 +77,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
 
 @pytest.mark.parametrize("name", ["../canary", "/tmp/canary", "a/../../canary"])
 def test_a_member_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
-    """It is named, before anything is unpacked."""
+    """A member whose path leads outside is refused before anything is unpacked."""
     path = keras_file(tmp_path / "model.keras")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(name, "out")
@@ -86,7 +86,7 @@ def test_a_member_that_leads_outside_is_refused(tmp_path: Path, name: str) -> No
 
 
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
-    """Before it is unpacked to look for damage."""
+    """A decompression bomb is refused before it is unpacked."""
     path = keras_file(tmp_path / "model.keras", lacks="model.weights.h5")
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.weights.h5", bytes(70 * 2**20))
@@ -95,7 +95,7 @@ def test_a_bomb_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_changed_byte_is_refused(tmp_path: Path) -> None:
-    """What the archive's own checksum does not bear out is damaged."""
+    """A changed byte is refused, because the archive's checksum no longer fits."""
     path = keras_file(tmp_path / "model.keras")
     path.write_bytes(path.read_bytes().replace(b"Dense", b"Tense", 1))
     with pytest.raises(UserError, match="damaged"):
@@ -104,7 +104,7 @@ def test_a_changed_byte_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["{", "[" * 100_000], ids=["cut off", "nested without end"])
 def test_a_file_whose_model_is_no_json_is_refused(tmp_path: Path, content: str) -> None:
-    """Whole as an archive, it is no model."""
+    """A valid archive whose configuration is not JSON is refused."""
     path = keras_file(tmp_path / "model.keras", lacks="config.json")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("config.json", content)
@@ -113,20 +113,20 @@ def test_a_file_whose_model_is_no_json_is_refused(tmp_path: Path, content: str) 
 
 
 def test_a_file_whose_model_is_huge_is_refused(tmp_path: Path) -> None:
-    """Before it is unpacked into memory."""
+    """A huge configuration is refused before it is unpacked."""
     path = keras_file(tmp_path / "model.keras", {**MODEL, "padding": " " * 17 * 2**20})
     with pytest.raises(UserError, match=r"is no .keras file: its config.json is too large"):
         find(path)
 
 
 def test_a_path_to_nothing_is_refused(tmp_path: Path) -> None:
-    """The error says what to give."""
+    """If the path does not exist, the error says what to give."""
     with pytest.raises(UserError, match=r"give a run folder or a .keras file"):
         find(tmp_path / "nowhere")
 
 
 def test_another_model_in_a_run_folder_is_refused(tmp_path: Path) -> None:
-    """A model whose hash is not the one recorded is not of the run."""
+    """A model in a run folder is refused if its hash differs from the recorded one."""
     folder = keep(example_run(), tmp_path / "run")
     keras_file(folder / "model.keras")
     with pytest.raises(UserError, match="damaged or of another run"):
@@ -145,7 +145,7 @@ def test_another_model_in_a_run_folder_is_refused(tmp_path: Path) -> None:
 def test_the_input_shape_is_told_without_keras(
     tmp_path: Path, layers: list[Any], shape: int | None
 ) -> None:
-    """Where the file holds it."""
+    """The input shape is read without Keras, if the file holds it."""
     path = keras_file(tmp_path / "model.keras", {**MODEL, "config": {"layers": layers}})
     found = find(path).input_shape
     assert found == (None, 28, 28, 1) if shape else found is None
@@ -156,14 +156,14 @@ def test_the_input_shape_is_told_without_keras(
     [(None, LENET), ("lenet", LENET), ("softmax-regression", SOFTMAX_REGRESSION)],
 )
 def test_the_task_is_that_of_the_run(architecture: str | None, task: Task) -> None:
-    """A file of no run is of the default one."""
+    """A run's file has the run's task; a file without a run has the LeNet's."""
     run = example_run()
     run.result.config["architecture"] = architecture
     assert SavedModel(Path("m.keras"), run.result if architecture else None).task is task
 
 
 def test_somebody_elses_task_is_not_imported() -> None:
-    """A run names a module, which a saved file must not choose."""
+    """The task module that a run names is not imported, because a file must not choose code."""
     run = example_run()
     run.result.config["architecture"] = "antigravity:TASK"
     with pytest.raises(UserError, match="of a model of somebody else's, antigravity:TASK"):
@@ -172,7 +172,10 @@ def test_somebody_elses_task_is_not_imported() -> None:
 
 
 def test_the_newest_run_is_found(tmp_path: Path) -> None:
-    """Directly in the folder or one deeper, as nox puts them; never an unfinished one."""
+    """The newest run is found in the folder or one level deeper, as nox writes them.
+
+    An unfinished run is never found.
+    """
     with pytest.raises(UserError, match=r"no run in .*lenet-multi train"):
         newest_run(tmp_path)
     for age, name in enumerate(["old", "deep/new", "draft.unfinished"]):
@@ -184,7 +187,7 @@ def test_the_newest_run_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.backend
 def test_loading_draws_nothing(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No initializer of Keras's is asked while a model is loaded; they draw again afterwards."""
+    """Loading a model calls no initializer of Keras; afterwards initializers draw as usual."""
     import keras
 
     def refuse(*given: object, **named: object) -> None:
@@ -200,7 +203,7 @@ def test_loading_draws_nothing(small_run: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.backend
 def test_a_run_loads_and_answers_as_it_did(small_run: Path, small: Dataset) -> None:
-    """The loaded model gives the logits that the run recorded, but for another form's rounding."""
+    """The loaded model gives the logits that the run recorded, up to another form's rounding."""
     found, run = find(small_run), read_run(small_run)
     assert found.result == run.result
     pixels = small.test.x[:100] / np.float32(255)
@@ -211,7 +214,7 @@ def test_a_run_loads_and_answers_as_it_did(small_run: Path, small: Dataset) -> N
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_a_model_of_other_shape_is_refused(tmp_path: Path) -> None:
-    """What takes no images is no classifier of images."""
+    """A model that does not take images is refused."""
     import keras
 
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -235,7 +238,10 @@ def test_a_model_of_other_shape_is_refused(tmp_path: Path) -> None:
 def test_weights_that_the_file_has_not_are_refused(
     tmp_path: Path, small_run: Path, layer: dict[str, Any], message: str
 ) -> None:
-    """Before memory is taken for them; the reason is told where it is Keras's."""
+    """A model with more weights than its file holds is refused, before memory is taken.
+
+    If Keras finds the fault, the error gives Keras's reason.
+    """
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(small_run / "model.keras") as before, zipfile.ZipFile(path, "w") as after:
         for name in before.namelist():

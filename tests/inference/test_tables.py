@@ -12,7 +12,7 @@ from tests.inference.test_predict import example, likely_one
 
 @pytest.mark.parametrize(("classes", "shown"), [(10, True), (40, False)], ids=["few", "many"])
 def test_a_matrix_too_wide_is_left_out(classes: int, shown: bool) -> None:
-    """The figures of each class stay."""
+    """A matrix too wide for the terminal is left out; the figures of each class stay."""
     labels = np.arange(classes, dtype=np.uint8)
     logits = np.eye(classes, dtype=np.float32)
     output = io.StringIO()
@@ -25,7 +25,7 @@ def test_a_matrix_too_wide_is_left_out(classes: int, shown: bool) -> None:
 
 
 def test_the_table_shows_the_two_likeliest() -> None:
-    """A row for each image, whichever class wins."""
+    """Each image has a row with its two likeliest classes, the likelier first."""
     output = io.StringIO()
     print_prediction(example(), Console(file=output, width=100))
     rows = [line.split() for line in output.getvalue().splitlines() if ".png" in line]
@@ -36,7 +36,7 @@ def test_the_table_shows_the_two_likeliest() -> None:
 
 
 def test_a_name_cannot_command_the_terminal() -> None:
-    """Nor need it be text."""
+    """The table escapes terminal codes and bytes that are not text in a file's name."""
     output = io.StringIO()
     print_prediction(likely_one("\x1b[2J\udcff.png"), Console(file=output, width=100))
     assert "\\x1b[2J\\udcff.png" in output.getvalue()

@@ -11,7 +11,7 @@ from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.image_sets import PACKAGED_MNIST, load
 
-# Of the unpacked original files, as published with them.
+# Hashes of the unpacked original files, as published with them.
 ORIGINAL_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -28,7 +28,7 @@ def test_packaged_bytes_are_the_originals(name: str) -> None:
 
 
 def test_loaded_arrays_are_the_originals_bytes(mnist: Dataset) -> None:
-    """Behind their headers (16 or 8 bytes), the originals are the arrays that load returns."""
+    """After their headers (16 or 8 bytes), the original files hold the arrays that load returns."""
     arrays = [mnist.train.x, mnist.train.y, mnist.test.x, mnist.test.y]
     for name, array in zip(ORIGINAL_SHA256, arrays, strict=True):
         content = gzip.decompress((PACKAGED_MNIST / f"{name}.gz").read_bytes())
@@ -36,7 +36,7 @@ def test_loaded_arrays_are_the_originals_bytes(mnist: Dataset) -> None:
 
 
 def test_mnist_has_its_counts_and_shapes(mnist: Dataset) -> None:
-    """60,000 training and 10,000 test images of 28x28x1 bytes, ten classes."""
+    """MNIST has 60,000 training and 10,000 test images of 28x28x1 bytes, and ten classes."""
     assert mnist.train.x.shape == (60_000, 28, 28, 1)
     assert mnist.test.x.shape == (10_000, 28, 28, 1)
     assert mnist.train.x.dtype == mnist.train.y.dtype == np.uint8
@@ -44,7 +44,7 @@ def test_mnist_has_its_counts_and_shapes(mnist: Dataset) -> None:
 
 
 def test_mnist_loads_fast() -> None:
-    """Decoding takes under 0.5 s (0.19 s measured on a quiet machine): the best of five."""
+    """Decoding takes under 0.5 s, best of five (measured 0.19 s on a quiet machine)."""
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
@@ -54,7 +54,7 @@ def test_mnist_loads_fast() -> None:
 
 
 def test_a_folder_of_idx_files_loads_plain_or_packed(tmp_path: Path, mnist: Dataset) -> None:
-    """The originals in a folder, two of them unpacked, give the packaged MNIST."""
+    """The original files in a folder, two of them unpacked, give the packaged MNIST."""
     for index, name in enumerate(ORIGINAL_SHA256):
         packed = (PACKAGED_MNIST / f"{name}.gz").read_bytes()
         if index % 2:
@@ -96,7 +96,7 @@ def arrays(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_bad_arrays_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    """The error tells what is wrong with the data; pickled objects are never loaded."""
+    """The error names the fault of the data; pickled objects are never loaded."""
     path = tmp_path / "bad.npz"
     np.savez(path, **arrays(**changes))
     with pytest.raises(UserError, match=message):
@@ -104,7 +104,7 @@ def test_bad_arrays_are_refused(tmp_path: Path, changes: dict[str, Any], message
 
 
 def test_labels_in_a_column_load(tmp_path: Path) -> None:
-    """As CIFAR's come, (N, 1), they are the same labels."""
+    """Labels of shape (N, 1), as in CIFAR, equal labels of shape (N,)."""
     np.savez(tmp_path / "flat.npz", **arrays())
     np.savez(tmp_path / "column.npz", **arrays(y_train=np.arange(4)[:, np.newaxis]))
     flat, column = (load(str(tmp_path / name)) for name in ("flat.npz", "column.npz"))
@@ -112,7 +112,7 @@ def test_labels_in_a_column_load(tmp_path: Path) -> None:
 
 
 def test_an_npz_that_lacks_an_array_is_refused(tmp_path: Path) -> None:
-    """The error lists the arrays that are wanted."""
+    """The error lists the required arrays."""
     np.savez(tmp_path / "half.npz", x_train=np.zeros((4, 28, 28), np.uint8))
     with pytest.raises(UserError, match="wanted are x_train, y_train, x_test, y_test"):
         load(str(tmp_path / "half.npz"))
@@ -120,14 +120,14 @@ def test_an_npz_that_lacks_an_array_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"\x93NUMPY"])
 def test_a_damaged_npz_is_refused(tmp_path: Path, content: bytes) -> None:
-    """Bytes that are no archive give one clear error."""
+    """Bytes that are not an archive give one clear error."""
     (tmp_path / "bad.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"bad\.npz"):
         load(str(tmp_path / "bad.npz"))
 
 
 def test_missing_data_is_refused_by_name(tmp_path: Path) -> None:
-    """A path that does not exist, and a folder that lacks a file, are named."""
+    """A missing path, and a folder without a required file, are named."""
     with pytest.raises(UserError, match="nowhere"):
         load("nowhere")
     with pytest.raises(UserError, match="train-images-idx3-ubyte"):

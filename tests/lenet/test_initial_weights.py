@@ -7,7 +7,7 @@ pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 
 def test_the_bounds_are_those_of_keras() -> None:
-    """Keras's own GlorotUniform has the spread of ours, tensor by tensor."""
+    """Our kernels have the bounds of Keras's GlorotUniform, tensor by tensor."""
     import keras
 
     for shape in ((5, 5, 20, 50), (800, 500)):

@@ -25,7 +25,7 @@ SUMMARY = [
 
 
 def test_the_lenet_is_the_notebooks() -> None:
-    """Layers, output shapes and parameter counts are the notebook's, to the last one."""
+    """Layers, output shapes and parameter counts are exactly the notebook's."""
     from lenet_multi.lenet.networks import lenet
 
     model = lenet()
@@ -54,9 +54,9 @@ def test_summary_shows_the_table() -> None:
 def test_nothing_is_drawn_and_no_initializer_patched(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keras draws no weight that ours replace, and whoever draws meanwhile draws as ever.
+    """Keras draws no weight that ours replace, and other code draws as usual meanwhile.
 
-    What is saved of the layers names their own initializer.
+    The saved configuration of a layer names its own initializer.
     """
     import keras
 
@@ -82,7 +82,7 @@ def test_nothing_is_drawn_and_no_initializer_patched(
 
 
 def test_a_network_that_starts_from_our_weights_is_the_stock_one(small: Dataset) -> None:
-    """Its layers' settings are those of the layers that Keras makes of them by itself."""
+    """The layers' settings equal those of Keras's own layers with the same arguments."""
     import keras
 
     from lenet_multi.lenet.networks import build
@@ -102,7 +102,7 @@ def test_a_network_that_starts_from_our_weights_is_the_stock_one(small: Dataset)
 
 
 def test_the_lenets_settings_are_the_notebooks() -> None:
-    """5x5 kernels without padding, ReLU but for the head, 2x2 pooling in steps of 2."""
+    """The LeNet has 5x5 kernels without padding, ReLU except in the head, and 2x2 pooling."""
     from lenet_multi.lenet.networks import lenet
 
     conv1, pool1, conv2, pool2, _, dense1, dense2 = lenet().layers
@@ -118,7 +118,7 @@ def test_the_lenets_settings_are_the_notebooks() -> None:
     ("input_shape", "classes"), [((28, 28, 1), 10), ((32, 32, 3), 26), ((16, 20, 2), 2)]
 )
 def test_input_shape_and_classes_are_parameters(input_shape: tuple[int, ...], classes: int) -> None:
-    """Any image of 16x16 or more, in any number of channels, gives one logit for each class."""
+    """Images of 16x16 pixels or more, with any channels, give one logit per class."""
     from lenet_multi.lenet.networks import lenet
 
     logits = lenet(input_shape, classes).predict(np.zeros((3, *input_shape)), verbose=0)
@@ -127,7 +127,7 @@ def test_input_shape_and_classes_are_parameters(input_shape: tuple[int, ...], cl
 
 
 def test_images_too_small_are_refused() -> None:
-    """Fifteen pixels do not survive two convolutions and two poolings; the error says so."""
+    """Fifteen pixels are too small for two convolutions and poolings, and the error says so."""
     from lenet_multi.lenet.networks import lenet
 
     with pytest.raises(UserError, match="15x16 pixels are too small"):
@@ -149,12 +149,12 @@ def test_initial_weights_are_the_drawn_ones(small: Dataset) -> None:
     drawn = draw_initial_weights([weight.shape for weight in weights], seed=3)
     for weight, wanted in zip(weights, drawn, strict=True):
         np.testing.assert_array_equal(weight, wanted)
-    # Fans of the four kernels, by hand: sqrt(6 / (fan_in + fan_out)) bounds them.
+    # fan_in + fan_out of the four kernels, by hand; sqrt(6 / (fan_in + fan_out)) bounds them.
     fans = [25 * (1 + 20), 25 * (20 + 50), 800 + 500, 500 + 10]
     for kernel, bias, fan in zip(weights[::2], weights[1::2], fans, strict=True):
         limit = np.sqrt(6 / fan)
         assert np.abs(kernel).max() <= np.float32(limit)
-        # The standard deviation of U(-a, a) is a / sqrt(3); 500 draws or more stay within 10 %.
+        # The standard deviation of U(-a, a) is a / sqrt(3); 500 or more draws stay within 10 %.
         np.testing.assert_allclose(kernel.std(), limit / np.sqrt(3), rtol=0.1)
         assert not bias.any()
 
@@ -162,8 +162,8 @@ def test_initial_weights_are_the_drawn_ones(small: Dataset) -> None:
 def test_logits_are_trained_through_logits() -> None:
     """Logits [30, 0, 0] with label 1 cost 30 on every backend; through a softmax they do not.
 
-    TensorFlow finds the logits behind a softmax, JAX and torch clip its probability at 1e-7:
-    16.118 with a gradient of zero. So the standard recipe trains on logits.
+    TensorFlow finds the logits behind a softmax. JAX and torch clip the probability at 1e-7: the
+    loss is 16.118 with a gradient of zero. So the standard recipe trains on logits.
     """
     import keras
 

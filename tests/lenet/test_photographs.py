@@ -14,14 +14,14 @@ from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.photographs import FORMATS, MOST_PIXELS, prepare, read
 
-NEGATIVE = 8  # of 255, where a pixel at the threshold falls otherwise; 0 of 4,000 were above 3
-ROUNDING = 2  # of 255 levels, where a mode or a format rounds; measured 1
+NEGATIVE = 8  # of 255, if a pixel at the threshold changes side; none of 4,000 images was above 3
+ROUNDING = 2  # of 255 levels, for the rounding of a mode or a format; measured 1
 
 MODES = ("L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F")
 
 
 def seven(*, paper: int = 230, ink: int = 30, size: tuple[int, int] = (120, 150)) -> Image.Image:
-    """Draw a seven in the middle of a page, grey."""
+    """Return a grey page with a seven in the middle."""
     width, height = size
     image = Image.new("L", size, paper)
     points = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.75)]
@@ -53,7 +53,7 @@ def gap(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
 
 
 def test_the_ink_is_where_mnist_has_it() -> None:
-    """Light ink on black, 20 pixels at the longer side, the centre of mass at the centre."""
+    """The ink is light on black, 20 pixels along the longer side, with its mass centred."""
     digit = prepare(seven())
     assert digit.shape == (28, 28)
     assert digit.dtype == np.uint8
@@ -66,17 +66,17 @@ def test_the_ink_is_where_mnist_has_it() -> None:
 
 
 def test_specks_are_no_strokes() -> None:
-    """Dirt beside the digit and something that reaches in from the border change nothing."""
+    """A speck beside the digit and a mark at the border change nothing."""
     image = seven()
     pencil = ImageDraw.Draw(image)
     pencil.rectangle((10, 20, 11, 21), 30)
     pencil.rectangle((0, 110, 8, 125), 30)
-    assert gap(prepare(image), prepare(seven())) <= 8 * ROUNDING  # the ground shifts a little
+    assert gap(prepare(image), prepare(seven())) <= 8 * ROUNDING  # the background shifts a little
 
 
 @pytest.mark.parametrize("width", [2, 5], ids=["a hair", "thin"])
 def test_a_thin_pen_writes_as_thick_as_mnists(width: int) -> None:
-    """Lines that would fade when they are scaled down are widened first."""
+    """Thin lines are widened before scaling, so they do not fade."""
     image = Image.new("L", (900, 1200), 230)
     ImageDraw.Draw(image).line([(300, 300), (600, 300), (420, 800)], 30, width)
     digit = prepare(image)
@@ -87,18 +87,18 @@ def test_a_thin_pen_writes_as_thick_as_mnists(width: int) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_gives_the_same(mode: str) -> None:
-    """What an image is stored as changes nothing."""
+    """An image gives the same digit in every mode."""
     assert gap(prepare(to_mode(seven(), mode)), prepare(seven())) <= ROUNDING
 
 
 def test_a_bilevel_image_will_do() -> None:
-    """Black and white alone is enough."""
+    """A black-and-white image gives the same digit."""
     assert gap(prepare(seven(paper=255, ink=0).convert("1")), prepare(seven())) <= ROUNDING
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_is_read(kind: str) -> None:
-    """What `FORMATS` promises is read; the lossy ones within a few levels of soft edges."""
+    """Every format in `FORMATS` is read; lossy ones differ by a few levels at soft edges."""
     options = {"quality": 95} if kind in {"JPEG", "WEBP"} else {}
     image = read(saved(seven(), kind, **options))
     assert (image.mode, image.size) == ("RGB", (120, 150))
@@ -106,7 +106,7 @@ def test_every_format_is_read(kind: str) -> None:
 
 
 def test_sixteen_bits_keep_their_levels() -> None:
-    """A faint drawing of many levels is not clipped to white."""
+    """A faint 16-bit drawing with many levels is not clipped to white."""
     levels = 40_000 + np.asarray(seven(), np.uint16) * 10
     image = read(saved(Image.fromarray(levels), "PNG"))
     assert gap(prepare(image), prepare(seven())) <= ROUNDING
@@ -114,7 +114,7 @@ def test_sixteen_bits_keep_their_levels() -> None:
 
 @pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (200, 30, 30)], ids=str)
 def test_ink_on_nothing_gets_a_ground(ink: tuple[int, int, int]) -> None:
-    """On a transparent page ink of any colour shows."""
+    """On a transparent page, ink of any colour is visible."""
     coverage = Image.fromarray(255 - np.asarray(seven(paper=255, ink=0)))
     image = Image.new("RGB", coverage.size, ink)
     image.putalpha(coverage)
@@ -122,7 +122,7 @@ def test_ink_on_nothing_gets_a_ground(ink: tuple[int, int, int]) -> None:
 
 
 def test_transparent_corners_are_no_ink() -> None:
-    """Where the page is opaque but for its corners, they become paper."""
+    """The transparent corners of an opaque page become paper."""
     image = seven().convert("RGBA")
     ImageDraw.Draw(image).rectangle((0, 0, 40, 12), (0, 0, 0, 0))
     assert gap(prepare(read(saved(image, "PNG"))), prepare(seven())) <= ROUNDING
@@ -130,7 +130,7 @@ def test_transparent_corners_are_no_ink() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_camera_is_turned_back(orientation: int) -> None:
-    """All eight orientations that EXIF knows come out upright."""
+    """All eight EXIF orientations come out upright."""
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -149,7 +149,7 @@ def test_a_turned_camera_is_turned_back(orientation: int) -> None:
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_the_first_frame_is_taken(kind: str) -> None:
-    """Of a moving image, or of pages, the first counts."""
+    """In a file of several frames or pages, the first one counts."""
     frames = {"save_all": True, "append_images": [seven(paper=30, ink=230)]}
     lossless = {"lossless": True} if kind == "WEBP" else {}
     image = read(saved(seven().convert("RGB"), kind, **frames, **lossless))
@@ -157,7 +157,7 @@ def test_the_first_frame_is_taken(kind: str) -> None:
 
 
 def png_claiming(width: int, height: int) -> bytes:
-    """Return a PNG whose header promises that many pixels, and which ends there."""
+    """Return a PNG whose header claims this many pixels, without any pixel data."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 2**20) + b"IDAT"
@@ -188,7 +188,7 @@ PNG, JPEG = saved(seven(), "PNG").getvalue(), saved(seven(), "JPEG").getvalue()
     ],
 )
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    """The file is named; a bomb is recognised from its header, for these hold no more."""
+    """The error names the file; a bomb is recognized by its header, since there is nothing else."""
     path = tmp_path / "x.png"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
@@ -199,7 +199,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes, message: st
 def test_a_bomb_is_refused_where_warnings_are_errors(
     recwarn: pytest.WarningsRecorder, tmp_path: Path
 ) -> None:
-    """Pillow's own warning plays no part."""
+    """A bomb gets our error, even if warnings such as Pillow's are errors."""
     import warnings
 
     warnings.simplefilter("error")
@@ -209,7 +209,7 @@ def test_a_bomb_is_refused_where_warnings_are_errors(
 
 
 def test_a_file_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more of it is read than an image could take."""
+    """No more bytes are read than an image may have."""
     monkeypatch.setattr("lenet_multi.lenet.photographs.MOST_BYTES", 2**20)
     file = io.BytesIO(bytes(3 * 2**20))
     with pytest.raises(UserError, match="the image is larger than 1 MiB"):
@@ -223,13 +223,13 @@ def test_a_file_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["missing", "folder"],
 )
 def test_what_cannot_be_read_is_refused(tmp_path: Path, source: str, reason: str) -> None:
-    """The reason is the system's."""
+    """The error gives the system's reason."""
     with pytest.raises(UserError, match=f"cannot read .*: {reason}"):
         read(tmp_path / source)
 
 
 def blank(size: tuple[int, int], *, ramp: float = 0, noise: float = 0) -> Image.Image:
-    """Return a page with nothing on it but light and noise."""
+    """Return an empty page with uneven light and noise."""
     width, height = size
     levels = 150 + ramp * np.linspace(-1, 1, width) * np.ones((height, 1))
     levels = levels + np.random.default_rng(0).normal(0, noise, levels.shape)
@@ -248,14 +248,14 @@ def blank(size: tuple[int, int], *, ramp: float = 0, noise: float = 0) -> Image.
     ids=["one pixel", "a column", "plain", "uneven light", "noise"],
 )
 def test_an_empty_page_is_refused(page: Image.Image) -> None:
-    """Light and noise are no digit."""
+    """A page with only light and noise is refused."""
     with pytest.raises(UserError, match="nothing is drawn on it"):
         prepare(page)
 
 
-@pytest.mark.filterwarnings("error")  # where a median is taken of no pixels
+@pytest.mark.filterwarnings("error")  # a median of no pixels would warn
 def test_an_image_of_nothing_is_refused() -> None:
-    """Neither a page that is all transparent nor one of no pixels has a digit on it."""
+    """A fully transparent page and an image without pixels are refused."""
     clear = saved(Image.new("RGBA", (90, 90), (0, 0, 0, 0)), "PNG")
     with pytest.raises(UserError, match="nothing is drawn on it"):
         prepare(read(clear))
@@ -264,16 +264,16 @@ def test_an_image_of_nothing_is_refused() -> None:
 
 
 def test_a_small_digit_is_looked_at_nearer() -> None:
-    """On a page twenty times as large as itself it becomes what it is on a page of its own."""
+    """A digit on a page twenty times its size gives almost the same as alone."""
     page = Image.new("L", (2400, 2400), 230)
     page.paste(seven(), (800, 600))
     found, alone = prepare(page).ravel(), prepare(seven()).ravel()
-    assert np.corrcoef(found, alone)[0, 1] > 0.95  # 0.99; with one look alone 0.73
+    assert np.corrcoef(found, alone)[0, 1] > 0.95  # measured 0.99; 0.73 without the second look
 
 
 @settings(deadline=None, max_examples=60)
 @given(
-    shape=st.tuples(st.integers(12, 400), st.floats(0.25, 4)),  # of paper: no ribbon
+    shape=st.tuples(st.integers(12, 400), st.floats(0.25, 4)),  # paper, not ribbons
     paper=st.integers(0, 255),
     contrast=st.integers(60, 255),
     mode=st.sampled_from(MODES),
@@ -299,7 +299,7 @@ def test_any_image_becomes_one_of_mnists(
 def test_light_on_dark_is_dark_on_light(
     small: Dataset, index: int, levels: tuple[int, int]
 ) -> None:
-    """An image and its negative become the same."""
+    """An image and its negative give the same digit."""
     low, high = levels
     digit = small.test.x[index, ..., 0]
     drawn = low + np.kron(digit / 255, np.ones((5, 5))) * (high - low)
@@ -312,7 +312,7 @@ def test_light_on_dark_is_dark_on_light(
 def test_where_the_digit_stands_changes_nothing(
     small: Dataset, index: int, at: tuple[int, int]
 ) -> None:
-    """A digit moved about on plain paper becomes the same."""
+    """A digit gives the same wherever it stands on plain paper."""
     digit = small.test.x[index, ..., 0].repeat(4, axis=0).repeat(4, axis=1)
     page = np.zeros((240, 240), np.uint8)
     page[60:172, 60:172] = digit

@@ -11,13 +11,13 @@ pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 @pytest.mark.parametrize("how", ["by itself", "as a graph", "by XLA"])
 def test_tensors_are_scaled_to_the_bits_of_numpy(backend: str, how: str) -> None:
-    """Each byte comes to what NumPy divides it to, also where a compiler makes its own of that.
+    """Each byte is scaled to NumPy's quotient to the bit, also in compiled code.
 
-    XLA multiplies by a reciprocal where it is told to divide.
+    XLA would multiply by a reciprocal instead of dividing.
     """
     import keras
 
-    pixels = np.resize(np.arange(256, dtype=np.uint8), (1, 16, 16, 1))  # all there are
+    pixels = np.resize(np.arange(256, dtype=np.uint8), (1, 16, 16, 1))  # all 256 values
     compute = compiled(backend, scaled, how)
     found = keras.ops.convert_to_numpy(compute(keras.ops.convert_to_tensor(pixels)))
     np.testing.assert_array_equal(found, scaled(pixels))
@@ -26,7 +26,7 @@ def test_tensors_are_scaled_to_the_bits_of_numpy(backend: str, how: str) -> None
 
 
 def compiled(backend: str, function: Callable[..., Any], how: str) -> Callable[..., Any]:
-    """Return `function` as training on the backend computes it, by itself where it does not so."""
+    """Return `function` as training on the backend computes it, or unchanged."""
     match backend, how:
         case "jax", "by XLA":
             import jax
@@ -41,7 +41,7 @@ def compiled(backend: str, function: Callable[..., Any], how: str) -> Callable[.
 
 
 def test_a_precision_may_be_asked_for() -> None:
-    """Else it is Keras's own floatx; either is NumPy's quotient in it."""
+    """Pixels are scaled in the requested precision, or else in Keras's floatx, as NumPy does."""
     import keras
 
     pixels = np.arange(256, dtype=np.uint8)

@@ -8,7 +8,7 @@ from lenet_multi.data.examples import Dataset
 from lenet_multi.lenet import reference
 from lenet_multi.lenet.reference import Array, Stack
 
-# A LeNet in small: 3 and 4 filters, 6 units, 3 classes, on 18x16x2 images.
+# A small LeNet: 3 and 4 filters, 6 units, 3 classes, on 18x16x2 images.
 SMALL_SHAPES = [(5, 5, 2, 3), (3,), (5, 5, 3, 4), (4,), (4, 6), (6,), (6, 3), (3,)]
 SMALL = Stack(reference.LENET, {str(place): shape for place, shape in enumerate(SMALL_SHAPES)})
 
@@ -26,9 +26,9 @@ def small_problem(seed: int) -> tuple[list[Array], Array, np.ndarray]:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("tensor", range(len(SMALL_SHAPES)))
 def test_gradients_are_finite_differences(seed: int, tensor: int) -> None:
-    """Along random directions in each tensor, the gradient is the central difference.
+    """Along a random direction in each tensor, the gradient equals the central difference.
 
-    A step of 1e-6 leaves some 1e-10 of rounding on slopes of 0.01 and more: 4e-8 was measured.
+    A step of 1e-6 leaves a rounding of about 1e-10 on slopes of 0.01 and more; measured 4e-8.
     """
     weights, images, labels = small_problem(seed)
     _, gradients = SMALL.gradients(weights, images, labels)
@@ -45,7 +45,7 @@ def test_gradients_are_finite_differences(seed: int, tensor: int) -> None:
 
 
 def test_a_wrong_gradient_is_caught() -> None:
-    """Finite differences tell a kernel turned by 180 degrees from the right one."""
+    """Kernels turned by 180 degrees give another gradient, so the comparison would fail."""
     weights, images, labels = small_problem(0)
     turned = [w[::-1, ::-1] if w.ndim == 4 else w for w in weights]
     _, right = SMALL.gradients(weights, images, labels)
@@ -61,7 +61,7 @@ def test_a_wrong_gradient_is_caught() -> None:
 def test_a_network_is_built_for_the_images(
     small: Dataset, build: Callable[[TrainConfig, Dataset], Stack], parameters: int
 ) -> None:
-    """On MNIST's it has the parameters of Keras's model, and starts from weights in float64."""
+    """On MNIST the network has the parameters of Keras's model, and its weights are float64."""
     network = build(TrainConfig(), small)
     weights = network.initial_weights(seed=0)
     assert sum(weight.size for weight in weights) == parameters

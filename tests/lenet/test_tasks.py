@@ -11,7 +11,7 @@ each_task = pytest.mark.parametrize("task", [LENET, SOFTMAX_REGRESSION], ids=lam
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_labels_are_one_hot_where_the_loss_wants_that(small: Dataset, recipe: str) -> None:
-    """Categorical cross-entropy gets rows with a single 1, the other loss the labels themselves."""
+    """Categorical cross-entropy gets one-hot rows, the sparse loss gets the labels."""
     config = RECIPES[recipe]
     targets = find_task(config.architecture).targets(config, small.test.y)
     if config.loss == "sparse_categorical_crossentropy":
@@ -24,7 +24,7 @@ def test_labels_are_one_hot_where_the_loss_wants_that(small: Dataset, recipe: st
 
 @each_task
 def test_a_task_is_found_by_the_name_that_it_has(task: Task) -> None:
-    """The name that a recipe gives."""
+    """A task is found by the name that recipes use."""
     assert find_task(task.name) is task
 
 
@@ -32,7 +32,7 @@ def test_a_task_is_found_by_the_name_that_it_has(task: Task) -> None:
 @pytest.mark.usefixtures("backend")
 @each_task
 def test_a_task_and_its_reference_are_one_network(small: Dataset, task: Task) -> None:
-    """Names, initial weights and logits of Keras's model are those of NumPy's in float64."""
+    """Names, initial weights and logits of Keras's model equal those of NumPy's in float64."""
     config = next(one for one in RECIPES.values() if one.architecture == task.name)
     model = task.build(config, small)
     assert task.reference

@@ -2,7 +2,7 @@ import platform
 import subprocess
 import sys
 
-# Whether a freed block of 64 MiB stays with the process; in pages of its resident memory.
+# Prints how much of a freed block of 64 MiB stays with the process, as a share.
 SHOW = """
 import sys
 import numpy as np
@@ -29,7 +29,7 @@ def kept(mode: str) -> float:
 
 
 def test_freed_memory_stays_with_the_process() -> None:
-    """Asked to, glibc keeps a large block that is freed; by itself it gives it back."""
+    """On request glibc keeps a large freed block; by default it returns it to the system."""
     assert platform.libc_ver()[0] == "glibc", "written for machines with glibc"
     assert kept("as it is") < 0.1
     assert kept("keep") > 0.9

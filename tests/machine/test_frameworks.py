@@ -19,7 +19,7 @@ def all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_backends_are_the_extras_of_the_package() -> None:
-    """What can be chosen can be installed as an extra, and is pinned, under the same name."""
+    """Every backend is an extra of the package and a pinned group, under the same name."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     assert set(BACKENDS) <= set(project["project"]["optional-dependencies"])
     assert set(BACKENDS) <= set(project["dependency-groups"])
@@ -28,14 +28,14 @@ def test_backends_are_the_extras_of_the_package() -> None:
 @pytest.mark.usefixtures("all_installed")
 @pytest.mark.parametrize("name", BACKENDS)
 def test_flag_and_variable_choose_the_same(name: str) -> None:
-    """The flag alone, the variable alone and both in agreement give the backend they name."""
+    """The flag alone, the variable alone, or both in agreement choose the backend."""
     assert choose(name, {}) == name
     assert choose(None, {"KERAS_BACKEND": name}) == name
     assert choose(name, {"KERAS_BACKEND": name}) == name
 
 
 def test_without_a_word_the_installed_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Someone who has a single backend need not name it."""
+    """If only one backend is installed, it need not be named."""
     monkeypatch.setattr(frameworks, "installed", lambda known: ("torch",))
     assert choose(None, {}) == "torch"
 
@@ -49,7 +49,7 @@ def test_flag_against_variable_is_refused() -> None:
 
 @pytest.mark.usefixtures("all_installed")
 def test_an_unknown_backend_is_refused_with_the_nearest_name() -> None:
-    """A slip of the pen is recognised; anything else gets the list."""
+    """A misspelled backend gets the nearest name; any other unknown name gets the list."""
     with pytest.raises(UserError, match="did you mean 'tensorflow'"):
         choose("tensorfow", {})
     with pytest.raises(UserError, match="choose from tensorflow, jax, torch"):
@@ -57,14 +57,14 @@ def test_an_unknown_backend_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says what is installed and how to install what is not."""
+    """The error says what is installed and how to install the requested backend."""
     monkeypatch.setattr(frameworks, "installed", lambda known: ("jax",))
     with pytest.raises(UserError, match=r"installed: jax.*pip install torch"):
         choose("torch", {})
 
 
 def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says how to install one."""
+    """If no backend is installed, the error says how to install one."""
     monkeypatch.setattr(frameworks, "installed", lambda known: ())
     with pytest.raises(UserError, match="no Keras backend is installed; install it with"):
         choose(None, {})
@@ -73,7 +73,7 @@ def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("all_installed")
 @pytest.mark.parametrize("name", ["numpy", "openvino"])
 def test_a_backend_that_only_answers_cannot_train(name: str) -> None:
-    """It is chosen where answering is all that is asked for, and refused elsewhere."""
+    """A backend that only answers is accepted for answering and refused for training."""
     assert choose(name, {}, known=ANSWERING) == name
     with pytest.raises(UserError, match="cannot train, only predict and evaluate"):
         choose(name, {})
@@ -81,7 +81,7 @@ def test_a_backend_that_only_answers_cannot_train(name: str) -> None:
 
 @pytest.mark.usefixtures("all_installed")
 def test_a_preference_gives_way() -> None:
-    """The flag and the variable come first; then the preferred one, if it is installed."""
+    """The flag and the variable win; then the preferred backend, if it is installed."""
     assert choose(None, {}, preferred="jax") == "jax"
     assert choose("torch", {}, preferred="jax") == "torch"
     assert choose(None, {"KERAS_BACKEND": "torch"}, preferred="jax") == "torch"

@@ -8,7 +8,7 @@ from lenet_multi.machine import signals
 
 
 def test_both_signals_are_told_within_the_block() -> None:
-    """Before and after it they do what they did."""
+    """Both signals reach the handler inside the block; outside, the old handlers are in place."""
     told: list[int] = []
     numbers = [signal.SIGINT, signal.SIGTERM]
     before = [signal.getsignal(number) for number in numbers]
@@ -20,7 +20,7 @@ def test_both_signals_are_told_within_the_block() -> None:
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
-    """A run in the background of a shell goes on when Ctrl-C is typed to another."""
+    """If SIGINT is ignored, as in a shell's background job, it stays ignored in the block."""
     told: list[int] = []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -34,7 +34,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
 
 
 def test_no_except_exception_takes_a_signal_for_a_failure() -> None:
-    """As with Ctrl-C, what guards against another library's errors does not swallow it."""
+    """`except Exception` does not catch the stop of a signal, as with Ctrl-C."""
     with pytest.raises(StoppedError, match="stopped by SIGTERM"), signals.obeying(signals.stop):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -43,7 +43,7 @@ def test_no_except_exception_takes_a_signal_for_a_failure() -> None:
 
 
 def test_a_signal_put_off_comes_at_the_end() -> None:
-    """What is in the block is done whole."""
+    """A signal that is put off arrives at the end of the block, which runs completely."""
     done = False
     with pytest.raises(StoppedError, match="stopped by SIGTERM"), signals.obeying(signals.stop):
         with signals.put_off():

@@ -1,4 +1,4 @@
-"""Climb again with one backend in this process, as it is now, sabotaged or not."""
+"""Climb again with one backend in this process, sabotaged or not."""
 
 import dataclasses
 from pathlib import Path
@@ -15,12 +15,12 @@ from lenet_multi.task import find_task
 from tests.conftest import start_once
 from tests.parity.sabotage import Modules
 
-SABOTAGED = "torch"  # the quickest to climb again: it compiles nothing
+SABOTAGED = "torch"  # climbs fastest: it compiles nothing
 
-# 21 steps in each precision, the last batch smaller
+# 21 steps in each precision; the last batch is smaller
 PLAN = Plan(float32_images=20 * 128 + 12, float64_images=20 * 32 + 25, one_ulp_steps=21)
 
-# The methods of `Climb` that take long, for they trace PyTorch's steps, by rung.
+# The slow methods of `Climb`, by rung; they trace PyTorch's steps.
 CLIMBS = {ladder.OPTIMIZER: "_optimizer", ladder.TRAJECTORY: "_trajectory"}
 
 
@@ -44,9 +44,9 @@ def climb_again(
     precisions: tuple[str, ...] = PRECISIONS,
     rung: str = ladder.PORTABILITY,
 ) -> list[Finding]:
-    """Return the findings when torch climbs again in this process, as it is now, to `rung`.
+    """Return the findings after torch climbs again in this process, up to `rung`.
 
-    What belongs to higher rungs, whose names sort after, is the unharmed climb's.
+    The evidence of higher rungs, whose names sort later, comes from the unharmed climb.
     """
     plan = ascent.ladder.plan
     task = find_task(plan.config.architecture)
@@ -73,4 +73,4 @@ def climb_again(
 
 
 def nothing(*_: object, **__: object) -> None:
-    """Tell nobody; climb nowhere."""
+    """Report no progress, and climb nothing."""

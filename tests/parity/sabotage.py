@@ -1,4 +1,4 @@
-"""Ways to spoil one backend's climb: each with the rung and the place where it has to show."""
+"""Ways to spoil one backend's climb, each with the rung and place where it must show."""
 
 import functools
 from collections.abc import Callable
@@ -22,8 +22,8 @@ from lenet_multi.parity.plan import PRECISIONS
 Patch = pytest.MonkeyPatch
 
 BOTH = PRECISIONS
-ONE = ("float32",)  # what is compared to the bit shows alike in both
-FINE = ("float64",)  # finer than float32 rounds, or than a step of ten can show
+ONE = ("float32",)  # comparisons to the bit give the same in both precisions
+FINE = ("float64",)  # differences below float32's rounding, or below what a tenth step can show
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Modules:
     networks: Any
     batches: Any
     pixels: Any
-    torch: Any  # our file of it
+    torch: Any  # our module for it
 
 
 @dataclass(frozen=True)
 class Sabotage:
-    """What is done, and the finding that has to be the first to fail."""
+    """A sabotage, and the finding that must fail first."""
 
     do: Callable[[Patch, Modules], None]
     rung: str
@@ -55,7 +55,7 @@ SABOTAGES: dict[str, Sabotage] = {}
 def sabotage(
     rung: str, what: str, where: str, *, precisions: tuple[str, ...] = BOTH
 ) -> Callable[[Callable[[Patch, Modules], None]], Callable[[Patch, Modules], None]]:
-    """File the decorated function under its name in words."""
+    """Register the decorated function under its name in words."""
 
     def file(do: Callable[[Patch, Modules], None]) -> Callable[[Patch, Modules], None]:
         name = do.__name__.replace("_", " ")
@@ -66,7 +66,7 @@ def sabotage(
 
 
 def change_layer(patch: Patch, of: Modules, name: str, change: Callable[[Any], Any]) -> None:
-    """Build models whose layer `name` is what `change` makes of it."""
+    """Build models whose layer `name` is replaced by `change(layer)`."""
     true_model = of.climb._model
 
     def changed(*arguments: Any) -> Any:
@@ -84,7 +84,7 @@ def change_layer(patch: Patch, of: Modules, name: str, change: Callable[[Any], A
 
 
 def change_call(patch: Patch, of: Modules, name: str, call: Callable[[Any, Any], Any]) -> None:
-    """Let the layer `name` compute `call(layer, inputs)` where it computed itself."""
+    """Let the layer `name` compute `call(layer's own call, inputs)` instead."""
 
     def change(layer: Any) -> Any:
         twin = type(layer).from_config(layer.get_config())
@@ -124,7 +124,7 @@ def scale_the_rate(patch: Patch, of: Modules, factor: float) -> None:
 
     def changed(model: Any, loss: Any, optimizer: Any) -> None:
         rate = optimizer.get_config()["learning_rate"]
-        if isinstance(rate, float) and rate < 1:  # no schedule, nor what shows the gradient
+        if isinstance(rate, float) and rate < 1:  # no schedule, and not the gradient's SGD
             optimizer.learning_rate = factor * rate
         true_compile(model, loss, optimizer)
 
@@ -132,7 +132,7 @@ def scale_the_rate(patch: Patch, of: Modules, factor: float) -> None:
 
 
 def with_adams(patch: Patch, of: Modules, **settings: Any) -> None:
-    """Give Adam other settings, whatever it is asked for."""
+    """Override settings of Adam."""
     true_class = of.climb.Adam
 
     @functools.wraps(true_class)
@@ -216,7 +216,7 @@ def channels_are_flattened_first(patch: Patch, of: Modules) -> None:
 
 @sabotage(FORWARD, "logits and loss", "initial, logits")
 def a_kernel_is_transposed(patch: Patch, of: Modules) -> None:
-    # A convolution with the transposed kernel, on the transposed image, transposed back.
+    # Convolve the transposed image with the kernel and transpose back: a transposed kernel.
     def turned(call: Any, x: Any) -> Any:
         return of.keras.ops.transpose(call(of.keras.ops.transpose(x, (0, 2, 1, 3))), (0, 2, 1, 3))
 
@@ -258,7 +258,7 @@ def a_gradient_is_halved_on_its_way(patch: Patch, of: Modules) -> None:
 
 @sabotage(GRADIENT, "twins", "initial, conv1/kernel", precisions=ONE)
 def a_gradient_is_noisy(patch: Patch, of: Modules) -> None:
-    # Its twins differ as much as it does from the other backends, and would excuse it.
+    # Its twins differ as much as it differs from other backends. That must not excuse it.
     def noisy(call: Any, x: Any) -> Any:
         import torch
 
@@ -291,7 +291,7 @@ def adams_beta_2_is_099(patch: Patch, of: Modules) -> None:
 
 @sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel")
 def adam_reads_a_gradient_in_another_order(patch: Patch, of: Modules) -> None:
-    # What PyTorch's kernel did to the strides of a convolution's gradient, until L3 showed it.
+    # PyTorch's kernel did this with the strides of a convolution's gradient, until L3 showed it.
     true_update = of.torch.update_by_adam
 
     def strided(optimizer: Any, updates: Any, rate: Any) -> None:

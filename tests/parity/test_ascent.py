@@ -16,20 +16,20 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def test_one_backend_is_refused(tmp_path: Path) -> None:
-    """There is nothing to compare it with."""
+    """A single backend is refused, because there is nothing to compare it with."""
     with pytest.raises(UserError, match="needs two backends, found jax; install another"):
         ascend(["jax"], Plan(), tmp_path / "out", timeout=1)
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
-    """Evidence of two climbs is not mixed."""
+    """A folder that is not empty is refused, so that two climbs do not mix their evidence."""
     (tmp_path / "something").touch()
     with pytest.raises(UserError, match="is not an empty folder"):
         ascend(BACKENDS, Plan(), tmp_path, timeout=1)
 
 
 def test_every_backend_goes_on_with_every_model(tmp_path: Path) -> None:
-    """Nine ordered pairs in each precision, each after the models were saved."""
+    """In each precision there are nine ordered pairs, each after the models are saved."""
     jobs = _jobs(BACKENDS, Plan(), tmp_path, "today", with_oracle=True)
     pairs = {
         (job.precision, w, job.climber) for job in jobs if job.task == GO_ON for w in job.saved_by
@@ -47,7 +47,7 @@ def test_every_backend_goes_on_with_every_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_oracle", [False, True], ids=["without", "with"])
 def test_a_task_without_a_reference_has_no_oracle(tmp_path: Path, with_oracle: bool) -> None:
-    """The backends are compared with one another; else the oracle climbs once, in float64."""
+    """Without a reference only backends are compared; with one, the oracle climbs in float64."""
     jobs = _jobs(BACKENDS, Plan(), tmp_path, "today", with_oracle=with_oracle)
     oracles = [job.precision for job in jobs if job.climber == ORACLE]
     assert oracles == ["float64"] * with_oracle
@@ -56,7 +56,7 @@ def test_a_task_without_a_reference_has_no_oracle(tmp_path: Path, with_oracle: b
 
 @pytest.mark.all_backends
 def test_a_slow_climb_fails(tmp_path: Path, lenet: Lenet) -> None:
-    """A timeout ends with status 1 and says so; it is never a skip."""
+    """A timeout is a failure with status 1, and never a skip."""
     done = lenet("parity", "--backend", "jax", "--backend", "torch", "--timeout", 0.2)
     assert done.returncode == 1
     assert "torch float64 FAILED: it took longer than 0.2 s" in done.stdout
@@ -65,7 +65,7 @@ def test_a_slow_climb_fails(tmp_path: Path, lenet: Lenet) -> None:
 
 @pytest.mark.all_backends
 def test_a_crash_is_shown(tmp_path: Path) -> None:
-    """A backend that cannot be imported ends with status 1, its last lines are shown."""
+    """If a backend cannot be imported, its last lines are shown and the climb fails."""
     for backend in ("jax", "torch"):
         (tmp_path / "broken" / backend).mkdir(parents=True)
         code = f"raise ImportError('no lib{backend}')"
@@ -90,7 +90,7 @@ def test_a_crash_is_shown(tmp_path: Path) -> None:
 
 
 def test_unknown_backends_are_refused(lenet: Lenet) -> None:
-    """A wrong name gets the right one suggested, with status 2."""
+    """An unknown backend gets the nearest name, with status 2."""
     done = lenet("parity", "--backend", "jaxx")
     assert done.returncode == 2
     assert "did you mean 'jax'?" in done.stderr
@@ -125,7 +125,7 @@ def test_unknown_backends_are_refused(lenet: Lenet) -> None:
 def test_flags_that_do_not_fit_are_refused(
     lenet: Lenet, flags: tuple[object, ...], message: str
 ) -> None:
-    """One line, status 2."""
+    """Flags that do not fit get one line and status 2."""
     done = lenet("parity", *flags)
     assert done.returncode == 2
     assert done.stderr == f"lenet-multi: {message}\n"
@@ -160,7 +160,7 @@ def test_flags_that_do_not_fit_are_refused(
 def test_bad_input_is_refused_at_once(
     tmp_path: Path, lenet: Lenet, flags: tuple[object, ...], message: str
 ) -> None:
-    """Before any backend starts: one line, status 2, and no folder."""
+    """Bad input gets one line and status 2, before a backend starts or a folder exists."""
     done = lenet("parity", *flags)
     assert done.returncode == 2
     assert done.stderr.startswith(f"lenet-multi: {message}")

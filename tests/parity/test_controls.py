@@ -1,4 +1,4 @@
-"""The ladder catches what it should: one backend is sabotaged, the first rung to fail is known."""
+"""The ladder catches each sabotage of one backend on the rung where it belongs."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.all_backends
 
 @pytest.fixture(scope="module")
 def ascent(tmp_path_factory: pytest.TempPathFactory) -> Ascent:
-    """All backends climb, unharmed."""
+    """The climb of all backends, unharmed."""
     return ascend(BACKENDS, PLAN, tmp_path_factory.mktemp("ascent"), timeout=600)
 
 
@@ -30,7 +30,7 @@ def ascent(tmp_path_factory: pytest.TempPathFactory) -> Ascent:
 def torch() -> Iterator[Modules]:
     """Keras on torch in this process, put back to float32 afterwards.
 
-    On one processor, since torch's threads wait for one another where others work too.
+    It uses one processor, because torch's threads wait for each other if others work too.
     """
     processors = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(processors)})
@@ -42,7 +42,7 @@ def torch() -> Iterator[Modules]:
 
 
 def test_the_unharmed_climb_passes(ascent: Ascent) -> None:
-    """All backends and the oracle agree at every rung, in both precisions."""
+    """All backends and the oracle agree on every rung, in both precisions."""
     assert ascent.failures == []
     assert [str(finding) for finding in ascent.findings if not finding.passed] == []
     assert {finding.rung for finding in ascent.findings} == set(ladder.RUNGS)
@@ -52,7 +52,7 @@ def test_the_unharmed_climb_passes(ascent: Ascent) -> None:
 def test_climbing_again_unharmed_passes(
     torch: Modules, ascent: Ascent, mnist: Dataset, tmp_path: Path
 ) -> None:
-    """What catches the sabotages below is not that torch climbs in another process."""
+    """Climbing again unharmed passes, so a climb in another process is not what fails."""
     assert ladder.first_failure(climb_again(torch, ascent, mnist, tmp_path)) is None
 
 
@@ -73,9 +73,9 @@ def test_a_sabotage_is_caught_where_it_belongs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first finding to fail names the rung, the place and the backend.
+    """The first failed finding names the rung, the place and the backend.
 
-    Each precision climbs alone, so that neither is caught by the other's limits.
+    Each precision climbs alone, so neither is caught by the other's limits.
     """
     sabotage.do(monkeypatch, torch)
     findings = climb_again(
@@ -90,7 +90,7 @@ def test_a_sabotage_is_caught_where_it_belongs(
 
 
 def test_an_older_processor_trains_the_same(tmp_path: Path) -> None:
-    """Backends held to AVX2 agree with each other, and with those that are not held."""
+    """Backends limited to AVX2 agree with each other, and with those without a limit."""
     everyone = [*BACKENDS, *(f"{backend}@{AVX2}" for backend in BACKENDS)]
     plan = dataclasses.replace(PLAN, saved_after=0, precisions=("float32",))
     found = ascend(everyone, plan, tmp_path, timeout=600)
@@ -105,7 +105,7 @@ def test_an_older_processor_trains_the_same(tmp_path: Path) -> None:
 def test_a_climb_that_failed_leaves_the_others(
     missing: str, ascent: Ascent, tmp_path: Path
 ) -> None:
-    """Without one backend's float32 climb, what all others left is compared and drawn."""
+    """Without one backend's float32 climb, everything else is still compared and drawn."""
     climbed = dict(ascent.ladder.climbed)
     del climbed[missing, "float32"]
     rest = dataclasses.replace(ascent.ladder, climbed=climbed)

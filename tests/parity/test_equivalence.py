@@ -14,7 +14,7 @@ differences = st.lists(
 
 @given(differences)
 def test_both_ways_of_judging_agree(found: list[float]) -> None:
-    """The interval lies inside the margin where both one-sided tests reject, and only there."""
+    """The interval lies inside the margin exactly if both one-sided tests reject."""
     result = two_one_sided_tests(np.array(found), margin=MARGIN)
     if abs(result.p_value - LEVEL) > 1e-9:
         assert result.passed == (result.p_value < LEVEL)
@@ -22,7 +22,7 @@ def test_both_ways_of_judging_agree(found: list[float]) -> None:
 
 @given(differences)
 def test_the_order_of_the_pair_does_not_matter(found: list[float]) -> None:
-    """Swapping the two backends turns the interval round and keeps the verdict."""
+    """Swapping the two backends mirrors the interval and keeps the verdict."""
     there = two_one_sided_tests(np.array(found), margin=MARGIN)
     back = two_one_sided_tests(-np.array(found), margin=MARGIN)
     assert (back.low, back.high) == pytest.approx((-there.high, -there.low))
@@ -30,7 +30,7 @@ def test_the_order_of_the_pair_does_not_matter(found: list[float]) -> None:
 
 
 def test_the_interval_is_students() -> None:
-    """Ten differences of spread 1 around 0: the interval is 1.833 standard errors to each side."""
+    """Ten differences give an interval of 1.833 standard errors to each side (Student)."""
     found = np.array([-1.0, 1.0] * 5)
     result = two_one_sided_tests(found, margin=10)
     error = found.std(ddof=1) / np.sqrt(10)
@@ -39,25 +39,25 @@ def test_the_interval_is_students() -> None:
 
 @pytest.mark.parametrize("shift", [-0.15, 0.15])
 def test_a_worse_backend_is_not_equivalent(shift: float) -> None:
-    """Fifteen images of ten thousand, on the mean of ten seeds, are told."""
+    """A mean gap of fifteen images in ten thousand, over ten seeds, is not equivalent."""
     noise = np.array([-0.05, 0.03, 0.0, 0.04, -0.02, 0.01, -0.04, 0.05, -0.03, 0.01])
     assert two_one_sided_tests(noise, margin=MARGIN).passed
     assert not two_one_sided_tests(noise + shift, margin=MARGIN).passed
 
 
 def test_too_few_seeds_are_not_equivalent() -> None:
-    """Equivalence has to be shown: two seeds that spread show nothing."""
+    """Two seeds that differ do not show equivalence."""
     assert not two_one_sided_tests(np.array([-0.05, 0.05]), margin=MARGIN).passed
 
 
 @pytest.mark.parametrize(("difference", "passed"), [(0.0, True), (0.09, True), (0.1, False)])
 def test_equal_differences_have_no_spread(difference: float, passed: bool) -> None:
-    """Where all differences are equal the interval is a point; the margin itself is outside."""
+    """If all differences are equal the interval is a point; the margin itself is outside."""
     result = two_one_sided_tests(np.full(5, difference), margin=MARGIN)
     assert (result.low, result.high, result.passed) == (difference, difference, passed)
 
 
 def test_one_difference_is_refused() -> None:
-    """A single pair leaves no spread to judge by."""
+    """A single pair is refused, because it has no spread."""
     with pytest.raises(ValueError, match="two or more"):
         two_one_sided_tests(np.array([0.0]), margin=MARGIN)

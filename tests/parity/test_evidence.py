@@ -21,7 +21,7 @@ def written(folder: Path) -> Evidence:
 
 
 def test_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    """Facts, record, and arrays with names like paths survive the disk."""
+    """Facts, record, and arrays with names like paths are read as they were written."""
     evidence = written(tmp_path)
     found = read(tmp_path, climb="today")
     assert (found.climber, found.facts, found.record) == ("jax", evidence.facts, evidence.record)
@@ -31,7 +31,7 @@ def test_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_stale_evidence_is_refused(tmp_path: Path) -> None:
-    """Evidence that an earlier climb left is not compared."""
+    """Evidence of an earlier climb is refused."""
     written(tmp_path)
     with pytest.raises(UserError, match="is stale"):
         read(tmp_path, climb="tomorrow")
@@ -40,7 +40,7 @@ def test_stale_evidence_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["evidence.json", "evidence.npz"])
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
-    """A file cut short is told in one line that names the folder."""
+    """A truncated file gives one line that names the folder."""
     written(tmp_path)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(share * len(content))])
@@ -49,7 +49,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) ->
 
 
 def test_an_altered_array_is_refused(tmp_path: Path) -> None:
-    """One flipped bit shows in the hash."""
+    """One flipped bit changes the hash, so the array is refused."""
     written(tmp_path)
     content = bytearray((tmp_path / "evidence.npz").read_bytes())
     content[len(content) // 2] ^= 1
@@ -59,6 +59,6 @@ def test_an_altered_array_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_evidence_is_refused(tmp_path: Path) -> None:
-    """A folder without evidence is named."""
+    """A folder without evidence is refused by name."""
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path / "nowhere", climb="today")

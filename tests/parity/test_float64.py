@@ -1,4 +1,4 @@
-"""Where Keras is not float64 although it says so, and that our ways round are."""
+"""Where Keras is not float64 although it says so, and that our replacements are."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from tests.conftest import child_environment
 
 pytestmark = pytest.mark.backend
 
-# float64 has to be asked for before JAX is imported, hence a process of its own.
+# float64 must be set before JAX is imported, so this runs in its own process.
 IN_FLOAT64 = """
 import json, sys
 import numpy as np
@@ -70,9 +70,9 @@ for name in ("Adam", "exact Adam"):
 print("FOUND", json.dumps(found))
 """
 
-ROUNDED, EXACT = 1e-9, 1e-14  # float32 rounds by some 1e-8, float64 by some 1e-16
+ROUNDED, EXACT = 1e-9, 1e-14  # float32 rounds by about 1e-8, float64 by about 1e-16
 
-# What is rounded to float32, with Keras 3.15.1; a Keras that mends one makes its test fail.
+# What Keras 3.15.1 rounds to float32, by backend. If a later Keras is exact, the test fails.
 ROUNDED_ON = {
     "cast of a Python float": {"tensorflow"},
     "matmul": {"torch"},
@@ -106,7 +106,7 @@ def found(backend: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("what", ROUNDED_ON)
 def test_keras_rounds_to_float32(backend: str, found: dict[str, Any], what: str) -> None:
-    """Each public call is off by float32's rounding on the backends named, exact on the others."""
+    """Each public call has float32's rounding on these backends, and is exact on the others."""
     if backend in ROUNDED_ON[what]:
         assert found[what] > ROUNDED
     else:
@@ -115,7 +115,7 @@ def test_keras_rounds_to_float32(backend: str, found: dict[str, Any], what: str)
 
 @pytest.mark.parametrize("what", EXACT_ON_ALL)
 def test_there_is_a_public_way_round(found: dict[str, Any], what: str) -> None:
-    """Each replacement is exact to float64's rounding on every backend."""
+    """Each replacement is exact up to float64's rounding on every backend."""
     assert found[what] < EXACT
 
 
@@ -125,6 +125,6 @@ def test_the_type_of_two_float64_is_float32(backend: str, found: dict[str, Any])
 
 
 def test_the_exact_model_has_the_same_weights(found: dict[str, Any]) -> None:
-    """Names are kept, so that saved weights and tables of gaps fit."""
+    """The exact model keeps the weights' names, so saved weights and tables of gaps fit."""
     stock, exact = found["names"]
     assert stock == exact

@@ -18,7 +18,7 @@ def judged(gaps: dict[str, float]) -> Finding:
 
 
 def test_the_first_place_over_the_limit_is_named() -> None:
-    """Not the largest gap but the first step and tensor tells where to look."""
+    """A failed finding names the first step and tensor over the limit, not the largest gap."""
     finding = judged({"1/conv1/kernel": 0.5, "2/conv1/bias": 1.1, "3/conv1/kernel": 99.0})
     assert not finding.passed
     assert finding.where == "step 2, conv1/bias"
@@ -28,7 +28,7 @@ def test_the_first_place_over_the_limit_is_named() -> None:
 
 
 def test_the_largest_gap_within_the_limit_is_named() -> None:
-    """When all is well, what is nearest to the limit is shown."""
+    """A passed finding names the place nearest to its limit."""
     finding = judged({"1": 0.25, "2": 1.0, "3": 0.5})
     assert finding.passed
     assert (finding.where, finding.share) == ("step 2", 1.0)
@@ -36,21 +36,21 @@ def test_the_largest_gap_within_the_limit_is_named() -> None:
 
 @pytest.mark.parametrize("gap", [math.nan, math.inf])
 def test_what_is_no_number_fails(gap: float) -> None:
-    """A run that diverged is never taken for an equal one."""
+    """A gap of NaN or infinity always fails."""
     assert not judged({"1": 0.0, "2": gap, "3": 0.0}).passed
 
 
 def test_the_lowest_rung_to_fail_comes_first() -> None:
-    """The verdict names one finding, the lowest."""
+    """The verdict names the lowest rung's failed finding."""
     findings = [judged({"1": 0.1}), judged({"1": 5.0}), judged({"1": 7.0})]
     assert first_failure(findings) is findings[1]
     assert first_failure(findings[:1]) is None
 
 
 def trained(*, torch_moves: float, twin_moves: float) -> Finding:
-    """Return the finding on SGD when torch and one of its twins moved otherwise at step 5.
+    """Return the finding on SGD when torch and one of its twins moved differently at step 5.
 
-    JAX, and all else, moved by 1 at each step.
+    JAX, and every other tensor, moves by 1 at each step.
     """
     steps = {1: 1.0, 2: 2.0, 5: 5.0, 10: 10.0}
 
@@ -68,16 +68,16 @@ def trained(*, torch_moves: float, twin_moves: float) -> Finding:
         ("torch", "float32"): evidence("torch", torch_moves),
     }
     ladder = Ladder(backends=PAIR, climbed=climbed, gone_on={}, plan=Plan())
-    return next(_optimizer(ladder, "float32"))  # of SGD
+    return next(_optimizer(ladder, "float32"))  # the finding on SGD
 
 
 def test_a_decision_that_rounding_turns_is_allowed() -> None:
-    """Where a twin of either backend parted as far, so may the pair."""
+    """A pair may differ as far as a twin of either backend differs."""
     assert trained(torch_moves=5.02, twin_moves=4e-3).passed
 
 
 def test_what_no_twin_shows_is_a_difference() -> None:
-    """The same gap, while every twin stays with its own: the step and the tensor are named."""
+    """The same gap fails if every twin stays close, and the step and tensor are named."""
     found = trained(torch_moves=5.02, twin_moves=1e-6)
     assert not found.passed
     assert found.where == "step 5, conv1/kernel"
@@ -85,7 +85,7 @@ def test_what_no_twin_shows_is_a_difference() -> None:
 
 
 def test_weights_that_do_not_move_are_a_difference() -> None:
-    """A layer that is frozen on one backend has no rounding to excuse it, either way round."""
+    """A layer that is frozen on one backend fails: rounding excuses it in neither direction."""
     assert not trained(torch_moves=0.0, twin_moves=1e-6).passed
     assert not trained(torch_moves=0.0, twin_moves=math.inf).passed
     assert not trained(torch_moves=5.02, twin_moves=math.inf).passed

@@ -11,7 +11,7 @@ from lenet_multi.parity.plan import ORACLE, Plan
 
 
 def test_the_oracle_goes_down(mnist: Dataset) -> None:
-    """It trains in the order of all climbers: the loss falls, and is that of the first batch."""
+    """The oracle trains in every climber's order: its loss starts as theirs, and falls."""
     evidence, plan = Evidence(ORACLE, "today"), Plan(float64_images=20 * 32)
     oracle.climb(evidence, plan, LENET, mnist, lambda what, done, steps: None)
     losses = evidence.arrays["L4/losses"]

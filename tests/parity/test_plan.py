@@ -13,19 +13,19 @@ from lenet_multi.parity.plan import CONFIDENCE, PRECISIONS, Climber, Plan, confi
 
 
 def test_weights_are_kept_at_steps_that_a_logarithmic_axis_shows() -> None:
-    """An epoch of 446 steps keeps those of the first, the tenth and the hundredth, and the last."""
+    """An epoch of 446 steps keeps weights at 1, 2, 5, 10, ... 200, and at its last step."""
     kept = [step for step in range(1, 447) if is_kept(step, last=446)]
     assert kept == [1, 2, 5, 10, 20, 50, 100, 200, 446]
 
 
 @given(st.integers(1, 10_000))
 def test_the_last_step_is_kept(last: int) -> None:
-    """However long the epoch."""
+    """The last step's weights are kept, however long the epoch."""
     assert is_kept(last, last=last)
 
 
 def test_float64_trains_a_hundred_steps(mnist: Dataset) -> None:
-    """In batches of 32, the last one smaller, at a constant learning rate."""
+    """In float64 there are 100 steps of 32 images, the last smaller, at a constant rate."""
     plan = Plan()
     images, config = plan.training_examples(mnist, "float64"), plan.training_config("float64")
     assert config.steps_per_epoch(len(images)) == 100
@@ -34,7 +34,7 @@ def test_float64_trains_a_hundred_steps(mnist: Dataset) -> None:
 
 
 def test_float32_trains_the_epoch_of_the_recipe(mnist: Dataset) -> None:
-    """All 57,000 training images of the recipe standard, in its own batches."""
+    """In float32 the epoch has the recipe's 57,000 training images, in its own batches."""
     plan = Plan()
     assert len(plan.training_examples(mnist, "float32")) == 57_000
     config = plan.training_config("float32")
@@ -43,7 +43,10 @@ def test_float32_trains_the_epoch_of_the_recipe(mnist: Dataset) -> None:
 
 
 def test_float32_holds_its_betas() -> None:
-    """They are what TensorFlow's kernel makes of the recipe's; float64 takes the recipe's."""
+    """In float32 the betas are the recipe's rounded to float32, as in TensorFlow's kernel.
+
+    In float64 they are the recipe's.
+    """
     plan = Plan()
     config = plan.training_config("float32")
     for name, own in ((config.beta_1, 0.9), (config.beta_2, 0.999)):
@@ -53,22 +56,22 @@ def test_float32_holds_its_betas() -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_too_few_images_are_refused(mnist: Dataset, precision: str) -> None:
-    """Moving between backends needs steps before and after."""
+    """Too few images are refused, because L6 needs steps before and after the move."""
     plan = Plan(float32_images=128 * 10, float64_images=32 * 10)
     with pytest.raises(UserError, match="parity needs 20 steps"):
         plan.training_examples(mnist, precision)
 
 
 def test_no_images_are_refused() -> None:
-    """Before any is looked for."""
+    """Zero images are refused before any data is read."""
     with pytest.raises(UserError, match="--images must be at least 1, not 0"):
         Plan(float32_images=0)
 
 
 def test_confident_answers_are_scaled_logits() -> None:
-    """The last layer alone is scaled, by a power of two and so without rounding.
+    """Only the last layer is scaled, by a power of two, so there is no rounding.
 
-    A layer without a bias has one weight, a nested one has its path.
+    A layer without a bias has one weight; a nested layer has a path.
     """
     for names, factors in (
         (["conv1/kernel", "conv1/bias", "dense2/kernel", "dense2/bias"], [1, 1, 256, 256]),
@@ -93,7 +96,7 @@ def test_a_climber_may_name_its_form() -> None:
 
 
 def test_a_climber_may_name_its_instruction_set() -> None:
-    """Its process is held to it; one that names none gets no variable."""
+    """A climber's process is limited to the instruction set it names; else no variable is set."""
     assert Climber.of("torch:stock@sse4.1") == Climber("torch", "stock", SSE41)
     assert Climber.of("torch@sse4.1").environment() == held_to(SSE41)
     assert Climber.of("torch").environment() == {}
@@ -103,6 +106,6 @@ def test_a_climber_may_name_its_instruction_set() -> None:
 
 @pytest.mark.parametrize("name", ["jax:", "jax@", "jax:@avx2", "jax:stock@"])
 def test_an_empty_name_is_refused(name: str) -> None:
-    """What is announced is given."""
+    """After `:` or `@` a name must follow."""
     with pytest.raises(UserError, match="a name is missing; give BACKEND"):
         Climber.of(name)

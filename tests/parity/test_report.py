@@ -34,7 +34,7 @@ def finding(rung: str, gap: float, *, allowed: float = 1.0) -> Finding:
 
 
 def ladder() -> Ladder:
-    """Return what two backends left that differ by 1 in 10^5 from the second step on."""
+    """Return the evidence of two backends that differ by 1e-5 from the second step on."""
     losses = np.array([2.0, 1.0, 0.5])
     return Ladder(
         backends=PAIR,
@@ -49,14 +49,14 @@ def ladder() -> Ladder:
 
 
 def printed(findings: list[Finding], failures: list[Failure]) -> str:
-    """Return what is printed of a climb."""
+    """Return the printed report of a climb."""
     console = Console(record=True, width=140, file=StringIO())
     report.print_ascent(Ascent(ladder(), findings, failures, 1.0), console)
     return console.export_text()
 
 
 def test_success_shows_the_largest_share_of_each_rung() -> None:
-    """Of two findings on a rung the one nearer to its limit is shown."""
+    """Of two findings on a rung, the report shows the one nearer to its limit."""
     text = printed(
         [finding(STRUCTURE, 0, allowed=0), finding(FORWARD, 0.2), finding(FORWARD, 0.7)], []
     )
@@ -67,14 +67,14 @@ def test_success_shows_the_largest_share_of_each_rung() -> None:
 
 @pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
 def test_a_gap_that_is_no_number_is_shown(order: int) -> None:
-    """It is the worst of its rung, before and after others."""
+    """A gap of NaN is the worst of its rung, whatever the order."""
     gaps = [math.nan, 0.3, 0.7][::order]
     (shown,) = report.worst([finding(FORWARD, gap) for gap in gaps])
     assert math.isnan(shown.gap)
 
 
 def test_failure_names_the_first_difference() -> None:
-    """Rung, pair, step and sizes stand in the last line."""
+    """The last line names rung, pair, step, gap and limit."""
     text = printed([finding(FORWARD, 0.2), finding(TRAJECTORY, 7.0)], [])
     assert text.splitlines()[-1] == (
         "They DIFFER, first at L4 trajectory, losses, float32, jax and torch: step 3: 7, allowed 1"
@@ -82,7 +82,7 @@ def test_failure_names_the_first_difference() -> None:
 
 
 def test_a_failed_climber_leaves_no_verdict() -> None:
-    """What the others found is shown, with the last lines of the one that failed."""
+    """The report shows the others' findings and the last lines of the failed climber."""
     text = printed([finding(FORWARD, 0.2)], [Failure("jax float64", "crashed", ["no memory left"])])
     assert "jax float64 FAILED: it crashed" in text
     assert "no memory left" in text
@@ -92,7 +92,7 @@ def test_a_failed_climber_leaves_no_verdict() -> None:
 
 @pytest.mark.parametrize(("gap", "words"), [(0.0, "Equivalent"), (0.5, "NOT shown")])
 def test_the_outcome_is_shown(gap: float, words: str) -> None:
-    """The accuracies of all seeds, and the interval of each pair."""
+    """The report shows the accuracies of all seeds, and the interval of each pair."""
     noise = np.array([-0.01, 0.01, 0.0]) + gap
     outcome = Outcome(PAIR, two_one_sided_tests(noise, margin=0.1), 0.998)
     study = Study({(0, "jax"): example_run(), (1, "torch"): example_run()}, [outcome], [])
@@ -106,7 +106,7 @@ def test_the_outcome_is_shown(gap: float, words: str) -> None:
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:
-    """A PNG of some size, whose lines never fall."""
+    """The figure is a PNG, and its lines never fall."""
     draw_gaps(ladder(), tmp_path / "gaps.png")
     assert (tmp_path / "gaps.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "gaps.png").stat().st_size > 20_000

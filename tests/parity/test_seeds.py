@@ -25,13 +25,13 @@ PAIR = ("jax", "torch")
 
 @pytest.fixture(autouse=True)
 def versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Backends need not be installed here: their versions are those of the example runs."""
+    """Let every backend have the example runs' versions, so none needs to be installed."""
     monkeypatch.setattr(environment, "versions", lambda backend: VERSIONS)
 
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the children that were run, each of which leaves a run."""
+    """The names of the children that ran; each leaves a run."""
     names = []
 
     def run(asked: Sequence[Child], *, timeout: float) -> list[Failure]:
@@ -47,7 +47,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_runs_that_are_there_are_not_repeated(tmp_path: Path, trained: list[str]) -> None:
-    """A study that was stopped trains what is missing, and a finished one nothing."""
+    """A stopped study trains only the missing runs, and a finished one nothing."""
     keep(example_run("jax", seed=1), tmp_path / "seed-1-jax")
     seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
     assert trained == ["seed-0-jax", "seed-0-torch", "seed-1-torch"]
@@ -60,7 +60,7 @@ def test_runs_that_are_there_are_not_repeated(tmp_path: Path, trained: list[str]
 def test_a_study_that_is_stopped_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its runs are there, finished or not, and none is lost to whoever knows."""
+    """A stopped study keeps its runs and says how to continue."""
 
     def stopped(*asked: object, timeout: float) -> list[Failure]:
         raise StoppedError(signal.SIGTERM)
@@ -72,7 +72,7 @@ def test_a_study_that_is_stopped_says_how_to_go_on(
 
 
 def test_a_child_trains_the_settings_of_its_seed(tmp_path: Path) -> None:
-    """Its flags are those of the configuration, with the seed."""
+    """A child's flags are those of the configuration, with its seed."""
     child = seeds._child(tmp_path, (7, "jax"), TrainConfig(seed=7, epochs=2))
     given = command.make_context("train", list(child.command[3:])).params
     assert (given["seed"], given["epochs"], given["backend"]) == (7, 2, "jax")
@@ -96,7 +96,7 @@ def test_a_run_that_was_stopped_goes_on(
     under: dict[str, str],
     flag: str,
 ) -> None:
-    """One of the same settings and versions is resumed; any other is trained from the start."""
+    """A stopped run with the same settings and versions resumes; any other starts again."""
     place = tmp_path / "seed-7-jax"
     if begun:
         unfinished(place).mkdir()
@@ -110,7 +110,7 @@ def test_a_run_that_was_stopped_goes_on(
 
 
 def test_equal_accuracies_are_equivalent(tmp_path: Path, trained: list[str]) -> None:
-    """Runs that answer alike agree on every image."""
+    """Runs with equal answers agree on every image and are equivalent."""
     study = seeds.study(PAIR, 10, TrainConfig(), tmp_path, timeout=1)
     (outcome,) = study.outcomes
     assert study.passed
@@ -118,7 +118,7 @@ def test_equal_accuracies_are_equivalent(tmp_path: Path, trained: list[str]) -> 
 
 
 def test_a_backend_that_is_worse_is_caught(tmp_path: Path, trained: list[str]) -> None:
-    """Two images of a thousand fewer on each seed of one backend, and the study says no."""
+    """Two right answers fewer in a thousand, on each seed of one backend, fail the study."""
     for seed in range(10):
         keep(example_run("torch", seed=seed, right=RIGHT - 2), tmp_path / f"seed-{seed}-torch")
     study = seeds.study(PAIR, 10, TrainConfig(), tmp_path, timeout=1)
@@ -139,7 +139,7 @@ def test_a_backend_that_is_worse_is_caught(tmp_path: Path, trained: list[str]) -
 def test_a_run_of_another_study_is_refused(
     tmp_path: Path, trained: list[str], change: dict[str, Any], message: str
 ) -> None:
-    """A folder is not filled up with runs that cannot be compared with those in it."""
+    """A folder with runs of other settings or versions is refused."""
     keep(example_run("jax", **change), tmp_path / "seed-0-jax")
     with pytest.raises(UserError, match=message):
         seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
@@ -148,7 +148,7 @@ def test_a_run_of_another_study_is_refused(
 def test_a_failed_run_leaves_the_others(
     tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The seeds that both backends finished are judged; the study fails."""
+    """Seeds that both backends finished are judged, but the study fails."""
     run = children.run
 
     def fail_one(asked: Sequence[Child], *, timeout: float) -> list[Failure]:
@@ -163,7 +163,7 @@ def test_a_failed_run_leaves_the_others(
 
 
 def test_runs_on_other_data_are_refused(tmp_path: Path, trained: list[str]) -> None:
-    """A study that goes on after its data changed is not judged."""
+    """A study that continues after its data changed is refused."""
     keep(example_run("jax", data_sha256="0" * 64), tmp_path / "seed-0-jax")
     with pytest.raises(UserError, match="2 different data sets"):
         seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
@@ -181,7 +181,7 @@ def test_runs_on_other_data_are_refused(tmp_path: Path, trained: list[str]) -> N
 def test_a_pair_that_is_none_fails(
     tmp_path: Path, trained: list[str], change: dict[str, Any], words: str
 ) -> None:
-    """Runs of a seed have to start alike, see the same order, and count right."""
+    """Runs of a seed must have the same initial weights and order, and a right count."""
     keep(example_run("jax", seed=1, **change), tmp_path / "seed-1-jax")
     study = seeds.study(PAIR, 3, TrainConfig(), tmp_path, timeout=1)
     assert not study.passed
@@ -191,7 +191,7 @@ def test_a_pair_that_is_none_fails(
 
 
 def test_a_run_that_diverged_leaves_the_others(tmp_path: Path, trained: list[str]) -> None:
-    """It is a failure of the study, not its end."""
+    """A diverged run is a failure in the study, and the other seeds are judged."""
     run = example_run("jax", seed=1)
     run.outputs[0, 0] = np.nan
     keep(run, tmp_path / "seed-1-jax")
@@ -203,13 +203,13 @@ def test_a_run_that_diverged_leaves_the_others(tmp_path: Path, trained: list[str
 
 @pytest.mark.parametrize(("backends", "count"), [(PAIR, 1), (("jax",), 10)])
 def test_one_of_a_kind_is_refused(tmp_path: Path, backends: Sequence[str], count: int) -> None:
-    """One seed, or one backend, leaves nothing to compare."""
+    """A single seed or a single backend is refused: there is nothing to compare."""
     with pytest.raises(UserError, match=r"at least 2|two backends"):
         seeds.study(backends, count, TrainConfig(), tmp_path, timeout=1)
 
 
 def test_the_record_lets_anyone_judge_again(tmp_path: Path, trained: list[str]) -> None:
-    """The JSON keeps each run's wrong answers, from which its accuracy follows."""
+    """The JSON keeps each run's wrong answers, so anyone can compute its accuracy again."""
     study = seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
     seeds.write_json(study, TrainConfig(), tmp_path / "seeds.json")
     written = json.loads((tmp_path / "seeds.json").read_text())

@@ -14,7 +14,7 @@ FACTOR = tolerances.TWINS.value
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_one_ulp_is_the_next_float(dtype: type) -> None:
-    """Every entry moves to a neighbour, some up and some down."""
+    """Every entry moves to a neighbouring float, some up and some down."""
     weights: list[NDArray[Any]] = [
         np.array([-1.5, 0.0, 1e-3, 7.0] * 50, dtype),
         np.zeros(20, dtype),
@@ -29,7 +29,7 @@ def test_one_ulp_is_the_next_float(dtype: type) -> None:
 
 
 def test_no_two_twins_are_alike() -> None:
-    """Neither of one backend nor of two; but each is the same in every climb."""
+    """Twins differ within a backend and between backends, but are the same in every climb."""
     weights = [np.ones(50, np.float32)]
     drawn = {
         (seed, climber): twins.one_ulp_off(weights, seed=seed, climber=climber)[0].tobytes()
@@ -41,13 +41,13 @@ def test_no_two_twins_are_alike() -> None:
 
 
 def course(start: float, *weights: float) -> Course:
-    """Return a course of one tensor of one weight, after the steps 1, 2, ..."""
+    """Return a course of one tensor with one weight, after the steps 1, 2, ..."""
     kept = {step: [np.array([weight])] for step, weight in enumerate(weights, 1)}
     return Course(start=[np.array([start])], weights=kept)
 
 
 def test_a_twin_is_measured_by_how_it_moved() -> None:
-    """That it started elsewhere is no gap; a twin that ended early has none at later steps."""
+    """A twin's gap compares movements, not positions; after its end it has no gaps."""
     evidence = Evidence("jax", "")
     twin, short = course(1.5, 2.5, 3.75), course(1.0, 2.0)
     twins.file_weights(evidence, "L3/SGD", ["bias"], course(1.0, 2.0, 3.0), twin, short)
@@ -61,13 +61,16 @@ def test_a_twin_is_measured_by_how_it_moved() -> None:
 
 
 def filed(weights: dict[int, list[float]], losses: list[list[float]]) -> Evidence:
-    """Return the evidence of a backend whose twins showed these gaps."""
+    """Return the evidence of a backend whose twins have these gaps."""
     arrays = {f"twins/L4/weights/{step}/bias": np.array(gaps) for step, gaps in weights.items()}
     return Evidence("jax", "", arrays={**arrays, "twins/L4/losses": np.array(losses)})
 
 
 def test_the_band_is_the_largest_gap_of_either_backend_so_far() -> None:
-    """Of any twin; a twin that has ended says nothing, and a loss is read no finer than a float."""
+    """The band is the largest gap of any twin so far, at least one float32 epsilon for losses.
+
+    A twin that has ended adds nothing.
+    """
     first = filed({}, [[0.0, 2e-3, 1e-3], [1e-3, np.nan, np.nan]])
     second = filed({}, [[0.0, 0.0, 3e-3]])
     assert list(Band((first, second)).of_losses("L4/losses", 3)) == [1e-3, 2e-3, 3e-3]
@@ -76,7 +79,10 @@ def test_the_band_is_the_largest_gap_of_either_backend_so_far() -> None:
 
 
 def test_a_pair_is_held_to_the_band_at_twice_the_step() -> None:
-    """Since when two trainings part is a matter of chance; each tensor is held to its own."""
+    """A pair's limit at a step is the band at twice that step, tensor by tensor.
+
+    Chance decides at which step two trainings start to differ.
+    """
     band = Band((filed({1: [1e-6, 3e-6], 2: [1e-6], 5: [4e-3]}, [[1e-6, 2e-6, 3e-6, 4e-6]]),))
     places = ("1/bias", "2/bias", "3/bias", "5/bias", "5/kernel")
     limits = band.limits_of_weights("L4/weights", dict.fromkeys(places, 0.0))
@@ -85,14 +91,14 @@ def test_a_pair_is_held_to_the_band_at_twice_the_step() -> None:
 
 
 def test_a_pair_is_not_held_closer_than_weights_are_rounded() -> None:
-    """Even where no twin differs."""
+    """The limit is at least the rounding of the weights, even if no twin differs."""
     band = Band((filed({1: [0.0]}, [[0.0]]),))
     limits = band.limits_of_weights("L4/weights", {"1/bias": 1e-5})
     assert limits == {"1/bias": FACTOR * 1e-5}
 
 
 def test_a_twin_that_diverged_widens_nothing() -> None:
-    """A gap that is infinite or no number is no excuse; the other twins count."""
+    """A twin's gap of NaN or infinity does not widen the band; the other twins count."""
     band = Band((filed({1: [np.nan, 2e-5, np.inf]}, [[np.inf], [np.nan], [1e-6]]),))
     assert list(band.of_losses("L4/losses", 1)) == [1e-6]
     limits = band.limits_of_weights("L4/weights", {"1/bias": 1e-5})

@@ -1,1 +1,1 @@
-"""The proof on every instruction set that this machine can pretend to have: `nox -s processors`."""
+"""The ladder on every instruction set that this machine can offer: `nox -s processors`."""

@@ -1,4 +1,4 @@
-"""Prove the ladder on each instruction set that this processor has: `nox -s processors`."""
+"""Climb the ladder on each instruction set that this processor has: `nox -s processors`."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ from lenet_multi.runs.durable import write_json
 from tests.conftest import PROJECT
 from tests.processors import climbs
 
-# The tests that compare float32 trainings, or hold their outcome to a band.
+# The tests that compare float32 trainings, or check their outcome against a band.
 ACROSS = ("tests/parity", "tests/test_across.py")
 OF_A_BACKEND = (
     "tests/parity",
@@ -50,7 +50,7 @@ def margins() -> list[dict[str, Any]]:
 
 
 def tests() -> list[dict[str, Any]]:
-    """Return how many tests passed and failed, and sabotages were caught, by instruction set."""
+    """Return, by instruction set, the tests that passed and failed and the caught sabotages."""
     found = []
     for name in climbs.available():
         sessions = [("all_backends", "", ACROSS), *(("backend", b, OF_A_BACKEND) for b in BACKENDS)]
@@ -85,7 +85,7 @@ def _count(word: str, output: str) -> int:
 
 
 def passed(record: dict[str, Any]) -> bool:
-    """Return whether nothing was a false alarm, and no test failed."""
+    """Return whether there was no false alarm and no failed test."""
     return not record.get("climbs", {}).get("false_alarms") and not any(
         one["status"] for one in record.get("tests", [])
     )
@@ -112,21 +112,21 @@ def show(record: dict[str, Any], console: Console) -> None:
 
 
 def main() -> int:
-    """Do what the command line says; the status is 1 after a false alarm or a failed test."""
+    """Do what the command line says; return 1 after a false alarm or a failed test."""
     parser = argparse.ArgumentParser(prog="python -m tests.processors", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10, help="of the climbs")
+    parser.add_argument("--seeds", type=int, default=10, help="seeds to climb from")
     parser.add_argument("--only", action="append", choices=PARTS, help="part of the study")
     parser.add_argument(
         "--folder",
         type=Path,
         default=Path("runs", "processors"),
-        help="where climbs are kept; the same command goes on with them",
+        help="folder for climbs; the same command continues them",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=RESULTS / "processors.json",
-        help="JSON to write; what it holds of other parts stays",
+        help="JSON to write; its other parts stay",
     )
     wanted = parser.parse_args()
     parts = wanted.only or PARTS

@@ -1,8 +1,8 @@
-"""Climb the short ladder on every instruction set, and with backends on different ones.
+"""Climb the short ladder on every instruction set, also with backends on different ones.
 
-A process is one backend on one instruction set. A climb takes one such process of each backend:
-all on the same instruction set, or on different ones, as on two users' machines. So three
-instruction sets and three backends make 27 climbs out of nine processes.
+A process is one backend on one instruction set. A climb takes one process per backend: all on the
+same instruction set, or on different ones, as on two users' machines. So three instruction sets and
+three backends give 27 climbs from nine processes.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ from tests.parity.again import PLAN
 THREADS = (1, 2)
 
 SHORT = dataclasses.replace(PLAN, saved_after=0)  # L0 to L4
-FLOAT64_SEEDS = 1  # float64's limits are constants, which no seed comes near
+FLOAT64_SEEDS = 1  # float64's limits are constants, and no seed comes near them
 
-TIMEOUT = 900.0  # seconds, for a process of half a minute
+TIMEOUT = 900.0  # seconds; a process takes half a minute
 
 
 def available() -> tuple[str, ...]:
@@ -35,14 +35,14 @@ def available() -> tuple[str, ...]:
 
 
 def plan(seed: int) -> Plan:
-    """Return what is climbed from a seed: the first ones in float64 too."""
+    """Return the plan for a seed; the first FLOAT64_SEEDS also climb in float64."""
     precisions = PRECISIONS if seed < FLOAT64_SEEDS else PRECISIONS[:1]
     config = dataclasses.replace(ONE_EPOCH, seed=seed)
     return dataclasses.replace(SHORT, config=config, precisions=precisions)
 
 
 def climb(folder: Path, seed: int, threads: int) -> dict[str, Any]:
-    """Return what all processes found, climbing unless `folder` holds it already."""
+    """Return what all processes found; climb only if `folder` does not hold it already."""
     place = folder / f"{threads}-{seed}"
     record = place.with_suffix(".json")
     if not record.exists():
@@ -55,7 +55,7 @@ def climb(folder: Path, seed: int, threads: int) -> dict[str, Any]:
 
 
 def judge(found: dict[str, Any], seed: int, threads: int) -> Iterator[tuple[str, list[str]]]:
-    """Yield each climb's name with the findings that failed in it."""
+    """Yield each climb's name and the findings that failed in it."""
     failures = [f"{failure['child']} {failure['reason']}" for failure in found["failures"]]
     findings = [Finding.of(finding) for finding in found["findings"]]
     for names in product(available(), repeat=len(BACKENDS)):
@@ -67,8 +67,8 @@ def judge(found: dict[str, Any], seed: int, threads: int) -> Iterator[tuple[str,
 def shares(found: Iterable[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
     """Return the largest share of a limit, by instruction sets, threads, precision and rung.
 
-    `found` are the numbers of threads with what was climbed. Two different instruction sets are
-    "mixed". What is compared to the bit has no share.
+    `found` holds the numbers of threads with the climbs' records. A pair on two different
+    instruction sets is "mixed". A comparison to the bit has no share.
     """
     largest: dict[tuple[str, int, str, str], Finding] = {}
     for threads, climbed in found:
@@ -92,7 +92,7 @@ def shares(found: Iterable[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def study(folder: Path, seeds: int, threads: Sequence[int] = THREADS) -> dict[str, Any]:
-    """Climb from all seeds, with each number of threads, and return what was found."""
+    """Climb from all seeds, with each number of threads, and return the results."""
     found = {(t, seed): climb(folder, seed, t) for seed in range(seeds) for t in threads}
     climbs: dict[str, list[str]] = defaultdict(list)
     for (t, seed), climbed in found.items():

@@ -1,4 +1,4 @@
-"""How much smaller the weakest sabotages could be and still be caught where they belong.
+"""Measure how much smaller the weakest sabotages could be and still be caught on their rung.
 
 `python -m tests.processors.margins` prints a JSON list, for the instruction set of its environment.
 """
@@ -21,8 +21,8 @@ from tests.parity.again import climb_again, modules
 from tests.parity.sabotage import Modules, Patch, scale_a_weight, scale_the_rate, with_adams
 from tests.processors.climbs import SHORT, TIMEOUT
 
-FINER = 10.0  # each trial is so many times smaller than the last one that was caught
-SMALLEST = 1e-16  # nothing in float64 is smaller
+FINER = 10.0  # each trial is this many times smaller than the last caught one
+SMALLEST = 1e-16  # float64 shows nothing smaller
 
 Sized = Callable[[Patch, Modules, float], None]
 
@@ -31,7 +31,7 @@ def _other_epsilon(patch: Patch, of: Modules, size: float) -> None:
     with_adams(patch, of, epsilon=1e-7 * (1 - size))
 
 
-# By name: how to do it in a size, its size in `sabotage.py`, and the rung where it belongs.
+# name: (how to do it in a given size, its size in `sabotage.py`, the rung where it belongs)
 WEAKEST: dict[str, tuple[Sized, float, str]] = {
     "one weight is off": (
         lambda patch, of, size: scale_a_weight(patch, of, 1 + size),
@@ -48,7 +48,7 @@ WEAKEST: dict[str, tuple[Sized, float, str]] = {
 
 
 def smallest(caught: Callable[[float], bool], size: float) -> float | None:
-    """Return the smallest of `size`, `size` / 10, ... up to which all are caught; None for none."""
+    """Return the last of `size`, `size` / 10, ... before the first uncaught one, or None."""
     least = None
     while size > SMALLEST and caught(size):
         least, size = size, size / FINER

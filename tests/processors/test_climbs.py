@@ -11,12 +11,12 @@ from tests.processors import climbs
 
 @pytest.fixture(autouse=True)
 def processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A processor with AVX2 and no AVX-512."""
+    """A processor with AVX2 and without AVX-512."""
     monkeypatch.setattr(climbs, "of_processor", lambda: instruction_sets.AVX2)
 
 
 def finding(first: str, second: str, gap: float, *, rung: str = OPTIMIZER) -> dict[str, Any]:
-    """Return the record of a finding with 1.0 allowed; on L0 nothing is."""
+    """Return the record of a finding with 1.0 allowed; on L0 nothing is allowed."""
     found = Finding(
         rung=rung,
         what="SGD",
@@ -30,7 +30,7 @@ def finding(first: str, second: str, gap: float, *, rung: str = OPTIMIZER) -> di
 
 
 def test_every_choice_of_instruction_sets_is_a_climb() -> None:
-    """Two sets and three backends make eight, each judged by what it holds alone."""
+    """Two instruction sets and three backends give eight climbs; each has only its own findings."""
     found = {
         "failures": [],
         "findings": [
@@ -51,13 +51,16 @@ def test_every_choice_of_instruction_sets_is_a_climb() -> None:
 
 
 def test_a_process_that_failed_fails_every_climb() -> None:
-    """It is no climb that passed."""
+    """If a process fails, every climb fails."""
     found = {"failures": [{"child": "jax@avx2 float32", "reason": "crashed"}], "findings": []}
     assert all(wrong == ["jax@avx2 float32 crashed"] for _, wrong in climbs.judge(found, 0, 1))
 
 
 def test_the_largest_share_is_told_by_instruction_sets() -> None:
-    """Of each, and of two different ones; what is equal to the bit has none."""
+    """The largest share is given for each instruction set and for mixed ones.
+
+    A finding that is equal to the bit has no share.
+    """
     found = {
         "findings": [
             finding("tensorflow@avx2", "jax@avx2", 0.2),
@@ -71,7 +74,7 @@ def test_the_largest_share_is_told_by_instruction_sets() -> None:
 
 
 def test_the_first_seed_climbs_in_float64_too() -> None:
-    """The others in float32 alone."""
+    """Only the first seed climbs in float64; the others climb in float32."""
     assert climbs.plan(0).precisions == PRECISIONS
     assert climbs.plan(1).precisions == ("float32",)
     assert climbs.plan(1).config.seed == 1

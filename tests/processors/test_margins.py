@@ -2,7 +2,7 @@ from tests.processors.margins import smallest
 
 
 def test_the_smallest_size_that_is_caught_is_found() -> None:
-    """Each trial is a tenth of the last, as long as that one was caught."""
+    """Each trial is a tenth of the last one, as long as that one was caught."""
     tried = []
 
     def caught(size: float) -> bool:
@@ -14,10 +14,10 @@ def test_the_smallest_size_that_is_caught_is_found() -> None:
 
 
 def test_what_is_never_caught_has_no_size() -> None:
-    """Nor is anything smaller tried."""
+    """If the first size is not caught, there is no size and no smaller trial."""
     assert smallest(lambda size: False, 1.0) is None
 
 
 def test_what_is_always_caught_comes_to_an_end() -> None:
-    """At what float64 cannot show any more."""
+    """If every size is caught, the trials end where float64 shows nothing more."""
     assert 1e-16 < (smallest(lambda size: True, 1.0) or 0) < 2e-15

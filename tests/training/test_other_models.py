@@ -1,4 +1,4 @@
-"""A model that is not the LeNet trains as stock Keras trains it, or the fast way is refused."""
+"""A model other than the LeNet trains as in stock Keras, or the fast way refuses it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.backends.models import fast, in_form
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
-# Three steps in another form, of entries; a part that is dropped shows at 1e-2. Measured 2e-6.
+# For weights after three steps in another form. Dropping a part would show as 1e-2; measured 2e-6.
 ROUNDING = 1e-4
 
 IMAGES = np.random.default_rng(0).random((32, 12, 12, 1)).astype("float32")
@@ -26,7 +26,7 @@ LABELS = np.arange(32) % 4
 
 
 def stack(*, classes: int = 4, **of_dense: Any) -> Any:
-    """Return a convolution block and a dense layer, with drawn weights."""
+    """Return a convolution block and a dense layer, with random weights."""
     import keras
 
     layers = keras.layers
@@ -51,7 +51,7 @@ def drawn(model: Any) -> Any:
 
 
 def skip_connection() -> Any:
-    """Return a functional model whose second convolution is passed by."""
+    """Return a functional model with a skip connection around its second convolution."""
     import keras
 
     layers = keras.layers
@@ -64,7 +64,7 @@ def skip_connection() -> Any:
 
 
 def subclass() -> Any:
-    """Return a stack whose class computes its layers in another way."""
+    """Return a stack whose class computes its layers differently."""
     import keras
 
     class Doubled(keras.Sequential):  # type: ignore[misc]  # Keras carries no types
@@ -78,7 +78,7 @@ def subclass() -> Any:
 
 @pytest.mark.parametrize("build", [stack, skip_connection, subclass], ids=lambda b: b.__name__)
 def test_a_form_computes_the_same_function(backend: str, build: Callable[[], Any]) -> None:
-    """A model that is no plain stack of layers computes as its own layers do."""
+    """A model that is not a plain stack of layers computes as its own layers do."""
     wanted = np.asarray(build().predict_on_batch(IMAGES))
     model = build()
     in_form(model, execution(backend).form)
@@ -87,14 +87,14 @@ def test_a_form_computes_the_same_function(backend: str, build: Callable[[], Any
 
 
 def own_adam(**settings: Any) -> Any:
-    """Return our Adam, as stock Keras's is set; rarely so fast."""
+    """Return our Adam with a learning rate of 0.01."""
     from lenet_multi.backends.adam import Adam
 
     return Adam(0.01, **settings)
 
 
 def as_kerass(optimizer: Any) -> Any:
-    """Return Keras's own Adam with the settings of ours, and any other optimizer as it is."""
+    """Return Keras's own Adam with our Adam's settings, and any other optimizer unchanged."""
     import keras
 
     from lenet_multi.backends.adam import Adam
@@ -104,7 +104,7 @@ def as_kerass(optimizer: Any) -> Any:
 
 
 def with_added_loss() -> Any:
-    """Return a stack with a layer that adds a loss of its own."""
+    """Return a stack with a layer that adds its own loss."""
     import keras
 
     class Adding(keras.layers.Layer):  # type: ignore[misc]  # Keras carries no types
@@ -117,7 +117,7 @@ def with_added_loss() -> Any:
 
 
 def compile_args(**given: Any) -> dict[str, Any]:
-    """Return what `compile` is given: our Adam and cross-entropy, changed."""
+    """Return arguments for `compile`: our Adam and cross-entropy, with changes."""
     import keras
 
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -125,21 +125,21 @@ def compile_args(**given: Any) -> dict[str, Any]:
 
 
 def l2() -> Any:
-    """Return a stack that is regularised."""
+    """Return a stack with a kernel regularizer."""
     import keras
 
     return stack(kernel_regularizer=keras.regularizers.L2(0.1))
 
 
 def constrained() -> Any:
-    """Return a stack whose dense kernel is held to a small norm."""
+    """Return a stack whose dense kernel is constrained to a small norm."""
     import keras
 
     return stack(kernel_constraint=keras.constraints.MaxNorm(0.1))
 
 
 def penalised() -> Any:
-    """Return a stack whose convolution adds a loss of its outputs."""
+    """Return a stack whose convolution has an activity regularizer."""
     import keras
 
     layers = keras.layers
@@ -150,7 +150,7 @@ def penalised() -> Any:
 
 
 def batch_normalised() -> Any:
-    """Return a stack with a layer that has a state."""
+    """Return a stack with a layer that has state."""
     import keras
 
     model = stack()
@@ -165,7 +165,7 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], dict[str, Any]]]] = {
     "amsgrad": (stack, lambda: compile_args(optimizer=own_adam(amsgrad=True))),
     "a loss of a layer": (with_added_loss, compile_args),
     "a constraint": (constrained, compile_args),
-    # Adam would divide gradients that are rounding alone, as of the biases before it.
+    # Adam would divide gradients that are only rounding, such as those of the biases before it.
     "a state": (batch_normalised, lambda: compile_args(optimizer="sgd")),
     "clipping": (stack, lambda: compile_args(optimizer=own_adam(global_clipnorm=0.01))),
     "weight decay": (stack, lambda: compile_args(optimizer=own_adam(weight_decay=0.5))),
@@ -205,14 +205,14 @@ def trained(model: Any, *, weights: NDArray[Any] | None = None) -> list[NDArray[
 
 
 def assert_alike(found: list[NDArray[Any]], wanted: list[NDArray[Any]]) -> None:
-    """Assert that weights differ by rounding alone."""
+    """Assert that weights differ only by rounding."""
     for ours, stock in zip(found, wanted, strict=True):
         np.testing.assert_allclose(ours, stock, rtol=0, atol=ROUNDING * np.abs(stock).max())
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_dropped_from_a_step(name: str) -> None:
-    """What a fast step does not know is kept, for Keras's own step takes it."""
+    """Keras's own step trains whatever a fast step cannot, so nothing is dropped."""
     build, arguments = CASES[name]
     stock, ours = build(), build()
     fast(ours)
@@ -223,7 +223,7 @@ def test_nothing_is_dropped_from_a_step(name: str) -> None:
 
 
 def test_the_weights_of_images_are_kept() -> None:
-    """Those that `fit` is given for each image, or for each class."""
+    """Sample weights, which `fit` gets per image or per class, are used."""
     stock, ours = stack(), stack()
     fast(ours)
     weights = np.where(np.arange(32) < 16, 0.0, 2.0).astype("float32")
@@ -234,7 +234,10 @@ def test_the_weights_of_images_are_kept() -> None:
 
 @pytest.mark.parametrize("convolutions", [False, True], ids=["products", "a convolution"])
 def test_xla_loops_over_products_alone(backend: str, convolutions: bool) -> None:
-    """A convolution that no form turns to products is slow in a loop of XLA on a CPU."""
+    """XLA loops over matrix products only; on a CPU a convolution in its loop is slow.
+
+    Here the convolution is one that no form replaces.
+    """
     import keras
 
     from lenet_multi.backends.fast import why_not
@@ -251,7 +254,7 @@ def test_xla_loops_over_products_alone(backend: str, convolutions: bool) -> None
 
 
 def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Path) -> None:
-    """A resumed training draws what an undisturbed one draws."""
+    """A resumed training draws the same dropout masks as an undisturbed one."""
     import keras
 
     from lenet_multi.runs import checkpoint
@@ -277,7 +280,7 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
 
     whole = fitted(tmp_path / "whole")
     kept = sorted((tmp_path / "whole" / "resume").glob("*.npz"))
-    # The last one but the trained model's own.
+    # the last checkpoint before the trained model's own
     state = checkpoint._read(kept[-2])
     assert state.epoch < 2
     resumed = fitted(tmp_path / "resumed", state)
@@ -286,7 +289,7 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
 
 
 def test_the_lenet_takes_the_fast_way(backend: str, small: Dataset) -> None:
-    """The guards refuse it nothing."""
+    """No check keeps the LeNet from the fast way."""
     from lenet_multi.backends.fast import why_not
     from lenet_multi.training.setup import build, compile_model
 

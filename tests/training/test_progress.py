@@ -14,7 +14,7 @@ pytestmark = pytest.mark.backend
 def test_a_terminal_shows_a_bar_with_the_time_left(
     backend: str, small_npz: Path, tmp_path: Path
 ) -> None:
-    """On a terminal, stderr has a live bar with steps and time; stdout has the results alone."""
+    """On a terminal stderr has a live bar with steps and time, and stdout only the results."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [
@@ -32,18 +32,18 @@ def test_a_terminal_shows_a_bar_with_the_time_left(
     try:
         while part := os.read(ours, 65536):
             seen += part
-    except OSError:  # Linux reports the closed terminal so
+    except OSError:  # Linux reports a closed terminal this way
         pass
     stdout = process.communicate()[0]
     assert process.returncode == 0
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())  # without colours and moves
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())  # without colours and cursor moves
     assert re.search(r"epoch 3/3 .*24/24 steps [\d,]+ images/s 0:00:\d\d left 0:00:00", shown)
     assert "steps" not in stdout
     assert stdout.splitlines()[-1].startswith("Test accuracy: ")
 
 
 def test_a_thread_waits_where_figures_come_later(backend: str) -> None:
-    """JAX returns from a step before it is computed; the others' callbacks need no thread."""
+    """JAX's callbacks run in a thread, because its steps return early; the others need none."""
     import keras
 
     from lenet_multi.training.progress import ProgressBar

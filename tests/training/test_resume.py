@@ -22,19 +22,19 @@ from tests.conftest import Lenet, child_environment, train_quietly
 
 pytestmark = pytest.mark.backend
 
-# 95 steps an epoch, four executions on TensorFlow and JAX
+# 95 steps per epoch, four executions on TensorFlow and JAX
 SMALL_BATCHES = TrainConfig(epochs=2, batch_size=10)
 STEPS = 95
 
 
 @pytest.fixture(scope="module")
 def undisturbed(backend: str, small: Dataset) -> TrainedRun:
-    """The run that a disturbed one is to be equal to."""
+    """The run that a disturbed one must equal."""
     return train_quietly(SMALL_BATCHES, small, backend)
 
 
 def stop(number: signal.Signals, batches: int, small: Dataset, backend: str, folder: Path) -> State:
-    """Train until a signal comes after so many batches; return the state that is kept then."""
+    """Train until a signal after `batches` batches; return the kept state."""
     from lenet_multi.training.resume import Resumable
 
     pause, end = Resumable._pause, Resumable.on_epoch_end
@@ -68,12 +68,12 @@ def stopped(backend: str, small: Dataset, tmp_path_factory: pytest.TempPathFacto
 
 
 def figures(run: TrainedRun) -> list[dict[str, float]]:
-    """Return the epochs without the seconds they took."""
+    """Return the epochs without their seconds."""
     return [{k: v for k, v in epoch.items() if "seconds" not in k} for epoch in run.result.epochs]
 
 
 def assert_same(run: TrainedRun, other: TrainedRun) -> None:
-    """Assert that two runs are the same to the bit: weights, epochs and answers."""
+    """Assert that two runs are equal to the bit: weights, epochs and outputs."""
     assert run.result.final_weights_sha256 == other.result.final_weights_sha256
     assert figures(run) == figures(other)
     np.testing.assert_array_equal(run.evaluation.outputs, other.evaluation.outputs)
@@ -82,7 +82,7 @@ def assert_same(run: TrainedRun, other: TrainedRun) -> None:
 def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(
     undisturbed: TrainedRun, stopped: State, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """It ends as if it had never been stopped, means and history too."""
+    """A run stopped within an epoch ends as if never stopped, with its means and history."""
     assert stopped.epoch == 1
     assert 0 < stopped.steps < STEPS
     again = train_quietly(SMALL_BATCHES, small, backend, tmp_path, stopped)
@@ -92,7 +92,7 @@ def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(
 def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
     undisturbed: TrainedRun, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """So it does where a whole number of epochs is done."""
+    """A run stopped between epochs ends as if never stopped."""
     state = stop(signal.SIGINT, STEPS, small, backend, tmp_path)
     assert (state.epoch, state.steps) == (1, 0)
     again = train_quietly(SMALL_BATCHES, small, backend, tmp_path, state)
@@ -102,7 +102,7 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
 def assert_trained(
     state: State, whole: TrainedRun, config: TrainConfig, data: Dataset, backend: str, folder: Path
 ) -> None:
-    """Assert that `state` is that of the `whole` run, and ends as it without another step."""
+    """Assert that `state` is the end of the `whole` run, and resumes without another step."""
     from lenet_multi.training.resume import Resumable
 
     assert (state.epoch, state.steps) == (config.epochs, 0)
@@ -116,7 +116,7 @@ def assert_trained(
 def test_a_trained_model_is_kept_until_its_run_is_whole(
     undisturbed: TrainedRun, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """A run that ends while it is evaluated or saved has nothing to train again."""
+    """If a run stops while it is evaluated or saved, resuming trains nothing again."""
     train_quietly(SMALL_BATCHES, small, backend, tmp_path)
     state = checkpoint.read(tmp_path / "resume", pytest.fail)
     assert state
@@ -126,7 +126,7 @@ def test_a_trained_model_is_kept_until_its_run_is_whole(
 def test_a_signal_after_the_last_step_is_obeyed(
     small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """One that comes while the last epoch is validated ends the run with all of it kept."""
+    """A signal during the last epoch's validation ends the run with every epoch kept."""
     state = stop(signal.SIGTERM, 2 * STEPS, small, backend, tmp_path)
     assert (state.epoch, state.steps) == (2, 0)
     assert len(state.epochs) == 2
@@ -136,7 +136,7 @@ def test_a_signal_after_the_last_step_is_obeyed(
 def test_a_signal_while_the_run_is_saved_loses_nothing(
     number: signal.Signals, undisturbed: TrainedRun, small_npz: Path, lenet: Lenet, tmp_path: Path
 ) -> None:
-    """The command says how to go on, and then has only to evaluate and save."""
+    """The command says how to resume, and resuming only evaluates and saves."""
     code = (
         "import os\n"
         "from lenet_multi.runs import record\n"
@@ -167,7 +167,7 @@ def test_a_signal_while_the_run_is_saved_loses_nothing(
 def test_the_command_goes_on(
     undisturbed: TrainedRun, small: Dataset, small_npz: Path, backend: str, tmp_path: Path
 ) -> None:
-    """`--resume` takes settings, data and backend from what was kept; the run ends the same."""
+    """`--resume` reads settings, data and backend from the folder, and the run ends the same."""
     draft = unfinished(tmp_path / "a-run")
     draft.mkdir()
     state = stop(signal.SIGTERM, STEPS + 13, small, backend, draft)
@@ -185,12 +185,12 @@ def test_the_command_goes_on(
     assert f"Going on at step {state.steps} of epoch {state.epoch + 1}" in done.stdout
     result = read_run(tmp_path / "a-run").result
     assert [start["backend"] for start in result.starts] == [backend] * 2
-    assert result.epochs[0] == state.epochs[0]  # with its seconds: not trained again
+    assert result.epochs[0] == state.epochs[0]  # with its seconds, so it was not trained again
     assert result.final_weights_sha256 == undisturbed.result.final_weights_sha256
 
 
 def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: Path) -> None:
-    """A run that waited for a better epoch ends where it would have, as the model of the best."""
+    """A resumed run with early stopping ends at the same epoch, with the best epoch's model."""
     labels = np.random.default_rng(0).permutation(small.train.y)  # nothing to learn
     astray = Dataset(Examples(small.train.x, labels), small.test)
     config = dataclasses.replace(SMALL_BATCHES, epochs=20, early_stopping=3, save_every=f"{STEPS}")
@@ -209,7 +209,7 @@ def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: P
 
 
 def test_a_run_that_diverges_stops_at_once(small: Dataset, backend: str, tmp_path: Path) -> None:
-    """The step whose loss is no number is named; the last checkpoint's weights are numbers."""
+    """The first step with a NaN or infinite loss is named, and the last checkpoint is finite."""
     config = TrainConfig(epochs=2, learning_rate=1e30, lr_schedule="constant", save_every="1")
     with pytest.raises(DivergedError, match=r"no finite number at step \d+ of epoch 1|not finite"):
         train_quietly(config, small, backend, tmp_path)
@@ -220,7 +220,7 @@ def test_a_run_that_diverges_stops_at_once(small: Dataset, backend: str, tmp_pat
 def test_other_data_are_refused(
     stopped: State, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """A run goes on with the data that it began with, or not at all."""
+    """A run resumes only with the data that it began with."""
     other = Dataset(small.test, small.train)
     with pytest.raises(UserError, match="is not the data that the run was trained on"):
         train_quietly(SMALL_BATCHES, other, backend, tmp_path, stopped)
@@ -229,7 +229,7 @@ def test_other_data_are_refused(
 def test_another_model_is_refused(
     stopped: State, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """A checkpoint of other tensors is not taken for the run's."""
+    """A checkpoint with other tensors is refused."""
     strange = dataclasses.replace(stopped, names=["strange", *stopped.names[1:]])
     with pytest.raises(UserError, match="of another model"):
         train_quietly(SMALL_BATCHES, small, backend, tmp_path, strange)
@@ -237,11 +237,11 @@ def test_another_model_is_refused(
 
 @pytest.mark.usefixtures("backend")
 def test_a_second_signal_ends_at_once() -> None:
-    """Someone who does not want to wait for the checkpoint need not."""
+    """A second signal ends the run at once, without a checkpoint."""
     from lenet_multi.training.resume import Resumable
 
     resumable = SimpleNamespace(signal_number=None)
-    Resumable.stop(resumable, signal.SIGTERM)  # type: ignore[arg-type]  # all that it looks at
+    Resumable.stop(resumable, signal.SIGTERM)  # type: ignore[arg-type]  # all that it reads
     assert resumable.signal_number == signal.SIGTERM
     with pytest.raises(KeyboardInterrupt):
         Resumable.stop(resumable, signal.SIGTERM)  # type: ignore[arg-type]
@@ -249,7 +249,7 @@ def test_a_second_signal_ends_at_once() -> None:
 
 @pytest.mark.usefixtures("backend")
 def test_early_stopping_is_remembered() -> None:
-    """Patience, the best loss and its weights survive."""
+    """Patience, the best loss and its weights are kept for resuming."""
     import keras
 
     from lenet_multi.training.resume import _best_weights, _remembered

@@ -8,12 +8,12 @@ from lenet_multi.lenet.tasks import LENET
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 PARAMETERS = 431_080
-# Of the LeNet's initial weights under seed 0, on every backend.
+# The hash of the LeNet's initial weights under seed 0, on every backend.
 INITIAL_SHA256 = "d5088bf6eb2db37158e683ff1f71664347bb291862218941e08cb90cbf0a0b52"
 
 
 def test_one_cycle_rises_and_falls() -> None:
-    """The rate rises in a straight line for a quarter of the run and falls to 0 at its end."""
+    """The rate rises linearly for a quarter of the run and falls to 0 at its end."""
     import keras
 
     from lenet_multi.training.setup import make_optimizer
@@ -25,7 +25,7 @@ def test_one_cycle_rises_and_falls() -> None:
 
 
 def test_the_rate_steps_down() -> None:
-    """It falls to a tenth after half the steps, and again after three quarters."""
+    """The rate falls to a tenth after half the steps, and again after three quarters."""
     import keras
 
     from lenet_multi.training.setup import make_optimizer
@@ -37,12 +37,12 @@ def test_the_rate_steps_down() -> None:
     expected = config.learning_rate * np.array(
         [1] * halfway + [STEP_FACTOR] * (later - halfway) + [STEP_FACTOR**2] * (20 - later)
     )
-    np.testing.assert_allclose(rates, expected, rtol=1e-6)  # float32's digits
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)  # float32's precision
 
 
 @pytest.mark.parametrize("kerass", [False, True], ids=["ours", "Keras's"])
 def test_adam_gets_its_betas(kerass: bool) -> None:
-    """Both decays of the configuration reach the optimizer, ours or Keras's own."""
+    """Both betas of the configuration reach the optimizer, ours or Keras's own."""
     import keras
 
     from lenet_multi.backends.adam import Adam
@@ -55,7 +55,7 @@ def test_adam_gets_its_betas(kerass: bool) -> None:
 
 
 def test_a_schedule_spans_all_epochs(backend: str, small: Dataset) -> None:
-    """Each epoch has a step for the last, smaller batch too."""
+    """The schedule counts a step for each epoch's smaller last batch too."""
     import keras
 
     from lenet_multi.backends.choice import execution
@@ -71,7 +71,7 @@ def test_a_schedule_spans_all_epochs(backend: str, small: Dataset) -> None:
 
 
 def test_the_hash_of_the_weights_is_the_same_everywhere(small: Dataset) -> None:
-    """Seed 0 hashes to the same digits on every backend, and any other seed to others."""
+    """Seed 0 gives the same hash on every backend, and another seed gives another hash."""
     from lenet_multi.training.setup import build, weights_sha256
 
     digest = weights_sha256(build(LENET, TrainConfig(), small))

@@ -23,18 +23,18 @@ from tests.backends.models import in_form
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
-# One block's numbers are sums of up to 49 * 3 products; measured 1e-6 of the largest.
+# A block's outputs are sums of up to 49 * 3 products; measured 1e-6 of the largest.
 ROUNDING = 1e-5
 
 
 @pytest.fixture(scope="module")
 def forms(backend: str) -> list[str]:
-    """The forms that this backend can compute, other than the stock one."""
+    """The forms that this backend can compute, without the stock one."""
     return list(forms_of(backend)[1:])
 
 
 def block(side: tuple[int, int, int], filters: int, kernel: int = 5) -> Any:
-    """Return a model of one block, its kernel (of that side) and bias drawn."""
+    """Return a model of one block with a kernel of size `kernel`, its weights and bias random."""
     import keras
 
     model = keras.Sequential(
@@ -51,7 +51,7 @@ def block(side: tuple[int, int, int], filters: int, kernel: int = 5) -> Any:
 
 
 def gradients(model: Any, images: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return what a step of SGD at rate 1 takes from each weight; the loss is a sum of outputs."""
+    """Return each weight's change in one step of SGD at rate 1; the loss is a weighted sum."""
     import keras
 
     class Total(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no types
@@ -77,7 +77,7 @@ def gradients(model: Any, images: NDArray[Any]) -> list[NDArray[Any]]:
 def test_the_forms_are_one_function(
     forms: list[str], more: tuple[int, int], channels: int, filters: int, kernel: int
 ) -> None:
-    """On images of any size, odd ones too, each form gives the stock block's outputs."""
+    """On images of any size, also odd sizes, each form gives the stock block's outputs."""
     side = (kernel + more[0], kernel + more[1], channels)
     model = block(side, filters, kernel)
     images = np.random.default_rng(2).normal(size=(2, *side)).astype("float32")
@@ -92,10 +92,10 @@ def test_the_forms_are_one_function(
 @pytest.mark.parametrize("side", [(28, 28, 1), (12, 12, 20), (15, 18, 2)], ids=str)
 @pytest.mark.parametrize("ties", [False, True], ids=["drawn", "ties"])
 def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool) -> None:
-    """Each form gives the stock block's gradients; where all values tie, to the first of them.
+    """Each form gives the stock block's gradients; among equal values, the first gets it.
 
-    A kernel of zeros makes all four values under every pooling window equal, whatever the
-    image, so that the kernel's gradient shows which of them was chosen.
+    A kernel of zeros makes all four values under every pooling window equal for any image. The
+    kernel's gradient then shows which of them was chosen.
     """
     images = np.random.default_rng(3).normal(size=(4, *side)).astype("float32")
     model = block(side, 6)
@@ -115,9 +115,9 @@ def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool) ->
 
 @pytest.mark.parametrize("form", [TILES, WINOGRAD, WINOGRAD_CHANNELS_FIRST])
 def test_products_of_bfloat16_numbers_are_made_in_float32(backend: str, form: str) -> None:
-    """Numbers are rounded where they come in and go out, and nowhere between.
+    """In bfloat16 a form rounds only its inputs and outputs, and multiplies in float32.
 
-    Winograd's sums, each rounded, would be off by some hundredths.
+    If each of Winograd's sums were rounded, the outputs would be off by some hundredths.
     """
     if form not in forms_of(backend):
         return
@@ -139,12 +139,12 @@ def test_products_of_bfloat16_numbers_are_made_in_float32(backend: str, form: st
 
 
 def rounded(numbers: NDArray[Any]) -> NDArray[np.float32]:
-    """Return `numbers` rounded to bfloat16's digits."""
+    """Return `numbers` rounded to bfloat16's precision."""
     return numbers.astype(bfloat16).astype(np.float32)
 
 
 def test_a_kernel_laid_one_place_off_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison can fail: with two places of a tile swapped, the outputs differ."""
+    """The comparison detects an error: two swapped places of a tile change the outputs."""
     tiles = importlib.import_module("lenet_multi.backends.forms.tiles")
     real = list(tiles._places(2))
     monkeypatch.setattr(tiles, "_places", lambda tile: [real[1], real[0], *real[2:]])
@@ -158,7 +158,7 @@ def test_a_kernel_laid_one_place_off_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 def test_each_form_is_really_computed(
     forms: list[str], small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both blocks of the LeNet go through the form that was asked for."""
+    """Both blocks of the LeNet compute in the requested form."""
     from lenet_multi.backends import forms as module
     from lenet_multi.lenet.networks import build
 
@@ -180,7 +180,7 @@ def test_each_form_is_really_computed(
 
 
 def test_layers_that_are_no_block_compute_as_ever(forms: list[str]) -> None:
-    """A convolution with strides, padding or another activation is left to its layer."""
+    """A form leaves convolutions with strides, padding or another activation to their layers."""
     import keras
 
     def model() -> Any:
@@ -206,7 +206,7 @@ def test_layers_that_are_no_block_compute_as_ever(forms: list[str]) -> None:
 
 
 def test_a_form_that_the_backend_lacks_is_refused(backend: str) -> None:
-    """TensorFlow convolves no channels-first images on a CPU; the error names what it can do."""
+    """TensorFlow on a CPU has no channels-first form; the error lists the forms it has."""
     if backend == "tensorflow":
         with pytest.raises(UserError, match="use stock, pool-first, tiles, winograd"):
             execution(backend, CHANNELS_FIRST)

@@ -1,6 +1,6 @@
-"""The demo with stand-ins for backends: `python -m ...stand_in HOST BACKEND=MANNER ...`.
+"""Run the demo with stand-ins for backends: `python -m ...stand_in HOST BACKEND=MANNER ...`.
 
-A stand-in that answers always says 7; its version is the number of its process.
+A stand-in that answers always says 7. Its version is its process id.
 """
 
 import json
@@ -42,7 +42,7 @@ def stand_in(manner: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Demo:
-    """The demo that runs: its process, its address, and what it warned of before it told that."""
+    """The running demo: its process, its address, and the warnings before the address."""
 
     process: "subprocess.Popen[str]"
     address: str
@@ -51,7 +51,7 @@ class Demo:
 
 @contextmanager
 def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
-    """Run the demo with a stand-in for each backend, in its manner."""
+    """Run the demo with a stand-in for each backend, in the given manner."""
     named = [f"{backend}={manner}" for backend, manner in manners.items()]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.commands.demo.stand_in", host, *named],
@@ -71,7 +71,7 @@ def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
 
 
 def main(host: str, *named: str) -> None:
-    """Serve until ended."""
+    """Serve until the process ends."""
     backends = [
         BackendProcess(backend, "runs/a", stand_in(manner))
         for backend, _, manner in (each.partition("=") for each in named)

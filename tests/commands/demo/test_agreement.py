@@ -24,5 +24,5 @@ SEVEN, ALMOST, ONE = np.eye(10)[7], np.eye(10)[7] + 3e-7, np.eye(10)[1]
     ids=["none", "one", "two", "three", "disagreement"],
 )
 def test_agreement_is_told_in_words(answers: dict[str, np.ndarray], words: str) -> None:
-    """The line counts the backends, names the answer and the largest gap of a probability."""
+    """The line counts the backends, names the answer and gives the largest probability gap."""
     assert agreement(answers) == words

@@ -32,14 +32,14 @@ def seven() -> Image.Image:
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
-    """Return the bytes of the image's file."""
+    """Return the image encoded as a file."""
     file = io.BytesIO()
     image.save(file, kind)
     return file.getvalue()
 
 
 def bomb() -> bytes:
-    """Return a PNG of 30,000 x 30,000 pixels in 130 bytes or so, as far as anyone looks."""
+    """Return a PNG of about 130 bytes whose header claims 30,000 x 30,000 pixels."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(name + content)
@@ -62,7 +62,7 @@ def ask(
     method: str | None = None,
     host: str | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers and body of the answer."""
+    """Return status, headers and body of the response."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
     headers = {"Host": host} if host else {}
     connection.request(
@@ -77,14 +77,14 @@ def ask(
 
 
 def predict(address: str, drawing: bytes) -> Any:
-    """Return what the server finds on a drawing."""
+    """Return what the server predicts for a drawing."""
     status, _, content = ask(address, "/predict", drawing)
     assert status == 200, content
     return json.loads(content)
 
 
 def wait_for_backends(address: str) -> list[dict[str, Any]]:
-    """Return the states of the backends once none is starting."""
+    """Return the backends' states once all have started or failed."""
     until = time.monotonic() + 300  # three frameworks are imported at once, beside other tests
     while time.monotonic() < until:
         states: list[dict[str, Any]] = json.loads(ask(address, "/backends")[2])
@@ -96,14 +96,14 @@ def wait_for_backends(address: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[str]:
-    """The address of the demo with three stand-ins that answer."""
+    """The address of a demo with three stand-ins that answer."""
     with served(**dict.fromkeys(BACKENDS, "answers")) as running:
         wait_for_backends(running.address)
         yield running.address
 
 
 def test_a_drawing_is_answered(demo: str) -> None:
-    """The answer is the image as the networks saw it, what each found, and their agreement."""
+    """The response holds the image as the networks saw it, each answer and the agreement."""
     found = predict(demo, encoded(seven()))
     assert found["seen"] == prepare(seven()).tolist()
     assert [each["backend"] for each in found["backends"]] == list(BACKENDS)
@@ -112,7 +112,7 @@ def test_a_drawing_is_answered(demo: str) -> None:
 
 
 def test_the_page_is_whole_and_closed(demo: str) -> None:
-    """Each file that the page names is served, none is of another place, and none may be."""
+    """The demo serves every file that the page names; none is remote, and the policy forbids it."""
     status, headers, content = ask(demo, "/")
     assert status == 200
     assert headers["content-security-policy"].startswith("default-src 'none'")
@@ -137,7 +137,7 @@ def test_the_page_is_whole_and_closed(demo: str) -> None:
     ],
 )
 def test_what_is_not_of_the_page_is_not_there(demo: str, path: str) -> None:
-    """No way through the address leads out of the page's folder."""
+    """No address leads outside the page's folder."""
     status, _, content = ask(demo, path)
     assert (status, json.loads(content)) == (404, {"error": "Not Found"})
 
@@ -159,7 +159,7 @@ def test_what_is_not_of_the_page_is_not_there(demo: str, path: str) -> None:
 def test_what_is_no_drawing_is_refused(
     demo: str, drawing: bytes | list[bytes], status: int, words: str
 ) -> None:
-    """One line of JSON names the fault, and the next drawing is answered."""
+    """A bad drawing gets one line of JSON that names the fault, and the next one is answered."""
     found, _, content = ask(demo, "/predict", drawing)
     assert found == status
     assert json.loads(content)["error"].startswith(words)
@@ -171,7 +171,7 @@ def test_what_is_no_drawing_is_refused(
     [("GET", "/predict", 404), ("PUT", "/predict", 405), ("POST", "/", 405)],
 )
 def test_another_method_is_refused(demo: str, method: str, path: str, status: int) -> None:
-    """Each address has one use."""
+    """Each address accepts only its own method."""
     found, _, content = ask(demo, path, b"", method=method)
     assert found == status
     assert "error" in json.loads(content)
@@ -189,12 +189,12 @@ def test_another_method_is_refused(demo: str, method: str, path: str, status: in
     ],
 )
 def test_a_name_that_points_here_is_refused(demo: str, host: str, status: int) -> None:
-    """Another site's page, its name bound to this machine's address, gets nothing."""
+    """A request with a foreign host name is refused, so DNS rebinding gets nothing."""
     assert ask(demo, "/backends", host=host)[0] == status
 
 
 def test_a_backend_that_fails_leaves_the_others() -> None:
-    """One never starts and one dies: each is told with its reason, and the third answers."""
+    """If one backend never starts and one dies, both show their reasons, and the third answers."""
     with served(tensorflow="never starts", jax="dies when asked", torch="answers") as running:
         states = wait_for_backends(running.address)
         assert states[0]["failure"] == "RuntimeError: out of luck (status 1)"

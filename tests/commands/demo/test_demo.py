@@ -22,11 +22,11 @@ from tests.conftest import Lenet, child_environment
 from tests.examples import example_run
 from tests.inference.test_saved import keras_file
 
-IMAGES = 6000  # to train on: enough for a clear 7
+IMAGES = 6000  # training images: enough for a clear 7
 
 
 def run_of(backend: str, folder: Path) -> Path:
-    """Write what looks like a run of this backend, with a model that Keras could not load."""
+    """Write what looks like a run of this backend, with a model file that Keras cannot load."""
 
     def save_model(path: str) -> None:
         keras_file(Path(path))
@@ -39,7 +39,7 @@ def run_of(backend: str, folder: Path) -> Path:
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with runs/jax, runs/torch and, newest, runs/more/torch."""
+    """A folder with runs/jax, runs/torch and the newest, runs/more/torch."""
     monkeypatch.chdir(tmp_path)
     for age, name in enumerate(["more/torch", "torch", "jax"]):
         result = run_of(Path(name).name, Path("runs", name)) / "result.json"
@@ -65,7 +65,7 @@ RUNS = {"jax": Path("runs/jax"), "torch": Path("runs/torch")}
 def test_each_backend_gets_a_model(
     models: list[Path], wanted: list[str], assigned: dict[str, Path]
 ) -> None:
-    """One model is for all, several are each for the backend that trained it."""
+    """One model serves all backends; each of several goes to the backend that trained it."""
     assert assign(models, wanted) == assigned
 
 
@@ -84,13 +84,13 @@ def test_each_backend_gets_a_model(
 def test_models_that_cannot_be_told_apart_are_refused(
     models: list[str], wanted: list[str], message: str
 ) -> None:
-    """The error names the model or the flag."""
+    """The error names the model or the flag that is wrong."""
     with pytest.raises(UserError, match=message):
         assign([Path(model) for model in models], wanted)
 
 
 def test_without_a_run_one_learns_to_train_one(lenet: Lenet) -> None:
-    """An empty folder gets the command."""
+    """If there is no run, the error says how to train one."""
     done = lenet("demo")
     assert done.returncode == 2
     assert "no run in runs/: name a model, or train one" in done.stderr
@@ -98,7 +98,7 @@ def test_without_a_run_one_learns_to_train_one(lenet: Lenet) -> None:
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
 def test_without_its_libraries_one_learns_to_install_them(runs: Path, missing: str) -> None:
-    """The extra is named."""
+    """If a library is missing, the error names the extra to install."""
     code = (
         f"import sys; sys.modules[{missing!r}] = None; "
         "from lenet_multi.__main__ import main; main('demo')"
@@ -112,7 +112,7 @@ def test_without_its_libraries_one_learns_to_install_them(runs: Path, missing: s
 
 @pytest.fixture(scope="module")
 def demo(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the demo of a LeNet that JAX trained, on all three backends."""
+    """The address of a demo on all three backends of a LeNet that JAX trained."""
     folder = tmp_path_factory.mktemp("demo")
     few = Dataset(mnist.train[:IMAGES], mnist.test[:500])
     np.savez(
@@ -144,7 +144,7 @@ def demo(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.mark.all_backends
 def test_three_backends_see_a_seven(demo: str, open_page: Open) -> None:
-    """A 7 drawn with the mouse is a 7 to all three, whose probabilities agree."""
+    """All three backends read a 7 drawn with the mouse as 7, with equal probabilities."""
     visit = open_page(demo)
     draw(visit.page)
     wait_for(visit.page, "#agreement", re.compile("^All three agree: 7; largest difference"))

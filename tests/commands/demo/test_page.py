@@ -11,22 +11,22 @@ from tests.commands.demo.test_app import wait_for_backends
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SEVEN = [(0.25, 0.22), (0.75, 0.22), (0.42, 0.82)]  # corners of a 7, in shares of the board
-SECONDS = 60  # until an answer is there on a machine that does ten other things; mostly 0.1
+SEVEN = [(0.25, 0.22), (0.75, 0.22), (0.42, 0.82)]  # corners of a 7, as shares of the board
+SECONDS = 60  # longest wait for an answer, on a machine with ten other jobs; it mostly takes 0.1 s
 
 AGREED = "All three agree: 7; largest difference 0"
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """The address of the demo with three stand-ins that answer."""
+    """The address of a demo with three stand-ins that answer."""
     with served(**dict.fromkeys(("tensorflow", "jax", "torch"), "answers")) as demo:
         wait_for_backends(demo.address)
         yield demo.address
 
 
 def draw(page: "Page", corners: list[tuple[float, float]] = SEVEN) -> None:
-    """Draw with the mouse, in one stroke."""
+    """Draw one stroke with the mouse."""
     box = page.locator("#board").bounding_box()
     assert box
     for index, (x, y) in enumerate(corners):
@@ -37,14 +37,14 @@ def draw(page: "Page", corners: list[tuple[float, float]] = SEVEN) -> None:
 
 
 def wait_for(page: "Page", selector: str, words: str | re.Pattern[str]) -> None:
-    """Wait until what `selector` names holds `words`, and nothing else."""
+    """Wait until the element that `selector` names holds exactly `words`."""
     from playwright.sync_api import expect
 
     expect(page.locator(selector)).to_have_text(words, timeout=SECONDS * 1000)
 
 
 def answers(page: "Page") -> list[str]:
-    """Return the digit that each backend is shown to answer."""
+    """Return the digit shown for each backend."""
     return page.locator(".answer").all_text_contents()
 
 
@@ -60,7 +60,7 @@ def brightest(page: "Page", canvas: str) -> int:
 
 
 def inked(page: "Page", x: float, y: float) -> bool:
-    """Return whether there is ink at this share of the board's width and height."""
+    """Return whether there is ink at these shares of the board's width and height."""
     level: int = page.evaluate(
         "([x, y]) => document.querySelector('#board').getContext('2d')"
         ".getImageData(560 * x, 560 * y, 1, 1).data[0]",
@@ -70,14 +70,14 @@ def inked(page: "Page", x: float, y: float) -> bool:
 
 
 def assert_quiet(visit: Visit, address: str) -> None:
-    """The page asked for nothing elsewhere, and complained of nothing."""
+    """Check that the page asked only `address` for files, and reported no errors."""
     assert visit.requests
     assert not [url for url in visit.requests if not url.startswith(address)]
     assert visit.complaints == []
 
 
 def test_answers_follow_the_mouse(address: str, open_page: Open) -> None:
-    """While the button is still down the answers stand there; Clear takes all away."""
+    """Answers appear while the mouse button is still down; Clear removes everything."""
     visit = open_page(address)
     page = visit.page
     box = page.locator("#board").bounding_box()
@@ -91,7 +91,7 @@ def test_answers_follow_the_mouse(address: str, open_page: Open) -> None:
     assert page.locator(".share").all_text_contents() == ["91.0%"] * 3
     assert page.locator("li.chosen .digit").all_text_contents() == ["7", "7", "7"]
     wait_for(page, "#spoken", AGREED)
-    assert_quiet(visit, address)  # Chromium complains of what comes next
+    assert_quiet(visit, address)  # Chromium complains about the next step
     assert brightest(page, "#seen") == 255
     page.get_by_role("button", name="Clear").click()
     assert answers(page) == ["", "", ""]
@@ -99,7 +99,7 @@ def test_answers_follow_the_mouse(address: str, open_page: Open) -> None:
 
 
 def test_answers_follow_the_keyboard(address: str, open_page: Open) -> None:
-    """The board is reached by Tab; Space and arrows draw, Escape clears; Clear comes next."""
+    """Tab reaches the board; Space and arrows draw, Escape clears; the next Tab reaches Clear."""
     visit = open_page(address)
     page = visit.page
     page.keyboard.press("Tab")
@@ -114,7 +114,7 @@ def test_answers_follow_the_keyboard(address: str, open_page: Open) -> None:
 
 
 def test_answers_follow_a_finger(address: str, browser: "Browser") -> None:
-    """On a phone a finger draws where it would scroll; the page is no wider than the screen."""
+    """On a phone, a finger draws and does not scroll; the page fits the screen's width."""
     width, height = PHONE
     context = browser.new_context(
         viewport={"width": width, "height": height}, has_touch=True, is_mobile=True
@@ -143,7 +143,7 @@ def test_answers_follow_a_finger(address: str, browser: "Browser") -> None:
 
 
 def test_how_backends_fare_is_shown(open_page: Open) -> None:
-    """One that fails shows its reason, one that starts says so, one that answers answers."""
+    """The page shows a failed backend's reason, a starting one's state, and an answer."""
     with served(tensorflow="never starts", jax="starts for ever", torch="answers") as demo:
         visit = open_page(demo.address)
         draw(visit.page)
@@ -158,7 +158,7 @@ def test_how_backends_fare_is_shown(open_page: Open) -> None:
 
 
 def test_disagreement_is_shown(open_page: Open) -> None:
-    """Who answers what is told."""
+    """If backends disagree, the page shows who answers what."""
     with served(jax="answers", torch="says 1") as demo:
         wait_for_backends(demo.address)
         visit = open_page(demo.address)
@@ -168,7 +168,7 @@ def test_disagreement_is_shown(open_page: Open) -> None:
 
 
 def test_a_page_whose_demo_has_ended_says_so(open_page: Open) -> None:
-    """Drawing on it tells what to do."""
+    """If the demo has ended, drawing on its page says to start it again."""
     with served(jax="answers") as demo:
         wait_for_backends(demo.address)
         page = open_page(demo.address).page

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.backend
 
 IMAGES = 50
 
-ROUNDING = 1e-5  # of probabilities; measured 1e-6, for another form than the one that trained
+ROUNDING = 1e-5  # of probabilities; measured 1e-6, because another form trained the run
 
 
 def test_a_worker_answers_as_the_run_did(backend: str, small_run: Path, small: Dataset) -> None:
-    """Each image sent to the process gets the probabilities that the run recorded for it."""
+    """The process gives each image the probabilities that the run recorded for it."""
     images = small.test.x[:IMAGES]
 
     async def ask() -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def test_a_worker_answers_as_the_run_did(backend: str, small_run: Path, small: D
 def test_a_worker_ends_when_it_is_asked_no_more(
     backend: str, small_run: Path, small: Dataset
 ) -> None:
-    """It answers all that was asked before its stdin ended, a line each, and ends in order."""
+    """After its stdin ends, a worker answers the earlier requests, one line each, and exits."""
     asked = small.test.x[:2].tobytes()
     command_line = command(backend, small_run)
     done = subprocess.run(command_line, input=asked, capture_output=True, check=True)
@@ -66,14 +66,14 @@ def test_a_worker_ends_when_it_is_asked_no_more(
 def test_a_model_of_other_images_is_refused(
     backend: str, tmp_path: Path, shape: tuple[int, ...], classes: int
 ) -> None:
-    """What takes no digits of 28x28, or knows not ten, is named."""
+    """A model is refused if it does not take 28x28 images or does not have ten classes."""
     path = save(tmp_path, shape, classes)
     with pytest.raises(UserError, match=r"where the demo wants \(28, 28, 1\) and \(10,\)"):
         worker.load(backend, path)
 
 
 def test_a_model_that_diverged_is_refused(backend: str, tmp_path: Path) -> None:
-    """Its answers are no numbers, which is told rather than shown."""
+    """A model that diverged is refused, because its answers are not numbers."""
     network = worker.load(backend, save(tmp_path, bias="nan"))
     with pytest.raises(UserError, match="it is of a run that diverged"):
         network(np.zeros((28, 28), np.uint8))

@@ -19,26 +19,26 @@ def run(logits: list[list[float]], labels: list[int], backend: str = "jax") -> R
 
 
 def shown(*runs: Run) -> list[Shown]:
-    """Return the runs of one group as shown."""
+    """Return the runs of one group as they are shown."""
     (found,) = group(runs)
     return found.runs
 
 
 def test_frequent_mistakes_are_told() -> None:
-    """The most frequent ones come first; what never happened is left out, and right answers."""
+    """The most frequent mistakes come first, without right answers and without zero counts."""
     counts = np.array([[7, 0, 1], [0, 9, 0], [0, 2, 0]])
     assert often_confused(counts, at_most=1) == [(2, 1, 2)]
     assert often_confused(counts, at_most=9) == [(2, 1, 2), (0, 2, 1)]
 
 
 def test_the_most_certain_mistake_is_the_worst() -> None:
-    """Right answers are left out, however unsure; the rest come by loss, the largest first."""
+    """Mistakes come by loss, the largest first; right answers are left out, however unsure."""
     one = run([[0, 0.1], [5, 0], [1, 0], [3, 0]], [1, 1, 1, 1])
     assert [mistake.image for mistake in worst_mistakes(shown(one), 2)] == [1, 3]
 
 
 def test_answers_are_told_together() -> None:
-    """Runs that answered alike share an answer with their mean probability, the most first."""
+    """Runs with the same answer share it with their mean probability, the most frequent first."""
     logits = [[np.log(3), 0]], [[0, np.log(9)]], [[0, np.log(4)]]
     runs = shown(*(run(of_run, [0], name) for of_run, name in zip(logits, "abc", strict=True)))
     (mistake,) = worst_mistakes(runs, 5)

@@ -10,7 +10,7 @@ from tests.examples import example_run
 
 
 def at(folder: str, run: Run) -> Run:
-    """Return the run as read from `folder`."""
+    """Return the run as if read from `folder`."""
     return dataclasses.replace(run, folder=Path(folder))
 
 
@@ -24,20 +24,20 @@ def at(folder: str, run: Run) -> Run:
     ids=["backend", "folder", "path"],
 )
 def test_labels_tell_runs_apart(runs: list[Run], labels: list[str]) -> None:
-    """No more of the folder than is needed."""
+    """A label holds only as much of the folder as it needs to be unique."""
     (found,) = group(runs)
     assert [shown.label for shown in found.runs] == labels
 
 
 def test_the_datas_place_does_not_part_runs() -> None:
-    """Its bytes do."""
+    """Runs are grouped by the data's bytes, not by its path."""
     config = example_run().result.config | {"data": "elsewhere"}
     assert len(group([example_run(), example_run("torch", config=config)])) == 1
     assert len(group([example_run(), example_run("torch", data_sha256="0" * 64)])) == 2
 
 
 def test_a_title_names_what_teaches_otherwise() -> None:
-    """A setting that changes nothing that is learned neither parts runs nor is named."""
+    """A setting that does not affect training neither splits a group nor appears in its title."""
     of_recipe = example_run().result.config
     watched = dict.fromkeys(of_recipe.keys() - TEACHING, "other")
     assert watched
@@ -46,7 +46,7 @@ def test_a_title_names_what_teaches_otherwise() -> None:
 
 
 def test_runs_of_one_backend_differ_in_their_marks() -> None:
-    """The colour is the backend's; the mark is the run's."""
+    """The colour shows the backend; the mark shows the run."""
     (found,) = group([at("a", example_run()), at("b", example_run())])
     first, second = found.runs
     assert first.accent == second.accent == "jax"
@@ -54,6 +54,6 @@ def test_runs_of_one_backend_differ_in_their_marks() -> None:
 
 
 def test_an_unknown_backend_has_a_colour() -> None:
-    """A backend of the future, or a hostile name, takes the one that is no backend's."""
+    """An unknown backend or a hostile name gets the colour for others."""
     (found,) = group([example_run("ground; }")])
     assert found.runs[0].accent == "other"

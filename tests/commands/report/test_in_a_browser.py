@@ -10,8 +10,8 @@ from tests.browser import DESKTOP, PHONE, Open
 from tests.commands.report.material import climb_folder, three_folders
 from tests.examples import example_run, keep
 
-# Contrast as WCAG 2 defines it, of each piece of text against the ground painted behind it;
-# a canvas turns any colour, mixed ones too, into bytes.
+# JavaScript that returns the contrast, as WCAG 2 defines it, of each text against the ground
+# painted behind it. A canvas converts any colour, also a mixed one, into bytes.
 TEXT_CONTRASTS = """() => {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 1;
@@ -57,7 +57,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_the_page_is_quiet_and_fits(address: str, open_page: Open, size: tuple[int, int]) -> None:
-    """No complaint, no request but for the page, no sideways scrolling, folded or not."""
+    """The page gives no error, requests only itself and never scrolls sideways, folded or not."""
     visit = open_page(address, size=size)
     assert visit.complaints == []
     assert visit.requests == [address]
@@ -69,7 +69,7 @@ def test_the_page_is_quiet_and_fits(address: str, open_page: Open, size: tuple[i
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_long_names_fit(tmp_path: Path, open_page: Open, size: tuple[int, int]) -> None:
-    """A run folder far down, without a place to break its name, does not widen the page."""
+    """A long folder name without a place to break does not widen the page."""
     folders = [Path("a" * 90, "b" * 90, name, "run") for name in "cd"]
     runs = [dataclasses.replace(example_run(), folder=folder) for folder in folders]
     page.write(page.render(runs), tmp_path / "page.html", overwrite=False)
@@ -79,7 +79,7 @@ def test_long_names_fit(tmp_path: Path, open_page: Open, size: tuple[int, int]) 
 
 
 def test_every_chart_and_picture_is_drawn(address: str, open_page: Open) -> None:
-    """Each has a size, each line of a chart a stroke, each picture its pixels."""
+    """Every chart has a size, and every picture has its pixels."""
     visit = open_page(address, size=PHONE)
     charts = visit.page.locator("svg.chart").all()
     assert len(charts) == 4
@@ -94,13 +94,13 @@ def test_every_chart_and_picture_is_drawn(address: str, open_page: Open) -> None
 
 
 def test_charts_can_be_read_on_a_phone(address: str, open_page: Open) -> None:
-    """No text in a chart is drawn smaller than 9 pixels."""
+    """No text in a chart is smaller than 9 pixels."""
     visit = open_page(address, size=PHONE)
     sizes = visit.page.eval_on_selector_all(
         "svg.chart text",
         "all => all.map(one => parseFloat(getComputedStyle(one).fontSize) * one.getScreenCTM().a)",
     )
-    # An exponent is smaller than its power, as in print.
+    # An exponent is smaller than its base, as in print.
     plain = [size for size in sizes if size > 8]
     assert len(plain) > 0.6 * len(sizes)
     assert min(plain) >= 9
@@ -108,7 +108,7 @@ def test_charts_can_be_read_on_a_phone(address: str, open_page: Open) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out(address: str, open_page: Open, scheme: str) -> None:
-    """All text and all marks have the contrast that WCAG asks for, in both schemes."""
+    """All text and marks have the contrast that WCAG requires, in both colour schemes."""
     visit = open_page(address, scheme=scheme)
     for details in visit.page.locator("summary").all():
         details.click()
@@ -118,7 +118,7 @@ def test_text_stands_out(address: str, open_page: Open, scheme: str) -> None:
 
 
 def test_dark_is_dark_and_paper_is_light(address: str, open_page: Open) -> None:
-    """The ground follows the scheme on screen, and on paper it does not."""
+    """The ground is dark on a dark screen, but white on paper."""
     ground = "getComputedStyle(document.body).backgroundColor"
     visit = open_page(address, scheme="dark")
     assert visit.page.evaluate(ground) == "rgb(15, 19, 24)"
@@ -127,8 +127,8 @@ def test_dark_is_dark_and_paper_is_light(address: str, open_page: Open) -> None:
 
 
 def test_the_page_prints(address: str, open_page: Open) -> None:
-    """A PDF of some pages on A4, nothing cut off at the right, tables unfolded."""
-    visit = open_page(address, size=(688, 1000))  # A4 less its margins, in CSS pixels
+    """The page prints as an A4 PDF, with nothing cut off at the right and all tables unfolded."""
+    visit = open_page(address, size=(688, 1000))  # A4 without its margins, in CSS pixels
     assert visit.page.pdf(format="A4").startswith(b"%PDF")
     visit.page.emulate_media(media="print")
     assert not visit.scrolls_sideways()
@@ -136,7 +136,7 @@ def test_the_page_prints(address: str, open_page: Open) -> None:
 
 
 def test_a_reader_of_the_screen_hears_it(address: str, open_page: Open) -> None:
-    """Charts, tables and headings have names; a stacked table is still a table on a phone."""
+    """Charts, tables and headings have accessible names; on a phone a table stays a table."""
     visit = open_page(address, size=PHONE)
     heard = visit.page.locator("body").aria_snapshot()
     assert 'heading "They agree." [level=1]' in heard
@@ -147,7 +147,7 @@ def test_a_reader_of_the_screen_hears_it(address: str, open_page: Open) -> None:
 
 
 def test_a_hostile_run_runs_nothing(tmp_path: Path, open_page: Open) -> None:
-    """A backend's name that is a script stays text."""
+    """A script in a backend's name stays text."""
     hostile = "<script>document.title='caught'</script><img src=x onerror=document.title='caught'>"
     run = keep(example_run(hostile), tmp_path / "run")
     page.write(page.render(page.read_runs([run])), tmp_path / "page.html", overwrite=False)

@@ -53,12 +53,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
 )
 def test_the_page_holds(whole: str, text: str) -> None:
-    """Results, verdicts, rungs, parts of the time, mistakes with pictures, environment."""
+    """The page shows results, verdicts, rungs, time by part, mistakes, pictures and environment."""
     assert text in whole
 
 
 def test_the_page_needs_nothing_beside_it(whole: str) -> None:
-    """No address but its own sections and pictures, no script, and a policy that forbids both."""
+    """The page links only to itself, embeds its pictures, and has no script, by policy too."""
     assert "http" not in whole.replace("http-equiv", "")
     assert "<script" not in whole
     addresses = re.findall(r'(?:href|src)="([^"]*)"', whole)
@@ -69,7 +69,7 @@ def test_the_page_needs_nothing_beside_it(whole: str) -> None:
 
 
 def test_the_page_is_valid(whole: str) -> None:
-    """A strict parser of HTML accepts it, and no two elements have the same id."""
+    """A strict HTML parser accepts the page, and every id is unique."""
     import html5lib  # only the session `across` installs it
 
     html5lib.HTMLParser(strict=True).parse(whole)
@@ -78,7 +78,7 @@ def test_the_page_is_valid(whole: str) -> None:
 
 
 def test_every_reference_leads_somewhere(whole: str) -> None:
-    """Clips, markers, hatches, text alternatives and links name ids that exist."""
+    """Every clip, marker, hatch, text alternative and link names an existing id."""
     ids = set(re.findall(r'\bid="([^"]*)"', whole))
     labels = " ".join(re.findall(r'aria-labelledby="([^"]*)"', whole)).split()
     assert ids.issuperset(labels)
@@ -87,7 +87,7 @@ def test_every_reference_leads_somewhere(whole: str) -> None:
 
 
 def test_every_chart_is_told_in_words(whole: str) -> None:
-    """Each is an image with a title and a description, and has a table behind it."""
+    """Every chart is an image with a title and a description, and has a table behind it."""
     charts = re.findall(r"<svg .*?</svg>", whole, re.DOTALL)
     assert len(charts) == 4  # loss, accuracy, time, gaps
     for chart in charts:
@@ -98,14 +98,14 @@ def test_every_chart_is_told_in_words(whole: str) -> None:
 
 
 def test_charts_take_the_pages_colours(whole: str) -> None:
-    """No chart fixes a colour, so that all are right on dark ground."""
+    """Charts use the page's colour variables, so they are right on a dark ground too."""
     for chart in re.findall(r"<svg .*?</svg>", whole, re.DOTALL):
         assert "var(--" in chart
-        assert set(re.findall(r"#[0-9a-f]{6}\b", chart)) <= {"#000000"}  # of clips, not painted
+        assert set(re.findall(r"#[0-9a-f]{6}\b", chart)) <= {"#000000"}  # of clips
 
 
 def test_what_comes_from_runs_is_escaped(tmp_path: Path) -> None:
-    """A hostile backend, folder, version, setting, part and climb stay text, in charts too."""
+    """Hostile names of backend, folder, version, setting, part and climb stay text everywhere."""
     data = picture_data(tmp_path)
     config = of_data(data).result.config | {"recipe": HOSTILE, HOSTILE: HOSTILE}
     seconds = {HOSTILE: 1.0, "train": 2.0}
@@ -145,7 +145,7 @@ def test_one_run_is_enough(tmp_path: Path) -> None:
 
 
 def test_runs_of_a_regression_get_a_page() -> None:
-    """It shows their own metric, and nothing of right answers."""
+    """A regression's page shows its own metric, and no word about right answers."""
     runs = [
         example_values_run(backend, epochs=example_epochs(6, "mean_absolute_error"))
         for backend in ("jax", "torch")
@@ -168,7 +168,7 @@ def test_runs_of_a_regression_get_a_page() -> None:
     ids=["classifier", "regression", "no metric"],
 )
 def test_a_metric_that_epochs_do_not_tell_has_no_curves(run: Run) -> None:
-    """That of the test examples is shown all the same."""
+    """A metric that epochs lack has no curves; its value on the test set is still shown."""
     made = page.render([run])
     assert made.count("<svg ") == 2  # loss, time
     assert re.findall(r'<th scope="col">validation ([^<]*)', made) == ["loss"]
@@ -188,12 +188,12 @@ def test_a_metric_that_epochs_do_not_tell_has_no_curves(run: Run) -> None:
     ids=["no loss", "no parts", "many parts"],
 )
 def test_odd_runs_get_a_page(change: dict[str, Any]) -> None:
-    """What has no logarithm, no bar or more parts than hatches is drawn without a warning."""
+    """Zero losses, no parts of time, or more parts than hatches are drawn without a warning."""
     assert "<svg" in page.render([example_run(**change)])
 
 
 def test_a_path_that_is_no_text_is_escaped() -> None:
-    """A page is written in UTF-8, whatever the data's folder is called."""
+    """Names that are not valid text are escaped, so the page is always UTF-8."""
     run = example_run(device="\x1b[31m", seconds={"\ud800": 1.0, "a\nb": 2.0})
     run.result.config["data"] = "\udcff.npz"
     made = page.render([dataclasses.replace(run, folder=Path("\udcff"))])
@@ -202,19 +202,19 @@ def test_a_path_that_is_no_text_is_escaped() -> None:
 
 
 def test_a_run_without_mistakes_gets_a_page() -> None:
-    """There is nothing to show, and it says so."""
+    """If a run has no mistakes, the page says so."""
     assert "There are none." in page.render([example_run(right=1000)])
 
 
 def test_runs_that_differ_are_said_to(tmp_path: Path) -> None:
-    """The verdict is that of `compare`."""
+    """The page gives the verdict of `compare`."""
     made = page.render([example_run(), example_run("torch", right=800)])
     assert "They differ." in made
     assert "✗ the runs differ" in made
 
 
 def test_a_climb_that_failed_is_said_to(tmp_path: Path) -> None:
-    """The verdict is that of the ladder, and the climber that failed is named."""
+    """The page gives the ladder's verdict and names the climber that failed."""
     failures = [{"child": "jax float32", "reason": "crashed", "last_lines": []}]
     climb = read_climb(climb_folder(tmp_path / "climb", failures=failures))
     made = page.render([example_run()], climb)
@@ -224,7 +224,7 @@ def test_a_climb_that_failed_is_said_to(tmp_path: Path) -> None:
 
 
 def test_runs_of_other_settings_stand_apart(tmp_path: Path) -> None:
-    """Each recipe has curves of its own, and its runs are compared with each other alone."""
+    """Each recipe has its own curves, and runs are compared only within a recipe and seed."""
     notebook = dataclasses.asdict(RECIPES["notebook"])
     runs = [example_run(), example_run("torch"), example_run(config=notebook), example_run(seed=1)]
     named = [dataclasses.replace(run, folder=Path(str(i))) for i, run in enumerate(runs)]
@@ -246,7 +246,7 @@ def test_runs_of_other_settings_stand_apart(tmp_path: Path) -> None:
 def test_pictures_that_cannot_be_had_are_left_out(
     tmp_path: Path, change: dict[str, Any], reason: str
 ) -> None:
-    """The mistakes are listed without them, and the page says why."""
+    """Without the run's images, mistakes are listed without pictures, and the page says why."""
     made = page.render([of_data(picture_data(tmp_path), **change)])
     assert f"Without pictures: {'' if 'other' not in reason else tmp_path}" in made
     assert reason in made
@@ -255,7 +255,7 @@ def test_pictures_that_cannot_be_had_are_left_out(
 
 
 def test_many_classes_get_no_matrix() -> None:
-    """Among 100 classes the most frequent confusions are told, and the page stays small."""
+    """With 100 classes the page lists frequent confusions instead of a matrix, and stays small."""
     logits = np.zeros((1000, 100), np.float32)
     config = example_run().result.config | {"classes": 100}
     run = dataclasses.replace(example_run(config=config), outputs=logits)
@@ -265,14 +265,14 @@ def test_many_classes_get_no_matrix() -> None:
 
 
 def test_a_page_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says how large it would be."""
+    """If the page would be too large, the error gives its size."""
     monkeypatch.setattr(page, "MOST_BYTES", 10_000)
     with pytest.raises(UserError, match=r"the page would take 0\.\d MB, more than 0\.01"):
         page.render([example_run()])
 
 
 def test_thirty_runs_fit(tmp_path: Path) -> None:
-    """As many as ten seeds on three backends stay under the limit, each named apart."""
+    """Ten seeds on three backends stay under the size limit, with a unique name per run."""
     runs = [
         dataclasses.replace(
             example_run(backend, seed=seed, epochs=example_epochs(6)),
@@ -287,7 +287,7 @@ def test_thirty_runs_fit(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_the_page(tmp_path: Path, lenet: Lenet) -> None:
-    """It prints the place, and nothing is left beside the page."""
+    """The command prints the page's path and leaves no other file beside it."""
     keep(example_run(), tmp_path / "jax")
     done = lenet("report", "jax", "--out", "pages/one.html")
     assert done.returncode == 0, done.stderr
@@ -298,7 +298,7 @@ def test_the_command_writes_the_page(tmp_path: Path, lenet: Lenet) -> None:
 
 
 def test_a_page_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
-    """An older page is replaced only with `overwrite`, and then whole."""
+    """An older page is replaced only with `overwrite`, and then completely."""
     out = tmp_path / "report.html"
     out.write_text("older")
     with pytest.raises(UserError, match="exists and is kept; pass --overwrite"):
@@ -309,7 +309,7 @@ def test_a_page_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    """A disk that refuses gives one line, and no part of a page stays."""
+    """If the page cannot be written, the error is one line and no part of the page stays."""
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot write .*: File exists; choose another --out"):
         page.write("page", tmp_path / "file" / "report.html", overwrite=False)
@@ -332,7 +332,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 def test_bad_input_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
-    """The error names the culprit and the remedy, and no page is left."""
+    """The error names the wrong argument and the remedy, and no page is left."""
     monkeypatch.chdir(tmp_path)
     keep(example_run(), tmp_path / "jax")
     keep(example_run(schema_version=2), tmp_path / "old")
@@ -345,7 +345,7 @@ def test_bad_input_is_refused(
 
 @pytest.mark.backend
 def test_a_real_run_gets_a_page(small_run: Path) -> None:
-    """What training leaves is shown as it was recorded."""
+    """The page of a real run shows the recorded values."""
     run = read_run(small_run)
     made = page.render([run])
     assert f"{run.result.test_accuracy:.2%}" in made

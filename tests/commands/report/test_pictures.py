@@ -13,7 +13,7 @@ from tests.commands.report.material import of_data, picture_data
 
 @pytest.mark.parametrize("channels", [1, 3], ids=["grey", "colour"])
 def test_a_picture_keeps_its_pixels(channels: int) -> None:
-    """The PNG inside the address holds the image's values."""
+    """The PNG in the data URI holds the image's pixels."""
     image = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
     kind, _, code = pictures.data_uri(image).partition(",")
     assert kind == "data:image/png;base64"
@@ -23,13 +23,13 @@ def test_a_picture_keeps_its_pixels(channels: int) -> None:
 
 
 def test_a_large_image_becomes_a_small_picture() -> None:
-    """A photograph does not swell the page."""
+    """A photograph becomes a small picture, so the page stays small."""
     image = np.random.default_rng(0).integers(0, 256, (640, 480, 3), np.uint8)
     assert len(pictures.data_uri(image)) < 20_000
 
 
 def test_images_are_those_the_run_saw(tmp_path: Path) -> None:
-    """Images whose bytes or number are others are refused."""
+    """Images are refused if their hash or number differs from the run's."""
     path = picture_data(tmp_path)
     assert len(pictures.test_images(of_data(path).result)) == 1000
     for change in ({"data_sha256": "0" * 64}, {"test_images": 999}):
@@ -38,7 +38,7 @@ def test_images_are_those_the_run_saw(tmp_path: Path) -> None:
 
 
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
-    """Images of two channels have no colours."""
+    """Images with two channels are refused, because they have no colours."""
     images, labels = np.zeros((1000, 4, 4, 2), np.uint8), np.zeros(1000, np.uint8)
     path = tmp_path / "two.npz"
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)

@@ -21,7 +21,7 @@ def drawn(name: str = "chart", text: str = "words") -> str:
 
 
 def test_colours_become_variables() -> None:
-    """Lines, bars and hatches follow the page's colours; text its font."""
+    """Lines, bars and hatches use the page's colours, and text uses its font."""
     chart = drawn()
     assert "stroke: var(--jax)" in chart
     assert "var(--torch)" in chart
@@ -37,30 +37,30 @@ def test_pairs_of_backends_have_the_pages_colours() -> None:
 
 
 def test_text_is_escaped() -> None:
-    """Words of a run stay words."""
+    """Text from a run stays text in the chart."""
     assert "<b>" not in drawn(text="<b>&amp;")
     assert "&lt;b&gt;&amp;amp;" in drawn(text="<b>&amp;")
 
 
 @pytest.mark.filterwarnings("error")
 def test_text_need_not_be_in_the_font() -> None:
-    """A folder's name in another script is written, without a warning."""
+    """Text in a script that the font lacks is drawn without a warning."""
     assert "七" in drawn(text="七")
 
 
 def test_two_charts_share_no_id() -> None:
-    """So that both can stand on one page."""
+    """Two charts share no id, so both fit on one page."""
     first, second = (set(re.findall(r' id="([^"]*)"', drawn(name))) for name in ("a", "b"))
     assert first
     assert not first & second
 
 
 def test_a_chart_is_the_same_each_time() -> None:
-    """No date, no random id."""
+    """A chart holds no date and no random id, so it is the same each time."""
     assert drawn() == drawn()
 
 
 def test_both_grounds_have_the_same_colours() -> None:
-    """Each name has a colour on light and on dark ground, and no two names share one."""
+    """Each name has a colour on light and dark ground; on light ground each has its own."""
     assert LIGHT.keys() == DARK.keys()
     assert len(set(LIGHT.values())) == len(LIGHT)

@@ -15,7 +15,7 @@ from lenet_multi.lenet import image_sets
 
 @pytest.fixture
 def datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """The library, with a cache of its own, here and in child processes."""
+    """The library `datasets`, with its own cache, here and in child processes."""
     import datasets
 
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
@@ -38,14 +38,14 @@ def few(small: Dataset) -> Dataset:
 
 
 def test_a_saved_data_set_loads(datasets: Any, few: Dataset, tmp_path: Path) -> None:
-    """What `save_to_disk` wrote gives the images and labels that it was made of."""
+    """A data set from `save_to_disk` gives its original images and labels."""
     splits = {"train": rows(datasets, few.train), "test": rows(datasets, few.test)}
     datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
     assert image_sets.load(f"hf:{tmp_path / 'saved'}").sha256() == few.sha256()
 
 
 def test_a_folder_of_tables_loads(datasets: Any, few: Dataset, tmp_path: Path) -> None:
-    """So do Parquet files laid out as on the Hub."""
+    """A folder of Parquet files, laid out as on the Hub, loads too."""
     for split, images in {"train": few.train, "test": few.test}.items():
         rows(datasets, images).to_parquet(tmp_path / "data" / f"{split}-00000-of-00001.parquet")
     arrays = hf.read(str(tmp_path))
@@ -55,7 +55,7 @@ def test_a_folder_of_tables_loads(datasets: Any, few: Dataset, tmp_path: Path) -
 
 @pytest.mark.usefixtures("datasets")
 def test_a_folder_of_image_files_loads(few: Dataset, tmp_path: Path) -> None:
-    """So do image files in folders named after split and class; every image keeps its label."""
+    """A folder of image files named by split and class loads, and every image keeps its label."""
     for split, images in {"train": few.train, "test": few.test}.items():
         for index, (image, label) in enumerate(zip(images.x, images.y, strict=True)):
             path = tmp_path / split / f"class-{label}" / f"{index}.png"
@@ -73,7 +73,7 @@ def test_a_folder_of_image_files_loads(few: Dataset, tmp_path: Path) -> None:
 
 
 def test_colour_has_three_channels(datasets: Any, few: Dataset, tmp_path: Path) -> None:
-    """Transparency is dropped, colour kept."""
+    """Images with transparency or a palette load with three colour channels."""
     splits = {"train": rows(datasets, few.train, "RGBA"), "test": rows(datasets, few.test, "P")}
     datasets.DatasetDict(splits).save_to_disk(tmp_path)
     x_train, _, x_test, _ = hf.read(str(tmp_path))
@@ -112,14 +112,14 @@ def saved(datasets: Any, few: Dataset, what: str, folder: Path) -> str:
 def test_what_cannot_be_read_is_told(
     datasets: Any, few: Dataset, tmp_path: Path, what: str, message: str
 ) -> None:
-    """The error names what is wrong with the data set."""
+    """The error names the fault of the data set."""
     with pytest.raises(UserError, match=message):
         hf.read(saved(datasets, few, what, tmp_path))
 
 
 @pytest.mark.usefixtures("datasets")
 def test_a_folder_without_data_is_told(tmp_path: Path) -> None:
-    """A folder that exists is not looked for on the Hub."""
+    """An existing folder without data gives an error; the Hub is not asked for that name."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="doesn't contain any data files"):
         hf.read(str(tmp_path / "empty"))
@@ -129,10 +129,10 @@ def test_a_folder_without_data_is_told(tmp_path: Path) -> None:
 def test_the_hub_answers_whatever_it_answers(
     monkeypatch: pytest.MonkeyPatch, status: int | None, answers: bool
 ) -> None:
-    """A hub that refuses is there; one where nobody listens is not."""
+    """A hub that refuses a request counts as reachable; one where nobody listens does not."""
 
     class Hub(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # as http.server calls it
+        def do_GET(self) -> None:  # http.server requires this name
             self.send_error(status or 200)
 
         def log_message(self, *words: object) -> None:
@@ -151,7 +151,10 @@ def test_the_hub_answers_whatever_it_answers(
 def test_without_a_network_it_fails_at_once(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The library alone tries six times in 24 s and tells each on stderr; here it never does."""
+    """Without a network, loading fails at once, with one error and nothing on stderr.
+
+    The library alone would try six times in 24 s and report each on stderr.
+    """
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
     with pytest.raises(UserError, match=r"'someone/digits'.*the Hub does not answer") as refused:
         image_sets.load("hf:someone/digits")

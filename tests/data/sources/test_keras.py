@@ -24,13 +24,13 @@ NO_NETWORK = {"https_proxy": "http://127.0.0.1:9"}  # the discard port: nobody l
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:
-    """Return an array as an IDX file's bytes."""
+    """Return an array as the bytes of an IDX file."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
 @pytest.fixture
 def fashion(small: Dataset, tmp_path: Path) -> Path:
-    """A Keras home in which the files of Fashion-MNIST hold 100 and 50 images of MNIST."""
+    """A Keras home whose Fashion-MNIST files hold 100 and 50 images of MNIST."""
     arrays = {
         "train-images": small.train.x[:100, ..., 0],
         "train-labels": small.train.y[:100],
@@ -47,7 +47,7 @@ def fashion(small: Dataset, tmp_path: Path) -> Path:
 
 @pytest.mark.backend
 def test_training_reads_the_files_at_hand(lenet: Lenet, fashion: Path) -> None:
-    """Keras finds its files, and the run trains on them, on the backend that was chosen."""
+    """Keras finds its local files, and the run trains on them, on the chosen backend."""
     arguments = ["--recipe", "baseline", "--epochs", "1", "--data", "keras:fashion_mnist"]
     done = lenet("train", *arguments, KERAS_HOME=str(fashion), **NO_NETWORK)
     assert done.returncode == 0, done.stderr
@@ -59,7 +59,7 @@ def test_training_reads_the_files_at_hand(lenet: Lenet, fashion: Path) -> None:
 def test_without_a_network_the_wanted_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One error says what Keras wanted to download and where it looks for it; nothing else does."""
+    """One error names the file that Keras wants and where to put it; nothing else is printed."""
     for name, value in {"KERAS_HOME": str(tmp_path), **NO_NETWORK}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"cifar-10-python\.tar\.gz") as refused:
@@ -70,7 +70,7 @@ def test_without_a_network_the_wanted_file_is_named(
 
 @pytest.mark.all_backends
 def test_the_files_named_are_those_that_keras_looks_for(tmp_path: Path) -> None:
-    """With its download replaced, Keras asks for exactly these files."""
+    """With its download replaced, Keras asks for exactly the files in FILES."""
     code = (
         "import contextlib, sys, keras, keras.src.utils.file_utils as files\n"
         "def told(origin, path, bar):\n"
@@ -96,7 +96,7 @@ def test_the_files_named_are_those_that_keras_looks_for(tmp_path: Path) -> None:
 def test_a_users_own_file_is_refused_and_kept(
     small_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keras deletes an mnist.npz that is not its own and cannot be downloaded; here it stays."""
+    """Keras deletes an mnist.npz with a wrong hash if it has no network; here the file stays."""
     own = tmp_path / "datasets" / "mnist.npz"
     own.parent.mkdir()
     own.write_bytes(small_npz.read_bytes())
@@ -109,7 +109,7 @@ def test_a_users_own_file_is_refused_and_kept(
 
 
 def batch(images: NDArray[np.uint8], labels: list[int]) -> bytes:
-    """Return a batch as CIFAR-100's archive holds it."""
+    """Return a batch in the format of CIFAR-100's archive."""
     content = {
         b"data": images.transpose(0, 3, 1, 2).reshape(len(images), -1),
         b"fine_labels": labels,
@@ -119,7 +119,7 @@ def batch(images: NDArray[np.uint8], labels: list[int]) -> bytes:
 
 @pytest.mark.all_backends
 def test_cifar_loads(tmp_path: Path) -> None:
-    """Colour images come channels last, whatever keras.json says, with labels (N, 1) made (N,)."""
+    """Colour images load channels last, whatever keras.json says, and labels (N, 1) become (N,)."""
     images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
     archive = tmp_path / "datasets" / keras.FILES["cifar100"][0]
     archive.parent.mkdir()
@@ -130,7 +130,7 @@ def test_cifar_loads(tmp_path: Path) -> None:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')
-    code = (  # no archive but the original has the hash that Keras demands
+    code = (  # only the original archive has the hash that Keras demands
         "import sys, keras.src.utils.file_utils as files\n"
         "files.validate_file = lambda *a, **k: True\n"
         "from lenet_multi.data.sources import reader; reader.main('keras', 'cifar100', sys.argv[1])"
@@ -149,7 +149,7 @@ def test_cifar_loads(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    """It is refused before Keras is started."""
+    """An unknown name is refused before Keras starts, with the nearest name."""
     with pytest.raises(UserError, match="did you mean 'cifar10'"):
         keras.read("cifra10")
     with pytest.raises(UserError, match="choose from mnist, fashion_mnist, cifar10, cifar100"):
@@ -157,7 +157,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 
 
 def test_children_of_parity_find_the_downloads() -> None:
-    """They have a Keras home of their own for settings; data come from the user's."""
+    """Parity's children have their own Keras home for settings but read the user's downloads."""
     from lenet_multi.machine.children import _environment
 
     assert keras_home(_environment(Path("run"))) == keras_home(os.environ)

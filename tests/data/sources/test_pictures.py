@@ -6,7 +6,7 @@ from lenet_multi.errors import UserError
 
 
 def test_rows_become_arrays() -> None:
-    """Images keep their order, their type and their labels."""
+    """Stacked images keep their order, dtype and labels."""
     images = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
     rows = [{"y": y, "x": x} for x, y in zip(images, [7, 0, 5], strict=True)]
     stacked, labels = stack(rows, ("x", "y"), "train")
@@ -16,6 +16,6 @@ def test_rows_become_arrays() -> None:
 
 
 def test_no_rows_are_refused() -> None:
-    """The error names the split."""
+    """An empty split is refused, and the error names it."""
     with pytest.raises(UserError, match="its split test is empty"):
         stack([], ("x", "y"), "test")

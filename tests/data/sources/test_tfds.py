@@ -11,7 +11,7 @@ from lenet_multi.data.sources import tfds
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import image_sets
 
-# Written by the library itself, as its users would; that takes TensorFlow.
+# The library itself writes these data sets, as its users would. That needs TensorFlow.
 PREPARE = """
 import io, sys
 import numpy as np
@@ -51,7 +51,7 @@ store("blind", numbers, features={"label": digit})
 
 @pytest.fixture(scope="module")
 def prepared(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder of the library, with a good data set and bad ones."""
+    """The library's data folder, with one good data set and several bad ones."""
     folder = tmp_path_factory.mktemp("tfds")
     subprocess.run(
         [sys.executable, "-c", PREPARE, str(small_npz)],
@@ -64,7 +64,7 @@ def prepared(small_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder, where the library looks."""
+    """The data folder, set as the one where the library looks."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
     return prepared
 
@@ -72,13 +72,13 @@ def folder(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("name", ["digits", "digits/plain:1.0.0"])
 def test_a_prepared_data_set_loads(name: str, small: Dataset) -> None:
-    """Its images and labels are those that it was made of, by name, configuration and version."""
+    """A prepared data set gives its original images, by name or by name, config and version."""
     dataset = image_sets.load(f"tfds:{name}")
     assert dataset.sha256() == Dataset(small.train[:30], small.test[:20]).sha256()
 
 
 def test_reading_imports_no_backend(folder: Path) -> None:
-    """Neither TensorFlow nor another backend comes in with the library."""
+    """Reading imports the library, but no backend."""
     code = (
         "import sys; from lenet_multi.data.sources import tfds; tfds.read('digits');"
         "print(*{'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
@@ -104,7 +104,7 @@ def test_reading_imports_no_backend(folder: Path) -> None:
     ids=lambda value: value.split()[0],
 )
 def test_what_cannot_be_read_is_told(name: str, message: str) -> None:
-    """The error names what is wrong, and the nearest name or the line that prepares the set."""
+    """The error names the fault, and the nearest name or the line that prepares the set."""
     with pytest.raises(UserError, match=message):
         tfds.read(name)
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_told(name: str, message: str) -> None:
 def test_a_damaged_data_set_is_told(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library's reason is passed on, in one line."""
+    """The error for a damaged data set is one line with the library's reason."""
     shutil.copytree(folder, tmp_path / "data")
     for path in tmp_path.glob("data/digits/plain/1.0.0/*.array_record*"):
         path.write_bytes(path.read_bytes()[:50])
@@ -123,7 +123,7 @@ def test_a_damaged_data_set_is_told(
 
 
 def test_a_missing_library_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Someone who has not installed it is given the line that does."""
+    """If the library is missing, the error gives the command that installs it."""
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r"pip install 'lenet-multi\[tfds\]'"):
         tfds.read("mnist")

@@ -1,4 +1,4 @@
-"""The kinds of input: one file for each, with a `KIND`, or several in `KINDS`."""
+"""The kinds of input: one file per kind, with a `KIND`, or several in `KINDS`."""
 
 from tests.fuzz.inputs import Kind
 from tests.fuzz.kinds import arguments, idx, images, models, npz, runs, settings

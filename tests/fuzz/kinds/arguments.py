@@ -1,4 +1,4 @@
-"""The command line: every verb, with flags and values that it has and has not."""
+"""The command line: every verb, with flags and values that exist and that do not."""
 
 from random import Random
 
@@ -23,7 +23,7 @@ _FILES: dict[str, bytes | None] = {
     },
 }
 _PLACES = ("model.keras", "images.npz", "seven.png", "empty", "folder", *runs.NAMES, "nowhere", "-")
-# A path that leads elsewhere may be written where someone asks for it.
+# A command may write to any path that the user gives, so paths that lead elsewhere are left out.
 _VALUES = tuple(value for value in VALUES if ".." not in value and "canary" not in value)
 _NUMBERS = ("0", "1", "2", "3", "0.5", "10", "256", "1000000", "1e9", "9" * 30, "-1", "1_0", "٣")
 
@@ -86,7 +86,7 @@ KIND = Kind(
     name="command line",
     make=_make,
     share=15,
-    mebibytes=640,  # a pool of threads, each with its own
+    mebibytes=640,  # a pool of threads, each with its own reserve
     prepare=stand_ins.install,
     told=r"Go on with: .*|What was kept so far: .*|Drawing \d+ runs|Model: .*|Pictures: .*"
     r"|exporting through .*|.*; going on from the checkpoint before",

@@ -24,7 +24,7 @@ _BOMB = 300  # MiB
 
 
 def idx(array: np.ndarray, *, shape: tuple[int, ...] | None = None, kind: int = 8) -> bytes:
-    """Return `array` as IDX, under a header that announces `shape`."""
+    """Return `array` as IDX, with a header that announces `shape`."""
     shape = shape or array.shape
     return struct.pack(f">HBB{len(shape)}I", 0, kind, len(shape), *shape) + array.tobytes()
 
@@ -77,7 +77,7 @@ def _arrays(chance: Random) -> list[np.ndarray]:
 
 
 def _headed(array: np.ndarray, chance: Random) -> bytes:
-    """Return the array under a header that lies."""
+    """Return the array with a header that lies."""
     shape = [*array.shape]
     for _ in range(chance.choice((1, 1, 3))):
         shape[chance.randrange(len(shape))] = chance.choice(LENGTHS)
@@ -90,11 +90,11 @@ def _headed(array: np.ndarray, chance: Random) -> bytes:
 
 
 def _packed(content: bytes, chance: Random) -> bytes:
-    """Return `content` gzipped, now and then badly."""
+    """Return `content` gzipped, sometimes badly."""
     harm = chance.random()
     if harm < 0.02:
         return content  # not gzipped at all
-    if harm < 0.05:  # a bomb behind a header
+    if harm < 0.05:  # a bomb after a header
         return _gzip_of(content, chance)
     packed = gzip.compress(content, chance.randrange(10), mtime=0)
     if harm < 0.07:
@@ -106,7 +106,7 @@ def _packed(content: bytes, chance: Random) -> bytes:
 
 def _gzip_of(content: bytes, chance: Random) -> bytes:
     """Return two gzip members: the content, and far more zeros than it announces."""
-    if chance.random() < 0.3:  # or than it has room for, and announced
+    if chance.random() < 0.3:  # or a header that announces the zeros
         content = content[:4] + struct.pack(">3I", _BOMB, 1024, 1024)
     bomb = zeros(_BOMB)[2:-4]  # raw deflate
     header = b"\x1f\x8b\x08\0\0\0\0\0\x02\xff"

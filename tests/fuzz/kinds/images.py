@@ -1,4 +1,4 @@
-"""Photographs and drawings, and files that only look like some."""
+"""Photographs and drawings, and files that only look like them."""
 
 import io
 import struct
@@ -103,7 +103,7 @@ def _content(chance: Random) -> bytes:
 
 
 def _mended(content: bytes) -> bytes:
-    """Return a PNG whose chunks have the right CRC again, so that what is in them is read."""
+    """Return a PNG with its chunks' CRCs corrected, so that a reader reads the chunks."""
     parts, at = [content[:8]], 8
     while at + 12 <= len(content):
         length = int.from_bytes(content[at : at + 4], "big")
@@ -118,7 +118,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _png(chance: Random) -> bytes:
-    """Return a PNG with a header of any size, bombs, and chunks of any order."""
+    """Return a PNG with a header of any size, bombs, and chunks of any kind."""
     width, height = _size(chance)
     depth, colour = chance.choice((1, 2, 8, 8, 16, 3)), chance.choice((0, 2, 2, 3, 4, 6, 7))
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, chance.choice((0, 1, 2)))
@@ -140,13 +140,13 @@ def _png(chance: Random) -> bytes:
 
 
 def _size(chance: Random) -> tuple[int, int]:
-    if chance.random() < 0.3:  # as many pixels as are read, and a few more
+    if chance.random() < 0.3:  # the most pixels that are read, and a few more
         return chance.choice(((7071, 7071), (50_000, 1000), (7072, 7072)))
     sides = (*LENGTHS, 5000, 7000, 10_001)
     return chance.choice(sides), chance.choice(sides)
 
 
-# Headers alone, that claim any size.
+# Headers without images, which claim any size.
 _HEADERS: Sequence[Callable[[Random], bytes]] = (
     lambda chance: b"P5 %d %d 255\n" % _size(chance) + bytes(100),
     lambda chance: b"P2 %d %d 65535\n" % _size(chance) + b"1 " * 100,
@@ -162,7 +162,7 @@ KIND = Kind(
     name="images",
     make=_make,
     share=20,
-    # 50 megapixels in three channels of a byte, copied, or in one of eight bytes, likewise.
+    # 50 megapixels in three channels of one byte, copied, or in one channel of eight bytes, copied.
     mebibytes=1000,
     prepare=stand_ins.install,
     told=r"Pictures: .*",

@@ -1,4 +1,4 @@
-"""Files of Keras models: opened without Keras, and a share of them with it."""
+"""Files of Keras models: all are opened without Keras, some with it."""
 
 import io
 import json
@@ -53,7 +53,7 @@ _CONFIG = {
     "compile_config": {},
 }
 _METADATA = {"keras_version": "3.15.1", "date_saved": "2026-11-24@16:25:29"}
-# A layer's place in the file, its name and its tensors.
+# A layer's place in the file, its name and its tensors' shapes.
 _WEIGHTS: Sequence[tuple[str, str, Sequence[tuple[int, ...]]]] = (
     ("conv2d", "conv", [(3, 3, 1, 2), (2,)]),
     ("dense", "dense", [(72, _CLASSES), (_CLASSES,)]),
@@ -65,7 +65,7 @@ _WEIGHTS: Sequence[tuple[str, str, Sequence[tuple[int, ...]]]] = (
 
 @cache
 def _weights() -> bytes:
-    """Return the weights as Keras's HDF5."""
+    """Return the weights in Keras's HDF5 format."""
     import h5py
 
     buffer = io.BytesIO()
@@ -80,7 +80,7 @@ def _weights() -> bytes:
 
 
 def _lying_weights(chance: Random) -> bytes:
-    """Return weights whose tensors are others, among them some that no memory holds."""
+    """Return weights with a wrong tensor, among them some too large for any memory."""
     import h5py
 
     buffer = io.BytesIO(_weights())
@@ -127,7 +127,7 @@ def _parts() -> dict[str, bytes]:
 
 @cache
 def valid() -> bytes:
-    """Return a model that is whole."""
+    """Return a complete model file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:
         for name, content in _parts().items():
@@ -137,7 +137,7 @@ def valid() -> bytes:
 
 @cache
 def _bomb(name: str) -> bytes:
-    """Return a model one part of which is a thousand times as large as its file."""
+    """Return a model with one part a thousand times as large as its file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for other, content in _parts().items():
@@ -150,7 +150,7 @@ def _bomb(name: str) -> bytes:
 
 
 def _code(chance: Random) -> Any:
-    """Return a layer or an activation that would run something."""
+    """Return a layer or an activation that would run code."""
     import base64
     import marshal
 
@@ -211,7 +211,7 @@ def _config(chance: Random) -> Any:
 
 
 def content(chance: Random) -> bytes:
-    """Return a file of a model, or of something like one."""
+    """Return a model file, or something like one."""
     parts, harm = _parts(), chance.random()
     if harm < 0.02:
         return _bomb(chance.choice([*parts]))
@@ -282,7 +282,7 @@ def seven() -> bytes:
 
 def _start_keras() -> None:
     keras_start.start(frameworks.choose(None))
-    from lenet_multi.inference import evaluate  # noqa: F401  # and what it needs
+    from lenet_multi.inference import evaluate  # noqa: F401  # with everything it needs
 
 
 KINDS = (
@@ -290,14 +290,14 @@ KINDS = (
         name="models",
         make=_opened,
         share=15,
-        mebibytes=640,  # a pool of threads, each with its own
+        mebibytes=640,  # a pool of threads, each with its own reserve
         prepare=stand_ins.install,
     ),
     Kind(
         name="models in Keras",
         make=_loaded,
         share=3,
-        mebibytes=1000,  # of which a backend that computes takes 181 itself
+        mebibytes=1000,  # a computing backend itself takes 181 of them
         prepare=_start_keras,
     ),
 )

@@ -21,7 +21,7 @@ _BOMB = 300  # MiB
 
 
 class Payload:
-    """Something that touches the canary when it is unpickled."""
+    """An object that touches the canary when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return eval, (CALL,)
@@ -99,7 +99,7 @@ def _other(array: np.ndarray, chance: Random) -> np.ndarray:
 
 
 def _lying(array: np.ndarray, chance: Random) -> bytes:
-    """Return the array's bytes under a header of another's."""
+    """Return the array's bytes with the header of another array."""
     shape: Any = [*array.shape]
     shape[chance.randrange(len(shape))] = chance.choice((*LENGTHS, -1, 2**63, 2**70, True, 1.5))
     shape = tuple(shape)
@@ -128,7 +128,7 @@ def _lying(array: np.ndarray, chance: Random) -> bytes:
 
 @cache
 def _bomb(name: str) -> bytes:
-    """Return an archive with a member of zeros, a thousandth of its size, that is what it says."""
+    """Return an archive with a large member of zeros, a thousandth of its size, honestly headed."""
     header = repr({"descr": "|u1", "fortran_order": False, "shape": (_BOMB, 2**10, 2**10)}) + "\n"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:

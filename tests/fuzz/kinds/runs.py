@@ -1,6 +1,7 @@
-"""Run folders, whole ones and those of interrupted runs; most mutations are signed anew.
+"""Run folders, complete and interrupted; most mutations are signed again.
 
-What is signed tells a fuzzer apart from a flipped bit: the checks behind the signature are reached.
+A valid signature distinguishes a mutation from a flipped bit, so it reaches the checks behind the
+signature.
 """
 
 import dataclasses
@@ -42,7 +43,7 @@ from tests.runs.test_checkpoint import example
 
 NAMES = FIRST, SECOND = "fuzzed-a", "fuzzed-b"
 UNFINISHED = "fuzzed-run"
-_SIGNED = 0.8  # of the mutations
+_SIGNED = 0.8  # share of the mutations
 
 
 def _save_model(path: str) -> None:
@@ -51,7 +52,7 @@ def _save_model(path: str) -> None:
 
 @cache
 def whole(name: str, *, values: bool = False) -> dict[str, bytes]:
-    """Return the files of a run of a classifier, or of a model of values."""
+    """Return the files of a run: of a classifier, or with `values` of a regression."""
     first = frameworks.installed()[0]
     if values:
         run = example_values_run(first, error=8 if name == FIRST else 7.5)
@@ -65,7 +66,7 @@ def whole(name: str, *, values: bool = False) -> dict[str, bytes]:
 
 
 def _run(name: str, chance: Random, *, values: bool) -> dict[str, bytes]:
-    """Return the files of a run, most of the time with one that is odd."""
+    """Return the files of a run, mostly with one odd file."""
     files = dict(whole(name, values=values))
     harm = chance.random()
     result = json.loads(files[RESULT])
@@ -98,13 +99,13 @@ def _run(name: str, chance: Random, *, values: bool) -> dict[str, bytes]:
 
 @cache
 def _climb() -> Any:
-    """Return what a climb of the ladder records."""
+    """Return the record of a climb of the ladder."""
     with tempfile.TemporaryDirectory() as folder:
         return json.loads((climb_folder(Path(folder, "climb")) / COMPARISON).read_text())
 
 
 def _writes(content: Any) -> bool:
-    """Whether Python writes `content` as JSON; it does not write very long integers."""
+    """Whether Python can write `content` as JSON; it cannot write very long integers."""
     try:
         json.dumps(content)
     except ValueError:
@@ -165,7 +166,7 @@ def _make(chance: Random) -> Input:
         ("demo", odd_one, "--port", "0"),
     )
     chosen = ("report", *NAMES, *climb) if climb else chance.choice(commands)
-    # Of a run it names the data, or the task.
+    # An error about a run may name the data or the task instead.
     culprit = "" if chosen[0] == "evaluate" or values else "fuzzed"
     return Input(arguments=chosen, files=files, culprit=culprit)
 
@@ -200,13 +201,13 @@ def _make_unfinished(chance: Random) -> Input:
     return Input(
         arguments=("train", "--resume", UNFINISHED, "--quiet"),
         files=files,
-        culprit="",  # of a setting that is out of range the flag is named
+        culprit="",  # an error about a setting out of range names the flag
     )
 
 
 @cache
 def _members() -> dict[str, bytes]:
-    """Return what is in a checkpoint."""
+    """Return the members of a checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint.write(Path(folder), example())
         (path,) = Path(folder).iterdir()

@@ -1,4 +1,4 @@
-"""Configuration: keras.json, the environment, and the values of settings."""
+"""Configuration: keras.json, environment variables, and the values of settings."""
 
 import dataclasses
 from random import Random
