@@ -18,7 +18,7 @@ from tests.conftest import PROJECT
 NAME = f"lenet_multi-{__version__}"
 FILES = (
     *(".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "LICENSE", "README.md"),
-    *("constraints.txt", "noxfile.py", "pyproject.toml"),
+    *("README.zh-CN.md", "constraints.txt", "noxfile.py", "pyproject.toml"),
 )
 FOLDERS = (".ci", ".github", "benchmarks", "lenet_multi", "tests")
 
@@ -30,8 +30,7 @@ DATA = {
         for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3")
     ),
     "lenet_multi/lenet/mnist/t10k-labels-idx1-ubyte.gz",
-    "lenet_multi/lenet/mnist/README.md",
-    "lenet_multi/backends/README.md",
+    *(path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("lenet_multi/**/README.md")),
     "lenet_multi/commands/report/page.html",
 }
 LICENCES = {"LICENSE", "lenet_multi/lenet/mnist/README.md"}
