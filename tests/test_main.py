@@ -77,7 +77,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--architecture", ":TASK"], "or package.module:NAME"),
         (["train", "--out", "a-run"], "holds a run, which is kept"),
         (["train", "--out", "/proc/run"], "cannot write /proc/run"),
-        (["train", "--resume", "a-run", "--epochs", "9"], "--epochs is the run's own"),
+        (["train", "--resume", "a-run", "--epochs", "9"], "settings and folder; drop --epochs"),
         (["train", "--resume", "a-run"], "a-run.unfinished holds no unfinished run"),
         (["compare", "a-run"], "two or more different run folders"),
         (["compare", "a-run", "nowhere"], "nowhere is no run folder"),

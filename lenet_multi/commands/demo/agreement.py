@@ -1,4 +1,4 @@
-"""Say in words whether backends agree on an image."""
+"""Put into words whether backends agree on an image."""
 
 from collections.abc import Mapping
 
@@ -9,14 +9,14 @@ _ALL = {2: "Both agree", 3: "All three agree"}
 
 
 def agreement(answers: Mapping[str, NDArray[np.float64]]) -> str:
-    """Return, as a line, whether the probabilities (10,) of all backends have one answer.
+    """Return one line that says whether all backends' probabilities (10,) give the same digit.
 
-    The largest difference is that of one digit's probability between two backends.
+    The largest difference is between two backends' probabilities of the same digit.
     """
     digits = {backend: int(each.argmax()) for backend, each in answers.items()}
     if len(answers) < 2:
-        told = (f"{backend} answers {digit}" for backend, digit in digits.items())
-        return next(told, "No backend answers")
+        answered = (f"{backend} answers {digit}" for backend, digit in digits.items())
+        return next(answered, "No backend answers")
     gap = float(np.ptp(list(answers.values()), axis=0).max())
     if len(set(digits.values())) == 1:
         verdict = f"{_ALL[len(answers)]}: {digits.popitem()[1]}"

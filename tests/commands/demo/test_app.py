@@ -202,7 +202,7 @@ def test_a_backend_that_fails_leaves_the_others() -> None:
             found = predict(running.address, encoded(seven()))
             assert [each["failure"] for each in found["backends"]] == [
                 "RuntimeError: out of luck (status 1)",
-                "it said nothing (SIGKILL)",
+                "it printed nothing (SIGKILL)",
                 None,
             ]
             assert found["agreement"] == "torch answers 7"

@@ -75,9 +75,9 @@ def test_each_backend_gets_a_model(
     [
         (["nowhere"], [], "no model at nowhere"),
         (["runs/jax"], ["jacks"], "unknown backend 'jacks'"),
-        (["runs/jax", "runs/torch"], ["jax"], "--backend is for one model"),
-        (["runs/torch", "runs/more/torch"], [], "runs/torch and runs/more/torch are both of torch"),
-        (["runs/jax", "runs/torch/model.keras"], [], "model.keras names no backend"),
+        (["runs/jax", "runs/torch"], ["jax"], "--backend is for one model; drop it"),
+        (["runs/torch", "runs/more/torch"], [], "runs/torch and runs/more/torch both ran on torch"),
+        (["runs/jax", "runs/torch/model.keras"], [], "model.keras names no backend; give a run"),
         (["runs/jax", "nowhere"], [], "no model at nowhere"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_cancelled_process_is_ended() -> None:
     [
         ("never starts", "RuntimeError: out of luck (status 1)"),
         ("starts for ever", "it was silent for 0.5 s"),
-        ("dies when asked", "it said nothing (SIGKILL)"),
+        ("dies when asked", "it printed nothing (SIGKILL)"),
         ("is silent when asked", "it was silent for 0.5 s"),
     ],
 )
@@ -68,7 +68,7 @@ def test_a_process_that_fails_says_why(
     assert not any("probabilities" in answer for answer in answers)
     announced = capsys.readouterr().err.splitlines()
     assert [line for line in announced if "ready" not in line] == [
-        f"jax: answers no more: {failure}"
+        f"jax: stopped answering: {failure}"
     ]
 
 

@@ -68,14 +68,14 @@ def test_a_model_of_other_images_is_refused(
 ) -> None:
     """What takes no digits of 28x28, or knows not ten, is named."""
     path = save(tmp_path, shape, classes)
-    with pytest.raises(UserError, match=r"where the demo wants \(28, 28, 1\) and \(10,\)"):
+    with pytest.raises(UserError, match=r"the demo needs \(28, 28, 1\) to \(10,\); give a model"):
         worker.load(backend, path)
 
 
 def test_a_model_that_diverged_is_refused(backend: str, tmp_path: Path) -> None:
     """Its answers are no numbers, which is told rather than shown."""
     network = worker.load(backend, save(tmp_path, bias="nan"))
-    with pytest.raises(UserError, match="it is of a run that diverged"):
+    with pytest.raises(UserError, match="its run diverged; give another model"):
         network(np.zeros((28, 28), np.uint8))
 
 

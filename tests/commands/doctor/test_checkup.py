@@ -60,13 +60,13 @@ def test_one_backend_that_works_is_enough(
 @pytest.mark.parametrize(
     ("machine", "text"),
     [
-        ({"memory": 2**29}, "512 MiB of memory, where training takes up to 1024"),
-        ({"disk_free": 2**20}, "1 MiB are free where runs go, and one takes 16"),
+        ({"memory": 2**29}, "the machine has 512 MiB of memory; training needs up to 1024"),
+        ({"disk_free": 2**20, "runs": "runs"}, "runs has 1 MiB free; a run needs 16"),
     ],
     ids=["memory", "disk"],
 )
 def test_too_small_a_machine_is_a_problem(
-    monkeypatch: pytest.MonkeyPatch, machine: dict[str, int], text: str
+    monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], text: str
 ) -> None:
     """Memory and disk are held to what a training run takes."""
     found = examined(monkeypatch, WORKING, **machine)
@@ -131,7 +131,7 @@ def test_a_folder_without_permission_is_a_problem(monkeypatch: pytest.MonkeyPatc
     """Nothing could be trained where runs go."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
     (problem,) = examined(monkeypatch, WORKING).problems
-    assert problem.text == f"{Path.cwd()} cannot be written, where runs go"
+    assert problem.text == f"{Path.cwd()}, for runs, is not writable"
 
 
 def test_a_package_that_is_missing_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
