@@ -1,4 +1,4 @@
-"""Show what a climb found: a row for each rung in each precision, and the verdict."""
+"""Print the findings of a climb, rung by rung in each precision, and the verdict."""
 
 import math
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from lenet_multi.runs.tolerances import EQUIVALENCE
 
 
 def print_ascent(ascent: Ascent, console: Console) -> None:
-    """Print the failures with their last lines, the table of rungs and the verdict."""
+    """Print the failures with their last lines, the table of rungs, and the verdict."""
     _print_failures(ascent.failures, console)
     console.print(_table(ascent.findings))
     first = ladder.first_failure(ascent.findings)
@@ -24,13 +24,13 @@ def print_ascent(ascent: Ascent, console: Console) -> None:
     if first:
         console.print(f"They DIFFER, first at {first}", style="bold red")
     elif ascent.failures:
-        console.print("No verdict: not all climbers came through.", style="bold red")
+        console.print("No verdict: a climber failed.", style="bold red")
     else:
         console.print(f"The same at every rung: {backends}.", style="bold green")
 
 
 def _table(findings: Iterable[Finding]) -> Table:
-    table = Table(title="Parity, rung by rung: what is nearest to its limit", title_justify="left")
+    table = Table(title="Parity: the gap nearest to its limit on each rung", title_justify="left")
     for column in ("rung", "precision", "where", "between"):
         table.add_column(column)
     for column in ("gap", "allowed", "share"):
@@ -52,16 +52,14 @@ def _table(findings: Iterable[Finding]) -> Table:
 
 def worst(findings: Iterable[Finding]) -> list[Finding]:
     """Return, for each rung and precision, the finding nearest to or farthest over its limit."""
-    found: dict[tuple[str, str], Finding] = {}
+
+    def nearness(finding: Finding) -> float:
+        return math.inf if math.isnan(finding.share) else finding.share
+
+    found: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        key = finding.rung, finding.precision
-        if key not in found or _nearness(finding) > _nearness(found[key]):
-            found[key] = finding
-    return list(found.values())
-
-
-def _nearness(finding: Finding) -> float:
-    return math.inf if math.isnan(finding.share) else finding.share
+        found.setdefault((finding.rung, finding.precision), []).append(finding)
+    return [max(alike, key=nearness) for alike in found.values()]
 
 
 def print_study(study: Study, console: Console) -> None:
@@ -71,7 +69,7 @@ def print_study(study: Study, console: Console) -> None:
     console.print(_outcomes(study))
     if study.passed:
         console.print(
-            "Equivalent: every pair, within the margin set beforehand.", style="bold green"
+            "Equivalent: every pair, within the margin chosen beforehand.", style="bold green"
         )
     else:
         console.print("NOT shown to be equivalent.", style="bold red")

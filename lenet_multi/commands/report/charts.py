@@ -1,4 +1,4 @@
-"""The charts of a page: learning curves, seconds by part, the gap between backends."""
+"""The page's charts: learning curves, seconds by part, the gap between backends."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -15,14 +15,14 @@ from lenet_multi.commands.report.palette import LIGHT, MARKS
 from lenet_multi.commands.report.svg import LOOK, to_svg
 from lenet_multi.parity.figure import Line, draw_lines
 
-_WIDTH = 4.3  # inches, 310 CSS pixels: a phone's, so that text keeps its size there
+_WIDTH = 4.3  # inches, 310 CSS pixels: a phone's width, which keeps the text's size there
 
-# Training is an epoch's mean, validation ("val_") what the epoch's end gave.
+# Line and marker face. Training values are means over an epoch, "val_" values are from its end.
 _CURVES = {"": ((0, (3, 2)), "none"), "val_": ("-", None)}
 
 
 def curves(group: Group, metric: str, name: str) -> str:
-    """Return the chart of a metric over the epochs, in training and in validation."""
+    """Return the chart of a metric by epoch, in training and validation."""
     called = metric.replace("_", " ")
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(_WIDTH, 3), layout="constrained")
@@ -31,7 +31,8 @@ def curves(group: Group, metric: str, name: str) -> str:
         ends = []
         for place, shown in enumerate(group.runs):
             epochs = shown.result.epochs
-            aside = 0.1 * (place - (len(group.runs) - 1) / 2) if single else 0  # points, not lines
+            # With one epoch, the runs' points stand side by side.
+            aside = 0.1 * (place - (len(group.runs) - 1) / 2) if single else 0
             for prefix, (style, face) in _CURVES.items():
                 axes.plot(
                     [epoch["epoch"] + aside for epoch in epochs],
@@ -58,10 +59,10 @@ def curves(group: Group, metric: str, name: str) -> str:
 
 
 def _scale(axes: Axes, metric: str, title: str, *, classifies: bool) -> None:
-    """Scale the axis of a metric's values, and write its title with the unit above it."""
+    """Scale the axis of a metric's values; write the title with the unit above it."""
     if metric == "loss":
         title += ", in nats" if classifies else ""
-        if axes.dataLim.ymax > 0:  # a perfect model's losses have no logarithm
+        if axes.dataLim.ymax > 0:  # a loss of 0 has no logarithm
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
@@ -75,18 +76,18 @@ def _scale(axes: Axes, metric: str, title: str, *, classifies: bool) -> None:
     axes.set_title(title)
 
 
-_LABEL = 44  # characters that fit over a bar
+_LABEL = 44  # characters that fit above a bar
 
-_FILLS = ("////", "xxxx", "", "----", "++++", "||||")  # a part's, told apart without colour
+_FILLS = ("////", "xxxx", "", "----", "++++", "||||")  # of parts, distinct without colour
 
 
 def parts_of(runs: Sequence[Shown]) -> list[str]:
-    """Return the names of the parts that the runs' seconds are split into, in their order."""
+    """Return the names of the parts of the runs' seconds, in their order."""
     return list(dict.fromkeys(part for shown in runs for part in shown.result.seconds))
 
 
 def time_bars(runs: Sequence[Shown], name: str) -> str:
-    """Return the chart of each run's seconds, a bar for each and a piece for each part."""
+    """Return the chart of seconds: one bar for each run, one piece for each part."""
     fills = dict(zip(parts_of(runs), cycle(_FILLS), strict=False))
     with mpl.rc_context(LOOK | {"axes.grid.axis": "x", "axes.spines.bottom": False}):
         height = 0.7 + 0.55 * len(runs) + 0.1 * len(fills)  # inches: axis, bars, legend
@@ -109,7 +110,7 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
     sums = "; ".join(
-        f"{shown.label} {sum(seconds.values()):.1f}, of which "
+        f"{shown.label} {sum(seconds.values()):.1f}: "
         + ", ".join(f"{part.replace('_', ' ')} {value:.1f}" for part, value in seconds.items())
         for shown in runs
         for seconds in [shown.result.seconds]
@@ -128,7 +129,7 @@ def _bar(axes: Axes, row: int, shown: Shown, fills: Mapping[str, str]) -> None:
         left += seconds
     label = shown.label
     if len(label) > _LABEL:
-        label = f"\u2026{label[-_LABEL:]}"  # a path's end tells most
+        label = f"\u2026{label[-_LABEL:]}"  # the end of a path identifies it best
     axes.text(0, row - 0.29, label, va="bottom", fontsize=9)
     axes.annotate(
         f"{left:.1f}", (left, row), (4, 0), textcoords="offset points", va="center", fontsize=9
@@ -150,12 +151,12 @@ def gap_chart(lines: Sequence[Line], name: str) -> str:
     return to_svg(
         figure,
         name=name,
-        title="How the losses of two backends part, step by step",
+        title="Gap between the losses of two backends, step by step",
         description=f"At the last step: {ends}.",
     )
 
 
-# Where a precision is named: inside the band, and behind the shorter lines' end.
+# Where to write a precision: inside the band, and after the end of the shorter lines.
 _BESIDE: dict[str, dict[str, Any]] = {
     "float32": {"xytext": (0, -6), "ha": "right", "va": "top", "fontsize": 9},
     "float64": {"xytext": (5, 0), "ha": "left", "va": "center", "fontsize": 9},
@@ -163,7 +164,7 @@ _BESIDE: dict[str, dict[str, Any]] = {
 
 
 def _name_pairs(figure: Figure, axes: Axes, lines: Sequence[Line]) -> None:
-    """Draw the legend, in which a pair stands once for both precisions."""
+    """Draw the legend, which names each pair once for both precisions."""
     name_of = {line.label: line.name for line in lines}
     drawn = zip(*axes.get_legend_handles_labels(), strict=True)
     entries = {name_of[label]: handle for handle, label in reversed(list(drawn))}

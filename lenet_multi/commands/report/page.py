@@ -1,4 +1,4 @@
-"""Put the page together from run folders, and write it whole or not at all."""
+"""Make the page from run folders, and write it whole or not at all."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,16 +23,13 @@ from lenet_multi.runs.durable import write_bytes, writing
 from lenet_multi.runs.record import Result, Run, read_run
 from lenet_multi.runs.schema import escaped
 
-MOST_BYTES = 2_000_000  # a phone loads it, a mail carries it
-_MOST_CLASSES = 20  # of a confusion matrix that can be read
-_MISTAKES = 12  # pictures of a group
+MOST_BYTES = 2_000_000  # a phone loads it, an e-mail carries it
+_MOST_CLASSES = 20  # in a readable confusion matrix
+_MISTAKES = 12  # shown for a group
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Return the runs in `folders`.
-
-    Raises `UserError` when a folder is given twice or holds no run.
-    """
+    """Return the runs in `folders`; raise `UserError` for a repeated folder or a missing run."""
     seen: set[Path] = set()
     for folder in folders:
         if (place := folder.resolve()) in seen:
@@ -42,9 +39,9 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
-    """Return the page about one or more runs, and about a climb of the parity ladder.
+    """Return the page about one or more runs, and about a climb of the parity ladder if given.
 
-    Raises `UserError` when it would be larger than `MOST_BYTES`.
+    Raises `UserError` when the page exceeds `MOST_BYTES`.
     """
     groups = group([_printable(run) for run in runs])
     shown = [one for found in groups for one in found.runs]
@@ -74,8 +71,8 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
     )
     if (size := len(page.encode())) > MOST_BYTES:
         raise UserError(
-            f"the page would take {size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:g}; give fewer "
-            f"runs than {len(runs)}"
+            f"the page would take {size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:g}; "
+            f"give fewer runs than {len(runs)}"
         )
     return page
 
@@ -83,7 +80,7 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
 def write(page: str, out: Path, *, overwrite: bool) -> None:
     """Write the page to `out`, whole or not at all.
 
-    Raises `UserError` when `out` exists and `overwrite` is false, or cannot be written.
+    Raises `UserError` when `out` cannot be written, or exists and `overwrite` is false.
     """
     refuse_occupied(out, overwrite=overwrite)
     with writing(out):
@@ -92,7 +89,7 @@ def write(page: str, out: Path, *, overwrite: bool) -> None:
 
 
 def refuse_occupied(out: Path, *, overwrite: bool) -> None:
-    """Raise `UserError` when `out` is a folder, or a file that is to be kept."""
+    """Raise `UserError` when `out` is a folder, or a file and `overwrite` is false."""
     if out.is_dir():
         raise UserError(f"{out} is a folder; choose another --out")
     if out.exists() and not overwrite:
@@ -100,7 +97,7 @@ def refuse_occupied(out: Path, *, overwrite: bool) -> None:
 
 
 def _printable(run: Run) -> Run:
-    """Return `run` with what is no text escaped: neither a page nor a chart can hold it."""
+    """Return `run` with invalid text escaped, which neither page nor chart can hold."""
     result = Result(**escaped(dataclasses.asdict(run.result)))
     return dataclasses.replace(run, folder=Path(escaped(str(run.folder))), result=result)
 
@@ -117,7 +114,7 @@ def _template() -> jinja2.Template:
 
 
 def _part(found: Group, number: int) -> dict[str, Any]:
-    """Return what the page shows of a group: verdict, curves, confusions, mistakes, pictures."""
+    """Return a group's contents: verdict, curves, confusions, mistakes, pictures."""
     mistakes = worst_mistakes(found.runs, _MISTAKES) if found.classifies else []
     no_pictures, shown = "", {}
     if mistakes:
@@ -143,14 +140,14 @@ def _part(found: Group, number: int) -> dict[str, Any]:
 
 
 def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:
-    """Return each step with the gap of every line, None where the line has none there."""
+    """Return each step with every line's gap there, or None."""
     points = [dict(zip(line.steps, line.gaps, strict=True)) for line in lines]
     steps = sorted(set().union(*points))
     return [(step, [gaps.get(step) for gaps in points]) for step in steps]
 
 
 def _confusion(shown: Shown) -> dict[str, Any]:
-    """Return how one run takes classes for others: (label, answer) counts, the most frequent."""
+    """Return a run's counts (labels, answers) and its most frequent mistakes."""
     counts = confusion_matrix(shown.run.outputs, shown.run.targets)
     often = often_confused(counts, at_most=3)
     return {
@@ -165,7 +162,7 @@ def _confusion(shown: Shown) -> dict[str, Any]:
 def _facts(
     columns: Sequence[dict[str, Any]],
 ) -> tuple[list[tuple[str, str]], list[tuple[str, list[str]]]]:
-    """Return by name what is the same in all columns, and what each has where they differ."""
+    """Return the (name, value) pairs equal in all columns, and (name, values) that differ."""
     same, different = [], []
     for name in dict.fromkeys(name for column in columns for name in column):
         values = [str(column.get(name, "\u2013")) for column in columns]

@@ -238,7 +238,7 @@ def test_runs_of_other_settings_stand_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"data_sha256": "0" * 64}, "now holds other images than the run saw"),
+        ({"data_sha256": "0" * 64}, "has changed since the run; put"),
         ({"config": example_run().result.config | {"data": "nowhere"}}, "no data at"),
     ],
     ids=["other data", "no data"],
@@ -248,7 +248,7 @@ def test_pictures_that_cannot_be_had_are_left_out(
 ) -> None:
     """The mistakes are listed without them, and the page says why."""
     made = page.render([of_data(picture_data(tmp_path), **change)])
-    assert f"Without pictures: {'' if 'other' not in reason else tmp_path}" in made
+    assert f"Without pictures: {'' if 'changed' not in reason else tmp_path}" in made
     assert reason in made
     assert "<img" not in made
     assert "image 999" in made
