@@ -69,10 +69,8 @@ def lines(ladder: Ladder) -> list[Line]:
 
 def _pair_lines(ladder: Ladder, precision: str) -> list[Line]:
     """Return a line for each pair, or one line of their maximum if styles do not suffice."""
-    gaps = {
-        f"{pair[0]} and {pair[1]}": loss_gaps(ladder, precision, pair)
-        for pair in ladder.pairs(precision)
-    }
+    pairs = ladder.pairs(precision)
+    gaps = {" and ".join(pair): loss_gaps(ladder, precision, pair) for pair in pairs}
     if len(gaps) > len(_STYLES):
         gaps = {f"largest of {len(gaps)} pairs": np.max(list(gaps.values()), axis=0)}
     return [Line.of(name, precision, of_pair) for name, of_pair in gaps.items()]

@@ -30,9 +30,8 @@ def print_ascent(ascent: Ascent, console: Console) -> None:
 
 
 def _table(findings: Iterable[Finding]) -> Table:
-    table = Table(title="Parity: the gap nearest to its limit on each rung", title_justify="left")
-    for column in ("rung", "precision", "where", "between"):
-        table.add_column(column)
+    title = "Parity: the gap nearest to its limit on each rung"
+    table = Table("rung", "precision", "where", "between", title=title, title_justify="left")
     for column in ("gap", "allowed", "share"):
         table.add_column(column, justify="right")
     table.add_column("verdict")
@@ -68,9 +67,7 @@ def print_study(study: Study, console: Console) -> None:
     console.print(_accuracies(study))
     console.print(_outcomes(study))
     if study.passed:
-        console.print(
-            "Equivalent: every pair, within the margin chosen beforehand.", style="bold green"
-        )
+        console.print("Equivalent: every pair, within the preset margin.", style="bold green")
     else:
         console.print("NOT shown to be equivalent.", style="bold red")
 
@@ -78,9 +75,8 @@ def print_study(study: Study, console: Console) -> None:
 def _accuracies(study: Study) -> Table:
     backends = list(dict.fromkeys(backend for _, backend in study.runs))
     table = Table(title="Test accuracy", title_justify="left")
-    table.add_column("seed", justify="right")
-    for backend in backends:
-        table.add_column(backend, justify="right")
+    for column in ("seed", *backends):
+        table.add_column(column, justify="right")
     for seed in dict.fromkeys(seed for seed, _ in study.runs):
         runs = (study.runs.get((seed, backend)) for backend in backends)
         shown = (f"{run.result.headline[1]:.2%}" if run else "failed" for run in runs)

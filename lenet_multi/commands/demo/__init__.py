@@ -57,16 +57,13 @@ def command(
     # 100 ms instead of 17 on two processors. NumPy reads this variable at import.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     assigned = assign(models, wanted)
-    try:
-        from lenet_multi.commands.demo import process
-        from lenet_multi.commands.demo.app import serve
-    except ModuleNotFoundError as error:
-        from lenet_multi.machine import extras
+    from lenet_multi.machine import extras
 
-        missing = str(error.name).partition(".")[0]
-        raise UserError(
-            f"the demo needs {missing}; install it with: {extras.install_line('demo')}"
-        ) from error
+    for module in ("starlette.applications", "uvicorn"):
+        extras.require(module, "demo")
+    from lenet_multi.commands.demo import process
+    from lenet_multi.commands.demo.app import serve
+
     backends = [
         process.BackendProcess(name, str(model), process.command(name, model))
         for name, model in assigned.items()
@@ -75,10 +72,7 @@ def command(
 
 
 def assign(models: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path]:
-    """Return the saved model for each backend.
-
-    Raises `UserError` when a model cannot be opened, or it is unclear which backend loads which.
-    """
+    """Return each backend's saved model; raise `UserError` if one is unreadable or unassignable."""
     from lenet_multi.inference import saved
     from lenet_multi.machine import frameworks
 

@@ -117,9 +117,8 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
             for each in answers
             if "probabilities" in each
         }
-        return JSONResponse(
-            {"seen": image.tolist(), "backends": answers, "agreement": agreement(found)}
-        )
+        content = {"seen": image.tolist(), "backends": answers, "agreement": agreement(found)}
+        return JSONResponse(content)
 
     return Starlette(
         routes=[

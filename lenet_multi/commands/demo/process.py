@@ -63,8 +63,7 @@ class BackendProcess:
                 if first := await self._next_line(self.start_seconds):
                     self.version = first["version"]
                     seconds = time.monotonic() - began
-                    ready = f"{self.backend} {self.version}: ready after {seconds:.1f} s"
-                    click.echo(ready, err=True)
+                    click.echo(f"{self.backend} {self.version}: ready in {seconds:.1f} s", err=True)
                 status = await self._process.wait()
             finally:
                 self._kill()

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,27 +52,22 @@ def load(backend: str, model: Path) -> Network:
 
 def serve(backend: str, model: Path) -> None:
     """Answer until stdin ends; it ends with the parent, whatever ends that."""
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", buffering=1)  # flushes each line
     os.dup2(2, 1)  # libraries' prints go to stderr
-
-    def send(content: dict[str, Any]) -> None:
-        print(json.dumps(content), file=answers, flush=True)
-
     network = load(backend, model)
     network(np.zeros((SIDE, SIDE), np.uint8))  # compiles
-    send({"version": frameworks.installed_version(backend)})
+    print(json.dumps({"version": frameworks.installed_version(backend)}), file=answers)
     while request := sys.stdin.buffer.read(SIDE * SIDE):
         image = np.frombuffer(request, np.uint8).reshape(SIDE, SIDE)
         began = time.perf_counter()
         probabilities = network(image)
         milliseconds = 1000 * (time.perf_counter() - began)
-        send(
-            {
-                "answer": int(probabilities.argmax()),
-                "probabilities": probabilities.tolist(),
-                "milliseconds": milliseconds,
-            }
-        )
+        answer = {
+            "answer": int(probabilities.argmax()),
+            "probabilities": probabilities.tolist(),
+            "milliseconds": milliseconds,
+        }
+        print(json.dumps(answer), file=answers)
 
 
 if __name__ == "__main__":

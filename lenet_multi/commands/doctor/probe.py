@@ -44,10 +44,7 @@ class Probe:
 
 
 def probe_all(names: Sequence[str], *, timeout: float) -> list[Probe]:
-    """Return the state of each backend in `names`, checked at the same time.
-
-    A backend that takes longer than `timeout` seconds is killed and reported as not working.
-    """
+    """Check backends at the same time; one that takes over `timeout` seconds does not work."""
     console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with (

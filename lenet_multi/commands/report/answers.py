@@ -39,10 +39,7 @@ class Mistake:
 
 
 def worst_mistakes(runs: Sequence[Shown], at_most: int) -> list[Mistake]:
-    """Return the images that a run of `runs` got wrong, the largest mean loss over runs first.
-
-    All runs must have the same test images.
-    """
+    """Return images that a run got wrong, largest mean loss first; all runs share test images."""
     labels = runs[0].run.targets
     given = np.array([shown.run.outputs.argmax(axis=1) for shown in runs])  # (runs, images)
     losses = np.mean([cross_entropies(shown.run.outputs, labels) for shown in runs], axis=0)

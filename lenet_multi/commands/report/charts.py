@@ -5,6 +5,7 @@ from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -50,12 +51,9 @@ def curves(group: Group, metric: str, name: str) -> str:
         axes.set_xlabel("epoch")
         if single:
             axes.set(xlim=(0, 2), xticks=[1])
-    return to_svg(
-        figure,
-        name=name,
-        title=f"{called.capitalize()} of {group.title} by epoch",
-        description=f"Validation {called}: {'; '.join(ends)}.",
-    )
+    title = f"{called.capitalize()} of {group.title} by epoch"
+    words = f"Validation {called}: {'; '.join(ends)}."
+    return to_svg(figure, name=name, title=title, description=words)
 
 
 def _scale(axes: Axes, metric: str, title: str, *, classifies: bool) -> None:
@@ -143,17 +141,17 @@ def gap_chart(lines: Sequence[Line], name: str) -> str:
         axes = figure.add_subplot()
         draw_lines(axes, lines, band=LIGHT["rule"], limit=LIGHT["quiet"])
         axes.set_title("relative gap of the loss, largest so far")
-        _name_pairs(figure, axes, lines)
+        name_of = {line.label: line.name for line in lines}
+        entries: dict[str, Artist] = {}  # of the legend: each pair once for both precisions
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(name_of[label], handle)
+        figure.legend(list(entries.values()), list(entries), loc="outside lower left", fontsize=9)
         for line in {line.kind: line for line in lines if line.kind in _BESIDE}.values():
             end = line.steps[-1], line.gaps[-1]
             axes.annotate(line.kind, end, textcoords="offset points", **_BESIDE[line.kind])
     ends = "; ".join(f"{line.label}: {line.gaps[-1]:.1e}" for line in lines)
-    return to_svg(
-        figure,
-        name=name,
-        title="Gap between the losses of two backends, step by step",
-        description=f"At the last step: {ends}.",
-    )
+    title = "Gap between the losses of two backends, step by step"
+    return to_svg(figure, name=name, title=title, description=f"At the last step: {ends}.")
 
 
 # Where to write a precision: inside the band, and after the end of the shorter lines.
@@ -161,12 +159,3 @@ _BESIDE: dict[str, dict[str, Any]] = {
     "float32": {"xytext": (0, -6), "ha": "right", "va": "top", "fontsize": 9},
     "float64": {"xytext": (5, 0), "ha": "left", "va": "center", "fontsize": 9},
 }
-
-
-def _name_pairs(figure: Figure, axes: Axes, lines: Sequence[Line]) -> None:
-    """Draw the legend, which names each pair once for both precisions."""
-    name_of = {line.label: line.name for line in lines}
-    drawn = zip(*axes.get_legend_handles_labels(), strict=True)
-    entries = {name_of[label]: handle for handle, label in reversed(list(drawn))}
-    handles, names = reversed(entries.values()), reversed(entries)
-    figure.legend(list(handles), list(names), loc="outside lower left", fontsize=9)

@@ -39,10 +39,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
-    """Return the page about one or more runs, and about a climb of the parity ladder if given.
-
-    Raises `UserError` when the page exceeds `MOST_BYTES`.
-    """
+    """Return the page about runs and a climb; raise `UserError` if it exceeds `MOST_BYTES`."""
     groups = group([_printable(run) for run in runs])
     shown = [one for found in groups for one in found.runs]
     parts = [_part(found, number) for number, found in enumerate(groups, 1)]
@@ -78,10 +75,7 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
 
 
 def write(page: str, out: Path, *, overwrite: bool) -> None:
-    """Write the page to `out`, whole or not at all.
-
-    Raises `UserError` when `out` cannot be written, or exists and `overwrite` is false.
-    """
+    """Write the page whole or not at all; raise `UserError` if `out` is occupied or unwritable."""
     refuse_occupied(out, overwrite=overwrite)
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -124,13 +118,12 @@ def _part(found: Group, number: int) -> dict[str, Any]:
         except UserError as error:
             no_pictures = str(error)
     runs = [one.run for one in found.runs]
-    names = (f"loss-{number}", f"metric-{number}")
     return {
         "group": found,
         "comparison": put_to_the_checks(runs) if len(runs) > 1 else None,
         "curves": [
-            charts.curves(found, metric, name)
-            for metric, name in zip(found.metrics, names, strict=False)
+            charts.curves(found, metric, name=f"curve-{number}-{place}")
+            for place, metric in enumerate(found.metrics)
         ],
         "confusions": [_confusion(one) for one in found.runs if found.classifies],
         "mistakes": mistakes,

@@ -19,13 +19,5 @@ LIGHT = {name: light for name, (light, _) in _COLORS.items()}
 DARK = {name: dark for name, (_, dark) in _COLORS.items()}
 OTHER = "other"
 
-MARKS = {  # a character in text: Matplotlib's marker in charts
-    "\u25cf": "o",
-    "\u25a0": "s",
-    "\u25b2": "^",
-    "\u25c6": "D",
-    "\u25bc": "v",
-    "\u2716": "X",
-    "\u2605": "*",
-    "\u271a": "P",
-}
+# Each mark in text, and the same shape as Matplotlib's marker.
+MARKS = dict(zip("●■▲◆▼✖★✚", "os^DvX*P", strict=True))

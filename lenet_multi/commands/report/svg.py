@@ -23,9 +23,7 @@ LOOK: dict[Any, Any] = {
     "font.size": 10,
     "axes.edgecolor": LIGHT["rule"],
     "axes.labelcolor": LIGHT["quiet"],
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
+    **dict.fromkeys(["axes.spines.left", "axes.spines.right", "axes.spines.top"], False),
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.titlelocation": "left",
@@ -53,10 +51,7 @@ def to_svg(figure: Figure, *, name: str, title: str, description: str) -> str:
     `title` and `description` are text alternatives.
     """
     buffer = io.StringIO()
-    with (
-        mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}),
-        warnings.catch_warnings(),
-    ):
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}), warnings.catch_warnings():
         # Text stays text, and the browser draws it in its own fonts.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format="svg", transparent=True)
@@ -65,12 +60,8 @@ def to_svg(figure: Figure, *, name: str, title: str, description: str) -> str:
         for child in list(parent):
             if _local(child.tag) in {"metadata", "style"}:
                 parent.remove(child)
-    referenced = {
-        found
-        for element in root.iter()
-        for value in element.attrib.values()
-        for found in _REFERENCE.findall(value)
-    }
+    values = [value for element in root.iter() for value in element.attrib.values()]
+    referenced = {found for value in values for found in _REFERENCE.findall(value)}
     for element in root.iter():
         element.tag = _local(element.tag)
         element.attrib = {
@@ -91,8 +82,7 @@ def to_svg(figure: Figure, *, name: str, title: str, description: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _local(name: str) -> str:
-    """Remove the namespace."""
+def _local(name: str) -> str:  # without the namespace
     return name.rpartition("}")[2]
 
 
