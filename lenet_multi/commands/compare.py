@@ -13,7 +13,7 @@ from lenet_multi.commands._options import as_json, console, path_option
 @path_option("--out", "JSON file to write", default="comparison.json")
 @as_json
 def command(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
-    """Show whether two or more run folders agree; exit status 0: they agree, 1: they differ.
+    """Show whether two or more run folders agree (exit status 0) or differ (exit status 1).
 
     \b
     Example:

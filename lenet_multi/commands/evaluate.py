@@ -20,7 +20,7 @@ from lenet_multi.machine.frameworks import ANSWERING
 def command(
     model: Path, data: str | None, backend: str | None, as_json: bool, out: Path | None
 ) -> None:
-    """Show how well MODEL, a run folder or .keras file, does on its test images, class by class.
+    """Evaluate MODEL, a run folder or .keras file, on its test images, class by class.
 
     \b
     Examples:
@@ -28,7 +28,7 @@ def command(
       lenet-multi evaluate runs/jax --backend torch --out runs/jax-on-torch
       lenet-multi evaluate model.keras --data my.npz --json
 
-    Any backend can run the model, also another than the one that trained it.
+    Any backend can run MODEL, not only the one that trained it.
     """
     from lenet_multi.inference import evaluate, saved, tables
     from lenet_multi.machine import frameworks

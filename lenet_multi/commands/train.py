@@ -63,7 +63,7 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train and evaluate a model on one backend; keep weights, outputs and results in a folder.
+    """Train and evaluate a model on one backend; keep it and its results in a run folder.
 
     \b
     Examples:

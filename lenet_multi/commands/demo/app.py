@@ -5,7 +5,7 @@ import io
 import ipaddress
 import socket
 import webbrowser
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from lenet_multi.commands.demo.agreement import agreement
 from lenet_multi.commands.demo.process import BackendProcess
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import photographs
@@ -134,6 +133,27 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
         exception_handlers={HTTPException: _refusal},
         lifespan=processes,
     )
+
+
+_ALL = {2: "Both agree", 3: "All three agree"}
+
+
+def agreement(answers: Mapping[str, NDArray[np.float64]]) -> str:
+    """Return one line that says whether all backends' probabilities (10,) give the same digit.
+
+    The largest difference is between two backends' probabilities of the same digit.
+    """
+    digits = {backend: int(each.argmax()) for backend, each in answers.items()}
+    if len(answers) < 2:
+        answered = (f"{backend} answers {digit}" for backend, digit in digits.items())
+        return next(answered, "No backend answers")
+    gap = float(np.ptp(list(answers.values()), axis=0).max())
+    if len(set(digits.values())) == 1:
+        verdict = f"{_ALL[len(answers)]}: {digits.popitem()[1]}"
+    else:
+        each = ", ".join(f"{backend} {digit}" for backend, digit in digits.items())
+        verdict = f"They disagree: {each}"
+    return f"{verdict}; largest difference {gap:.2g}"
 
 
 async def _body(request: Request) -> bytes:

@@ -13,7 +13,7 @@ from lenet_multi.commands._options import as_json, console, timeout_option
 @as_json
 @timeout_option(60.0, "seconds a backend may take to start")
 def command(as_json: bool, timeout: float) -> None:
-    """Show what prevents training on this machine or changes its results, with a remedy for each.
+    """Show what prevents training on this machine or changes its results, with remedies.
 
     \b
     Examples:

@@ -13,15 +13,24 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lenet_multi.commands.demo.app import MOST_BYTES, MOST_CONNECTIONS, PAGE, listen, serve
+from lenet_multi.commands.demo.app import (
+    MOST_BYTES,
+    MOST_CONNECTIONS,
+    PAGE,
+    agreement,
+    listen,
+    serve,
+)
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.photographs import prepare
 from tests.commands.demo.stand_in import SEVEN, served
 
 BACKENDS = ("tensorflow", "jax", "torch")
+SURE, ALMOST, ONE = np.eye(10)[7], np.eye(10)[7] + 3e-7, np.eye(10)[1]  # probabilities
 
 
 def seven() -> Image.Image:
@@ -283,3 +292,25 @@ def test_a_host_that_is_not_here_is_told(host: str) -> None:
     """The error names the host."""
     with pytest.raises(UserError, match=f"cannot listen on --host {host}"):
         listen(host, 0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({}, "No backend answers"),
+        ({"jax": SURE}, "jax answers 7"),
+        ({"jax": SURE, "torch": SURE}, "Both agree: 7; largest difference 0"),
+        (
+            {"tensorflow": SURE, "jax": ALMOST, "torch": SURE},
+            "All three agree: 7; largest difference 3e-07",
+        ),
+        (
+            {"tensorflow": SURE, "jax": SURE, "torch": ONE},
+            "They disagree: tensorflow 7, jax 7, torch 1; largest difference 1",
+        ),
+    ],
+    ids=["none", "one", "two", "three", "disagreement"],
+)
+def test_agreement_is_told_in_words(answers: dict[str, np.ndarray], words: str) -> None:
+    """The line counts the backends, names the answer and the largest gap of a probability."""
+    assert agreement(answers) == words

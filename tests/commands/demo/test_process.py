@@ -40,7 +40,7 @@ def test_a_process_answers_again_and_again(capsys: pytest.CaptureFixture[str]) -
     state = {"backend": "jax", "model": "runs/a", "version": version, "failure": None}
     assert answers == 3 * [{**state, **SEVEN}]
     announced = capsys.readouterr().err.splitlines()
-    assert [line.partition(" after")[0] for line in announced] == [f"jax {version}: ready"]
+    assert [line.partition(" in")[0] for line in announced] == [f"jax {version}: ready"]
 
 
 def test_a_cancelled_process_is_ended() -> None:
