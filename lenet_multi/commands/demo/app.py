@@ -139,10 +139,7 @@ _ALL = {2: "Both agree", 3: "All three agree"}
 
 
 def agreement(answers: Mapping[str, NDArray[np.float64]]) -> str:
-    """Return one line that says whether all backends' probabilities (10,) give the same digit.
-
-    The largest difference is between two backends' probabilities of the same digit.
-    """
+    """Say whether all probabilities (10,) give one digit, and the largest gap of a probability."""
     digits = {backend: int(each.argmax()) for backend, each in answers.items()}
     if len(answers) < 2:
         answered = (f"{backend} answers {digit}" for backend, digit in digits.items())
@@ -157,7 +154,6 @@ def agreement(answers: Mapping[str, NDArray[np.float64]]) -> str:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body; stop reading after `MOST_BYTES`."""
     body = b""
     async for part in request.stream():
         body += part

@@ -85,10 +85,7 @@ class BackendProcess:
             return self.state
 
     async def _next_line(self, seconds: float) -> dict[str, Any] | None:
-        """Return the process's next line, or None if it has ended or was killed for its silence.
-
-        Do not kill a process that has ended: asyncio would lose its exit status.
-        """
+        """Return the process's next line, or None if it has ended or was killed for its silence."""
         assert self._process.stdout
         try:
             async with asyncio.timeout(seconds):
@@ -97,7 +94,7 @@ class BackendProcess:
             self.failure = f"it was silent for {seconds:g} s"
             self._kill()
             return None
-        return json.loads(line) if line else None
+        return json.loads(line) if line else None  # a kill now would lose the exit status
 
     def _kill(self) -> None:
         if self._process.returncode is None:

@@ -57,7 +57,6 @@ def curves(group: Group, metric: str, name: str) -> str:
 
 
 def _scale(axes: Axes, metric: str, title: str, *, classifies: bool) -> None:
-    """Scale the axis of a metric's values; write the title with the unit above it."""
     if metric == "loss":
         title += ", in nats" if classifies else ""
         if axes.dataLim.ymax > 0:  # a loss of 0 has no logarithm
@@ -98,12 +97,7 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
         axes.set_xlim(left=0)
         axes.tick_params(length=0)
         handles = [
-            Patch(
-                facecolor=LIGHT["ground"] if hatch else LIGHT["quiet"],
-                edgecolor=LIGHT["quiet"],
-                hatch=hatch,
-                label=part.replace("_", " "),
-            )
+            Patch(**_fill(LIGHT["quiet"], hatch), label=part.replace("_", " "))
             for part, hatch in fills.items()
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
@@ -116,14 +110,16 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
     return to_svg(figure, name=name, title="Seconds of each run by part", description=f"{sums}.")
 
 
+def _fill(color: str, hatch: str) -> dict[str, Any]:
+    face = LIGHT["ground"] if hatch else color
+    return {"facecolor": face, "edgecolor": color, "hatch": hatch}
+
+
 def _bar(axes: Axes, row: int, shown: Shown, fills: Mapping[str, str]) -> None:
     color, left = LIGHT[shown.accent], 0.0
     for part, hatch in fills.items():
         seconds = shown.result.seconds.get(part, 0.0)
-        face = LIGHT["ground"] if hatch else color
-        axes.barh(
-            row, seconds, 0.42, left, facecolor=face, edgecolor=color, hatch=hatch, linewidth=1
-        )
+        axes.barh(row, seconds, 0.42, left, linewidth=1, **_fill(color, hatch))
         left += seconds
     label = shown.label
     if len(label) > _LABEL:
