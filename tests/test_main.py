@@ -16,9 +16,9 @@ VERBS = [verb for _, verb, _ in pkgutil.iter_modules(commands.__path__) if verb[
 
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)], ids=["all", *VERBS])
 def test_help_answers_at_once(lenet: Lenet, verb: list[str]) -> None:
-    """Help takes under 0.3 s, process start included, of a processor: the best of five.
+    """Help takes under 0.3 s of processor time, process start included: the best of five.
 
-    That is the whole wait on an idle machine; a busy one makes every command wait for its turn.
+    On an idle machine that is the whole wait; on a busy one every command waits longer.
     """
     seconds = []
     for _ in range(5):
@@ -29,13 +29,13 @@ def test_help_answers_at_once(lenet: Lenet, verb: list[str]) -> None:
 
 
 def processor_seconds() -> float:
-    """Return what the processes that this one has waited for have used so far."""
+    """Return the processor time used by this process's finished children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def test_importing_the_package_imports_no_keras() -> None:
-    """Neither the package nor what reads run folders brings in Keras or a backend."""
+    """Neither the package nor the readers of run folders import Keras or a backend."""
     code = (
         "import sys, lenet_multi, lenet_multi.__main__, lenet_multi.compare, lenet_multi.data.sets,"
         " lenet_multi.train; print(*sys.modules)"
@@ -123,7 +123,7 @@ def test_flag_against_variable_is_refused(lenet: Lenet) -> None:
 
 @pytest.mark.parametrize("variable", ["KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"])
 def test_a_variable_that_cuts_training_short_is_refused(lenet: Lenet, variable: str) -> None:
-    """Keras would obey it without a word; the error names it."""
+    """Keras would obey it silently; the error names it."""
     done = lenet("train", **{variable: "1", "KERAS_BACKEND": next(iter(installed()))})
     assert done.returncode == 2
     assert f"{variable} would cut training short" in done.stderr
@@ -137,7 +137,7 @@ def test_no_arguments_shows_the_help(lenet: Lenet) -> None:
 
 
 def test_a_ctrl_c_that_python_drops_comes_again() -> None:
-    """One that comes within a callback of the garbage collector, where nothing can be raised."""
+    """It came within a callback of the garbage collector, where Python cannot raise it."""
     code = (
         "import gc, os, signal, sys, time\n"
         "from lenet_multi.__main__ import come_again\n"

@@ -42,7 +42,7 @@ def stand_in(manner: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Demo:
-    """The demo that runs: its process, its address, and what it warned of before it told that."""
+    """The running demo: its process, its address, and the warnings before the address."""
 
     process: "subprocess.Popen[str]"
     address: str
@@ -51,7 +51,7 @@ class Demo:
 
 @contextmanager
 def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
-    """Run the demo with a stand-in for each backend, in its manner."""
+    """Run the demo with one stand-in for each backend, which behaves in its manner."""
     named = [f"{backend}={manner}" for backend, manner in manners.items()]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.commands.demo.stand_in", host, *named],

@@ -26,7 +26,7 @@ IMAGES = 6000  # to train on: enough for a clear 7
 
 
 def run_of(backend: str, folder: Path) -> Path:
-    """Write what looks like a run of this backend, with a model that Keras could not load."""
+    """Write a folder like a run of this backend, with a model that Keras cannot load."""
 
     def save_model(path: str) -> None:
         keras_file(Path(path))
@@ -65,7 +65,7 @@ RUNS = {"jax": Path("runs/jax"), "torch": Path("runs/torch")}
 def test_each_backend_gets_a_model(
     models: list[Path], wanted: list[str], assigned: dict[str, Path]
 ) -> None:
-    """One model is for all, several are each for the backend that trained it."""
+    """One model goes to all backends; several go each to the backend that trained it."""
     assert assign(models, wanted) == assigned
 
 
@@ -90,7 +90,7 @@ def test_models_that_cannot_be_told_apart_are_refused(
 
 
 def test_without_a_run_one_learns_to_train_one(lenet: Lenet) -> None:
-    """An empty folder gets the command."""
+    """In an empty folder the error says what to do."""
     done = lenet("demo")
     assert done.returncode == 2
     assert "no run in runs/: name a model, or train one" in done.stderr
@@ -144,7 +144,7 @@ def demo(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.mark.all_backends
 def test_three_backends_see_a_seven(demo: str, open_page: Open) -> None:
-    """A 7 drawn with the mouse is a 7 to all three, whose probabilities agree."""
+    """All three backends answer 7 to a 7 drawn with the mouse, and agree."""
     visit = open_page(demo)
     draw(visit.page)
     wait_for(visit.page, "#agreement", re.compile("^All three agree: 7; largest difference"))

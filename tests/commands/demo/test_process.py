@@ -11,7 +11,7 @@ IMAGE = bytes(784)
 
 
 def asked(manner: str, *, times: int = 1) -> list[dict[str, Any]]:
-    """Return what a stand-in answers when asked, once it is ready or failed."""
+    """Ask a stand-in once it is ready or has failed; return its answer."""
 
     async def ask() -> list[dict[str, Any]]:
         process = BackendProcess(
@@ -34,7 +34,7 @@ def asked(manner: str, *, times: int = 1) -> list[dict[str, Any]]:
 
 
 def test_a_process_answers_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each question gets its answer, with who answered; when it is ready is announced."""
+    """Each question gets its answer, with the backend's name; stderr says when it is ready."""
     answers = asked("answers", times=3)
     version = answers[0]["version"]
     state = {"backend": "jax", "model": "runs/a", "version": version, "failure": None}
@@ -62,7 +62,7 @@ def test_a_cancelled_process_is_ended() -> None:
 def test_a_process_that_fails_says_why(
     manner: str, failure: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The answer is the reason, the second time too; it is announced once."""
+    """Each answer is the reason of the failure; stderr names it once."""
     answers = asked(manner, times=2)
     assert [answer["failure"] for answer in answers] == [failure, failure]
     assert not any("probabilities" in answer for answer in answers)
@@ -73,6 +73,6 @@ def test_a_process_that_fails_says_why(
 
 
 def test_a_process_that_starts_is_not_waited_for() -> None:
-    """Until it is ready its answer is its state, at once."""
+    """Until the process is ready, `ask` returns its state at once."""
     process = BackendProcess("jax", "runs/a", stand_in("starts for ever"))
     assert asyncio.run(process.ask(IMAGE)) == process.state

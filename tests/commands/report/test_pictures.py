@@ -29,7 +29,7 @@ def test_a_large_image_becomes_a_small_picture() -> None:
 
 
 def test_images_are_those_the_run_saw(tmp_path: Path) -> None:
-    """Images whose bytes or number are others are refused."""
+    """Images with other bytes, or another number of images, are refused."""
     path = picture_data(tmp_path)
     assert len(pictures.test_images(of_data(path).result)) == 1000
     for change in ({"data_sha256": "0" * 64}, {"test_images": 999}):
