@@ -1,4 +1,4 @@
-"""The `lenet-multi` command: one verb for each file of `commands`."""
+"""The `lenet-multi` command: each module of `commands` is one verb."""
 
 import importlib
 import io
@@ -18,7 +18,7 @@ from lenet_multi.errors import StoppedError, UserError, printable
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="lenet-multi")
 def cli() -> None:
-    """One LeNet, trained the same on TensorFlow, JAX and PyTorch, and compared.
+    """Train one model alike on TensorFlow, JAX and PyTorch, and compare the runs.
 
     \b
     Examples:
@@ -37,9 +37,9 @@ for verb in pkgutil.iter_modules(commands.__path__):
 
 
 def main(*verb: str) -> NoReturn:
-    """Run the command line, after `verb` where given; every error is one line on stderr."""
+    """Run the command line, with `verb` in front if given; print an error as one stderr line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: a path may be no text
     sys.unraisablehook = come_again
     try:
         cli.main([*verb, *sys.argv[1:]], prog_name="lenet-multi", standalone_mode=False)
@@ -58,25 +58,25 @@ def main(*verb: str) -> NoReturn:
         click.echo(f"lenet-multi: {stopped}", err=True)
         leave(128 + stopped.signal_number)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lenet-multi: interrupted; what was not finished is not kept", err=True)
+        click.echo("lenet-multi: interrupted; unfinished work is lost", err=True)
         leave(128 + signal.SIGINT)
     sys.exit(0)
 
 
 def come_again(dropped: "sys.UnraisableHookArgs") -> None:
-    """Have a signal that Python dropped, as it does within a collector's callback, come again."""
+    """Send a signal again that Python dropped, which happens in a garbage collector's callback."""
     if dropped.exc_type in (KeyboardInterrupt, StoppedError):
         number = getattr(dropped.exc_value, "signal_number", signal.SIGINT)
-        again = (threading.get_ident(), number)  # a handler runs in the main thread
+        again = (threading.get_ident(), number)  # Python runs handlers in its main thread
         threading.Timer(0.05, signal.pthread_kill, again).start()
     else:
         sys.__unraisablehook__(dropped)
 
 
 def leave(status: int) -> NoReturn:
-    """Exit as a shell reports a process that a signal ended."""
+    """Exit with the status that a shell gives to a process ended by a signal."""
     sys.stdout.flush()
-    os._exit(status)  # TensorFlow's threads may abort a process that tidies up
+    os._exit(status)  # in an ordinary exit TensorFlow's threads may abort the process
 
 
 def fail(message: str) -> NoReturn:

@@ -16,9 +16,9 @@ VERBS = [verb for _, verb, _ in pkgutil.iter_modules(commands.__path__) if verb[
 
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)], ids=["all", *VERBS])
 def test_help_answers_at_once(lenet: Lenet, verb: list[str]) -> None:
-    """Help takes under 0.3 s of processor time, process start included; best of five.
+    """Help takes under 0.3 s of processor time, process start included: the best of five.
 
-    On an idle machine that is the whole wait. On a busy machine every command waits for its turn.
+    On an idle machine that is the whole wait; on a busy one every command waits longer.
     """
     seconds = []
     for _ in range(5):
@@ -29,13 +29,13 @@ def test_help_answers_at_once(lenet: Lenet, verb: list[str]) -> None:
 
 
 def processor_seconds() -> float:
-    """Return the processor seconds of all child processes that have ended."""
+    """Return the processor time used by this process's finished children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def test_importing_the_package_imports_no_keras() -> None:
-    """Importing the package, or what reads run folders, imports no Keras and no backend."""
+    """Neither the package nor the readers of run folders import Keras or a backend."""
     code = (
         "import sys, lenet_multi, lenet_multi.__main__, lenet_multi.compare, lenet_multi.train,"
         " lenet_multi.lenet.image_sets; print(*sys.modules)"
@@ -77,7 +77,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--architecture", ":TASK"], "or package.module:NAME"),
         (["train", "--out", "a-run"], "holds a run, which is kept"),
         (["train", "--out", "/proc/run"], "cannot write /proc/run"),
-        (["train", "--resume", "a-run", "--epochs", "9"], "--epochs is the run's own"),
+        (["train", "--resume", "a-run", "--epochs", "9"], "settings and folder; drop --epochs"),
         (["train", "--resume", "a-run"], "a-run.unfinished holds no unfinished run"),
         (["compare", "a-run"], "two or more different run folders"),
         (["compare", "a-run", "nowhere"], "nowhere is no run folder"),
@@ -123,7 +123,7 @@ def test_flag_against_variable_is_refused(lenet: Lenet) -> None:
 
 @pytest.mark.parametrize("variable", ["KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"])
 def test_a_variable_that_cuts_training_short_is_refused(lenet: Lenet, variable: str) -> None:
-    """A variable that Keras would silently obey to cut training short is refused by name."""
+    """Keras would obey it silently; the error names it."""
     done = lenet("train", **{variable: "1", "KERAS_BACKEND": next(iter(installed()))})
     assert done.returncode == 2
     assert f"{variable} would cut training short" in done.stderr
@@ -137,10 +137,7 @@ def test_no_arguments_shows_the_help(lenet: Lenet) -> None:
 
 
 def test_a_ctrl_c_that_python_drops_comes_again() -> None:
-    """A Ctrl-C that Python drops inside a garbage-collector callback is raised again.
-
-    Python cannot raise anything inside that callback.
-    """
+    """It came within a callback of the garbage collector, where Python cannot raise it."""
     code = (
         "import gc, os, signal, sys, time\n"
         "from lenet_multi.__main__ import come_again\n"

@@ -245,7 +245,7 @@ def test_ctrl_c_leaves_what_it_takes_to_go_on(
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert stderr.splitlines()[-2:] == [
-        "Go on with: lenet-multi train --resume a-run",
+        "Continue with: lenet-multi train --resume a-run",
         "lenet-multi: stopped by SIGINT",
     ]
     assert "Traceback" not in stderr

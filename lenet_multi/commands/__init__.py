@@ -1,1 +1,1 @@
-"""One file for each verb of `lenet-multi`; imported to show its help, so none is slow."""
+"""One module for each verb of `lenet-multi`; `--help` imports them all, so they import little."""

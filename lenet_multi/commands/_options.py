@@ -1,4 +1,4 @@
-"""What the commands share: flags made of settings, names with suggestions, the console."""
+"""Shared by commands: flags made from settings, names with suggestions, the console."""
 
 import dataclasses
 import math
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 
 class Name(click.Choice[str]):
-    """One of a few names; a wrong one gets the nearest right one suggested.
-
-    With `others` one of somebody else's will do, "package.module:NAME".
-    """
+    """One of a few names, or "package.module:NAME" with `others`; suggests the nearest name."""
 
     def __init__(self, choices: Sequence[str], *, others: bool = False) -> None:
         super().__init__(choices)
@@ -33,7 +30,7 @@ class Name(click.Choice[str]):
         return value
 
 
-as_json = click.option("--json", "as_json", is_flag=True, help="print the record instead of words")
+as_json = click.option("--json", "as_json", is_flag=True, help="print JSON instead of text")
 
 
 def backend_option(known: Sequence[str], help_text: str) -> Callable[[Any], Any]:
@@ -42,7 +39,7 @@ def backend_option(known: Sequence[str], help_text: str) -> Callable[[Any], Any]
 
 
 def path_option(name: str, help_text: str, **more: Any) -> Callable[[Any], Any]:
-    """Return the flag `name` for a path, which is shown with its default if it has one."""
+    """Return the flag `name` for a path; its help shows the default, if any."""
     path = click.Path(path_type=Path)
     return click.option(name, type=path, show_default=True, help=help_text, **more)
 
@@ -56,18 +53,13 @@ def timeout_option(default: float, help_text: str) -> Callable[[Any], Any]:
         return seconds
 
     return click.option(
-        "--timeout",
-        type=float,
-        default=default,
-        show_default=True,
-        callback=finite,
-        help=help_text,
+        "--timeout", type=float, default=default, show_default=True, callback=finite, help=help_text
     )
 
 
 def setting_options(command: Any) -> Any:
     """Give `command` a flag for each setting of `TrainConfig`, with its unit and default."""
-    for setting in reversed(dataclasses.fields(TrainConfig)[1:]):  # the recipe has its own
+    for setting in reversed(dataclasses.fields(TrainConfig)[1:]):  # train defines --recipe
         choices = setting.metadata["choices"]
         unit = f" [{setting.metadata['unit']}]" if setting.metadata["unit"] else ""
         switch = setting.type is bool
@@ -83,7 +75,7 @@ def setting_options(command: Any) -> Any:
 
 
 def console() -> "Console":
-    """Return the console for tables on stdout; wide where nobody set its width."""
+    """Return the console for tables on stdout: 140 columns wide if stdout is no terminal."""
     from rich.console import Console
 
     return Console(markup=False, width=None if sys.stdout.isatty() else 140)

@@ -10,10 +10,15 @@ from lenet_multi.commands._options import as_json, console, path_option
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@path_option("--out", "file for the comparison as JSON", default="comparison.json")
+@path_option("--out", "JSON file to write", default="comparison.json")
 @as_json
 def command(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
-    """Compare two or more run folders; exit status 0 when they agree, 1 when they differ."""
+    """Show whether two or more run folders agree (exit status 0) or differ (exit status 1).
+
+    \b
+    Example:
+      lenet-multi compare runs/jax runs/torch
+    """
     from lenet_multi.runs.comparison import compare, print_tables, write_json
 
     comparison = compare(runs)

@@ -10,7 +10,7 @@ from lenet_multi.commands._options import Name
 @click.argument("shell", type=Name(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print a script with which a shell completes verbs, flags and names.
+    """Print a script that lets your shell complete verbs, flags and names.
 
     \b
     Examples:

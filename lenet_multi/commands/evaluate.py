@@ -11,24 +11,24 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
 
 @click.command("evaluate")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", help="as of train  (default: the run's own, or mnist)")
+@click.option("--data", help="same as for train  (default: the run's, or mnist)")
 @backend_option(
-    ANSWERING, "as KERAS_BACKEND does  (default: the run's own, or the first one installed)"
+    ANSWERING, "same as KERAS_BACKEND  (default: the run's, or the first one installed)"
 )
 @as_json
-@path_option("--out", "folder for pictures: confusion.png, and the worst mistakes in mistakes.png")
+@path_option("--out", "folder for confusion.png and mistakes.png, the worst mistakes")
 def command(
     model: Path, data: str | None, backend: str | None, as_json: bool, out: Path | None
 ) -> None:
-    """Evaluate MODEL, a run folder or a .keras file, on its test images, class by class.
-
-    A model runs on every backend, whichever it was trained on.
+    """Evaluate MODEL, a run folder or .keras file, on its test images, class by class.
 
     \b
     Examples:
       lenet-multi evaluate runs/jax
       lenet-multi evaluate runs/jax --backend torch --out runs/jax-on-torch
       lenet-multi evaluate model.keras --data my.npz --json
+
+    Any backend can run MODEL, not only the one that trained it.
     """
     from lenet_multi.inference import evaluate, saved, tables
 

@@ -14,17 +14,15 @@ from lenet_multi.machine.frameworks import BACKENDS
 
 @click.command("export")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--format", "wanted", type=Name(list(FORMATS)), required=True, help="what to write")
+@click.option("--format", "wanted", type=Name(list(FORMATS)), required=True, help="format to write")
 @backend_option(
     BACKENDS,
-    "whose Keras writes it  (default: KERAS_BACKEND or the one that the model was trained on where "
-    "they can, else one that is installed and can)",
+    "backend that writes the export  (default: the first that can of KERAS_BACKEND, the one that "
+    "trained the model, and the installed ones)",
 )
-@path_option("--out", "what to write  (default: beside MODEL, named like it)")
+@path_option("--out", "file or folder to write  (default: beside MODEL, with its name)")
 @click.option("--overwrite", is_flag=True, help="replace an earlier export in --out")
-@click.option(
-    "--data", help="as of train; its test images are compared on  (default: the run's, or mnist)"
-)
+@click.option("--data", help="data to check on, as for train  (default: the run's, or mnist)")
 def command(
     model: Path,
     wanted: str,
@@ -33,17 +31,16 @@ def command(
     overwrite: bool,
     data: str | None,
 ) -> None:
-    """Write MODEL, a run folder or .keras file, for another runtime, and run it there.
-
-    What is written takes float32 images in [0, 1] and gives probabilities. Its own runtime is
-    asked about 1,000 test images; where it answers otherwise than Keras, nothing is kept and the
-    exit status is 1.
+    """Write MODEL, a run folder or .keras file, for another runtime, and check it there.
 
     \b
     Examples:
       lenet-multi export runs/jax --format onnx
       lenet-multi export runs/jax --format torch --out digits.pt2
       lenet-multi export model.keras --format saved_model --backend tensorflow
+
+    The export takes float32 images in [0, 1] and returns probabilities. Its runtime answers 1,000
+    test images; if an answer differs from Keras's, nothing is kept and the exit status is 1.
     """
     from lenet_multi.inference import formats
     from lenet_multi.inference.runtimes import ExportError
@@ -57,10 +54,10 @@ def command(
     out = out or formats.default_path(kind, model)
     try:
         with drafted(out, partial(formats.refuse_target, kind, overwrite=overwrite)) as draft:
-            # The labels do not matter here.
+            # Labels are not used: allow every class.
             config = TrainConfig(data=data or saved.data, classes=MOST_CLASSES)
             images = saved.task.load(config).test[: formats.COMPARED]
-            click.echo(f"exporting through {chosen}, then asking {kind.runtime}", err=True)
+            click.echo(f"exporting through {chosen}, then checking in {kind.runtime}", err=True)
             keras_start.start(chosen)
             from lenet_multi.inference.export import export
 

@@ -15,14 +15,10 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @path_option("--model", "run folder or .keras file  (default: the newest run in runs/)")
 @backend_option(
-    ANSWERING, "as KERAS_BACKEND does  (default: the run's own, or the first one installed)"
+    ANSWERING, "same as KERAS_BACKEND  (default: the run's, or the first one installed)"
 )
 @as_json
-@path_option(
-    "--show",
-    "save what the network saw as a picture, with its answers",
-    metavar="FILE.png",
-)
+@path_option("--show", "picture to write: network inputs and answers", metavar="FILE.png")
 def command(
     images: tuple[Path, ...],
     model: Path | None,
@@ -30,17 +26,17 @@ def command(
     as_json: bool,
     show: Path | None,
 ) -> None:
-    """Say which digit is on each of IMAGES: files, folders, or - for standard input.
-
-    A photograph or a drawing will do, dark on light or light on dark, in colour, off-centre and
-    unevenly lit, with one digit on it. An image that cannot be used is named, the others are
-    answered, and the exit status is 2.
+    """Print the digit on each of IMAGES: files, folders, or - for standard input.
 
     \b
     Examples:
       lenet-multi predict seven.png
       lenet-multi predict photos/ --model runs/jax --show seen.png
       lenet-multi predict --json --backend torch - < seven.jpg
+
+    Each image is a photograph or drawing of one digit: dark on light or light on dark, in colour,
+    off-centre or unevenly lit. If an image cannot be used, this command names it, answers the
+    others and exits with status 2.
     """
     from lenet_multi.inference import predict, saved, tables
     from lenet_multi.machine import keras_start
@@ -49,7 +45,7 @@ def command(
     chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if not model:
         click.echo(f"Model: {found.path.parent}", err=True)
-    with keras_start.stderr_held_back():  # libtiff writes there too
+    with keras_start.stderr_held_back():  # libtiff writes to stderr too
         prediction = predict.predict(images, found, backend=chosen)
     if as_json:
         content = {"model": str(found.path), "backend": chosen, **predict.as_json(prediction)}

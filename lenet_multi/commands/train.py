@@ -32,25 +32,24 @@ if TYPE_CHECKING:
 @click.option(
     "--recipe",
     type=Name(list(RECIPES)),
-    help="named settings to start from; the flags below, shown with the defaults of "
-    f"{DEFAULT_RECIPE}, change single ones  (default: {DEFAULT_RECIPE})",
+    help="named settings to start from; flags below change single ones, their defaults are "
+    f"{DEFAULT_RECIPE}'s  (default: {DEFAULT_RECIPE})",
 )
-@backend_option(BACKENDS, "as KERAS_BACKEND does  (default: the first one installed)")
+@backend_option(BACKENDS, "same as KERAS_BACKEND  (default: the first one installed)")
 @path_option("--out", "run folder to write  (default: runs/RECIPE-BACKEND-TIME)")
 @click.option("--overwrite", is_flag=True, help="replace the run in --out")
 @path_option(
     "--resume",
-    "go on with a run that was interrupted or killed, on another --backend too; its settings are "
-    "its own",
+    "continue an interrupted or killed run with its own settings, on any --backend",
     metavar="RUN",
 )
 @click.option(
     "--form",
     type=Name(FORMS),
-    help="how convolution and pooling are computed, which changes the time and not the function  "
+    help="way to compute convolution and pooling: the same function in different time  "
     "(default: the backend's fastest)",
 )
-@click.option("--quiet", is_flag=True, help="show no progress, on stderr")
+@click.option("--quiet", is_flag=True, help="show no progress on stderr")
 @as_json
 @setting_options
 def command(
@@ -64,7 +63,7 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train and evaluate on one backend, and keep the run in a folder.
+    """Train and evaluate a model on one backend; keep it and its results in a run folder.
 
     \b
     Examples:
@@ -82,7 +81,7 @@ def command(
     if resume:
         for name, value in {"recipe": recipe, "out": out, **given}.items():
             if value is not None:
-                raise UserError(f"{flag(name)} is the run's own, which --resume keeps; drop it")
+                raise UserError(f"--resume keeps the run's settings and folder; drop {flag(name)}")
         out = folder.finished(resume)
         journal = Journal.read(folder.unfinished(out))
         if not backend and "KERAS_BACKEND" not in os.environ:
@@ -93,7 +92,7 @@ def command(
         chosen = frameworks.choose(backend)
         out = out or folder.default_folder(f"{config.recipe}-{chosen}")
         journal = Journal(folder.unfinished(out), config)
-    execution(chosen, form)  # before anything is made, where the backend has no such form
+    execution(chosen, form)  # fails early, before any folder exists, if the backend lacks the form
     say = (lambda line: None) if as_json else click.echo
     result = draft = None
     try:
@@ -111,10 +110,10 @@ def command(
     finally:
         if draft and ((draft / RESUME).exists() or (draft / RESULT).exists()):
             again = f"--resume {out}" + (" --overwrite" if overwrite else "")
-            click.echo(f"Go on with: lenet-multi train {again}", err=True)
+            click.echo(f"Continue with: lenet-multi train {again}", err=True)
         elif draft and draft.exists():
             click.echo(f"What was kept so far: {draft}", err=True)
-        if result and as_json:  # what was computed is told even where it could not be kept
+        if result and as_json:  # print it even if saving failed
             click.echo(json.dumps(result.as_json(), indent=2))
         elif result:
             click.echo(f"Test loss: {result.test_loss}")
@@ -132,7 +131,7 @@ def _train(
     *,
     quiet: bool,
 ) -> "TrainedRun":
-    """Train what `journal` says from the newest checkpoint in `draft` or the beginning."""
+    """Train by `journal`'s settings, from the newest checkpoint in `draft` or from the start."""
     from lenet_multi.runs import checkpoint
     from lenet_multi.runs.durable import writing
     from lenet_multi.runs.record import RESUME
@@ -145,8 +144,8 @@ def _train(
     if journal.starts:
         trained = at[0] == config.epochs
         place = "after the last epoch" if trained else f"at step {at[1]} of epoch {at[0] + 1}"
-        say(f"Going on {place}")
-    # What is kept on the way may find no place; a `RuntimeError` is a backend's own.
+        say(f"Continuing {place}")
+    # A checkpoint may not fit on the disk: `OSError`. A `RuntimeError` comes from a backend.
     with writing(draft, refusals=(OSError,)), journal.started(backend=backend, at=at):
         return train(
             config,

@@ -1,4 +1,4 @@
-"""Draw the gap between backends against the training step, with the one-ulp band."""
+"""Draw the gap between backends at each training step, with the one-ulp band."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from lenet_multi.parity.plan import PRECISIONS
 from lenet_multi.runs import tolerances
 from lenet_multi.runs.durable import replacing
 
-# Okabe and Ito's colours, told apart by the colour-blind; the line's style tells them apart too.
+# Okabe and Ito's colours for the colour-blind; line styles differ, too.
 _STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", ":"))
 _WIDTHS = {"float32": 2.2, "float64": 1.1}
-_SMALLEST = 1e-17  # drawn instead of 0, which a logarithmic axis cannot show
-_POINTS = 100  # of a line, spread evenly over a logarithmic axis
+_SMALLEST = 1e-17  # drawn for 0, which has no place on a logarithmic axis
+_POINTS = 100  # in a line, evenly spaced on a logarithmic axis
 
 ONE_ULP, ALLOWED = "one ulp", "allowed"
 KINDS = (ONE_ULP, ALLOWED, *PRECISIONS)
@@ -28,9 +28,9 @@ KINDS = (ONE_ULP, ALLOWED, *PRECISIONS)
 
 @dataclass(frozen=True)
 class Line:
-    """Relative `gaps`, the largest so far, at some training `steps`, the last one included.
+    """Relative `gaps`, the largest so far, at some training `steps`, always with the last one.
 
-    `kind` is one of `KINDS`: the precision of a pair's gaps, or another.
+    `kind` is one of `KINDS`; for a pair's gaps, their precision.
     """
 
     name: str
@@ -40,26 +40,26 @@ class Line:
 
     @property
     def label(self) -> str:
-        """The name, with the precision of a pair's gaps."""
+        """The name; for a pair, also the precision."""
         return f"{self.name}, {self.kind}" if self.kind in PRECISIONS else self.name
 
     @classmethod
     def of(cls, name: str, kind: str, gaps: Array) -> "Line":
-        """Return the line of gaps (steps,) at no more than `_POINTS` steps."""
+        """Return the line of gaps (steps,), at `_POINTS` steps or fewer."""
         largest = np.maximum(np.maximum.accumulate(gaps), _SMALLEST)
         steps = np.unique(np.geomspace(1, len(gaps), _POINTS).round().astype(int))
         return cls(name, kind, steps.tolist(), largest[steps - 1].tolist())
 
 
 def lines(ladder: Ladder) -> list[Line]:
-    """Return what there is to draw: the band and its limit, then the pairs in each precision."""
+    """Return the lines to draw: band and limit if known, then the pairs in each precision."""
     of_pairs = [line for precision in PRECISIONS for line in _pair_lines(ladder, precision)]
     band, place = ladder.band(), "L4/losses"
     if not band.covers(place):
         return of_pairs
     steps = max(len(seen.arrays[place]) for seen in band.evidence)
     factor, ahead = tolerances.TWINS.value, tolerances.TRAJECTORY_AHEAD
-    allowed = f"widest limit: {factor:g} times that, at {ahead} times the step"
+    allowed = f"widest limit: {factor:g} times the band, at {ahead} times the step"
     return [
         Line.of("one-ulp change of the start, one backend", ONE_ULP, band.of_losses(place, steps)),
         Line.of(allowed, ALLOWED, band.limits_of_losses(place, steps)),
@@ -68,24 +68,22 @@ def lines(ladder: Ladder) -> list[Line]:
 
 
 def _pair_lines(ladder: Ladder, precision: str) -> list[Line]:
-    """Return a line for each pair, or of the worst where there are more than can be told apart."""
-    gaps = {
-        f"{pair[0]} and {pair[1]}": loss_gaps(ladder, precision, pair)
-        for pair in ladder.pairs(precision)
-    }
+    """Return a line for each pair, or one line of their maximum if styles do not suffice."""
+    pairs = ladder.pairs(precision)
+    gaps = {" and ".join(pair): loss_gaps(ladder, precision, pair) for pair in pairs}
     if len(gaps) > len(_STYLES):
         gaps = {f"largest of {len(gaps)} pairs": np.max(list(gaps.values()), axis=0)}
     return [Line.of(name, precision, of_pair) for name, of_pair in gaps.items()]
 
 
 def draw_gaps(ladder: Ladder, path: Path) -> None:
-    """Write a picture of the relative gaps of the losses at each step."""
+    """Draw the relative gaps of the losses at each step to the picture `path`."""
     with mpl.rc_context({"font.size": 11, "grid.color": "0.9"}):
         figure = Figure(figsize=(9, 6), layout="constrained")
         axes = figure.add_subplot()
         draw_lines(axes, lines(ladder))
         axes.set_ylabel("relative gap of the loss, largest so far")
-        figure.suptitle("Same model, weights and batches on two backends: how the losses part")
+        figure.suptitle("Same model, weights and batches on two backends: gap of the losses")
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
         with replacing(path) as file:
             figure.savefig(file, dpi=130)
@@ -94,7 +92,7 @@ def draw_gaps(ladder: Ladder, path: Path) -> None:
 def draw_lines(
     axes: Axes, drawn: Sequence[Line], *, band: str = "0.87", limit: str = "0.45"
 ) -> None:
-    """Draw lines on logarithmic axes: each pair in a colour and style, the rest in greys."""
+    """Draw lines on logarithmic axes: each pair in its own colour and style, the rest in greys."""
     pairs = dict.fromkeys(line.name for line in drawn if line.kind in _WIDTHS)
     style_of = dict(zip(pairs, cycle(_STYLES), strict=False))
     axes.set(xscale="log", yscale="log", ylim=(_SMALLEST, 10), xlabel="training step")

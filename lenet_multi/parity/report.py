@@ -1,4 +1,4 @@
-"""Show what a climb found: a row for each rung in each precision, and the verdict."""
+"""Print the findings of a climb, rung by rung in each precision, and the verdict."""
 
 import math
 from collections import defaultdict
@@ -17,7 +17,7 @@ from lenet_multi.runs.tolerances import EQUIVALENCE
 
 
 def print_ascent(ascent: Ascent, console: Console) -> None:
-    """Print the failures with their last lines, the table of rungs and the verdict."""
+    """Print the failures with their last lines, the table of rungs, and the verdict."""
     _print_failures(ascent.failures, console)
     console.print(_table(ascent.findings))
     first = ladder.first_failure(ascent.findings)
@@ -25,15 +25,14 @@ def print_ascent(ascent: Ascent, console: Console) -> None:
     if first:
         console.print(f"They DIFFER, first at {first}", style="bold red")
     elif ascent.failures:
-        console.print("No verdict: not all climbers came through.", style="bold red")
+        console.print("No verdict: a climber failed.", style="bold red")
     else:
         console.print(f"The same at every rung: {backends}.", style="bold green")
 
 
 def _table(findings: Iterable[Finding]) -> Table:
-    table = Table(title="Parity, rung by rung: what is nearest to its limit", title_justify="left")
-    for column in ("rung", "precision", "where", "between"):
-        table.add_column(column)
+    title = "Parity: the gap nearest to its limit on each rung"
+    table = Table("rung", "precision", "where", "between", title=title, title_justify="left")
     for column in ("gap", "allowed", "share"):
         table.add_column(column, justify="right")
     table.add_column("verdict")
@@ -69,8 +68,7 @@ def print_study(study: Study, console: Console) -> None:
     console.print(_accuracies(study))
     console.print(_outcomes(study))
     if study.passed:
-        words = "Equivalent: every pair, within the margin set beforehand."
-        console.print(words, style="bold green")
+        console.print("Equivalent: every pair, within the preset margin.", style="bold green")
     else:
         console.print("NOT shown to be equivalent.", style="bold red")
 
@@ -78,9 +76,8 @@ def print_study(study: Study, console: Console) -> None:
 def _accuracies(study: Study) -> Table:
     backends = list(dict.fromkeys(backend for _, backend in study.runs))
     table = Table(title="Test accuracy", title_justify="left")
-    table.add_column("seed", justify="right")
-    for backend in backends:
-        table.add_column(backend, justify="right")
+    for column in ("seed", *backends):
+        table.add_column(column, justify="right")
     for seed in dict.fromkeys(seed for seed, _ in study.runs):
         runs = (study.runs.get((seed, backend)) for backend in backends)
         shown = (f"{run.result.headline[1]:.2%}" if run else "failed" for run in runs)

@@ -28,7 +28,7 @@ def complete(lenet: Lenet, line: str) -> list[str]:
     ids=["verb", "flag", "name", "argument"],
 )
 def test_verbs_flags_and_names_are_completed(lenet: Lenet, line: str, offered: list[str]) -> None:
-    """Completion offers what begins with the typed letters."""
+    """The shell offers what begins with the typed letters."""
     assert complete(lenet, line) == offered
 
 

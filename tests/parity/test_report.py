@@ -34,7 +34,7 @@ def finding(rung: str, gap: float, *, allowed: float = 1.0) -> Finding:
 
 
 def ladder() -> Ladder:
-    """Return the evidence of two backends that differ by 1e-5 from the second step on."""
+    """Return the evidence of two backends whose losses differ by 1 in 10^5 from step 2 on."""
     losses = np.array([2.0, 1.0, 0.5])
     return Ladder(
         backends=PAIR,
@@ -49,14 +49,14 @@ def ladder() -> Ladder:
 
 
 def printed(findings: list[Finding], failures: list[Failure]) -> str:
-    """Return the printed report of a climb."""
+    """Return the text printed for a climb."""
     console = Console(record=True, width=140, file=StringIO())
     report.print_ascent(Ascent(ladder(), findings, failures, 1.0), console)
     return console.export_text()
 
 
 def test_success_shows_the_largest_share_of_each_rung() -> None:
-    """Of two findings on a rung, the report shows the one nearer to its limit."""
+    """Of two findings on a rung, the one nearer to its limit is shown."""
     text = printed(
         [finding(STRUCTURE, 0, allowed=0), finding(FORWARD, 0.2), finding(FORWARD, 0.7)], []
     )
@@ -82,7 +82,7 @@ def test_failure_names_the_first_difference() -> None:
 
 
 def test_a_failed_climber_leaves_no_verdict() -> None:
-    """The report shows the others' findings and the last lines of the failed climber."""
+    """The other climbers' findings are shown, with the last lines of the failed one."""
     text = printed([finding(FORWARD, 0.2)], [Failure("jax float64", "crashed", ["no memory left"])])
     assert "jax float64 FAILED: it crashed" in text
     assert "no memory left" in text

@@ -153,12 +153,12 @@ def test_a_signal_while_the_run_is_saved_loses_nothing(
     )
     assert struck.returncode == 128 + number
     assert struck.stderr.splitlines()[-2:] == [
-        "Go on with: lenet-multi train --resume a-run",
+        "Continue with: lenet-multi train --resume a-run",
         f"lenet-multi: stopped by {number.name}",
     ]
     done = lenet("train", "--resume", "a-run")
     assert done.returncode == 0, done.stderr
-    assert "Going on after the last epoch" in done.stdout
+    assert "Continuing after the last epoch" in done.stdout
     result = read_run(tmp_path / "a-run").result
     assert len(result.starts) == 2
     assert result.final_weights_sha256 == undisturbed.result.final_weights_sha256
@@ -182,7 +182,7 @@ def test_the_command_goes_on(
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert f"Going on at step {state.steps} of epoch {state.epoch + 1}" in done.stdout
+    assert f"Continuing at step {state.steps} of epoch {state.epoch + 1}" in done.stdout
     result = read_run(tmp_path / "a-run").result
     assert [start["backend"] for start in result.starts] == [backend] * 2
     assert result.epochs[0] == state.epochs[0]  # with its seconds, so it was not trained again

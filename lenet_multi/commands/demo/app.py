@@ -1,11 +1,11 @@
-"""The server of the page: where it listens, what it answers, and what it refuses."""
+"""The page's server: where it listens, what it answers and what it refuses."""
 
 import asyncio
 import io
 import ipaddress
 import socket
 import webbrowser
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -23,20 +23,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from lenet_multi.commands.demo.agreement import agreement
 from lenet_multi.commands.demo.process import BackendProcess
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import photographs
 
 MOST_CONNECTIONS = 64  # a browser opens six
-_LAST_SECONDS = 1  # for answers under way, after Ctrl-C
+_LAST_SECONDS = 1  # for unfinished answers, after Ctrl-C
 
-MOST_BYTES = 2**20  # of a drawing; the page's takes 2,000
-MOST_PIXELS = 2**22  # of a drawing, 12 MB once decoded; the page's has 19,600
+MOST_BYTES = 2**20  # of a drawing; the page sends 2,000
+MOST_PIXELS = 2**22  # of a drawing, 12 MB when decoded; the page sends 19,600
 
 PAGE = Path(__file__).parent / "page"
 
-HEADERS = {  # the page is all here, and belongs in no other
+HEADERS = {  # the page loads nothing from elsewhere, and no other page may embed it
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -50,17 +49,14 @@ HEADERS = {  # the page is all here, and belongs in no other
 def serve(
     backends: Sequence[BackendProcess], *, host: str, port: int, open_browser: bool = False
 ) -> None:
-    """Serve the page that asks `backends`, on `host` and `port` (0: any free one), until Ctrl-C.
-
-    Raises `UserError` when the port cannot be had.
-    """
+    """Serve the page for `backends` until Ctrl-C; `port` 0: any free one. Raises like `listen`."""
     with listen(host, port) as listener:
         address, taken = listener.getsockname()[:2]
         named = f"[{address}]" if ":" in address else address
         page, known_as = f"http://{named}:{taken}/", [host, named, "localhost"]
         if not ipaddress.ip_address(address).is_loopback:
             known_as = ["*"]
-            warning = f"lenet-multi: whoever reaches {host} over the network can use the demo"
+            warning = f"lenet-multi: anyone who reaches {host} over the network can use the demo"
             click.echo(warning, err=True)
         config = uvicorn.Config(
             make_app(backends, known_as),
@@ -71,38 +67,34 @@ def serve(
         click.echo(f"Demo: {page}  (Ctrl-C ends it)")
         if open_browser:
             webbrowser.open(page)
-        with suppress(KeyboardInterrupt):  # raised once uvicorn has ended in order
+        with suppress(KeyboardInterrupt):  # uvicorn raises it after its orderly end
             uvicorn.Server(config).run([listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there.
-
-    Raises `UserError` when the host is unknown or the port cannot be had.
-    """
+    """Return a listening socket; raise `UserError` for an unknown host or a port in use."""
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(place[:2], family=family)
-    except (OSError, UnicodeError) as error:  # the latter for what no name can be
-        reason = str(getattr(error, "strerror", "") or "no name of a host").partition(" (")[0]
+    except (OSError, UnicodeError) as error:  # `UnicodeError`: an impossible name
+        reason = str(getattr(error, "strerror", "") or "not a host name").partition(" (")[0]
         raise UserError(
             f"cannot listen on --host {host} --port {port}: {reason}; "
-            "choose another --port, or 0 for any that is free"
+            "choose another --host or --port (0: any free port)"
         ) from error
 
 
 def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starlette:
-    """Return the server that asks `backends`, for browsers that call it one of `hosts`.
+    """Return the server that asks `backends`, for browsers that address it as one of `hosts`.
 
-    It starts the processes with itself and ends them with itself. It answers:
+    It starts and ends the processes together with itself. It answers:
 
-    - GET / and what the page consists of
-    - GET /backends: how each fares
-    - POST /predict, a PNG: the image as the networks saw it, what each backend answers, and
-      whether they agree
+    - GET /: the page's files
+    - GET /backends: the state of each
+    - POST /predict, a PNG: the image as the networks saw it, each backend's answer, and whether
+      they agree
 
-    Anything else gets a status of 4xx and one line of JSON, {"error": WORDS}; a wrong name of the
-    host gets less.
+    Other requests get status 4xx and the JSON {"error": WORDS}, wrong host names plain text.
     """
 
     @asynccontextmanager
@@ -124,9 +116,8 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
             for each in answers
             if "probabilities" in each
         }
-        return JSONResponse(
-            {"seen": image.tolist(), "backends": answers, "agreement": agreement(found)}
-        )
+        content = {"seen": image.tolist(), "backends": answers, "agreement": agreement(found)}
+        return JSONResponse(content)
 
     return Starlette(
         routes=[
@@ -136,7 +127,7 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
         ],
         middleware=[
             Middleware(BaseHTTPMiddleware, dispatch=_with_headers),
-            # A site that has its name point here, DNS rebinding, is known by that name.
+            # Stops DNS rebinding: a site whose name points here keeps its name in the header.
             Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
         ],
         exception_handlers={HTTPException: _refusal},
@@ -144,8 +135,25 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
     )
 
 
+_ALL = {2: "Both agree", 3: "All three agree"}
+
+
+def agreement(answers: Mapping[str, NDArray[np.float64]]) -> str:
+    """Say whether all probabilities (10,) give one digit, and the largest gap of a probability."""
+    digits = {backend: int(each.argmax()) for backend, each in answers.items()}
+    if len(answers) < 2:
+        answered = (f"{backend} answers {digit}" for backend, digit in digits.items())
+        return next(answered, "No backend answers")
+    gap = float(np.ptp(list(answers.values()), axis=0).max())
+    if len(set(digits.values())) == 1:
+        verdict = f"{_ALL[len(answers)]}: {digits.popitem()[1]}"
+    else:
+        each = ", ".join(f"{backend} {digit}" for backend, digit in digits.items())
+        verdict = f"They disagree: {each}"
+    return f"{verdict}; largest difference {gap:.2g}"
+
+
 async def _body(request: Request) -> bytes:
-    """Return the body, read no further than `MOST_BYTES`."""
     body = b""
     async for part in request.stream():
         body += part

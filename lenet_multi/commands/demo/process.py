@@ -1,4 +1,4 @@
-"""A backend's process as its parent sees it: start it, ask it, end it."""
+"""The parent's side of a backend's process: start it, ask it, end it."""
 
 import asyncio
 import json
@@ -20,23 +20,22 @@ _LOG_BYTES_READ = 4096
 
 
 def command(backend: str, model: Path) -> tuple[str, ...]:
-    """Return the command that answers with the saved `model` on `backend`."""
+    """Return the command line of the worker that runs the saved `model` on `backend`."""
     return (sys.executable, "-m", worker.__name__, backend, str(model))
 
 
 @dataclass
 class BackendProcess:
-    """The process that `command` starts to answer with `model`, and how it fares.
+    """The process that `command` starts to answer with `model`; prints events on stderr.
 
-    What happens to it is told on stderr, a line at a time. `version` is the backend's, once it is
-    ready; `failure` says why it answers no more.
+    `version`: the backend's version, once it is ready. `failure`: why it has stopped answering.
     """
 
     backend: str
     model: str
     command: Sequence[str]
-    start_seconds: float = 120.0  # three that start at once on two busy processors take 24
-    answer_seconds: float = 30.0  # an answer takes a thousandth
+    start_seconds: float = 120.0  # three starting at once on two busy processors take 24
+    answer_seconds: float = 30.0  # an answer takes 1/1000 of it
     version: str | None = field(default=None, init=False)
     failure: str | None = field(default=None, init=False)
     _process: asyncio.subprocess.Process = field(init=False)
@@ -45,12 +44,12 @@ class BackendProcess:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Return how it fares: `backend`, `model`, and `version` and `failure` or None."""
+        """Return `backend` and `model`, and `version` and `failure`, each None if unset."""
         names = ("backend", "model", "version", "failure")
         return {name: getattr(self, name) for name in names}
 
     async def run(self) -> None:
-        """Start the process and return when it has ended; cancelled, end it."""
+        """Start the process and wait for its end; kill it if this task is cancelled."""
         began = time.monotonic()
         with tempfile.TemporaryFile() as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -58,24 +57,23 @@ class BackendProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is the parent's to act on
+                start_new_session=True,  # so that Ctrl-C reaches only the parent
             )
             try:
                 if first := await self._next_line(self.start_seconds):
                     self.version = first["version"]
                     seconds = time.monotonic() - began
-                    ready = f"{self.backend} {self.version}: ready after {seconds:.1f} s"
-                    click.echo(ready, err=True)
+                    click.echo(f"{self.backend} {self.version}: ready in {seconds:.1f} s", err=True)
                 status = await self._process.wait()
             finally:
                 self._kill()
                 await self._process.wait()
             self.failure = self.failure or _reason(status, log)
-        click.echo(f"{self.backend}: answers no more: {self.failure}", err=True)
+        click.echo(f"{self.backend}: stopped answering: {self.failure}", err=True)
         self._ended.set()
 
     async def ask(self, image: bytes) -> dict[str, Any]:
-        """Return `state` and, where it is ready, what the worker answers to `image`."""
+        """Return `state` and, if the process is ready, the worker's answer to `image`."""
         async with self._turn:
             if not self.version or self.failure:
                 return self.state
@@ -87,10 +85,7 @@ class BackendProcess:
             return self.state
 
     async def _next_line(self, seconds: float) -> dict[str, Any] | None:
-        """Return what the process tells next, or None where it has ended or is silent, and ended.
-
-        What has ended by itself is not killed: asyncio would lose its status.
-        """
+        """Return the process's next line, or None if it has ended or was killed for its silence."""
         assert self._process.stdout
         try:
             async with asyncio.timeout(seconds):
@@ -99,7 +94,7 @@ class BackendProcess:
             self.failure = f"it was silent for {seconds:g} s"
             self._kill()
             return None
-        return json.loads(line) if line else None
+        return json.loads(line) if line else None  # a kill now would lose the exit status
 
     def _kill(self) -> None:
         if self._process.returncode is None:
@@ -107,9 +102,9 @@ class BackendProcess:
 
 
 def _reason(status: int, log: IO[bytes]) -> str:
-    """Return the last line in `log`, and with what the process ended."""
+    """Return the last line in `log`, with the process's signal or exit status."""
     log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES_READ))
     lines = log.read().decode(errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
     end = signal.Signals(-status).name if status < 0 else f"status {status}"
     return f"{last} ({end})"

@@ -1,7 +1,7 @@
 """The process of one backend: `python -m lenet_multi.commands.demo.worker BACKEND MODEL`.
 
-A request on stdin is the 784 bytes of one image, row by row; its answer is a line of JSON on
-stdout. A first line, before any request, tells that the model is loaded and warm.
+A request on stdin is the 784 bytes of one image, row by row. The answer on stdout is a line of
+JSON. The first line on stdout, before any request, says that the model is loaded and compiled.
 """
 
 import json
@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,9 @@ Network = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 
 
 def load(backend: str, model: Path) -> Network:
-    """Return the saved `model` on `backend`: from an image (28, 28) to its probabilities (10,).
+    """Return the saved `model` on `backend`: a function from image (28, 28) to probabilities (10,).
 
-    Raises `UserError` when it cannot be loaded, or is of other images or classes.
+    Raises `UserError` when it cannot be loaded or has other input or output shapes.
     """
     keras_start.start(backend)
     from lenet_multi.inference.predict import probabilities
@@ -38,42 +37,37 @@ def load(backend: str, model: Path) -> Network:
     shapes = network.input_shape[1:], network.output_shape[1:]
     if shapes != ((SIDE, SIDE, 1), (DIGITS,)):
         raise UserError(
-            f"{model} takes {shapes[0]} and gives {shapes[1]}, where the demo wants "
-            f"{(SIDE, SIDE, 1)} and {(DIGITS,)}: give a model of MNIST"
+            f"{model} maps shape {shapes[0]} to {shapes[1]}, the demo needs {(SIDE, SIDE, 1)} to "
+            f"{(DIGITS,)}; give a model of MNIST"
         )
 
     def ask(image: NDArray[np.uint8]) -> NDArray[np.float64]:
         (row,) = probabilities(network, task, image.reshape(1, SIDE, SIDE, 1))
         if not np.isfinite(row).all():
-            raise UserError(f"{model} answers NaN: it is of a run that diverged")
+            raise UserError(f"{model} answers NaN: its run diverged; give another model")
         return np.asarray(row)
 
     return ask
 
 
 def serve(backend: str, model: Path) -> None:
-    """Answer until stdin ends, which it does when the parent ends, however it ends."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes to stderr
-
-    def tell(content: dict[str, Any]) -> None:
-        print(json.dumps(content), file=answers, flush=True)
-
+    """Answer until stdin ends; it ends with the parent, whatever ends that."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)  # flushes each line
+    os.dup2(2, 1)  # libraries' prints go to stderr
     network = load(backend, model)
     network(np.zeros((SIDE, SIDE), np.uint8))  # compiles
-    tell({"version": frameworks.installed_version(backend)})
+    print(json.dumps({"version": frameworks.installed_version(backend)}), file=answers)
     while request := sys.stdin.buffer.read(SIDE * SIDE):
         image = np.frombuffer(request, np.uint8).reshape(SIDE, SIDE)
         began = time.perf_counter()
         probabilities = network(image)
         milliseconds = 1000 * (time.perf_counter() - began)
-        tell(
-            {
-                "answer": int(probabilities.argmax()),
-                "probabilities": probabilities.tolist(),
-                "milliseconds": milliseconds,
-            }
-        )
+        answer = {
+            "answer": int(probabilities.argmax()),
+            "probabilities": probabilities.tolist(),
+            "milliseconds": milliseconds,
+        }
+        print(json.dumps(answer), file=answers)
 
 
 if __name__ == "__main__":

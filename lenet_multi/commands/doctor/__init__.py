@@ -1,4 +1,4 @@
-"""`lenet-multi doctor`: what keeps this machine from training, or makes it train otherwise."""
+"""`lenet-multi doctor`: what prevents training on this machine, or changes its results."""
 
 import dataclasses
 import json
@@ -11,16 +11,16 @@ from lenet_multi.commands._options import as_json, console, timeout_option
 
 @click.command("doctor")
 @as_json
-@timeout_option(60.0, "seconds that a backend has to start")
+@timeout_option(60.0, "seconds a backend may take to start")
 def command(as_json: bool, timeout: float) -> None:
-    """Look for what keeps this machine from training, or changes its results, and tell the remedy.
-
-    Exit status 0: a backend works and nothing changes its results; 1: something is to be mended.
+    """Show what prevents training on this machine or changes its results, with remedies.
 
     \b
     Examples:
       lenet-multi doctor
       lenet-multi doctor --json
+
+    Exit status 0: a backend works and nothing changes its results; 1: a problem needs its remedy.
     """
     from lenet_multi.commands.doctor.checkup import examine
     from lenet_multi.commands.doctor.tables import print_checkup

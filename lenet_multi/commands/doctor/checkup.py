@@ -1,4 +1,4 @@
-"""The whole examination: backends, machine, settings, extras, and what is wrong with them."""
+"""Examine backends, machine, settings and extras, and list the problems."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ NEEDED_MEMORY = 2**30  # bytes; a training run took 771 MiB at most
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where one would train, by default here; memory and disk in bytes, `runs` for run folders."""
+    """The machine, by default this one; `memory` and `disk_free` in bytes, `runs`: runs' folder."""
 
     python: str = platform.python_version()
     lenet_multi: str = __version__
@@ -36,7 +36,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong and how to mend it; a `grave` one changes results, or prevents them."""
+    """A problem and its remedy; a `grave` one changes or prevents results."""
 
     text: str
     remedy: str
@@ -45,7 +45,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Checkup:
-    """What was found, and the problems in it."""
+    """What the examination found, and its problems."""
 
     backends: list[Probe]
     machine: Machine
@@ -55,12 +55,12 @@ class Checkup:
 
     @property
     def healthy(self) -> bool:
-        """Whether some backend works, and nothing would change what it computes."""
+        """Whether a backend works and nothing changes its results."""
         return not any(problem.grave for problem in self.problems)
 
 
 def examine(*, timeout: float) -> Checkup:
-    """Return what is found here; a backend has `timeout` seconds to start."""
+    """Examine this machine; a backend may take `timeout` seconds to start."""
     probes = probe_all(frameworks.BACKENDS, timeout=timeout)
     machine, found = Machine(), settings.found()
     problems = _of_packages(), _of_settings(found), _of_machine(machine), _of_backends(probes)
@@ -73,12 +73,12 @@ def _of_backends(probes: Sequence[Probe]) -> Iterator[Problem]:
         if probe.trouble:
             yield Problem(
                 f"{probe.backend} {probe.version} does not work: {probe.trouble}",
-                f"read all it says with: python -m {MODULE} {probe.backend}; if it is only slow, "
-                "give it longer with --timeout",
+                f"read its whole output with: python -m {MODULE} {probe.backend}; if it is only "
+                "slow, give a longer --timeout",
                 grave=not working,
             )
     if not any(probe.installed for probe in probes):
-        yield Problem("no backend is installed", f"for example: {extras.install_line('jax')}")
+        yield Problem("no backend is installed", f"install one, e.g. {extras.install_line('jax')}")
 
 
 def _of_settings(found: Sequence[Setting]) -> Iterator[Problem]:
@@ -95,24 +95,24 @@ def _of_settings(found: Sequence[Setting]) -> Iterator[Problem]:
 def _of_machine(machine: Machine) -> Iterator[Problem]:
     if machine.memory < NEEDED_MEMORY:
         yield Problem(
-            f"{machine.memory / 2**20:.0f} MiB of memory, where training takes up to "
+            f"the machine has {machine.memory / 2**20:.0f} MiB of memory; training needs up to "
             f"{NEEDED_MEMORY / 2**20:.0f}",
-            "give the machine or the container more",
+            "give the machine or the container more memory",
         )
     if machine.disk_free < NEEDED_BYTES:
         yield Problem(
-            f"{machine.disk_free / 2**20:.0f} MiB are free where runs go, and one takes "
+            f"{machine.runs} has {machine.disk_free / 2**20:.0f} MiB free; a run needs "
             f"{NEEDED_BYTES / 2**20:.0f}",
-            "free some, or choose another --out",
+            "free some space, or choose another --out",
         )
     if not os.access(Path.cwd(), os.W_OK):
-        yield Problem(f"{Path.cwd()} cannot be written, where runs go", "choose another --out")
+        yield Problem(f"{Path.cwd()}, for runs, is not writable", "choose another --out")
 
 
 def _of_packages() -> Iterator[Problem]:
     if not extras.is_installed():
         folder = Path(__file__).parents[3]
-        text = f"lenet-multi runs from {folder} and is not installed: its needs cannot be told"
+        text = f"lenet-multi runs from {folder} and is not installed, so its needs are unknown"
         yield Problem(text, f"pip install {folder}", grave=False)
     for lack in extras.lacks():
         yield Problem(f"{lack} is needed", extras.install_line())

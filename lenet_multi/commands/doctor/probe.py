@@ -1,4 +1,4 @@
-"""Ask a backend how it is, in a process of its own: `python -m ...doctor.probe NAME`."""
+"""Check whether a backend works, in a child process: `python -m ...doctor.probe NAME`."""
 
 import json
 import os
@@ -22,10 +22,10 @@ MODULE = "lenet_multi.commands.doctor.probe"
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """How a backend is; `trouble` is why it does not work, empty where it does.
+    """The state of a backend; `trouble` says why it does not work, empty if it works.
 
-    `threads` are the processors it may use. `bfloat16` is how many times as fast as float32's its
-    products are (see `measured`). `seconds` are those from the process's start to a result.
+    `threads`: processors it may use. `bfloat16`: the speed of its bfloat16 products relative to
+    float32 (see `measured`). `seconds`: from the start of the process to a result.
     """
 
     backend: str
@@ -39,15 +39,12 @@ class Probe:
 
     @property
     def works(self) -> bool:
-        """Whether one can train on it."""
+        """Whether it can train."""
         return self.installed and not self.trouble
 
 
 def probe_all(names: Sequence[str], *, timeout: float) -> list[Probe]:
-    """Return how each of the backends `names` is; all are asked at the same time.
-
-    One that takes longer than `timeout` seconds is ended, which is a trouble.
-    """
+    """Check backends at the same time; one that takes over `timeout` seconds does not work."""
     console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with (
@@ -59,21 +56,21 @@ def probe_all(names: Sequence[str], *, timeout: float) -> list[Probe]:
 
 
 def probe(name: str, *, timeout: float) -> Probe:
-    """Return how the backend `name` is."""
+    """Return the state of the backend `name`."""
     if name not in frameworks.installed():
         return Probe(backend=name, installed=False)
     try:
         version = frameworks.installed_version(name)
-    except PackageNotFoundError:  # importable, but by no distribution
+    except PackageNotFoundError:  # importable, but from no distribution
         version = "unknown"
     began = time.perf_counter()
-    told = _ask(name, timeout)
+    found = _ask(name, timeout)
     seconds = time.perf_counter() - began
-    return Probe(backend=name, installed=True, version=version, seconds=seconds, **told)
+    return Probe(backend=name, installed=True, version=version, seconds=seconds, **found)
 
 
 def _ask(name: str, timeout: float) -> dict[str, Any]:
-    """Return what the child tells, or its trouble."""
+    """Return what the child process reports, or its trouble."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", MODULE, name],
@@ -91,12 +88,12 @@ def _ask(name: str, timeout: float) -> dict[str, Any]:
     if done.returncode:
         last_line = done.stderr.strip().rpartition("\n")[2]
         return {"trouble": last_line or f"ended with status {done.returncode}"}
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main(name: str) -> None:
-    """Start Keras on the backend, compute a convolution, and print what is found as JSON."""
+    """Start Keras on the backend, compute a convolution, and print the findings as JSON."""
     keras_start.start(name)
     import keras
 

@@ -1,4 +1,4 @@
-"""Settings outside this package that change how a backend computes: variables, and keras.json."""
+"""Settings outside this package that change a backend: environment variables and keras.json."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from lenet_multi.machine import keras_start
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that was found, what it does, whether it changes results, and how to drop it."""
+    """A setting that was found: its effect, whether it changes results, and how to undo it."""
 
     name: str
     value: str
@@ -21,33 +21,33 @@ class Setting:
 
 CHANGE_RESULTS = {
     **dict.fromkeys(keras_start.CUTTING_VARIABLES, "Keras cuts every training short"),
-    "ATEN_CPU_CAPABILITY": "torch may take an older instruction set, which rounds otherwise",
+    "ATEN_CPU_CAPABILITY": "torch may use an older instruction set, which rounds differently",
     "JAX_DEFAULT_MATMUL_PRECISION": "JAX multiplies in another precision",
-    "JAX_DISABLE_JIT": "JAX compiles nothing: other rounding, and slow",
+    "JAX_DISABLE_JIT": "JAX compiles nothing: it rounds differently and is slow",
     "KERAS_NNX_ENABLED": "Keras holds a model's state in Flax on JAX",
-    "MKL_CBWR": "torch's MKL may take an older instruction set, which rounds otherwise",
-    "MKL_ENABLE_INSTRUCTIONS": "torch's MKL may take an older instruction set",
-    "NVIDIA_TF32_OVERRIDE": "every backend multiplies in TF32 on a GPU, or none does",
-    "ONEDNN_MAX_CPU_ISA": "TensorFlow and torch may take an older instruction set",
-    "TF_ENABLE_ONEDNN_OPTS": "TensorFlow takes other kernels, which round otherwise",
-    "TF_XLA_FLAGS": "TensorFlow may compile with XLA, which rounds otherwise",
+    "MKL_CBWR": "torch's MKL may use an older instruction set, which rounds differently",
+    "MKL_ENABLE_INSTRUCTIONS": "torch's MKL may use an older instruction set",
+    "NVIDIA_TF32_OVERRIDE": "forces every backend to multiply in TF32 on a GPU, or forbids it",
+    "ONEDNN_MAX_CPU_ISA": "TensorFlow and torch may use an older instruction set",
+    "TF_ENABLE_ONEDNN_OPTS": "TensorFlow uses other kernels, which round differently",
+    "TF_XLA_FLAGS": "TensorFlow may compile with XLA, which rounds differently",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "torch multiplies in TF32 on a GPU",
-    "XLA_FLAGS": "XLA may compile otherwise, for JAX and TensorFlow",
+    "XLA_FLAGS": "XLA may compile differently, for JAX and TensorFlow",
 }
 CHOOSE_MEANS = {
-    "CUDA_VISIBLE_DEVICES": "backends see these GPUs alone",
-    "JAX_PLATFORMS": "JAX computes on these devices alone",
-    "KERAS_BACKEND": "chooses the backend, as --backend does",
-    "KERAS_HOME": "where Keras's settings and downloads lie",
+    "CUDA_VISIBLE_DEVICES": "backends see only these GPUs",
+    "JAX_PLATFORMS": "JAX computes only on these devices",
+    "KERAS_BACKEND": "chooses the backend, like --backend",
+    "KERAS_HOME": "folder of Keras's settings and downloads",
     "KERAS_TORCH_DEVICE": "torch computes on this device",
-    "OMP_NUM_THREADS": "torch takes this many threads",
+    "OMP_NUM_THREADS": "torch uses this many threads",
     "TF_NUM_INTEROP_THREADS": "TensorFlow runs this many operations at once",
-    "TF_NUM_INTRAOP_THREADS": "TensorFlow takes this many threads for an operation",
+    "TF_NUM_INTRAOP_THREADS": "TensorFlow uses this many threads for an operation",
 }
 
 
 def found(environ: Mapping[str, str] = os.environ) -> list[Setting]:
-    """Return the variables that are set, and what keras.json changes of Keras's own settings."""
+    """Return the variables that are set, and the settings that keras.json changes."""
     variables = [
         Setting(name, environ[name], effect, effects is CHANGE_RESULTS, f"unset {name}")
         for effects in (CHANGE_RESULTS, CHOOSE_MEANS)
@@ -61,11 +61,11 @@ def _of_keras_json(environ: Mapping[str, str]) -> Iterator[Setting]:
     path = keras_start.keras_home(environ) / "keras.json"
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):  # Keras, too, then takes its own
+    except (OSError, ValueError, RecursionError):  # Keras then uses its defaults, too
         return
     if not isinstance(content, dict):
         return
-    overridden = "plain Keras computes otherwise; lenet-multi starts it with its own"
+    overridden = "changes results of plain Keras; lenet-multi overrides it"
     effects = {"nnx_enabled": CHANGE_RESULTS["KERAS_NNX_ENABLED"]}
     for name, own in {**keras_start.KERAS_SETTINGS, "nnx_enabled": False}.items():
         if (value := content.get(name, own)) != own:

@@ -1,4 +1,4 @@
-"""Draw what the doctor found as tables."""
+"""Print the doctor's findings as tables."""
 
 from collections.abc import Iterable, Sequence
 
@@ -20,10 +20,10 @@ def print_checkup(found: Checkup, console: Console) -> None:
         for extra in found.extras
     ]
     console.print(_table("Backends", backends, map(_backend, found.backends)))
-    console.print(_table("Here", ("what", "found"), _machine(found.machine)))
+    console.print(_table("Machine", ("part", "found"), _machine(found.machine)))
     if settings:
         console.print(_table("Settings from outside", ("setting", "value", "effect"), settings))
-    console.print(_table("Extras", ("extra", "lacks", "install it with"), extras))
+    console.print(_table("Extras", ("extra", "missing", "install with"), extras))
     for problem in found.problems:
         word = "Problem" if problem.grave else "Note"
         text = f"{word}: {problem.text}\n  Remedy: {problem.remedy}"
@@ -32,7 +32,7 @@ def print_checkup(found: Checkup, console: Console) -> None:
     if found.healthy:
         console.print(f"Healthy: {', '.join(working)} can train, and nothing changes the results.")
     else:
-        console.print("Not healthy: mend the problems above.")
+        console.print("Not healthy: solve the problems above.")
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -61,7 +61,7 @@ def _machine(machine: Machine) -> Sequence[tuple[str, str]]:
         ("Python", machine.python),
         ("lenet-multi", machine.lenet_multi),
         ("system", machine.system),
-        ("processor", f"{machine.processor}, {machine.cores} of its cores to use"),
+        ("processor", f"{machine.processor}, {machine.cores} cores available"),
         ("memory", f"{machine.memory / 2**30:.1f} GiB"),
         ("runs go to", f"{machine.runs}, {machine.disk_free / 2**30:.1f} GiB free"),
     )

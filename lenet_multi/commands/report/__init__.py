@@ -1,4 +1,4 @@
-"""`lenet-multi report`: one page about runs that needs nothing beside it."""
+"""`lenet-multi report`: one HTML page about runs that needs no other file."""
 
 from pathlib import Path
 
@@ -9,14 +9,11 @@ from lenet_multi.commands._options import path_option
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@path_option(
-    "--parity",
-    "folder that `lenet-multi parity --out` wrote, to show the ladder  (default: none)",
-)
-@path_option("--out", "file for the page", default="report.html")
+@path_option("--parity", "--out folder of lenet-multi parity, to show its ladder  (default: none)")
+@path_option("--out", "page to write", default="report.html")
 @click.option("--overwrite", is_flag=True, help="replace the file in --out")
 def command(runs: tuple[Path, ...], parity: Path | None, out: Path, overwrite: bool) -> None:
-    """Show run folders on one page, in any browser, without a network.
+    """Write one HTML page about run folders, for any browser and without a network.
 
     \b
     Examples:

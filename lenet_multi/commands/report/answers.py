@@ -1,4 +1,4 @@
-"""What runs answered: the most frequent and the worst mistakes."""
+"""The runs' most frequent and worst mistakes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from lenet_multi.data.metrics import cross_entropies, worst_first
 
 
 def often_confused(counts: NDArray[np.int64], at_most: int) -> list[tuple[int, int, int]]:
-    """Return the most frequent mistakes, the first `at_most`: label, answer, count."""
+    """Return up to `at_most` mistakes, the most frequent first: label, answer, count."""
     mistakes = counts - np.diag(np.diag(counts))
     order = np.argsort(-mistakes, axis=None, kind="stable")[:at_most]
     places = (divmod(int(cell), len(counts)) for cell in order)
@@ -22,7 +22,7 @@ def often_confused(counts: NDArray[np.int64], at_most: int) -> list[tuple[int, i
 
 @dataclass(frozen=True)
 class Answer:
-    """A class, the runs that answered it, and the mean probability that they gave it."""
+    """A class, the runs that answered it, and their mean probability for it."""
 
     value: int
     runs: list[Shown]
@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test image by its index, its label and what each run answered."""
+    """A test image: its index, its label, and the runs' answers."""
 
     image: int
     label: int
@@ -39,10 +39,7 @@ class Mistake:
 
 
 def worst_mistakes(runs: Sequence[Shown], at_most: int) -> list[Mistake]:
-    """Return the images that a run got wrong with the largest loss, the mean over `runs`.
-
-    The runs are of the same test images.
-    """
+    """Return images that a run got wrong, largest mean loss first; all runs share test images."""
     labels = runs[0].run.targets
     given = np.array([shown.run.outputs.argmax(axis=1) for shown in runs])  # (runs, images)
     losses = np.mean([cross_entropies(shown.run.outputs, labels) for shown in runs], axis=0)
@@ -54,7 +51,7 @@ def worst_mistakes(runs: Sequence[Shown], at_most: int) -> list[Mistake]:
 
 
 def _answers(runs: Sequence[Shown], given: NDArray[np.int64], image: int) -> list[Answer]:
-    """Return the answers (runs,) to an image, the most frequent first."""
+    """Group the answers `given` (runs,) to an image by class, the most frequent class first."""
     answers = []
     for value, _ in Counter(given.tolist()).most_common():
         alike = [shown for shown, answer in zip(runs, given, strict=True) if answer == value]

@@ -1,10 +1,11 @@
-"""The charts of a page: learning curves, seconds by part, the gap between backends."""
+"""The page's charts: learning curves, seconds by part, the gap between backends."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -15,14 +16,14 @@ from lenet_multi.commands.report.palette import LIGHT, MARKS
 from lenet_multi.commands.report.svg import LOOK, to_svg
 from lenet_multi.parity.figure import Line, draw_lines
 
-_WIDTH = 4.3  # inches, 310 CSS pixels: a phone's, so that text keeps its size there
+_WIDTH = 4.3  # inches, 310 CSS pixels: a phone's width, which keeps the text's size there
 
-# Training is an epoch's mean, validation ("val_") what the epoch's end gave.
+# Line and marker face. Training values are means over an epoch, "val_" values are from its end.
 _CURVES = {"": ((0, (3, 2)), "none"), "val_": ("-", None)}
 
 
 def curves(group: Group, metric: str, name: str) -> str:
-    """Return the chart of a metric over the epochs, in training and in validation."""
+    """Return the chart of a metric by epoch, in training and validation."""
     called = metric.replace("_", " ")
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(_WIDTH, 3), layout="constrained")
@@ -31,7 +32,8 @@ def curves(group: Group, metric: str, name: str) -> str:
         ends = []
         for place, shown in enumerate(group.runs):
             epochs = shown.result.epochs
-            aside = 0.1 * (place - (len(group.runs) - 1) / 2) if single else 0  # points, not lines
+            # With one epoch, the runs' points stand side by side.
+            aside = 0.1 * (place - (len(group.runs) - 1) / 2) if single else 0
             for prefix, (style, face) in _CURVES.items():
                 axes.plot(
                     [epoch["epoch"] + aside for epoch in epochs],
@@ -49,19 +51,15 @@ def curves(group: Group, metric: str, name: str) -> str:
         axes.set_xlabel("epoch")
         if single:
             axes.set(xlim=(0, 2), xticks=[1])
-    return to_svg(
-        figure,
-        name=name,
-        title=f"{called.capitalize()} of {group.title} by epoch",
-        description=f"Validation {called}: {'; '.join(ends)}.",
-    )
+    title = f"{called.capitalize()} of {group.title} by epoch"
+    words = f"Validation {called}: {'; '.join(ends)}."
+    return to_svg(figure, name=name, title=title, description=words)
 
 
 def _scale(axes: Axes, metric: str, title: str, *, classifies: bool) -> None:
-    """Scale the axis of a metric's values, and write its title with the unit above it."""
     if metric == "loss":
         title += ", in nats" if classifies else ""
-        if axes.dataLim.ymax > 0:  # a perfect model's losses have no logarithm
+        if axes.dataLim.ymax > 0:  # a loss of 0 has no logarithm
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
@@ -75,18 +73,18 @@ def _scale(axes: Axes, metric: str, title: str, *, classifies: bool) -> None:
     axes.set_title(title)
 
 
-_LABEL = 44  # characters that fit over a bar
+_LABEL = 44  # characters that fit above a bar
 
-_FILLS = ("////", "xxxx", "", "----", "++++", "||||")  # a part's, told apart without colour
+_FILLS = ("////", "xxxx", "", "----", "++++", "||||")  # of parts, distinct without colour
 
 
 def parts_of(runs: Sequence[Shown]) -> list[str]:
-    """Return the names of the parts that the runs' seconds are split into, in their order."""
+    """Return the names of the parts of the runs' seconds, in their order."""
     return list(dict.fromkeys(part for shown in runs for part in shown.result.seconds))
 
 
 def time_bars(runs: Sequence[Shown], name: str) -> str:
-    """Return the chart of each run's seconds, a bar for each and a piece for each part."""
+    """Return the chart of seconds: one bar for each run, one piece for each part."""
     fills = dict(zip(parts_of(runs), cycle(_FILLS), strict=False))
     with mpl.rc_context(LOOK | {"axes.grid.axis": "x", "axes.spines.bottom": False}):
         height = 0.7 + 0.55 * len(runs) + 0.1 * len(fills)  # inches: axis, bars, legend
@@ -99,17 +97,12 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
         axes.set_xlim(left=0)
         axes.tick_params(length=0)
         handles = [
-            Patch(
-                facecolor=LIGHT["ground"] if hatch else LIGHT["quiet"],
-                edgecolor=LIGHT["quiet"],
-                hatch=hatch,
-                label=part.replace("_", " "),
-            )
+            Patch(**_fill(LIGHT["quiet"], hatch), label=part.replace("_", " "))
             for part, hatch in fills.items()
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
     sums = "; ".join(
-        f"{shown.label} {sum(seconds.values()):.1f}, of which "
+        f"{shown.label} {sum(seconds.values()):.1f}: "
         + ", ".join(f"{part.replace('_', ' ')} {value:.1f}" for part, value in seconds.items())
         for shown in runs
         for seconds in [shown.result.seconds]
@@ -117,18 +110,20 @@ def time_bars(runs: Sequence[Shown], name: str) -> str:
     return to_svg(figure, name=name, title="Seconds of each run by part", description=f"{sums}.")
 
 
+def _fill(color: str, hatch: str) -> dict[str, Any]:
+    face = LIGHT["ground"] if hatch else color
+    return {"facecolor": face, "edgecolor": color, "hatch": hatch}
+
+
 def _bar(axes: Axes, row: int, shown: Shown, fills: Mapping[str, str]) -> None:
     color, left = LIGHT[shown.accent], 0.0
     for part, hatch in fills.items():
         seconds = shown.result.seconds.get(part, 0.0)
-        face = LIGHT["ground"] if hatch else color
-        axes.barh(
-            row, seconds, 0.42, left, facecolor=face, edgecolor=color, hatch=hatch, linewidth=1
-        )
+        axes.barh(row, seconds, 0.42, left, linewidth=1, **_fill(color, hatch))
         left += seconds
     label = shown.label
     if len(label) > _LABEL:
-        label = f"\u2026{label[-_LABEL:]}"  # a path's end tells most
+        label = f"\u2026{label[-_LABEL:]}"  # the end of a path identifies it best
     axes.text(0, row - 0.29, label, va="bottom", fontsize=9)
     axes.annotate(
         f"{left:.1f}", (left, row), (4, 0), textcoords="offset points", va="center", fontsize=9
@@ -142,30 +137,21 @@ def gap_chart(lines: Sequence[Line], name: str) -> str:
         axes = figure.add_subplot()
         draw_lines(axes, lines, band=LIGHT["rule"], limit=LIGHT["quiet"])
         axes.set_title("relative gap of the loss, largest so far")
-        _name_pairs(figure, axes, lines)
+        name_of = {line.label: line.name for line in lines}
+        entries: dict[str, Artist] = {}  # of the legend: each pair once for both precisions
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(name_of[label], handle)
+        figure.legend(list(entries.values()), list(entries), loc="outside lower left", fontsize=9)
         for line in {line.kind: line for line in lines if line.kind in _BESIDE}.values():
             end = line.steps[-1], line.gaps[-1]
             axes.annotate(line.kind, end, textcoords="offset points", **_BESIDE[line.kind])
     ends = "; ".join(f"{line.label}: {line.gaps[-1]:.1e}" for line in lines)
-    return to_svg(
-        figure,
-        name=name,
-        title="How the losses of two backends part, step by step",
-        description=f"At the last step: {ends}.",
-    )
+    title = "Gap between the losses of two backends, step by step"
+    return to_svg(figure, name=name, title=title, description=f"At the last step: {ends}.")
 
 
-# Where a precision is named: inside the band, and behind the shorter lines' end.
+# Where to write a precision: inside the band, and after the end of the shorter lines.
 _BESIDE: dict[str, dict[str, Any]] = {
     "float32": {"xytext": (0, -6), "ha": "right", "va": "top", "fontsize": 9},
     "float64": {"xytext": (5, 0), "ha": "left", "va": "center", "fontsize": 9},
 }
-
-
-def _name_pairs(figure: Figure, axes: Axes, lines: Sequence[Line]) -> None:
-    """Draw the legend, in which a pair stands once for both precisions."""
-    name_of = {line.label: line.name for line in lines}
-    drawn = zip(*axes.get_legend_handles_labels(), strict=True)
-    entries = {name_of[label]: handle for handle, label in reversed(list(drawn))}
-    handles, names = reversed(entries.values()), reversed(entries)
-    figure.legend(list(handles), list(names), loc="outside lower left", fontsize=9)

@@ -1,4 +1,4 @@
-"""Read what `lenet-multi parity` found, from the folder that it wrote."""
+"""Read the findings of `lenet-multi parity` from its --out folder."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from lenet_multi.runs.schema import escaped
 
 @dataclass(frozen=True)
 class Climb:
-    """The findings of a climb, the climbers that failed, and the lines of its figure."""
+    """A climb: its findings, the climbers that failed, and the lines of its figure."""
 
     findings: list[Finding]
     failures: list[Failure]
@@ -25,7 +25,7 @@ class Climb:
 
     @property
     def passed(self) -> bool:
-        """Whether every climber came through and every finding passed."""
+        """Whether every climber finished and every finding passed."""
         return not self.failures and self.first_failure is None
 
     @property
@@ -35,15 +35,12 @@ class Climb:
 
     @property
     def rungs(self) -> list[Finding]:
-        """What is nearest to its limit on each rung in each precision."""
+        """The finding nearest to its limit on each rung in each precision."""
         return worst(self.findings)
 
 
 def read_climb(folder: Path) -> Climb:
-    """Return the climb recorded in `folder`.
-
-    Raises `UserError` when there is none, or it is damaged or of another schema.
-    """
+    """Return the climb in `folder`; raise `UserError` if it is missing, damaged or outdated."""
     path = folder / COMPARISON
     if not path.is_file():
         raise UserError(
@@ -53,8 +50,8 @@ def read_climb(folder: Path) -> Climb:
         content = escaped(json.loads(path.read_text()))
         if (version := content["schema_version"]) != SCHEMA_VERSION:
             raise UserError(
-                f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; climb "
-                "again"
+                f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; "
+                "climb again"
             )
         return Climb(
             [Finding.of(finding) for finding in content["findings"]],
@@ -71,5 +68,5 @@ def _line(content: dict[str, Any]) -> Line:
     if content["kind"] not in KINDS:
         raise ValueError(f"a line of unknown kind {content['kind']!r}")
     if not steps or min(steps) < 1 or len(steps) != len(gaps):
-        raise ValueError("a line without steps from 1 on, or of other steps than gaps")
+        raise ValueError("a line whose steps are missing, below 1, or not as many as its gaps")
     return Line(str(content["name"]), content["kind"], steps, gaps)

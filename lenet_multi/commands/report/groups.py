@@ -1,4 +1,4 @@
-"""The runs of a page: what each is called and looks like, and which were trained alike."""
+"""The page's runs: each run's label and look, and the groups trained alike."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from lenet_multi.runs.record import Result, Run
 
 @dataclass(frozen=True)
 class Shown:
-    """A run with its own label, its backend's colour (a name of the palette) and its mark."""
+    """A run with its unique label, its backend's colour (a name of the palette) and its mark."""
 
     run: Run
     label: str
@@ -25,40 +25,40 @@ class Shown:
 
     @property
     def result(self) -> Result:
-        """What the run recorded."""
+        """The run's result."""
         return self.run.result
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of the same settings and data, which can be compared, and what they were trained on."""
+    """Comparable runs with the same settings and data; `title` names the settings."""
 
     title: str
     runs: list[Shown]
 
     @property
     def classifies(self) -> bool:
-        """Whether the runs are of classifiers."""
+        """Whether the models are classifiers."""
         return self.runs[0].result.classifies
 
     @property
     def metrics(self) -> list[str]:
-        """The loss, and the headline where each epoch has it, in training and in validation."""
+        """The loss, and the headline metric if each epoch has it in training and validation."""
         headline = self.runs[0].result.headline[0]
         names = {headline, f"val_{headline}"}
         epochs = (epoch for shown in self.runs for epoch in shown.result.epochs)
-        told = headline != "loss" and all(names <= epoch.keys() for epoch in epochs)
-        return ["loss", headline] if told else ["loss"]
+        recorded = headline != "loss" and all(names <= epoch.keys() for epoch in epochs)
+        return ["loss", headline] if recorded else ["loss"]
 
     def written(self, metric: str, value: float) -> str:
-        """Return a value of one of the `metrics` in words."""
+        """Format a value of one of the `metrics`."""
         if metric == "loss":
             return f"{value:.4f}"
         return f"{value:.2%}" if self.classifies else f"{value:.4g}"
 
 
 def group(runs: Sequence[Run]) -> list[Group]:
-    """Return the runs in groups, both in the order given."""
+    """Group comparable runs; groups and runs keep the given order."""
     labels = _labels(runs)
     groups: dict[str, Group] = {}
     for run, label in zip(runs, labels, strict=True):
@@ -72,7 +72,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """Return the backends' names, with as much of the folder as tells the runs apart."""
+    """Return the backends' names, with as much of the folder as makes them unique."""
     backends = [run.result.backend for run in runs]
     by_name = [_named(run, run.folder.name) for run in runs]
     by_path = [_named(run, str(run.folder)) for run in runs]
@@ -86,7 +86,7 @@ def _named(run: Run, place: str) -> str:
 
 
 def _title(result: Result) -> str:
-    """Return the recipe's name and the settings that teach otherwise than the recipe's."""
+    """Return the recipe's name, and the settings that changed what the run learned."""
     name = str(result.config.get("recipe"))
     recipe = dataclasses.asdict(RECIPES[name]) if name in RECIPES else {}
     changed = [

@@ -1,4 +1,4 @@
-"""Put the page together from run folders, and write it whole or not at all."""
+"""Make the page from run folders, and write it whole or not at all."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,16 +23,13 @@ from lenet_multi.runs.durable import write_bytes, writing
 from lenet_multi.runs.record import Result, Run, read_run
 from lenet_multi.runs.schema import escaped
 
-MOST_BYTES = 2_000_000  # a phone loads it, a mail carries it
-_MOST_CLASSES = 20  # of a confusion matrix that can be read
-_MISTAKES = 12  # pictures of a group
+MOST_BYTES = 2_000_000  # a phone loads it, an e-mail carries it
+_MOST_CLASSES = 20  # in a readable confusion matrix
+_MISTAKES = 12  # shown for a group
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Return the runs in `folders`.
-
-    Raises `UserError` when a folder is given twice or holds no run.
-    """
+    """Return the runs in `folders`; raise `UserError` for a repeated folder or a missing run."""
     seen: set[Path] = set()
     for folder in folders:
         if (place := folder.resolve()) in seen:
@@ -42,10 +39,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
-    """Return the page about one or more runs, and about a climb of the parity ladder.
-
-    Raises `UserError` when it would be larger than `MOST_BYTES`.
-    """
+    """Return the page about runs and a climb; raise `UserError` if it exceeds `MOST_BYTES`."""
     groups = group([_printable(run) for run in runs])
     shown = [one for found in groups for one in found.runs]
     parts = [_part(found, number) for number, found in enumerate(groups, 1)]
@@ -74,17 +68,14 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
     )
     if (size := len(page.encode())) > MOST_BYTES:
         raise UserError(
-            f"the page would take {size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:g}; give fewer "
-            f"runs than {len(runs)}"
+            f"the page would take {size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:g}; "
+            f"give fewer runs than {len(runs)}"
         )
     return page
 
 
 def write(page: str, out: Path, *, overwrite: bool) -> None:
-    """Write the page to `out`, whole or not at all.
-
-    Raises `UserError` when `out` exists and `overwrite` is false, or cannot be written.
-    """
+    """Write the page whole or not at all; raise `UserError` if `out` is occupied or unwritable."""
     refuse_occupied(out, overwrite=overwrite)
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +83,7 @@ def write(page: str, out: Path, *, overwrite: bool) -> None:
 
 
 def refuse_occupied(out: Path, *, overwrite: bool) -> None:
-    """Raise `UserError` when `out` is a folder, or a file that is to be kept."""
+    """Raise `UserError` when `out` is a folder, or a file and `overwrite` is false."""
     if out.is_dir():
         raise UserError(f"{out} is a folder; choose another --out")
     if out.exists() and not overwrite:
@@ -100,7 +91,7 @@ def refuse_occupied(out: Path, *, overwrite: bool) -> None:
 
 
 def _printable(run: Run) -> Run:
-    """Return `run` with what is no text escaped: neither a page nor a chart can hold it."""
+    """Return `run` with invalid text escaped, which neither page nor chart can hold."""
     result = Result(**escaped(dataclasses.asdict(run.result)))
     return dataclasses.replace(run, folder=Path(escaped(str(run.folder))), result=result)
 
@@ -117,7 +108,7 @@ def _template() -> jinja2.Template:
 
 
 def _part(found: Group, number: int) -> dict[str, Any]:
-    """Return what the page shows of a group: verdict, curves, confusions, mistakes, pictures."""
+    """Return a group's contents: verdict, curves, confusions, mistakes, pictures."""
     mistakes = worst_mistakes(found.runs, _MISTAKES) if found.classifies else []
     no_pictures, shown = "", {}
     if mistakes:
@@ -127,13 +118,12 @@ def _part(found: Group, number: int) -> dict[str, Any]:
         except UserError as error:
             no_pictures = str(error)
     runs = [one.run for one in found.runs]
-    names = (f"loss-{number}", f"metric-{number}")
     return {
         "group": found,
         "comparison": put_to_the_checks(runs) if len(runs) > 1 else None,
         "curves": [
-            charts.curves(found, metric, name)
-            for metric, name in zip(found.metrics, names, strict=False)
+            charts.curves(found, metric, name=f"curve-{number}-{place}")
+            for place, metric in enumerate(found.metrics)
         ],
         "confusions": [_confusion(one) for one in found.runs if found.classifies],
         "mistakes": mistakes,
@@ -143,14 +133,14 @@ def _part(found: Group, number: int) -> dict[str, Any]:
 
 
 def _gap_rows(lines: Sequence[Line]) -> list[tuple[int, list[float | None]]]:
-    """Return each step with the gap of every line, None where the line has none there."""
+    """Return each step with every line's gap there, or None."""
     points = [dict(zip(line.steps, line.gaps, strict=True)) for line in lines]
     steps = sorted(set().union(*points))
     return [(step, [gaps.get(step) for gaps in points]) for step in steps]
 
 
 def _confusion(shown: Shown) -> dict[str, Any]:
-    """Return how one run takes classes for others: (label, answer) counts, the most frequent."""
+    """Return a run's counts (labels, answers) and its most frequent mistakes."""
     counts = confusion_matrix(shown.run.outputs, shown.run.targets)
     often = often_confused(counts, at_most=3)
     return {
@@ -165,7 +155,7 @@ def _confusion(shown: Shown) -> dict[str, Any]:
 def _facts(
     columns: Sequence[dict[str, Any]],
 ) -> tuple[list[tuple[str, str]], list[tuple[str, list[str]]]]:
-    """Return by name what is the same in all columns, and what each has where they differ."""
+    """Return the (name, value) pairs equal in all columns, and (name, values) that differ."""
     same, different = [], []
     for name in dict.fromkeys(name for column in columns for name in column):
         values = [str(column.get(name, "\u2013")) for column in columns]

@@ -1,6 +1,6 @@
-"""The page's colours by name, on light and on dark ground, and the marks that go with them."""
+"""The page's colours by name, on light and dark ground, and the runs' marks."""
 
-# The backends' are Okabe and Ito's, told apart by the colour-blind; lighter on dark ground.
+# Backends have Okabe and Ito's colours for the colour-blind, lighter on dark ground.
 _COLORS = {  # on light ground, on dark ground
     "ground": ("#ffffff", "#0f1318"),
     "panel": ("#f5f6f8", "#171c23"),
@@ -19,13 +19,5 @@ LIGHT = {name: light for name, (light, _) in _COLORS.items()}
 DARK = {name: dark for name, (_, dark) in _COLORS.items()}
 OTHER = "other"
 
-MARKS = {  # a shape as a character in text, and as Matplotlib's marker in charts
-    "\u25cf": "o",
-    "\u25a0": "s",
-    "\u25b2": "^",
-    "\u25c6": "D",
-    "\u25bc": "v",
-    "\u2716": "X",
-    "\u2605": "*",
-    "\u271a": "P",
-}
+# Each mark in text, and the same shape as Matplotlib's marker.
+MARKS = dict(zip("●■▲◆▼✖★✚", "os^DvX*P", strict=True))

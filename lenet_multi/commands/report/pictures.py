@@ -1,4 +1,4 @@
-"""The test images of a run, as pictures that stand in the page itself."""
+"""A run's test images, as pictures inside the page."""
 
 import base64
 import dataclasses
@@ -15,34 +15,33 @@ from lenet_multi.errors import UserError
 from lenet_multi.runs.record import Result
 from lenet_multi.task import of_record
 
-_LONGEST_SIDE = 64  # pixels of a picture; of a larger image every second, third, ... is shown
+_LONGEST_SIDE = 64  # pixels of a picture; a larger image shows every second, third, ... pixel
 
 
 def test_images(result: Result) -> NDArray[np.uint8]:
     """Return the test images (N, height, width, channels) that a run was evaluated on.
 
-    Raises `UserError` when they cannot be had, are others by now, or are no pictures.
+    Raises `UserError` when they cannot be read, have changed since, or are no pictures.
     """
     known = {field.name for field in dataclasses.fields(TrainConfig)}
-    # A setting that has come since has its default.
+    # A setting newer than the run gets its default.
     dataset = _load(TrainConfig(**{name: v for name, v in result.config.items() if name in known}))
+    data = result.config["data"]
     if (dataset.sha256(), len(dataset.test)) != (result.data_sha256, result.test_images):
-        raise UserError(f"{result.config['data']} now holds other images than the run saw")
-    if not are_pictures(dataset.test.x):
-        raise UserError("its inputs are no images")
+        raise UserError(f"{data} has changed since the run; put the run's images back")
     images: NDArray[np.uint8] = dataset.test.x
-    if (channels := images.shape[-1]) not in (1, 3):
-        raise UserError(f"images of {channels} channels are no pictures")
+    if not are_pictures(images) or images.shape[-1] not in (1, 3):
+        raise UserError(f"{data} must hold images of 1 or 3 channels to be shown")
     return images
 
 
-@functools.lru_cache(maxsize=1)  # groups of runs mostly share it
+@functools.lru_cache(maxsize=1)  # most groups of runs share it
 def _load(config: TrainConfig) -> Dataset:
     return of_record(dataclasses.asdict(config)).load(config)
 
 
 def data_uri(image: NDArray[np.uint8]) -> str:
-    """Return an image (height, width, 1 or 3 channels) as the address of a PNG inside itself."""
+    """Return an image (height, width, 1 or 3 channels) as the data URI of a PNG."""
     step = -(-max(image.shape[:2]) // _LONGEST_SIDE)
     small = image[::step, ::step]
     colored = np.broadcast_to(small, (*small.shape[:2], 3))

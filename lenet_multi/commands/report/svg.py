@@ -1,4 +1,4 @@
-"""Turn a Matplotlib figure into SVG that stands in a page: its colours, its fonts, its words."""
+"""Turn a Matplotlib figure into SVG with the page's colours, fonts and text alternatives."""
 
 import io
 import re
@@ -17,15 +17,13 @@ _FONT = re.compile(r"font: ([\d.]+px)[^;]*")
 _COLOR = re.compile("|".join(LIGHT.values()), re.IGNORECASE)
 _NAMES = {color: name for name, color in LIGHT.items()}
 
-# User's names are no mathematics; text stays text, in the page's font.
+# A "$" in a user's name starts no formula.
 LOOK: dict[Any, Any] = {
     "text.parse_math": False,
     "font.size": 10,
     "axes.edgecolor": LIGHT["rule"],
     "axes.labelcolor": LIGHT["quiet"],
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
+    **dict.fromkeys(["axes.spines.left", "axes.spines.right", "axes.spines.top"], False),
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.titlelocation": "left",
@@ -49,15 +47,12 @@ LOOK: dict[Any, Any] = {
 def to_svg(figure: Figure, *, name: str, title: str, description: str) -> str:
     """Return `figure` as an `svg` element without namespaces, for a page in HTML.
 
-    Colours of `LIGHT` become the page's variables of that name; `name` is the chart's own on
-    the page; `title` and `description` are its text alternatives.
+    Colours of `LIGHT` become the page's variables of that name. `name` is unique on the page.
+    `title` and `description` are text alternatives.
     """
     buffer = io.StringIO()
-    with (
-        mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}),
-        warnings.catch_warnings(),
-    ):
-        # The page is read with other fonts.
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}), warnings.catch_warnings():
+        # Text stays text, and the browser draws it in its own fonts.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format="svg", transparent=True)
     root = ElementTree.fromstring(buffer.getvalue())
@@ -65,12 +60,8 @@ def to_svg(figure: Figure, *, name: str, title: str, description: str) -> str:
         for child in list(parent):
             if _local(child.tag) in {"metadata", "style"}:
                 parent.remove(child)
-    referenced = {
-        found
-        for element in root.iter()
-        for value in element.attrib.values()
-        for found in _REFERENCE.findall(value)
-    }
+    values = [value for element in root.iter() for value in element.attrib.values()]
+    referenced = {found for value in values for found in _REFERENCE.findall(value)}
     for element in root.iter():
         element.tag = _local(element.tag)
         element.attrib = {
@@ -91,8 +82,7 @@ def to_svg(figure: Figure, *, name: str, title: str, description: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _local(name: str) -> str:
-    """Return the name without its namespace."""
+def _local(name: str) -> str:  # without the namespace
     return name.rpartition("}")[2]
 
 

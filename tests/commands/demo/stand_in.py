@@ -51,7 +51,7 @@ class Demo:
 
 @contextmanager
 def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
-    """Run the demo with a stand-in for each backend, in the given manner."""
+    """Run the demo with one stand-in for each backend, which behaves in its manner."""
     named = [f"{backend}={manner}" for backend, manner in manners.items()]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.commands.demo.stand_in", host, *named],

@@ -13,15 +13,24 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lenet_multi.commands.demo.app import MOST_BYTES, MOST_CONNECTIONS, PAGE, listen, serve
+from lenet_multi.commands.demo.app import (
+    MOST_BYTES,
+    MOST_CONNECTIONS,
+    PAGE,
+    agreement,
+    listen,
+    serve,
+)
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.photographs import prepare
 from tests.commands.demo.stand_in import SEVEN, served
 
 BACKENDS = ("tensorflow", "jax", "torch")
+SURE, ALMOST, ONE = np.eye(10)[7], np.eye(10)[7] + 3e-7, np.eye(10)[1]  # probabilities
 
 
 def seven() -> Image.Image:
@@ -39,7 +48,7 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def bomb() -> bytes:
-    """Return a PNG of about 130 bytes whose header claims 30,000 x 30,000 pixels."""
+    """Return about 130 bytes of a PNG whose header promises 30,000 x 30,000 pixels."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(name + content)
@@ -77,7 +86,7 @@ def ask(
 
 
 def predict(address: str, drawing: bytes) -> Any:
-    """Return what the server predicts for a drawing."""
+    """Return the server's answer to a drawing."""
     status, _, content = ask(address, "/predict", drawing)
     assert status == 200, content
     return json.loads(content)
@@ -103,7 +112,7 @@ def demo() -> Iterator[str]:
 
 
 def test_a_drawing_is_answered(demo: str) -> None:
-    """The response holds the image as the networks saw it, each answer and the agreement."""
+    """The answer holds the image as the networks saw it, each one's answer, and their agreement."""
     found = predict(demo, encoded(seven()))
     assert found["seen"] == prepare(seven()).tolist()
     assert [each["backend"] for each in found["backends"]] == list(BACKENDS)
@@ -112,7 +121,7 @@ def test_a_drawing_is_answered(demo: str) -> None:
 
 
 def test_the_page_is_whole_and_closed(demo: str) -> None:
-    """The demo serves every file that the page names; none is remote, and the policy forbids it."""
+    """The server serves each file that the page names; the page loads nothing from elsewhere."""
     status, headers, content = ask(demo, "/")
     assert status == 200
     assert headers["content-security-policy"].startswith("default-src 'none'")
@@ -137,7 +146,7 @@ def test_the_page_is_whole_and_closed(demo: str) -> None:
     ],
 )
 def test_what_is_not_of_the_page_is_not_there(demo: str, path: str) -> None:
-    """No address leads outside the page's folder."""
+    """No address leads out of the page's folder."""
     status, _, content = ask(demo, path)
     assert (status, json.loads(content)) == (404, {"error": "Not Found"})
 
@@ -171,7 +180,7 @@ def test_what_is_no_drawing_is_refused(
     [("GET", "/predict", 404), ("PUT", "/predict", 405), ("POST", "/", 405)],
 )
 def test_another_method_is_refused(demo: str, method: str, path: str, status: int) -> None:
-    """Each address accepts only its own method."""
+    """Each address accepts one method."""
     found, _, content = ask(demo, path, b"", method=method)
     assert found == status
     assert "error" in json.loads(content)
@@ -189,12 +198,12 @@ def test_another_method_is_refused(demo: str, method: str, path: str, status: in
     ],
 )
 def test_a_name_that_points_here_is_refused(demo: str, host: str, status: int) -> None:
-    """A request with a foreign host name is refused, so DNS rebinding gets nothing."""
+    """A site whose name is bound to this machine's address gets no answer."""
     assert ask(demo, "/backends", host=host)[0] == status
 
 
 def test_a_backend_that_fails_leaves_the_others() -> None:
-    """If one backend never starts and one dies, both show their reasons, and the third answers."""
+    """One never starts and one dies: the demo names each reason, and the third answers."""
     with served(tensorflow="never starts", jax="dies when asked", torch="answers") as running:
         states = wait_for_backends(running.address)
         assert states[0]["failure"] == "RuntimeError: out of luck (status 1)"
@@ -202,7 +211,7 @@ def test_a_backend_that_fails_leaves_the_others() -> None:
             found = predict(running.address, encoded(seven()))
             assert [each["failure"] for each in found["backends"]] == [
                 "RuntimeError: out of luck (status 1)",
-                "it said nothing (SIGKILL)",
+                "it printed nothing (SIGKILL)",
                 None,
             ]
             assert found["agreement"] == "torch answers 7"
@@ -214,7 +223,7 @@ def test_a_backend_that_fails_leaves_the_others() -> None:
     ids=["Ctrl-C", "terminated", "killed"],
 )
 def test_backends_end_with_the_demo(blow: signal.Signals, status: int) -> None:
-    """However the demo ends, the processes that it started end too."""
+    """However the demo ends, its processes end with it."""
     with served(jax="answers", torch="answers") as demo:
         children = [int(state["version"]) for state in wait_for_backends(demo.address)]
         demo.process.send_signal(blow)
@@ -237,7 +246,7 @@ def gone(processes: list[int]) -> bool:
     [("localhost", False, 400), ("::1", False, 400), ("0.0.0.0", True, 200)],
 )
 def test_other_machines_are_let_in_only_when_told(host: str, warned: bool, stranger: int) -> None:
-    """Beyond this machine the page has whatever name, and that it is open is told."""
+    """On another address the server accepts any host name, and warns that others can use it."""
     with served(host=host, jax="answers") as demo:
         assert ask(demo.address, "/")[0] == 200
         assert ask(demo.address, "/", host="stranger.example")[0] == stranger
@@ -247,7 +256,7 @@ def test_other_machines_are_let_in_only_when_told(host: str, warned: bool, stran
 def test_the_browser_is_sent_to_the_page(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """To the address that is told, whatever port was free; nothing is warned of."""
+    """The browser opens the printed address, on any free port, and no warning appears."""
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
@@ -258,7 +267,7 @@ def test_the_browser_is_sent_to_the_page(
 
 
 def test_a_flood_is_turned_away() -> None:
-    """Connections beyond the limit are told to come later; once they are gone, all is well."""
+    """Connections beyond the limit get status 503; once they close, the server answers again."""
     with served(jax="answers") as demo, ExitStack() as flood:
         url = urlsplit(demo.address)
         for _ in range(MOST_CONNECTIONS):
@@ -283,3 +292,25 @@ def test_a_host_that_is_not_here_is_told(host: str) -> None:
     """The error names the host."""
     with pytest.raises(UserError, match=f"cannot listen on --host {host}"):
         listen(host, 0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({}, "No backend answers"),
+        ({"jax": SURE}, "jax answers 7"),
+        ({"jax": SURE, "torch": SURE}, "Both agree: 7; largest difference 0"),
+        (
+            {"tensorflow": SURE, "jax": ALMOST, "torch": SURE},
+            "All three agree: 7; largest difference 3e-07",
+        ),
+        (
+            {"tensorflow": SURE, "jax": SURE, "torch": ONE},
+            "They disagree: tensorflow 7, jax 7, torch 1; largest difference 1",
+        ),
+    ],
+    ids=["none", "one", "two", "three", "disagreement"],
+)
+def test_agreement_is_told_in_words(answers: dict[str, np.ndarray], words: str) -> None:
+    """The line counts the backends, names the answer and the largest gap of a probability."""
+    assert agreement(answers) == words

@@ -37,7 +37,7 @@ def draw(page: "Page", corners: list[tuple[float, float]] = SEVEN) -> None:
 
 
 def wait_for(page: "Page", selector: str, words: str | re.Pattern[str]) -> None:
-    """Wait until the element that `selector` names holds exactly `words`."""
+    """Wait until the element at `selector` holds `words`, and nothing else."""
     from playwright.sync_api import expect
 
     expect(page.locator(selector)).to_have_text(words, timeout=SECONDS * 1000)
@@ -60,7 +60,7 @@ def brightest(page: "Page", canvas: str) -> int:
 
 
 def inked(page: "Page", x: float, y: float) -> bool:
-    """Return whether there is ink at these shares of the board's width and height."""
+    """Tell whether there is ink at this share of the board's width and height."""
     level: int = page.evaluate(
         "([x, y]) => document.querySelector('#board').getContext('2d')"
         ".getImageData(560 * x, 560 * y, 1, 1).data[0]",
@@ -70,14 +70,14 @@ def inked(page: "Page", x: float, y: float) -> bool:
 
 
 def assert_quiet(visit: Visit, address: str) -> None:
-    """Check that the page asked only `address` for files, and reported no errors."""
+    """Check that the page requested nothing from elsewhere and logged no error."""
     assert visit.requests
     assert not [url for url in visit.requests if not url.startswith(address)]
     assert visit.complaints == []
 
 
 def test_answers_follow_the_mouse(address: str, open_page: Open) -> None:
-    """Answers appear while the mouse button is still down; Clear removes everything."""
+    """Answers appear while the button is still down; Clear removes them."""
     visit = open_page(address)
     page = visit.page
     box = page.locator("#board").bounding_box()
@@ -99,7 +99,7 @@ def test_answers_follow_the_mouse(address: str, open_page: Open) -> None:
 
 
 def test_answers_follow_the_keyboard(address: str, open_page: Open) -> None:
-    """Tab reaches the board; Space and arrows draw, Escape clears; the next Tab reaches Clear."""
+    """Tab reaches the board, then Clear; Space and arrows draw, Escape clears."""
     visit = open_page(address)
     page = visit.page
     page.keyboard.press("Tab")
@@ -114,7 +114,7 @@ def test_answers_follow_the_keyboard(address: str, open_page: Open) -> None:
 
 
 def test_answers_follow_a_finger(address: str, browser: "Browser") -> None:
-    """On a phone, a finger draws and does not scroll; the page fits the screen's width."""
+    """On a phone a finger draws instead of scrolling; the page is no wider than the screen."""
     width, height = PHONE
     context = browser.new_context(
         viewport={"width": width, "height": height}, has_touch=True, is_mobile=True
@@ -143,7 +143,7 @@ def test_answers_follow_a_finger(address: str, browser: "Browser") -> None:
 
 
 def test_how_backends_fare_is_shown(open_page: Open) -> None:
-    """The page shows a failed backend's reason, a starting one's state, and an answer."""
+    """A failed backend shows its reason, a starting one says so, a ready one answers."""
     with served(tensorflow="never starts", jax="starts for ever", torch="answers") as demo:
         visit = open_page(demo.address)
         draw(visit.page)
@@ -158,7 +158,7 @@ def test_how_backends_fare_is_shown(open_page: Open) -> None:
 
 
 def test_disagreement_is_shown(open_page: Open) -> None:
-    """If backends disagree, the page shows who answers what."""
+    """The page says which backend answers which digit."""
     with served(jax="answers", torch="says 1") as demo:
         wait_for_backends(demo.address)
         visit = open_page(demo.address)
@@ -168,7 +168,7 @@ def test_disagreement_is_shown(open_page: Open) -> None:
 
 
 def test_a_page_whose_demo_has_ended_says_so(open_page: Open) -> None:
-    """If the demo has ended, drawing on its page says to start it again."""
+    """After a drawing, the page says what to do."""
     with served(jax="answers") as demo:
         wait_for_backends(demo.address)
         page = open_page(demo.address).page

@@ -11,7 +11,7 @@ IMAGE = bytes(784)
 
 
 def asked(manner: str, *, times: int = 1) -> list[dict[str, Any]]:
-    """Return a stand-in's answers, once it is ready or failed."""
+    """Ask a stand-in once it is ready or has failed; return its answer."""
 
     async def ask() -> list[dict[str, Any]]:
         process = BackendProcess(
@@ -34,13 +34,13 @@ def asked(manner: str, *, times: int = 1) -> list[dict[str, Any]]:
 
 
 def test_a_process_answers_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:
-    """A process answers each question and names itself; its start is announced once."""
+    """Each question gets its answer, with the backend's name; stderr says when it is ready."""
     answers = asked("answers", times=3)
     version = answers[0]["version"]
     state = {"backend": "jax", "model": "runs/a", "version": version, "failure": None}
     assert answers == 3 * [{**state, **SEVEN}]
     announced = capsys.readouterr().err.splitlines()
-    assert [line.partition(" after")[0] for line in announced] == [f"jax {version}: ready"]
+    assert [line.partition(" in")[0] for line in announced] == [f"jax {version}: ready"]
 
 
 def test_a_cancelled_process_is_ended() -> None:
@@ -55,24 +55,24 @@ def test_a_cancelled_process_is_ended() -> None:
     [
         ("never starts", "RuntimeError: out of luck (status 1)"),
         ("starts for ever", "it was silent for 0.5 s"),
-        ("dies when asked", "it said nothing (SIGKILL)"),
+        ("dies when asked", "it printed nothing (SIGKILL)"),
         ("is silent when asked", "it was silent for 0.5 s"),
     ],
 )
 def test_a_process_that_fails_says_why(
     manner: str, failure: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A failed process gives its reason as every answer, and announces it once."""
+    """Each answer is the reason of the failure; stderr names it once."""
     answers = asked(manner, times=2)
     assert [answer["failure"] for answer in answers] == [failure, failure]
     assert not any("probabilities" in answer for answer in answers)
     announced = capsys.readouterr().err.splitlines()
     assert [line for line in announced if "ready" not in line] == [
-        f"jax: answers no more: {failure}"
+        f"jax: stopped answering: {failure}"
     ]
 
 
 def test_a_process_that_starts_is_not_waited_for() -> None:
-    """A starting process answers at once, with its state."""
+    """Until the process is ready, `ask` returns its state at once."""
     process = BackendProcess("jax", "runs/a", stand_in("starts for ever"))
     assert asyncio.run(process.ask(IMAGE)) == process.state

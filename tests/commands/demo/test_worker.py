@@ -48,7 +48,7 @@ def test_a_worker_answers_as_the_run_did(backend: str, small_run: Path, small: D
 def test_a_worker_ends_when_it_is_asked_no_more(
     backend: str, small_run: Path, small: Dataset
 ) -> None:
-    """After its stdin ends, a worker answers the earlier requests, one line each, and exits."""
+    """It answers each question before the end of stdin with a line, and exits with status 0."""
     asked = small.test.x[:2].tobytes()
     command_line = command(backend, small_run)
     done = subprocess.run(command_line, input=asked, capture_output=True, check=True)
@@ -66,16 +66,16 @@ def test_a_worker_ends_when_it_is_asked_no_more(
 def test_a_model_of_other_images_is_refused(
     backend: str, tmp_path: Path, shape: tuple[int, ...], classes: int
 ) -> None:
-    """A model is refused if it does not take 28x28 images or does not have ten classes."""
+    """The error names a model without inputs of 28x28x1 or without ten classes."""
     path = save(tmp_path, shape, classes)
-    with pytest.raises(UserError, match=r"where the demo wants \(28, 28, 1\) and \(10,\)"):
+    with pytest.raises(UserError, match=r"the demo needs \(28, 28, 1\) to \(10,\); give a model"):
         worker.load(backend, path)
 
 
 def test_a_model_that_diverged_is_refused(backend: str, tmp_path: Path) -> None:
-    """A model that diverged is refused, because its answers are not numbers."""
+    """The error says that its answers are NaN."""
     network = worker.load(backend, save(tmp_path, bias="nan"))
-    with pytest.raises(UserError, match="it is of a run that diverged"):
+    with pytest.raises(UserError, match="its run diverged; give another model"):
         network(np.zeros((28, 28), np.uint8))
 
 

@@ -24,7 +24,7 @@ MISSING = Probe(backend="tensorflow", installed=False)
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable that doctor looks for is set, and Keras's home is empty."""
+    """Unset all variables that the doctor looks for, and give Keras an empty home."""
     for name in (*settings.CHANGE_RESULTS, *settings.CHOOSE_MEANS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -51,7 +51,7 @@ def examined(monkeypatch: pytest.MonkeyPatch, *probes: Probe, **machine: Any) ->
 def test_one_backend_that_works_is_enough(
     monkeypatch: pytest.MonkeyPatch, probes: list[Probe], healthy: bool
 ) -> None:
-    """One working backend makes the machine healthy; a broken one is reported all the same."""
+    """A broken backend is still reported; with no working backend, the machine is not healthy."""
     found = examined(monkeypatch, *probes)
     assert found.healthy is healthy
     assert any("no libcuda" in problem.text for problem in found.problems) is (BROKEN in probes)
@@ -60,15 +60,15 @@ def test_one_backend_that_works_is_enough(
 @pytest.mark.parametrize(
     ("machine", "text"),
     [
-        ({"memory": 2**29}, "512 MiB of memory, where training takes up to 1024"),
-        ({"disk_free": 2**20}, "1 MiB are free where runs go, and one takes 16"),
+        ({"memory": 2**29}, "the machine has 512 MiB of memory; training needs up to 1024"),
+        ({"disk_free": 2**20, "runs": "runs"}, "runs has 1 MiB free; a run needs 16"),
     ],
     ids=["memory", "disk"],
 )
 def test_too_small_a_machine_is_a_problem(
-    monkeypatch: pytest.MonkeyPatch, machine: dict[str, int], text: str
+    monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], text: str
 ) -> None:
-    """Too little memory or disk for a training run is a problem."""
+    """Memory and disk are compared to the needs of a training run."""
     found = examined(monkeypatch, WORKING, **machine)
     assert [problem.text for problem in found.problems] == [text]
     assert not found.healthy
@@ -86,7 +86,7 @@ def test_too_small_a_machine_is_a_problem(
 def test_what_changes_results_is_a_problem(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, healthy: bool
 ) -> None:
-    """A variable is a problem if it changes results, but not if it only chooses a device."""
+    """A variable that changes results is a problem; one that chooses a device is not."""
     monkeypatch.setenv(variable, value)
     found = examined(monkeypatch, WORKING)
     assert found.healthy is healthy
@@ -94,7 +94,7 @@ def test_what_changes_results_is_a_problem(
 
 
 def test_everything_found_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page shows backends, settings, extras, and each problem with its remedy."""
+    """The output holds backends, settings, extras, and each problem with its remedy."""
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
     found = examined(monkeypatch, MISSING, WORKING, BROKEN)
     page = io.StringIO()
@@ -128,14 +128,14 @@ def test_what_was_not_measured_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_folder_without_permission_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder for runs that cannot be written is a problem."""
+    """The doctor reports that the folder for runs is not writable."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
     (problem,) = examined(monkeypatch, WORKING).problems
-    assert problem.text == f"{Path.cwd()} cannot be written, where runs go"
+    assert problem.text == f"{Path.cwd()}, for runs, is not writable"
 
 
 def test_a_package_that_is_missing_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing package is named, with the command that installs this package's needs."""
+    """The problem names it, and the remedy is the line that installs this package's needs."""
     monkeypatch.setattr(extras, "requires", lambda _: ["numpy>=2", "no-such-package>=1"])
     (problem,) = examined(monkeypatch, WORKING).problems
     assert problem.text == "no-such-package>=1 is needed"
@@ -143,7 +143,7 @@ def test_a_package_that_is_missing_is_a_problem(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_sources_that_are_not_installed_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the package itself is not installed, its needs are unknown; that is noted, but healthy."""
+    """Their needs are then unknown, but no result changes."""
     monkeypatch.setattr(extras, "DISTRIBUTION", "no-such-distribution")
     found = examined(monkeypatch, WORKING)
     assert found.healthy
@@ -155,7 +155,7 @@ def test_sources_that_are_not_installed_are_noted(monkeypatch: pytest.MonkeyPatc
 def test_the_command_tells_what_is_here(lenet: Lenet, tmp_path: Path) -> None:
     """Every installed backend works, no other is reported as installed, and the exit status is 0.
 
-    The measured bfloat16 speed is kept in the cache folder, where a run looks for it.
+    The doctor keeps its measurement in the cache folder, where a run looks for it.
     """
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = lenet("doctor", "--json", KERAS_HOME=str(tmp_path / "keras"), **cache)

@@ -18,7 +18,7 @@ BROKEN = {
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a package that child processes import as JAX."""
+    """The file of a package that child processes import as JAX and that looks installed."""
     package = tmp_path / "jax" / "__init__.py"
     package.parent.mkdir()
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -29,7 +29,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_backend_that_does_not_start_is_told(stand_in: Path, how: str) -> None:
-    """A backend that raises, crashes, exits or hangs at import is reported; doctor continues."""
+    """A backend that raises, crashes, exits or hangs at import is only reported."""
     code, trouble = BROKEN[how]
     stand_in.write_text(code)
     found = probe("jax", timeout=3 if how == "hangs" else 60)
@@ -39,7 +39,7 @@ def test_a_backend_that_does_not_start_is_told(stand_in: Path, how: str) -> None
 
 
 def test_what_is_not_installed_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend that is not installed is reported as such, in the requested order."""
+    """It is reported as not installed, in the given order."""
     monkeypatch.setattr(frameworks, "installed", lambda: ())
     found = probe_all(("torch", "jax"), timeout=1)
     assert [(one.backend, one.installed, one.works) for one in found] == [
@@ -51,7 +51,7 @@ def test_what_is_not_installed_is_not_started(monkeypatch: pytest.MonkeyPatch) -
 def test_a_backend_of_no_distribution_has_no_version(
     stand_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A backend without an installed distribution is examined, with version "unknown"."""
+    """A backend that can be imported but was never installed is still examined."""
     stand_in.write_text("raise SystemExit(3)")
 
     def none(name: str) -> NoReturn:

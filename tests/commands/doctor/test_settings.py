@@ -9,7 +9,7 @@ from lenet_multi.machine import keras_start
 
 @pytest.mark.parametrize("name", [*settings.CHANGE_RESULTS, *settings.CHOOSE_MEANS])
 def test_a_variable_that_is_set_is_found(name: str, tmp_path: Path) -> None:
-    """A variable is reported with its value and whether it changes results."""
+    """The finding holds its value, and whether it changes results."""
     environ = {"KERAS_HOME": str(tmp_path), name: str(tmp_path)}
     found = {one.name: one for one in settings.found(environ)}
     assert set(found) == {"KERAS_HOME", name}
@@ -28,7 +28,7 @@ def test_a_variable_that_is_set_is_found(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_keras_json_that_changes_results_is_found(name: str, value: object, tmp_path: Path) -> None:
-    """Each setting that differs from Keras's default is reported, with the line that fixes it."""
+    """Only a value that differs from Keras's default is reported, with its remedy."""
     path = tmp_path / "keras.json"
     path.write_text(json.dumps({**keras_start.KERAS_SETTINGS, "backend": "jax", name: value}))
     _, found = settings.found({"KERAS_HOME": str(tmp_path)})
@@ -40,7 +40,7 @@ def test_keras_json_that_changes_results_is_found(name: str, value: object, tmp_
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{", "{}", '{"epsilon": 1e-07}', "[" * 10**5])
 def test_keras_json_that_changes_nothing_is_silent(content: str | None, tmp_path: Path) -> None:
-    """A missing or damaged keras.json (Keras ignores it), or one with defaults, is not reported."""
+    """No file, a damaged one (Keras ignores it) or Keras's defaults give no finding."""
     if content is not None:
         (tmp_path / "keras.json").write_text(content)
     assert [one.name for one in settings.found({"KERAS_HOME": str(tmp_path)})] == ["KERAS_HOME"]

@@ -1,4 +1,4 @@
-"""Example runs and a climb of the ladder, for pages."""
+"""Example runs and an example climb of the ladder, to make pages from."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}$\\frac{"
 
 
 def picture_data(folder: Path) -> Path:
-    """Write 1,000 test images of 8 by 8 and return their file."""
+    """Write 1,000 test images of 8 by 8 and return their path."""
     path = folder / "pictures.npz"
     images = np.arange(IMAGES * 64, dtype=np.uint32).astype(np.uint8).reshape(IMAGES, 8, 8)
     labels = (np.arange(IMAGES) % 10).astype(np.uint8)
@@ -48,7 +48,7 @@ def three_folders(folder: Path) -> list[Path]:
 
 
 def climb_folder(folder: Path, **change: Any) -> Path:
-    """Write the result of a climb in which every rung passes at a tenth of its limit."""
+    """Write the files of a climb in which every rung passes at a tenth of its limit."""
     findings = [
         {
             "rung": rung,

@@ -25,20 +25,20 @@ def shown(*runs: Run) -> list[Shown]:
 
 
 def test_frequent_mistakes_are_told() -> None:
-    """The most frequent mistakes come first, without right answers and without zero counts."""
+    """The most frequent mistakes come first; right answers and zero counts are left out."""
     counts = np.array([[7, 0, 1], [0, 9, 0], [0, 2, 0]])
     assert often_confused(counts, at_most=1) == [(2, 1, 2)]
     assert often_confused(counts, at_most=9) == [(2, 1, 2), (0, 2, 1)]
 
 
 def test_the_most_certain_mistake_is_the_worst() -> None:
-    """Mistakes come by loss, the largest first; right answers are left out, however unsure."""
+    """Right answers are left out, however unsure; the rest are sorted by loss, largest first."""
     one = run([[0, 0.1], [5, 0], [1, 0], [3, 0]], [1, 1, 1, 1])
     assert [mistake.image for mistake in worst_mistakes(shown(one), 2)] == [1, 3]
 
 
 def test_answers_are_told_together() -> None:
-    """Runs with the same answer share it with their mean probability, the most frequent first."""
+    """Runs with the same answer share an entry with their mean probability, most runs first."""
     logits = [[np.log(3), 0]], [[0, np.log(9)]], [[0, np.log(4)]]
     runs = shown(*(run(of_run, [0], name) for of_run, name in zip(logits, "abc", strict=True)))
     (mistake,) = worst_mistakes(runs, 5)

@@ -22,7 +22,7 @@ def climbed(findings: list[Finding]) -> Ascent:
 
 
 def test_a_climb_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """Findings and lines are read as written, also an infinite gap, which fails the climb."""
+    """Findings and lines are read back; an infinite gap is too, and fails."""
     written = climbed([finding(FORWARD, 0.2), finding(FORWARD, math.inf)])
     write_json(written, tmp_path / COMPARISON)
     climb = read_climb(tmp_path)
@@ -45,9 +45,9 @@ def test_a_climb_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"failures": [{"child": "jax"}]}, "is damaged"),
         (
             {"gaps": [{"name": "a", "kind": "float32", "steps": [1], "gaps": []}]},
-            "other steps than gaps",
+            "not as many as its gaps",
         ),
-        ({"gaps": [{"name": "a", "kind": "float32", "steps": [], "gaps": []}]}, "without steps"),
+        ({"gaps": [{"name": "a", "kind": "float32", "steps": [], "gaps": []}]}, "are missing"),
         ({"gaps": [{"name": "a", "kind": "c", "steps": [1], "gaps": [1]}]}, "unknown kind 'c'"),
         ({"gaps": [{"name": "a", "kind": "float32", "steps": ["x"], "gaps": [1]}]}, "is damaged"),
     ],
@@ -63,14 +63,14 @@ def test_a_damaged_climb_is_refused(tmp_path: Path, change: dict[str, Any], mess
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null"], ids=["empty", "list", "cut", "null"])
 def test_what_is_no_comparison_is_refused(tmp_path: Path, text: str) -> None:
-    """Any file that is not a comparison gives a user's error."""
+    """Whatever the file holds, the error is a `UserError`."""
     (tmp_path / COMPARISON).write_text(text)
     with pytest.raises(UserError, match="is damaged"):
         read_climb(tmp_path)
 
 
 def test_the_json_is_small(tmp_path: Path) -> None:
-    """A line has at most a hundred points, however many steps there are."""
+    """A line has at most a hundred points, whatever the number of steps."""
     write_json(climbed([]), tmp_path / COMPARISON)
     lines = json.loads((tmp_path / COMPARISON).read_text())["gaps"]
     assert max(len(line["steps"]) for line in lines) <= 100

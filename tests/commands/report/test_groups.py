@@ -24,20 +24,20 @@ def at(folder: str, run: Run) -> Run:
     ids=["backend", "folder", "path"],
 )
 def test_labels_tell_runs_apart(runs: list[Run], labels: list[str]) -> None:
-    """A label holds only as much of the folder as it needs to be unique."""
+    """A label holds only as much of the folder as is needed."""
     (found,) = group(runs)
     assert [shown.label for shown in found.runs] == labels
 
 
 def test_the_datas_place_does_not_part_runs() -> None:
-    """Runs are grouped by the data's bytes, not by its path."""
+    """Runs form different groups only if the data's bytes differ."""
     config = example_run().result.config | {"data": "elsewhere"}
     assert len(group([example_run(), example_run("torch", config=config)])) == 1
     assert len(group([example_run(), example_run("torch", data_sha256="0" * 64)])) == 2
 
 
 def test_a_title_names_what_teaches_otherwise() -> None:
-    """A setting that does not affect training neither splits a group nor appears in its title."""
+    """A setting that does not affect learning neither separates runs nor is named."""
     of_recipe = example_run().result.config
     watched = dict.fromkeys(of_recipe.keys() - TEACHING, "other")
     assert watched
@@ -54,6 +54,6 @@ def test_runs_of_one_backend_differ_in_their_marks() -> None:
 
 
 def test_an_unknown_backend_has_a_colour() -> None:
-    """An unknown backend or a hostile name gets the colour for others."""
+    """A future backend, or a hostile name, gets the colour that belongs to no backend."""
     (found,) = group([example_run("ground; }")])
     assert found.runs[0].accent == "other"

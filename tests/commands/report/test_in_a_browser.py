@@ -57,7 +57,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_the_page_is_quiet_and_fits(address: str, open_page: Open, size: tuple[int, int]) -> None:
-    """The page gives no error, requests only itself and never scrolls sideways, folded or not."""
+    """No error, no request except the page, no sideways scrolling, folded or not."""
     visit = open_page(address, size=size)
     assert visit.complaints == []
     assert visit.requests == [address]
@@ -69,7 +69,7 @@ def test_the_page_is_quiet_and_fits(address: str, open_page: Open, size: tuple[i
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_long_names_fit(tmp_path: Path, open_page: Open, size: tuple[int, int]) -> None:
-    """A long folder name without a place to break does not widen the page."""
+    """A long path without a place to break does not widen the page."""
     folders = [Path("a" * 90, "b" * 90, name, "run") for name in "cd"]
     runs = [dataclasses.replace(example_run(), folder=folder) for folder in folders]
     page.write(page.render(runs), tmp_path / "page.html", overwrite=False)
@@ -108,7 +108,7 @@ def test_charts_can_be_read_on_a_phone(address: str, open_page: Open) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out(address: str, open_page: Open, scheme: str) -> None:
-    """All text and marks have the contrast that WCAG requires, in both colour schemes."""
+    """All text and all marks have the contrast that WCAG requires, in both colour schemes."""
     visit = open_page(address, scheme=scheme)
     for details in visit.page.locator("summary").all():
         details.click()
@@ -118,7 +118,7 @@ def test_text_stands_out(address: str, open_page: Open, scheme: str) -> None:
 
 
 def test_dark_is_dark_and_paper_is_light(address: str, open_page: Open) -> None:
-    """The ground is dark on a dark screen, but white on paper."""
+    """The background follows the colour scheme on screen, but not on paper."""
     ground = "getComputedStyle(document.body).backgroundColor"
     visit = open_page(address, scheme="dark")
     assert visit.page.evaluate(ground) == "rgb(15, 19, 24)"

@@ -58,7 +58,7 @@ def test_the_page_holds(whole: str, text: str) -> None:
 
 
 def test_the_page_needs_nothing_beside_it(whole: str) -> None:
-    """The page links only to itself, embeds its pictures, and has no script, by policy too."""
+    """The page has no script and no address outside itself, and its policy forbids both."""
     assert "http" not in whole.replace("http-equiv", "")
     assert "<script" not in whole
     addresses = re.findall(r'(?:href|src)="([^"]*)"', whole)
@@ -87,7 +87,7 @@ def test_every_reference_leads_somewhere(whole: str) -> None:
 
 
 def test_every_chart_is_told_in_words(whole: str) -> None:
-    """Every chart is an image with a title and a description, and has a table behind it."""
+    """Each chart is an image with a title and a description, and has a table."""
     charts = re.findall(r"<svg .*?</svg>", whole, re.DOTALL)
     assert len(charts) == 4  # loss, accuracy, time, gaps
     for chart in charts:
@@ -98,7 +98,7 @@ def test_every_chart_is_told_in_words(whole: str) -> None:
 
 
 def test_charts_take_the_pages_colours(whole: str) -> None:
-    """Charts use the page's colour variables, so they are right on a dark ground too."""
+    """No chart fixes a colour, so all charts suit dark ground."""
     for chart in re.findall(r"<svg .*?</svg>", whole, re.DOTALL):
         assert "var(--" in chart
         assert set(re.findall(r"#[0-9a-f]{6}\b", chart)) <= {"#000000"}  # of clips
@@ -145,7 +145,7 @@ def test_one_run_is_enough(tmp_path: Path) -> None:
 
 
 def test_runs_of_a_regression_get_a_page() -> None:
-    """A regression's page shows its own metric, and no word about right answers."""
+    """The page shows their own metric, and no count of right answers."""
     runs = [
         example_values_run(backend, epochs=example_epochs(6, "mean_absolute_error"))
         for backend in ("jax", "torch")
@@ -168,7 +168,7 @@ def test_runs_of_a_regression_get_a_page() -> None:
     ids=["classifier", "regression", "no metric"],
 )
 def test_a_metric_that_epochs_do_not_tell_has_no_curves(run: Run) -> None:
-    """A metric that epochs lack has no curves; its value on the test set is still shown."""
+    """The metric of the test examples is still shown."""
     made = page.render([run])
     assert made.count("<svg ") == 2  # loss, time
     assert re.findall(r'<th scope="col">validation ([^<]*)', made) == ["loss"]
@@ -188,7 +188,7 @@ def test_a_metric_that_epochs_do_not_tell_has_no_curves(run: Run) -> None:
     ids=["no loss", "no parts", "many parts"],
 )
 def test_odd_runs_get_a_page(change: dict[str, Any]) -> None:
-    """Zero losses, no parts of time, or more parts than hatches are drawn without a warning."""
+    """A loss of 0, no seconds, or more parts than hatches: all are drawn without a warning."""
     assert "<svg" in page.render([example_run(**change)])
 
 
@@ -202,7 +202,7 @@ def test_a_path_that_is_no_text_is_escaped() -> None:
 
 
 def test_a_run_without_mistakes_gets_a_page() -> None:
-    """If a run has no mistakes, the page says so."""
+    """The page says that there are none."""
     assert "There are none." in page.render([example_run(right=1000)])
 
 
@@ -224,7 +224,7 @@ def test_a_climb_that_failed_is_said_to(tmp_path: Path) -> None:
 
 
 def test_runs_of_other_settings_stand_apart(tmp_path: Path) -> None:
-    """Each recipe has its own curves, and runs are compared only within a recipe and seed."""
+    """Each recipe has its own curves, and its runs are compared only with each other."""
     notebook = dataclasses.asdict(RECIPES["notebook"])
     runs = [example_run(), example_run("torch"), example_run(config=notebook), example_run(seed=1)]
     named = [dataclasses.replace(run, folder=Path(str(i))) for i, run in enumerate(runs)]
@@ -238,7 +238,7 @@ def test_runs_of_other_settings_stand_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"data_sha256": "0" * 64}, "now holds other images than the run saw"),
+        ({"data_sha256": "0" * 64}, "has changed since the run; put"),
         ({"config": example_run().result.config | {"data": "nowhere"}}, "no data at"),
     ],
     ids=["other data", "no data"],
@@ -248,14 +248,14 @@ def test_pictures_that_cannot_be_had_are_left_out(
 ) -> None:
     """Without the run's images, mistakes are listed without pictures, and the page says why."""
     made = page.render([of_data(picture_data(tmp_path), **change)])
-    assert f"Without pictures: {'' if 'other' not in reason else tmp_path}" in made
+    assert f"Without pictures: {'' if 'changed' not in reason else tmp_path}" in made
     assert reason in made
     assert "<img" not in made
     assert "image 999" in made
 
 
 def test_many_classes_get_no_matrix() -> None:
-    """With 100 classes the page lists frequent confusions instead of a matrix, and stays small."""
+    """With 100 classes the page names the most frequent confusions, and stays small."""
     logits = np.zeros((1000, 100), np.float32)
     config = example_run().result.config | {"classes": 100}
     run = dataclasses.replace(example_run(config=config), outputs=logits)
@@ -272,7 +272,7 @@ def test_a_page_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_thirty_runs_fit(tmp_path: Path) -> None:
-    """Ten seeds on three backends stay under the size limit, with a unique name per run."""
+    """Ten seeds on three backends stay under the limit, each with its own label."""
     runs = [
         dataclasses.replace(
             example_run(backend, seed=seed, epochs=example_epochs(6)),
@@ -287,7 +287,7 @@ def test_thirty_runs_fit(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_the_page(tmp_path: Path, lenet: Lenet) -> None:
-    """The command prints the page's path and leaves no other file beside it."""
+    """It prints the path, and leaves no other file."""
     keep(example_run(), tmp_path / "jax")
     done = lenet("report", "jax", "--out", "pages/one.html")
     assert done.returncode == 0, done.stderr
@@ -309,7 +309,7 @@ def test_a_page_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    """If the page cannot be written, the error is one line and no part of the page stays."""
+    """An unwritable place gives one line, and no part of a page is left."""
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot write .*: File exists; choose another --out"):
         page.write("page", tmp_path / "file" / "report.html", overwrite=False)
@@ -345,7 +345,7 @@ def test_bad_input_is_refused(
 
 @pytest.mark.backend
 def test_a_real_run_gets_a_page(small_run: Path) -> None:
-    """The page of a real run shows the recorded values."""
+    """The page shows the results as the run recorded them."""
     run = read_run(small_run)
     made = page.render([run])
     assert f"{run.result.test_accuracy:.2%}" in made

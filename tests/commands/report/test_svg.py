@@ -30,14 +30,14 @@ def test_colours_become_variables() -> None:
 
 
 def test_pairs_of_backends_have_the_pages_colours() -> None:
-    """The figure that draws them for a folder too brings colours that the page knows."""
+    """Their colours, which `parity.figure` chooses, are in the page's palette."""
     lines = [Line(name, "float32", [1, 2], [1e-7, 1e-6]) for name in ("a and b", "a and c", "b")]
     chart = gap_chart(lines, "gaps")
     assert all(f"stroke: var(--{backend})" in chart for backend in BACKENDS)
 
 
 def test_text_is_escaped() -> None:
-    """Text from a run stays text in the chart."""
+    """Text from a run stays text."""
     assert "<b>" not in drawn(text="<b>&amp;")
     assert "&lt;b&gt;&amp;amp;" in drawn(text="<b>&amp;")
 

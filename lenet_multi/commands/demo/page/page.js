@@ -1,23 +1,23 @@
-// Draw; ask while drawing, one question at a time; show what each backend answers.
+// Draw; ask while drawing, one question at a time; show each backend's answer.
 
 const find = (id) => document.getElementById(id);
 const board = find("board");
 const ink = board.getContext("2d", { willReadFrequently: true });
 const SIDE = board.width; // pixels
-const STROKE = SIDE / 12; // as thick as MNIST's once the digit is scaled to 20 of 28 pixels
-const SENT = SIDE / 4; // pixels of the picture that is sent: five for each that the network sees
-const STEP = SIDE / 40; // of the pen on the keyboard
-const POLL = 500; // milliseconds between looks at backends that start
-const PAUSE = 600; // milliseconds of rest before the answer is read aloud
+const STROKE = SIDE / 12; // as thick as in MNIST when the digit is scaled to 20 of 28 pixels
+const SENT = SIDE / 4; // pixels per side of the picture sent: five for each that the network sees
+const STEP = SIDE / 40; // of the pen for each arrow key
+const POLL = 500; // milliseconds between checks while backends start
+const PAUSE = 600; // milliseconds without change before the answer is read aloud
 
-let drawing = 0; // counts changes, so that an answer to an older drawing can be told
+let drawing = 0; // counts changes, to recognise an answer to an older drawing
 let empty = true;
 let asking = false;
 
 function draw(from, to) {
   ink.beginPath();
   ink.moveTo(from.x, from.y);
-  ink.lineTo(to.x + 0.1, to.y); // a line of no length would leave no dot
+  ink.lineTo(to.x + 0.1, to.y); // a line of length 0 would draw no dot
   ink.stroke();
   drawing += 1;
   empty = false;
@@ -104,7 +104,7 @@ board.addEventListener("keydown", (event) => {
 // Questions and answers
 
 async function ask() {
-  if (asking) return; // the question under way is followed by the next
+  if (asking) return; // the loop below asks again after the current question
   asking = true;
   let asked;
   do {
@@ -148,7 +148,7 @@ async function fetched(path, request) {
   return null;
 }
 
-// What is shown
+// Show the answers
 
 let known = [];
 
