@@ -54,7 +54,9 @@ class SavedModel:
 
         Raises `UserError` when it is none of the package's own.
         """
-        return of_record(self.result.config) if self.result else find_task(TrainConfig.architecture)
+        if not self.result:
+            return find_task(TrainConfig.architecture)
+        return of_record(self.result.config, self.path)
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:

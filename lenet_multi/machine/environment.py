@@ -1,4 +1,4 @@
-"""What a run's figures depend on besides its settings: versions, machine, memory."""
+"""What affects a run's figures besides its settings: versions, machine, memory."""
 
 import functools
 import os
@@ -25,9 +25,9 @@ def versions(backend: str) -> dict[str, str]:
 
 
 def machine(backend: str | None = None) -> dict[str, str | int]:
-    """Return the system, the processor, the instruction set in use, the cores and the GPU if any.
+    """Return the system, processor, instruction set, cores, and the GPU if there is one.
 
-    The instruction set is the one that `backend` may use; without it, that of all libraries.
+    The instruction set is the one that `backend` may use, or all libraries if no backend is given.
     """
     gpu = _gpu()
     return {
@@ -41,17 +41,17 @@ def machine(backend: str | None = None) -> dict[str, str | int]:
 
 @functools.cache
 def _gpu() -> str:
-    """Return the name of the first NVIDIA GPU, as its driver's own command tells it."""
+    """Return the first NVIDIA GPU's name, as reported by its driver; "" without one."""
     command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     try:
         named = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL, timeout=10)
-    except (OSError, subprocess.SubprocessError):  # no such command, no driver, or one that hangs
+    except (OSError, subprocess.SubprocessError):  # no command, no driver, or it hangs
         return ""
     return named.partition("\n")[0]
 
 
 def processor() -> str:
-    """Return the processor's name, on an x86 with its kind: a cloud calls generations alike."""
+    """Return the processor's name; on x86 with family and model, as clouds hide the generation."""
     known = instruction_sets.cpuinfo()
     name = known.get("model name", platform.processor())
     if "cpu family" in known:
@@ -73,9 +73,9 @@ def peak_memory_bytes() -> int:
 
 
 def memory_bytes() -> int:
-    """Return the memory that this process may use: the machine's, or its container's share."""
+    """Return the memory in bytes that this process may use: the machine's or its container's."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit: "max"
+    except (OSError, ValueError):  # no container, or no limit ("max")
         return machine

@@ -1,14 +1,14 @@
-"""The record of a run: what is in its folder, writing it whole, reading it.
+"""The record of a run: the files of its folder, how to write them and how to read them.
 
 | file | content |
 |---|---|
-| `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds; signed |
+| `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds; its SHA-256 |
 | `history.csv` | a row for each epoch |
 | `model.keras` | the trained model; loads in plain Keras on any backend |
 | `predictions.npz` | a classifier's test `logits` (N, classes) float32 and `labels` (N,) uint8 |
 | | another model's test `outputs` and `targets` (N, ...) |
-| `checkpoints/` | models kept on the way, where asked for |
-| `tensorboard/` | a log for TensorBoard, where asked for |
+| `checkpoints/` | models saved during training, if asked for |
+| `tensorboard/` | a log for TensorBoard, if asked for |
 """
 
 import csv
@@ -30,20 +30,20 @@ from lenet_multi.errors import UserError
 from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
 
-# A classifier's record has no `test_metrics`, so that older programs read it.
+# A classifier's record is of version 4, without `test_metrics`: older programs can read it.
 OF_CLASSIFIERS, SCHEMA_VERSION = 4, 5
 
 RESULT, HISTORY = "result.json", "history.csv"
 MODEL, PREDICTIONS = "model.keras", "predictions.npz"
 FILES = RESULT, HISTORY, MODEL, PREDICTIONS
 KEPT = CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
-# Of a run that is not whole yet: see `journal` and `checkpoint`.
+# Of an unfinished run: see `journal` and `checkpoint`.
 JOURNAL, RESUME = "journal.json", "resume"
 
-# One epoch: its number from 1 (`epoch`); Keras's figures by their names, such as `loss` and
-# `val_accuracy`, those of training as means over the epoch; `train_seconds`, `validation_seconds`.
+# The figures of one epoch: `epoch`, its number from 1; `train_seconds`; `validation_seconds`; and
+# Keras's, such as `loss` and `val_accuracy`. Those of training are means over the epoch.
 Epoch = dict[str, float]
-NUMBERS = "fiub"  # kinds of NumPy's types
+NUMBERS = "fiub"  # the `dtype.kind` of NumPy's numbers
 OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
 
@@ -51,9 +51,8 @@ OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_secon
 class Result:
     """What `result.json` records of a run.
 
-    `test_correct` and `test_accuracy` are a classifier's; `test_metrics` are the other metrics, by
-    Keras's names. `starts` are those of its journal, `files_sha256` are of all other files, once
-    written.
+    Only a classifier has `test_correct` and `test_accuracy`. `test_metrics`: the other metrics, by
+    Keras's names. `starts`: those of its journal. `files_sha256`: of all other files, once written.
     """
 
     schema_version: int
@@ -85,18 +84,18 @@ class Result:
     files_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `result.json` and `--json` hold: all fields, but `test_metrics` if empty."""
+        """Return the content of `result.json` and `--json`, without an empty `test_metrics`."""
         content = dataclasses.asdict(self)
         return {name: v for name, v in content.items() if name != "test_metrics" or v}
 
     @property
     def classifies(self) -> bool:
-        """Whether the model is a classifier, whose right answers were counted."""
+        """Whether the model is a classifier; only for one were correct answers counted."""
         return self.test_correct is not None
 
     @property
     def headline(self) -> tuple[str, float]:
-        """The name of the first metric, and what it is on the test set; the loss where none is."""
+        """The name and test value of the first metric, or of the loss if there is no metric."""
         if self.test_accuracy is not None:
             return "accuracy", self.test_accuracy
         return next(iter(self.test_metrics.items()), ("loss", self.test_loss))
@@ -104,9 +103,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder as read: its place, its result, and the test set's outputs and targets.
+    """The content of a run folder: its path, its result, and the test outputs and targets.
 
-    A classifier's outputs are logits, and its targets labels.
+    A classifier's outputs are logits, and its targets are labels.
     """
 
     folder: Path
@@ -116,10 +115,9 @@ class Run:
 
 
 def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
-    """Fill the draft `run.folder` and return the result as it is recorded there.
+    """Fill the draft `run.folder` and return the result as recorded there.
 
-    `save_model` writes the `.keras` file to the path it is given. Raises `UserError` when the disk
-    refuses.
+    `save_model` writes a `.keras` file to a path. Raises `UserError` when the disk refuses.
     """
     draft, result = run.folder, run.result
     with writing(draft):
@@ -128,11 +126,11 @@ def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
         arrays: dict[str, Any] = {outputs: run.outputs, targets: run.targets}
         np.savez(draft / PREDICTIONS, **arrays)
         write_history(draft, result.epochs)
-        to_go_on = {draft / RESUME, draft / JOURNAL}  # until the run is in its place
+        temporary = {draft / RESUME, draft / JOURNAL}  # deleted once the run is in its place
         hashes = {
             str(path.relative_to(draft)): file_sha256(path)
             for path in sorted(draft.rglob("*"))
-            if path.is_file() and not {path, path.parent} & to_go_on
+            if path.is_file() and not {path, path.parent} & temporary
         }
         result = dataclasses.replace(result, files_sha256=hashes)
         write_record(draft / RESULT, result.as_json())
@@ -140,7 +138,7 @@ def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
 
 
 def write_history(draft: Path, epochs: list[Epoch]) -> None:
-    """Write history.csv: a header, and a row for each epoch."""
+    """Write history.csv: a header and one row per epoch."""
     with (draft / HISTORY).open("w", newline="") as file:
         table = csv.DictWriter(file, fieldnames=list(epochs[0]))
         table.writeheader()
@@ -153,17 +151,20 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; make it a readable file") from error
 
 
 def read_run(folder: Path) -> Run:
     """Return the run in `folder`, without Keras.
 
-    Raises `UserError` when a file is missing or damaged, or the files do not belong together.
+    Raises `UserError` when a file is missing or damaged, or belongs to another run.
     """
     for name in FILES:
-        if not os.path.isfile(folder / name):  # False, not an error, where reading is forbidden
-            raise UserError(f"{folder} is no run folder: it has no readable {name}")
+        if not os.path.isfile(folder / name):  # unlike Path.is_file, False if forbidden
+            raise UserError(
+                f"{folder} is no run folder: it has no readable {name}; give a folder that "
+                "lenet-multi train wrote"
+            )
     result = read_result(folder / RESULT)
     for name, digest in result.files_sha256.items():
         if not os.path.isfile(folder / name):
@@ -179,12 +180,12 @@ def read_run(folder: Path) -> Run:
 
 
 def _predicted(result: Result) -> tuple[str, str]:
-    """Return what the arrays of the outputs and the targets are called."""
+    """Return the names of the two arrays in `predictions.npz`."""
     return ("logits", "labels") if result.classifies else ("outputs", "targets")
 
 
 def _refuse_foreign(run: Run) -> None:
-    """Refuse arrays that cannot be of the run that `run.result` records."""
+    """Raise `UserError` when the arrays cannot belong to the run of `run.result`."""
     result, outputs, targets = run.result, run.outputs, run.targets
     path, count = run.folder / PREDICTIONS, result.test_images
     if result.classifies:
@@ -201,18 +202,18 @@ def _refuse_foreign(run: Run) -> None:
         raise UserError(f"{path} is not of the run in {RESULT}: {found}; train again")
     if result.classifies and (highest := int(targets.max())) >= outputs.shape[1]:
         raise UserError(
-            f"{path} is damaged: a label is {highest}, of {outputs.shape[1]} classes from 0 on; "
+            f"{path} is damaged: a label is {highest}, but labels end at {outputs.shape[1] - 1}; "
             "train again"
         )
     if not np.isfinite(outputs).all():
         raise UserError(
             f"{run.folder} is of a run that diverged: its {_predicted(result)[0]} are not all "
-            "finite numbers"
+            "finite numbers; train again with a smaller --learning-rate"
         )
 
 
 def read_result(path: Path) -> Result:
-    """Return what is recorded at `path`; `UserError` if missing, damaged or of another schema."""
+    """Return the record at `path`; raise `UserError` if missing, damaged or of another schema."""
     try:
         content = json.loads(path.read_text(), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
@@ -221,7 +222,7 @@ def read_result(path: Path) -> Result:
     if version not in (OF_CLASSIFIERS, SCHEMA_VERSION):
         remedy = "train again"
         if isinstance(version, int) and version > SCHEMA_VERSION:
-            remedy = "it was written by a newer lenet-multi: pip install --upgrade lenet-multi"
+            remedy = "install a newer lenet-multi: pip install --upgrade lenet-multi"
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; {remedy}"
         )
@@ -232,12 +233,12 @@ def read_result(path: Path) -> Result:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and Infinity, which a run that diverged leaves."""
+    """Raise `ValueError` for NaN and Infinity, which only a diverged run has."""
     raise ValueError(f"it holds {name}: the run diverged")
 
 
 def _wrong_parts(content: dict[str, Any]) -> list[str]:
-    """Return the names of what cannot be so in a `Result`'s content, and is not to be relied on."""
+    """Return the names of fields that no `Result` can have like this, so that none is trusted."""
     wrong = wrong_fields(content, get_type_hints(Result)) or [
         f"epochs: {', '.join(sorted(lacking))}"
         for epoch in content["epochs"]

@@ -49,8 +49,8 @@ def test_a_failure_leaves_what_was_kept_on_the_way(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         keep(example_run(), tmp_path / "run")
     assert str(caught.value) == (
-        f"{tmp_path / 'run.unfinished'} holds an unfinished run; go on with --resume "
-        f"{tmp_path / 'run'}, pass --overwrite, or choose another --out"
+        f"{tmp_path / 'run.unfinished'} holds an unfinished run; pass --resume "
+        f"{tmp_path / 'run'} to continue it, pass --overwrite, or choose another --out"
     )
     keep(example_run(), tmp_path / "run", overwrite=True)
     assert entries(tmp_path) == ["run"]
@@ -64,7 +64,7 @@ def test_a_whole_run_that_a_kill_left_only_has_to_be_moved(tmp_path: Path, older
     draft = keep(example_run(seed=2), tmp_path / "draft").rename(tmp_path / "run.unfinished")
     (draft / "resume").mkdir()
     (draft / "journal.json").touch()
-    with pytest.raises(UserError, match="holds an unfinished run; go on with --resume"):
+    with pytest.raises(UserError, match="holds an unfinished run; pass --resume"):
         keep(example_run(), folder)
     if older:
         keep(example_run(seed=1), tmp_path / "older").rename(folder)
@@ -193,8 +193,8 @@ def test_a_full_disk_is_refused_before_training(
     with pytest.raises(UserError) as caught, new_run_folder(tmp_path / "run"):
         pytest.fail("the folder was given away")
     assert str(caught.value) == (
-        f"the disk that holds {tmp_path / 'run'} is full: 16 MiB are needed; free some, or choose "
-        "another --out"
+        f"the disk of {tmp_path / 'run'} has less than 16 MiB free; free some, or choose another "
+        "--out"
     )
 
 

@@ -38,7 +38,7 @@ def test_images(result: Result) -> NDArray[np.uint8]:
 
 @functools.lru_cache(maxsize=1)  # groups of runs mostly share it
 def _load(config: TrainConfig) -> Dataset:
-    return of_record(dataclasses.asdict(config)).load(config)
+    return of_record(dataclasses.asdict(config), "the run").load(config)
 
 
 def data_uri(image: NDArray[np.uint8]) -> str:

@@ -250,6 +250,6 @@ KINDS = (
         share=8,
         mebibytes=256,
         prepare=stand_ins.install,
-        told=r"Go on with: .*|What was kept so far: .*|.*; going on from the checkpoint before",
+        told=r"Go on with: .*|What was kept so far: .*|trying an earlier checkpoint: .*",
     ),
 )
