@@ -45,32 +45,24 @@ WARM_UP = 0.25  # one-cycle: the learning rate rises in this share of the steps
 STEPS_DOWN = (0.5, 0.75)  # step: it falls after these shares of the steps
 STEP_FACTOR = 0.1  # step: each fall multiplies it by this factor
 
+_INTEGERS = ("epochs", "batch_size", "seed", "early_stopping")
+
 # The limits of settings: their names, what their values must do in words, the same as a test.
 _LIMITS: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (("epochs", "batch_size"), "be at least 1", lambda value: value >= 1),
     (("classes",), f"lie between 2 and {MOST_CLASSES}", lambda value: 2 <= value <= MOST_CLASSES),
     (("seed", "early_stopping"), "be 0 or more", lambda value: value >= 0),
-    (
-        ("epochs", "batch_size", "seed", "early_stopping"),
-        "be below 2^63",
-        lambda value: value < 2**63,
-    ),
+    (_INTEGERS, "be below 2^63", lambda value: value < 2**63),
     (("learning_rate",), "be a finite number above 0", lambda value: 0 < value < math.inf),
     (("beta_1", "beta_2"), "be 0 or more and below 1", lambda value: 0 <= value < 1),
-    (
-        ("validation_split",),
-        "lie between 0 and 1, both excluded, so that training and validation images are left",
-        lambda value: 0 < value < 1,
-    ),
+    # Both excluded, so that training and validation images are left.
+    (("validation_split",), "be above 0 and below 1", lambda value: 0 < value < 1),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What a run trains, how it trains, and what it keeps; the same on every backend.
-
-    Raises `UserError` when a value is out of its range.
-    """
+    """What a run trains, how, and what it keeps; raises `UserError` for a value out of range."""
 
     recipe: str = "standard"
     architecture: str = setting(

@@ -23,17 +23,13 @@ _WATCH_EVERY = 0.2  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A process to run: its name, command and log.
-
-    It starts when the children named in `after` have ended. `environ` adds to the variables of this
-    process.
-    """
+    """A process to run."""
 
     name: str
     command: tuple[str, ...]
     log: Path
-    after: tuple[str, ...] = ()
-    environ: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()  # names of the children that end before it starts
+    environ: Mapping[str, str] = field(default_factory=dict)  # besides that of this process
 
 
 @dataclass(frozen=True)
@@ -96,10 +92,8 @@ def bars() -> Progress:
 
 
 def _places(threads: int) -> list[Sequence[int]]:
-    """Return groups of `threads` processor numbers, one for each child that runs at a time.
-
-    Two children that share all processors wait for each other: on two it took twice as long.
-    """
+    """Return groups of `threads` processor numbers, one for each child that runs at a time."""
+    # Two children that shared both processors waited for each other and took twice as long.
     named = hasattr(os, "sched_getaffinity")
     processors = sorted(os.sched_getaffinity(0)) if named else range(os.cpu_count() or 1)
     firsts = range(0, len(processors) - threads + 1, threads)
@@ -114,7 +108,6 @@ def _run(
     late = threading.Event()
 
     def watch() -> None:
-        """Kill the process when its time is up, or when all must stop."""
         until = time.monotonic() + timeout
         while process.poll() is None and not stopped.wait(_WATCH_EVERY):
             if time.monotonic() > until:

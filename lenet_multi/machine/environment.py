@@ -18,9 +18,7 @@ def versions(backend: str) -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "lenet-multi": __version__,
-        "numpy": installed_version("numpy"),
-        "keras": installed_version("keras"),
-        backend: installed_version(backend),
+        **{name: installed_version(name) for name in ("numpy", "keras", backend)},
     }
 
 
@@ -41,7 +39,6 @@ def machine(backend: str | None = None) -> dict[str, str | int]:
 
 @functools.cache
 def _gpu() -> str:
-    """Return the first NVIDIA GPU's name, as reported by its driver; "" without one."""
     command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     try:
         named = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL, timeout=10)
@@ -51,7 +48,7 @@ def _gpu() -> str:
 
 
 def processor() -> str:
-    """Return the processor's name; on x86 with family and model, as clouds hide the generation."""
+    """Return the processor's name; on x86 with family and model, as clouds name them alike."""
     known = instruction_sets.cpuinfo()
     name = known.get("model name", platform.processor())
     if "cpu family" in known:

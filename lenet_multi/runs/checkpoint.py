@@ -27,22 +27,18 @@ _DIGITS = 16  # of the SHA-256 in a file's name
 
 @dataclass(frozen=True)
 class State:
-    """A training between two steps: `steps` are done in the epoch numbered `epoch`, from 0.
+    """The state of a training between two steps."""
 
-    `variables`: values of weights, optimizer and metrics. `names`: their paths. `callbacks`: saved
-    state per callback. `best_weights`: those of early stopping.
-    """
-
-    epoch: int
-    steps: int
+    epoch: int  # from 0
+    steps: int  # done in this epoch
     epochs: list[Epoch]
     epoch_seconds: float
     train_seconds: float
     data_sha256: str
-    names: list[str]
-    callbacks: dict[str, dict[str, Any]]
-    variables: list[NDArray[Any]]
-    best_weights: list[NDArray[Any]]
+    names: list[str]  # paths of `variables`
+    callbacks: dict[str, dict[str, Any]]  # saved state per callback
+    variables: list[NDArray[Any]]  # of weights, optimizer and metrics
+    best_weights: list[NDArray[Any]]  # of early stopping
 
 
 _ARRAYS = ("variables", "best_weights")
@@ -113,7 +109,6 @@ def _read(path: Path) -> State:
 
 
 def _wrong(facts: Any) -> list[str]:
-    """Return the names of facts that have a wrong type or do not fit together."""
     hints = get_type_hints(State) | dict.fromkeys(_ARRAYS, int)
     if wrong := wrong_fields(facts, hints):
         return wrong

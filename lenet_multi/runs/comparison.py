@@ -54,7 +54,7 @@ class Comparison:
 def compare(folders: Sequence[Path]) -> Comparison:
     """Return the comparison of two or more run folders.
 
-    Raises `UserError` when there are fewer than two different folders, one is no run, or their
+    Raises `UserError` without two different folders, for a folder that holds no run, and when
     settings or data differ.
     """
     if len({folder.resolve() for folder in folders}) < len(folders) or len(folders) < 2:
@@ -98,7 +98,6 @@ def _refuse_incomparable(first: Run, second: Run) -> None:
 
 
 def _warnings(runs: Sequence[Run]) -> list[str]:
-    """Return warnings on recorded versions and instruction sets that differ between runs."""
     packages = sorted(set().union(*(run.result.versions for run in runs)))
     recorded = {package: [run.result.versions.get(package) for run in runs] for package in packages}
     recorded["the instruction set"] = [run.result.machine.get("instruction_set") for run in runs]
@@ -156,7 +155,7 @@ def _headline(runs: Sequence[Run]) -> Check:
     if runs[0].result.classifies:
         few = min(run.result.train_images for run in runs) < MANY_IMAGES
         tolerance = TEST_ACCURACY_OF_FEW_IMAGES if few else TEST_ACCURACY
-        gap = round(100 * (high - low), 9)  # drops rounding noise, keeps one image's share
+        gap = round(100 * (high - low), 9)  # drops noise, keeps one image's share
         shown, most = f"{gap:.2f}", f"{tolerance.value}"
     else:
         tolerance = TEST_METRIC

@@ -1,4 +1,4 @@
-"""The record of a run: the files of its folder, how to write them and how to read them.
+"""The record of a run: the files of its folder, how to write them, how to read them without Keras.
 
 | file | content |
 |---|---|
@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
@@ -49,11 +49,7 @@ OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_secon
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What `result.json` records of a run.
-
-    Only a classifier has `test_correct` and `test_accuracy`. `test_metrics`: the other metrics, by
-    Keras's names. `starts`: those of its journal. `files_sha256`: of all other files, once written.
-    """
+    """What `result.json` records of a run."""
 
     schema_version: int
     backend: str
@@ -74,14 +70,14 @@ class Result:
     first_epoch_order_sha256: str
     final_weights_sha256: str
     epochs: list[Epoch]
-    test_correct: int | None
-    test_accuracy: float | None
+    test_correct: int | None  # None without a classifier
+    test_accuracy: float | None  # None without a classifier
     test_loss: float
     seconds: dict[str, float]
     peak_memory_bytes: int
-    test_metrics: dict[str, float] = dataclasses.field(default_factory=dict)
-    starts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    files_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
+    test_metrics: dict[str, float] = field(default_factory=dict)  # the others, by Keras's names
+    starts: list[dict[str, Any]] = field(default_factory=list)  # see `journal.Journal`
+    files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `result.json` and `--json`, without an empty `test_metrics`."""
@@ -103,15 +99,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """The content of a run folder: its path, its result, and the test outputs and targets.
-
-    A classifier's outputs are logits, and its targets are labels.
-    """
+    """The content of a run folder."""
 
     folder: Path
     result: Result
-    outputs: NDArray[Any]
-    targets: NDArray[Any]
+    outputs: NDArray[Any]  # of the test examples; a classifier's are logits
+    targets: NDArray[Any]  # of the test examples; a classifier's are labels
 
 
 def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
@@ -122,7 +115,7 @@ def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
     draft, result = run.folder, run.result
     with writing(draft):
         save_model(str(draft / MODEL))
-        outputs, targets = _predicted(result)
+        outputs, targets = _array_names(result)
         arrays: dict[str, Any] = {outputs: run.outputs, targets: run.targets}
         np.savez(draft / PREDICTIONS, **arrays)
         write_history(draft, result.epochs)
@@ -155,10 +148,7 @@ def file_sha256(path: Path) -> str:
 
 
 def read_run(folder: Path) -> Run:
-    """Return the run in `folder`, without Keras.
-
-    Raises `UserError` when a file is missing or damaged, or belongs to another run.
-    """
+    """Return the run in `folder`; raise `UserError` if a file is missing, damaged or foreign."""
     for name in FILES:
         if not os.path.isfile(folder / name):  # unlike Path.is_file, False if forbidden
             raise UserError(
@@ -174,18 +164,16 @@ def read_run(folder: Path) -> Run:
                 f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
                 "another run; train again"
             )
-    run = Run(folder, result, *read_npz(folder / PREDICTIONS, _predicted(result)))
+    run = Run(folder, result, *read_npz(folder / PREDICTIONS, _array_names(result)))
     _refuse_foreign(run)
     return run
 
 
-def _predicted(result: Result) -> tuple[str, str]:
-    """Return the names of the two arrays in `predictions.npz`."""
+def _array_names(result: Result) -> tuple[str, str]:
     return ("logits", "labels") if result.classifies else ("outputs", "targets")
 
 
 def _refuse_foreign(run: Run) -> None:
-    """Raise `UserError` when the arrays cannot belong to the run of `run.result`."""
     result, outputs, targets = run.result, run.outputs, run.targets
     path, count = run.folder / PREDICTIONS, result.test_images
     if result.classifies:
@@ -207,7 +195,7 @@ def _refuse_foreign(run: Run) -> None:
         )
     if not np.isfinite(outputs).all():
         raise UserError(
-            f"{run.folder} is of a run that diverged: its {_predicted(result)[0]} are not all "
+            f"{run.folder} is of a run that diverged: its {_array_names(result)[0]} are not all "
             "finite numbers; train again with a smaller --learning-rate"
         )
 
@@ -215,7 +203,7 @@ def _refuse_foreign(run: Run) -> None:
 def read_result(path: Path) -> Result:
     """Return the record at `path`; raise `UserError` if missing, damaged or of another schema."""
     try:
-        content = json.loads(path.read_text(), parse_constant=_refuse_constant)
+        content = json.loads(path.read_text(), parse_constant=_refuse_nan)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
@@ -232,8 +220,7 @@ def read_result(path: Path) -> Result:
     return Result(**content)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    """Raise `ValueError` for NaN and Infinity, which only a diverged run has."""
+def _refuse_nan(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}: the run diverged")
 
 
