@@ -8,10 +8,7 @@ _MOST_LISTED = 20  # names in a message
 
 
 class UserError(Exception):
-    """Bad usage or bad input, as one line that names the culprit and the remedy.
-
-    The command line prints this line on stderr and exits with status 2.
-    """
+    """Bad usage or bad input: a line on stderr with culprit and remedy, then exit status 2."""
 
 
 class DivergedError(UserError):
@@ -19,10 +16,7 @@ class DivergedError(UserError):
 
 
 class StoppedError(BaseException):
-    """A signal asked the command to stop.
-
-    Like `KeyboardInterrupt` it is no `Exception`: other code must not handle it as its own error.
-    """
+    """A signal asked the command to stop; no `Exception`, so other code does not handle it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
@@ -30,14 +24,12 @@ class StoppedError(BaseException):
 
 
 def reason(error: BaseException) -> str:
-    """Return the line of another library's `error` that gives the reason.
-
-    Put the error's type in front when the error says nothing or one word, like a `KeyError`.
-    """
+    """Return the line of another library's `error` that gives the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     while len(lines) > 1 and lines[0].endswith(":"):  # the reason follows
         lines[:2] = [f"{lines[0]} {lines[1]}"]
     line = lines[0].removesuffix(":") if lines else ""
+    # No text, or a single word such as a KeyError's, needs the error's type.
     return line if " " in line else f"{type(error).__name__}: {line}".removesuffix(": ")
 
 

@@ -19,14 +19,11 @@ Array = NDArray[np.float64]
 
 
 class Reference(Protocol):
-    """The same model in float64 without Keras: the values that every backend must compute.
-
-    Weights are in the model's order.
-    """
+    """The same model in float64 without Keras: the values that every backend must compute."""
 
     @property
     def names(self) -> Sequence[str]:
-        """The paths of the weights, without the model's name."""
+        """The paths of the weights, without the model's name; weights are in the model's order."""
 
     def initial_weights(self, seed: int) -> list[Array]:
         """Return the initial weights."""
@@ -95,10 +92,8 @@ def find_task(name: str) -> Task:
 
 
 def of_record(config: dict[str, Any], source: object) -> Task:
-    """Return the package's task that the `config` of a run at `source` names.
-
-    Raises `UserError` when it names another task: a saved file must not choose a module to import.
-    """
+    """Return the package's task in the `config` of a run at `source`; `UserError` for others."""
+    # A saved file must not choose a module to import.
     if (name := str(config.get("architecture"))) not in TASKS:
         raise UserError(
             f"{source} is of the task {name}, whose code a saved run may not start; "

@@ -72,7 +72,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--architecture", "lenett"], "did you mean 'lenet'?"),
         (["train", "--architecture", "no.such:TASK"], "there is no module no.such"),
         (["train", "--architecture", ":TASK"], "or package.module:NAME"),
-        (["train", "--out", "a-run"], "holds a run; pass --overwrite to replace it"),
+        (["train", "--out", "a-run"], "holds a run; pass --overwrite or choose another --out"),
         (["train", "--out", "/proc/run"], "cannot write /proc/run"),
         (["train", "--resume", "a-run", "--epochs", "9"], "--epochs is the run's own"),
         (["train", "--resume", "a-run"], "a-run.unfinished holds no unfinished run"),

@@ -23,10 +23,7 @@ def versions(backend: str) -> dict[str, str]:
 
 
 def machine(backend: str | None = None) -> dict[str, str | int]:
-    """Return the system, processor, instruction set, cores, and the GPU if there is one.
-
-    The instruction set is the one that `backend` may use, or all libraries if no backend is given.
-    """
+    """Return the system, processor, instruction set of `backend` (or of all), cores and GPU."""
     gpu = _gpu()
     return {
         "system": f"{platform.system()} {platform.machine()}",

@@ -66,8 +66,7 @@ def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = N
 
         # Flush subnormal numbers to zero, as TensorFlow and JAX do on a CPU. If a weight's gradient
         # stays zero, Adam's momentum shrinks by a tenth per step and is subnormal after 800 steps,
-        # as for a quarter of the LeNet's weights. Processors are slow with such numbers: an epoch
-        # takes 10 % longer.
+        # as for a quarter of the LeNet's weights. Such numbers are slow: an epoch takes 10 % longer.
         # Threads inherit this setting from their parent, so set it before PyTorch starts any.
         torch.set_flush_denormal(True)
     keras.config.set_floatx(floatx)
@@ -129,17 +128,14 @@ def _garbage_left_alone() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
+        gc.freeze()  # no later collection searches these objects
         gc.enable()
 
 
 @contextmanager
 def stderr_held_back() -> Iterator[None]:
-    """Hold back what the block writes on stderr; show it only if the block fails.
-
-    A `UserError` needs no more explanation. TensorFlow announces oneDNN on stderr before it reads
-    its log level.
-    """
+    """Hold back what the block writes on stderr; show it only if the block fails."""
+    # TensorFlow announces oneDNN there before it reads its log level.
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -147,7 +143,7 @@ def stderr_held_back() -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            if not isinstance(error, UserError):
+            if not isinstance(error, UserError):  # which needs no more explanation
                 held.seek(0)
                 os.write(terminal, held.read())
             raise

@@ -13,8 +13,7 @@ from lenet_multi.errors import StoppedError
 def obeying(note: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Make SIGINT and SIGTERM call `note` in the main thread while the block runs.
 
-    A signal that this process ignores from its start, as a shell's background jobs ignore Ctrl-C,
-    stays ignored.
+    A signal that the process ignores, like Ctrl-C in a shell's background job, stays ignored.
     """
     before = {
         number: signal.signal(number, note)

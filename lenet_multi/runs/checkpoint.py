@@ -112,17 +112,14 @@ def _wrong(facts: Any) -> list[str]:
     hints = get_type_hints(State) | dict.fromkeys(_ARRAYS, int)
     if wrong := wrong_fields(facts, hints):
         return wrong
-    epochs, memories = facts["epochs"], facts["callbacks"].values()
+    epochs = facts["epochs"]
+    remembered = [value for memory in facts["callbacks"].values() for value in memory.values()]
     right = {
         "epoch": facts["epoch"] >= 0,
         "steps": facts["steps"] >= 0,
         "epochs": all(OF_EACH_EPOCH <= epoch.keys() == epochs[0].keys() for epoch in epochs),
         "variables": facts["variables"] == len(facts["names"]),
         "best_weights": 0 <= facts["best_weights"] <= facts["variables"],
-        "callbacks": all(
-            isinstance(value, int | float | None)
-            for memory in memories
-            for value in memory.values()
-        ),
+        "callbacks": all(isinstance(value, int | float | None) for value in remembered),
     }
     return [name for name, is_right in right.items() if not is_right]

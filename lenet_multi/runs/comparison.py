@@ -13,14 +13,8 @@ from rich.text import Text
 from lenet_multi.config import TEACHING
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.errors import UserError
-from lenet_multi.runs import durable
+from lenet_multi.runs import durable, tolerances
 from lenet_multi.runs.record import Result, Run, read_run
-from lenet_multi.runs.tolerances import (
-    MANY_IMAGES,
-    TEST_ACCURACY,
-    TEST_ACCURACY_OF_FEW_IMAGES,
-    TEST_METRIC,
-)
 
 SCHEMA_VERSION = 1
 
@@ -54,11 +48,10 @@ class Comparison:
 def compare(folders: Sequence[Path]) -> Comparison:
     """Return the comparison of two or more run folders.
 
-    Raises `UserError` without two different folders, for a folder that holds no run, and when
-    settings or data differ.
+    Raises `UserError` without two different folders, for no run, and for other settings or data.
     """
     if len({folder.resolve() for folder in folders}) < len(folders) or len(folders) < 2:
-        raise UserError("give two or more different run folders; a run always equals itself")
+        raise UserError("RUNS must be two or more different folders; a run always equals itself")
     runs = [read_run(folder) for folder in folders]
     for run in runs[1:]:
         _refuse_incomparable(runs[0], run)
@@ -72,11 +65,8 @@ def put_to_the_checks(runs: list[Run]) -> Comparison:
 
 
 def premises(result: Result) -> dict[str, Any]:
-    """Return what comparable runs must share: settings, data and what is measured, by name.
-
-    Leave out the data's place: the SHA-256 of its bytes is compared instead.
-    """
-    return {
+    """Return what comparable runs must share: settings, data and what is measured, by name."""
+    return {  # without the data's place: the SHA-256 of its bytes is compared instead
         **{f"setting {name}": result.config.get(name) for name in sorted(TEACHING - {"data"})},
         "data SHA-256": result.data_sha256,
         "data test_images": result.test_images,
@@ -153,12 +143,12 @@ def _headline(runs: Sequence[Run]) -> Check:
     values = [run.result.headline[1] for run in runs]
     low, high = min(values), max(values)
     if runs[0].result.classifies:
-        few = min(run.result.train_images for run in runs) < MANY_IMAGES
-        tolerance = TEST_ACCURACY_OF_FEW_IMAGES if few else TEST_ACCURACY
+        few = min(run.result.train_images for run in runs) < tolerances.MANY_IMAGES
+        tolerance = tolerances.TEST_ACCURACY_OF_FEW_IMAGES if few else tolerances.TEST_ACCURACY
         gap = round(100 * (high - low), 9)  # drops noise, keeps one image's share
         shown, most = f"{gap:.2f}", f"{tolerance.value}"
     else:
-        tolerance = TEST_METRIC
+        tolerance = tolerances.TEST_METRIC
         gap = 0.0 if low == high else (high - low) / max(abs(low), abs(high))
         shown, most = f"{gap:.1%}", f"{tolerance.value:.0%}"
     return Check(

@@ -20,9 +20,8 @@ SHA256 = "sha256"
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file to write; then replace `path` by it in one step, and flush it to the disk.
 
-    A link stays, and its target is replaced. What is no regular file, such as /dev/null, is written
-    directly. Raises `OSError` when the disk refuses. Then, or when the block fails, the older file
-    stays.
+    A link stays, and its target is replaced. Anything but a regular file, such as /dev/null, is
+    written directly. The older file stays when the block fails, or the disk refuses (`OSError`).
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as file:
@@ -55,8 +54,7 @@ def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
 def put_in_place(draft: Path, target: Path) -> None:
     """Replace `target` by the file or folder at `draft`, and flush it to the disk.
 
-    Both are on the same file system. Raises `OSError` when the disk refuses; the older `target`
-    then stays.
+    Both are on the same file system. Raises `OSError` when the disk refuses; `target` then stays.
     """
     for path in [*draft.rglob("*"), draft]:
         sync(path)
@@ -124,8 +122,7 @@ def drafted(target: Path, refuse_occupied: Callable[[Path], None]) -> Iterator[P
 
     In any case nothing half-written is left, and the older `target` stays until the new one is
     complete. `refuse_occupied` raises when the older `target` must stay; it is called before the
-    block and again after it, as the block may take long. Raises `UserError` when `target` cannot
-    be written.
+    block and, as that may take long, after it. Raises `UserError` when `target` cannot be written.
     """
     with writing(target):
         target = target.resolve()

@@ -49,10 +49,9 @@ def new_run_folder(
     """Yield a draft folder to fill, and put it in the place of `folder` when the block succeeds.
 
     In any case no half-written `folder` is left, and an older run there stays until the new one is
-    complete. When the block fails, the draft stays if it holds something to continue from, and is
-    deleted otherwise; `resume` continues in such a draft. Raises `UserError` when `folder` holds a
-    run and `overwrite` is false, holds anything else, cannot be written, or another process is
-    writing it.
+    complete. When the block fails, the draft stays if it holds something to continue from (with
+    `resume`), and is deleted otherwise. Raises `UserError` when `folder` holds a run and not
+    `overwrite`, holds anything else, cannot be written, or another process writes it.
     """
     with writing(folder):
         folder = folder.resolve()
@@ -97,9 +96,7 @@ def _locked(draft: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
-                f"{draft} is being written by another process; choose another --out"
-            ) from None
+            raise UserError(f"another process writes {draft}; choose another --out") from None
         yield
     finally:
         os.close(handle)
@@ -132,6 +129,4 @@ def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
     if names and (RESULT not in names or names - {*FILES, *KEPT, JOURNAL, RESUME}):
         raise UserError(f"{folder} holds files that are no run; choose another --out")
     if names and not overwrite:
-        raise UserError(
-            f"{folder} holds a run; pass --overwrite to replace it, or choose another --out"
-        )
+        raise UserError(f"{folder} holds a run; pass --overwrite or choose another --out")

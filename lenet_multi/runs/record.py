@@ -151,10 +151,7 @@ def read_run(folder: Path) -> Run:
     """Return the run in `folder`; raise `UserError` if a file is missing, damaged or foreign."""
     for name in FILES:
         if not os.path.isfile(folder / name):  # unlike Path.is_file, False if forbidden
-            raise UserError(
-                f"{folder} is no run folder: it has no readable {name}; give a folder that "
-                "lenet-multi train wrote"
-            )
+            raise UserError(f"{folder} is no run folder: it has no readable {name}; give another")
     result = read_result(folder / RESULT)
     for name, digest in result.files_sha256.items():
         if not os.path.isfile(folder / name):

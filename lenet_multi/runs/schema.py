@@ -6,17 +6,14 @@ from typing import Any, get_args, get_origin
 
 from lenet_multi.errors import printable
 
-_MOST = 2**63  # every integer of a record is smaller
+# Values beyond these limits match no hint.
+_MOST = 2**63  # integers have at most 64 bits
 _MOST_FLOAT = 2.0**128  # every float32 is smaller; a chart cannot show far larger ones
 _DEEPEST = 20  # nested lists and dictionaries; a real record has 5
 
 
 def wrong_fields(content: Any, hints: Mapping[str, Any]) -> list[str]:
-    """Return the names of fields that are missing, unknown or of another type than hinted.
-
-    An integer of more than 64 bits, a float beyond float32's range, and a value nested deeper than
-    `_DEEPEST` match no hint.
-    """
+    """Return the names of fields that are missing, unknown or of another type than hinted."""
     if not isinstance(content, dict):
         return [f"an object expected, not {type(content).__name__}"]
     return sorted(map(printable, hints.keys() ^ content.keys())) or [

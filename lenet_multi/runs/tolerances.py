@@ -1,10 +1,9 @@
 """Every tolerance of the comparisons: its value, and above it the reason and measured gaps."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Tolerance:
+class Tolerance(NamedTuple):
     """The largest gap that passes, and its unit."""
 
     value: float

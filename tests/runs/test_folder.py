@@ -88,7 +88,7 @@ def test_a_folder_that_is_being_written_is_refused(tmp_path: Path) -> None:
     """Of two runs for one folder at a time the second is refused at once, and harms nothing."""
     with new_run_folder(tmp_path / "run") as draft:
         (draft / "half").write_text("written")
-        with pytest.raises(UserError, match="is being written by another process"):
+        with pytest.raises(UserError, match="another process writes"):
             keep(example_run(), tmp_path / "run", overwrite=True)
         assert (draft / "half").exists()
 
