@@ -89,17 +89,17 @@ class TrainConfig:
     learning_rate: float = setting(0.001, "Adam's largest learning rate", unit="per step")
     lr_schedule: str = setting(
         "cosine",
-        "learning rate over the run: it stays constant; falls to 0 along a cosine; rises in a "
-        f"straight line for {WARM_UP:.0%} of the run and then falls along a cosine (one-cycle); or "
-        f"falls to a {round(1 / STEP_FACTOR)}th after "
-        f"{' and again after '.join(f'{share:.0%}' for share in STEPS_DOWN)} of the run (step)",
+        "learning rate over the run. cosine: it falls to 0 along a cosine; one-cycle: it rises in "
+        f"a straight line for {WARM_UP:.0%} of the run, then falls along a cosine; step: it falls "
+        f"to a {round(1 / STEP_FACTOR)}th after each of "
+        f"{' and '.join(f'{share:.0%}' for share in STEPS_DOWN)} of the run",
         choices=("constant", "cosine", "one-cycle", "step"),
     )
     beta_1: float = setting(0.9, "Adam's decay of the mean gradient", unit="per step")
     beta_2: float = setting(0.999, "Adam's decay of the mean squared gradient", unit="per step")
     dtype_policy: str = setting(
         "float32",
-        "precision of the computation; weights and sums are always float32",
+        "precision of the computation; weights and sums are float32 with both",
         choices=("float32", "mixed_bfloat16"),
     )
     seed: int = setting(0, "seed of the initial weights and of the batch order")

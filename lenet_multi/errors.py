@@ -49,7 +49,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     if near := get_close_matches(name.lower(), known, n=1):
         hint = f"did you mean {near[0]!r}?"
     elif len(known) > _MOST_LISTED:
-        hint = f"none of the {len(known):,} known is like it"
+        hint = f"give another: none of the {len(known):,} known is like it"
     else:
         hint = f"choose from {', '.join(known)}"
     return f"unknown {kind} {name!r}; {hint}"

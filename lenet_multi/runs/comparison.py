@@ -51,7 +51,9 @@ def compare(folders: Sequence[Path]) -> Comparison:
     Raises `UserError` without two different folders, for no run, and for other settings or data.
     """
     if len({folder.resolve() for folder in folders}) < len(folders) or len(folders) < 2:
-        raise UserError("RUNS must be two or more different folders; a run always equals itself")
+        raise UserError(
+            "RUNS must be two or more different run folders; a run always equals itself"
+        )
     runs = [read_run(folder) for folder in folders]
     for run in runs[1:]:
         _refuse_incomparable(runs[0], run)

@@ -477,7 +477,7 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             compare(folders)
         assert str(caught.value) == (
-            "RUNS must be two or more different folders; a run always equals itself"
+            "RUNS must be two or more different run folders; a run always equals itself"
         )
 
 
