@@ -23,7 +23,7 @@ def test_notebook_recipe_is_what_the_notebook_ran() -> None:
 
 
 def test_standard_is_the_default_and_gives_logits() -> None:
-    """Without a word the standard recipe runs, whose model gives logits."""
+    """The default is the standard recipe, whose model outputs logits."""
     assert DEFAULT_RECIPE == "standard"
     assert RECIPES["standard"] == TrainConfig()
     assert TrainConfig().head == "logits"
@@ -31,7 +31,7 @@ def test_standard_is_the_default_and_gives_logits() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_flags_say_every_setting(recipe: str) -> None:
-    """The command line reads back from the flags of a configuration what it says."""
+    """The command line reads a configuration back from its flags."""
     config = dataclasses.replace(RECIPES[recipe], seed=3, beta_1=0.1 + 0.2)
     given = command.make_context("train", flags(config)).params
     assert {name: given[name] for name in dataclasses.asdict(config) if name != "recipe"} == {
@@ -40,7 +40,7 @@ def test_flags_say_every_setting(recipe: str) -> None:
 
 
 def test_what_is_kept_teaches_nothing() -> None:
-    """All settings have a say in what is learned but those of what is kept."""
+    """All settings affect what is learned, except those of what is kept."""
     assert {field.name for field in dataclasses.fields(TrainConfig)} - TEACHING == {
         *("checkpoint", "tensorboard", "save_every")
     }
@@ -51,13 +51,13 @@ def test_what_is_kept_teaches_nothing() -> None:
     [("500", (500, math.inf)), ("10s", (math.inf, 10)), ("0.5s", (math.inf, 0.5))],
 )
 def test_an_interval_is_in_steps_or_seconds(text: str, interval: tuple[float, float]) -> None:
-    """A plain number counts steps, one with an s seconds."""
+    """A plain number is steps; a number with an s is seconds."""
     assert TrainConfig(save_every=text).save_interval() == interval
 
 
 @pytest.mark.parametrize("text", ["", "s", "0", "-1", "1.5", "0s", "nans", "infs", "10 m", "ten"])
 def test_what_is_no_interval_is_refused(text: str) -> None:
-    """The error names the flag and shows both ways."""
+    """The error names the flag and shows both forms."""
     with pytest.raises(UserError, match=r"--save-every must be steps \(500\) or seconds \(10s\)"):
         TrainConfig(save_every=text)
 
@@ -101,7 +101,7 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> No
 
 
 def test_a_task_of_somebody_elses_is_taken_by_its_name() -> None:
-    """No other setting takes what is none of its choices, colon or not."""
+    """Other settings accept only their choices, also for values with a colon."""
     config = TrainConfig(architecture="my.module:TASK")
     given = command.make_context("train", flags(config)).params
     assert given["architecture"] == config.architecture
@@ -117,7 +117,7 @@ def test_a_task_of_somebody_elses_is_taken_by_its_name() -> None:
 def test_a_value_in_range_is_taken_as_it_is(
     validation_split: float, epochs: int, learning_rate: float
 ) -> None:
-    """Nothing is rounded or clipped."""
+    """Values in range are neither rounded nor clipped."""
     config = TrainConfig(
         validation_split=validation_split, epochs=epochs, learning_rate=learning_rate
     )

@@ -18,7 +18,7 @@ from lenet_multi.errors import printable, reason
     ids=["two lines", "a word", "the reason comes next", "no reason comes", "silent"],
 )
 def test_the_reason_is_one_line(error: Exception, line: str) -> None:
-    """Another library's error is told in the line that says why."""
+    """Another library's error is reported by the line with its reason."""
     assert reason(error) == line
 
 
@@ -33,5 +33,5 @@ def test_the_reason_is_one_line(error: Exception, line: str) -> None:
     ids=["text", "terminal", "no text", "direction"],
 )
 def test_what_is_no_text_is_escaped(text: str, shown: str) -> None:
-    """A file's name cannot command a terminal, and can always be written."""
+    """A file's name cannot control a terminal, and can always be written."""
     assert printable(text) == shown

@@ -9,7 +9,7 @@ from lenet_multi.task import find_task
 
 @pytest.mark.parametrize("name", ["", "lenett", ":TASK", "tests.guest:", ".guest:TASK", "a-b:TASK"])
 def test_what_names_no_module_is_refused(name: str) -> None:
-    """Before anything is imported."""
+    """A name without a module is refused before any import."""
     wanted = f"no task {name!r}: give lenet, softmax-regression, or package.module:NAME"
     with pytest.raises(UserError, match=re.escape(wanted)):
         find_task(name)
@@ -26,7 +26,7 @@ def test_what_names_no_module_is_refused(name: str) -> None:
 def test_what_a_module_raises_is_the_users_to_see(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, error: type[Exception]
 ) -> None:
-    """It is not taken for a module, or a task, that is not there."""
+    """An error inside the module is not reported as a missing module or task."""
     (tmp_path / "guest_of_mine.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(error):

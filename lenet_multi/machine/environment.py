@@ -45,7 +45,7 @@ def _gpu() -> str:
 
 
 def processor() -> str:
-    """Return the processor's name; on x86 with family and model, as clouds name them alike."""
+    """Return the processor's name; on x86 with family and model, as clouds reuse names."""
     known = instruction_sets.cpuinfo()
     name = known.get("model name", platform.processor())
     if "cpu family" in known:

@@ -66,7 +66,7 @@ def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = N
 
         # Flush subnormal numbers to zero, as TensorFlow and JAX do on a CPU. If a weight's gradient
         # stays zero, Adam's momentum shrinks by a tenth per step and is subnormal after 800 steps,
-        # as for a quarter of the LeNet's weights. With them an epoch takes 10 % longer.
+        # as for a quarter of the LeNet's weights. Such numbers slow an epoch by 10 %.
         # Threads inherit this setting from their parent, so set it before PyTorch starts any.
         torch.set_flush_denormal(True)
     keras.config.set_floatx(floatx)
@@ -95,7 +95,7 @@ def start_and_load(
     pool = ThreadPoolExecutor(1)
     try:
         loading = pool.submit(load)
-        with suppress(TimeoutError):  # mostly, unreadable data fails at once
+        with suppress(TimeoutError):  # unreadable data usually fails at once
             loading.result(timeout=_HEAD_START)
         start(backend, dtype_policy=dtype_policy)
         return loading.result()

@@ -21,7 +21,7 @@ def bfloat16_pays(backend: str) -> bool:
 
 
 def measure_bfloat16(backend: str) -> float:
-    """Return and store the speed of bfloat16 products over float32's; Keras must be started."""
+    """Return and store how many times as fast as float32's they are; needs a started Keras."""
     import keras
 
     def seconds(dtype: str) -> float:

@@ -29,7 +29,7 @@ def kept(mode: str) -> float:
 
 
 def test_freed_memory_stays_with_the_process() -> None:
-    """Asked to, glibc keeps a large block that is freed; by itself it gives it back."""
+    """With the call, glibc keeps a freed large block; without, the system gets it back."""
     assert platform.libc_ver()[0] == "glibc", "written for machines with glibc"
     assert kept("as it is") < 0.1
     assert kept("keep") > 0.9

@@ -9,7 +9,7 @@ from tests.conftest import Lenet
 
 
 def test_it_is_kept_in_the_users_cache(tmp_path: Path) -> None:
-    """In the folder that the system's convention names, else below the home."""
+    """The cache is in XDG_CACHE_HOME if that is set, otherwise below the home folder."""
     named, home = {"XDG_CACHE_HOME": str(tmp_path), "HOME": "/home"}, {"HOME": str(tmp_path)}
     keep_compiled(named)
     keep_compiled(home)
@@ -18,7 +18,7 @@ def test_it_is_kept_in_the_users_cache(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_the_user_chose_stays(tmp_path: Path) -> None:
-    """Nothing is changed where JAX was told before."""
+    """If the user set JAX's cache folder, no variable changes."""
     environ = {FOLDER: str(tmp_path)}
     keep_compiled(environ)
     assert environ == {FOLDER: str(tmp_path)}
@@ -28,7 +28,7 @@ def test_a_folder_that_the_user_chose_stays(tmp_path: Path) -> None:
 def test_what_is_compiled_once_is_not_compiled_again(
     tmp_path: Path, lenet: Lenet, small_npz: Path
 ) -> None:
-    """A second run adds nothing and ends in the same bits; so does one that finds it damaged."""
+    """A second run adds no file and ends in the same bits; so does a run with a damaged cache."""
 
     def train(name: str) -> tuple[str, dict[Path, int]]:
         environ = {"XDG_CACHE_HOME": str(tmp_path), "KERAS_BACKEND": "jax", FOLDER: ""}

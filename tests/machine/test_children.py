@@ -20,7 +20,7 @@ def child(folder: Path, name: str, code: str, after: tuple[str, ...] = ()) -> Ch
 
 
 def test_a_crash_is_told_with_its_last_lines(tmp_path: Path) -> None:
-    """The failure has the status and the end of the log; the other children finish."""
+    """The failure has the exit status and the end of the log; the other children finish."""
     crash = "for line in range(9): print('line', line)\nraise SystemExit('no memory left')"
     failures = children.run(
         [child(tmp_path, "one", crash), child(tmp_path, "two", "open('done', 'w')")], timeout=60
@@ -32,7 +32,7 @@ def test_a_crash_is_told_with_its_last_lines(tmp_path: Path) -> None:
 
 
 def test_a_child_computes_on_its_processors_alone(tmp_path: Path) -> None:
-    """One by default, as many as it has threads; and it gets its own variables."""
+    """A child gets as many processors as threads (one by default), and its own variables."""
     code = "import os; print(len(os.sched_getaffinity(0)), os.environ['HELD'])"
     for threads in {1, len(os.sched_getaffinity(0))}:
         held = dataclasses.replace(child(tmp_path, "one", code), environ={"HELD": "to avx2"})
@@ -42,12 +42,12 @@ def test_a_child_computes_on_its_processors_alone(tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Children start in a folder of their own."""
+    """Start each child in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
 
 def test_a_slow_child_is_killed_and_fails(tmp_path: Path) -> None:
-    """A timeout is a failure, and comes when it is due."""
+    """A child that exceeds its timeout is killed on time, and is a failure."""
     began = time.monotonic()
     failures = children.run([child(tmp_path, "slow", "import time; time.sleep(60)")], timeout=0.5)
     assert [failure.reason for failure in failures] == ["took longer than 0.5 s"]
@@ -55,7 +55,7 @@ def test_a_slow_child_is_killed_and_fails(tmp_path: Path) -> None:
 
 
 def test_a_child_that_memory_ended_says_so(tmp_path: Path) -> None:
-    """The system kills what takes too much; the others are finished."""
+    """The system kills a child that takes too much memory; the others finish."""
     killed = child(tmp_path, "killed", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     (failure,) = children.run([killed, child(tmp_path, "good", "open('done', 'w')")], timeout=60)
     assert failure.child == "killed"
@@ -64,7 +64,7 @@ def test_a_child_that_memory_ended_says_so(tmp_path: Path) -> None:
 
 
 def test_a_child_waits_for_those_it_comes_after(tmp_path: Path) -> None:
-    """It starts when they have ended, well or not."""
+    """A child starts when those in its `after` have ended, with or without success."""
     slow = "import time; time.sleep(0.5); open('done', 'w'); raise SystemExit(1)"
     failures = children.run(
         [
@@ -80,7 +80,7 @@ def test_a_child_waits_for_those_it_comes_after(tmp_path: Path) -> None:
 def test_a_child_has_a_keras_configuration_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No Keras variable of the parent reaches it, and its Keras home is its own folder."""
+    """A child gets no Keras variable of the parent, and its Keras home is its own folder."""
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
     code = "import os; print({k: v for k, v in os.environ.items() if k.startswith('KERAS_')})"
     assert children.run([child(tmp_path, "one", code)], timeout=60) == []
@@ -89,7 +89,7 @@ def test_a_child_has_a_keras_configuration_of_its_own(
 
 
 def test_progress_is_not_logged(tmp_path: Path) -> None:
-    """Lines that tell progress move the bar; all others go to the log."""
+    """Lines that report progress move the bar; all others go to the log."""
     code = "print('[\"L4\", 3, 10]'); print('a word'); print('[1]'); print('7')"
     assert children.run([child(tmp_path, "one", code)], timeout=60) == []
     assert (tmp_path / "one" / "log.txt").read_text() == "a word\n[1]\n7\n"
@@ -97,7 +97,7 @@ def test_progress_is_not_logged(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux names processors")
 def test_a_child_is_bound_to_one_processor(tmp_path: Path) -> None:
-    """Children do not wait for one another's threads; this process keeps all processors."""
+    """Children do not wait for each other's threads; this process keeps all processors."""
     before = os.sched_getaffinity(0)
     code = "import os; print(len(os.sched_getaffinity(0)))"
     assert children.run([child(tmp_path, "one", code)], timeout=60) == []
@@ -107,7 +107,7 @@ def test_a_child_is_bound_to_one_processor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
 def test_a_signal_ends_all_children(number: signal.Signals, tmp_path: Path) -> None:
-    """Those that run are ended at once, and none of the waiting ones starts."""
+    """A signal ends running children at once; no waiting child starts."""
     code = (
         "import sys; from pathlib import Path; from lenet_multi.machine import children;"
         'sleep = \'import time; open("started", "a").write("x"); time.sleep(60)\';'

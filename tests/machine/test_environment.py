@@ -12,7 +12,7 @@ from lenet_multi.machine import environment
 
 @pytest.mark.backend
 def test_versions_are_those_installed(backend: str) -> None:
-    """A run's record names what computed it."""
+    """The versions of a record are those of the installed packages."""
     import keras
 
     versions = environment.versions(backend)
@@ -24,7 +24,7 @@ def test_versions_are_those_installed(backend: str) -> None:
 
 
 def test_peak_memory_is_in_bytes() -> None:
-    """Holding 100 MB more shows as 100 MB more, give or take the allocator."""
+    """100 MB more in use are 100 MB more at the peak, within the allocator's tolerance."""
     before = environment.peak_memory_bytes()
     held = np.ones(before + 100_000_000, np.uint8)  # beyond the peak so far
     assert environment.peak_memory_bytes() >= before + 100_000_000
@@ -32,7 +32,7 @@ def test_peak_memory_is_in_bytes() -> None:
 
 
 def test_threads_are_those_allowed() -> None:
-    """At least one processor, and no more than the machine has."""
+    """The number of threads is at least one, and at most the machine's processors."""
     assert 1 <= environment.threads() <= (os.cpu_count() or 1)
 
 
@@ -55,14 +55,14 @@ def test_threads_are_those_allowed() -> None:
 def test_processors_of_one_name_are_told_apart(
     cpuinfo: str, processor: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two generations of a cloud's processors, one twice as fast as the other, are not one."""
+    """A cloud's two processor generations of one name, one twice as fast, get different names."""
     monkeypatch.setattr(Path, "read_text", lambda path: cpuinfo + "\n" + cpuinfo)
     monkeypatch.setattr(platform, "processor", lambda: "a processor")
     assert environment.machine()["processor"] == processor
 
 
 def test_a_system_without_linuxs_files_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processor is what Python knows, its cores are all the machine's."""
+    """The processor is the one that Python reports; the cores are all of the machine's."""
 
     def refuse(path: Path) -> str:
         raise FileNotFoundError(path)
@@ -87,7 +87,7 @@ def test_a_system_without_linuxs_files_is_told_too(monkeypatch: pytest.MonkeyPat
 def test_a_gpu_is_part_of_the_machine(
     script: str | None, gpu: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name is what the driver's own command says, and is left out where there is none."""
+    """The GPU's name is the one that the driver reports; without a GPU it is left out."""
     if script:
         command = tmp_path / "nvidia-smi"
         command.write_text(script)

@@ -11,13 +11,13 @@ GROUPS = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-gro
 
 
 def test_extras_are_those_of_the_project() -> None:
-    """They are read from the installed package, each with the line that installs it."""
+    """Extras come from the installed package, each with the line that installs it."""
     found = {extra.name: extra.install for extra in extras.every()}
     assert found == {name: f"pip install 'lenet-multi[{name}]'" for name in EXTRAS}
 
 
 def test_every_extra_is_pinned() -> None:
-    """A dependency group of the same name holds the versions that the tests run with."""
+    """Each extra has a dependency group of the same name with the versions that tests use."""
     assert set(EXTRAS) <= set(GROUPS)
 
 
@@ -34,7 +34,7 @@ def test_every_extra_is_pinned() -> None:
 def test_what_an_extra_lacks(
     monkeypatch: pytest.MonkeyPatch, required: str, lack: list[str]
 ) -> None:
-    """What is missing or too old is named, with the version that is there."""
+    """A missing or too old package is named, with the installed version."""
     name, _, marker = required.partition("; ")
     condition = f"extra == 'export' and {marker}" if marker else "extra == 'export'"
     monkeypatch.setattr(extras, "requires", lambda _: ["rich>=14", f"{name}; {condition}"])
@@ -45,12 +45,12 @@ def test_what_an_extra_lacks(
 
 
 def test_another_distribution_may_provide_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As tensorflow-cpu provides the module tensorflow, pytest-xdist provides xdist."""
+    """pytest-xdist provides the module xdist, as tensorflow-cpu provides tensorflow."""
     monkeypatch.setattr(extras, "requires", lambda _: ["xdist>=1"])
     assert extras.lacks() == []
 
 
 def test_a_missing_module_is_told_with_its_remedy() -> None:
-    """The error has the line that installs the extra."""
+    """The error shows the line that installs the extra."""
     with pytest.raises(UserError, match=r"pip install 'lenet-multi\[tfds\]'"):
         extras.require("no_such_module", "tfds")

@@ -14,12 +14,12 @@ from tests.conftest import PROJECT
 
 @pytest.fixture
 def all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every backend count as installed."""
+    """Make every backend count as installed."""
     monkeypatch.setattr(frameworks, "installed", lambda known=BACKENDS: known)
 
 
 def test_backends_are_the_extras_of_the_package() -> None:
-    """What can be chosen can be installed as an extra, and is pinned, under the same name."""
+    """Every backend that can be chosen is an extra and is pinned, under the same name."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     assert set(BACKENDS) <= set(project["project"]["optional-dependencies"])
     assert set(BACKENDS) <= set(project["dependency-groups"])
@@ -28,14 +28,14 @@ def test_backends_are_the_extras_of_the_package() -> None:
 @pytest.mark.usefixtures("all_installed")
 @pytest.mark.parametrize("name", BACKENDS)
 def test_flag_and_variable_choose_the_same(name: str) -> None:
-    """The flag alone, the variable alone and both in agreement give the backend they name."""
+    """The flag, the variable, and both in agreement choose the backend they name."""
     assert choose(name, {}) == name
     assert choose(None, {"KERAS_BACKEND": name}) == name
     assert choose(name, {"KERAS_BACKEND": name}) == name
 
 
 def test_without_a_word_the_installed_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Someone who has a single backend need not name it."""
+    """Without flag and variable, the installed backend is chosen."""
     monkeypatch.setattr(frameworks, "installed", lambda known: ("torch",))
     assert choose(None, {}) == "torch"
 
@@ -49,7 +49,7 @@ def test_flag_against_variable_is_refused() -> None:
 
 @pytest.mark.usefixtures("all_installed")
 def test_an_unknown_backend_is_refused_with_the_nearest_name() -> None:
-    """A slip of the pen is recognised; anything else gets the list."""
+    """A typing error gets the nearest name; anything else gets the list."""
     with pytest.raises(UserError, match="did you mean 'tensorflow'"):
         choose("tensorfow", {})
     with pytest.raises(UserError, match="choose from tensorflow, jax, torch"):
@@ -57,14 +57,14 @@ def test_an_unknown_backend_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says what is installed and how to install what is not."""
+    """The error says which backends are installed and how to install the missing one."""
     monkeypatch.setattr(frameworks, "installed", lambda known: ("jax",))
     with pytest.raises(UserError, match=r"installed: jax.*pip install torch"):
         choose("torch", {})
 
 
 def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says how to install one."""
+    """The error says how to install a backend."""
     monkeypatch.setattr(frameworks, "installed", lambda known: ())
     with pytest.raises(UserError, match="no Keras backend is installed; install it with"):
         choose(None, {})
@@ -73,7 +73,7 @@ def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("all_installed")
 @pytest.mark.parametrize("name", ["numpy", "openvino"])
 def test_a_backend_that_only_answers_cannot_train(name: str) -> None:
-    """It is chosen where answering is all that is asked for, and refused elsewhere."""
+    """A backend that cannot train is chosen only where no training is needed."""
     assert choose(name, {}, known=ANSWERING) == name
     with pytest.raises(UserError, match="cannot train, only predict and evaluate"):
         choose(name, {})
@@ -91,7 +91,7 @@ def test_a_preference_gives_way() -> None:
 def test_other_frameworks_are_left_out_and_come_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """In the block they are not imported; after it whoever needs one imports it."""
+    """Other frameworks cannot be imported in the block, and can be after it."""
     monkeypatch.setattr(frameworks, "BACKENDS", ("chosen", "other"))
     for name in ("chosen", "other"):
         (tmp_path / f"{name}.py").touch()

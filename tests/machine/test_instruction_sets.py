@@ -22,7 +22,7 @@ AVX512_FLAGS = "fpu sse4_1 avx2 fma avx512f avx512bw avx512dq avx512vl"
 
 
 def flags(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
-    """Have Linux list these flags of the processor."""
+    """Make Linux list these flags of the processor."""
     cpuinfo = f"model name\t: a processor\nflags\t\t: {words}\n\n"
     monkeypatch.setattr(Path, "read_text", lambda path: cpuinfo)
 
@@ -41,7 +41,7 @@ def flags(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
 def test_the_processors_newest_is_found(
     words: str, newest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An instruction set counts when the processor has all of it."""
+    """A processor has an instruction set only if it has all of its flags."""
     flags(monkeypatch, words)
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert instruction_sets.of_processor() == newest
@@ -50,7 +50,7 @@ def test_the_processors_newest_is_found(
 def test_without_linuxs_file_the_kind_of_processor_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Other systems list no flags there."""
+    """Systems without Linux's file list no flags."""
 
     def refuse(path: Path) -> str:
         raise FileNotFoundError(path)
@@ -62,7 +62,7 @@ def test_without_linuxs_file_the_kind_of_processor_is_told(
 @pytest.mark.parametrize("name", INSTRUCTION_SETS)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_is_held_is_used(backend: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every library of a backend obeys, so the record names one instruction set."""
+    """If every library of a backend obeys, the record names one instruction set."""
     flags(monkeypatch, AVX512_FLAGS)
     assert used(backend, held_to(name, {})) == name
 
@@ -83,19 +83,19 @@ def test_what_is_held_is_used(backend: str, name: str, monkeypatch: pytest.Monke
 def test_a_users_own_setting_is_recorded(
     backend: str | None, environ: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the libraries of a backend differ, the record names each."""
+    """If the libraries of a backend differ, the record names each."""
     flags(monkeypatch, AVX512_FLAGS)
     assert used(backend, environ) == words
 
 
 def test_a_setting_gives_the_processor_nothing_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a processor without AVX-512 a library that may use it does not."""
+    """Without AVX-512 in the processor, a library that may use it does not."""
     flags(monkeypatch, "sse4_1 avx2 fma")
     assert used("torch", {"ATEN_CPU_CAPABILITY": "avx512"}) == AVX2
 
 
 def test_other_flags_of_xla_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only its limit is replaced."""
+    """Only the limit in XLA_FLAGS is replaced."""
     flags(monkeypatch, AVX512_FLAGS)
     environ = {"XLA_FLAGS": "--xla_dump_to=x --xla_cpu_max_isa=AVX2"}
     assert held_to(SSE41, environ)["XLA_FLAGS"] == "--xla_dump_to=x --xla_cpu_max_isa=SSE4_2"
@@ -116,7 +116,7 @@ def test_other_flags_of_xla_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_instruction_set_that_is_not_there_is_refused(
     name: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message says which one is."""
+    """The message names the right or the newest instruction set."""
     flags(monkeypatch, "sse4_1 avx2 fma")
     with pytest.raises(UserError) as refused:
         held_to(name)
@@ -138,7 +138,7 @@ SUMS = (
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_an_older_instruction_set_rounds_otherwise() -> None:
-    """The settings reach the libraries: the answers have other bits, and always the same ones."""
+    """The variables reach the libraries: outputs have other bits, the same in each run."""
 
     def bits(name: str) -> str:
         environ = {**os.environ, **held_to(name)}

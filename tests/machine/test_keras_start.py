@@ -40,7 +40,7 @@ def test_a_users_keras_json_changes_nothing(backend: str, tmp_path: Path) -> Non
 
 @pytest.mark.backend
 def test_numbers_too_small_to_be_normal_are_zero(backend: str) -> None:
-    """On each backend, and in both threads that share the work: a processor is slow with them."""
+    """Subnormal numbers are zero on each backend and in both of its threads."""
     if keras_start.device() != CPU:
         return
     code = f"from lenet_multi.machine import keras_start; keras_start.start({backend!r});"
@@ -57,7 +57,7 @@ def test_numbers_too_small_to_be_normal_are_zero(backend: str) -> None:
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_garbage_is_collected_again() -> None:
-    """Only the import goes without."""
+    """Garbage collection is off only during the import."""
     assert gc.isenabled()
 
 
@@ -76,7 +76,7 @@ def test_garbage_is_collected_again() -> None:
     ],
 )
 def test_a_gpu_is_told_by_its_name(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As JAX, PyTorch and TensorFlow call what a tensor is on."""
+    """The names are those that JAX, PyTorch and TensorFlow give a tensor's device."""
     import keras
 
     monkeypatch.setattr(keras.ops, "zeros", lambda shape: SimpleNamespace(device=name))
@@ -84,7 +84,7 @@ def test_a_gpu_is_told_by_its_name(name: str, kind: str, monkeypatch: pytest.Mon
 
 
 def test_a_gpu_is_shared_and_multiplies_in_full() -> None:
-    """What a library reads by itself is set before its start, unless its user has set it."""
+    """Variables that a library reads are set before its start, unless the user set them."""
     code = (
         "import os; from lenet_multi.machine import keras_start;"
         "keras_start.device = lambda: keras_start.GPU; keras_start._multiply_in_full = print;"
@@ -105,7 +105,7 @@ def test_a_gpu_is_shared_and_multiplies_in_full() -> None:
 
 @pytest.mark.backend
 def test_another_backend_is_refused(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keras fixes its backend when it is imported; to go on with the first would hide it."""
+    """Keras fixes its backend at import; continuing on the first would hide that."""
     monkeypatch.setattr(os, "environ", dict(os.environ))
     other = next(name for name in BACKENDS if name != backend)
     with pytest.raises(RuntimeError, match=f"Keras was imported before, on {backend}"):
@@ -113,12 +113,12 @@ def test_another_backend_is_refused(backend: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_stderr_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:
-    """What a backend says before it fails to start is not lost; what it says otherwise is."""
+    """Output on stderr is shown if a backend fails to start, and only then."""
     with pytest.raises(ImportError), stderr_held_back():
         os.write(2, b"libcuda is missing")
         raise ImportError
     assert capfd.readouterr().err == "libcuda is missing"
-    with pytest.raises(UserError), stderr_held_back():  # which says all by itself
+    with pytest.raises(UserError), stderr_held_back():  # which needs no more explanation
         os.write(2, b"tempfile.tif: Using code not yet in table.")
         raise UserError("seven.tif is damaged")
     with stderr_held_back():

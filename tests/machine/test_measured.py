@@ -31,7 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_form_goes_by_what_was_measured(
     backend: str, slow: str, pays: bool, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The doctor multiplies in each precision once; a run reads that and multiplies nothing."""
+    """The doctor measures each precision once; a run reads the result and measures nothing."""
     import keras
 
     matmul = keras.ops.matmul
@@ -54,7 +54,7 @@ def test_the_form_goes_by_what_was_measured(
 
 
 def test_what_was_never_measured_does_not_pay(cache: Path) -> None:
-    """Without the doctor's figure, or with a damaged one, float32's forms compute."""
+    """Without the doctor's figure, or with a damaged one, the forms are those of float32."""
     assert not measured.bfloat16_pays("jax")
     path = place("bfloat16-jax")
     path.parent.mkdir()
@@ -66,7 +66,7 @@ def test_what_was_never_measured_does_not_pay(cache: Path) -> None:
 def test_a_cache_that_cannot_be_written_keeps_nothing(
     backend: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The doctor goes on."""
+    """The doctor continues without a writable cache."""
     monkeypatch.setattr(measured, "SIDE", 8)
     (cache / "lenet_multi").write_text("a file in the way")
     assert measured.measure_bfloat16(backend) > 0
@@ -77,7 +77,7 @@ def test_a_cache_that_cannot_be_written_keeps_nothing(
 def test_a_resumed_run_computes_as_it_began(
     backend: str, cache: Path, small_npz: Path, tmp_path: Path
 ) -> None:
-    """Its form is the journal's, even where the doctor has measured something else since."""
+    """A resumed run takes the journal's form, even if the doctor now measures otherwise."""
     path = place(f"bfloat16-{backend}")
     path.parent.mkdir()
 

@@ -8,7 +8,7 @@ from lenet_multi.machine import signals
 
 
 def test_both_signals_are_told_within_the_block() -> None:
-    """Before and after it they do what they did."""
+    """Outside the block both signals keep their handlers."""
     told: list[int] = []
     numbers = [signal.SIGINT, signal.SIGTERM]
     before = [signal.getsignal(number) for number in numbers]
@@ -20,7 +20,7 @@ def test_both_signals_are_told_within_the_block() -> None:
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
-    """A run in the background of a shell goes on when Ctrl-C is typed to another."""
+    """A run in the background of a shell continues when Ctrl-C is typed to another."""
     told: list[int] = []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -34,7 +34,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
 
 
 def test_no_except_exception_takes_a_signal_for_a_failure() -> None:
-    """As with Ctrl-C, what guards against another library's errors does not swallow it."""
+    """`except Exception` catches neither Ctrl-C nor `StoppedError`."""
     with pytest.raises(StoppedError, match="stopped by SIGTERM"), signals.obeying(signals.stop):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -43,7 +43,7 @@ def test_no_except_exception_takes_a_signal_for_a_failure() -> None:
 
 
 def test_a_signal_put_off_comes_at_the_end() -> None:
-    """What is in the block is done whole."""
+    """The block runs to its end before the signal arrives."""
     done = False
     with pytest.raises(StoppedError, match="stopped by SIGTERM"), signals.obeying(signals.stop):
         with signals.put_off():

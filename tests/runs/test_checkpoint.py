@@ -33,7 +33,7 @@ def example(steps: int = 5) -> State:
 
 
 def equal(first: State, second: State) -> bool:
-    """Return whether two states are the same to the bit."""
+    """Return whether two states are equal bit by bit."""
 
     def bits(state: State) -> list[tuple[str, tuple[int, ...], bytes]]:
         arrays = [*state.variables, *state.best_weights]
@@ -46,20 +46,20 @@ def equal(first: State, second: State) -> bool:
 
 
 def read(folder: Path, warn: Callable[[str], None]) -> State:
-    """Return the newest whole state of those that were written."""
+    """Return the newest undamaged state in a folder."""
     state = checkpoint.read(folder, warn)
     assert state
     return state
 
 
 def test_a_state_reads_back_to_the_bit(tmp_path: Path) -> None:
-    """Arrays of every type and shape, figures and memories come back as they were."""
+    """Arrays of every type and shape, figures and callbacks' states read back unchanged."""
     checkpoint.write(tmp_path / "resume", example())
     assert equal(read(tmp_path / "resume", pytest.fail), example())
 
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
-    """Older checkpoints go; the newest is read, by number and not by name alone."""
+    """Older checkpoints are deleted; the newest one is read, by its number."""
     for steps in (8, 9, 10, 100):
         checkpoint.write(tmp_path, example(steps))
     assert len(list(tmp_path.iterdir())) == 2
@@ -69,7 +69,7 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
 @given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, share: float, bit: int) -> None:
-    """Wherever a bit flips, the one before is taken, with a warning that names the damaged one."""
+    """Wherever a bit flips, the earlier checkpoint is read; a warning names the damaged one."""
     for path in tmp_path.iterdir():
         path.unlink()
     checkpoint.write(tmp_path, example(1))
@@ -84,14 +84,14 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, share: float, bit: 
 
 
 def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
-    """A run killed before its first one, or on a disk that refused it, has none: no error."""
+    """A run that was killed before its first checkpoint, or could not write it, is no error."""
     assert checkpoint.read(tmp_path / "resume", pytest.fail) is None
     (tmp_path / "resume").mkdir()
     assert checkpoint.read(tmp_path / "resume", pytest.fail) is None
 
 
 def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
-    """The one before is taken, with the system's reason as the warning."""
+    """The earlier checkpoint is read; the warning has the system's reason."""
     checkpoint.write(tmp_path, example(1))
     (path,) = tmp_path.iterdir()
     (tmp_path / f"9{path.name}").mkdir()
@@ -101,7 +101,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None
 
 
 def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
-    """Where none is left, the error says to train again."""
+    """If no checkpoint is undamaged, the error says to train again."""
     checkpoint.write(tmp_path, example())
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1])
@@ -128,10 +128,12 @@ def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_make_is_refused(
     tmp_path: Path, change: dict[str, Any], wrong: str
 ) -> None:
-    """Whole as it is, what does not fit is named."""
+    """In an undamaged file, facts that do not fit are named."""
     checkpoint.write(tmp_path, dataclasses.replace(example(), **change))
     (path,) = tmp_path.iterdir()
-    path.rename(path.with_name(f"0-{path.name.rpartition('-')[2]}"))  # never a minus in front
+    path.rename(
+        path.with_name(f"0-{path.name.rpartition('-')[2]}")
+    )  # without the minus of a negative number
     warnings: list[str] = []
     with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
         checkpoint.read(tmp_path, warnings.append)
@@ -140,7 +142,7 @@ def test_a_checkpoint_of_another_make_is_refused(
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 10**5, b"[]"], ids=repr)
 def test_facts_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
-    """So they are where they are no JSON, or of another sort."""
+    """Facts that are no JSON, or no object, are refused."""
     buffer = io.BytesIO()
     np.savez(buffer, facts=np.frombuffer(text, np.uint8))
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:16]

@@ -38,12 +38,12 @@ ALLOWED = round(TEST_ACCURACY.value / 100 * IMAGES)  # images between two runs t
 
 
 def compared(tmp_path: Path, *runs: Run) -> Comparison:
-    """Return the comparison of runs written to folders of their own."""
+    """Write each run to a folder of its own, and return their comparison."""
     return compare([keep(run, tmp_path / str(index)) for index, run in enumerate(runs)])
 
 
 def printed(comparison: Comparison, *, colours: bool = False) -> str:
-    """Return the tables as the command prints them, or as it colours them on a terminal."""
+    """Return the tables as the command prints them, or as a terminal shows them in colour."""
     console = Console(
         file=StringIO(),
         markup=False,
@@ -110,26 +110,26 @@ def test_runs_that_agree_pass(tmp_path: Path) -> None:
 def test_one_sabotaged_run_is_caught(
     tmp_path: Path, change: dict[str, Any], check: str, place: int
 ) -> None:
-    """Whatever differs, in whichever run, the check where it belongs fails, and it alone."""
+    """Whatever differs, in whichever run, exactly the check for it fails."""
     runs = [example_run(), example_run(), example_run()]
     runs[place] = example_run(**change)
     assert failed(compared(tmp_path, *runs)) == [check]
 
 
 def test_an_edited_result_is_shown_beside_the_recount(tmp_path: Path) -> None:
-    """The recount stands where the record is another."""
+    """The recomputed figures are shown if the record differs."""
     comparison = compared(tmp_path, example_run(), example_run(test_correct=RIGHT + 1))
     (check,) = (check for check in comparison.checks if check.name == RECOUNT)
     assert check.shown == ["990, loss 1.4712", "990, loss 1.4712: NOT as recorded"]
 
 
 def test_a_gap_just_allowed_passes(tmp_path: Path) -> None:
-    """The margin itself is allowed; one image more is not (the sabotage above)."""
+    """A gap equal to the tolerance passes; one image more does not (see the sabotage above)."""
     assert compared(tmp_path, example_run(), example_run(right=RIGHT - ALLOWED)).passed
 
 
 def test_few_training_images_get_a_wider_margin(tmp_path: Path) -> None:
-    """Runs on 3,000 images may differ by what their seeds differ, and by no more."""
+    """Runs on 3,000 images may differ as much as seeds do, and no more."""
     wide = round(TEST_ACCURACY_OF_FEW_IMAGES.value / 100 * IMAGES)
     assert wide > ALLOWED
     first = example_run(train_images=3_000)
@@ -140,7 +140,7 @@ def test_few_training_images_get_a_wider_margin(tmp_path: Path) -> None:
 
 
 def test_regressions_that_agree_pass(tmp_path: Path) -> None:
-    """Runs of no classifier are held to their headline metric, and their errors are recounted."""
+    """Runs of a regression are compared by their headline metric; their errors are recomputed."""
     runs = [example_values_run("jax", error=8), example_values_run("torch", error=7.75)]
     comparison = compared(tmp_path, *runs)
     assert failed(comparison) == []
@@ -179,7 +179,7 @@ def test_regressions_that_agree_pass(tmp_path: Path) -> None:
 def test_one_sabotaged_regression_is_caught(
     tmp_path: Path, change: dict[str, Any], check: str, place: int
 ) -> None:
-    """The check where the difference belongs fails, and it alone."""
+    """Exactly the check for the difference fails."""
     runs = [example_values_run(error=8), example_values_run(error=8)]
     runs[place] = example_values_run(**{"error": 8, **change})
     comparison = compared(tmp_path, *runs)
@@ -203,7 +203,7 @@ def test_one_sabotaged_regression_is_caught(
 def test_a_metric_may_be_any_number(
     tmp_path: Path, metrics: tuple[float, float], gap: str, passed: bool
 ) -> None:
-    """The gap is a share of the larger one, whatever their signs."""
+    """The gap is relative to the larger absolute value."""
     assert TEST_METRIC.value == 0.05
     run = example_values_run()
     headlines = [{"r2_score": value} | run.result.test_metrics for value in metrics]
@@ -214,7 +214,7 @@ def test_a_metric_may_be_any_number(
 
 
 def test_what_numpy_knows_no_errors_of_is_not_recounted(tmp_path: Path) -> None:
-    """Outputs may be of another shape than targets, as those of a loss of one's own."""
+    """Outputs and targets may differ in shape, as with a user's own loss."""
     run = example_values_run(test_metrics={"mine": 1.0})
     pairs = dataclasses.replace(run, targets=np.stack([run.targets, run.targets], axis=1))
     comparison = compared(tmp_path, pairs, pairs)
@@ -223,7 +223,7 @@ def test_what_numpy_knows_no_errors_of_is_not_recounted(tmp_path: Path) -> None:
 
 
 def test_tables_of_a_regression_count_no_right_answers(tmp_path: Path) -> None:
-    """The first row is the headline metric's."""
+    """The first row is the headline metric."""
     runs = [example_values_run("jax", error=8), example_values_run("torch", error=7.75)]
     text = printed(compared(tmp_path, *runs))
     (row, _) = (line for line in text.splitlines() if line.startswith("│ test mean_absolute"))
@@ -268,7 +268,7 @@ def test_the_incomparable_is_refused(
 def test_a_task_that_became_another_is_refused(
     tmp_path: Path, metrics: dict[str, float] | None, difference: str
 ) -> None:
-    """A user's task keeps its name when it is edited; what is measured otherwise is named."""
+    """A user's edited task keeps its name; the error names what is measured differently."""
     first = example_values_run()
     second = (
         example_values_run(test_metrics=metrics | first.result.test_metrics)
@@ -280,7 +280,7 @@ def test_a_task_that_became_another_is_refused(
 
 
 def test_runs_share_what_teaches_and_the_data() -> None:
-    """Comparable are runs of equal settings, but for what they keep, and equal data."""
+    """Runs are comparable if their data and the settings that affect training are equal."""
     result = example_run().result
     assert premises(result) == {
         **{f"setting {name}": result.config[name] for name in TEACHING - {"data"}},
@@ -294,7 +294,7 @@ def test_runs_share_what_teaches_and_the_data() -> None:
 
 
 def test_the_incomparable_ends_with_status_2(tmp_path: Path, lenet: Lenet) -> None:
-    """The command says in one line why, and writes nothing."""
+    """The command gives the reason in one line, and writes nothing."""
     keep(example_run(), tmp_path / "a")
     keep(example_run(seed=1), tmp_path / "b")
     done = lenet("compare", "a", "b")
@@ -321,7 +321,7 @@ def test_other_versions_are_a_warning(tmp_path: Path) -> None:
 
 
 def test_another_instruction_set_is_a_warning(tmp_path: Path) -> None:
-    """It rounds otherwise; a run of an older version, which recorded none, warns of nothing."""
+    """Another instruction set rounds differently; runs that recorded none cause no warning."""
     machines = [{"instruction_set": "avx512"}, {"cores": 2}, {"instruction_set": "avx2"}]
     comparison = compared(tmp_path, *(example_run(machine=machine) for machine in machines))
     assert comparison.passed
@@ -360,7 +360,7 @@ The runs DIFFER, first in: test accuracy.
 
 
 def test_tables_show_the_runs_and_the_checks(tmp_path: Path) -> None:
-    """Runs stand side by side, checks with their verdicts below, then warnings and the first."""
+    """The output has the runs, the checks with verdicts, warnings, and the first difference."""
     epochs = [
         {**epoch, "train_seconds": seconds}
         for epoch, seconds in zip(example_epochs(5), (30.0, 3.0, 5.0, 4.0, 2.0), strict=True)
@@ -390,7 +390,7 @@ def test_tables_show_the_runs_and_the_checks(tmp_path: Path) -> None:
     ids=["agree", "differ"],
 )
 def test_verdicts_have_their_colours(tmp_path: Path, right: int, shown: list[str]) -> None:
-    """On a terminal what agrees is green, what may explain yellow, and what differs red."""
+    """On a terminal, agreement is green, warnings are yellow, and differences are red."""
     keras = "3.15.1" if right == RIGHT else "3.99"
     other = example_run("torch", right=right, versions={"keras": keras})
     text = printed(compared(tmp_path, example_run(), other), colours=True)
@@ -420,7 +420,7 @@ def test_the_file_holds_all_that_was_compared(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that refuses is told in one line, and the older comparison is kept whole."""
+    """If the disk refuses, the error is one line, and the older comparison stays."""
 
     def refuse(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -443,20 +443,20 @@ def test_a_file_that_cannot_be_written_is_named(
     ids=["one epoch", "odd", "even"],
 )
 def test_a_slow_first_epoch_weighs_little(seconds: list[float], median: float) -> None:
-    """The seconds of an epoch are the middle one's, of two the longer."""
+    """The seconds per epoch are the median; of two epochs, the longer one."""
     (epoch,) = example_epochs(1)
     epochs = [{**epoch, "train_seconds": taken} for taken in seconds]
     assert seconds_per_epoch(example_run(epochs=epochs).result) == median
 
 
 def test_what_a_run_keeps_is_not_compared(tmp_path: Path) -> None:
-    """Runs that differ in what they keep on the way have learned the same."""
+    """Runs may differ in the files they keep during training."""
     config = {**example_run().result.config, "tensorboard": True, "checkpoint": "best"}
     assert compared(tmp_path, example_run(), example_run(config=config)).passed
 
 
 def test_json_is_what_is_written(tmp_path: Path, lenet: Lenet) -> None:
-    """With --json stdout is the comparison's file and nothing else; the verdict is the status."""
+    """With --json, stdout has only the comparison's file; the exit status is the verdict."""
     keep(example_run("jax"), tmp_path / "a")
     keep(example_run("torch", right=800), tmp_path / "b")
     done = lenet("compare", "a", "b", "--json")
@@ -500,7 +500,7 @@ def test_the_verdict_is_the_exit_status(
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """The error names it and the flag that chooses another."""
+    """The error names the path and the flag that changes it."""
     comparison = compared(tmp_path, example_run(), example_run())
     with pytest.raises(UserError, match=r"cannot write .*: No such file.*; choose another --out"):
         write_json(comparison, tmp_path / "nowhere" / "comparison.json")

@@ -9,7 +9,7 @@ from tests.runs.test_folder import entries
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    """The new content stands in the old one's place, readable as any file, and alone."""
+    """The new content replaces the old one, with usual permissions, and leaves no other file."""
     path = tmp_path / "file"
     path.write_text("old")
     write_bytes(path, b"new")
@@ -20,7 +20,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    """The file that it leads to is replaced."""
+    """A link stays; its target is replaced."""
     (tmp_path / "link").symlink_to("file")
     for content in (b"old", b"new"):
         write_bytes(tmp_path / "link", content)
@@ -29,7 +29,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
-    """A pipe, or /dev/null, takes the content and stays what it is."""
+    """A pipe or /dev/null receives the content and stays."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -43,7 +43,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """Whichever call fails, the file is as it was, and no draft remains."""
+    """Whichever call fails, the file is unchanged, and no draft remains."""
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -60,7 +60,7 @@ def test_a_disk_that_refuses_leaves_the_old_file(
 @pytest.mark.parametrize("older", [False, True], ids=["free", "occupied"])
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_a_draft_comes_to_its_place(tmp_path: Path, kind: str, older: bool) -> None:
-    """Free or not, the place holds the draft, and nothing else remains."""
+    """The draft is at the target, occupied before or not, and nothing else remains."""
     draft, target = tmp_path / "draft", tmp_path / "target"
     for path in [draft, *([target] if older else [])]:
         if kind == "folder":
@@ -74,7 +74,7 @@ def test_a_draft_comes_to_its_place(tmp_path: Path, kind: str, older: bool) -> N
 def test_a_place_that_is_refused_keeps_what_it_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the draft cannot be moved, the older folder is back in its place."""
+    """If the draft cannot be moved, the older folder is moved back."""
     draft, target = tmp_path / "draft", tmp_path / "target"
     draft.mkdir()
     target.mkdir()
@@ -94,7 +94,7 @@ def test_a_place_that_is_refused_keeps_what_it_held(
 
 
 def test_what_a_kill_between_two_renames_left_is_no_obstacle(tmp_path: Path) -> None:
-    """An older folder that was moved away and never removed is removed by the next one."""
+    """The next call deletes an older folder that a kill left renamed."""
     draft, target = tmp_path / "draft", tmp_path / "target"
     for path in (draft, target, tmp_path / "draft.replaced"):
         path.mkdir()
@@ -116,7 +116,7 @@ def refuse(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_was_there_is_replaced_whole(tmp_path: Path, kind: str) -> None:
-    """The new file or folder takes the old one's place, and nothing else remains."""
+    """The new file or folder replaces the old one, and nothing else remains."""
     target = tmp_path / "model"
     for text in ("old", "new"):
         with drafted(target, free) as draft:
@@ -131,7 +131,7 @@ def test_what_was_there_is_replaced_whole(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_failure_keeps_what_was_there(tmp_path: Path) -> None:
-    """When the block fails, the old file stays as it was and no draft is left."""
+    """When the block fails, the old file is unchanged and no draft is left."""
     target = tmp_path / "model"
     target.write_text("old")
     with pytest.raises(KeyboardInterrupt), drafted(target, free) as draft:
@@ -141,7 +141,7 @@ def test_a_failure_keeps_what_was_there(tmp_path: Path) -> None:
 
 
 def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
-    """A file that another process writes while the block runs is not replaced unasked."""
+    """A file that another process writes during the block is not replaced."""
     target = tmp_path / "model"
     with pytest.raises(UserError, match="exists"), drafted(target, refuse) as draft:
         draft.write_text("ours")
@@ -150,14 +150,14 @@ def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
 
 
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
-    """The target may lie in a folder that does not exist yet."""
+    """The target's folder is made if it does not exist."""
     with drafted(tmp_path / "new" / "model", refuse) as draft:
         draft.write_text("new")
     assert (tmp_path / "new" / "model").read_text() == "new"
 
 
 def test_a_target_that_cannot_be_written_is_refused() -> None:
-    """The error names it."""
+    """The error names the target."""
     with (
         pytest.raises(UserError, match="cannot write /proc/model"),
         drafted(Path("/proc/model"), refuse),

@@ -39,7 +39,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_what_was_kept_on_the_way(tmp_path: Path) -> None:
-    """Checkpoints stay in a folder called unfinished, which no other run takes unasked."""
+    """Checkpoints stay in the unfinished folder; no other run uses it without a flag."""
     with pytest.raises(KeyboardInterrupt), new_run_folder(tmp_path / "run") as draft:
         (draft / "checkpoints").mkdir()
         (draft / "history.csv").write_text("epoch\n1\n")
@@ -59,7 +59,7 @@ def test_a_failure_leaves_what_was_kept_on_the_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("older", [False, True], ids=["free", "occupied"])
 def test_a_whole_run_that_a_kill_left_only_has_to_be_moved(tmp_path: Path, older: bool) -> None:
-    """Killed after its last file was written, it is not taken unasked, and --resume finds it."""
+    """A run killed after its last file needs --resume or --overwrite; --resume finds it whole."""
     folder = tmp_path / "run"
     draft = keep(example_run(seed=2), tmp_path / "draft").rename(tmp_path / "run.unfinished")
     (draft / "resume").mkdir()
@@ -77,7 +77,7 @@ def test_a_whole_run_that_a_kill_left_only_has_to_be_moved(tmp_path: Path, older
 
 
 def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
-    """A draft without anything kept on the way, as a kill leaves it, is cleared away."""
+    """A killed run's draft with nothing to continue from is deleted."""
     (tmp_path / "run.unfinished").mkdir()
     (tmp_path / "run.unfinished" / "model.keras").write_text("half")
     assert read_run(keep(example_run(), tmp_path / "run"))
@@ -85,7 +85,7 @@ def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_being_written_is_refused(tmp_path: Path) -> None:
-    """Of two runs for one folder at a time the second is refused at once, and harms nothing."""
+    """Of two runs for one folder at a time, the second is refused at once and changes nothing."""
     with new_run_folder(tmp_path / "run") as draft:
         (draft / "half").write_text("written")
         with pytest.raises(UserError, match="another process writes"):
@@ -103,7 +103,7 @@ def test_an_older_run_is_kept(tmp_path: Path) -> None:
 
 
 def test_overwrite_replaces_the_run_whole(tmp_path: Path) -> None:
-    """With overwrite the new run takes the old one's place, and nothing else remains."""
+    """With overwrite, the new run replaces the old one, and nothing else remains."""
     folder = keep(example_run(seed=1), tmp_path / "run")
     keep(example_run(seed=2), folder, overwrite=True)
     assert read_run(folder).result.config["seed"] == 2
@@ -113,7 +113,7 @@ def test_overwrite_replaces_the_run_whole(tmp_path: Path) -> None:
 def test_a_signal_does_not_come_between_two_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a run is put in the place of an older one, Ctrl-C waits; what is left is whole."""
+    """Ctrl-C waits while a run replaces an older one; a complete run is left."""
     keep(example_run(), tmp_path / "run")
 
     def strike(draft: Path, target: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_signal_does_not_come_between_two_runs(
 
 
 def test_overwrite_that_fails_keeps_the_older_run(tmp_path: Path) -> None:
-    """The older run is replaced only by a whole one."""
+    """Only a complete run replaces the older run."""
     folder = keep(example_run(seed=1), tmp_path / "run")
     with pytest.raises(KeyboardInterrupt), new_run_folder(folder, overwrite=True):
         raise KeyboardInterrupt
@@ -138,7 +138,7 @@ def test_overwrite_that_fails_keeps_the_older_run(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_other_files_is_never_overwritten(tmp_path: Path) -> None:
-    """What is no run is refused, with overwrite too."""
+    """A folder of other files is refused, with overwrite too."""
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match="no run"), new_run_folder(tmp_path, overwrite=True):
         pytest.fail("the folder was given away")
@@ -146,7 +146,7 @@ def test_a_folder_of_other_files_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_run_beside_other_files_is_never_overwritten(tmp_path: Path) -> None:
-    """A run folder into which something else was put is refused, with overwrite too."""
+    """A run folder with a foreign file is refused, with overwrite too."""
     folder = keep(example_run(), tmp_path / "run")
     (folder / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match="no run"), new_run_folder(folder, overwrite=True):
@@ -155,7 +155,7 @@ def test_a_run_beside_other_files_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_run_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
-    """Of two runs for one folder the second to finish is refused."""
+    """Of two runs for one folder, the one that finishes second is refused."""
     with (
         pytest.raises(UserError, match="holds a run"),
         new_run_folder(tmp_path / "run"),
@@ -167,13 +167,13 @@ def test_a_run_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
-    """A folder made beforehand serves as the run folder."""
+    """An existing empty folder becomes the run folder."""
     (tmp_path / "run").mkdir()
     assert read_run(keep(example_run(), tmp_path / "run"))
 
 
 def test_a_place_that_cannot_hold_a_folder_is_refused(tmp_path: Path) -> None:
-    """A file in the way is named, before any training."""
+    """The error names a file at the path, before any training."""
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(UserError, match="choose another --out"), new_run_folder(place):
@@ -184,7 +184,7 @@ def test_a_place_that_cannot_hold_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_refused_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: int
 ) -> None:
-    """Where a run would not fit, the error comes before the work and says how much it takes."""
+    """On a full disk the error comes before the training and says how much must be free."""
     usage = type("Usage", (), {"free": folder.NEEDED_BYTES - lacking})()
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     if not lacking:
@@ -211,7 +211,7 @@ def test_a_full_disk_is_refused_before_training(
 def test_what_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, name: str
 ) -> None:
-    """Whichever step the system refuses, one line says which folder, why, and what to do."""
+    """Whichever step the system refuses, one line has the folder, the reason and the remedy."""
 
     def refuse(*arguments: Any, **options: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -236,7 +236,7 @@ def test_what_cannot_be_written_is_named(
     ids=["of the system", "of a library", "of another kind"],
 )
 def test_a_refusal_is_one_line_that_names_the_flag(error: Exception, reason: str) -> None:
-    """The system's word for it, or a message's first line, and the flag that chose the place."""
+    """The line has the system's reason, or a message's first line, and the path's flag."""
     with pytest.raises(UserError) as caught, writing(Path("seen.png"), flag="--show"):
         raise error
     assert str(caught.value) == f"cannot write seen.png: {reason}; choose another --show"
@@ -246,13 +246,13 @@ def test_a_refusal_is_one_line_that_names_the_flag(error: Exception, reason: str
 
 
 def test_another_kind_of_error_is_none_of_the_disks() -> None:
-    """Training takes no `RuntimeError` of a backend's for a full disk."""
+    """A backend's `RuntimeError` is not reported as a disk's."""
     with pytest.raises(RuntimeError, match="of JAX"), writing(Path("run"), refusals=(OSError,)):
         raise RuntimeError("of JAX")
 
 
 def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
-    """An error of the disk in any file is one line, and no half-written run remains."""
+    """If the disk refuses any file, the error is one line, and no half-written run remains."""
 
     def fill(path: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -267,7 +267,7 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_folder_gets_one_named_after_the_time() -> None:
-    """It lies in runs/, so that names sort by age."""
+    """The folder is in runs/, and its names sort by age."""
     before = datetime.now().replace(microsecond=0)
     folder = default_folder("standard-jax")
     time = datetime.strptime(folder.name, "standard-jax-%Y%m%d-%H%M%S")
@@ -276,7 +276,7 @@ def test_a_run_without_a_folder_gets_one_named_after_the_time() -> None:
 
 
 def test_where_a_run_comes_to_be(tmp_path: Path) -> None:
-    """A draft's name tells its run's folder; a run's own folder is its own."""
+    """The final folder follows from the draft's name, or is the folder itself."""
     assert unfinished(tmp_path / "run") == tmp_path / "run.unfinished"
     for name in ("run.unfinished", "run"):
         assert finished(tmp_path / name) == tmp_path / "run"

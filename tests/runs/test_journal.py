@@ -16,7 +16,7 @@ BACKEND = "jax"
 
 @pytest.fixture(autouse=True)
 def versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No backend need be installed."""
+    """Make versions available without an installed backend."""
     monkeypatch.setattr("lenet_multi.machine.environment.versions", lambda backend: {backend: "1"})
 
 
@@ -32,7 +32,7 @@ def started(folder: Path) -> Journal:
 
 
 def test_every_start_and_stop_is_noted(tmp_path: Path) -> None:
-    """Settings, place, backend and reason read back; a start that was killed has no end."""
+    """Settings, epoch, step, backend and reason read back; a killed start has no end."""
     journal = started(tmp_path)
     kept = []
     with journal.started(backend="torch", at=(2, 70)):
@@ -51,7 +51,7 @@ def test_every_start_and_stop_is_noted(tmp_path: Path) -> None:
 
 
 def test_a_run_keeps_to_its_forms(tmp_path: Path) -> None:
-    """They are those of its last start on the backend that got so far as to know them."""
+    """A run's forms are those of the last start on the backend that recorded them."""
     journal = Journal(tmp_path, TrainConfig())
     assert journal.forms_on("jax") == (None, None)
     for backend, forms in (
@@ -70,7 +70,7 @@ def test_a_run_keeps_to_its_forms(tmp_path: Path) -> None:
 
 
 def test_a_journal_of_schema_4_is_read(tmp_path: Path) -> None:
-    """It has no answer form, which is chosen anew, and none of the settings that came since."""
+    """Schema 4 may lack the answer form, which is then chosen again, and newer settings."""
     started(tmp_path)
     path = tmp_path / "journal.json"
     content = check_record(path, json.loads(path.read_text()))
@@ -94,7 +94,7 @@ def test_a_journal_of_schema_4_is_read(tmp_path: Path) -> None:
     ids=["missing", "truncated", "a list", "of another schema"],
 )
 def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
-    """Without a journal, or with a strange one, there is nothing to go on with."""
+    """A missing or unknown journal is refused."""
     if content is not None:
         (tmp_path / "journal.json").write_bytes(content)
     with pytest.raises(UserError, match=message):
@@ -127,7 +127,7 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None, me
 def test_a_signed_journal_of_another_make_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    """What is wrong in it is named."""
+    """The error names what is wrong."""
     started(tmp_path)
     path = tmp_path / "journal.json"
     write_record(path, {**check_record(path, json.loads(path.read_text())), **change})
@@ -136,7 +136,7 @@ def test_a_signed_journal_of_another_make_is_refused(
 
 
 def test_a_changed_journal_is_refused(tmp_path: Path) -> None:
-    """Another seed in the file than was written is damage."""
+    """A changed seed in the file counts as damage."""
     started(tmp_path)
     path = tmp_path / "journal.json"
     path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))

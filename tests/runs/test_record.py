@@ -33,7 +33,7 @@ FILES = dict.fromkeys(("history.csv", "model.keras", "predictions.npz"), "")
 
 
 def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    """Result, logits and labels survive the disk unchanged; the files' hashes are added."""
+    """Result, logits and labels read back unchanged; the files' hashes are added."""
     run = example_run()
     read = read_run(keep(run, tmp_path / "run"))
     assert read.folder == tmp_path / "run"
@@ -44,7 +44,7 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_regression_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    """What no classifier gave is kept as outputs and targets, of any shape and type."""
+    """A regression's outputs and targets, of any shape and type, read back."""
     run = example_values_run()
     read = read_run(keep(run, tmp_path / "run"))
     assert dataclasses.replace(read.result, files_sha256={}) == run.result
@@ -64,7 +64,7 @@ def test_a_regression_reads_back_as_it_was_written(tmp_path: Path) -> None:
     ids=["classifier", "regression", "no metric"],
 )
 def test_the_headline_is_the_first_metric(run: Run, headline: tuple[str, float]) -> None:
-    """It is a classifier's accuracy, and the loss where there is no metric."""
+    """The headline is a classifier's accuracy, and the loss if there is no metric."""
     assert run.result.headline == headline
     assert run.result.classifies == (headline[0] == "accuracy")
 
@@ -78,7 +78,7 @@ def test_history_has_a_row_for_each_epoch(tmp_path: Path) -> None:
 
 
 def test_a_run_is_whole_only_with_all_of_its_files(tmp_path: Path) -> None:
-    """A record whose files a power cut took is none; training goes on from the checkpoint."""
+    """A record without all of its files is no run; training continues from the checkpoint."""
     folder = keep(example_run(), tmp_path / "run")
     assert whole_result(folder)
     (folder / "model.keras").write_text("half")
@@ -86,7 +86,7 @@ def test_a_run_is_whole_only_with_all_of_its_files(tmp_path: Path) -> None:
 
 
 def test_what_was_kept_on_the_way_is_hashed(tmp_path: Path) -> None:
-    """The record covers every file but itself and what it took to go on, which is removed."""
+    """The record hashes every file except itself and the journal and checkpoints."""
     run = example_run()
     with new_run_folder(tmp_path / "run") as draft:
         for name in ("checkpoints/1.keras", "tensorboard/train/log", "resume/state"):
@@ -120,7 +120,7 @@ def test_what_was_kept_on_the_way_is_hashed(tmp_path: Path) -> None:
 
 
 def test_what_was_kept_on_the_way_belongs_to_the_run(tmp_path: Path) -> None:
-    """A run with checkpoints and a log reads, and is replaced whole."""
+    """A run with checkpoints and a log can be read, and is replaced as a whole."""
     folder = keep(example_run(seed=1), tmp_path / "run")
     (folder / "tensorboard").mkdir()
     (folder / "checkpoints").mkdir()
@@ -139,7 +139,7 @@ def test_a_folder_that_lacks_a_file_is_no_run(tmp_path: Path, name: str) -> None
 
 
 def test_a_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
-    """What was kept on the way is recorded, and belongs to a whole run."""
+    """Files kept during training are recorded, and a run must have them."""
     run = example_run()
     with new_run_folder(tmp_path / "run") as draft:
         (draft / "best.keras").write_text("kept")
@@ -151,7 +151,7 @@ def test_a_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_hashed_is_told(tmp_path: Path) -> None:
-    """The reason is the system's."""
+    """The error has the system's reason."""
     with pytest.raises(UserError, match=f"cannot read {tmp_path}: Is a directory; make"):
         file_sha256(tmp_path)
 
@@ -177,7 +177,7 @@ def test_a_flipped_bit_is_told(tmp_path: Path, name: str, share: float, bit: int
 @pytest.mark.parametrize("name", ["result.json", "history.csv", "predictions.npz"])
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
-    """A file cut short is named."""
+    """The error names a truncated file."""
     path = keep(example_run(), tmp_path / "run") / name
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -187,7 +187,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) ->
 
 @pytest.mark.parametrize("name", ["history.csv", "model.keras", "predictions.npz"])
 def test_a_stale_file_is_refused(tmp_path: Path, name: str) -> None:
-    """A file that another run left is told by its hash."""
+    """The hash reveals a file of another run."""
     folder = keep(example_run(), tmp_path / "run")
     other = example_run(right=900)
     with (folder / name).open("ab") as file:
@@ -210,7 +210,7 @@ def test_a_run_that_diverged_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_result_that_is_no_number_is_refused(tmp_path: Path, loss: float) -> None:
-    """NaN and infinity in result.json are told as what they are."""
+    """The error says that NaN and infinity in result.json mean divergence."""
     with pytest.raises(UserError, match="the run diverged"):
         read_run(keep(example_run(test_loss=loss), tmp_path / "run"))
 
@@ -271,7 +271,7 @@ def test_a_result_that_is_no_number_is_refused(tmp_path: Path, loss: float) -> N
 def test_a_result_of_another_make_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    """What cannot be so in a record is named, and what to do."""
+    """The error names wrong fields of a record, and the remedy."""
     path = keep(example_run(), tmp_path / "run") / "result.json"
     write_record(path, {**check_record(path, json.loads(path.read_text())), **change})
     with pytest.raises(UserError) as caught:
@@ -280,7 +280,7 @@ def test_a_result_of_another_make_is_refused(
 
 
 def test_older_programs_read_a_classifiers_record(tmp_path: Path) -> None:
-    """It has the fields of schema 4, and no metrics but the accuracy."""
+    """A classifier's record has the fields of schema 4, and no metric except the accuracy."""
     run = example_run(schema_version=OF_CLASSIFIERS)
     content = json.loads((keep(run, tmp_path / "run") / "result.json").read_text())
     assert content["schema_version"] == 4
@@ -302,7 +302,7 @@ def test_older_programs_read_a_classifiers_record(tmp_path: Path) -> None:
     ids=["no object", "not signed", "no JSON"],
 )
 def test_a_result_that_was_edited_is_refused(tmp_path: Path, content: str, message: str) -> None:
-    """JSON of something else, and what is no JSON, is named."""
+    """The error names a file with other JSON, or with no JSON."""
     path = tmp_path / "result.json"
     path.write_text(content)
     with pytest.raises(UserError) as caught:
@@ -311,14 +311,14 @@ def test_a_result_that_was_edited_is_refused(tmp_path: Path, content: str, messa
 
 
 def test_a_single_test_image_is_enough(tmp_path: Path) -> None:
-    """A run of one test image reads."""
+    """A run of one test image can be read."""
     run = example_run(test_images=1)
     few = dataclasses.replace(run, outputs=run.outputs[:1], targets=run.targets[:1])
     assert len(read_run(keep(few, tmp_path / "run")).targets) == 1
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A hash of what is no file gives the system's reason."""
+    """Hashing a folder fails with the system's reason."""
     with pytest.raises(UserError) as caught:
         file_sha256(tmp_path)
     assert str(caught.value) == f"cannot read {tmp_path}: Is a directory; make it a readable file"
@@ -341,7 +341,7 @@ def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
 def test_values_of_another_run_are_refused(
     tmp_path: Path, name: str, change: Callable[[Any], Any]
 ) -> None:
-    """So are outputs and targets that are no numbers, or not as many as the test examples."""
+    """Outputs and targets must be numbers, as many as the test examples."""
     run = example_values_run()
     stranger = dataclasses.replace(run, **{name: change(getattr(run, name))})
     with pytest.raises(
@@ -359,7 +359,7 @@ def test_a_regression_that_diverged_is_refused(tmp_path: Path) -> None:
 
 
 def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
-    """A label that no logit belongs to is told as damage."""
+    """A label without a logit is reported as damage."""
     run = example_run()
     stranger = dataclasses.replace(run, targets=np.full_like(run.targets, 10))
     with pytest.raises(UserError, match="a label is 10, but labels end at 9; train again"):

@@ -35,7 +35,7 @@ from lenet_multi.runs.schema import escaped, fits, wrong_fields
     ids=lambda value: str(value)[:20],
 )
 def test_a_value_fits_its_hint_or_not(value: Any, hint: Any, expected: bool) -> None:
-    """At every depth; numbers are of a size that can be counted with."""
+    """Hints are checked at every depth; too large numbers fit none."""
     assert fits(value, hint) is expected
 
 
@@ -51,11 +51,11 @@ def test_a_value_fits_its_hint_or_not(value: Any, hint: Any, expected: bool) -> 
     ids=["right", "missing", "unknown", "of other types", "no object"],
 )
 def test_wrong_fields_are_named(content: Any, wrong: list[str]) -> None:
-    """On one line, whatever they are called."""
+    """The names of wrong fields are printable."""
     assert wrong_fields(content, {"a": int, "b": str}) == wrong
 
 
 def test_every_string_is_escaped() -> None:
-    """At every depth; what is text already, and what is no string, stays."""
+    """Strings are escaped at every depth; printable ones and other values stay."""
     content = {"a\n": ["\udcff", 1, {"b": "\x1b"}], "c": "é", "d": None}
     assert escaped(content) == {"a\\n": ["\\udcff", 1, {"b": "\\x1b"}], "c": "é", "d": None}
