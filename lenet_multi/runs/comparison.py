@@ -51,9 +51,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
     Raises `UserError` without two different folders, for no run, and for other settings or data.
     """
     if len({folder.resolve() for folder in folders}) < len(folders) or len(folders) < 2:
-        raise UserError(
-            "RUNS must be two or more different run folders; a run always equals itself"
-        )
+        raise UserError("RUNS must be two or more different run folders; a run equals itself")
     runs = [read_run(folder) for folder in folders]
     for run in runs[1:]:
         _refuse_incomparable(runs[0], run)
@@ -199,7 +197,7 @@ def _results_table(runs: Sequence[Run]) -> Table:
         "correct": lambda result: f"{result.test_correct:,} of {result.test_images:,}",
         "epochs": lambda result: str(len(result.epochs)),
         "seconds per epoch": lambda result: f"{seconds_per_epoch(result):.2f}",
-        "total seconds": lambda result: f"{sum(result.seconds.values()):.1f}",
+        "seconds in total": lambda result: f"{sum(result.seconds.values()):.1f}",
         "peak memory": lambda result: f"{result.peak_memory_bytes / 2**20:,.0f} MiB",
     }
     if not runs[0].result.classifies:

@@ -131,9 +131,7 @@ def test_a_checkpoint_of_another_make_is_refused(
     """In an undamaged file, facts that do not fit are named."""
     checkpoint.write(tmp_path, dataclasses.replace(example(), **change))
     (path,) = tmp_path.iterdir()
-    path.rename(
-        path.with_name(f"0-{path.name.rpartition('-')[2]}")
-    )  # without the minus of a negative number
+    path.rename(path.with_name(f"0-{path.name.rpartition('-')[2]}"))  # no minus in front
     warnings: list[str] = []
     with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
         checkpoint.read(tmp_path, warnings.append)

@@ -340,7 +340,7 @@ Runs
 │ correct           │ 990 of 1,000 │ 800 of 1,000 │
 │ epochs            │            5 │            1 │
 │ seconds per epoch │         4.00 │         4.00 │
-│ total seconds     │          5.8 │          5.8 │
+│ seconds in total  │          5.8 │          5.8 │
 │ peak memory       │    1,500 MiB │      500 MiB │
 └───────────────────┴──────────────┴──────────────┘
 Do they agree?
@@ -477,7 +477,7 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             compare(folders)
         assert str(caught.value) == (
-            "RUNS must be two or more different run folders; a run always equals itself"
+            "RUNS must be two or more different run folders; a run equals itself"
         )
 
 
