@@ -1,4 +1,4 @@
-"""Compare run folders, without Keras: `python -m lenet_multi.compare RUN RUN`."""
+"""Compare run folders without Keras: `python -m lenet_multi.compare RUN RUN`."""
 
 from lenet_multi.runs.comparison import Comparison, compare
 

@@ -1,4 +1,4 @@
-"""Every setting of a training run, defined once: values, meaning, units, recipes."""
+"""Every setting of a training run, defined once: default, meaning, unit, limits."""
 
 import dataclasses
 import math
@@ -19,21 +19,13 @@ def setting(
     others: bool = False,
     teaches: bool = True,
 ) -> Any:
-    """Return a dataclass field that carries what `--help` says about it.
+    """Return a dataclass field with the facts that `--help` shows.
 
-    With `others` a value may also be "package.module:NAME". `teaches` is whether the setting has a
-    say in what is learned, or only in what is kept.
+    With `others`, a value may also be "package.module:NAME". A setting that `teaches` affects what
+    the model learns; the others only affect what the run keeps.
     """
-    return field(
-        default=default,
-        metadata={
-            "meaning": meaning,
-            "unit": unit,
-            "choices": choices,
-            "others": others,
-            "teaches": teaches,
-        },
-    )
+    facts = {"unit": unit, "choices": choices, "others": others, "teaches": teaches}
+    return field(default=default, metadata={"meaning": meaning, **facts})
 
 
 DATA_SOURCES = (
@@ -41,7 +33,7 @@ DATA_SOURCES = (
     "library: keras:NAME, tfds:NAME[/CONFIG][:VERSION] or hf:NAME_OR_FOLDER"
 )
 
-# The models that the package brings, and where each is (see `task.find_task`).
+# The tasks of this package, and the place of each (see `task.find_task`).
 TASKS: Mapping[str, str] = {
     "lenet": "lenet_multi.lenet.tasks:LENET",
     "softmax-regression": "lenet_multi.lenet.tasks:SOFTMAX_REGRESSION",
@@ -49,107 +41,92 @@ TASKS: Mapping[str, str] = {
 
 MOST_CLASSES = 256  # labels are uint8
 
-WARM_UP = 0.25  # share of the steps of a one-cycle run in which the learning rate rises
-STEPS_DOWN = (0.5, 0.75)  # shares of the steps of a run after which the rate falls
-STEP_FACTOR = 0.1  # to this much of itself, each time
+WARM_UP = 0.25  # one-cycle: the learning rate rises in this share of the steps
+STEPS_DOWN = (0.5, 0.75)  # step: it falls after these shares of the steps
+STEP_FACTOR = 0.1  # step: each fall multiplies it by this factor
 
+_INTEGERS = ("epochs", "batch_size", "seed", "early_stopping")
 
-# What the values of settings must do, in words and as a test.
+# The limits of settings: their names, what their values must do in words, the same as a test.
 _LIMITS: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (("epochs", "batch_size"), "be at least 1", lambda value: value >= 1),
     (("classes",), f"lie between 2 and {MOST_CLASSES}", lambda value: 2 <= value <= MOST_CLASSES),
     (("seed", "early_stopping"), "be 0 or more", lambda value: value >= 0),
-    (
-        ("epochs", "batch_size", "seed", "early_stopping"),
-        "be below 2^63",
-        lambda value: value < 2**63,
-    ),
+    (_INTEGERS, "be below 2^63", lambda value: value < 2**63),
     (("learning_rate",), "be a finite number above 0", lambda value: 0 < value < math.inf),
     (("beta_1", "beta_2"), "be 0 or more and below 1", lambda value: 0 <= value < 1),
-    (
-        ("validation_split",),
-        "lie between 0 and 1, both excluded, so that training and validation images are left",
-        lambda value: 0 < value < 1,
-    ),
+    # Both excluded, so that training and validation images are left.
+    (("validation_split",), "be above 0 and below 1", lambda value: 0 < value < 1),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What a run trains, how, and what it keeps of it; the same on every backend.
-
-    Raises `UserError` when a value is out of its range.
-    """
+    """What a run trains, how, and what it keeps; raises `UserError` for a value out of range."""
 
     recipe: str = "standard"
     architecture: str = setting(
         "lenet",
-        "network to train, or a Task of your own as package.module:NAME",
+        "model to train, or a Task of your own as package.module:NAME",
         choices=tuple(TASKS),
         others=True,
     )
     head: str = setting(
-        "logits",
-        "what the model gives: logits, or their softmax",
-        choices=("logits", "softmax"),
+        "logits", "outputs of the model: logits or their softmax", choices=("logits", "softmax")
     )
     loss: str = setting(
         "sparse_categorical_crossentropy",
-        "loss on integer labels, or on one-hot labels",
+        "loss on integer labels or on one-hot labels",
         choices=("sparse_categorical_crossentropy", "categorical_crossentropy"),
     )
     data: str = setting("mnist", f"image sets: {DATA_SOURCES}")
     classes: int = setting(10, "number of classes", unit="classes")
     validation_split: float = setting(
-        0.05,
-        "share of the training images, the last ones, kept for VALIDATION",
-        unit="fraction",
+        0.05, "share of the training images, the last ones, used for VALIDATION", unit="fraction"
     )
-    batch_size: int = setting(128, "training batch", unit="images")
+    batch_size: int = setting(128, "size of a training batch", unit="images")
     epochs: int = setting(6, "passes over the training images", unit="epochs")
-    learning_rate: float = setting(0.001, "Adam's learning rate, the largest", unit="per step")
+    learning_rate: float = setting(0.001, "Adam's largest learning rate", unit="per step")
     lr_schedule: str = setting(
         "cosine",
-        "learning rate over the run: constant; falling to 0 along a cosine; or one cycle, rising "
-        f"in a straight line for {WARM_UP:.0%} of the run and then falling along a cosine; or a "
-        f"step down to a {round(1 / STEP_FACTOR)}th after each of "
-        f"{' and '.join(f'{share:.0%}' for share in STEPS_DOWN)}",
+        "learning rate over the run. cosine: it falls to 0 along a cosine; one-cycle: it rises in "
+        f"a straight line for {WARM_UP:.0%} of the run, then falls along a cosine; step: it falls "
+        f"to a {round(1 / STEP_FACTOR)}th after each of "
+        f"{' and '.join(f'{share:.0%}' for share in STEPS_DOWN)} of the run",
         choices=("constant", "cosine", "one-cycle", "step"),
     )
     beta_1: float = setting(0.9, "Adam's decay of the mean gradient", unit="per step")
-    beta_2: float = setting(0.999, "Adam's decay of the mean square", unit="per step")
+    beta_2: float = setting(0.999, "Adam's decay of the mean squared gradient", unit="per step")
     dtype_policy: str = setting(
         "float32",
-        "precision of the computation; weights and sums are float32 in both",
+        "precision of the computation; weights and sums are float32 with both",
         choices=("float32", "mixed_bfloat16"),
     )
-    seed: int = setting(0, "of the initial weights and the batch order")
+    seed: int = setting(0, "seed of the initial weights and of the batch order")
     early_stopping: int = setting(
         0,
-        "patience: training ends when the validation loss has not improved for so long, and the "
-        "best epoch's weights are taken; 0 goes on to the end",
+        "patience: stop when the validation loss has not improved for this long, and take the best "
+        "epoch's weights; 0 trains all epochs",
         unit="epochs",
     )
     checkpoint: str = setting(
         "none",
-        "models kept in checkpoints/ of the run folder, besides the one at the end: of the lowest "
-        "validation loss, or of each epoch",
+        "models to keep in checkpoints/ of the run folder, besides the final one: the one with the "
+        "lowest validation loss, or one of each epoch",
         choices=("none", "best", "every-epoch"),
         teaches=False,
     )
     tensorboard: bool = setting(
-        False,
-        "keep a log for TensorBoard in tensorboard/ of the run folder",
-        teaches=False,
+        False, "write a log for TensorBoard to tensorboard/ of the run folder", teaches=False
     )
     save_every: str = setting(
         "10s",
-        "what --resume needs is kept so often: after so many steps (500) or seconds (10s)",
+        "how often to save what --resume needs: every so many steps (500) or seconds (10s)",
         teaches=False,
     )
 
     def __post_init__(self) -> None:
-        self.save_interval()  # or it raises
+        self.save_interval()  # raises on a bad `save_every`
         for names, words, is_right in _LIMITS:
             for name in names:
                 if not is_right(value := getattr(self, name)):
@@ -161,7 +138,7 @@ class TrainConfig:
                 raise UserError(unknown(flag(known.name), value, choices))
 
     def save_interval(self) -> tuple[float, float]:
-        """Return the steps and the seconds, one of them infinite, that `save_every` says."""
+        """Return the steps and the seconds between two saves; one of them is infinite."""
         text = self.save_every
         number = text.removesuffix("s")
         with suppress(ValueError):
@@ -172,7 +149,7 @@ class TrainConfig:
         raise UserError(f"--save-every must be steps (500) or seconds (10s) above 0, not {text!r}")
 
     def steps_per_epoch(self, images: int) -> int:
-        """Return the number of batches in an epoch of `images`; the last may be smaller."""
+        """Return the number of batches in an epoch of `images`; the last batch may be smaller."""
         return -(-images // self.batch_size)
 
 
@@ -187,7 +164,7 @@ def flag(name: str) -> str:
 
 
 def flags(config: TrainConfig) -> list[str]:
-    """Return the command-line flags that ask for every setting of `config` but its recipe."""
+    """Return the command-line flags for every setting of `config` except its recipe."""
     asked = []
     for name, value in dataclasses.asdict(config).items():
         if isinstance(value, bool):

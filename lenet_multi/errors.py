@@ -1,4 +1,4 @@
-"""What ends a command before its time, and words for messages."""
+"""The errors that end a command early, and helpers that word messages."""
 
 import signal
 from collections.abc import Iterable
@@ -8,21 +8,15 @@ _MOST_LISTED = 20  # names in a message
 
 
 class UserError(Exception):
-    """Bad usage or bad input, told in one line that names the culprit and the remedy.
-
-    The command line prints the line on stderr and exits with status 2.
-    """
+    """Bad usage or bad input: a line on stderr with culprit and remedy, then exit status 2."""
 
 
 class DivergedError(UserError):
-    """Training has left the numbers: its loss or its weights are NaN or infinite."""
+    """The training diverged: its loss or its weights are NaN or infinite."""
 
 
 class StoppedError(BaseException):
-    """A signal asked the command to stop.
-
-    As `KeyboardInterrupt` it is no `Exception`, which others may take for a failure of theirs.
-    """
+    """A signal asked the command to stop; no `Exception`, so other code does not handle it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
@@ -30,34 +24,32 @@ class StoppedError(BaseException):
 
 
 def reason(error: BaseException) -> str:
-    """Return the line in which another library's `error` says why, with its type if that is a word.
-
-    An error may say nothing, or as a `KeyError` the key alone.
-    """
+    """Return the line of another library's `error` that gives the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    while len(lines) > 1 and lines[0].endswith(":"):  # what comes next is the reason
+    while len(lines) > 1 and lines[0].endswith(":"):  # the reason follows
         lines[:2] = [f"{lines[0]} {lines[1]}"]
     line = lines[0].removesuffix(":") if lines else ""
+    # No text, or a single word such as a KeyError's, needs the error's type.
     return line if " " in line else f"{type(error).__name__}: {line}".removesuffix(": ")
 
 
 def printable(text: str) -> str:
-    """Return `text` with what would move a terminal's cursor or cannot be written escaped."""
+    """Return `text` with escapes for what moves a terminal's cursor or cannot be written."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def by(shape: Iterable[int | None]) -> str:
-    """Return lengths as a message says them: 28x28x1; None is any."""
+    """Return a shape as messages show it, such as 28x28x1; a length of None is shown as "any"."""
     return "x".join("any" if length is None else str(length) for length in shape)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return the message for a `name` that is none of the `known` ones, with the nearest."""
+    """Return the message for a `name` that is not `known`; it gives the nearest known name."""
     known = list(known)
     if near := get_close_matches(name.lower(), known, n=1):
         hint = f"did you mean {near[0]!r}?"
     elif len(known) > _MOST_LISTED:
-        hint = f"none of the {len(known):,} known is like it"
+        hint = f"give another: none of the {len(known):,} known is like it"
     else:
         hint = f"choose from {', '.join(known)}"
     return f"unknown {kind} {name!r}; {hint}"

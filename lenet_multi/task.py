@@ -1,4 +1,4 @@
-"""What a user brings to be trained, compared and measured: a model, its data, its loss."""
+"""A `Task`: a model to train, compare and measure, with its data, loss and metrics."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,17 +19,14 @@ Array = NDArray[np.float64]
 
 
 class Reference(Protocol):
-    """The same model in float64 by other means than Keras: what every backend has to compute.
-
-    Weights are in the model's order.
-    """
+    """The same model in float64 without Keras: the values that every backend must compute."""
 
     @property
     def names(self) -> Sequence[str]:
-        """The weights' paths without the model's name."""
+        """The paths of the weights, without the model's name; weights are in the model's order."""
 
     def initial_weights(self, seed: int) -> list[Array]:
-        """Return the weights that the model starts from."""
+        """Return the initial weights."""
 
     def forward(self, weights: Sequence[Array], x: Array) -> Array:
         """Return the model's outputs."""
@@ -42,16 +39,16 @@ class Reference(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A model to train, with its data, its loss and what else belongs to it.
+    """A model to train, with its data, loss and metrics.
 
-    `load` reads the examples. `build` returns the uncompiled model for them. `prepare` makes a
-    model's input of what is stored, NumPy's or a backend's tensors; `targets` makes what the loss
-    takes of the stored ones. `loss` returns Keras's loss, or its name; the first of `metrics` is
-    the headline. `classifies` says that outputs are logits of classes, or their softmax, and
-    targets are labels. `draws` says that `build` draws the same initial weights on every backend
-    by itself. `reference` returns an independent float64 model, where there is one. `read_input`
-    makes an input (height, width, channels) of an image file, given the model's input shape.
-    `input_words` says what a prepared input of the set `data` is, for who uses an exported model.
+    `load` reads the examples, and `build` returns the uncompiled model for them. `loss` returns a
+    loss of Keras or its name. The first of `metrics` is the headline. `prepare` turns stored inputs
+    (NumPy arrays or a backend's tensors) into the model's, and `targets` stored targets into the
+    loss's. `classifies`: outputs are logits of classes or their softmax, targets are labels.
+    `draws`: `build` itself draws the same initial weights on every backend. `reference` returns an
+    independent float64 model. `read_input` makes an input (height, width, channels) of an image
+    file, given the model's input shape. `input_words` describes a prepared input of the data set
+    `data` to users of an exported model.
     """
 
     name: str
@@ -69,9 +66,9 @@ class Task:
 
 
 def find_task(name: str) -> Task:
-    """Return the task called `name`: one of the package's, or "package.module:NAME".
+    """Return the task `name`: one of the package's, or "package.module:NAME".
 
-    Raises `UserError` when there is none. What the module itself raises is the user's to see.
+    Raises `UserError` when there is none. An error that the module itself raises passes through.
     """
     module, _, attribute = TASKS.get(name, name).partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), attribute)):
@@ -81,17 +78,25 @@ def find_task(name: str) -> Task:
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise UserError(f"no task {name!r}: there is no module {module}") from error
+        raise UserError(
+            f"no task {name!r}: there is no module {module}; install it, or add its folder to "
+            "PYTHONPATH"
+        ) from error
     if attribute not in content:
-        raise UserError(f"no task {name!r}: {module} has no {attribute}")
+        raise UserError(f"no task {name!r}: {module} has no {attribute}; give a Task of {module}")
     task = content[attribute]
     if not isinstance(task, Task):
-        raise UserError(f"{name} is no Task, but {type(task).__name__}")
+        kind = type(task).__name__
+        raise UserError(f"{name} is no Task, but of type {kind}; give a Task of {module}")
     return task
 
 
-def of_record(config: dict[str, Any]) -> Task:
-    """Return the package's task that a saved run names, or raise `UserError`; import no other."""
+def of_record(config: dict[str, Any], source: object) -> Task:
+    """Return the package's task in the `config` of a run at `source`; `UserError` for others."""
+    # A saved file must not choose a module to import.
     if (name := str(config.get("architecture"))) not in TASKS:
-        raise UserError(f"the run is of a model of somebody else's, {name}, which is not run here")
+        raise UserError(
+            f"{source} is of the task {name}, whose code a saved run may not start; "
+            f"use a run of {' or '.join(TASKS)}"
+        )
     return find_task(name)

@@ -37,7 +37,7 @@ REASONS = {
         "equal = all(value == values[1] for value in values)",
     },
     "A digit less or more: both are finer than one image and coarser than rounding.": {
-        "gap = round(100 * (high - low), 10)  # 9: beyond one image, no noise",
+        "gap = round(100 * (high - low), 10)  # drops noise, keeps one image's share",
     },
     "Rich reads styles in upper case too.": {
         'console.print(f"Warning: {warning}.", style="YELLOW")',

@@ -113,9 +113,9 @@ def test_a_task_is_found_by_its_name() -> None:
     ("name", "message"),
     [
         ("lenett", "no task 'lenett': give lenet, softmax-regression, or package.module:NAME"),
-        ("no.such:TASK", "there is no module no.such"),
-        ("tests.guest:TASK", "tests.guest has no TASK"),
-        ("tests.guest:TESTING", "is no Task, but int"),
+        ("no.such:TASK", "there is no module no.such; install it"),
+        ("tests.guest:TASK", "tests.guest has no TASK; give a Task of tests.guest"),
+        ("tests.guest:TESTING", "is no Task, but of type int; give a Task of tests.guest"),
     ],
 )
 def test_a_task_that_is_none_is_refused(name: str, message: str) -> None:
@@ -125,9 +125,9 @@ def test_a_task_that_is_none_is_refused(name: str, message: str) -> None:
 
 
 def test_a_saved_run_has_no_module_imported() -> None:
-    """A record may come from anybody, so a module that it names is not imported."""
-    with pytest.raises(UserError, match="which is not run here"):
-        of_record(dataclasses.asdict(CONFIG))
+    """A record may come from anybody; what it names is not run."""
+    with pytest.raises(UserError, match=f"^the run is of the task {NAME}, whose code"):
+        of_record(dataclasses.asdict(CONFIG), "the run")
 
 
 def test_a_task_has_everything_that_is_a_guests() -> None:

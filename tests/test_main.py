@@ -48,10 +48,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
     """The help of every setting shows its type, unit and default."""
     text = " ".join(lenet("train", "--help").stdout.split())
     assert "--epochs INTEGER passes over the training images [epochs] (default: " in text
-    assert (
-        "--learning-rate FLOAT Adam's learning rate, the largest [per step] (default: 0.001)"
-        in text
-    )
+    assert "--learning-rate FLOAT Adam's largest learning rate [per step] (default: 0.001)" in text
 
 
 @pytest.mark.parametrize(
@@ -66,7 +63,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--seed", f"{2**63}"], "--seed must be below 2^63"),
         (["train", "--learning-rate", "-1"], "--learning-rate must be a finite number above 0"),
         (["train", "--learning-rate", "nan"], "--learning-rate must be a finite number above 0"),
-        (["train", "--validation-split", "1"], "--validation-split must lie between 0 and 1"),
+        (["train", "--validation-split", "1"], "--validation-split must be above 0 and below 1"),
         (["train", "--validation-split", "0.99999"], "neither may be 0"),
         (["train", "--data", "nowhere"], "no data at 'nowhere'"),
         (["train", "--classes", "5"], "labels run from 0 to 9"),
@@ -75,7 +72,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--architecture", "lenett"], "did you mean 'lenet'?"),
         (["train", "--architecture", "no.such:TASK"], "there is no module no.such"),
         (["train", "--architecture", ":TASK"], "or package.module:NAME"),
-        (["train", "--out", "a-run"], "holds a run, which is kept"),
+        (["train", "--out", "a-run"], "holds a run; pass --overwrite or choose another --out"),
         (["train", "--out", "/proc/run"], "cannot write /proc/run"),
         (["train", "--resume", "a-run", "--epochs", "9"], "settings and folder; drop --epochs"),
         (["train", "--resume", "a-run"], "a-run.unfinished holds no unfinished run"),

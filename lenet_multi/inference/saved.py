@@ -49,7 +49,9 @@ class SavedModel:
     @property
     def task(self) -> Task:
         """The task of its run, or the default one; raises `UserError` when it is not our own."""
-        return of_record(self.result.config) if self.result else find_task(TrainConfig.architecture)
+        if not self.result:
+            return find_task(TrainConfig.architecture)
+        return of_record(self.result.config, self.path)
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:

@@ -1,1 +1,1 @@
-"""The process and its children: which frameworks are here, starting Keras, signals."""
+"""The process and its children: installed frameworks, the start of Keras, signals."""

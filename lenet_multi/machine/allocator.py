@@ -1,4 +1,4 @@
-"""Keep the memory that a step gives back, for the next step."""
+"""Keep memory that a step frees for the next step."""
 
 import ctypes
 import platform
@@ -9,12 +9,12 @@ _M_MMAP_MAX = -4
 
 
 def keep_freed_memory() -> None:
-    """Have glibc's malloc keep freed memory in this process; do nothing where there is no glibc.
+    """Make glibc's malloc keep freed memory in this process; do nothing without glibc.
 
-    XLA asks malloc for one block of all that a step needs. Above 32 MiB glibc takes such a block
-    from the kernel, which clears it page by page, and gives it back at the step's end: in each
-    step anew. PyTorch's tensors are smaller, and meet the same where they come to lie at the end
-    of the memory. Told never to map blocks by themselves and never to trim, glibc does so once.
+    XLA allocates one block for everything that a step needs. Above 32 MiB, glibc maps such a block
+    from the kernel, which clears it page by page, and unmaps it at the end of every step. The same
+    happens to PyTorch's smaller tensors at the end of the heap. With M_MMAP_MAX = 0 (never map) and
+    M_TRIM_THRESHOLD = -1 (never trim), the kernel clears the memory only once.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

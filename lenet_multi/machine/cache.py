@@ -1,4 +1,4 @@
-"""The user's cache folder: what JAX compiled, and what the doctor measured, on this processor."""
+"""The user's cache folder: what JAX compiled and the doctor measured on this processor."""
 
 import hashlib
 import os
@@ -13,9 +13,9 @@ FOLDER = "JAX_COMPILATION_CACHE_DIR"
 
 
 def place(name: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where `name` is kept for this processor.
+    """Return the path of `name` for this processor.
 
-    Machines may share a home. What was compiled for one may be what another cannot run.
+    Machines may share a home folder, and one may be unable to run what another compiled.
     """
     home = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~"), ".cache").expanduser()
     known = instruction_sets.cpuinfo()
@@ -25,10 +25,10 @@ def place(name: str, environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def keep_compiled(environ: MutableMapping[str, str]) -> None:
-    """Have JAX, before its import, keep what it compiles in the user's cache folder.
+    """Make JAX keep compiled code in the user's cache folder; call this before JAX's import.
 
-    A folder that the user chose stays chosen. JAX checks what it reads; a damaged entry, as a
-    kill leaves it, is compiled again.
+    A folder that the user chose stays in use. JAX checks what it reads: it compiles a damaged entry
+    again, such as one that a kill left.
     """
     if environ.get(FOLDER):
         return

@@ -1,4 +1,4 @@
-"""Run climbers as child processes, each with a Keras configuration of its own."""
+"""Run child processes, each with its own processors, log and Keras configuration."""
 
 import json
 import os
@@ -23,21 +23,18 @@ _WATCH_EVERY = 0.2  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A process to run: its name, its command, its log, and after whose end it starts.
-
-    `environ` are variables that it gets besides those of this process.
-    """
+    """A process to run."""
 
     name: str
     command: tuple[str, ...]
     log: Path
-    after: tuple[str, ...] = ()
-    environ: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()  # names of the children that end before it starts
+    environ: Mapping[str, str] = field(default_factory=dict)  # besides that of this process
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A child that crashed or was too slow, and the last lines it wrote."""
+    """A child that crashed or took too long, with the last lines it wrote."""
 
     child: str
     reason: str
@@ -45,13 +42,12 @@ class Failure:
 
 
 def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[Failure]:
-    """Run `children`, each on `threads` processors of its own, and return failures.
+    """Run `children`, each on `threads` processors of its own, and return the failures.
 
-    A child stands behind those that it comes after. One that takes longer than `timeout` seconds
-    is killed, which is a failure; the others are finished. Progress is shown on stderr: a child
-    tells it as a line of stdout, a JSON list of what it does, steps done and steps in all.
-
-    Raises `StoppedError` on SIGINT and SIGTERM, with all children ended.
+    `children` lists a child after those in its `after`. One that takes longer than `timeout`
+    seconds is killed and is a failure; the others continue. Progress is shown on stderr: a child
+    reports it as a line on stdout, a JSON list of its activity, the steps done and all steps.
+    Raises `StoppedError` on SIGINT and SIGTERM, after all children have ended.
     """
     places = _places(threads)
     progress = bars()
@@ -60,7 +56,7 @@ def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[
     stopped = threading.Event()
 
     def bind() -> None:
-        """Bind this thread to a place, which the processes that it starts inherit."""
+        """Bind this thread to free processors; the processes that it starts inherit them."""
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, places.pop())
 
@@ -71,7 +67,7 @@ def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[
         return failure
 
     def stop(number: int, frame: FrameType | None) -> None:
-        stopped.set()  # no further child starts, and those that run are ended
+        stopped.set()  # starts no further child and ends the running ones
         signals.stop(number)
 
     with signals.obeying(stop), progress, ThreadPoolExecutor(len(places), initializer=bind) as pool:
@@ -82,7 +78,7 @@ def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[
 
 
 def bars() -> Progress:
-    """Return bars on stderr, each told what is done and how much; none without a terminal."""
+    """Return progress bars on stderr; without a terminal they show nothing."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -96,11 +92,8 @@ def bars() -> Progress:
 
 
 def _places(threads: int) -> list[Sequence[int]]:
-    """Return the places for children at work: the numbers of `threads` processors each.
-
-    Two children that each believe they own all processors wait for one another, which took twice
-    as long on two.
-    """
+    """Return groups of `threads` processor numbers, one for each child that runs at a time."""
+    # Two children that shared both processors waited for each other and took twice as long.
     named = hasattr(os, "sched_getaffinity")
     processors = sorted(os.sched_getaffinity(0)) if named else range(os.cpu_count() or 1)
     firsts = range(0, len(processors) - threads + 1, threads)
@@ -115,13 +108,12 @@ def _run(
     late = threading.Event()
 
     def watch() -> None:
-        """End the process when its time is up, or when all are to stop."""
         until = time.monotonic() + timeout
         while process.poll() is None and not stopped.wait(_WATCH_EVERY):
             if time.monotonic() > until:
                 late.set()
                 break
-        process.kill()  # which does nothing where it has ended
+        process.kill()  # does nothing if it has ended
 
     with (
         child.log.open("w") as log,
@@ -140,7 +132,7 @@ def _run(
         for line in process.stdout:
             try:
                 what, done, steps = json.loads(line)
-            except (ValueError, TypeError):  # no progress, but a library's own word
+            except (ValueError, TypeError):  # not progress: a library's output
                 log.write(line)
             else:
                 doing = f"{child.name}: {what}"
@@ -153,7 +145,7 @@ def _run(
     if late.is_set():
         reason = f"took longer than {timeout:g} s"
     elif status == -signal.SIGKILL:
-        reason = "was killed, as the system does when memory runs out"
+        reason = "was killed; the system does that when memory runs out"
     else:
         reason = f"ended with status {status}"
     lines = child.log.read_text(errors="replace").splitlines()
@@ -161,11 +153,11 @@ def _run(
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a child: no Keras variable, an empty Keras home."""
+    """Return the environment of a child: no variable of Keras, and an empty home of Keras."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
     return {
         **inherited,
         "KERAS_HOME": str(folder / "keras"),
-        keras_start.HOME: str(keras_start.keras_home()),  # where the data of --data keras:NAME are
+        keras_start.HOME: str(keras_start.keras_home()),  # for --data keras:NAME
         "PYTHONUNBUFFERED": "1",
     }

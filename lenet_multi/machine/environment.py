@@ -1,4 +1,4 @@
-"""What a run's figures depend on besides its settings: versions, machine, memory."""
+"""What affects a run's figures besides its settings: versions, machine, memory."""
 
 import functools
 import os
@@ -18,17 +18,12 @@ def versions(backend: str) -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "lenet-multi": __version__,
-        "numpy": installed_version("numpy"),
-        "keras": installed_version("keras"),
-        backend: installed_version(backend),
+        **{name: installed_version(name) for name in ("numpy", "keras", backend)},
     }
 
 
 def machine(backend: str | None = None) -> dict[str, str | int]:
-    """Return the system, the processor, the instruction set in use, the cores and the GPU if any.
-
-    The instruction set is the one that `backend` may use; without it, that of all libraries.
-    """
+    """Return the system, processor, instruction set of `backend` (or of all), cores and GPU."""
     gpu = _gpu()
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -41,17 +36,16 @@ def machine(backend: str | None = None) -> dict[str, str | int]:
 
 @functools.cache
 def _gpu() -> str:
-    """Return the name of the first NVIDIA GPU, as its driver's own command tells it."""
     command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     try:
         named = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL, timeout=10)
-    except (OSError, subprocess.SubprocessError):  # no such command, no driver, or one that hangs
+    except (OSError, subprocess.SubprocessError):  # no command, no driver, or it hangs
         return ""
     return named.partition("\n")[0]
 
 
 def processor() -> str:
-    """Return the processor's name, on an x86 with its kind: a cloud calls generations alike."""
+    """Return the processor's name; on x86 with family and model, as clouds reuse names."""
     known = instruction_sets.cpuinfo()
     name = known.get("model name", platform.processor())
     if "cpu family" in known:
@@ -73,9 +67,9 @@ def peak_memory_bytes() -> int:
 
 
 def memory_bytes() -> int:
-    """Return the memory that this process may use: the machine's, or its container's share."""
+    """Return the memory in bytes that this process may use: the machine's or its container's."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit: "max"
+    except (OSError, ValueError):  # no container, or no limit ("max")
         return machine

@@ -1,4 +1,4 @@
-"""The optional packages: what each extra of this package lacks, and the line that installs it."""
+"""The extras (optional packages): what is missing for each, and the line that installs it."""
 
 import importlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ DISTRIBUTION = "lenet-multi"
 
 @dataclass(frozen=True)
 class Extra:
-    """An extra, what it needs and does not find, and the line that installs it."""
+    """An extra, its requirements that are not met, and the line that installs it."""
 
     name: str
     lacks: list[str]
@@ -23,10 +23,7 @@ class Extra:
 
 
 def require(module: str, extra: str) -> Any:
-    """Return the module of an optional package, which the extra `extra` installs.
-
-    Raises `UserError` when it cannot be imported.
-    """
+    """Return a module that `extra` installs; raise `UserError` when it cannot be imported."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -36,39 +33,37 @@ def require(module: str, extra: str) -> Any:
 
 
 def install_line(extra: str = "") -> str:
-    """Return the line that installs this package with an extra."""
+    """Return the line that installs this package, with `extra` if given."""
     return f"pip install '{DISTRIBUTION}[{extra}]'" if extra else f"pip install {DISTRIBUTION}"
 
 
 def is_installed() -> bool:
-    """Tell whether this package is installed, so that its needs are known."""
+    """Return whether this package is installed; only then are its requirements known."""
     return any(distributions(name=DISTRIBUTION))
 
 
 def every() -> list[Extra]:
-    """Return all extras of this package; none where it is imported but not installed."""
+    """Return all extras of this package; none if it is imported but not installed."""
     names = (metadata(DISTRIBUTION).get_all("Provides-Extra") or []) if is_installed() else []
     return [Extra(name, lacks(name), install_line(name)) for name in names]
 
 
 def lacks(extra: str = "") -> list[str]:
-    """Return what an extra needs and does not find, or what the package itself needs."""
+    """Return the requirements of an extra, or of the package itself, that are not met."""
     texts = (requires(DISTRIBUTION) or []) if is_installed() else []
     wanted = [requirement for text in texts if _belongs(requirement := Requirement(text), extra)]
     return [lack for requirement in wanted if (lack := _lack(requirement))]
 
 
 def _belongs(requirement: Requirement, extra: str) -> bool:
-    """Tell whether `requirement` is of `extra`, or, of none, of the package itself."""
-    if requirement.marker is None:
+    marker = requirement.marker
+    if marker is None or marker.evaluate({"extra": ""}):  # the package itself requires it
         return not extra
-    if extra and requirement.marker.evaluate({"extra": ""}):  # of the package itself
-        return False
-    return requirement.marker.evaluate({"extra": extra})
+    return marker.evaluate({"extra": extra})
 
 
 def _lack(requirement: Requirement) -> str:
-    """Return what is wanted and, where another is installed, its version; empty where it is met."""
+    """Return what is wanted, and the version installed instead; empty if it is met."""
     wanted = f"{requirement.name}{requirement.specifier}"
     try:
         found = installed_version(requirement.name)

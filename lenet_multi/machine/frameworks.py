@@ -1,4 +1,4 @@
-"""The Keras backends: their names, which are installed, how one is chosen, and others kept out."""
+"""The Keras backends: names, which are installed, the choice of one, and keeping others out."""
 
 import os
 import sys
@@ -15,23 +15,23 @@ from typing import NoReturn
 from lenet_multi.errors import UserError, unknown
 
 BACKENDS = ("tensorflow", "jax", "torch")
-ANSWERING = (*BACKENDS, "numpy", "openvino")  # Keras's NumPy and OpenVINO cannot train
+ANSWERING = (*BACKENDS, "numpy", "openvino")  # on NumPy and OpenVINO Keras cannot train
 
 
 def installed(known: Sequence[str] = BACKENDS) -> tuple[str, ...]:
-    """Return the names of those `known` backends that are installed, without importing one."""
+    """Return the `known` backends that are installed, without importing one."""
     return tuple(name for name in known if find_spec(framework(name)) is not None)
 
 
 def framework(backend: str) -> str:
-    """Return the name of the package that computes what Keras does on `backend`."""
+    """Return the name of the package that computes for Keras on `backend`."""
     return "jax" if backend == "numpy" else backend  # Keras's NumPy backend convolves with JAX
 
 
 def installed_version(name: str) -> str:
-    """Return the version of the distribution `name`, or of the one that provides that module.
+    """Return the version of the distribution `name`, or of one that provides the module `name`.
 
-    `tensorflow-cpu` provides what `tensorflow` does. Raises `PackageNotFoundError` without either.
+    For example, `tensorflow-cpu` provides `tensorflow`. Raises `PackageNotFoundError` without both.
     """
     with suppress(PackageNotFoundError):
         return version(name)
@@ -48,10 +48,9 @@ def choose(
     known: Sequence[str] = BACKENDS,
     preferred: str | None = None,
 ) -> str:
-    """Return the backend, of the `known` ones, that `--backend` or `KERAS_BACKEND` asks for.
+    """Return the backend, one of the `known` ones, that `--backend` or `KERAS_BACKEND` asks for.
 
-    Where neither speaks, it is the `preferred` one if installed, or else the first installed one.
-
+    If neither is given, return `preferred` if it is installed, otherwise the first installed one.
     Raises `UserError` when the two conflict, or the backend is unknown or not installed.
     """
     from_environment = environ.get("KERAS_BACKEND")
@@ -79,10 +78,10 @@ def choose(
 
 
 class OthersLeftOut(MetaPathFinder, Loader):
-    """Refuse, in a block, to import other frameworks than `backend`'s, as libraries do unasked.
+    """In a `with` block, make each import of a framework other than `backend`'s fail.
 
-    They are found as ever, and those that are imported already stay. Keras and TensorFlow import
-    JAX where it is installed: 0.2 s and 108 MiB. tensorboardX imports PyTorch: 0.7 s.
+    `find_spec` still finds them, and imported ones stay. Keras and TensorFlow import JAX unasked if
+    it is installed: 0.2 s and 108 MiB. tensorboardX imports PyTorch: 0.7 s.
     """
 
     def __init__(self, backend: str) -> None:
@@ -97,15 +96,12 @@ class OthersLeftOut(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module of these names, with this object as its loader."""
+        """Find an excluded framework, with this object as its loader."""
         spec = PathFinder.find_spec(fullname, path, target) if fullname in self.names else None
         if spec:
             spec.loader = self
         return spec
 
-    def create_module(self, spec: ModuleSpec) -> NoReturn:
+    def exec_module(self, module: ModuleType) -> NoReturn:
         """Raise `ImportError`."""
-        raise ImportError(f"{spec.name} is left out")
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Never come to this."""
+        raise ImportError(f"{module.__name__} is left out")

@@ -1,4 +1,4 @@
-"""Start Keras on the chosen backend: quietly, and with the same numerics everywhere."""
+"""Start Keras on the chosen backend, quietly and with the same numerics everywhere."""
 
 import gc
 import os
@@ -14,37 +14,35 @@ from lenet_multi.errors import UserError
 from lenet_multi.machine import cache
 from lenet_multi.machine.frameworks import OthersLeftOut
 
-# Keras reads these at import and then cuts every `fit` short without a word.
+# Keras reads these at import, and then ends every `fit` early without a message.
 CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
 FOR_A_GPU = {
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # others may be at work on it
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # other processes may use the GPU
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "NVIDIA_TF32_OVERRIDE": "0",  # see `start`; of NVIDIA's own libraries
+    "NVIDIA_TF32_OVERRIDE": "0",  # for NVIDIA's own libraries; see `start`
 }
 
 CPU, GPU = "cpu", "gpu"
 
-# Keras's home for processes that have a private one for all else, as those of parity have.
+# Keras's home for downloads, for processes with a private KERAS_HOME, such as parity's.
 HOME = "LENET_MULTI_KERAS_HOME"
 
 Loaded = TypeVar("Loaded")
 
-_HEAD_START = 0.03  # seconds in which bad data is told without a backend's start
+_HEAD_START = 0.03  # seconds; bad data found by then is reported without starting a backend
 
-# Keras's own defaults, which ~/.keras/keras.json may change.
+# Keras's defaults; ~/.keras/keras.json may change them.
 KERAS_SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
 def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = None) -> None:
-    """Import Keras on `backend`, with Keras's own defaults whatever ~/.keras/keras.json says.
+    """Import Keras on `backend`, with Keras's defaults whatever ~/.keras/keras.json says.
 
-    `floatx` is the precision of weights and sums, "float32" or "float64"; `dtype_policy` is
-    that of the layers, the same by default. On a GPU too float32 is float32, whose products
-    backends would else take of numbers of ten bits (TF32). On PyTorch numbers too small to be
-    normal are zero from here on, in all that this thread computes on a CPU.
-
-    Raises `UserError` when the environment would make Keras cut training short.
+    `floatx`: precision of weights and sums, "float32" or "float64". `dtype_policy`: that of layers
+    (default: `floatx`). On a GPU, float32 products are computed in full, not from numbers of ten
+    bits (TF32). On PyTorch, subnormal numbers become zero in all that this thread computes on a CPU
+    from now on. Raises `UserError` when the environment would make Keras end training early.
     """
     for variable in CUTTING_VARIABLES:
         if variable in os.environ:
@@ -52,13 +50,13 @@ def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = N
     os.environ["KERAS_BACKEND"] = backend
     os.environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
     cache.keep_compiled(os.environ)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings about the build stay silent
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no warnings about the build
     for variable, value in FOR_A_GPU.items():
         os.environ.setdefault(variable, value)
     with stderr_held_back(), _garbage_left_alone(), OthersLeftOut(backend):
         import keras
 
-        keras.ops.zeros(())  # the first tensor makes the rest of the start-up noise
+        keras.ops.zeros(())  # the first tensor prints the other messages of the start
         if device() == GPU:
             _multiply_in_full(backend)
     if keras.backend.backend() != backend:
@@ -66,11 +64,10 @@ def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = N
     if backend == "torch":
         import torch
 
-        # Take numbers too small to be normal for zero, as TensorFlow and JAX do on a CPU. Adam's
-        # momentum of a weight whose gradient stays zero shrinks by a tenth a step, and is such a
-        # number after eight hundred: a quarter of all, in this network. A processor is slow with
-        # them, and an epoch takes a tenth longer. A thread inherits this from the one that starts
-        # it, so it comes before PyTorch shares out any work.
+        # Flush subnormal numbers to zero, as TensorFlow and JAX do on a CPU. If a weight's gradient
+        # stays zero, Adam's momentum shrinks by a tenth per step and is subnormal after 800 steps,
+        # as for a quarter of the LeNet's weights. Such numbers slow an epoch by 10 %.
+        # Threads inherit this setting from their parent, so set it before PyTorch starts any.
         torch.set_flush_denormal(True)
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(dtype_policy or floatx)
@@ -84,30 +81,30 @@ def keras_home(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def device() -> str:
-    """Return what Keras computes on, once it is started: `CPU` or `GPU`."""
+    """Return what the started Keras computes on: `CPU` or `GPU`."""
     import keras
 
-    name = str(getattr(keras.ops.zeros(()), "device", CPU)).lower()  # OpenVINO tells none
+    name = str(getattr(keras.ops.zeros(()), "device", CPU)).lower()  # OpenVINO has none
     return GPU if any(word in name for word in ("cuda", "gpu", "rocm")) else CPU
 
 
 def start_and_load(
     backend: str, load: Callable[[], Loaded], *, dtype_policy: str | None = None
 ) -> Loaded:
-    """Start Keras on `backend` and return what `load` gives, called in a thread meanwhile."""
+    """Start Keras on `backend` while a thread calls `load`, and return what `load` returns."""
     pool = ThreadPoolExecutor(1)
     try:
         loading = pool.submit(load)
-        with suppress(TimeoutError):  # what cannot be read is mostly told at once
+        with suppress(TimeoutError):  # unreadable data usually fails at once
             loading.result(timeout=_HEAD_START)
         start(backend, dtype_policy=dtype_policy)
         return loading.result()
     finally:
-        pool.shutdown(wait=False)  # a signal does not wait for a download
+        pool.shutdown(wait=False)  # so that a signal does not wait for a download
 
 
 def _multiply_in_full(backend: str) -> None:
-    """Have products and convolutions on a GPU taken in float32, as on a CPU."""
+    """Make products and convolutions on a GPU use full float32, as on a CPU."""
     match backend:
         case "tensorflow":
             import tensorflow as tf
@@ -126,25 +123,19 @@ def _multiply_in_full(backend: str) -> None:
 
 @contextmanager
 def _garbage_left_alone() -> Iterator[None]:
-    """Look for no garbage in the block, nor ever among what it leaves.
-
-    An import makes millions of objects, which stay; to search them takes a fifth of its time.
-    """
+    # An import makes millions of objects that stay; searching them takes a fifth of its time.
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        gc.freeze()  # no later collection searches these objects
         gc.enable()
 
 
 @contextmanager
 def stderr_held_back() -> Iterator[None]:
-    """Keep what the block writes on stderr, and show it only when the block fails.
-
-    A `UserError` says by itself what is wrong. TensorFlow announces oneDNN there before any
-    setting of its log level is read.
-    """
+    """Hold back what the block writes on stderr; show it only if the block fails."""
+    # TensorFlow announces oneDNN there before it reads its log level.
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -152,7 +143,7 @@ def stderr_held_back() -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            if not isinstance(error, UserError):
+            if not isinstance(error, UserError):  # which needs no more explanation
                 held.seek(0)
                 os.write(terminal, held.read())
             raise

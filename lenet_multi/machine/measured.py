@@ -1,18 +1,18 @@
-"""How fast bfloat16 is on this processor: the doctor measures it once and keeps it."""
+"""How fast bfloat16 is on this processor; the doctor measures it once and stores it."""
 
 import timeit
 from contextlib import suppress
 
 from lenet_multi.machine.cache import place
 
-SIDE, REPEATS = 512, 5  # of a product of matrices: a millisecond each
+SIDE, REPEATS = 512, 5  # matrix products of 512x512, 1 ms each
 
 
 def bfloat16_pays(backend: str) -> bool:
-    """Return whether the doctor found products of bfloat16 numbers faster than float32's.
+    """Return whether the doctor found bfloat16 products faster than float32's; False if unmeasured.
 
-    Return False where the doctor has not measured it. Processors differ: bfloat16 was 1.9 times as
-    fast on one (AMD EPYC, family 25) and 0.5 on another (Intel Xeon, model 207, without AMX).
+    Processors differ: bfloat16 was 1.9 times as fast on one (AMD EPYC, family 25) and 0.5 times on
+    another (Intel Xeon, model 207, without AMX).
     """
     try:
         return float(place(f"bfloat16-{backend}").read_text()) > 1
@@ -21,20 +21,19 @@ def bfloat16_pays(backend: str) -> bool:
 
 
 def measure_bfloat16(backend: str) -> float:
-    """Return and keep how many times as fast as float32's its products are on a started backend."""
+    """Return and store how many times as fast as float32's they are; needs a started Keras."""
     import keras
 
     def seconds(dtype: str) -> float:
         matrix = keras.ops.ones((SIDE, SIDE), dtype)
-
-        def product() -> float:
-            return float(keras.ops.matmul(matrix, matrix)[0, 0])  # waits until it is there
-
-        return min(timeit.repeat(product, number=1, repeat=REPEATS))
+        times = timeit.repeat(  # `float` waits for the result
+            lambda: float(keras.ops.matmul(matrix, matrix)[0, 0]), number=1, repeat=REPEATS
+        )
+        return min(times)
 
     times = seconds("float32") / seconds("bfloat16")
     path = place(f"bfloat16-{backend}")
-    with suppress(OSError):  # a cache folder that cannot be written keeps nothing
+    with suppress(OSError):  # an unwritable cache folder stores nothing
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{times}\n")
     return times

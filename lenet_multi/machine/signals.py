@@ -1,4 +1,4 @@
-"""What a process does when it is told to end: by Ctrl-C, or by a system that shuts down."""
+"""What a process does on SIGINT (Ctrl-C) and SIGTERM (a system that shuts down)."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -11,9 +11,9 @@ from lenet_multi.errors import StoppedError
 
 @contextmanager
 def obeying(note: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have SIGINT and SIGTERM call `note` with their number, in the main thread, in the block.
+    """Make SIGINT and SIGTERM call `note` in the main thread while the block runs.
 
-    One that this process was started to ignore, as a shell's background jobs do Ctrl-C, stays so.
+    A signal that the process ignores, like Ctrl-C in a shell's background job, stays ignored.
     """
     before = {
         number: signal.signal(number, note)
@@ -29,7 +29,7 @@ def obeying(note: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 @contextmanager
 def put_off() -> Iterator[None]:
-    """Have a signal that comes within the block come at its end."""
+    """Delay a signal that arrives in the block until its end."""
     noted: list[int] = []
     with obeying(lambda number, frame: noted.append(number)):
         yield
@@ -38,5 +38,5 @@ def put_off() -> Iterator[None]:
 
 
 def stop(number: int, frame: FrameType | None = None) -> NoReturn:
-    """Raise `StoppedError`, wherever the process is."""
+    """Raise `StoppedError` wherever the process is."""
     raise StoppedError(number)

@@ -1,1 +1,1 @@
-"""The run folder: what a run records, how it is written whole, read again and compared."""
+"""The run folder: what a run records, how it is written, read and compared."""

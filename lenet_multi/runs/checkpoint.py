@@ -1,6 +1,6 @@
-"""What a run needs to go on as if it had never stopped, and the files that keep it.
+"""Checkpoints: what a run needs to continue as if it had never stopped, in files.
 
-A file's name holds where the run was and the SHA-256 of its bytes, so that a damaged one is told.
+A file's name gives the epoch, the step and the SHA-256 of its bytes, which reveals damage.
 """
 
 import hashlib
@@ -21,28 +21,24 @@ from lenet_multi.runs.durable import write_bytes, writing
 from lenet_multi.runs.record import NUMBERS, OF_EACH_EPOCH, Epoch, file_sha256
 from lenet_multi.runs.schema import wrong_fields
 
-_KEPT = 2  # the last, and the one before in case the last is damaged
+_KEPT = 2  # the last one, and the one before in case the last is damaged
 _DIGITS = 16  # of the SHA-256 in a file's name
 
 
 @dataclass(frozen=True)
 class State:
-    """A training between two steps: `steps` are done in epoch number `epoch`, from 0.
+    """The state of a training between two steps."""
 
-    `variables` are all of the model's, the optimizer's and the metrics', `names` what they are
-    called; `callbacks` is what these remember; `best_weights` are early stopping's.
-    """
-
-    epoch: int
-    steps: int
+    epoch: int  # from 0
+    steps: int  # done in this epoch
     epochs: list[Epoch]
     epoch_seconds: float
     train_seconds: float
     data_sha256: str
-    names: list[str]
-    callbacks: dict[str, dict[str, Any]]
-    variables: list[NDArray[Any]]
-    best_weights: list[NDArray[Any]]
+    names: list[str]  # paths of `variables`
+    callbacks: dict[str, dict[str, Any]]  # saved state per callback
+    variables: list[NDArray[Any]]  # of weights, optimizer and metrics
+    best_weights: list[NDArray[Any]]  # of early stopping
 
 
 _ARRAYS = ("variables", "best_weights")
@@ -51,7 +47,7 @@ _ARRAYS = ("variables", "best_weights")
 def write(folder: Path, state: State) -> None:
     """Add `state` to the checkpoints in `folder`, and keep the last two.
 
-    Raises `UserError` when the disk refuses; the checkpoints before are then as they were.
+    Raises `UserError` when the disk refuses; earlier checkpoints then stay as they are.
     """
     facts = vars(state) | {name: len(getattr(state, name)) for name in _ARRAYS}
     arrays = {
@@ -70,14 +66,14 @@ def write(folder: Path, state: State) -> None:
             for path in _newest_first(folder)[_KEPT:]:
                 path.unlink()
         finally:
-            with suppress(OSError):  # it holds a checkpoint
+            with suppress(OSError):  # it holds a checkpoint and stays
                 folder.rmdir()
 
 
 def read(folder: Path, warn: Callable[[str], None]) -> State | None:
-    """Return the newest state in `folder` that is whole, None where none was written yet.
+    """Return the newest undamaged state in `folder`; None if no state was written yet.
 
-    `warn` is told of those that are not whole. Raises `UserError` when none of them is.
+    Call `warn` with a message for each damaged one. Raises `UserError` when all are damaged.
     """
     found = _newest_first(folder)
     if not found:
@@ -86,8 +82,8 @@ def read(folder: Path, warn: Callable[[str], None]) -> State | None:
         try:
             return _read(path)
         except UserError as error:
-            warn(f"{error}; going on from the checkpoint before")
-    raise UserError(f"{folder} holds no whole checkpoint; train again with --overwrite")
+            warn(f"trying an earlier checkpoint: {error}")
+    raise UserError(f"no checkpoint in {folder} can be read; train again with --overwrite")
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -113,21 +109,17 @@ def _read(path: Path) -> State:
 
 
 def _wrong(facts: Any) -> list[str]:
-    """Return the names of facts that are none, or that do not fit together."""
     hints = get_type_hints(State) | dict.fromkeys(_ARRAYS, int)
     if wrong := wrong_fields(facts, hints):
         return wrong
-    epochs, memories = facts["epochs"], facts["callbacks"].values()
+    epochs = facts["epochs"]
+    remembered = [value for memory in facts["callbacks"].values() for value in memory.values()]
     right = {
         "epoch": facts["epoch"] >= 0,
         "steps": facts["steps"] >= 0,
         "epochs": all(OF_EACH_EPOCH <= epoch.keys() == epochs[0].keys() for epoch in epochs),
         "variables": facts["variables"] == len(facts["names"]),
         "best_weights": 0 <= facts["best_weights"] <= facts["variables"],
-        "callbacks": all(
-            isinstance(value, int | float | None)
-            for memory in memories
-            for value in memory.values()
-        ),
+        "callbacks": all(isinstance(value, int | float | None) for value in remembered),
     }
     return [name for name, is_right in right.items() if not is_right]

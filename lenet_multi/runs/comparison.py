@@ -1,4 +1,4 @@
-"""Compare run folders, without Keras: did the model train the same on each backend."""
+"""Compare run folders without Keras: whether a model trained alike on each backend."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -13,14 +13,8 @@ from rich.text import Text
 from lenet_multi.config import TEACHING
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.errors import UserError
-from lenet_multi.runs import durable
+from lenet_multi.runs import durable, tolerances
 from lenet_multi.runs.record import Result, Run, read_run
-from lenet_multi.runs.tolerances import (
-    MANY_IMAGES,
-    TEST_ACCURACY,
-    TEST_ACCURACY_OF_FEW_IMAGES,
-    TEST_METRIC,
-)
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +23,7 @@ RECOUNT = "right answers and loss, recounted"
 
 @dataclass(frozen=True)
 class Check:
-    """One question put to all runs: what each showed, what was allowed, the verdict."""
+    """One check of all runs: the value of each run, what is allowed, and the verdict."""
 
     name: str
     shown: list[str]
@@ -39,7 +33,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs, the checks they went through, and what may explain a difference."""
+    """Runs, their checks, and warnings on what may explain a difference."""
 
     runs: list[Run]
     checks: list[Check]
@@ -54,11 +48,10 @@ class Comparison:
 def compare(folders: Sequence[Path]) -> Comparison:
     """Return the comparison of two or more run folders.
 
-    Raises `UserError` when there are fewer than two different folders, one is no run, or they
-    are of other settings or data and so cannot be compared.
+    Raises `UserError` without two different folders, for no run, and for other settings or data.
     """
     if len({folder.resolve() for folder in folders}) < len(folders) or len(folders) < 2:
-        raise UserError("give two or more different run folders; a run always equals itself")
+        raise UserError("RUNS must be two or more different run folders; a run equals itself")
     runs = [read_run(folder) for folder in folders]
     for run in runs[1:]:
         _refuse_incomparable(runs[0], run)
@@ -66,17 +59,14 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def put_to_the_checks(runs: list[Run]) -> Comparison:
-    """Return the comparison of runs of the same `premises`."""
+    """Return the comparison of runs with the same `premises`."""
     equal = [_equal(runs, *part) for part in _EQUAL]
     return Comparison(runs, [*equal, _recount(runs), _headline(runs)], _warnings(runs))
 
 
 def premises(result: Result) -> dict[str, Any]:
-    """Return what runs must share to be compared: settings, data and what is measured, by name.
-
-    The data's place may differ, since its bytes are compared.
-    """
-    return {
+    """Return what comparable runs must share: settings, data and what is measured, by name."""
+    return {  # without the data's place: the SHA-256 of its bytes is compared instead
         **{f"setting {name}": result.config.get(name) for name in sorted(TEACHING - {"data"})},
         "data SHA-256": result.data_sha256,
         "data test_images": result.test_images,
@@ -98,19 +88,18 @@ def _refuse_incomparable(first: Run, second: Run) -> None:
 
 
 def _warnings(runs: Sequence[Run]) -> list[str]:
-    """Return other packages and instruction sets, as recorded: they may explain a difference."""
     packages = sorted(set().union(*(run.result.versions for run in runs)))
     recorded = {package: [run.result.versions.get(package) for run in runs] for package in packages}
     recorded["the instruction set"] = [run.result.machine.get("instruction_set") for run in runs]
     return [
-        f"{name} is {' and '.join(different)}: a difference may be due to that"
+        f"{name} is {' and '.join(different)}: this may explain a difference"
         for name, values in recorded.items()
         if len(different := sorted({str(value) for value in values if value})) > 1
     ]
 
 
-# What runs must have alike: a check's name, the field of a `Result`, how it is shown.
-# Of a hash the first 12 digits tell it apart.
+# What must be equal in all runs: the check's name, the field of a `Result`, how to show it.
+# The first 12 digits of a hash identify it.
 _EQUAL: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("weight tensors: names, shapes, types", "weights", lambda found: f"{len(found)} tensors"),
     ("parameters", "parameters", "{:,}".format),
@@ -126,7 +115,7 @@ def _equal(runs: Sequence[Run], name: str, field: str, show: Callable[[Any], str
 
 
 def _recount(runs: Sequence[Run]) -> Check:
-    """Compute the test figures again from what was predicted: a stale or edited result shows."""
+    """Compute test figures again from the predictions, to find a stale or edited result."""
     found = [_recounted(run) for run in runs]
     return Check(
         RECOUNT if runs[0].result.classifies else "test errors, recounted",
@@ -137,7 +126,7 @@ def _recount(runs: Sequence[Run]) -> Check:
 
 
 def _recounted(run: Run) -> tuple[str, bool]:
-    """Return a run's test figures in words, and whether they are as recorded."""
+    """Return a run's recomputed test figures as text, and whether they are as recorded."""
     result = run.result
     if result.classifies:
         correct = count_correct(run.outputs, run.targets)
@@ -154,12 +143,12 @@ def _headline(runs: Sequence[Run]) -> Check:
     values = [run.result.headline[1] for run in runs]
     low, high = min(values), max(values)
     if runs[0].result.classifies:
-        few = min(run.result.train_images for run in runs) < MANY_IMAGES
-        tolerance = TEST_ACCURACY_OF_FEW_IMAGES if few else TEST_ACCURACY
-        gap = round(100 * (high - low), 9)  # 9: beyond one image, no noise
+        few = min(run.result.train_images for run in runs) < tolerances.MANY_IMAGES
+        tolerance = tolerances.TEST_ACCURACY_OF_FEW_IMAGES if few else tolerances.TEST_ACCURACY
+        gap = round(100 * (high - low), 9)  # drops noise, keeps one image's share
         shown, most = f"{gap:.2f}", f"{tolerance.value}"
     else:
-        tolerance = TEST_METRIC
+        tolerance = tolerances.TEST_METRIC
         gap = 0.0 if low == high else (high - low) / max(abs(low), abs(high))
         shown, most = f"{gap:.1%}", f"{tolerance.value:.0%}"
     return Check(
@@ -171,7 +160,7 @@ def _headline(runs: Sequence[Run]) -> Check:
 
 
 def write_json(comparison: Comparison, path: Path) -> None:
-    """Write the comparison as JSON, or raise `UserError` where `path` cannot be written."""
+    """Write the comparison as JSON; raise `UserError` when `path` cannot be written."""
     content = {
         "schema_version": SCHEMA_VERSION,
         "passed": comparison.passed,
@@ -184,7 +173,7 @@ def write_json(comparison: Comparison, path: Path) -> None:
 
 
 def print_tables(comparison: Comparison, console: Console) -> None:
-    """Print the runs side by side, and below them the checks with their verdicts."""
+    """Print a table of the runs, and below it a table of the checks with their verdicts."""
     console.print(_results_table(comparison.runs))
     table = _table(comparison.runs, "Do they agree?", "check", "allowed", "verdict")
     for check in comparison.checks:
@@ -205,27 +194,27 @@ def _results_table(runs: Sequence[Run]) -> Table:
     rows: dict[str, Callable[[Result], str]] = {
         f"test {runs[0].result.headline[0]}": shown_headline,
         "test loss": lambda result: f"{result.test_loss:.4f}",
-        "right of all": lambda result: f"{result.test_correct:,} of {result.test_images:,}",
+        "correct": lambda result: f"{result.test_correct:,} of {result.test_images:,}",
         "epochs": lambda result: str(len(result.epochs)),
         "seconds per epoch": lambda result: f"{seconds_per_epoch(result):.2f}",
-        "seconds in all": lambda result: f"{sum(result.seconds.values()):.1f}",
+        "seconds in total": lambda result: f"{sum(result.seconds.values()):.1f}",
         "peak memory": lambda result: f"{result.peak_memory_bytes / 2**20:,.0f} MiB",
     }
     if not runs[0].result.classifies:
-        del rows["right of all"]
+        del rows["correct"]
     for name, cell in rows.items():
         table.add_row(name, *(cell(run.result) for run in runs))
     return table
 
 
 def shown_headline(result: Result) -> str:
-    """Return a run's headline figure in words: a share in percent, another with four digits."""
+    """Return a run's headline as text: accuracy in percent, any other metric in four digits."""
     value = result.headline[1]
     return f"{value:.2%}" if result.classifies else f"{value:.4g}"
 
 
 def seconds_per_epoch(result: Result) -> float:
-    """Return the median over epochs, in which the first one's compilation weighs little."""
+    """Return the median over epochs, which the compilation in the first one hardly changes."""
     seconds = sorted(epoch["train_seconds"] for epoch in result.epochs)
     return seconds[len(seconds) // 2]
 

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and so that a power cut cannot take them back."""
+"""Write files completely or not at all, so that they survive a power cut."""
 
 import hashlib
 import json
@@ -18,11 +18,10 @@ SHA256 = "sha256"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write, and put it in the place of `path` at once, and on the disk.
+    """Yield a file to write; then replace `path` by it in one step, and flush it to the disk.
 
-    A link stays and leads to the new file; what is no file, as /dev/null, is written as it is.
-
-    Raises `OSError` when the disk refuses. Then, or when the block fails, an older file stays.
+    A link stays, and its target is replaced. Anything but a regular file, such as /dev/null, is
+    written directly. The older file stays when the block fails, or the disk refuses (`OSError`).
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as file:
@@ -42,26 +41,26 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put `content` in the place of the file at `path` (see `replacing`)."""
+    """Replace the file at `path` by `content` (see `replacing`)."""
     with replacing(path) as file:
         file.write(content)
 
 
 def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
-    """Put `content`, as JSON, in the place of the file at `path` (see `replacing`)."""
+    """Replace the file at `path` by `content` as JSON (see `replacing`)."""
     write_bytes(path, (json.dumps(content, indent=indent) + "\n").encode())
 
 
 def put_in_place(draft: Path, target: Path) -> None:
-    """Put the file or folder at `draft` in the place of `target`, and on the disk.
+    """Replace `target` by the file or folder at `draft`, and flush it to the disk.
 
-    Both are of the same file system. Raises `OSError` when the disk refuses; what was at `target`
-    is there until the draft is.
+    Both are on the same file system. Raises `OSError` when the disk refuses; `target` then stays.
     """
     for path in [*draft.rglob("*"), draft]:
         sync(path)
     if target.is_dir():
-        # None takes another's place in one step; what a kill between the two leaves goes here.
+        # One step cannot replace a folder, so rename twice. A kill between the renames leaves the
+        # older folder under this name.
         replaced = draft.with_name(f"{draft.name}.replaced")
         shutil.rmtree(replaced, ignore_errors=True)
         target.rename(replaced)
@@ -77,7 +76,7 @@ def put_in_place(draft: Path, target: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold the file or folder at `path` as it is now."""
+    """Flush the file or folder at `path` to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -86,12 +85,12 @@ def sync(path: Path) -> None:
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` as JSON that ends with the SHA-256 of what stands before."""
+    """Write `content` as JSON, followed by its SHA-256 as the last field."""
     write_json(path, {**content, SHA256: _digest(content)})
 
 
 def check_record(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Return `content` of `path` without its SHA-256, or raise `UserError` where it is wrong."""
+    """Return the `content` of `path` without its SHA-256; raise `UserError` if that is wrong."""
     rest = {name: value for name, value in content.items() if name != SHA256}
     if content.get(SHA256) != _digest(rest):
         raise UserError(f"{path} is damaged: its SHA-256 is not that of its content; train again")
@@ -107,9 +106,9 @@ def writing(
     target: Path,
     *,
     flag: str = "--out",
-    refusals: tuple[type[Exception], ...] = (OSError, RuntimeError),  # h5py, a loop of links
+    refusals: tuple[type[Exception], ...] = (OSError, RuntimeError),  # by h5py, a loop of links
 ) -> Iterator[None]:
-    """Raise `UserError` where one of `refusals` says that `target`, chosen by `flag`, fails."""
+    """Turn one of `refusals` into a `UserError`: `target`, chosen by `flag`, cannot be written."""
     try:
         yield
     except refusals as error:
@@ -119,13 +118,11 @@ def writing(
 
 @contextmanager
 def drafted(target: Path, refuse_occupied: Callable[[Path], None]) -> Iterator[Path]:
-    """Give a path beside `target` to write, and move it to `target` when the block succeeds.
+    """Yield a path beside `target` to write, and move it to `target` when the block succeeds.
 
-    Whatever happens, nothing half-written is left, and what was at `target` is kept until the
-    new one is whole. `refuse_occupied` is asked before the block and after it, for that may take
-    its time, and raises where what is at `target` is not to be replaced.
-
-    Raises `UserError` when `target` cannot be written.
+    In any case nothing half-written is left, and the older `target` stays until the new one is
+    complete. `refuse_occupied` raises when the older `target` must stay; it is called before the
+    block and, as that may take long, after it. Raises `UserError` when `target` cannot be written.
     """
     with writing(target):
         target = target.resolve()

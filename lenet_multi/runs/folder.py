@@ -1,7 +1,7 @@
-"""The run folder, where backends meet: an empty one to fill, put in its place when it is whole.
+"""The run folder NAME, in which a run stores its results for a comparison (see `record`).
 
-Until then it is called NAME.unfinished, and has a `journal.json` (see `journal`) and in `resume/`
-what it takes to go on (see `checkpoint`). `record` says what is in it.
+A run fills NAME.unfinished and renames it when it is complete. Until then the folder also has
+`journal.json` (see `journal`) and `resume/`, what the run needs to continue (see `checkpoint`).
 """
 
 import fcntl
@@ -17,28 +17,28 @@ from lenet_multi.machine.signals import put_off
 from lenet_multi.runs.durable import put_in_place, writing
 from lenet_multi.runs.record import FILES, JOURNAL, KEPT, RESULT, RESUME, Result, read_run
 
-RUNS = Path("runs")  # where runs go that are given no folder
+RUNS = Path("runs")  # for runs without --out
 
-# Of a run that is not whole yet.
 _UNFINISHED = ".unfinished"
 
-# A LeNet's folder takes 6 MB, two thirds of it Adam's moments.
+# A run starts only with this much free space, about three times the 6 MB of a LeNet's folder (two
+# thirds of them are Adam's moments). A larger model may need more.
 NEEDED_BYTES = 16 * 2**20
 
 
 def default_folder(name: str) -> Path:
-    """Return runs/`name`-TIME, for a run that was given no folder."""
+    """Return runs/`name`-TIME, the folder of a run without --out."""
     return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def unfinished(folder: Path) -> Path:
-    """Return where the run for `folder` is written until it is whole."""
+    """Return the draft folder in which the run for `folder` is written until it is complete."""
     folder = folder.resolve()
     return folder.with_name(folder.name + _UNFINISHED)
 
 
 def finished(folder: Path) -> Path:
-    """Return where the run that is written in `folder`, or is to be there, comes to be."""
+    """Return the final folder of a run, given that or its draft folder."""
     return folder.with_name(folder.name.removesuffix(_UNFINISHED))
 
 
@@ -46,14 +46,12 @@ def finished(folder: Path) -> Path:
 def new_run_folder(
     folder: Path, *, overwrite: bool = False, resume: bool = False
 ) -> Iterator[Path]:
-    """Give a draft folder to fill, and put it in the place of `folder` when the block succeeds.
+    """Yield a draft folder to fill, and put it in the place of `folder` when the block succeeds.
 
-    Whatever happens, no half-written `folder` is left, and an older run in its place is
-    kept until the new one is whole. A draft that fails stays where it holds what was kept on
-    the way, and goes where it does not; `resume` takes up such a draft.
-
-    Raises `UserError` when `folder` holds a run and `overwrite` is false, holds anything
-    else, cannot be written, or another process is writing it.
+    In any case no half-written `folder` is left, and an older run there stays until the new one is
+    complete. When the block fails, the draft stays if it holds something to continue from (with
+    `resume`), and is deleted otherwise. Raises `UserError` when `folder` holds a run and not
+    `overwrite`, holds anything else, cannot be written, or another process writes it.
     """
     with writing(folder):
         folder = folder.resolve()
@@ -63,7 +61,7 @@ def new_run_folder(
     with _locked(draft):
         if _is_worth_keeping(draft) and not (overwrite or resume):
             raise UserError(
-                f"{draft} holds an unfinished run; go on with --resume {folder}, pass "
+                f"{draft} holds an unfinished run; pass --resume {folder} to continue it, pass "
                 "--overwrite, or choose another --out"
             )
         if not resume:
@@ -72,15 +70,15 @@ def new_run_folder(
         try:
             if shutil.disk_usage(draft).free < NEEDED_BYTES:
                 raise UserError(
-                    f"the disk that holds {folder} is full: {NEEDED_BYTES // 2**20} MiB are "
-                    "needed; free some, or choose another --out"
+                    f"the disk of {folder} has less than {NEEDED_BYTES // 2**20} MiB free; free "
+                    "some, or choose another --out"
                 )
             yield draft
             with put_off():
                 with writing(folder):
-                    _refuse_occupied(folder, overwrite=overwrite)  # again: training took its time
+                    _refuse_occupied(folder, overwrite=overwrite)  # again, after the training
                     put_in_place(draft, folder)
-                # What a whole run needs no more; not before it is in its place.
+                # A complete run needs these no more. Delete them only after the rename.
                 shutil.rmtree(folder / RESUME, ignore_errors=True)
                 with suppress(OSError):
                     (folder / JOURNAL).unlink()
@@ -91,23 +89,21 @@ def new_run_folder(
 
 @contextmanager
 def _locked(draft: Path) -> Iterator[None]:
-    """Keep other processes away from `draft`; the lock ends with the process, however it ends."""
+    """Keep other processes away from `draft`; the lock ends with the process, even if killed."""
     with writing(draft):
         handle = os.open(draft, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
-                f"{draft} is being written by another process; choose another --out"
-            ) from None
+            raise UserError(f"another process writes {draft}; choose another --out") from None
         yield
     finally:
         os.close(handle)
 
 
 def whole_result(draft: Path) -> Result | None:
-    """Return the record of the run in `draft` if it is whole, as a kill at its end leaves it."""
+    """Return the record of the run in `draft` if it is complete: a kill at the end leaves that."""
     try:
         return read_run(draft).result
     except UserError:
@@ -133,6 +129,4 @@ def _refuse_occupied(folder: Path, *, overwrite: bool) -> None:
     if names and (RESULT not in names or names - {*FILES, *KEPT, JOURNAL, RESUME}):
         raise UserError(f"{folder} holds files that are no run; choose another --out")
     if names and not overwrite:
-        raise UserError(
-            f"{folder} holds a run, which is kept; pass --overwrite or choose another --out"
-        )
+        raise UserError(f"{folder} holds a run; pass --overwrite or choose another --out")

@@ -1,4 +1,4 @@
-"""The journal of a run that is not whole yet: what it trains, and when it started and stopped."""
+"""The journal of an unfinished run: its settings, and when it started and stopped."""
 
 import dataclasses
 import json
@@ -23,9 +23,9 @@ SCHEMA_VERSION = 4
 class Journal:
     """The settings of a run and its starts so far, kept in its `folder`.
 
-    A start is a dictionary: backend, form and answer form (once they are known), versions, `began`
-    and `ended` in local time (ISO 8601), the epoch (from 0) and its step that it began at, and why
-    it ended; one without an end was killed.
+    A start is a dictionary: backend, form and answer form (once known), versions, `began` and
+    `ended` (local time, ISO 8601), the epoch (from 0) and the step at which it began, and the
+    reason for its end. A start without an end was killed.
     """
 
     folder: Path
@@ -34,12 +34,12 @@ class Journal:
 
     @classmethod
     def read(cls, folder: Path) -> "Journal":
-        """Return the journal of the run in `folder`; `UserError` if none, or if it is damaged."""
+        """Return the journal of the run in `folder`; raise `UserError` if missing or damaged."""
         path = folder / JOURNAL
         try:
             content = json.loads(path.read_bytes())
         except OSError as error:
-            raise UserError(f"{folder} holds no unfinished run to go on with") from error
+            raise UserError(f"{folder} holds no unfinished run; give the folder of one") from error
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {error}; train again with --overwrite") from error
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
@@ -53,7 +53,7 @@ class Journal:
 
     @contextmanager
     def started(self, *, backend: str, at: tuple[int, int]) -> Iterator[None]:
-        """Note that the block starts training, at an epoch and a step in it, and why it ends."""
+        """Record that the block trains from the epoch and step `at`, and the reason for its end."""
         start: dict[str, Any] = {
             "backend": backend,
             "form": None,
@@ -78,14 +78,14 @@ class Journal:
             self._write()
 
     def computed_in(self, form: str, answer_form: str) -> None:
-        """Note the forms in which the present start trains and predicts."""
+        """Record the forms in which the current start trains and predicts."""
         self.starts[-1].update(form=form, answer_form=answer_form)
         self._write()
 
     def forms_on(self, backend: str) -> tuple[str | None, str | None]:
         """Return the forms in which the run trained and predicted on `backend`, if it did.
 
-        They are not chosen anew: what a machine measures may differ from day to day.
+        A resumed run keeps them: measured again on another day, others could be fastest.
         """
         for start in reversed(self.starts):
             if start["backend"] == backend and start.get("answer_form"):
@@ -103,11 +103,11 @@ class Journal:
 
 
 def _wrong(content: dict[str, Any]) -> list[str]:
-    """Return the names of settings, or "config" or "starts", that cannot be used."""
+    """Return the names of settings, or "config" or "starts", that have a wrong type."""
     config, starts = content.get("config"), content.get("starts")
     if not isinstance(config, dict):
         return ["config"]
-    known = dataclasses.asdict(TrainConfig()) | config  # one that has come since has its default
+    known = dataclasses.asdict(TrainConfig()) | config  # newer settings get their defaults
     if wrong := wrong_fields(known, get_type_hints(TrainConfig)):
         return wrong
     if not (starts and fits(starts, list[dict[str, Any]])):

@@ -1,14 +1,14 @@
-"""The record of a run: what is in its folder, writing it whole, reading it.
+"""The record of a run: the files of its folder, how to write them, how to read them without Keras.
 
 | file | content |
 |---|---|
-| `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds; signed |
+| `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds; its SHA-256 |
 | `history.csv` | a row for each epoch |
 | `model.keras` | the trained model; loads in plain Keras on any backend |
 | `predictions.npz` | a classifier's test `logits` (N, classes) float32 and `labels` (N,) uint8 |
 | | another model's test `outputs` and `targets` (N, ...) |
-| `checkpoints/` | models kept on the way, where asked for |
-| `tensorboard/` | a log for TensorBoard, where asked for |
+| `checkpoints/` | models saved during training, if asked for |
+| `tensorboard/` | a log for TensorBoard, if asked for |
 """
 
 import csv
@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
@@ -30,31 +30,26 @@ from lenet_multi.errors import UserError
 from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
 
-# A classifier's record has no `test_metrics`, so that older programs read it.
+# A classifier's record is of version 4, without `test_metrics`: older programs can read it.
 OF_CLASSIFIERS, SCHEMA_VERSION = 4, 5
 
 RESULT, HISTORY = "result.json", "history.csv"
 MODEL, PREDICTIONS = "model.keras", "predictions.npz"
 FILES = RESULT, HISTORY, MODEL, PREDICTIONS
 KEPT = CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
-# Of a run that is not whole yet: see `journal` and `checkpoint`.
+# Of an unfinished run: see `journal` and `checkpoint`.
 JOURNAL, RESUME = "journal.json", "resume"
 
-# One epoch: its number from 1 (`epoch`); Keras's figures by their names, such as `loss` and
-# `val_accuracy`, those of training as means over the epoch; `train_seconds`, `validation_seconds`.
+# The figures of one epoch: `epoch`, its number from 1; `train_seconds`; `validation_seconds`; and
+# Keras's, such as `loss` and `val_accuracy`. Those of training are means over the epoch.
 Epoch = dict[str, float]
-NUMBERS = "fiub"  # kinds of NumPy's types
+NUMBERS = "fiub"  # the `dtype.kind` of NumPy's numbers
 OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What `result.json` records of a run.
-
-    `test_correct` and `test_accuracy` are a classifier's; `test_metrics` are the other metrics, by
-    Keras's names. `starts` are those of its journal, `files_sha256` are of all other files, once
-    written.
-    """
+    """What `result.json` records of a run."""
 
     schema_version: int
     backend: str
@@ -75,28 +70,28 @@ class Result:
     first_epoch_order_sha256: str
     final_weights_sha256: str
     epochs: list[Epoch]
-    test_correct: int | None
-    test_accuracy: float | None
+    test_correct: int | None  # None without a classifier
+    test_accuracy: float | None  # None without a classifier
     test_loss: float
     seconds: dict[str, float]
     peak_memory_bytes: int
-    test_metrics: dict[str, float] = dataclasses.field(default_factory=dict)
-    starts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    files_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
+    test_metrics: dict[str, float] = field(default_factory=dict)  # the others, by Keras's names
+    starts: list[dict[str, Any]] = field(default_factory=list)  # see `journal.Journal`
+    files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `result.json` and `--json` hold: all fields, but `test_metrics` if empty."""
+        """Return the content of `result.json` and `--json`, without an empty `test_metrics`."""
         content = dataclasses.asdict(self)
         return {name: v for name, v in content.items() if name != "test_metrics" or v}
 
     @property
     def classifies(self) -> bool:
-        """Whether the model is a classifier, whose right answers were counted."""
+        """Whether the model is a classifier; only for one were correct answers counted."""
         return self.test_correct is not None
 
     @property
     def headline(self) -> tuple[str, float]:
-        """The name of the first metric, and what it is on the test set; the loss where none is."""
+        """The name and test value of the first metric, or of the loss if there is no metric."""
         if self.test_accuracy is not None:
             return "accuracy", self.test_accuracy
         return next(iter(self.test_metrics.items()), ("loss", self.test_loss))
@@ -104,35 +99,31 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder as read: its place, its result, and the test set's outputs and targets.
-
-    A classifier's outputs are logits, and its targets labels.
-    """
+    """The content of a run folder."""
 
     folder: Path
     result: Result
-    outputs: NDArray[Any]
-    targets: NDArray[Any]
+    outputs: NDArray[Any]  # of the test examples; a classifier's are logits
+    targets: NDArray[Any]  # of the test examples; a classifier's are labels
 
 
 def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
-    """Fill the draft `run.folder` and return the result as it is recorded there.
+    """Fill the draft `run.folder` and return the result as recorded there.
 
-    `save_model` writes the `.keras` file to the path it is given. Raises `UserError` when the disk
-    refuses.
+    `save_model` writes a `.keras` file to a path. Raises `UserError` when the disk refuses.
     """
     draft, result = run.folder, run.result
     with writing(draft):
         save_model(str(draft / MODEL))
-        outputs, targets = _predicted(result)
+        outputs, targets = _array_names(result)
         arrays: dict[str, Any] = {outputs: run.outputs, targets: run.targets}
         np.savez(draft / PREDICTIONS, **arrays)
         write_history(draft, result.epochs)
-        to_go_on = {draft / RESUME, draft / JOURNAL}  # until the run is in its place
+        temporary = {draft / RESUME, draft / JOURNAL}  # deleted once the run is in its place
         hashes = {
             str(path.relative_to(draft)): file_sha256(path)
             for path in sorted(draft.rglob("*"))
-            if path.is_file() and not {path, path.parent} & to_go_on
+            if path.is_file() and not {path, path.parent} & temporary
         }
         result = dataclasses.replace(result, files_sha256=hashes)
         write_record(draft / RESULT, result.as_json())
@@ -140,7 +131,7 @@ def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
 
 
 def write_history(draft: Path, epochs: list[Epoch]) -> None:
-    """Write history.csv: a header, and a row for each epoch."""
+    """Write history.csv: a header and one row per epoch."""
     with (draft / HISTORY).open("w", newline="") as file:
         table = csv.DictWriter(file, fieldnames=list(epochs[0]))
         table.writeheader()
@@ -153,17 +144,14 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; make it a readable file") from error
 
 
 def read_run(folder: Path) -> Run:
-    """Return the run in `folder`, without Keras.
-
-    Raises `UserError` when a file is missing or damaged, or the files do not belong together.
-    """
+    """Return the run in `folder`; raise `UserError` if a file is missing, damaged or foreign."""
     for name in FILES:
-        if not os.path.isfile(folder / name):  # False, not an error, where reading is forbidden
-            raise UserError(f"{folder} is no run folder: it has no readable {name}")
+        if not os.path.isfile(folder / name):  # unlike Path.is_file, False if forbidden
+            raise UserError(f"{folder} is no run folder: it has no readable {name}; give another")
     result = read_result(folder / RESULT)
     for name, digest in result.files_sha256.items():
         if not os.path.isfile(folder / name):
@@ -173,18 +161,16 @@ def read_run(folder: Path) -> Run:
                 f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
                 "another run; train again"
             )
-    run = Run(folder, result, *read_npz(folder / PREDICTIONS, _predicted(result)))
+    run = Run(folder, result, *read_npz(folder / PREDICTIONS, _array_names(result)))
     _refuse_foreign(run)
     return run
 
 
-def _predicted(result: Result) -> tuple[str, str]:
-    """Return what the arrays of the outputs and the targets are called."""
+def _array_names(result: Result) -> tuple[str, str]:
     return ("logits", "labels") if result.classifies else ("outputs", "targets")
 
 
 def _refuse_foreign(run: Run) -> None:
-    """Refuse arrays that cannot be of the run that `run.result` records."""
     result, outputs, targets = run.result, run.outputs, run.targets
     path, count = run.folder / PREDICTIONS, result.test_images
     if result.classifies:
@@ -201,27 +187,27 @@ def _refuse_foreign(run: Run) -> None:
         raise UserError(f"{path} is not of the run in {RESULT}: {found}; train again")
     if result.classifies and (highest := int(targets.max())) >= outputs.shape[1]:
         raise UserError(
-            f"{path} is damaged: a label is {highest}, of {outputs.shape[1]} classes from 0 on; "
+            f"{path} is damaged: a label is {highest}, but labels end at {outputs.shape[1] - 1}; "
             "train again"
         )
     if not np.isfinite(outputs).all():
         raise UserError(
-            f"{run.folder} is of a run that diverged: its {_predicted(result)[0]} are not all "
-            "finite numbers"
+            f"{run.folder} is of a run that diverged: its {_array_names(result)[0]} are not all "
+            "finite numbers; train again with a smaller --learning-rate"
         )
 
 
 def read_result(path: Path) -> Result:
-    """Return what is recorded at `path`; `UserError` if missing, damaged or of another schema."""
+    """Return the record at `path`; raise `UserError` if missing, damaged or of another schema."""
     try:
-        content = json.loads(path.read_text(), parse_constant=_refuse_constant)
+        content = json.loads(path.read_text(), parse_constant=_refuse_nan)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version not in (OF_CLASSIFIERS, SCHEMA_VERSION):
         remedy = "train again"
         if isinstance(version, int) and version > SCHEMA_VERSION:
-            remedy = "it was written by a newer lenet-multi: pip install --upgrade lenet-multi"
+            remedy = "install a newer lenet-multi: pip install --upgrade lenet-multi"
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; {remedy}"
         )
@@ -231,13 +217,12 @@ def read_result(path: Path) -> Result:
     return Result(**content)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and Infinity, which a run that diverged leaves."""
+def _refuse_nan(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}: the run diverged")
 
 
 def _wrong_parts(content: dict[str, Any]) -> list[str]:
-    """Return the names of what cannot be so in a `Result`'s content, and is not to be relied on."""
+    """Return the names of fields that no `Result` can have like this, so that none is trusted."""
     wrong = wrong_fields(content, get_type_hints(Result)) or [
         f"epochs: {', '.join(sorted(lacking))}"
         for epoch in content["epochs"]

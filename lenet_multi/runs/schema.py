@@ -1,4 +1,4 @@
-"""What a record read from JSON must look like, by the type hints of what it becomes."""
+"""Check a record read from JSON against the type hints of its dataclass."""
 
 from collections.abc import Mapping
 from types import UnionType
@@ -6,17 +6,14 @@ from typing import Any, get_args, get_origin
 
 from lenet_multi.errors import printable
 
-_MOST = 2**63  # above every integer of a record
-_MOST_FLOAT = 2.0**128  # above every float32; no chart could hold what is far above
-_DEEPEST = 20  # a record's own are 5
+# Values beyond these limits match no hint.
+_MOST = 2**63  # integers have at most 64 bits
+_MOST_FLOAT = 2.0**128  # every float32 is smaller; a chart cannot show far larger ones
+_DEEPEST = 20  # nested lists and dictionaries; a real record has 5
 
 
 def wrong_fields(content: Any, hints: Mapping[str, Any]) -> list[str]:
-    """Return the names of fields that are missing, unknown or of another type than hinted.
-
-    An integer of more than 64 bits, a float that no float32 can be, or what is nested deeper
-    than `_DEEPEST`, is of no type.
-    """
+    """Return the names of fields that are missing, unknown or of another type than hinted."""
     if not isinstance(content, dict):
         return [f"an object expected, not {type(content).__name__}"]
     return sorted(map(printable, hints.keys() ^ content.keys())) or [
@@ -25,7 +22,7 @@ def wrong_fields(content: Any, hints: Mapping[str, Any]) -> list[str]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Return whether `value` is what `hint` says: a type, or a list or dictionary of such."""
+    """Return whether `value` matches `hint`: a type, or a list, dictionary or union of types."""
     if hint is Any:
         return _is_shallow(value, _DEEPEST)
     if hint is int:
@@ -43,13 +40,13 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def _is_shallow(value: Any, most: int) -> bool:
-    """Return whether no list or dictionary in `value` lies deeper than `most`; Python recurses."""
+    """Return whether `value` is nested at most `most` deep; other checks recurse into it."""
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return most > 0 and all(_is_shallow(item, most - 1) for item in items)
 
 
 def escaped(content: Any) -> Any:
-    """Return JSON's `content` with every string printable, names of fields too."""
+    """Return JSON `content` with every string made printable, names of fields too."""
     if isinstance(content, str):
         return printable(content)
     if isinstance(content, dict):

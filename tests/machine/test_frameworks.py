@@ -14,7 +14,7 @@ from tests.conftest import PROJECT
 
 @pytest.fixture
 def all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every backend count as installed."""
+    """Make every backend count as installed."""
     monkeypatch.setattr(frameworks, "installed", lambda known=BACKENDS: known)
 
 
@@ -91,7 +91,7 @@ def test_a_preference_gives_way() -> None:
 def test_other_frameworks_are_left_out_and_come_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """In the block they are not imported; after it whoever needs one imports it."""
+    """Other frameworks cannot be imported in the block, and can be after it."""
     monkeypatch.setattr(frameworks, "BACKENDS", ("chosen", "other"))
     for name in ("chosen", "other"):
         (tmp_path / f"{name}.py").touch()

@@ -107,8 +107,8 @@ def test_other_flags_of_xla_stay(monkeypatch: pytest.MonkeyPatch) -> None:
         ("avx-2", "unknown instruction set 'avx-2'; did you mean 'avx2'?"),
         (
             "avx512",
-            "this processor has no avx512, as far as the system tells; its newest instruction set "
-            "is avx2",
+            "this processor has no avx512, as far as the system reports (newest: avx2); drop it or "
+            "choose an older one",
         ),
     ],
     ids=["unknown", "too new"],

@@ -118,7 +118,7 @@ def test_stderr_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str])
         os.write(2, b"libcuda is missing")
         raise ImportError
     assert capfd.readouterr().err == "libcuda is missing"
-    with pytest.raises(UserError), stderr_held_back():  # which needs no messages
+    with pytest.raises(UserError), stderr_held_back():  # which needs no more explanation
         os.write(2, b"tempfile.tif: Using code not yet in table.")
         raise UserError("seven.tif is damaged")
     with stderr_held_back():

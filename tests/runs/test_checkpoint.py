@@ -97,7 +97,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None
     (tmp_path / f"9{path.name}").mkdir()
     warnings: list[str] = []
     assert read(tmp_path, warnings.append).steps == 1
-    assert ["Is a directory; going on from" in warning for warning in warnings] == [True]
+    assert ["Is a directory; make it a readable file" in warning for warning in warnings] == [True]
 
 
 def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, example())
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match="no whole checkpoint; train again"):
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read; train again"):
         checkpoint.read(tmp_path, lambda warning: None)
 
 
@@ -128,14 +128,14 @@ def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_make_is_refused(
     tmp_path: Path, change: dict[str, Any], wrong: str
 ) -> None:
-    """An undamaged checkpoint whose content does not fit is refused, and the field is named."""
+    """In an undamaged file, facts that do not fit are named."""
     checkpoint.write(tmp_path, dataclasses.replace(example(), **change))
     (path,) = tmp_path.iterdir()
-    path.rename(path.with_name(f"0-{path.name.rpartition('-')[2]}"))  # the name must have no minus
+    path.rename(path.with_name(f"0-{path.name.rpartition('-')[2]}"))  # no minus in front
     warnings: list[str] = []
-    with pytest.raises(UserError, match="no whole checkpoint"):
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
         checkpoint.read(tmp_path, warnings.append)
-    assert [f".npz is damaged at {wrong};" in warning for warning in warnings] == [True]
+    assert [warning.endswith(f".npz is damaged at {wrong}") for warning in warnings] == [True]
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 10**5, b"[]"], ids=repr)
@@ -145,5 +145,5 @@ def test_facts_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
     np.savez(buffer, facts=np.frombuffer(text, np.uint8))
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:16]
     (tmp_path / f"00001-00000005-{digest}.npz").write_bytes(buffer.getvalue())
-    with pytest.raises(UserError, match="no whole checkpoint"):
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
         checkpoint.read(tmp_path, lambda warning: None)

@@ -228,7 +228,7 @@ def test_tables_of_a_regression_count_no_right_answers(tmp_path: Path) -> None:
     text = printed(compared(tmp_path, *runs))
     (row, _) = (line for line in text.splitlines() if line.startswith("│ test mean_absolute"))
     assert row.replace("│", "").split() == ["test", "mean_absolute_error", "8", "7.75"]
-    assert "right of all" not in text
+    assert "correct" not in text
     assert "The runs agree." in text
 
 
@@ -315,8 +315,8 @@ def test_other_versions_are_a_warning(tmp_path: Path) -> None:
     comparison = compared(tmp_path, *(example_run(versions=shared) for shared in versions))
     assert comparison.passed
     assert comparison.warnings == [
-        "keras is 3.15.1 and 3.99: a difference may be due to that",
-        "numpy is 2.3 and 2.4: a difference may be due to that",
+        "keras is 3.15.1 and 3.99: this may explain a difference",
+        "numpy is 2.3 and 2.4: this may explain a difference",
     ]
 
 
@@ -326,7 +326,7 @@ def test_another_instruction_set_is_a_warning(tmp_path: Path) -> None:
     comparison = compared(tmp_path, *(example_run(machine=machine) for machine in machines))
     assert comparison.passed
     assert comparison.warnings == [
-        "the instruction set is avx2 and avx512: a difference may be due to that"
+        "the instruction set is avx2 and avx512: this may explain a difference"
     ]
 
 
@@ -337,10 +337,10 @@ Runs
 ┡━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━┩
 │ test accuracy     │       99.00% │       80.00% │
 │ test loss         │       1.4712 │       1.6612 │
-│ right of all      │ 990 of 1,000 │ 800 of 1,000 │
+│ correct           │ 990 of 1,000 │ 800 of 1,000 │
 │ epochs            │            5 │            1 │
 │ seconds per epoch │         4.00 │         4.00 │
-│ seconds in all    │          5.8 │          5.8 │
+│ seconds in total  │          5.8 │          5.8 │
 │ peak memory       │    1,500 MiB │      500 MiB │
 └───────────────────┴──────────────┴──────────────┘
 Do they agree?
@@ -354,7 +354,7 @@ Do they agree?
 │ right answers and loss, recounted    │ 990, loss 1.4712 │ 800, loss 1.6612 │ as recorded                                │ pass    │
 │ test accuracy                        │           99.00% │           80.00% │ 19.00 apart, 0.5 percentage points allowed │ FAIL    │
 └──────────────────────────────────────┴──────────────────┴──────────────────┴────────────────────────────────────────────┴─────────┘
-Warning: keras is 3.15.1 and 3.99: a difference may be due to that.
+Warning: keras is 3.15.1 and 3.99: this may explain a difference.
 The runs DIFFER, first in: test accuracy.
 """  # noqa: E501
 
@@ -405,7 +405,7 @@ def test_the_file_holds_all_that_was_compared(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "comparison.json").read_text()) == {
         "schema_version": 1,
         "passed": False,
-        "warnings": ["keras is 3.15.1 and 3.99: a difference may be due to that"],
+        "warnings": ["keras is 3.15.1 and 3.99: this may explain a difference"],
         "runs": [
             {"folder": str(tmp_path / str(index)), **run.result.as_json()}
             for index, run in enumerate(comparison.runs)
@@ -477,7 +477,7 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             compare(folders)
         assert str(caught.value) == (
-            "give two or more different run folders; a run always equals itself"
+            "RUNS must be two or more different run folders; a run equals itself"
         )
 
 

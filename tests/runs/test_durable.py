@@ -150,7 +150,7 @@ def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
 
 
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
-    """The target may lie in a folder that does not exist yet."""
+    """The target's folder is made if it does not exist."""
     with drafted(tmp_path / "new" / "model", refuse) as draft:
         draft.write_text("new")
     assert (tmp_path / "new" / "model").read_text() == "new"

@@ -52,8 +52,8 @@ def test_a_failure_leaves_what_was_kept_on_the_way(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         keep(example_run(), tmp_path / "run")
     assert str(caught.value) == (
-        f"{tmp_path / 'run.unfinished'} holds an unfinished run; go on with --resume "
-        f"{tmp_path / 'run'}, pass --overwrite, or choose another --out"
+        f"{tmp_path / 'run.unfinished'} holds an unfinished run; pass --resume "
+        f"{tmp_path / 'run'} to continue it, pass --overwrite, or choose another --out"
     )
     keep(example_run(), tmp_path / "run", overwrite=True)
     assert entries(tmp_path) == ["run"]
@@ -67,7 +67,7 @@ def test_a_whole_run_that_a_kill_left_only_has_to_be_moved(tmp_path: Path, older
     draft = keep(example_run(seed=2), tmp_path / "draft").rename(tmp_path / "run.unfinished")
     (draft / "resume").mkdir()
     (draft / "journal.json").touch()
-    with pytest.raises(UserError, match="holds an unfinished run; go on with --resume"):
+    with pytest.raises(UserError, match="holds an unfinished run; pass --resume"):
         keep(example_run(), folder)
     if older:
         keep(example_run(seed=1), tmp_path / "older").rename(folder)
@@ -91,7 +91,7 @@ def test_a_folder_that_is_being_written_is_refused(tmp_path: Path) -> None:
     """If another process is writing a run into the folder, a second run is refused at once."""
     with new_run_folder(tmp_path / "run") as draft:
         (draft / "half").write_text("written")
-        with pytest.raises(UserError, match="is being written by another process"):
+        with pytest.raises(UserError, match="another process writes"):
             keep(example_run(), tmp_path / "run", overwrite=True)
         assert (draft / "half").exists()
 
@@ -196,8 +196,8 @@ def test_a_full_disk_is_refused_before_training(
     with pytest.raises(UserError) as caught, new_run_folder(tmp_path / "run"):
         pytest.fail("the folder was given away")
     assert str(caught.value) == (
-        f"the disk that holds {tmp_path / 'run'} is full: 16 MiB are needed; free some, or choose "
-        "another --out"
+        f"the disk of {tmp_path / 'run'} has less than 16 MiB free; free some, or choose another "
+        "--out"
     )
 
 
@@ -249,7 +249,7 @@ def test_a_refusal_is_one_line_that_names_the_flag(error: Exception, reason: str
 
 
 def test_another_kind_of_error_is_none_of_the_disks() -> None:
-    """Training takes no `RuntimeError` of a backend's for a full disk."""
+    """A backend's `RuntimeError` is not reported as a disk's."""
     with pytest.raises(RuntimeError, match="of JAX"), writing(Path("run"), refusals=(OSError,)):
         raise RuntimeError("of JAX")
 

@@ -151,8 +151,8 @@ def test_a_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_hashed_is_told(tmp_path: Path) -> None:
-    """If a file cannot be hashed, the error gives the system's reason."""
-    with pytest.raises(UserError, match=f"cannot read {tmp_path}: Is a directory"):
+    """The error has the system's reason."""
+    with pytest.raises(UserError, match=f"cannot read {tmp_path}: Is a directory; make"):
         file_sha256(tmp_path)
 
 
@@ -224,8 +224,8 @@ def test_a_result_that_is_no_number_is_refused(tmp_path: Path, loss: float) -> N
         ),
         (
             {"schema_version": 99},
-            f"has schema version 99, this program reads {SCHEMA_VERSION}; it was written by a "
-            "newer lenet-multi: pip install --upgrade lenet-multi",
+            f"has schema version 99, this program reads {SCHEMA_VERSION}; install a newer "
+            "lenet-multi: pip install --upgrade lenet-multi",
         ),
         ({"test_accuracy": "high"}, "is damaged at test_accuracy; train again"),
         ({"surprise": 1}, "is damaged at surprise; train again"),
@@ -321,7 +321,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Hashing something that is not a file gives the system's reason."""
     with pytest.raises(UserError) as caught:
         file_sha256(tmp_path)
-    assert str(caught.value) == f"cannot read {tmp_path}: Is a directory"
+    assert str(caught.value) == f"cannot read {tmp_path}: Is a directory; make it a readable file"
 
 
 def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_a_regression_that_diverged_is_refused(tmp_path: Path) -> None:
     """A regression with NaN among its outputs is refused."""
     run = example_values_run()
     run.outputs[3] = np.nan
-    with pytest.raises(UserError, match="diverged: its outputs are not all finite numbers"):
+    with pytest.raises(UserError, match="diverged: its outputs are not all finite numbers; train"):
         read_run(keep(run, tmp_path / "run"))
 
 
@@ -362,7 +362,7 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
     """A label without a logit is reported as damage."""
     run = example_run()
     stranger = dataclasses.replace(run, targets=np.full_like(run.targets, 10))
-    with pytest.raises(UserError, match="a label is 10, of 10 classes from 0 on"):
+    with pytest.raises(UserError, match="a label is 10, but labels end at 9; train again"):
         read_run(keep(stranger, tmp_path / "run"))
 
 

@@ -37,7 +37,7 @@ def test_images(result: Result) -> NDArray[np.uint8]:
 
 @functools.lru_cache(maxsize=1)  # most groups of runs share it
 def _load(config: TrainConfig) -> Dataset:
-    return of_record(dataclasses.asdict(config)).load(config)
+    return of_record(dataclasses.asdict(config), "the run").load(config)
 
 
 def data_uri(image: NDArray[np.uint8]) -> str:

@@ -89,5 +89,5 @@ KIND = Kind(
     mebibytes=640,  # a pool of threads, each with its own reserve
     prepare=stand_ins.install,
     told=r"Continue with: .*|What was kept so far: .*|Drawing \d+ runs|Model: .*|Pictures: .*"
-    r"|exporting through .*|.*; going on from the checkpoint before",
+    r"|exporting through .*|trying an earlier checkpoint: .*",
 )

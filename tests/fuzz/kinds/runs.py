@@ -251,6 +251,6 @@ KINDS = (
         share=8,
         mebibytes=256,
         prepare=stand_ins.install,
-        told=r"Continue with: .*|What was kept so far: .*|.*; going on from the checkpoint before",
+        told=r"Continue with: .*|What was kept so far: .*|trying an earlier checkpoint: .*",
     ),
 )
