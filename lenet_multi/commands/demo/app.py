@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from lenet_multi.commands._palette import style
 from lenet_multi.commands.demo.process import BackendProcess
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import photographs
@@ -123,6 +124,7 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
         routes=[
             Route("/backends", states),
             Route("/predict", predict, methods=["POST"]),
+            Route("/palette.css", lambda request: Response(style(), media_type="text/css")),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         middleware=[

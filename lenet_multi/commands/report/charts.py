@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from lenet_multi.commands._palette import LIGHT, MARKS
 from lenet_multi.commands.report.groups import Group, Shown
-from lenet_multi.commands.report.palette import LIGHT, MARKS
 from lenet_multi.commands.report.svg import LOOK, to_svg
 from lenet_multi.parity.figure import Line, draw_lines
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lenet_multi.commands.report.palette import MARKS, OTHER
+from lenet_multi.commands._palette import MARKS, OTHER
 from lenet_multi.config import TEACHING
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.frameworks import BACKENDS

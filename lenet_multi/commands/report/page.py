@@ -8,11 +8,11 @@ from typing import Any
 import jinja2
 
 from lenet_multi import __version__
+from lenet_multi.commands._palette import style
 from lenet_multi.commands.report import charts, pictures
 from lenet_multi.commands.report.answers import often_confused, worst_mistakes
 from lenet_multi.commands.report.climb import Climb
 from lenet_multi.commands.report.groups import Group, Shown, group
-from lenet_multi.commands.report.palette import DARK, LIGHT
 from lenet_multi.data.metrics import confusion_matrix
 from lenet_multi.errors import UserError
 from lenet_multi.parity.figure import Line
@@ -47,8 +47,7 @@ def render(runs: Sequence[Run], climb: Climb | None = None) -> str:
     classifies = any(one.result.classifies for one in shown)
     page = _template().render(
         version=__version__,
-        light=LIGHT,
-        dark=DARK,
+        style=style(),
         shown=shown,
         parts=parts,
         metric=" or ".join(headlines).replace("_", " "),

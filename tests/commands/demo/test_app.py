@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from lenet_multi.commands._palette import LIGHT, style
 from lenet_multi.commands.demo.app import (
     MOST_BYTES,
     MOST_CONNECTIONS,
@@ -126,10 +127,18 @@ def test_the_page_is_whole_and_closed(demo: str) -> None:
     assert status == 200
     assert headers["content-security-policy"].startswith("default-src 'none'")
     named = re.findall(r'(?:href|src)="(.*?)"', content.decode())
-    assert {"index.html", *named} == {path.name for path in PAGE.iterdir()}
+    assert {"index.html", *named} == {"palette.css", *(path.name for path in PAGE.iterdir())}
     for name in named:
         status, _, content = ask(demo, f"/{name}")
-        assert (status, content) == (200, (PAGE / name).read_bytes())
+        wanted = style().encode() if name == "palette.css" else (PAGE / name).read_bytes()
+        assert (status, content) == (200, wanted)
+
+
+def test_the_page_has_no_colours_of_its_own() -> None:
+    """The demo uses the colours of the report, and each variable that it uses exists."""
+    sheet = (PAGE / "page.css").read_text()
+    assert not re.search(r"#[0-9a-f]{6}|rgb|hsl", sheet)
+    assert set(re.findall(r"var\(--(\w+)\)", sheet)) <= {*LIGHT, "accent"}
 
 
 @pytest.mark.parametrize(

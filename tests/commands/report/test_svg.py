@@ -3,8 +3,8 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
+from lenet_multi.commands._palette import DARK, LIGHT
 from lenet_multi.commands.report.charts import gap_chart
-from lenet_multi.commands.report.palette import DARK, LIGHT
 from lenet_multi.commands.report.svg import to_svg
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity.figure import Line

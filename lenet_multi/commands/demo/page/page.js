@@ -177,6 +177,7 @@ function showBackend(made, { backend, version, failure, answer, probabilities, m
   const write = (name, text) => (made.querySelector(`.${name}`).textContent = text);
   const percent = (share, digits) => `${(100 * share).toFixed(digits)}%`;
   const timed = milliseconds ? `${milliseconds.toFixed(1)} ms` : "ready";
+  made.dataset.backend = backend;
   write("name", backend);
   write("version", version ?? "");
   write("answer", answer ?? "");

@@ -21,3 +21,17 @@ OTHER = "other"
 
 # Each mark in text, and the same shape as Matplotlib's marker.
 MARKS = dict(zip("●■▲◆▼✖★✚", "os^DvX*P", strict=True))
+
+
+def style() -> str:
+    """Return the CSS that defines each colour as a variable, such as `--jax`."""
+    light, dark = (
+        " ".join(f"--{name}: {color};" for name, color in colors.items())
+        for colors in (LIGHT, DARK)
+    )
+    return (
+        f":root {{ color-scheme: light; {light} }}\n"
+        "@media screen and (prefers-color-scheme: dark) {\n"
+        f"  :root {{ color-scheme: dark; {dark} }}\n"
+        "}\n"
+    )
