@@ -1,9 +1,10 @@
-"""Read `.npz` archives of plain arrays, and nothing that could run code."""
+"""Read `.npz` archives of plain arrays; refuse pickled objects, which could run code."""
 
 import math
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from lenet_multi.data.bombs import refuse_bombs_in
 from lenet_multi.errors import UserError, reason
 
-# NumPy tells so of a header written by Python 2, or damaged so that it looks like one.
+# NumPy warns of a header that Python 2 wrote, or that is damaged so that it looks like one.
 warnings.filterwarnings("ignore", "Reading `.npy`")
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -27,33 +28,55 @@ def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
     Raises `UserError` when the file or an array is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, NpzFile):
-                raise TypeError("a single array, not an archive")
-            assert archive.zip
-            files = {member.filename: member for member in archive.zip.infolist()}
-            if missing := [name for name in names if f"{name}.npy" not in files]:
-                raise UserError(f"{path} lacks {', '.join(missing)}; wanted are {', '.join(names)}")
-            members = [files[f"{name}.npy"] for name in names]
-            refuse_bombs_in(path, members)
-            for member in members:
-                _refuse_false_size(archive.zip, member)
-            return [archive[member.filename] for member in members]
-    except (UserError, MemoryError):
-        raise
+        with _readable(path):
+            archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, NpzFile):
+            raise _foreign(path, "it is a single array")
+        with archive:
+            return _arrays(path, archive, names)
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # NumPy and zipfile raise twelve kinds on what is damaged or foreign
-        raise UserError(f"{path} is no .npz of plain arrays: {reason(error)}") from error
+        why = error.strerror or error
+        raise UserError(f"cannot read {path}: {why}; make it a readable file") from error
 
 
-def _refuse_false_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Raise `ValueError` where a header announces another size; NumPy would take that memory."""
-    with archive.open(member) as file:
+def _arrays(path: Path, archive: NpzFile, names: Sequence[str]) -> list[NDArray[Any]]:
+    assert archive.zip
+    files = {member.filename: member for member in archive.zip.infolist()}
+    if missing := [name for name in names if f"{name}.npy" not in files]:
+        raise UserError(f"{path} lacks {', '.join(missing)}; give all of {', '.join(names)}")
+    members = [files[f"{name}.npy"] for name in names]
+    refuse_bombs_in(path, members)
+    for member in members:
+        _refuse_false_size(path, archive.zip, member)
+    with _readable(path):
+        return [archive[member.filename] for member in members]
+
+
+def _refuse_false_size(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Raise `UserError` when a header announces another size; NumPy would allocate that memory."""
+    with _readable(path), archive.open(member) as file:
         version = npy.read_magic(file)
         if version not in _HEADERS:
             raise ValueError(f"{member.filename} is of NumPy's format {version}")
         shape, _, dtype = _HEADERS[version](file)
-        announced = math.prod(shape) * dtype.itemsize
-        if not dtype.hasobject and announced != member.file_size - file.tell():
-            raise ValueError(f"{member.filename} has another size than its header announces")
+        follow = member.file_size - file.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize != follow:
+        raise _foreign(path, f"{member.filename} has another size than its header announces")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise `UserError` for an error of NumPy or zipfile, which have twelve kinds.
+
+    Only their functions may be called inside; a bug of ours must not pass for a damaged file.
+    """
+    try:
+        yield
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise _foreign(path, reason(error)) from error
+
+
+def _foreign(path: Path, why: str) -> UserError:
+    return UserError(f"{path} is no .npz of plain arrays: {why}; save it with numpy.savez")

@@ -1,4 +1,4 @@
-"""From stored pixels to a network's input: the only place that scales them."""
+"""Scale stored pixels to a network's input; no other module scales them."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ def scaled(pixels: Any, dtype: str | None = None) -> Any:
 
     `dtype` is Keras's floatx by default.
 
-    XLA does not divide by a constant. It multiplies by a rounded reciprocal, which changes 126 of
+    XLA multiplies by a rounded reciprocal instead of dividing by a constant. This changes 126 of
     the 256 values. But 1/255 is 1/256 + 1/256/255. The first part is exact, because 256 is a power
-    of two. The second is so small that its own rounding is lost. So the sum is rounded once, as a
-    quotient is. Written this way, the two terms have no common factor for a compiler to hoist.
+    of two. The second is so small that its own rounding is lost. So the sum is rounded once, like a
+    quotient. Written this way, the two terms have no common factor for a compiler to hoist.
     """
     if isinstance(pixels, np.ndarray) and dtype:
         return np.divide(pixels, LARGEST, dtype=dtype)

@@ -83,7 +83,7 @@ def test_the_bad_ones_are_named_and_the_others_kept(tmp_path: Path) -> None:
         [
             ("text.png", "is no image"),
             ("nowhere.png", "No such file"),
-            ("empty", "is a folder without images"),
+            ("empty", "is a folder without readable images"),
             ("blank.png", "nothing is drawn on it"),
         ],
         strict=True,

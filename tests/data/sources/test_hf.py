@@ -102,9 +102,9 @@ def saved(datasets: Any, few: Dataset, what: str, folder: Path) -> str:
     ("what", "message"),
     [
         ("untested", "it has no split test, only train, validation"),
-        ("blind", r"it has no Image among its columns: digit \(ClassLabel\)"),
-        ("unlabelled", r"it has no ClassLabel among its columns: picture \(Image\)"),
-        ("deep", "its pictures have the mode I;16"),
+        ("blind", r"it has no Image among its columns, only digit \(ClassLabel\)"),
+        ("unlabelled", r"it has no ClassLabel among its columns, only picture \(Image\)"),
+        ("deep", "its pictures have mode I;16"),
         ("uneven", "split train differ in shape: number 20 is 27x28, the first 28x28"),
     ],
     ids=lambda value: value.split()[0],
