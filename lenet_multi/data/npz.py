@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from lenet_multi.data.bombs import refuse_bombs_in
@@ -29,39 +28,32 @@ def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
     """
     try:
         with _readable(path):
-            archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, NpzFile):
-            raise _foreign(path, "it is a single array")
+            archive = zipfile.ZipFile(path)
         with archive:
-            return _arrays(path, archive, names)
+            files = {member.filename: member for member in archive.infolist()}
+            if missing := [name for name in names if f"{name}.npy" not in files]:
+                raise UserError(
+                    f"{path} lacks {', '.join(missing)}; give all of {', '.join(names)}"
+                )
+            members = [files[f"{name}.npy"] for name in names]
+            refuse_bombs_in(path, members)
+            return [_array(path, archive, member) for member in members]
     except OSError as error:
         why = error.strerror or error
         raise UserError(f"cannot read {path}: {why}; make it a readable file") from error
 
 
-def _arrays(path: Path, archive: NpzFile, names: Sequence[str]) -> list[NDArray[Any]]:
-    assert archive.zip
-    files = {member.filename: member for member in archive.zip.infolist()}
-    if missing := [name for name in names if f"{name}.npy" not in files]:
-        raise UserError(f"{path} lacks {', '.join(missing)}; give all of {', '.join(names)}")
-    members = [files[f"{name}.npy"] for name in names]
-    refuse_bombs_in(path, members)
-    for member in members:
-        _refuse_false_size(path, archive.zip, member)
-    with _readable(path):
-        return [archive[member.filename] for member in members]
-
-
-def _refuse_false_size(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Raise `UserError` when a header announces another size; NumPy would allocate that memory."""
+def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     with _readable(path), archive.open(member) as file:
         version = npy.read_magic(file)
         if version not in _HEADERS:
             raise ValueError(f"{member.filename} is of NumPy's format {version}")
         shape, _, dtype = _HEADERS[version](file)
-        follow = member.file_size - file.tell()
-    if not dtype.hasobject and math.prod(shape) * dtype.itemsize != follow:
-        raise _foreign(path, f"{member.filename} has another size than its header announces")
+        announced = math.prod(shape) * dtype.itemsize  # NumPy would allocate this memory
+        if not dtype.hasobject and announced != member.file_size - file.tell():
+            raise ValueError(f"{member.filename} has another size than its header announces")
+        file.seek(0)
+        return np.asarray(npy.read_array(file, allow_pickle=False))
 
 
 @contextmanager
@@ -75,8 +67,7 @@ def _readable(path: Path) -> Iterator[None]:
     except (MemoryError, OSError):
         raise
     except Exception as error:
-        raise _foreign(path, reason(error)) from error
-
-
-def _foreign(path: Path, why: str) -> UserError:
-    return UserError(f"{path} is no .npz of plain arrays: {why}; save it with numpy.savez")
+        why = reason(error)
+        raise UserError(
+            f"{path} is no .npz of plain arrays: {why}; save it with numpy.savez"
+        ) from error
