@@ -11,10 +11,7 @@ _HARMLESS = 64 * 2**20  # bytes: more than all of MNIST, unpacked
 
 
 def refuse_bomb(path: Path, unpacked: int) -> None:
-    """Raise `UserError` when the file at `path` announces too many `unpacked` bytes for its size.
-
-    Raises `OSError` when the file's size cannot be read.
-    """
+    """Raise `UserError` if `unpacked` bytes are too many for the size of `path`; or `OSError`."""
     size = path.stat().st_size
     if unpacked > max(_HARMLESS, _MOST_TIMES * size):
         raise UserError(
@@ -27,9 +24,8 @@ def refuse_bombs_in(path: Path, members: Collection[ZipInfo]) -> None:
     """Raise `UserError` when `members` announce more than the archive at `path` can hold.
 
     zipfile allocates the packed size that a member announces, even if the archive is smaller, and
-    LZMA a dictionary of up to 4 GiB. NumPy and Keras only store or deflate.
-
-    Raises `OSError` when the file's size cannot be read.
+    LZMA a dictionary of up to 4 GiB. NumPy and Keras only store or deflate. Raises `OSError` when
+    the size of `path` cannot be read.
     """
     unusual = [m.filename for m in members if m.compress_type not in (ZIP_STORED, ZIP_DEFLATED)]
     if unusual:
@@ -37,7 +33,6 @@ def refuse_bombs_in(path: Path, members: Collection[ZipInfo]) -> None:
     packed, size = sum(member.compress_size for member in members), path.stat().st_size
     if packed > size:
         raise UserError(
-            f"{path} is damaged: it announces {packed:,} packed bytes and has {size:,}; "
-            "copy it again"
+            f"{path} is damaged: {packed:,} bytes announced, not {size:,}; copy it again"
         )
     refuse_bomb(path, sum(member.file_size for member in members))

@@ -13,10 +13,7 @@ from lenet_multi.errors import UserError
 
 Arrays = Any  # an array, or a tuple or dictionary of arrays, as the model takes them
 Prepare = Callable[..., Arrays]
-"""From stored inputs, NumPy arrays or a backend's tensors, to a model's input.
-
-The optional second argument is the dtype of the result (default: Keras's floatx).
-"""
+"""From inputs, arrays or tensors, and a dtype (default: Keras's floatx), to a model's input."""
 
 
 def as_stored(x: Arrays, dtype: str | None = None) -> Arrays:
@@ -74,11 +71,8 @@ class Dataset:
 
 
 def split(examples: Examples, validation_split: float) -> tuple[Examples, Examples]:
-    """Return training examples and the last share `validation_split`, as Keras's `fit` splits.
-
-    Raises `UserError` when either part would be empty.
-    """
-    at = math.floor(len(examples) * (1 - validation_split))
+    """Return training and validation examples; raise `UserError` if either would be empty."""
+    at = math.floor(len(examples) * (1 - validation_split))  # as in Keras's `fit`
     if not 0 < at < len(examples):
         raise UserError(
             f"--validation-split {validation_split} of {len(examples)} images leaves {at} for "

@@ -19,8 +19,7 @@ _UNSIGNED_BYTE = 0x08  # the third byte of the magic number; all of MNIST has th
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """Return the array of a plain or gzipped IDX file: read-only uint8 with `dimensions` axes.
 
-    Raises `UserError` when the file is missing, is not an IDX file with `dimensions` axes, or holds
-    more or fewer bytes than its header says.
+    Raises `UserError` when it is missing, has other axes or types, or its header is wrong.
     """
     try:
         with path.open("rb") as packed:
@@ -41,10 +40,7 @@ def _read(file: BufferedReader | gzip.GzipFile, path: Path, dimensions: int) -> 
         raise UserError(f"{path} is truncated: its {len(start)} bytes are too few; copy it again")
     zero, kind, axes, *shape = header.unpack(start)
     if (zero, kind, axes) != (0, _UNSIGNED_BYTE, dimensions):
-        raise UserError(
-            f"{path} must be an IDX file of unsigned bytes with {dimensions} axes; "
-            "give images with 3 and labels with 1, as MNIST's"
-        )
+        raise UserError(f"{path} must be an IDX file of bytes with {dimensions} axes, as in MNIST")
     if 0 in shape:
         raise UserError(f"{path} is empty: its header announces {by(shape)}; give another file")
     announced = math.prod(shape)
@@ -53,7 +49,6 @@ def _read(file: BufferedReader | gzip.GzipFile, path: Path, dimensions: int) -> 
     if len(content) != announced:
         follow = f"{len(content)} follow" if len(content) < announced else "more follow"
         raise UserError(
-            f"{path} is truncated or damaged: its header announces {announced} bytes, {follow}; "
-            "copy it again"
+            f"{path} is damaged: its header announces {announced} bytes, {follow}; copy it again"
         )
     return np.frombuffer(content, np.uint8).reshape(shape)

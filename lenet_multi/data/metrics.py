@@ -50,10 +50,7 @@ def _are_probabilities(outputs: NDArray[np.float32]) -> bool:
 
 
 def errors(outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-    """Return mean errors between `outputs` and `targets` (N, ...), by Keras's names, in float64.
-
-    The dictionary is empty when the two differ in size.
-    """
+    """Return mean errors (float64) by Keras's names; none if the two (N, ...) differ in size."""
     if outputs.size != targets.size:
         return {}
     difference = outputs.astype(np.float64) - targets.astype(np.float64).reshape(outputs.shape)

@@ -22,10 +22,7 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 
 
 def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
-    """Return the arrays called `names` of the archive at `path`; pickled objects never load.
-
-    Raises `UserError` when the file or an array is missing or damaged.
-    """
+    """Return the arrays called `names`; raise `UserError` if the file or one is bad or missing."""
     try:
         with _readable(path):
             archive = zipfile.ZipFile(path)
@@ -58,15 +55,12 @@ def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDA
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Raise `UserError` for an error of NumPy or zipfile, which have twelve kinds.
-
-    Only their functions may be called inside; a bug of ours must not pass for a damaged file.
-    """
+    """Raise `UserError` for errors of NumPy and zipfile; call nothing else inside."""
     try:
         yield
     except (MemoryError, OSError):
         raise
-    except Exception as error:
+    except Exception as error:  # of twelve classes; a bug of ours must not pass for a damaged file
         why = reason(error)
         raise UserError(
             f"{path} is no .npz of plain arrays: {why}; save it with numpy.savez"

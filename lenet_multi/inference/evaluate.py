@@ -8,14 +8,8 @@ from numpy.typing import NDArray
 
 from lenet_multi import backends
 from lenet_multi.config import MOST_CLASSES, TrainConfig
+from lenet_multi.data import metrics
 from lenet_multi.data.examples import Examples
-from lenet_multi.data.metrics import (
-    as_logits,
-    confusion_matrix,
-    count_correct,
-    cross_entropy,
-    errors,
-)
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.frameworks import BACKENDS
@@ -42,18 +36,17 @@ class Evaluation:
     @property
     def correct(self) -> int:
         """The number of examples that a classifier answers correctly."""
-        return count_correct(self.outputs, self.test.y)
+        return metrics.count_correct(self.outputs, self.test.y)
 
     @property
     def confusion(self) -> NDArray[np.int64]:
         """The number of examples by label and answer: (classes, classes), label first."""
-        return confusion_matrix(self.outputs, self.test.y)
+        return metrics.confusion_matrix(self.outputs, self.test.y)
 
     def by_class(self) -> list[dict[str, Any]]:
         """Return the number of images, right answers, precision and recall of each class.
 
-        Precision is right / answers of the class, recall is right / images of the class. Either is
-        None where it would divide by zero.
+        Precision is right / answers, recall is right / images; None instead of dividing by zero.
         """
         matrix = self.confusion
         counts = np.stack([matrix.sum(axis=1), matrix.diagonal(), matrix.sum(axis=0)], axis=1)
@@ -72,10 +65,8 @@ class Evaluation:
 def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Evaluation:
     """Import Keras on `backend`; return a classifier's evaluation on the test images of `source`.
 
-    `source` is a `--data` of `train` (default: the data of the model's run, or MNIST).
-
-    Raises `UserError` when the images cannot be read or do not fit the model, or the backend
-    cannot compute it.
+    `source` is a `--data` of `train` (default: the data of the model's run, or MNIST). Raises
+    `UserError` when images are unreadable or do not fit, or the backend cannot compute the model.
     """
     source = source or model.data
     config = TrainConfig(data=source, classes=MOST_CLASSES)
@@ -100,8 +91,7 @@ def _refuse_misfit(model: "keras.Model", test: Examples, source: str) -> None:
     classes, highest = model.output_shape[1], int(test.y.max())
     if highest >= (classes or 0):
         raise UserError(
-            f"the model knows {classes} classes but {source!r} has labels up to {highest}; "
-            "see --data"
+            f"the model has {classes} classes but {source!r} has labels up to {highest}; see --data"
         )
 
 
@@ -146,12 +136,13 @@ def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
     batches = Batches(test, batch_size=EVALUATION_BATCH_SIZE, prepare=task.prepare)
     if task.classifies:
         outputs = with_logits(model).predict(feed(batches), verbose=0)
-        logits = as_logits(np.asarray(outputs, np.float32))  # bfloat16 under that policy
-        accuracy = count_correct(logits, test.y) / len(test)
-        return Evaluation(test, logits, cross_entropy(logits, test.y), {"accuracy": accuracy})
+        logits = metrics.as_logits(np.asarray(outputs, np.float32))  # bfloat16 under that policy
+        accuracy = metrics.count_correct(logits, test.y) / len(test)
+        loss = metrics.cross_entropy(logits, test.y)
+        return Evaluation(test, logits, loss, {"accuracy": accuracy})
     outputs = np.asarray(model.predict(feed(batches), verbose=0))
     found = model.evaluate(feed(batches), verbose=0, return_dict=True)
     loss = float(found.pop("loss"))
-    known = errors(outputs, test.y)
-    metrics = {name: known.pop(name, float(value)) for name, value in found.items()}
-    return Evaluation(test, outputs, loss, metrics | known)
+    known = metrics.errors(outputs, test.y)
+    named = {name: known.pop(name, float(value)) for name, value in found.items()}
+    return Evaluation(test, outputs, loss, named | known)

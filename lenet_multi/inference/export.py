@@ -26,7 +26,6 @@ def export(
 
     The backend that Keras was started on writes it. The file takes any number of float32 images in
     [0, 1] and gives probabilities. Return their largest deviation from Keras's, and the metadata.
-
     Raises `UserError` when the model or the images do not fit, `ExportError` when the file does not
     run, lost its metadata, or deviates by more than `EXPORTED`.
     """

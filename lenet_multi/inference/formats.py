@@ -72,9 +72,8 @@ COMPARED = 1000  # images on which the answers of an exported file and of Keras 
 def choose_backend(kind: Format, *, asked: str | None, trained_on: str | None) -> str:
     """Return the backend that writes `kind`: `asked`, or the first that can and is installed.
 
-    The order is KERAS_BACKEND, the backend that the model was trained on, `kind`'s routes.
-
-    Raises `UserError` when `asked` cannot write `kind`, or the modules are not installed.
+    The order is KERAS_BACKEND, `trained_on`, `kind.routes`. Raises `UserError` when `asked` cannot
+    write `kind`, or modules are not installed.
     """
     named = asked or os.environ.get("KERAS_BACKEND")
     if named:

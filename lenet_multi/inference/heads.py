@@ -22,17 +22,13 @@ def with_probabilities(model: keras.Model) -> keras.Model:
     """Return `model` in float32, with a softmax added if `model` gives logits.
 
     Its input `images` is (N, height, width, channels), its output probabilities (N, classes).
-
     Raises `UserError` when `model` gives neither logits nor a softmax.
     """
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
     gives_softmax = isinstance(last, layers.Softmax) or activation is keras.activations.softmax
     if not gives_softmax and activation is not keras.activations.linear:
-        raise UserError(
-            f"the model's last layer, {last.name}, gives neither logits nor a softmax; use a model "
-            "that ends in one of them"
-        )
+        raise UserError(f"the model's last layer, {last.name}, must give logits or a softmax")
     if any(layer.compute_dtype != "float32" for layer in model.layers):
         model = _copied(model, dtype="float32")
     images = keras.Input(model.input_shape[1:], name="images")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +32,11 @@ _CAPTION = 18  # letters; more do not fit under an image
 
 @dataclass(frozen=True)
 class Prediction:
-    """A model's probabilities (N, classes) for images `pixels` (N, height, width, channels).
-
-    `refused`: for each image that could not be used, the reason.
-    """
+    """A model's probabilities (N, classes) for images `pixels` (N, height, width, channels)."""
 
     names: list[str]
     pixels: NDArray[np.uint8]
-    refused: list[str]
+    refused: list[str]  # messages about the images that could not be used
     probabilities: NDArray[np.float64]
 
     def ranked(self) -> Iterator[tuple[str, list[tuple[int, float]]]]:
@@ -53,15 +49,13 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
     """Import Keras on `backend` while preparing the images at `paths`; return their prediction.
 
     A path is an image, a folder (all its images, ordered by name), or "-" for standard input.
-
     Raises `UserError` when no image can be used, or the model takes no images.
     """
     read_input = model.task.read_input
     if read_input is None:
         raise UserError(f"{model.path} is of a task that reads no image files; use another model")
     shape = _image_shape(model)
-    load = partial(prepare_all, paths, read_input, shape)
-    names, pixels, refused = start_and_load(backend, load)
+    names, pixels, refused = start_and_load(backend, lambda: prepare_all(paths, read_input, shape))
     network = model.load()
     with computing(model.path):
         return Prediction(names, pixels, refused, probabilities(network, model.task, pixels))
@@ -88,8 +82,7 @@ def computing(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # each backend raises its own classes
         raise UserError(
-            f"Keras's {backend} backend cannot compute {path}: {reason(error)}; choose another "
-            "--backend or model"
+            f"{backend} cannot compute {path}: {reason(error)}; choose another --backend or model"
         ) from error
 
 
@@ -107,10 +100,7 @@ def probabilities(
 def prepare_all(
     paths: Sequence[Path], read_input: Callable[..., NDArray[np.uint8]], shape: tuple[int, ...]
 ) -> tuple[list[str], NDArray[np.uint8], list[str]]:
-    """Return names and pixels of the images at `paths`, and the messages of refused ones.
-
-    Raises `UserError` when all are refused.
-    """
+    """Return names and pixels of images, and messages of refusals; `UserError` if all refused."""
 
     def prepare(source: Path) -> tuple[str, NDArray[np.uint8] | UserError]:
         name = "standard input" if source == STDIN else str(source)

@@ -1,7 +1,6 @@
-"""Attach metadata to an exported model with its format's own libraries, and run the model.
+"""Attach metadata to an exported model, and run it, with its format's own libraries.
 
-The model runs in a process that does not import Keras:
-`python -m lenet_multi.inference.runtimes FORMAT PATH IMAGES.npy OUT.npz`.
+`python -m lenet_multi.inference.runtimes FORMAT PATH IMAGES.npy OUT.npz` runs it without Keras.
 """
 
 import json
@@ -32,10 +31,9 @@ class ExportError(Exception):
 def run(format_name: str, path: Path, images: Floats) -> tuple[Floats, Metadata]:
     """Return the probabilities and the metadata of the exported model at `path`.
 
-    `images` are (N, height, width, channels), probabilities (N, classes) float32. The first image
-    is run alone and the rest together, to make a file with a fixed batch size fail.
-
-    Raises `ExportError` with the last line that the runtime wrote.
+    `images` are (N, height, width, channels), probabilities (N, classes) float32. A file with a
+    fixed batch size fails, because the first image is run alone and the rest together. Raises
+    `ExportError` with the last line that the runtime wrote.
     """
     with tempfile.TemporaryDirectory() as folder:
         given, answered = Path(folder, "images.npy"), Path(folder, "answers.npz")

@@ -64,9 +64,8 @@ class SavedModel:
     def load(self) -> "keras.Model":
         """Return the model, uncompiled, on the backend that Keras was started on.
 
-        Its inputs are (N, height, width, channels) float32 in [0, 1], its outputs (N, classes).
-
-        Raises `UserError` when it cannot be loaded or is not an image classifier.
+        It maps (N, height, width, channels) float32 in [0, 1] to (N, classes). Raises `UserError`
+        when it cannot be loaded or is not an image classifier.
         """
         try:
             with zipfile.ZipFile(self.path) as archive:
@@ -87,10 +86,7 @@ class SavedModel:
 
 
 def find(source: Path) -> SavedModel:
-    """Return the saved model at `source`, a run folder or a `.keras` file, without Keras.
-
-    Raises `UserError` when there is none, it is damaged, or it contains code.
-    """
+    """Open a run folder or `.keras` file without Keras; raise `UserError` if it is unusable."""
     if not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
     result = read_result(source / RESULT) if source.is_dir() else None
@@ -155,9 +151,7 @@ def _refuse_code(path: Path, config: Any) -> None:
 
 
 def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
-    """Return the uncompiled model of a configuration with zero weights.
-
-    The caller reads the weights next; drawing them would make JAX compile a generator.
+    """Return an uncompiled model with zero weights: to draw them, JAX would compile a generator.
 
     Raises `UserError` before the weights take more than `most_bytes`.
     """

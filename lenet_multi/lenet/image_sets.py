@@ -28,9 +28,8 @@ def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
     """Return images (N, height, width, channels) uint8 and labels (N,) uint8 of `source`.
 
     `source` is "mnist", a folder with four IDX files (plain or .gz), an .npz with the arrays
-    x_train, y_train, x_test and y_test, or LIBRARY:NAME (see `data.sources`).
-
-    Raises `UserError` when something is missing, damaged or not an image set.
+    x_train, y_train, x_test and y_test, or LIBRARY:NAME (see `data.sources`). Raises `UserError`
+    when something is missing, damaged or not an image set.
     """
     x_train, y_train, x_test, y_test = _read(source)
     dataset = Dataset(

@@ -7,11 +7,11 @@ from keras import layers
 
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, by
 from lenet_multi.lenet.initial_weights import draw_initial_weights
 
 _ACTIVATIONS = {"logits": None, "softmax": "softmax"}
-_SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel
+_SMALLEST = 16  # pixels: two 5x5 convolutions and two 2x2 poolings leave one
 
 
 def lenet(
@@ -20,14 +20,12 @@ def lenet(
     """Return the notebook's LeNet: (N, height, width, channels) float32 to (N, classes) float32.
 
     For 28x28x1 images and 10 classes it has 431,080 parameters, all zero. `head` is "logits" or
-    "softmax".
-
-    Raises `UserError` when the images are too small.
+    "softmax". Raises `UserError` when the images are too small.
     """
-    if min(input_shape[:2]) < _SMALLEST_SIDE:
+    if min(input_shape[:2]) < _SMALLEST:
         raise UserError(
-            f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for the LeNet; "
-            f"give images of {_SMALLEST_SIDE}x{_SMALLEST_SIDE} or larger"
+            f"images of {by(input_shape[:2])} pixels are too small for the LeNet; "
+            f"give {_SMALLEST}x{_SMALLEST} or larger"
         )
     return _undrawn(
         "lenet",
@@ -55,10 +53,10 @@ def softmax_regression(
 
 
 def _undrawn(name: str, *stack: Any) -> keras.Sequential:
-    """Return a stack with zero kernels, because the caller sets the weights next.
+    """Return a stack with zero kernels; its configuration still names Keras's initializers.
 
-    To draw them, JAX would compile a random generator for each shape, which takes longer than
-    everything else. The layers' configuration still names Keras's default initializer.
+    The caller sets the weights next. To draw them, JAX would compile a random generator for each
+    shape, which takes longer than everything else.
     """
     drawn = [layer for layer in stack if hasattr(layer, "kernel_initializer")]
     initializers = [layer.kernel_initializer for layer in drawn]

@@ -1,9 +1,8 @@
 """Turn a photograph or a drawing of a digit into an image like MNIST's.
 
-First fit the ground under the digit, mostly from the border, as a smooth surface of colour that
-includes uneven light. Ink is any departure from it: darker, lighter or another colour. Then follow
-MNIST's recipe: crop the ink, scale it to fit 20x20 pixels, keep its aspect ratio, and place its
-centre of mass at the centre of 28x28.
+First fit the ground under the digit, mostly from the border, as a smooth surface of colour with
+uneven light. Ink is any departure from it: darker, lighter or another colour. Then follow MNIST's
+recipe: crop the ink, scale it into 20x20 pixels, and put its centre of mass at the centre of 28x28.
 """
 
 import io
@@ -57,10 +56,8 @@ def read(
 ) -> Image.Image:
     """Return the first frame of an image file as RGB, upright, on a plain ground if transparent.
 
-    A large JPEG is decoded at a smaller size. Errors call the file `name`.
-
-    Raises `UserError` when it cannot be read, is not an image, is damaged, or has more than
-    `most_pixels` pixels by its header; then nothing is decoded.
+    A large JPEG is decoded at a smaller size. Errors call the file `name`. Raises `UserError` when
+    it is unreadable, not an image or damaged, or, undecoded, has more than `most_pixels` pixels.
     """
     name = name or (str(source) if isinstance(source, Path) else "the image")
     content = io.BytesIO(_read_bytes(source, name))
@@ -123,7 +120,6 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    """Return a grey image with its range of levels scaled to 0 to 255."""
     levels = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
     levels -= levels.min()
     return Image.fromarray((levels * (255 / max(levels.max(), 1e-300))).astype(np.uint8))
@@ -132,8 +128,8 @@ def _stretched(image: Image.Image) -> Image.Image:
 def _ground_colour(pixels: NDArray[np.uint8]) -> tuple[int, ...]:
     """Return the colour to lay under transparent `pixels` (H, W, 4).
 
-    If less than half is opaque, that is ink: choose black or white for contrast. Otherwise most of
-    it is ground: continue its colour.
+    If less than half is opaque, that is ink: contrast it with black or white. Otherwise it is
+    mostly ground: continue its colour.
     """
     opaque = pixels[..., 3] > 127
     if not opaque.any():
@@ -147,9 +143,8 @@ def _ground_colour(pixels: NDArray[np.uint8]) -> tuple[int, ...]:
 def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
     """Return the digit on `image` in MNIST's style: (side, side) uint8, ink 255 on 0.
 
-    The image may have any size and mode; the ink may be darker or lighter than the ground.
-
-    Raises `UserError` when nothing is drawn on it.
+    Any size and mode will do, and ink darker or lighter than the ground. Raises `UserError` when
+    nothing is drawn on it.
     """
     if not all(image.size):
         raise UserError("it has no pixels; give another image")
@@ -207,8 +202,7 @@ def _ink(pixels: Array) -> Array:
 def _ground(pixels: Array) -> Array:
     """Return the ground (H, W, 3) under `pixels`: a quadratic surface for each colour.
 
-    The fit weighs the border most, because ink is rare there. In each round, it weighs pixels less
-    the further they are from the surface.
+    The fit weighs the border most, because it has little ink, and distant pixels less each round.
     """
     every = max(1, max(pixels.shape[:2]) // 48)  # a smooth surface needs no more pixels
     terms = _quadratic(*pixels.shape[:2])

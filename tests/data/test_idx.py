@@ -39,7 +39,7 @@ IMAGES = idx_bytes(np.zeros((2, 3, 3), np.uint8))
     [
         ("plain", b"", "truncated"),
         ("plain", IMAGES[:10], "truncated"),
-        ("plain", IMAGES[:-1], "truncated"),
+        ("plain", IMAGES[:-1], "damaged"),
         ("plain", struct.pack(">HBB3I", 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), "is empty"),
         ("plain", IMAGES + b"x", "announces 18 bytes, more follow"),
         ("file.gz", gzip.compress(BILLIONS, mtime=0), "decompression bomb"),

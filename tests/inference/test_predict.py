@@ -214,6 +214,6 @@ def test_standard_input_is_read(tmp_path: Path, small_run: Path) -> None:
 def test_what_a_backend_cannot_compute_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may lack something, or the model make no sense: TensorFlow takes no name like a:b."""
     monkeypatch.setattr("keras.backend.backend", lambda: name)
-    message = f"{name} backend cannot compute m.keras: no `qr`; choose another --backend"
+    message = f"{name} cannot compute m.keras: no `qr`; choose another --backend"
     with pytest.raises(UserError, match=message), computing(Path("m.keras")):
         raise NotImplementedError("no `qr`\nand more")

@@ -19,13 +19,11 @@ _MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB"
 
 
 def read(name: str) -> list[NDArray[Any]]:
-    """Return training images and labels, test images and labels of a data set of `datasets`.
+    """Return the four arrays of a set on the Hub, or in a folder of image files or tables.
 
-    `name` is a name on the Hub or a folder: of image files, of tables, or written by
-    `save_to_disk`. Only the first column of type Image and the first ClassLabel are read.
-
-    Raises `UserError` when the library is missing, or the set cannot be found or read, or it lacks
-    a split or column, or its images differ in shape.
+    The folder may also come from `save_to_disk`. Of the columns, the first Image and the first
+    ClassLabel are read. Raises `UserError` when the library is missing, or the set cannot be read
+    or lacks a split or column, or its images differ in shape.
     """
     path = Path(name).expanduser()
     if not path.exists() and not _hub_answers():
@@ -51,10 +49,8 @@ def _hub_answers() -> bool:
     hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     try:
         urllib.request.urlopen(hub, timeout=_PATIENCE).close()
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
+    except (OSError, ValueError) as error:
+        return isinstance(error, urllib.error.HTTPError)
     return True
 
 

@@ -31,10 +31,7 @@ _PATIENCE = 15.0  # seconds for a host to answer; Keras alone waits forever
 
 
 def read(name: str) -> list[NDArray[Any]]:
-    """Return training images and labels, test images and labels of `keras.datasets.NAME`.
-
-    Raises `UserError` when Keras has no such set, or can neither read nor download it.
-    """
+    """Return the arrays of `keras.datasets.NAME`; raise `UserError` if Keras cannot give them."""
     if name not in FILES:
         raise UserError(unknown("data set of Keras", name, FILES))
     home = keras_start.keras_home()

@@ -19,9 +19,8 @@ def stack(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the images (N, height, width[, channels]) and labels (N,) of `rows`.
 
-    `names` are a row's keys for its image, which `pixels` turns into an array, and for its label.
-
-    Raises `UserError` when there are no rows, or the images differ in shape.
+    `names`: a row's keys for its image, which `pixels` turns into an array, and its label. Raises
+    `UserError` when there are no rows, or the images differ in shape.
     """
     if not len(rows):
         raise UserError(f"its split {split} is empty; choose another data set")
@@ -43,11 +42,8 @@ def stack(
 def check_splits(found: Iterable[str]) -> None:
     """Raise `UserError` when a split is missing."""
     found = list(found)
-    if lacking := [split for split in SPLITS if split not in found]:
-        raise UserError(
-            f"it has no split {' and no split '.join(lacking)}, only {', '.join(found)}; "
-            "choose another data set"
-        )
+    if not {*SPLITS} <= {*found}:
+        raise UserError(f"it must have splits {' and '.join(SPLITS)}, but has {', '.join(found)}")
 
 
 def first_of(kind: type, features: dict[str, Any]) -> str:
@@ -56,6 +52,4 @@ def first_of(kind: type, features: dict[str, Any]) -> str:
         if isinstance(feature, kind):
             return name
     listed = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
-    raise UserError(
-        f"it has no {kind.__name__} among its columns, only {listed}; choose another data set"
-    )
+    raise UserError(f"it must have a column of type {kind.__name__}, but has {listed}")

@@ -24,12 +24,12 @@ _REFUSED = 2  # exit status of the process when its stdout is the message of a `
 
 
 def read(library: str, name: str) -> list[NDArray[Any]]:
-    """Return training images and labels, test images and labels of the image set `name`.
+    """Return training images and labels, test images and labels of a set of one of `LIBRARIES`.
 
-    `library` is one of `LIBRARIES`. Its messages about a download go to stderr.
-
-    Raises `UserError` when the library is missing, or cannot find or read the set.
+    The library reports a download on stderr. Raises `UserError` when it is missing, or cannot find
+    or read the set.
     """
+    source = f"--data {library}:{name}"
     with tempfile.TemporaryDirectory(prefix="lenet-multi-") as folder:
         path = Path(folder, "arrays.npz")
         done = subprocess.run(
@@ -39,12 +39,9 @@ def read(library: str, name: str) -> list[NDArray[Any]]:
             text=True,
         )
         if done.returncode == _REFUSED:
-            raise UserError(f"--data {library}:{name}: {done.stdout}")
+            raise UserError(f"{source}: {done.stdout}")
         if done.returncode:
-            raise UserError(
-                f"--data {library}:{name}: the process that read it ended with status "
-                f"{done.returncode}; see its output above"
-            )
+            raise UserError(f"{source}: its reader ended with status {done.returncode}; see above")
         return read_npz(path, ARRAYS)
 
 

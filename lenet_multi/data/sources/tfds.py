@@ -13,13 +13,11 @@ from lenet_multi.machine import extras
 
 
 def read(name: str) -> list[NDArray[Any]]:
-    """Return training images and labels, test images and labels of NAME[/CONFIG][:VERSION].
+    """Return the four arrays of NAME[/CONFIG][:VERSION], prepared in TFDS_DATA_DIR.
 
-    The library must have prepared the set in its data folder (TFDS_DATA_DIR). Nothing is
-    downloaded, because preparing a set needs TensorFlow.
-
-    Raises `UserError` when the library is missing, or the set is unknown, not prepared or in
-    another format, or it lacks a split, image or label, or its images differ in shape.
+    Nothing is downloaded, because preparing a set needs TensorFlow. Raises `UserError` when the
+    library is missing, or the set is unknown, not prepared or in another format, or lacks a split,
+    image or label, or its images differ in shape.
     """
     tfds = extras.require("tensorflow_datasets", "tfds")
     logging = extras.require("absl.logging", "tfds")
