@@ -7,7 +7,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipInfo
 from lenet_multi.errors import UserError
 
 _MOST_TIMES = 100  # MNIST unpacks to 5 times its size, zeros to 1000 times
-_HARMLESS = 64 * 2**20  # bytes: more than all of MNIST, unpacked
+_HARMLESS = 64 * 2**20  # bytes: all of MNIST fits, even if it were blank
 
 
 def refuse_bomb(path: Path, unpacked: int) -> None:

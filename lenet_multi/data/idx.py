@@ -22,11 +22,8 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     Raises `UserError` when it is missing, has other axes or types, or its header is wrong.
     """
     try:
-        with path.open("rb") as packed:
-            if path.suffix != ".gz":
-                return _read(packed, path, dimensions)
-            with gzip.open(packed) as unpacked:
-                return _read(unpacked, path, dimensions)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _read(file, path, dimensions)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is truncated or damaged: {error}; copy it again") from error
     except OSError as error:

@@ -63,7 +63,7 @@ def errors(outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
 def worst_first(
     wrong: NDArray[np.bool_], badness: NDArray[np.floating], at_most: int
 ) -> NDArray[np.int64]:
-    """Return the indices where `wrong` (N,) is true, by falling `badness` (N,), `at_most` many."""
+    """Return at most `at_most` indices where `wrong` (N,) is true, largest `badness` (N,) first."""
     places = np.flatnonzero(wrong)
     return places[np.argsort(-badness[places], kind="stable")][:at_most]
 

@@ -136,7 +136,7 @@ def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
     batches = Batches(test, batch_size=EVALUATION_BATCH_SIZE, prepare=task.prepare)
     if task.classifies:
         outputs = with_logits(model).predict(feed(batches), verbose=0)
-        logits = metrics.as_logits(np.asarray(outputs, np.float32))  # bfloat16 under that policy
+        logits = metrics.as_logits(np.asarray(outputs, np.float32))  # a policy may give bfloat16
         accuracy = metrics.count_correct(logits, test.y) / len(test)
         loss = metrics.cross_entropy(logits, test.y)
         return Evaluation(test, logits, loss, {"accuracy": accuracy})

@@ -41,9 +41,8 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
     figure = Figure(figsize=(7.5, 7), layout="constrained")
     axes = figure.add_subplot()
     wrong = np.where(np.eye(classes, dtype=bool), 0, matrix)
-    axes.imshow(
-        wrong, "Blues", vmin=0, vmax=max(1, wrong.max())
-    )  # lightness alone distinguishes values
+    # Lightness alone distinguishes the values.
+    axes.imshow(wrong, "Blues", vmin=0, vmax=max(1, wrong.max()))
     if classes <= _MOST_NUMBERS:
         axes.set(xticks=range(classes), yticks=range(classes))
         for (label, answer), count in np.ndenumerate(matrix):

@@ -48,7 +48,7 @@ def _confusion_table(found: Evaluation) -> Table:
 def print_prediction(prediction: Prediction, console: Console) -> None:
     """Print a row for each image: its two likeliest classes with their probabilities."""
     table = Table("image", title="What the images show", title_justify="left")
-    for column in ("class", "probability", "or else", "probability"):
+    for column in ("class", "probability", "second class", "probability"):
         table.add_column(column, justify="right")
     for name, [(first, likely), (second, less), *_] in prediction.ranked():
         table.add_row(printable(name), str(first), f"{likely:.1%}", str(second), f"{less:.1%}")

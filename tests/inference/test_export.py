@@ -52,7 +52,7 @@ def test_each_format_answers_as_keras_does(
     [
         (lambda answers, told: (answers + 2e-4, told), "deviates by 2.0e-04"),
         (lambda answers, told: (answers * np.nan, told), "deviates by nan"),
-        (lambda answers, told: (answers[:, :5], told), r"it answers \(2, 5\), where Keras"),
+        (lambda answers, told: (answers[:, :5], told), r"it answers \(2, 5\), but Keras"),
         (lambda answers, told: (answers, {**told, "classes": "[]"}), "other metadata"),
     ],
     ids=["another answer", "no number", "fewer classes", "other metadata"],
@@ -98,7 +98,7 @@ def test_what_is_faithful_is_kept(
     assert f"exporting through {backend}" in done.stderr
     again = CliRunner().invoke(command, arguments)
     assert isinstance(again.exception, UserError)
-    assert "exists and is kept; pass --overwrite" in str(again.exception)
+    assert "model.onnx exists; pass --overwrite" in str(again.exception)
 
 
 @pytest.mark.backend
@@ -136,7 +136,9 @@ def test_images_that_do_not_fit_are_refused(small_run: Path, tmp_path: Path) -> 
     from lenet_multi.inference.export import export
 
     images = Examples(np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8))
-    with pytest.raises(UserError, match=r"takes images of 28x28x1, .* are 32x32x3; .* --data"):
+    with pytest.raises(
+        UserError, match=r"takes images of 28x28x1 but .* are 32x32x3; give others with --data"
+    ):
         export(find(small_run), FORMATS["torch"], tmp_path / "model.pt2", images=images)
 
 
