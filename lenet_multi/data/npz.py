@@ -29,9 +29,7 @@ def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
         with archive:
             files = {member.filename: member for member in archive.infolist()}
             if missing := [name for name in names if f"{name}.npy" not in files]:
-                raise UserError(
-                    f"{path} lacks {', '.join(missing)}; give all of {', '.join(names)}"
-                )
+                raise UserError(f"{path} lacks {', '.join(missing)}; give {', '.join(names)}")
             members = [files[f"{name}.npy"] for name in names]
             refuse_bombs_in(path, members)
             return [_array(path, archive, member) for member in members]
@@ -62,6 +60,4 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # of twelve classes; a bug of ours must not pass for a damaged file
         why = reason(error)
-        raise UserError(
-            f"{path} is no .npz of plain arrays: {why}; save it with numpy.savez"
-        ) from error
+        raise UserError(f"{path} is no .npz of plain arrays: {why}; use numpy.savez") from error

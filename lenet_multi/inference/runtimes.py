@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -143,9 +143,7 @@ def _load_litert(path: Path) -> tuple[Classifier, Metadata]:
         return classify, json.loads(archive.read(_METADATA))
 
 
-Attach = Callable[[Path, Metadata], None]
-Load = Callable[[Path], tuple[Classifier, Metadata]]
-RUNTIMES: Mapping[str, tuple[Attach, Load]] = {
+RUNTIMES = {  # attach metadata; load a classifier with its metadata
     "onnx": (_attach_to_onnx, _load_onnx),
     "saved_model": (_attach_to_saved_model, _load_saved_model),
     "torch": (_attach_to_torch, _load_torch),

@@ -3,13 +3,13 @@
 import copy
 import json
 import math
-import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class SavedModel:
         when it cannot be loaded or is not an image classifier.
         """
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with ZipFile(self.path) as archive:
                 most_bytes = archive.getinfo(_WEIGHTS).file_size
             model = _undrawn(self.config, most_bytes)
             model.load_weights(self.path)
@@ -115,7 +115,7 @@ def _read_config(path: Path) -> Any:
         return UserError(f"{path} is no .keras file{why}; use another model")
 
     try:
-        with zipfile.ZipFile(path) as archive:
+        with ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if astray := [name for name in sizes if name[:1] == "/" or ".." in name.split("/")]:
                 raise refusal(f": {astray[0]!r} would lead out of it")
@@ -130,10 +130,8 @@ def _read_config(path: Path) -> Any:
     except OSError as error:
         why = error.strerror or error
         raise UserError(f"cannot read {path}: {why}; make it a readable file") from error
-    except (ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
+    except (BadZipFile, ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
         raise refusal(f", or it is damaged: {reason(error)}") from error
-    except zipfile.BadZipFile as error:
-        raise refusal(f", or it is truncated: {error}") from error
 
 
 def _refuse_code(path: Path, config: Any) -> None:

@@ -75,7 +75,7 @@ def _labelled(images: NDArray[Any], labels: NDArray[Any], name: str, classes: in
         )
     if len(images) != len(labels):
         raise UserError(
-            f"{name}: {len(images)} images but {len(labels)} labels; give one label per image"
+            f"{name}: {len(images)} images but {len(labels)} labels; give as many of both"
         )
     if not images.size:
         raise UserError(f"{name}: there are no images, or they have no pixels; give others")

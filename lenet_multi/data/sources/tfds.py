@@ -41,10 +41,8 @@ def read(name: str) -> list[NDArray[Any]]:
             f"and {remedy}"
         ) from error
     except Exception as error:  # the library and its libraries raise errors of any class
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"TensorFlow Datasets cannot read it: {reason}; prepare it again"
-        ) from error
+        why = str(error).partition("\n")[0]
+        raise UserError(f"TensorFlow Datasets cannot read it: {why}; prepare it again") from error
 
 
 def _builder(tfds: Any, name: str) -> Any:
@@ -56,10 +54,8 @@ def _builder(tfds: Any, name: str) -> Any:
         known = [*prepared, *re.findall(r"^\t- (\w+)$", str(error), re.MULTILINE)]
         raise UserError(unknown("data set", name, known)) from error
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"TensorFlow Datasets lacks it: {reason}; choose another data set"
-        ) from error
+        why = str(error).strip().partition("\n")[0]
+        raise UserError(f"TensorFlow Datasets lacks it: {why}; choose another data set") from error
 
 
 def _arrays(tfds: Any, builder: Any, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
