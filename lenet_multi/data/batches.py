@@ -29,7 +29,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
     dividing is as fast as gathering floats, and takes a quarter of the memory.
     """
 
-    def __init__(self, examples: Examples, *, batch_size: int, prepare: Prepare = as_stored):
+    def __init__(
+        self, examples: Examples, *, batch_size: int, prepare: Prepare = as_stored
+    ) -> None:
         super().__init__()
         self.examples, self.batch_size, self.prepare = examples, batch_size, prepare
         self.order = np.arange(len(examples))

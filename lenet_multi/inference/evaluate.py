@@ -22,16 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's outputs on a test set, its mean loss, and its metrics by Keras's names.
-
-    A classifier has logits (N, classes) float32 as `outputs`, its loss in nats, and "accuracy".
-    Other models have `outputs` (N, ...).
-    """
+    """A model's outputs on a test set, its mean loss, and its metrics by Keras's names."""
 
     test: Examples
-    outputs: NDArray[Any]
-    loss: float
-    metrics: dict[str, float]
+    outputs: NDArray[Any]  # (N, ...); a classifier's are logits (N, classes) float32
+    loss: float  # a classifier's is in nats
+    metrics: dict[str, float]  # a classifier's is "accuracy"
 
     @property
     def correct(self) -> int:

@@ -12,20 +12,14 @@ from lenet_multi.machine.frameworks import BACKENDS, choose
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A format and the modules that write and run it.
-
-    `routes`: backends whose Keras can write it, best first, each with the modules it needs.
-    `runtime`: the module that runs it. This package's extra of the same name as the format installs
-    all these except backends. `keras_name`: Keras's name, if different. `suffix`: of the file;
-    empty for a folder. `holds`: a file that every such folder has.
-    """
+    """A format; this package's extra of the same name installs its modules except backends."""
 
     name: str
-    routes: Mapping[str, tuple[str, ...]]
-    runtime: str
-    keras_name: str = ""
-    suffix: str = ""
-    holds: str = ""
+    routes: Mapping[str, tuple[str, ...]]  # backends that write it, best first; modules they need
+    runtime: str  # the module that runs it
+    keras_name: str = ""  # Keras's name for it, if different
+    suffix: str = ""  # of the file; empty for a folder
+    holds: str = ""  # a file that every such folder has
 
 
 OPENVINO_MODEL = "model.xml"
@@ -118,4 +112,4 @@ def refuse_target(kind: Format, path: Path, *, overwrite: bool) -> None:
     if not (path / kind.holds if kind.holds else path).is_file():
         raise UserError(f"{path} is not an earlier {kind.name} export; choose another --out")
     if not overwrite:
-        raise UserError(f"{path} exists; pass --overwrite or choose another --out")
+        raise UserError(f"{path} exists and is kept; pass --overwrite or choose another --out")

@@ -100,7 +100,7 @@ def probabilities(
 def prepare_all(
     paths: Sequence[Path], read_input: Callable[..., NDArray[np.uint8]], shape: tuple[int, ...]
 ) -> tuple[list[str], NDArray[np.uint8], list[str]]:
-    """Return names and pixels of images, and messages of refusals; `UserError` if all refused."""
+    """Return the images' names, pixels and refusals; raise `UserError` if all are refused."""
 
     def prepare(source: Path) -> tuple[str, NDArray[np.uint8] | UserError]:
         name = "standard input" if source == STDIN else str(source)

@@ -98,7 +98,7 @@ def test_what_is_faithful_is_kept(
     assert f"exporting through {backend}" in done.stderr
     again = CliRunner().invoke(command, arguments)
     assert isinstance(again.exception, UserError)
-    assert "model.onnx exists; pass --overwrite" in str(again.exception)
+    assert "exists and is kept; pass --overwrite" in str(again.exception)
 
 
 @pytest.mark.backend
