@@ -72,7 +72,7 @@ class Dataset:
 
 def split(examples: Examples, validation_split: float) -> tuple[Examples, Examples]:
     """Return training and validation examples; raise `UserError` if either would be empty."""
-    at = math.floor(len(examples) * (1 - validation_split))  # as in Keras's `fit`
+    at = math.floor(len(examples) * (1 - validation_split))  # the rest validates: Keras's `fit`
     if not 0 < at < len(examples):
         raise UserError(
             f"--validation-split {validation_split} of {len(examples)} images leaves {at} for "

@@ -30,11 +30,9 @@ def export(
     run, lost its metadata, or deviates by more than `EXPORTED`.
     """
     model = with_probabilities(saved.load())
-    if model.input_shape[1:] != images.x.shape[1:]:
-        raise UserError(
-            f"{saved.path} takes images of {by(model.input_shape[1:])} but the images to compare "
-            f"on are {by(images.x.shape[1:])}; give others with --data"
-        )
+    taken, given = model.input_shape[1:], images.x.shape[1:]
+    if taken != given:
+        raise UserError(f"{saved.path} takes {by(taken)} images, not {by(given)}; see --data")
     pixels = saved.task.prepare(images.x, "float32")
     expected = keras.ops.convert_to_numpy(model(pixels, training=False))
     metadata = describe(saved, kind, model)

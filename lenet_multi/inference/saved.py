@@ -1,4 +1,4 @@
-"""Open a saved model, from a run folder or a `.keras` file, and run no code from it."""
+"""Open a saved model, from a run folder or a `.keras` file, and refuse one that carries code."""
 
 import copy
 import json
@@ -151,7 +151,7 @@ def _refuse_code(path: Path, config: Any) -> None:
 def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
     """Return an uncompiled model with zero weights: to draw them, JAX would compile a generator.
 
-    Raises `UserError` before the weights take more than `most_bytes`.
+    The caller reads the weights. Raises `UserError` before they take more than `most_bytes`.
     """
     import keras
 

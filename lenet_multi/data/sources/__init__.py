@@ -2,7 +2,8 @@
 
 Each file is named after a prefix of `--data`. Its function `read` takes the rest of `--data` and
 returns four arrays: training images and labels, test images and labels. `reader` calls it in a
-second process, where the library may import a backend, print and fill memory.
+second process, where the library may import a backend, print and fill memory. Meanwhile the first
+process starts Keras on the backend of its choice.
 """
 
 LIBRARIES = ("keras", "tfds", "hf")
