@@ -10,25 +10,23 @@ from numpy.typing import NDArray
 
 from lenet_multi.data.examples import Arrays, Examples, Prepare, as_stored, changed, epoch_order
 
-# Divides 3,000 and 57,000 validation and 10,000 test images: one shape, compiled once.
+# It divides 3,000 and 57,000 validation and 10,000 test images: one shape, compiled once.
 EVALUATION_BATCH_SIZE = 500
-
-_AT_A_TIME = 1280  # examples: few calls, and of MNIST a megabyte
+_AT_A_TIME = 1280  # examples: few calls; of MNIST, one megabyte
 
 
 class StoredBatch(NamedTuple):
-    """A batch whose inputs are still to be prepared."""
+    """A batch whose inputs are not prepared yet."""
 
     x: Arrays
     y: Arrays
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no types
-    """Batches (x, y) of `examples`, in the order set by `set_epoch`, or as they are stored.
+    """Batches (x, y) of `examples`, in the order set by `set_epoch`, or else as stored.
 
-    Inputs stay as they are stored until their batch is made, and `prepare` makes the model's input
-    of it. To gather bytes and then divide costs no more than to gather floats, and memory holds a
-    quarter.
+    `prepare` turns each batch of stored inputs into the model's input. Gathering bytes and then
+    dividing is as fast as gathering floats, and takes a quarter of the memory.
     """
 
     def __init__(
@@ -37,30 +35,30 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
         super().__init__()
         self.examples, self.batch_size, self.prepare = examples, batch_size, prepare
         self.order = np.arange(len(examples))
-        self.skipped = 0  # batches of this epoch that were trained on before
+        self.skipped = 0  # batches of this epoch that the model was trained on before
 
     def set_epoch(self, epoch: int, *, seed: int) -> None:
-        """Take the examples in the order of epoch number `epoch`, from 0."""
+        """Set the order of the examples for epoch number `epoch`, from 0."""
         self.order = epoch_order(len(self.examples), seed=seed, epoch=epoch)
 
     def order_sha256(self) -> str:
-        """Return the SHA-256 of the present order, as little-endian 64-bit integers."""
+        """Return the SHA-256 of the current order, as little-endian 64-bit integers."""
         return hashlib.sha256(self.order.astype("<i8").data).hexdigest()
 
     @property
     def remaining(self) -> NDArray[np.int64]:
-        """The order without the batches that are skipped."""
+        """The order without the skipped batches."""
         return self.order[self.skipped * self.batch_size :]
 
     def __len__(self) -> int:
         return -(-len(self.remaining) // self.batch_size)
 
     def chosen(self, index: int) -> NDArray[np.int64]:
-        """Return which examples make the batch number `index`, from 0."""
+        """Return the indices of the examples in batch number `index`, from 0."""
         return self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
 
     def stored(self) -> Iterator[StoredBatch]:
-        """Yield all batches as stored: some together, (batches, N, ...), the smaller one alone."""
+        """Yield all batches as stored: several at once, (batches, N, ...); a smaller last alone."""
         order, size = self.remaining, self.batch_size
         whole = len(order) // size * size
         some = max(_AT_A_TIME // size, 1) * size
@@ -71,7 +69,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
 
     def _taken(self, chosen: NDArray[np.int64]) -> StoredBatch:
         def take(array: NDArray[Any]) -> NDArray[Any]:
-            return array.take(chosen, axis=0)  # twice as fast as by index
+            return array.take(chosen, axis=0)  # twice as fast as array[chosen]
 
         return StoredBatch(changed(take, self.examples.x), changed(take, self.examples.y))
 

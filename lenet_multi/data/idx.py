@@ -1,4 +1,4 @@
-"""Read IDX files, MNIST's own format: a magic number, sizes, then bytes."""
+"""Read IDX files, MNIST's format: a magic number, sizes, then bytes."""
 
 import gzip
 import math
@@ -11,48 +11,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.data.bombs import refuse_bomb
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, by
 
-_UNSIGNED_BYTE = 0x08  # the third byte of the magic number; MNIST has no other type
+_UNSIGNED_BYTE = 0x08  # the third byte of the magic number; all of MNIST has this type
 
 
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
-    """Return the array of a plain or gzipped IDX file, read-only uint8 with `dimensions` axes.
+    """Return the array of a plain or gzipped IDX file: read-only uint8 with `dimensions` axes.
 
-    Raises `UserError` when the file is missing, is no IDX file of that many axes, or
-    holds more or fewer bytes than its header says, which is seen before they are read.
+    Raises `UserError` when it is missing, has other axes or types, or its header is wrong.
     """
     try:
-        with path.open("rb") as packed:
-            if path.suffix != ".gz":
-                return _read(packed, path, dimensions)
-            with gzip.open(packed) as unpacked:
-                return _read(unpacked, path, dimensions)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _read(file, path, dimensions)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is truncated or damaged: {error}") from error
+        raise UserError(f"{path} is truncated or damaged: {error}; copy it again") from error
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; make it a readable file") from error
 
 
 def _read(file: BufferedReader | gzip.GzipFile, path: Path, dimensions: int) -> NDArray[np.uint8]:
     header = struct.Struct(f">HBB{dimensions}I")
     start = file.read(header.size)
     if len(start) < header.size:
-        raise UserError(f"{path} is truncated: {len(start)} bytes do not hold an IDX header")
+        raise UserError(f"{path} is truncated: its {len(start)} bytes are too few; copy it again")
     zero, kind, axes, *shape = header.unpack(start)
     if (zero, kind, axes) != (0, _UNSIGNED_BYTE, dimensions):
-        raise UserError(
-            f"{path} is not an IDX file of unsigned bytes with {dimensions} axes; "
-            "MNIST's images have 3 and its labels 1"
-        )
+        raise UserError(f"{path} must be an IDX file of bytes with {dimensions} axes, as in MNIST")
     if 0 in shape:
-        raise UserError(f"{path} is empty: its header announces {' x '.join(map(str, shape))}")
+        raise UserError(f"{path} is empty: its header announces {by(shape)}; give another file")
     announced = math.prod(shape)
     refuse_bomb(path, announced)
     content = file.read(announced + 1)
     if len(content) != announced:
         follow = f"{len(content)} follow" if len(content) < announced else "more follow"
         raise UserError(
-            f"{path} is truncated or damaged: its header announces {announced} bytes, {follow}"
+            f"{path} is damaged: its header announces {announced} bytes, {follow}; copy it again"
         )
     return np.frombuffer(content, np.uint8).reshape(shape)

@@ -1,15 +1,15 @@
-"""Count and weigh what a model predicts in NumPy, the same for every backend."""
+"""Compute metrics of a model's outputs in NumPy, the same for every backend."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_ROUNDING = 1e-2  # of a sum of probabilities in bfloat16, which has 8 bits
+_ROUNDING = 1e-2  # error of a sum of probabilities in bfloat16, which has 8 bits
 
 
 def count_correct(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> int:
-    """Return how many rows of `logits` (N, classes) are largest at their label (N,)."""
+    """Return the number of rows of `logits` (N, classes) whose maximum is at their label (N,)."""
     return int(np.count_nonzero(logits.argmax(axis=1) == labels))
 
 
@@ -21,15 +21,15 @@ def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> flo
 def cross_entropies(
     logits: NDArray[np.float32], labels: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Return, by row of `logits` (N, classes), log(sum(exp(logits))) - logits[label]: (N,) nats."""
+    """Return log(sum(exp(logits))) - logits[label] for each row (N, classes): (N,) nats."""
     shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=1, keepdims=True)  # so that exp cannot overflow
+    shifted -= shifted.max(axis=1, keepdims=True)  # keeps exp from overflowing
     of_label = shifted[np.arange(len(labels)), labels]
     return np.asarray(np.log(np.exp(shifted).sum(axis=1)) - of_label)
 
 
 def as_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what a model gives, logits or probabilities (N, classes), as probabilities."""
+    """Return a model's outputs (N, classes), logits or probabilities, as probabilities."""
     values = outputs.astype(np.float64)
     if _are_probabilities(outputs):
         return values
@@ -38,22 +38,19 @@ def as_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what a model gives, logits or probabilities (N, classes), as logits."""
+    """Return a model's outputs (N, classes), logits or probabilities, as logits."""
     if not _are_probabilities(outputs):
         return outputs
     return np.log(np.maximum(outputs, np.finfo(np.float32).tiny))
 
 
 def _are_probabilities(outputs: NDArray[np.float32]) -> bool:
-    """Return whether rows are non-negative and sum to 1, as those of logits do only by chance."""
+    """Return whether all rows are non-negative and sum to 1; logits do so only by chance."""
     return outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=_ROUNDING)
 
 
 def errors(outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-    """Return the mean errors of `outputs` to `targets` (N, ...), by Keras's names, in float64.
-
-    There are none where these are not values for values.
-    """
+    """Return mean errors (float64) by Keras's names; none if the two (N, ...) differ in size."""
     if outputs.size != targets.size:
         return {}
     difference = outputs.astype(np.float64) - targets.astype(np.float64).reshape(outputs.shape)
@@ -66,13 +63,13 @@ def errors(outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
 def worst_first(
     wrong: NDArray[np.bool_], badness: NDArray[np.floating], at_most: int
 ) -> NDArray[np.int64]:
-    """Return the places where `wrong` (N,) is true, those of largest `badness` (N,) first."""
+    """Return at most `at_most` indices where `wrong` (N,) is true, largest `badness` (N,) first."""
     places = np.flatnonzero(wrong)
     return places[np.argsort(-badness[places], kind="stable")][:at_most]
 
 
 def confusion_matrix(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return how many images of each label got each answer: (classes, classes), label first."""
+    """Return the number of images by label and answer: (classes, classes), label first."""
     classes = logits.shape[1]
     pairs = labels.astype(np.int64) * classes + logits.argmax(axis=1)
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)

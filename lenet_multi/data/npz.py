@@ -1,59 +1,63 @@
-"""Read `.npz` archives of plain arrays, and nothing that could run code."""
+"""Read `.npz` archives of plain arrays; refuse pickled objects, which could run code."""
 
 import math
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from lenet_multi.data.bombs import refuse_bombs_in
 from lenet_multi.errors import UserError, reason
 
-# NumPy tells so of a header written by Python 2, or damaged so that it looks like one.
+# NumPy warns of a header that Python 2 wrote, or that is damaged so that it looks like one.
 warnings.filterwarnings("ignore", "Reading `.npy`")
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
-    """Return the arrays called `names` of the archive at `path`; pickled objects never load.
-
-    Raises `UserError` when the file or an array is missing or damaged.
-    """
+    """Return the arrays called `names`; raise `UserError` if the file or one is bad or missing."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, NpzFile):
-                raise TypeError("a single array, not an archive")
-            assert archive.zip
-            files = {member.filename: member for member in archive.zip.infolist()}
+        with _readable(path):
+            archive = zipfile.ZipFile(path)
+        with archive:
+            files = {member.filename: member for member in archive.infolist()}
             if missing := [name for name in names if f"{name}.npy" not in files]:
-                raise UserError(f"{path} lacks {', '.join(missing)}; wanted are {', '.join(names)}")
+                raise UserError(f"{path} lacks {', '.join(missing)}; give {', '.join(names)}")
             members = [files[f"{name}.npy"] for name in names]
             refuse_bombs_in(path, members)
-            for member in members:
-                _refuse_false_size(archive.zip, member)
-            return [archive[member.filename] for member in members]
-    except (UserError, MemoryError):
-        raise
+            return [_array(path, archive, member) for member in members]
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # NumPy and zipfile raise twelve kinds on what is damaged or foreign
-        raise UserError(f"{path} is no .npz of plain arrays: {reason(error)}") from error
+        why = error.strerror or error
+        raise UserError(f"cannot read {path}: {why}; make it a readable file") from error
 
 
-def _refuse_false_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Raise `ValueError` where a header announces another size; NumPy would take that memory."""
-    with archive.open(member) as file:
+def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    with _readable(path), archive.open(member) as file:
         version = npy.read_magic(file)
         if version not in _HEADERS:
             raise ValueError(f"{member.filename} is of NumPy's format {version}")
         shape, _, dtype = _HEADERS[version](file)
-        announced = math.prod(shape) * dtype.itemsize
+        announced = math.prod(shape) * dtype.itemsize  # NumPy would allocate this memory
         if not dtype.hasobject and announced != member.file_size - file.tell():
             raise ValueError(f"{member.filename} has another size than its header announces")
+        file.seek(0)
+        return np.asarray(npy.read_array(file, allow_pickle=False))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise `UserError` for errors of NumPy and zipfile; call nothing else inside."""
+    try:
+        yield
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # of twelve classes; a bug of ours must not pass for a damaged file
+        why = reason(error)
+        raise UserError(f"{path} is no .npz of plain arrays: {why}; use numpy.savez") from error

@@ -1,1 +1,1 @@
-"""Use of a trained model: open it, evaluate it, predict with it, export it."""
+"""Open a trained model, evaluate it, predict with it, export it."""

@@ -1,4 +1,4 @@
-"""Evaluate a model on a test set: every example counted, none averaged over unequal batches."""
+"""Evaluate a model on a test set: count every example; average no batches of unequal size."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -8,14 +8,8 @@ from numpy.typing import NDArray
 
 from lenet_multi import backends
 from lenet_multi.config import MOST_CLASSES, TrainConfig
+from lenet_multi.data import metrics
 from lenet_multi.data.examples import Examples
-from lenet_multi.data.metrics import (
-    as_logits,
-    confusion_matrix,
-    count_correct,
-    cross_entropy,
-    errors,
-)
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.frameworks import BACKENDS
@@ -28,32 +22,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model predicts of a test set, and what that says.
-
-    `outputs` are (N, ...), a classifier's logits (N, classes) float32; `loss` is the mean loss, a
-    classifier's in nats; `metrics` are by Keras's names, a classifier's "accuracy".
-    """
+    """A model's outputs on a test set, its mean loss, and its metrics by Keras's names."""
 
     test: Examples
-    outputs: NDArray[Any]
-    loss: float
-    metrics: dict[str, float]
+    outputs: NDArray[Any]  # (N, ...); a classifier's are logits (N, classes) float32
+    loss: float  # a classifier's is in nats
+    metrics: dict[str, float]  # a classifier's is "accuracy"
 
     @property
     def correct(self) -> int:
-        """How many examples a classifier answers rightly."""
-        return count_correct(self.outputs, self.test.y)
+        """The number of examples that a classifier answers correctly."""
+        return metrics.count_correct(self.outputs, self.test.y)
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """How many examples of each label got each answer: (classes, classes), label first."""
-        return confusion_matrix(self.outputs, self.test.y)
+        """The number of examples by label and answer: (classes, classes), label first."""
+        return metrics.confusion_matrix(self.outputs, self.test.y)
 
     def by_class(self) -> list[dict[str, Any]]:
-        """Return of each class how many images it has, and how they are answered.
+        """Return the number of images, right answers, precision and recall of each class.
 
-        Precision is the share of its answers that are right, None where it was never the answer;
-        recall is the share of its images that are answered rightly, None where it has none.
+        Precision is right / answers, recall is right / images; None instead of dividing by zero.
         """
         matrix = self.confusion
         counts = np.stack([matrix.sum(axis=1), matrix.diagonal(), matrix.sum(axis=0)], axis=1)
@@ -70,13 +59,10 @@ class Evaluation:
 
 
 def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Evaluation:
-    """Return the evaluation of a saved classifier on the test images of `source`.
+    """Import Keras on `backend`; return a classifier's evaluation on the test images of `source`.
 
-    `source` is as of `train`, by default what the run was trained on, or MNIST. Keras is imported
-    here, on `backend`.
-
-    Raises `UserError` when the images cannot be read, or do not fit the model, or the backend
-    cannot compute it.
+    `source` is a `--data` of `train` (default: the data of the model's run, or MNIST). Raises
+    `UserError` when images are unreadable or do not fit, or the backend cannot compute the model.
     """
     source = source or model.data
     config = TrainConfig(data=source, classes=MOST_CLASSES)
@@ -96,18 +82,17 @@ def _refuse_misfit(model: "keras.Model", test: Examples, source: str) -> None:
     taken, shape = model.input_shape[1:], test.x.shape[1:]
     if any(wanted not in (None, is_) for wanted, is_ in zip(taken, shape, strict=True)):
         raise UserError(
-            f"the model takes images of {by(taken)} and {source!r} has {by(shape)}; see --data"
+            f"the model takes images of {by(taken)} but {source!r} has {by(shape)}; see --data"
         )
     classes, highest = model.output_shape[1], int(test.y.max())
     if highest >= (classes or 0):
         raise UserError(
-            f"the model knows {classes} classes and {source!r} has labels up to {highest}; "
-            "see --data"
+            f"the model has {classes} classes but {source!r} has labels up to {highest}; see --data"
         )
 
 
 def _quicken(model: "keras.Model") -> None:
-    """Have `model` predict in its backend's fastest form, which changes no more than rounding."""
+    """Make `model` predict in its backend's fastest form; outputs change only by rounding."""
     import keras
 
     from lenet_multi.backends import choice
@@ -120,7 +105,7 @@ def _quicken(model: "keras.Model") -> None:
 
 
 def as_json(found: Evaluation) -> dict[str, Any]:
-    """Return a classifier's evaluation as what `--json` prints."""
+    """Return a classifier's evaluation as `--json` prints it."""
     return {
         "test_images": len(found.test),
         "test_correct": found.correct,
@@ -134,8 +119,8 @@ def as_json(found: Evaluation) -> dict[str, Any]:
 def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
     """Return the evaluation of `model` on all of `test`.
 
-    NumPy counts a classifier's answers, through its logits where it has them. Of other models Keras
-    tells the loss and metrics, but for those that NumPy knows.
+    NumPy computes a classifier's loss and accuracy, from logits if the model has them. For other
+    models, Keras computes the loss and those metrics that `data.metrics.errors` does not know.
     """
     import keras
 
@@ -147,12 +132,13 @@ def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
     batches = Batches(test, batch_size=EVALUATION_BATCH_SIZE, prepare=task.prepare)
     if task.classifies:
         outputs = with_logits(model).predict(feed(batches), verbose=0)
-        logits = as_logits(np.asarray(outputs, np.float32))  # of bfloat16 under that policy
-        accuracy = count_correct(logits, test.y) / len(test)
-        return Evaluation(test, logits, cross_entropy(logits, test.y), {"accuracy": accuracy})
+        logits = metrics.as_logits(np.asarray(outputs, np.float32))  # a policy may give bfloat16
+        accuracy = metrics.count_correct(logits, test.y) / len(test)
+        loss = metrics.cross_entropy(logits, test.y)
+        return Evaluation(test, logits, loss, {"accuracy": accuracy})
     outputs = np.asarray(model.predict(feed(batches), verbose=0))
     found = model.evaluate(feed(batches), verbose=0, return_dict=True)
     loss = float(found.pop("loss"))
-    known = errors(outputs, test.y)
-    metrics = {name: known.pop(name, float(value)) for name, value in found.items()}
-    return Evaluation(test, outputs, loss, metrics | known)
+    known = metrics.errors(outputs, test.y)
+    named = {name: known.pop(name, float(value)) for name, value in found.items()}
+    return Evaluation(test, outputs, loss, named | known)

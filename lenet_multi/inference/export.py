@@ -1,4 +1,4 @@
-"""Write a saved model in another runtime's format, and hold the file to what Keras answers."""
+"""Write a saved model in another runtime's format, and compare the file's answers with Keras's."""
 
 import json
 from pathlib import Path
@@ -22,21 +22,17 @@ from lenet_multi.runs.tolerances import EXPORTED
 def export(
     saved: SavedModel, kind: Format, path: Path, *, images: Examples
 ) -> tuple[float, Metadata]:
-    """Write the saved model to `path`, and run it there on `images` in the format's own runtime.
+    """Write the saved model to `path`, and run it on `images` in the format's own runtime.
 
-    It is written through the backend that Keras was started on. It takes float32 images in
-    [0, 1], any number of them, and gives probabilities. What is returned is how far at most one
-    of them deviates there from Keras's, and what the file tells of itself.
-
-    Raises `UserError` when the model or the images do not fit, `ExportError` when the file
-    does not run, lost its metadata, or deviates by more than `EXPORTED`.
+    The backend that Keras was started on writes it. The file takes any number of float32 images in
+    [0, 1] and gives probabilities. Return their largest deviation from Keras's, and the metadata.
+    Raises `UserError` when the model or the images do not fit, `ExportError` when the file does not
+    run, lost its metadata, or deviates by more than `EXPORTED`.
     """
     model = with_probabilities(saved.load())
-    if model.input_shape[1:] != images.x.shape[1:]:
-        raise UserError(
-            f"{saved.path} takes images of {by(model.input_shape[1:])}, and those to compare on "
-            f"are {by(images.x.shape[1:])}; give others with --data"
-        )
+    taken, given = model.input_shape[1:], images.x.shape[1:]
+    if taken != given:
+        raise UserError(f"{saved.path} takes {by(taken)} images, not {by(given)}; see --data")
     pixels = saved.task.prepare(images.x, "float32")
     expected = keras.ops.convert_to_numpy(model(pixels, training=False))
     metadata = describe(saved, kind, model)
@@ -47,7 +43,7 @@ def export(
 
 
 def describe(saved: SavedModel, kind: Format, model: keras.Model) -> Metadata:
-    """Return what an exported file tells of itself: classes, input, output and where it is from."""
+    """Return the metadata of an exported file: its classes, input, output and origin."""
     backend, trained = keras.backend.backend(), saved.result
     written_with = {
         **environment.versions(backend),
@@ -65,7 +61,7 @@ def describe(saved: SavedModel, kind: Format, model: keras.Model) -> Metadata:
 
 
 def convert(model: keras.Model, kind: Format, path: Path) -> None:
-    """Write `model` to `path`, for any number of images; raise `UserError` when Keras cannot."""
+    """Write `model` to `path` for any number of images; raise `UserError` when Keras cannot."""
     backend = keras.backend.backend()
     target, options = path, {}
     if kind.name == "openvino":
@@ -78,24 +74,25 @@ def convert(model: keras.Model, kind: Format, path: Path) -> None:
     with stderr_held_back():
         try:
             model.export(str(target), format=kind.keras_name or kind.name, verbose=False, **options)
-        except Exception as error:  # converters raise what they like
+        except Exception as error:  # converters raise errors of any class
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
-                f"the model cannot be exported as {kind.name} through {backend}: {reason}"
+                f"the model cannot be exported as {kind.name} through {backend}: {reason}; "
+                "choose another --format or --backend"
             ) from error
 
 
 def deviate(
     kind: Format, path: Path, pixels: Floats, expected: Floats, metadata: Metadata
 ) -> float:
-    """Return how far at most the file's answers deviate from `expected`, or raise `ExportError`."""
-    answers, told = run(kind.name, path, pixels)
-    if told != metadata:
-        raise ExportError(f"{kind.runtime} finds other metadata in it than were written")
+    """Return the largest deviation of the file's answers from `expected`; raise `ExportError`."""
+    answers, found = run(kind.name, path, pixels)
+    if found != metadata:
+        raise ExportError(f"{kind.runtime} reads other metadata from it than were written")
     if answers.shape != expected.shape:
-        raise ExportError(f"it answers {answers.shape}, where Keras answers {expected.shape}")
+        raise ExportError(f"it answers {answers.shape}, but Keras answers {expected.shape}")
     deviation = float(np.abs(answers - expected).max())
-    if not deviation <= EXPORTED.value:  # NaN is none
+    if not deviation <= EXPORTED.value:  # refuses NaN too
         raise ExportError(
             f"a probability deviates by {deviation:.1e} from the Keras model's, over "
             f"{len(pixels):,} test images; {EXPORTED.value:g} is allowed"

@@ -1,4 +1,4 @@
-"""The formats that a model is exported to: which backends can, what it takes, what runs it."""
+"""The formats for export: which backends write them, with which modules, and what runs them."""
 
 import os
 from collections.abc import Mapping
@@ -12,32 +12,25 @@ from lenet_multi.machine.frameworks import BACKENDS, choose
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A format and what must be installed to write and run it.
-
-    `routes` names the backends whose Keras can write it, the best first, each with the modules
-    that this takes; `runtime` is the module that runs it. The extra of this package that is called
-    like the format installs them, but for backends. `keras_name` is Keras's name, where it has
-    another; `suffix` is that of the file, empty where it is a folder; `holds` is a file that every
-    such folder has.
-    """
+    """A format; this package's extra of the same name installs its modules except backends."""
 
     name: str
-    routes: Mapping[str, tuple[str, ...]]
-    runtime: str
-    keras_name: str = ""
-    suffix: str = ""
-    holds: str = ""
+    routes: Mapping[str, tuple[str, ...]]  # backends that write it, best first; modules they need
+    runtime: str  # the module that runs it
+    keras_name: str = ""  # Keras's name for it, if different
+    suffix: str = ""  # of the file; empty for a folder
+    holds: str = ""  # a file that every such folder has
 
 
 OPENVINO_MODEL = "model.xml"
 
-# Keras 3.15.1 has more routes, which do not serve here:
-# - onnx through jax: jax2onnx 0.17.1 makes one pooling over four axes of max pooling, and ONNX
-#   Runtime 1.32 has kernels for three ("Unsupported pooling size");
-# - saved_model through jax: a single XlaCallModule for the CPU, and it takes TensorFlow all the
-#   same; openvino through jax: OpenVINO "has no conversion rule for" that;
-# - saved_model through torch: Keras fails before it gets to torch_xla, which it would take;
-# - litert through torch: for a single batch size (keras#22996, "won't fix").
+# Keras 3.15.1 has more routes, but they do not work here:
+# - onnx through jax: jax2onnx 0.17.1 turns max pooling into a pooling over four axes, but ONNX
+#   Runtime 1.32 only has kernels for three ("Unsupported pooling size");
+# - saved_model through jax: gives one XlaCallModule for the CPU, and needs TensorFlow anyway;
+#   openvino through jax: OpenVINO "has no conversion rule for" XlaCallModule;
+# - saved_model through torch: needs torch_xla, and Keras fails before it calls torch_xla;
+# - litert through torch: fixes the batch size (keras#22996, "won't fix").
 FORMATS: Mapping[str, Format] = {
     kind.name: kind
     for kind in (
@@ -67,58 +60,56 @@ FORMATS: Mapping[str, Format] = {
     )
 }
 
-COMPARED = 1000  # images, on which an exported file and Keras are held together
+COMPARED = 1000  # images on which the answers of an exported file and of Keras are compared
 
 
 def choose_backend(kind: Format, *, asked: str | None, trained_on: str | None) -> str:
-    """Return the backend to write `kind` through: `asked`, or the first that can and is installed.
+    """Return the backend that writes `kind`: `asked`, or the first that can and is installed.
 
-    KERAS_BACKEND comes first, then the one that the model was trained on, then `kind`'s routes.
-
-    Raises `UserError` when the backend asked for cannot, or what it takes is not installed.
+    The order is KERAS_BACKEND, `trained_on`, `kind.routes`. Raises `UserError` when `asked` cannot
+    write `kind`, or modules are not installed.
     """
     named = asked or os.environ.get("KERAS_BACKEND")
     if named:
         choose(asked)
     if asked and asked not in kind.routes:
         raise UserError(
-            f"--backend {asked} cannot write {kind.name}, but {' and '.join(kind.routes)} can, "
-            "whichever backend the model was trained on: name that, or drop --backend"
+            f"--backend {asked} cannot write {kind.name}, whichever backend trained the model; "
+            f"choose {' or '.join(kind.routes)}, or drop --backend"
         )
     able = [asked] if asked else [named, trained_on, *kind.routes]
     lacking = {name: _lacking(kind, name) for name in able if name and name in kind.routes}
-    best = min(lacking, key=lambda name: len(lacking[name]))  # of equals the first
+    best = min(lacking, key=lambda name: len(lacking[name]))  # the first among equals
     if not (modules := lacking[best]):
         return best
     from lenet_multi.machine.extras import install_line  # slow: it reads packages' metadata
 
     extras = dict.fromkeys(module if module in BACKENDS else kind.name for module in modules)
     raise UserError(
-        f"--format {kind.name} takes {' and '.join(modules)}, not installed here; install with: "
+        f"--format {kind.name} needs {' and '.join(modules)}, not installed here; install with: "
         f"{install_line(','.join(extras))}"
     )
 
 
 def _lacking(kind: Format, backend: str) -> list[str]:
-    """Return the modules that must be installed first to write and run `kind` so."""
     needed = dict.fromkeys((backend, *kind.routes[backend], kind.runtime))
     return [module for module in needed if find_spec(module) is None]
 
 
 def default_path(kind: Format, source: Path) -> Path:
-    """Return where to write `kind` when not told: beside `source`, named like it."""
+    """Return the default --out of `kind`: beside `source`, with its name."""
     source = source.resolve()
     name = source.name if source.is_dir() else source.stem
     return source.with_name(name + (kind.suffix or f"-{kind.name}"))
 
 
 def refuse_target(kind: Format, path: Path, *, overwrite: bool) -> None:
-    """Raise `UserError` when `path` is not named like `kind`, or holds what is to be kept."""
+    """Raise `UserError` when `path` has the wrong suffix, or exists and may not be replaced."""
     if path.suffix != kind.suffix and kind.suffix:
-        raise UserError(f"{path} does not end in {kind.suffix}, as a file of {kind.name} must")
+        raise UserError(f"{path} must end in {kind.suffix} to be a file of {kind.name}")
     if not path.exists():
         return
     if not (path / kind.holds if kind.holds else path).is_file():
-        raise UserError(f"{path} is no earlier export of {kind.name}; choose another --out")
+        raise UserError(f"{path} is not an earlier {kind.name} export; choose another --out")
     if not overwrite:
         raise UserError(f"{path} exists and is kept; pass --overwrite or choose another --out")

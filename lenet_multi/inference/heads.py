@@ -1,4 +1,4 @@
-"""What a classifier ends in: logits, or their softmax."""
+"""Change what a classifier ends in: logits, or their softmax."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from lenet_multi.errors import UserError
 
 
 def with_logits(model: keras.Model) -> keras.Model:
-    """Return `model`, or its copy without the softmax when it ends in one."""
+    """Return `model`, or a copy without the softmax if its last layer has one as activation."""
     if getattr(model.layers[-1], "activation", None) is not keras.activations.softmax:
         return model
     twin = _copied(model)
@@ -19,21 +19,16 @@ def with_logits(model: keras.Model) -> keras.Model:
 
 
 def with_probabilities(model: keras.Model) -> keras.Model:
-    """Return a model that computes in float32 what `model` does, and ends in probabilities.
+    """Return `model` in float32, with a softmax added if `model` gives logits.
 
-    Images are its input `images`, (N, height, width, channels); it gives (N, classes), their
-    softmax where `model` gives logits.
-
+    Its input `images` is (N, height, width, channels), its output probabilities (N, classes).
     Raises `UserError` when `model` gives neither logits nor a softmax.
     """
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
     gives_softmax = isinstance(last, layers.Softmax) or activation is keras.activations.softmax
     if not gives_softmax and activation is not keras.activations.linear:
-        raise UserError(
-            f"the model's last layer, {last.name}, gives neither logits nor a softmax, so that "
-            "what it answers are no probabilities"
-        )
+        raise UserError(f"the model's last layer, {last.name}, must give logits or a softmax")
     if any(layer.compute_dtype != "float32" for layer in model.layers):
         model = _copied(model, dtype="float32")
     images = keras.Input(model.input_shape[1:], name="images")
@@ -42,11 +37,11 @@ def with_probabilities(model: keras.Model) -> keras.Model:
 
 
 def _copied(model: keras.Model, **change: Any) -> keras.Model:
-    """Return a model of copied layers, their settings changed, with the same weights."""
+    """Return a copy of `model` with the same weights; `change` replaces settings of each layer."""
 
     def copy(layer: layers.Layer) -> layers.Layer:
         settings = layer.get_config() | change
-        # What is replaced next need not be drawn, for which JAX would compile a generator.
+        # Zeros are replaced below; drawing them at random would make JAX compile a generator.
         zero = {name: "zeros" for name in settings if name.endswith("_initializer")}
         return type(layer).from_config(settings | zero)
 

@@ -1,4 +1,4 @@
-"""Draw images with their answers, and a confusion matrix."""
+"""Draw images with a model's answers, and a confusion matrix."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from lenet_multi.runs.durable import replacing
 
 CONFUSION, MISTAKES = "confusion.png", "mistakes.png"
 
-_COLUMNS = 10  # of images on a sheet
+_COLUMNS = 10  # images in a row of a sheet
 _CELL, _CAPTION = 1.25, 0.45  # inches: an image's side, the height of two lines under it
 _MOST_MISTAKES = 50
-_MOST_NUMBERS = 20  # classes up to which a matrix shows its numbers
+_MOST_NUMBERS = 20  # classes; a larger matrix is drawn without numbers
 _DPI = 110
 
 
 def draw_evaluation(found: Evaluation, folder: Path) -> None:
-    """Write the confusion matrix and the surest mistakes to `folder`, or raise `OSError`."""
+    """Draw the confusion matrix and the most confident mistakes in `folder`, or raise `OSError`."""
     folder.mkdir(parents=True, exist_ok=True)
     draw_confusion(found.confusion, folder / CONFUSION)
     labels, answers = found.test.y, found.outputs.argmax(axis=1)
@@ -41,7 +41,8 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
     figure = Figure(figsize=(7.5, 7), layout="constrained")
     axes = figure.add_subplot()
     wrong = np.where(np.eye(classes, dtype=bool), 0, matrix)
-    axes.imshow(wrong, "Blues", vmin=0, vmax=max(1, wrong.max()))  # told apart by lightness alone
+    # Lightness alone distinguishes the values.
+    axes.imshow(wrong, "Blues", vmin=0, vmax=max(1, wrong.max()))
     if classes <= _MOST_NUMBERS:
         axes.set(xticks=range(classes), yticks=range(classes))
         for (label, answer), count in np.ndenumerate(matrix):
@@ -56,7 +57,7 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path) -> None:
 
 
 def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -> None:
-    """Write a PNG of `images` (N, height, width, channels), each over a caption of two lines."""
+    """Write a PNG of `images` (N, height, width, channels), each above a caption of two lines."""
     columns = min(_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     height = rows * (_CELL + _CAPTION)
@@ -68,11 +69,11 @@ def draw_sheet(images: NDArray[np.uint8], captions: Sequence[str], path: Path) -
         side = 0.9 * _CELL
         axes.imshow(image, "gray", vmin=0, vmax=255, extent=(left, left + side, top + side, top))
         font = {"size": 8, "ha": "center", "va": "top"}
-        # A file's name may hold dollars.
+        # parse_math=False, because a file's name may contain dollar signs.
         axes.text(left + side / 2, top + side + 0.04, caption, font, parse_math=False)
     axes.set(xlim=(0, columns * _CELL), ylim=(height, 0))
     axes.set_axis_off()
     with warnings.catch_warnings(), replacing(path) as file:
-        # Of a file's name; a box is drawn instead.
+        # Matplotlib draws a box for a letter of a file's name that the font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(file, dpi=_DPI, format="png")

@@ -1,4 +1,4 @@
-"""Say which class each of some images shows."""
+"""Predict the classes of images."""
 
 import mimetypes
 import os
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,80 +25,71 @@ if TYPE_CHECKING:
 
 STDIN = Path("-")
 
-_AT_ONCE = 1000  # images of a batch: the LeNet's take 60 MB
+_AT_ONCE = 1000  # images in a batch: takes 60 MB in the LeNet
 _MOST_SIDE = 1024  # pixels; no classifier of digits has more
-_CAPTION = 18  # letters that fit under an image
+_CAPTION = 18  # letters; more do not fit under an image
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of images, as it sees them, and why it saw others not.
-
-    `pixels` are (N, height, width, channels), `probabilities` of the classes (N, classes).
-    """
+    """A model's probabilities (N, classes) for images `pixels` (N, height, width, channels)."""
 
     names: list[str]
     pixels: NDArray[np.uint8]
-    refused: list[str]
+    refused: list[str]  # messages about the images that could not be used
     probabilities: NDArray[np.float64]
 
     def ranked(self) -> Iterator[tuple[str, list[tuple[int, float]]]]:
-        """Give each image's name, and the classes with their probabilities, likeliest first."""
+        """Yield each image's name, and its classes with their probabilities, likeliest first."""
         for name, row in zip(self.names, self.probabilities, strict=True):
             yield name, [(int(place), float(row[place])) for place in np.argsort(-row)]
 
 
 def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Prediction:
-    """Return what `model` predicts of the images at `paths`, all of them in one batch.
+    """Import Keras on `backend` while preparing the images at `paths`; return their prediction.
 
-    A path is an image's, a folder's, of which all images are taken in the order of their names,
-    or "-" for standard input. Keras is imported here, on `backend`, and the images are prepared
-    meanwhile.
-
-    Raises `UserError` when no image can be used, or the model takes none.
+    A path is an image, a folder (all its images, ordered by name), or "-" for standard input.
+    Raises `UserError` when no image can be used, or the model takes no images.
     """
     read_input = model.task.read_input
     if read_input is None:
         raise UserError(f"{model.path} is of a task that reads no image files; use another model")
     shape = _image_shape(model)
-    load = partial(prepare_all, paths, read_input, shape)
-    names, pixels, refused = start_and_load(backend, load)
+    names, pixels, refused = start_and_load(backend, lambda: prepare_all(paths, read_input, shape))
     network = model.load()
     with computing(model.path):
         return Prediction(names, pixels, refused, probabilities(network, model.task, pixels))
 
 
 def _image_shape(model: SavedModel) -> tuple[int, int, int]:
-    """Return height, width and channels of the images that `model` takes."""
     match model.input_shape:
         case (_, int(height), int(width), 1 | 3 as channels) if 0 < height == width <= _MOST_SIDE:
             return height, width, channels
         case shape:
             raise UserError(
-                f"{model.path} takes {shape}, and a digit can be made (N, side, side, 1 or 3) "
-                f"alone, with a side of {_MOST_SIDE} at most; use another model"
+                f"{model.path} takes {shape}, but digits are read as (N, side, side, 1 or 3), side "
+                f"at most {_MOST_SIDE}; use another model"
             )
 
 
 @contextmanager
 def computing(path: Path) -> Iterator[None]:
-    """Raise `UserError` where the backend lacks what the model needs, or that makes no sense."""
+    """Raise `UserError` when the backend cannot compute the model at `path` in this context."""
     import keras
 
     backend = keras.backend.backend()
     try:
         yield
-    except Exception as error:  # each refuses in its own way
+    except Exception as error:  # each backend raises its own classes
         raise UserError(
-            f"Keras's {backend} backend cannot compute {path}: {reason(error)}; choose another "
-            "--backend or model"
+            f"{backend} cannot compute {path}: {reason(error)}; choose another --backend or model"
         ) from error
 
 
 def probabilities(
     model: "keras.Model", task: Task, images: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
-    """Return how probable each class is (N, classes) on `images` (N, height, width, channels)."""
+    """Return the probabilities (N, classes) for `images` (N, height, width, channels)."""
     outputs = [
         model.predict_on_batch(task.prepare(images[begin : begin + _AT_ONCE], "float32"))
         for begin in range(0, len(images), _AT_ONCE)
@@ -110,13 +100,13 @@ def probabilities(
 def prepare_all(
     paths: Sequence[Path], read_input: Callable[..., NDArray[np.uint8]], shape: tuple[int, ...]
 ) -> tuple[list[str], NDArray[np.uint8], list[str]]:
-    """Return names and pixels of the images at `paths`, and refusals; or raise `UserError`."""
+    """Return the images' names, pixels and refusals; raise `UserError` if all are refused."""
 
     def prepare(source: Path) -> tuple[str, NDArray[np.uint8] | UserError]:
         name = "standard input" if source == STDIN else str(source)
         try:
             if os.path.isdir(source):
-                raise UserError(f"{name} is a folder without images, or cannot be read")
+                raise UserError(f"{name} is a folder without readable images; give images")
             return name, read_input(sys.stdin.buffer if source == STDIN else source, name, shape)
         except UserError as error:
             return name, error
@@ -132,7 +122,7 @@ def prepare_all(
 
 
 def _sources(path: Path) -> list[Path]:
-    """Return `path`, or the images in it where it is a folder that has some."""
+    """Return the images in `path` if it is a folder with images, else `path`."""
     try:
         entries = sorted(path.iterdir()) if os.path.isdir(path) else []
     except OSError:
@@ -146,7 +136,7 @@ def _is_called_image(path: Path) -> bool:
 
 
 def as_json(prediction: Prediction) -> dict[str, Any]:
-    """Return the prediction as what `--json` prints."""
+    """Return the prediction as `--json` prints it."""
     return {
         "images": [
             {
@@ -162,7 +152,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
 
 
 def captions(prediction: Prediction) -> list[str]:
-    """Return what `--show` writes under each image."""
+    """Return the caption that `--show` writes under each image."""
     return [
         f"{_shortened(printable(Path(name).name))}\n{ranked[0][0]} ({ranked[0][1]:.1%})"
         for name, ranked in prediction.ranked()

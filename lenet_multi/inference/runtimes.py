@@ -1,7 +1,6 @@
-"""What a format's own libraries do: attach metadata to an exported model, and run it.
+"""Attach metadata to an exported model, and run it, with its format's own libraries.
 
-It runs in a process that never saw Keras:
-`python -m lenet_multi.inference.runtimes FORMAT PATH IMAGES.npy OUT.npz`.
+`python -m lenet_multi.inference.runtimes FORMAT PATH IMAGES.npy OUT.npz` runs it without Keras.
 """
 
 import json
@@ -9,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +20,20 @@ Floats = NDArray[np.float32]
 Metadata = dict[str, str]
 Classifier = Callable[[Floats], Floats]  # from images to probabilities
 
-_METADATA = "metadata.json"  # where a format has room for a file
-_EXTRA_ASSETS = "assets.extra"  # TensorFlow's name for what it leaves alone in a SavedModel
+_METADATA = "metadata.json"  # for formats that have room for a file
+_EXTRA_ASSETS = "assets.extra"  # TensorFlow ignores this folder in a SavedModel
 
 
 class ExportError(Exception):
-    """What was exported does not run, or answers otherwise than the model."""
+    """An exported file does not run, or its answers differ from the model's."""
 
 
 def run(format_name: str, path: Path, images: Floats) -> tuple[Floats, Metadata]:
-    """Return what the exported model at `path` answers to `images` (N, height, width, channels).
+    """Return the probabilities and the metadata of the exported model at `path`.
 
-    The answers are (N, classes) float32; with them comes the metadata that was read from it. The
-    first image is given alone and the others at once, so that a file made for one batch size fails.
-
-    Raises `ExportError` with the last line that the runtime wrote.
+    `images` are (N, height, width, channels), probabilities (N, classes) float32. A file with a
+    fixed batch size fails, because the first image is run alone and the rest together. Raises
+    `ExportError` with the last line that the runtime wrote.
     """
     with tempfile.TemporaryDirectory() as folder:
         given, answered = Path(folder, "images.npy"), Path(folder, "answers.npz")
@@ -103,7 +101,7 @@ def _attach_to_openvino(path: Path, metadata: Metadata) -> None:
     import openvino
 
     core = openvino.Core()
-    core.set_property({"ENABLE_MMAP": False})  # so that the file can be written over
+    core.set_property({"ENABLE_MMAP": False})  # a mapped file cannot be overwritten
     model = core.read_model(path / OPENVINO_MODEL)
     for name, text in metadata.items():
         model.set_rt_info(text, ["lenet_multi", name])
@@ -114,7 +112,7 @@ def _load_openvino(path: Path) -> tuple[Classifier, Metadata]:
     import openvino
 
     model = openvino.Core().read_model(path / OPENVINO_MODEL)
-    # Float32 throughout, for some processors take bfloat16 unasked.
+    # ACCURACY keeps float32; without it OpenVINO uses bfloat16 on some processors.
     compiled = openvino.compile_model(model, "CPU", {"EXECUTION_MODE_HINT": "ACCURACY"})
     metadata = {
         name: model.get_rt_info(["lenet_multi", name]).astype(str)
@@ -124,7 +122,7 @@ def _load_openvino(path: Path) -> tuple[Classifier, Metadata]:
 
 
 def _attach_to_litert(path: Path, metadata: Metadata) -> None:
-    with zipfile.ZipFile(path, "a") as archive:  # as TensorFlow Lite's own metadata tools do
+    with zipfile.ZipFile(path, "a") as archive:  # as TensorFlow Lite's metadata tools do
         archive.writestr(_METADATA, json.dumps(metadata))
 
 
@@ -145,9 +143,7 @@ def _load_litert(path: Path) -> tuple[Classifier, Metadata]:
         return classify, json.loads(archive.read(_METADATA))
 
 
-Attach = Callable[[Path, Metadata], None]
-Load = Callable[[Path], tuple[Classifier, Metadata]]
-RUNTIMES: Mapping[str, tuple[Attach, Load]] = {
+RUNTIMES = {  # attach metadata; load a classifier with its metadata
     "onnx": (_attach_to_onnx, _load_onnx),
     "saved_model": (_attach_to_saved_model, _load_saved_model),
     "torch": (_attach_to_torch, _load_torch),
@@ -157,7 +153,7 @@ RUNTIMES: Mapping[str, tuple[Attach, Load]] = {
 
 
 def main(format_name: str, path: str, images: str, answers: str) -> None:
-    """Run the model at `path` on the images of one file and write its answers to another."""
+    """Run the model at `path` on the images in one file and write its answers to another."""
     _, load = RUNTIMES[format_name]
     classify, metadata = load(Path(path))
     given = np.load(images)

@@ -1,15 +1,15 @@
-"""Open a saved model, a run folder's or a `.keras` file, and run nothing that it carries."""
+"""Open a saved model, from a run folder or a `.keras` file, and refuse one that carries code."""
 
 import copy
 import json
 import math
-import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = {_CONFIG, "metadata.json", _WEIGHTS}
-_CONFIG_BYTES = 16 * 2**20  # of a large model; a LeNet's takes 5,000
+_CONFIG_BYTES = 16 * 2**20  # more than a large model needs; a LeNet's takes 5,000
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A `.keras` file: its place, the record of its run, if any, and its model's configuration."""
+    """A `.keras` file: its path, the record of its run if any, and its model's configuration."""
 
     path: Path
     result: Result | None = None
@@ -38,24 +38,24 @@ class SavedModel:
 
     @property
     def trained_on(self) -> str | None:
-        """The backend of its run, where it is known."""
+        """The backend of its run, if known."""
         return self.result.backend if self.result else None
 
     @property
     def data(self) -> str:
-        """Where the images of its run are from (see `lenet.image_sets.load`), or MNIST."""
+        """The `--data` of its run (see `lenet.image_sets.load`), or MNIST."""
         return str(self.result.config["data"]) if self.result else TrainConfig.data
 
     @property
     def task(self) -> Task:
-        """The task of its run, or the default one; raises `UserError` when it is not our own."""
+        """The task of its run, or the default task; raises `UserError` when it is not our own."""
         if not self.result:
             return find_task(TrainConfig.architecture)
         return of_record(self.result.config, self.path)
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
-        """(N, height, width, channels), N mostly None, where the file tells it; without Keras."""
+        """(N, height, width, channels), N usually None, if the file records it; without Keras."""
         try:
             layers = self.config["config"]["layers"]
             inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
@@ -66,38 +66,37 @@ class SavedModel:
     def load(self) -> "keras.Model":
         """Return the model, uncompiled, on the backend that Keras was started on.
 
-        It takes (N, height, width, channels) float32 in [0, 1] and gives (N, classes).
-
-        Raises `UserError` when it cannot be loaded or is no classifier of images.
+        It maps (N, height, width, channels) float32 in [0, 1] to (N, classes). Raises `UserError`
+        when it cannot be loaded or is not an image classifier.
         """
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with ZipFile(self.path) as archive:
                 most_bytes = archive.getinfo(_WEIGHTS).file_size
             model = _undrawn(self.config, most_bytes)
             model.load_weights(self.path)
-        except Exception as error:  # Keras raises what it likes on a file that it cannot read
-            raise UserError(f"{self.path} cannot be loaded: {reason(error)}") from error
+        except Exception as error:  # Keras raises errors of any class on a file it cannot read
+            raise UserError(
+                f"{self.path} cannot be loaded: {reason(error)}; use another model"
+            ) from error
         shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
         if [isinstance(shape, tuple) and len(shape) for shape in shapes] != [4, 2]:
             raise UserError(
-                f"{self.path} is no classifier of images: it takes {shapes[0]} and gives "
-                f"{shapes[1]}, where (N, height, width, channels) and (N, classes) are wanted"
+                f"{self.path} must take (N, height, width, channels) and give (N, classes) to be "
+                f"an image classifier, but takes {shapes[0]} and gives {shapes[1]}"
             )
         return model
 
 
 def find(source: Path) -> SavedModel:
-    """Return the saved model at `source`, a run folder or a `.keras` file, without Keras.
-
-    Raises `UserError` when there is none, it is damaged, or it carries code of its own.
-    """
+    """Open a run folder or `.keras` file without Keras; raise `UserError` if it is unusable."""
     if not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
     result = read_result(source / RESULT) if source.is_dir() else None
     path = source / MODEL if result else source
     if result and file_sha256(path) != result.files_sha256[MODEL]:
         raise UserError(
-            f"{path} has another hash than {RESULT} records: it is damaged or of another run"
+            f"{path} has another hash than {RESULT} records: it is damaged or of another run; "
+            "train again"
         )
     config = _read_config(path)
     _refuse_code(path, config)
@@ -105,38 +104,40 @@ def find(source: Path) -> SavedModel:
 
 
 def newest_run(folder: Path = RUNS) -> Path:
-    """Return the run in `folder`, or one deeper, that was written last, or raise `UserError`."""
+    """Return the newest run in `folder` or one level deeper; raise `UserError` if there is none."""
     found = (*folder.glob(f"*/{RESULT}"), *folder.glob(f"*/*/{RESULT}"))
     results = [path for path in found if finished(path.parent) == path.parent]
     if not results:
-        raise UserError(f"no run in {folder}/: name a model, or train one with: lenet-multi train")
+        raise UserError(f"no run in {folder}/: give a model, or train one with: lenet-multi train")
     return max(results, key=lambda path: path.stat().st_mtime).parent
 
 
 def _read_config(path: Path) -> Any:
+    def refusal(why: str) -> UserError:
+        return UserError(f"{path} is no .keras file{why}; use another model")
+
     try:
-        with zipfile.ZipFile(path) as archive:
+        with ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if astray := [name for name in sizes if name[:1] == "/" or ".." in name.split("/")]:
-                raise UserError(f"{path} is no .keras file: {astray[0]!r} would lead out of it")
+                raise refusal(f": {astray[0]!r} would lead out of it")
             refuse_bombs_in(path, archive.infolist())
             if lacking := _MEMBERS - sizes.keys():
-                raise UserError(f"{path} is no .keras file: it lacks {', '.join(sorted(lacking))}")
+                raise refusal(f": it lacks {', '.join(sorted(lacking))}")
             if sizes[_CONFIG] > _CONFIG_BYTES:
-                raise UserError(f"{path} is no .keras file: its {_CONFIG} is too large")
+                raise refusal(f": its {_CONFIG} is too large")
             if damaged := archive.testzip():
-                raise UserError(f"{path} is damaged at {damaged}")
+                raise UserError(f"{path} is damaged at {damaged}; use another model")
             return json.loads(archive.read(_CONFIG))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
-        raise UserError(f"{path} is no .keras file, or it is damaged: {reason(error)}") from error
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{path} is no .keras file, or it is truncated: {error}") from error
+        why = error.strerror or error
+        raise UserError(f"cannot read {path}: {why}; make it a readable file") from error
+    except (BadZipFile, ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
+        raise refusal(f", or it is damaged: {reason(error)}") from error
 
 
 def _refuse_code(path: Path, config: Any) -> None:
-    """Refuse what Keras would import or run: a Lambda, or an object that is not Keras's own."""
+    """Refuse objects that Keras would import or run: a Lambda, or one that is not Keras's own."""
     for part in _dictionaries(config):
         if "class_name" not in part:
             continue
@@ -144,16 +145,15 @@ def _refuse_code(path: Path, config: Any) -> None:
         root = str(module).partition(".")[0]
         if "lambda" in str(name).lower() or (module is not None and root != "keras"):
             raise UserError(
-                f"{path} carries code of its own ({module}.{name}), which is not run here; save "
-                "the model with Keras's own layers alone"
+                f"{path} carries code of its own ({module}.{name}), which is not run; save the "
+                "model with only Keras's own layers"
             )
 
 
 def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
-    """Return the model of a configuration, uncompiled, its weights zero.
+    """Return an uncompiled model with zero weights: to draw them, JAX would compile a generator.
 
-    Weights that are read next need not be drawn, for which JAX would compile a generator. Before
-    they are made they are counted: `UserError` is raised where they pass `most_bytes`.
+    The caller reads the weights. Raises `UserError` before they take more than `most_bytes`.
     """
     import keras
 
@@ -166,10 +166,10 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
             left -= math.prod(shape) * np.dtype(dtype).itemsize
             if left < 0:
                 raise UserError(f"its configuration has more weights than its {_WEIGHTS} holds")
-            # The type is named, or else JAX compiles a function that hands the array over.
+            # Without a dtype JAX would compile a function that passes the array on.
             return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
 
-    # Those that a layer takes where its configuration names none, and "uniform" of embeddings.
+    # The names of default initializers, and "uniform", the default of embeddings.
     defaults = [name for name, kind in vars(keras.initializers).items() if isinstance(kind, type)]
     taken = [name for name in (*defaults, "uniform") if name.islower()]
     name = Zeros.__name__
@@ -188,7 +188,6 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
 
 
 def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:
-    """Give every dictionary in `config`, at any depth."""
     waiting = [config]
     while waiting:
         part = waiting.pop()

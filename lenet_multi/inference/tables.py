@@ -1,4 +1,4 @@
-"""Tables of what a classifier predicts: class by class, its confusion, image by image."""
+"""Tables of a classifier's predictions: by class, as a confusion matrix, by image."""
 
 from rich.console import Console
 from rich.table import Table
@@ -8,11 +8,11 @@ from lenet_multi.errors import printable
 from lenet_multi.inference.evaluate import Evaluation
 from lenet_multi.inference.predict import Prediction
 
-_MOST_COLUMNS = 20  # of a confusion matrix that is readable in a terminal
+_MOST_COLUMNS = 20  # more columns of a confusion matrix are not readable in a terminal
 
 
 def print_evaluation(found: Evaluation, console: Console) -> None:
-    """Print the figures of each class, and the confusion matrix unless it is too wide."""
+    """Print a row for each class, and the confusion matrix unless it is too wide."""
     console.print(_class_table(found))
     if len(found.confusion) <= _MOST_COLUMNS:
         console.print(_confusion_table(found))
@@ -25,8 +25,8 @@ def _class_table(found: Evaluation) -> Table:
     for of_class in found.by_class():
         counts = [f"{of_class[name]:,}" for name in ("images", "right")]
         shares = [of_class[name] for name in ("precision", "recall")]
-        told = ["none" if share is None else f"{share:.2%}" for share in shares]
-        table.add_row(str(of_class["class"]), *counts, *told)
+        percentages = ["none" if share is None else f"{share:.2%}" for share in shares]
+        table.add_row(str(of_class["class"]), *counts, *percentages)
     return table
 
 
@@ -46,9 +46,9 @@ def _confusion_table(found: Evaluation) -> Table:
 
 
 def print_prediction(prediction: Prediction, console: Console) -> None:
-    """Print a row for each image: its class, how probable that is, and the next likely class."""
+    """Print a row for each image: its two likeliest classes with their probabilities."""
     table = Table("image", title="What the images show", title_justify="left")
-    for column in ("class", "probability", "or else", "probability"):
+    for column in ("class", "probability", "second class", "probability"):
         table.add_column(column, justify="right")
     for name, [(first, likely), (second, less), *_] in prediction.ranked():
         table.add_row(printable(name), str(first), f"{likely:.1%}", str(second), f"{less:.1%}")

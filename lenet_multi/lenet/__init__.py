@@ -1,1 +1,1 @@
-"""The default guest: two networks for images of digits, their recipes, data and reference."""
+"""The default guest: two networks for images of digits, their recipes, data and oracle."""

@@ -1,4 +1,4 @@
-"""Sets of images with a class each: the packaged MNIST, or a user's own."""
+"""Sets of labelled images: the packaged MNIST, or a user's own."""
 
 import os
 from pathlib import Path
@@ -25,13 +25,11 @@ _IDX_NAMES = (
 
 
 def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
-    """Return the image sets named by `source`.
+    """Return images (N, height, width, channels) uint8 and labels (N,) uint8 of `source`.
 
-    That is "mnist", a folder with four IDX files (plain or .gz), an .npz with the arrays x_train,
-    y_train, x_test and y_test, or LIBRARY:NAME (see `data.sources`). Images are (N, height, width,
-    channels) uint8, labels (N,) uint8.
-
-    Raises `UserError` when something is missing, damaged or no image set.
+    `source` is "mnist", a folder with four IDX files (plain or .gz), an .npz with the arrays
+    x_train, y_train, x_test and y_test, or LIBRARY:NAME (see `data.sources`). Raises `UserError`
+    when something is missing, damaged or not an image set.
     """
     x_train, y_train, x_test, y_test = _read(source)
     dataset = Dataset(
@@ -39,14 +37,14 @@ def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
         _labelled(x_test, y_test, f"{source} (test)", classes),
     )
     if dataset.test.x.shape[1:] != dataset.train.x.shape[1:]:
-        raise UserError(f"{source}: training and test images differ in shape")
+        raise UserError(f"{source}: training and test images differ in shape; make them alike")
     return dataset
 
 
 def _read(source: str) -> list[NDArray[Any]]:
     path = PACKAGED_MNIST if source == "mnist" else Path(source)
     library, _, name = source.partition(":")
-    if source == "mnist" or os.path.isdir(path):  # no error where looking is forbidden
+    if source == "mnist" or os.path.isdir(path):  # no error if access is denied
         return [_read_idx(path, name) for name in _IDX_NAMES]
     if path.suffix == ".npz":
         return read_npz(path, reader.ARRAYS)
@@ -59,14 +57,14 @@ def _read_idx(folder: Path, name: str) -> NDArray[np.uint8]:
     for path in (folder / name, folder / f"{name}.gz"):
         if os.path.isfile(path):
             return read_idx(path, dimensions=int(name[-7]))
-    raise UserError(f"{folder} holds neither {name} nor {name}.gz")
+    raise UserError(f"{folder} holds neither {name} nor {name}.gz; put one of them there")
 
 
 def _labelled(images: NDArray[Any], labels: NDArray[Any], name: str, classes: int) -> Examples:
     if images.ndim == 3:
         images = images[..., np.newaxis]  # (N, H, W) -> (N, H, W, 1)
     if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]  # (N, 1) -> (N,), as CIFAR's come
+        labels = labels[:, 0]  # (N, 1) -> (N,), for CIFAR
     if images.dtype != np.uint8 or images.ndim != 4:
         raise UserError(
             f"{name}: images must be uint8 of 3 or 4 axes, not {images.dtype} of {images.ndim}"
@@ -76,9 +74,11 @@ def _labelled(images: NDArray[Any], labels: NDArray[Any], name: str, classes: in
             f"{name}: labels must be integers of 1 axis, not {labels.dtype} of {labels.ndim}"
         )
     if len(images) != len(labels):
-        raise UserError(f"{name}: {len(images)} images but {len(labels)} labels")
+        raise UserError(
+            f"{name}: {len(images)} images but {len(labels)} labels; give as many of both"
+        )
     if not images.size:
-        raise UserError(f"{name}: there are no images, or they have no pixels")
+        raise UserError(f"{name}: there are no images, or they have no pixels; give others")
     low, high = labels.min(), labels.max()
     if low < 0 or high >= classes:
         raise UserError(

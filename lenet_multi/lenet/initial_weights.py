@@ -1,4 +1,4 @@
-"""The weights that the networks start from, drawn by NumPy so that backends share the bits."""
+"""The networks' initial weights, drawn by NumPy to give every backend the same bits."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ def draw_initial_weights(
 ) -> list[NDArray[np.float32]]:
     """Return Keras's default initial weights for tensors of `shapes`.
 
-    Kernels are Glorot uniform, U(-a, a) with a = sqrt(6 / (fan_in + fan_out)) (Glorot and
-    Bengio, 2010, equation 16); tensors of one axis are biases, and zero.
+    Kernels are Glorot uniform, U(-a, a) with a = sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio,
+    2010, equation 16). Tensors of one axis are biases; they are zero.
     """
     generator = np.random.default_rng(seed)
     return [

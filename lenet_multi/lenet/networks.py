@@ -7,11 +7,11 @@ from keras import layers
 
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, by
 from lenet_multi.lenet.initial_weights import draw_initial_weights
 
 _ACTIVATIONS = {"logits": None, "softmax": "softmax"}
-_SMALLEST_SIDE = 16  # two 5x5 convolutions and two 2x2 poolings leave one pixel of it
+_SMALLEST = 16  # pixels: two 5x5 convolutions and two 2x2 poolings leave one
 
 
 def lenet(
@@ -19,15 +19,13 @@ def lenet(
 ) -> keras.Sequential:
     """Return the notebook's LeNet: (N, height, width, channels) float32 to (N, classes) float32.
 
-    With 28x28x1 images and 10 classes it has 431,080 parameters, all zero. `head` is "logits" or
-    "softmax".
-
-    Raises `UserError` when the images are too small for the two convolutions.
+    For 28x28x1 images and 10 classes it has 431,080 parameters, all zero. `head` is "logits" or
+    "softmax". Raises `UserError` when the images are too small.
     """
-    if min(input_shape[:2]) < _SMALLEST_SIDE:
+    if min(input_shape[:2]) < _SMALLEST:
         raise UserError(
-            f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for the LeNet; "
-            f"it takes {_SMALLEST_SIDE}x{_SMALLEST_SIDE} or larger"
+            f"images of {by(input_shape[:2])} pixels are too small for the LeNet; "
+            f"give {_SMALLEST}x{_SMALLEST} or larger"
         )
     return _undrawn(
         "lenet",
@@ -45,7 +43,7 @@ def lenet(
 def softmax_regression(
     input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10, *, head: str = "logits"
 ) -> keras.Sequential:
-    """Return one dense layer on the pixels: 7,850 parameters on 28x28x1 images and 10 classes."""
+    """Return one dense layer on the pixels: 7,850 parameters for 28x28x1 images and 10 classes."""
     return _undrawn(
         "softmax_regression",
         keras.Input(input_shape),
@@ -55,10 +53,10 @@ def softmax_regression(
 
 
 def _undrawn(name: str, *stack: Any) -> keras.Sequential:
-    """Return a stack whose kernels are zero: weights that are set next need not be drawn.
+    """Return a stack with zero kernels; its configuration still names Keras's initializers.
 
-    JAX would compile a random generator for each shape, which takes longer than all else. The
-    layers' configuration names Keras's default initializer again.
+    The caller sets the weights next. To draw them, JAX would compile a random generator for each
+    shape, which takes longer than everything else.
     """
     drawn = [layer for layer in stack if hasattr(layer, "kernel_initializer")]
     initializers = [layer.kernel_initializer for layer in drawn]
@@ -74,7 +72,7 @@ NETWORKS = {"lenet": lenet, "softmax-regression": softmax_regression}
 
 
 def build(config: TrainConfig, dataset: Dataset) -> keras.Sequential:
-    """Return the network of `config` for the images of `dataset`, with the weights of its seed."""
+    """Return the network of `config` for `dataset`, with the initial weights of its seed."""
     network = NETWORKS[config.architecture]
     model = network(dataset.train.x.shape[1:], config.classes, head=config.head)
     shapes = [weight.shape for weight in model.weights]

@@ -1,9 +1,8 @@
-"""Turn a photograph or a drawing of a digit into an image as MNIST's were made.
+"""Turn a photograph or a drawing of a digit into an image like MNIST's.
 
-Everything starts from the ground that the digit stands on, found from the border inwards as a
-smooth surface of colour: uneven light is part of it, and ink is what departs from it, darker,
-lighter or of another colour. From there on it is MNIST's own recipe: crop the ink, scale it to fit
-20x20 pixels keeping its aspect, and place its centre of mass at the centre of 28x28.
+First fit the ground under the digit, mostly from the border, as a smooth surface of colour with
+uneven light. Ink is any departure from it: darker, lighter or another colour. Then follow MNIST's
+recipe: crop the ink, scale it into 20x20 pixels, and put its centre of mass at the centre of 28x28.
 """
 
 import io
@@ -20,28 +19,28 @@ from scipy import ndimage
 from lenet_multi.errors import UserError, reason
 
 SIDE = 28  # of MNIST's images
-_BOX = 20 / 28  # of the side, which the ink fills
+_BOX = 20 / 28  # of the side: the box that the ink fills
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # none that runs another program
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow runs no program for these
 MOST_PIXELS = 50_000_000  # the largest phone cameras; larger is a decompression bomb
 MOST_BYTES = 256 * 2**20  # more than such an image takes without compression
 
-_WORKING_SIDE = 256  # a digit that takes a tenth of the frame still has MNIST's 20 pixels
-_MARGIN = 0.4  # of the strokes' longer side, around them, for a nearer look
-_BLUR = 300  # of the side is one standard deviation, against noise
-_BORDER = 1 / 8  # of the side: where ground is expected
-_INSIDE_WEIGHT = 0.2  # of what is no border, in the fit of the ground
+_WORKING_SIDE = 256  # pixels: a digit a tenth as large still has MNIST's 20 pixels
+_MARGIN = 0.4  # of the strokes' longer side: the margin of the crop for the second search
+_BLUR = 300  # the side over the standard deviation of the blur against noise
+_BORDER = 1 / 8  # of the side: the border, expected to be ground
+_INSIDE_WEIGHT = 0.2  # weight of pixels inside the border in the fit of the ground
 _ROUNDS = 10  # of the robust fit
-_LEAST_CONTRAST = 12  # of 255 levels, between ink and ground
-_LEAST_SIGNAL = 5  # ink over the ground's noise, in standard deviations
-_THRESHOLD = 0.35  # of the ink's level, from which on a pixel belongs to the digit
-_SPECK = 0.05  # of the largest stroke's area, below which a stroke is dirt
-_FAINTEST = 0.1  # of the ink's level, of a stroke's soft edge
-_FINE = 4  # times as large, to measure strokes of small images
+_LEAST_CONTRAST = 12  # of 255 levels: between ink and ground
+_LEAST_SIGNAL = 5  # standard deviations of the ground's noise: the least level of ink
+_THRESHOLD = 0.35  # of the ink's level: brighter pixels belong to strokes
+_SPECK = 0.05  # of the largest stroke's area: smaller strokes are dirt
+_FAINTEST = 0.1  # of the ink's level: the soft edge of a stroke
+_FINE = 4  # scale at which the strokes of small images are measured
 _THINNEST = 1.5  # pixels of a 28x28 image: MNIST's thinnest strokes
 _USUAL = 2.6  # pixels: the median of MNIST's strokes
 
-# Pillow warns of odd files, and of bombs from a higher limit on; `read` refuses what is no use.
+# Pillow warns of odd files, and of bombs only above a higher limit; `read` refuses bad files.
 warnings.filterwarnings("ignore", module="PIL")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -55,12 +54,10 @@ def read(
     formats: tuple[str, ...] = FORMATS,
     most_pixels: int = MOST_PIXELS,
 ) -> Image.Image:
-    """Return the image in a file, its first frame, upright, RGB; a large JPEG reduced.
+    """Return the first frame of an image file as RGB, upright, on a plain ground if transparent.
 
-    What is transparent is laid on a plain ground. `name` is what errors call the file.
-
-    Raises `UserError` when it cannot be read, is no image or a damaged one, or has more than
-    `most_pixels` pixels, which its header tells before anything is decoded.
+    A large JPEG is decoded at a smaller size. Errors call the file `name`. Raises `UserError` when
+    it is unreadable, not an image or damaged, or, undecoded, has more than `most_pixels` pixels.
     """
     name = name or (str(source) if isinstance(source, Path) else "the image")
     content = io.BytesIO(_read_bytes(source, name))
@@ -77,12 +74,13 @@ def read(
         ) from error
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is no image; give one of {', '.join(formats)}") from error
-    except Exception as error:  # Pillow raises what it likes on a file that it cannot decode
-        raise UserError(f"{name} is a damaged or truncated image: {reason(error)}") from error
+    except Exception as error:  # Pillow raises errors of any class on a file it cannot decode
+        why = reason(error)
+        raise UserError(f"{name} is a damaged or truncated image: {why}; give another") from error
 
 
 def read_input(source: Path | BinaryIO, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the digit in an image file in `shape`, square and grey, or raise `UserError`."""
+    """Return the digit in an image file as uint8 of `shape`, square; raise `UserError`."""
     height, _, channels = shape
     image = read(source, name=name)
     try:
@@ -101,7 +99,8 @@ def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
         else:
             content = source.read(MOST_BYTES + 1)
     except OSError as error:
-        raise UserError(f"cannot read {name}: {error.strerror or error}") from error
+        why = error.strerror or error
+        raise UserError(f"cannot read {name}: {why}; make it a readable file") from error
     if not content:
         raise UserError(f"{name} is empty; give an image")
     if len(content) > MOST_BYTES:
@@ -110,8 +109,8 @@ def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return an image of any mode as RGB, with nothing transparent."""
-    if image.mode.startswith(("I", "F")):  # 16 bits and more, which Pillow would clip
+    """Return an image of any mode as opaque RGB."""
+    if image.mode.startswith(("I", "F")):  # 16 bits and more: Pillow would clip them
         image = _stretched(image)
     if not image.has_transparency_data:
         return image.convert("RGB")
@@ -121,7 +120,6 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    """Return a grey image of many levels with its range spread over 0 to 255."""
     levels = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
     levels -= levels.min()
     return Image.fromarray((levels * (255 / max(levels.max(), 1e-300))).astype(np.uint8))
@@ -130,8 +128,8 @@ def _stretched(image: Image.Image) -> Image.Image:
 def _ground_colour(pixels: NDArray[np.uint8]) -> tuple[int, ...]:
     """Return the colour to lay under transparent `pixels` (H, W, 4).
 
-    Where little is opaque, that is ink, and gets the ground that it shows on best; where most
-    is, the ground is there already, and goes on.
+    If less than half is opaque, that is ink: contrast it with black or white. Otherwise it is
+    mostly ground: continue its colour.
     """
     opaque = pixels[..., 3] > 127
     if not opaque.any():
@@ -143,23 +141,22 @@ def _ground_colour(pixels: NDArray[np.uint8]) -> tuple[int, ...]:
 
 
 def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
-    """Return the digit on `image` as MNIST holds digits: (side, side) uint8, ink 255 on 0.
+    """Return the digit on `image` in MNIST's style: (side, side) uint8, ink 255 on 0.
 
-    The image may have any size and mode; the ink may be darker or lighter than its ground.
-
-    Raises `UserError` when nothing is drawn on it.
+    Any size and mode will do, and ink darker or lighter than the ground. Raises `UserError` when
+    nothing is drawn on it.
     """
     if not all(image.size):
-        raise UserError("it has no pixels")
+        raise UserError("it has no pixels; give another image")
     image = _plain(image)
     digit, box = _find(image)
     if 2 * max(box[2] - box[0], box[3] - box[1]) < max(image.size):
-        digit, _ = _find(image.crop(box))  # nearer: finer, and less uneven
+        digit, _ = _find(image.crop(box))  # a closer crop is finer and more evenly lit
     return _place(_fit(digit, round(side * _BOX)), side)
 
 
 def _find(image: Image.Image) -> tuple[Array, tuple[int, int, int, int]]:
-    """Return the strokes' ink (H, W), and left, top, right and bottom around them in `image`."""
+    """Return the strokes' ink (H, W), and the box around them: left, top, right, bottom."""
     ink = _ink(_reduced(image))
     strokes = _strokes(ink)
     rows, columns = ndimage.find_objects(strokes.astype(np.uint8))[0]
@@ -175,7 +172,7 @@ def _find(image: Image.Image) -> tuple[Array, tuple[int, int, int, int]]:
 
 
 def _reduced(image: Image.Image) -> Array:
-    """Return the pixels (H, W, 3) in [0, 255], of `_WORKING_SIDE` at the longer side at most."""
+    """Return the pixels (H, W, 3) in [0, 255], with at most `_WORKING_SIDE` on the longer side."""
     longest = max(image.size)
     if longest > _WORKING_SIDE:
         size = [max(1, round(length * _WORKING_SIDE / longest)) for length in image.size]
@@ -184,7 +181,7 @@ def _reduced(image: Image.Image) -> Array:
 
 
 def _ink(pixels: Array) -> Array:
-    """Return how much ink is on each pixel (H, W), 0 for the ground; `UserError` if none is."""
+    """Return the ink (H, W) from 0 (ground) to 1; raise `UserError` if there is none."""
     departure = pixels - _ground(pixels)  # (H, W, 3)
     blur = max(pixels.shape[:2]) / _BLUR
     departure = ndimage.gaussian_filter(departure, (blur, blur, 0))
@@ -192,23 +189,22 @@ def _ink(pixels: Array) -> Array:
     _, directions = np.linalg.eigh(flat.T @ flat)
     along = departure @ directions[:, -1]  # the colour in which the image varies most
     along *= np.sign(np.sum(along**3)) or 1  # ink is the far side
-    # What is rough is noise, what is smooth is ink or light; edges are rough too, so the quieter
-    # quarter counts: of a Gaussian it lies within 0.32 standard deviations.
+    # Roughness is noise, except at edges, so take its lower quartile; a quarter of a Gaussian lies
+    # within 0.32 standard deviations. Ink and light are smooth.
     rough = np.abs(along - ndimage.gaussian_filter(along, 2))
     noise = np.quantile(rough, 0.25) / 0.32
     level = np.median(along[along >= along.max() / 2])
     if level < max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise):
-        raise UserError("nothing is drawn on it, or too faintly")
+        raise UserError("nothing is drawn on it, or too faintly; give a clearer image")
     return np.asarray(np.clip(along / level, 0, 1), np.float32)
 
 
 def _ground(pixels: Array) -> Array:
     """Return the ground (H, W, 3) under `pixels`: a quadratic surface for each colour.
 
-    The fit minds the border most, where ink is rare, and pixels that depart from it little by
-    little less.
+    The fit weighs the border most, because it has little ink, and distant pixels less each round.
     """
-    every = max(1, max(pixels.shape[:2]) // 48)  # no more are needed for a smooth surface
+    every = max(1, max(pixels.shape[:2]) // 48)  # a smooth surface needs no more pixels
     terms = _quadratic(*pixels.shape[:2])
     some, colours = terms[::every, ::every].reshape(-1, 6), pixels[::every, ::every].reshape(-1, 3)
     border = np.abs(some[:, 1:3]).max(axis=1) > 1 - 2 * _BORDER
@@ -230,7 +226,7 @@ def _quadratic(height: int, width: int) -> Array:
 
 
 def _strokes(ink: Array) -> NDArray[np.bool_]:
-    """Return which pixels are the digit's, without specks and what reaches in from outside."""
+    """Return the mask of the digit's pixels, without specks and strokes that touch the edges."""
     parts, count = ndimage.label(ink > _THRESHOLD, np.ones((3, 3)))
     areas = np.bincount(parts.ravel(), minlength=count + 1)
     areas[0] = 0
@@ -238,12 +234,12 @@ def _strokes(ink: Array) -> NDArray[np.bool_]:
     edges = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
     inside = kept & ~np.isin(np.arange(count + 1), edges)
     kept = inside if inside.any() else kept
-    # A pixel further, for the soft edge.
+    # Add one pixel for the soft edge.
     return np.asarray(ndimage.binary_dilation(kept[parts], np.ones((3, 3))) & (ink > _FAINTEST))
 
 
 def _fit(digit: Array, box: int) -> Array:
-    """Return `digit` scaled so that its longer side is `box`, a thin pen's strokes widened."""
+    """Return `digit` with its longer side scaled to `box`, and thin strokes widened."""
     fine = _scaled(digit, max(_FINE * box, *digit.shape))
     unit = max(fine.shape) / box
     inked = fine > fine.max() / 2
@@ -257,14 +253,13 @@ def _fit(digit: Array, box: int) -> Array:
 
 
 def _scaled(digit: Array, longer: int) -> Array:
-    """Return `digit` scaled to `longer` pixels at its longer side."""
     height, width = (max(1, round(length * longer / max(digit.shape))) for length in digit.shape)
     scaled = Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(scaled, np.float32), 0, 1)
 
 
 def _place(digit: Array, side: int) -> NDArray[np.uint8]:
-    """Return (side, side) uint8 with the centre of mass of `digit` at its centre."""
+    """Return (side, side) uint8 with the centre of mass of `digit` at the centre."""
     margins = []
     for centre, length in zip(ndimage.center_of_mass(digit), digit.shape, strict=True):
         before = int(np.clip(round(side / 2 - centre), 0, side - length))

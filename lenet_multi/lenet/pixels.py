@@ -1,4 +1,4 @@
-"""From stored pixels to a network's input: the only place that scales them."""
+"""Scale stored pixels to a network's input; no other module scales them."""
 
 from typing import Any
 
@@ -10,12 +10,11 @@ LARGEST = 255
 def scaled(pixels: Any, dtype: str | None = None) -> Any:
     """Return uint8 pixels, NumPy's or a backend's, as floats in [0, 1], to the same bits.
 
-    `dtype` is Keras's floatx by default.
-
-    XLA does not divide by a constant. It multiplies by a rounded reciprocal, which changes 126 of
-    the 256 values. But 1/255 is 1/256 + 1/256/255. The first part is exact, because 256 is a power
-    of two. The second is so small that its own rounding is lost. So the sum is rounded once, as a
-    quotient is. Written this way, the two terms have no common factor for a compiler to hoist.
+    `dtype` is Keras's floatx by default. XLA multiplies by a rounded reciprocal instead of dividing
+    by a constant, which changes 126 of the 256 values. But 1/255 is 1/256 + 1/256/255. The first
+    part is exact, because 256 is a power of two. The second is so small that its own rounding is
+    lost. So the sum is rounded once, like a quotient. The two terms have no common factor that a
+    compiler could hoist.
     """
     if isinstance(pixels, np.ndarray) and dtype:
         return np.divide(pixels, LARGEST, dtype=dtype)

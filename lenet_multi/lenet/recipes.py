@@ -1,4 +1,4 @@
-"""Named settings to start from."""
+"""Recipes: named settings for training."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,10 @@ from lenet_multi.config import TrainConfig
 RECIPES: Mapping[str, TrainConfig] = {
     recipe.recipe: recipe
     for recipe in (
-        # What the notebook meant: 5 % of the training images validate. Its default.
+        # The notebook's intention: 5 % of the training images validate. The default recipe.
         TrainConfig(recipe="standard"),
-        # The quickest way to 99 %. Chosen from twelve settings on the validation images, where
-        # it reached 99.28 %, the mean of seven seeds on TensorFlow (benchmarks/README.md).
+        # The quickest way to 99 %, chosen from twelve settings by accuracy on the validation
+        # images: 99.28 %, the mean of seven seeds on TensorFlow (benchmarks/README.md).
         TrainConfig(
             recipe="one-epoch",
             epochs=1,
@@ -19,8 +19,8 @@ RECIPES: Mapping[str, TrainConfig] = {
             beta_1=0.8,
             beta_2=0.95,
         ),
-        # What the notebook ran: its comment calls 0.95 the training share, but Keras
-        # takes it as the validation share, so it trained on 3,000 images.
+        # The notebook's actual run: its comment calls 0.95 the training share, but Keras takes it
+        # as the validation share, so it trained on 3,000 images.
         TrainConfig(
             recipe="notebook",
             head="softmax",
@@ -30,7 +30,7 @@ RECIPES: Mapping[str, TrainConfig] = {
             lr_schedule="constant",
             tensorboard=True,
         ),
-        # The notebook's "earlier model", which it remembers at 0.91.
+        # The notebook's "earlier model"; it reports an accuracy of 0.91.
         TrainConfig(recipe="baseline", architecture="softmax-regression", epochs=20),
     )
 }

@@ -1,4 +1,4 @@
-"""The networks in NumPy float64: what every backend has to compute, by no backend's means.
+"""The oracle: the networks in NumPy float64, independent of every backend.
 
 Images are (N, height, width, channels), labels (N,) integers. Weights are in the model's order.
 """
@@ -18,23 +18,23 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.integer]
 Backward = Callable[[Array], tuple[Array, ...]]
 Layer = Callable[..., tuple[Array, Backward]]
-"""From an input and weights to the output, and what passes a gradient back to both."""
+"""From an input and weights to the output, and the function that passes a gradient back to both."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack of layers, each with the number of its weights, and the shapes of all weights."""
+    """Layers, each with its number of weight tensors, and the shapes of all weights by name."""
 
     layers: Sequence[tuple[Layer, int]]
     shapes: dict[str, tuple[int, ...]]
 
     @property
     def names(self) -> list[str]:
-        """The weights' names: "conv1/kernel"."""
+        """The names of the weights, such as "conv1/kernel"."""
         return list(self.shapes)
 
     def initial_weights(self, seed: int) -> list[Array]:
-        """Return the weights that the model starts from."""
+        """Return the model's initial weights."""
         drawn = draw_initial_weights(list(self.shapes.values()), seed=seed)
         return [weight.astype(np.float64) for weight in drawn]
 
@@ -45,7 +45,7 @@ class Stack:
     def gradients(
         self, weights: Sequence[Array], x: Array, y: Integers
     ) -> tuple[float, list[Array]]:
-        """Return the mean cross-entropy in nats and its gradient by each weight tensor."""
+        """Return the mean cross-entropy in nats and its gradient for each weight tensor."""
         logits, tape = self._forward(weights, x)
         value, passed_back = _cross_entropy(logits, y)
         found: list[Array] = []
@@ -67,7 +67,7 @@ class Stack:
 def lenet(config: TrainConfig, dataset: Dataset) -> Stack:
     """Return the LeNet for the images of `dataset`."""
     height, width, channels = dataset.train.x.shape[1:]
-    for _ in range(2):  # a 5x5 convolution takes 4 pixels off, pooling halves what is left
+    for _ in range(2):  # a 5x5 convolution removes 4 pixels, pooling halves the rest
         height, width = (height - 4) // 2, (width - 4) // 2
     return Stack(
         LENET,
@@ -109,7 +109,7 @@ def _conv(x: Array, kernel: Array, bias: Array) -> tuple[Array, Backward]:
 
 def _max_pool(x: Array) -> tuple[Array, Backward]:
     height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
-    # Of all windows the upper left pixels, the upper right and the lower ones: (N, H', W', C).
+    # The four pixels of all 2x2 windows, by corner: each (N, H', W', C).
     corners = [np.s_[:, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
     pixels = np.stack([x[corner] for corner in corners])
     first = pixels.argmax(axis=0)  # a tie's gradient goes to the first

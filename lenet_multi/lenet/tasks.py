@@ -23,7 +23,6 @@ def _build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
 
 
 def _loss(config: TrainConfig) -> "keras.losses.Loss":
-    """Return the loss of `config`, for the head that it names."""
     import keras
 
     loss_class = {
@@ -34,15 +33,14 @@ def _loss(config: TrainConfig) -> "keras.losses.Loss":
 
 
 def _targets(config: TrainConfig, labels: NDArray[np.uint8]) -> NDArray[Any]:
-    """Return labels (N,) as they are, or one-hot (N, classes) float32 where the loss wants that."""
+    """Return labels (N,) unchanged, or one-hot (N, classes) float32 if the loss needs that."""
     if config.loss == "categorical_crossentropy":
         return np.eye(config.classes, dtype=np.float32)[labels]
     return labels
 
 
 def _read_digit(source: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the digit on a photograph or a drawing as MNIST holds digits."""
-    from lenet_multi.lenet import photographs  # SciPy too is imported while Keras is
+    from lenet_multi.lenet import photographs  # here, to import SciPy while Keras is imported
 
     return photographs.read_input(source, name, shape)
 

@@ -34,7 +34,7 @@ def test_split_keeps_every_image_once_and_in_order(count: int, share: float) -> 
 @pytest.mark.parametrize("share", [1e-17, 0.999])
 def test_split_that_leaves_nothing_is_refused(small: Dataset, share: float) -> None:
     """A split that leaves a part empty is refused, with both counts."""
-    with pytest.raises(UserError, match="neither may be 0"):
+    with pytest.raises(UserError, match="so that neither is 0"):
         split(small.train[:10], share)
 
 

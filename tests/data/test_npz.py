@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lenet_multi.data import npz
 from lenet_multi.data.npz import read_npz
 from lenet_multi.data.sources.reader import ARRAYS
 from lenet_multi.errors import UserError
@@ -139,3 +140,15 @@ def test_a_header_of_python_2_is_no_warning(tmp_path: Path) -> None:
     )
     assert done.stderr.startswith("lenet-multi: a.npz is no .npz of plain arrays: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_bug_of_ours_is_not_called_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what NumPy and zipfile raise is refused; the fuzzing session must see our own errors."""
+    np.savez(tmp_path / "a.npz", x=np.arange(3))
+    for name in ("refuse_bombs_in", "_array"):
+        with monkeypatch.context() as change:
+            change.setattr(npz, name, lambda: None)  # called with arguments: TypeError
+            with pytest.raises(TypeError):
+                read_npz(tmp_path / "a.npz", ("x",))

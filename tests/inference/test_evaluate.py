@@ -169,8 +169,8 @@ def test_data_that_does_not_fit_is_refused(backend: str, small_run: Path, tmp_pa
     """Images of another size and labels beyond the model's classes get different errors."""
     model = find(small_run)
     for name, shape, label, message in (
-        ("wide", (2, 28, 30), 0, "takes images of 28x28x1 and .* has 28x30x1"),
-        ("labels", (2, 28, 28), 10, "knows 10 classes and .* has labels up to 10"),
+        ("wide", (2, 28, 30), 0, "takes images of 28x28x1 but .* has 28x30x1"),
+        ("labels", (2, 28, 28), 10, "has 10 classes but .* has labels up to 10"),
     ):
         path = tmp_path / f"{name}.npz"
         images, labels = np.zeros(shape, np.uint8), np.full(2, label, np.uint8)

@@ -55,7 +55,7 @@ def test_each_format_answers_as_keras_does(
     [
         (lambda answers, told: (answers + 2e-4, told), "deviates by 2.0e-04"),
         (lambda answers, told: (answers * np.nan, told), "deviates by nan"),
-        (lambda answers, told: (answers[:, :5], told), r"it answers \(2, 5\), where Keras"),
+        (lambda answers, told: (answers[:, :5], told), r"it answers \(2, 5\), but Keras"),
         (lambda answers, told: (answers, {**told, "classes": "[]"}), "other metadata"),
     ],
     ids=["another answer", "no number", "fewer classes", "other metadata"],
@@ -139,7 +139,7 @@ def test_images_that_do_not_fit_are_refused(small_run: Path, tmp_path: Path) -> 
     from lenet_multi.inference.export import export
 
     images = Examples(np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8))
-    with pytest.raises(UserError, match=r"takes images of 28x28x1, .* are 32x32x3; .* --data"):
+    with pytest.raises(UserError, match=r"takes 28x28x1 images, not 32x32x3; see --data"):
         export(find(small_run), FORMATS["torch"], tmp_path / "model.pt2", images=images)
 
 
@@ -163,8 +163,8 @@ def test_what_keras_cannot_write_is_refused(small_run: Path, tmp_path: Path) -> 
         (["a-run", "--format", "onnx"], "is no .keras file"),
         (["model.keras", "--format", "onxx"], "did you mean 'onnx'?"),
         (["model.keras"], "Missing option '--format'"),
-        (["model.keras", "--format", "torch", "--backend", "jax"], "but torch can, whichever"),
-        (["model.keras", "--format", "torch", "--out", "a.onnx"], "does not end in .pt2"),
+        (["model.keras", "--format", "torch", "--backend", "jax"], "; choose torch, or drop"),
+        (["model.keras", "--format", "torch", "--out", "a.onnx"], "must end in .pt2"),
         (["model.keras", "--format", "torch", "--out", "/proc/a.pt2"], "cannot write /proc/a.pt2"),
         (["model.keras", "--format", "torch", "--data", "nowhere"], "no data at 'nowhere'"),
     ],

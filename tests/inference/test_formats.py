@@ -96,13 +96,23 @@ def test_the_flag_decides_and_the_variable_prefers(
 @pytest.mark.parametrize(
     ("modules", "name", "asked", "message"),
     [
-        (ALL, "torch", "jax", "--backend jax cannot write torch, but torch can"),
-        (ALL, "litert", "torch", "--backend torch cannot write litert, but tensorflow can"),
-        (["jax"], "torch", None, r"takes torch, .* pip install 'lenet-multi\[torch\]'"),
-        (["jax"], "onnx", "jax", "--backend jax cannot write onnx, but torch and tensorflow can"),
+        (ALL, "torch", "jax", "--backend jax cannot write torch, .*; choose torch, or drop"),
+        (
+            ALL,
+            "litert",
+            "torch",
+            "--backend torch cannot write litert, .*; choose tensorflow, or drop",
+        ),
+        (["jax"], "torch", None, r"needs torch, .* pip install 'lenet-multi\[torch\]'"),
+        (
+            ["jax"],
+            "onnx",
+            "jax",
+            "--backend jax cannot write onnx, .*; choose torch or tensorflow, or",
+        ),
         (["jax"], "onnx", None, r"torch and onnx and onnxruntime, .*'lenet-multi\[torch,onnx\]'"),
-        (["torch"], "onnx", None, r"takes onnx and onnxruntime, .*'lenet-multi\[onnx\]'"),
-        (["torch"], "litert", None, r"takes tensorflow and .*\[tensorflow,litert\]'"),
+        (["torch"], "onnx", None, r"needs onnx and onnxruntime, .*'lenet-multi\[onnx\]'"),
+        (["torch"], "litert", None, r"needs tensorflow and .*\[tensorflow,litert\]'"),
         (["jax"], "onnx", "torch", "'torch' is not installed"),
         (["jax"], "onnx", "jacks", "unknown backend 'jacks'"),
     ],
@@ -141,11 +151,11 @@ def test_only_an_earlier_export_is_replaced(tmp_path: Path, name: str) -> None:
     refuse_target(form, target, overwrite=True)
     other = tmp_path / f"other{form.suffix}"
     other.touch() if form.holds else other.mkdir()
-    with pytest.raises(UserError, match="is no earlier export"):
+    with pytest.raises(UserError, match=f"is not an earlier {form.name} export"):
         refuse_target(form, other, overwrite=True)
 
 
 def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
     """A path without the format's suffix is refused, so the model itself is never overwritten."""
-    with pytest.raises(UserError, match=r"does not end in \.onnx"):
+    with pytest.raises(UserError, match=r"must end in \.onnx"):
         refuse_target(FORMATS["onnx"], tmp_path / "model.keras", overwrite=True)

@@ -57,5 +57,5 @@ def test_what_ends_in_no_probabilities_is_refused() -> None:
     from lenet_multi.inference.heads import with_probabilities
 
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(name="flat")])
-    with pytest.raises(UserError, match="last layer, flat, gives neither logits nor a softmax"):
+    with pytest.raises(UserError, match="last layer, flat, must give logits or a softmax"):
         with_probabilities(model)

@@ -86,7 +86,7 @@ def test_the_bad_ones_are_named_and_the_others_kept(tmp_path: Path) -> None:
         [
             ("text.png", "is no image"),
             ("nowhere.png", "No such file"),
-            ("empty", "is a folder without images"),
+            ("empty", "is a folder without readable images"),
             ("blank.png", "nothing is drawn on it"),
         ],
         strict=True,
@@ -221,6 +221,6 @@ def test_what_a_backend_cannot_compute_is_told(name: str, monkeypatch: pytest.Mo
     like a:b.
     """
     monkeypatch.setattr("keras.backend.backend", lambda: name)
-    message = f"{name} backend cannot compute m.keras: no `qr`; choose another --backend"
+    message = f"{name} cannot compute m.keras: no `qr`; choose another --backend"
     with pytest.raises(UserError, match=message), computing(Path("m.keras")):
         raise NotImplementedError("no `qr`\nand more")

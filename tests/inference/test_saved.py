@@ -221,7 +221,7 @@ def test_a_model_of_other_shape_is_refused(tmp_path: Path) -> None:
 
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model.save(tmp_path / "model.keras")
-    with pytest.raises(UserError, match="no classifier of images"):
+    with pytest.raises(UserError, match="to be an image classifier"):
         find(tmp_path / "model.keras").load()
 
 

@@ -114,7 +114,7 @@ def test_labels_in_a_column_load(tmp_path: Path) -> None:
 def test_an_npz_that_lacks_an_array_is_refused(tmp_path: Path) -> None:
     """The error lists the required arrays."""
     np.savez(tmp_path / "half.npz", x_train=np.zeros((4, 28, 28), np.uint8))
-    with pytest.raises(UserError, match="wanted are x_train, y_train, x_test, y_test"):
+    with pytest.raises(UserError, match="; give x_train, y_train, x_test, y_test"):
         load(str(tmp_path / "half.npz"))
 
 

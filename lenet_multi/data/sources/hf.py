@@ -14,22 +14,20 @@ from lenet_multi.data.sources.pictures import SPLITS, check_splits, first_of, st
 from lenet_multi.errors import UserError
 from lenet_multi.machine import extras
 
-_PATIENCE = 5.0  # seconds for the Hub to answer; the library tries for half a minute
+_PATIENCE = 5.0  # seconds for the Hub to answer; the library waits half a minute
 _MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB"}
 
 
 def read(name: str) -> list[NDArray[Any]]:
-    """Return training images and labels, test images and labels of a data set of `datasets`.
+    """Return the four arrays of a set on the Hub, or in a folder of image files or tables.
 
-    `name` is one of the Hub, or a folder: of image files, of tables, or one that `save_to_disk`
-    wrote. The first column of type Image is read, and the first ClassLabel.
-
-    Raises `UserError` when the library is missing, the set cannot be found or read, or it has no
-    splits train and test, no such columns, or images of several shapes.
+    The folder may also come from `save_to_disk`. Of the columns, the first Image and the first
+    ClassLabel are read. Raises `UserError` when the library is missing, or the set cannot be read
+    or lacks a split or column, or its images differ in shape.
     """
     path = Path(name).expanduser()
     if not path.exists() and not _hub_answers():
-        os.environ["HF_HUB_OFFLINE"] = "1"  # what was downloaded before is found all the same
+        os.environ["HF_HUB_OFFLINE"] = "1"  # the library then finds earlier downloads
     datasets = extras.require("datasets", "huggingface")
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
@@ -40,21 +38,19 @@ def read(name: str) -> list[NDArray[Any]]:
         return [array for split in SPLITS for array in _arrays(datasets, found[split], split)]
     except UserError:
         raise
-    except Exception as error:  # what the library and its libraries raise is without number
-        reason = str(error).partition("\n")[0]
+    except Exception as error:  # the library and its libraries raise errors of any class
+        reason, remedy = str(error).partition("\n")[0], "give another data set or folder"
         if "HF_HUB_OFFLINE" in os.environ:
-            reason += "; the Hub does not answer, so give a folder, or a data set downloaded before"
-        raise UserError(f"Hugging Face's datasets cannot read it: {reason}") from error
+            remedy = "the Hub does not answer: give a folder, or a data set downloaded before"
+        raise UserError(f"Hugging Face's datasets cannot read it: {reason}; {remedy}") from error
 
 
 def _hub_answers() -> bool:
     hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     try:
         urllib.request.urlopen(hub, timeout=_PATIENCE).close()
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
+    except (OSError, ValueError) as error:
+        return isinstance(error, urllib.error.HTTPError)
     return True
 
 
@@ -65,7 +61,7 @@ def _arrays(datasets: Any, part: Any, split: str) -> tuple[NDArray[Any], NDArray
 
 
 def _pixels(picture: Any) -> NDArray[np.uint8]:
-    """Return (height, width) of a grey picture, (height, width, 3) of one in colour, uint8."""
+    """Return (height, width) uint8 of a grey picture, (height, width, 3) of a coloured one."""
     if picture.mode not in _MODES:
-        raise UserError(f"its pictures have the mode {picture.mode}, not 8 bits a channel")
+        raise UserError(f"its pictures have mode {picture.mode}; save them with 8 bits per channel")
     return np.asarray(picture.convert(_MODES[picture.mode]), np.uint8)

@@ -27,30 +27,27 @@ FILES = {
     "cifar100": ("cifar-100-python-target_archive",),  # is cifar-100-python.tar.gz
 }
 
-_PATIENCE = 15.0  # seconds for a host to answer; Keras itself waits without end
+_PATIENCE = 15.0  # seconds for a host to answer; Keras alone waits forever
 
 
 def read(name: str) -> list[NDArray[Any]]:
-    """Return training images and labels, test images and labels of `keras.datasets.NAME`.
-
-    Raises `UserError` when there is no such set, or it is neither at hand nor to be downloaded.
-    """
+    """Return the arrays of `keras.datasets.NAME`; raise `UserError` if Keras cannot give them."""
     if name not in FILES:
         raise UserError(unknown("data set of Keras", name, FILES))
     home = keras_start.keras_home()
     os.environ["KERAS_HOME"] = str(home)
-    keras_start.start(frameworks.choose(None))  # nothing is computed, but Keras wants one
+    keras_start.start(frameworks.choose(None))  # Keras needs a backend, though it computes nothing
     import keras
 
     if not sys.stderr.isatty():
-        keras.config.disable_interactive_logging()  # a bar is no use in a file
+        keras.config.disable_interactive_logging()  # no progress bar in a file
     socket.setdefaulttimeout(_PATIENCE)
     files = [home / "datasets" / file for file in FILES[name]]
     missing = [file for file in files if not file.exists()]
     with _kept(files):
         try:
             (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-        except Exception as error:  # Keras raises plain ones, and what NumPy and pickle raise
+        except Exception as error:  # Keras raises `Exception`, NumPy and pickle their own classes
             raise UserError(_explain(error, files, missing)) from error
     return [x_train, y_train, x_test, y_test]
 
@@ -60,19 +57,19 @@ def _explain(error: Exception, files: list[Path], missing: list[Path]) -> str:
     if missing:
         what = "that file" if len(missing) == 1 else "such files"
         return (
-            f"Keras cannot download it ({reason}); where there is no network, put {what} at "
-            f"{', '.join(map(str, missing))}"
+            f"Keras cannot download it ({reason}); put {what} at {', '.join(map(str, missing))}, "
+            "if there is no network"
         )
     return (
-        f"Keras cannot read {', '.join(map(str, files))}, or its hash is not that of Keras's "
-        f"original, which it cannot download ({reason}); delete it where there is a network, and "
-        "give data of your own as --data FILE.npz"
+        f"Keras cannot read {', '.join(map(str, files))}, or its hash is wrong and Keras cannot "
+        f"download the original ({reason}); delete it if there is a network, or give your own data "
+        "as --data FILE.npz"
     )
 
 
 @contextlib.contextmanager
 def _kept(files: list[Path]) -> Iterator[None]:
-    """Put back a user's file that Keras deletes, as it does where it fails to download another."""
+    """Put the user's `files` back if Keras deletes them, as it does when a download fails."""
     kept = {file: file.with_name(f"{file.name}.kept") for file in files if file.exists()}
     for file, copy in kept.items():
         copy.unlink(missing_ok=True)

@@ -19,12 +19,11 @@ def stack(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the images (N, height, width[, channels]) and labels (N,) of `rows`.
 
-    `names` are those of a row's image, which `pixels` makes an array, and of its label.
-
-    Raises `UserError` when there are none, or the images differ in shape.
+    `names`: a row's keys for its image, which `pixels` turns into an array, and its label. Raises
+    `UserError` when there are no rows, or the images differ in shape.
     """
     if not len(rows):
-        raise UserError(f"its split {split} is empty")
+        raise UserError(f"its split {split} is empty; choose another data set")
     images, labels = np.empty(0), []
     for index, row in enumerate(rows):
         image = pixels(row[names[0]])
@@ -41,18 +40,16 @@ def stack(
 
 
 def check_splits(found: Iterable[str]) -> None:
-    """Raise `UserError` where a split is missing."""
+    """Raise `UserError` when a split is missing."""
     found = list(found)
-    if lacking := [split for split in SPLITS if split not in found]:
-        raise UserError(
-            f"it has no split {' and no split '.join(lacking)}, only {', '.join(found)}"
-        )
+    if not {*SPLITS} <= {*found}:
+        raise UserError(f"it must have splits {' and '.join(SPLITS)}, but has {', '.join(found)}")
 
 
 def first_of(kind: type, features: dict[str, Any]) -> str:
-    """Return the name of the first feature of the type `kind`, or raise `UserError`."""
+    """Return the name of the first feature of type `kind`; raise `UserError` if there is none."""
     for name, feature in features.items():
         if isinstance(feature, kind):
             return name
     listed = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
-    raise UserError(f"it has no {kind.__name__} among its columns: {listed}")
+    raise UserError(f"it must have a column of type {kind.__name__}, but has {listed}")

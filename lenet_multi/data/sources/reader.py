@@ -1,7 +1,7 @@
-"""Have a library read an image set in a process of its own.
+"""Let a library read an image set in a second process.
 
-The process is `python -m lenet_multi.data.sources.reader LIBRARY NAME FILE.npz`. Nothing but the
-message of a `UserError` goes to its stdout; what libraries print goes to stderr.
+The process is `python -m lenet_multi.data.sources.reader LIBRARY NAME FILE.npz`. It writes only the
+message of a `UserError` to stdout; what libraries print goes to stderr.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from lenet_multi.data.npz import read_npz
 from lenet_multi.errors import UserError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's own mnist.npz
-_REFUSED = 2  # the process's exit status when its stdout is the message of a UserError
+_REFUSED = 2  # exit status of the process when its stdout is the message of a `UserError`
 
 
 def read(library: str, name: str) -> list[NDArray[Any]]:
-    """Return training images and labels, test images and labels of the image set `name`.
+    """Return training images and labels, test images and labels of a set of one of `LIBRARIES`.
 
-    `library` is one of `LIBRARIES`. What it tells of a download goes to stderr.
-
-    Raises `UserError` when the library is missing, or cannot find or read the set.
+    The library reports a download on stderr. Raises `UserError` when it is missing, or cannot find
+    or read the set.
     """
+    source = f"--data {library}:{name}"
     with tempfile.TemporaryDirectory(prefix="lenet-multi-") as folder:
         path = Path(folder, "arrays.npz")
         done = subprocess.run(
@@ -39,17 +39,14 @@ def read(library: str, name: str) -> list[NDArray[Any]]:
             text=True,
         )
         if done.returncode == _REFUSED:
-            raise UserError(f"--data {library}:{name}: {done.stdout}")
+            raise UserError(f"{source}: {done.stdout}")
         if done.returncode:
-            raise UserError(
-                f"--data {library}:{name}: the process that read it ended with status "
-                f"{done.returncode}; what it wrote stands above"
-            )
+            raise UserError(f"{source}: its reader ended with status {done.returncode}; see above")
         return read_npz(path, ARRAYS)
 
 
 def main(library: str, name: str, path: str) -> None:
-    """Write the arrays of the image set `name` to `path`, in the process of its own."""
+    """Write the arrays of the image set `name` to `path`; the second process runs this."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             arrays = importlib.import_module(f"lenet_multi.data.sources.{library}").read(name)
@@ -60,7 +57,7 @@ def main(library: str, name: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is told by the process that waits
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process reports Ctrl-C
     if not sys.flags.safe_path:
-        del sys.path[0]  # the working folder, whose datasets.py is not the library
+        del sys.path[0]  # the working folder: a datasets.py there would hide the library
     main(*sys.argv[1:])

@@ -13,20 +13,18 @@ from lenet_multi.machine import extras
 
 
 def read(name: str) -> list[NDArray[Any]]:
-    """Return training images and labels, test images and labels of NAME[/CONFIG][:VERSION].
+    """Return the four arrays of NAME[/CONFIG][:VERSION], prepared in TFDS_DATA_DIR.
 
-    The set is one that the library has prepared, in its data folder (TFDS_DATA_DIR). Nothing is
-    downloaded: to prepare a set takes TensorFlow.
-
-    Raises `UserError` when the library is missing, the set is unknown, not prepared or stored
-    otherwise, or it has no splits train and test, no image and label, or images of several shapes.
+    Nothing is downloaded, because preparing a set needs TensorFlow. Raises `UserError` when the
+    library is missing, or the set is unknown, not prepared or in another format, or lacks a split,
+    image or label, or its images differ in shape.
     """
     tfds = extras.require("tensorflow_datasets", "tfds")
     logging = extras.require("absl.logging", "tfds")
-    logging.set_verbosity(logging.ERROR)  # that OpenCV is missing, and more, is no news
+    logging.set_verbosity(logging.ERROR)  # it warns that OpenCV is missing, and more
     builder = _builder(tfds, name)
     remedy = (
-        'prepare it, which takes TensorFlow, with: python -c "import tensorflow_datasets; '
+        'prepare it, which needs TensorFlow, with: python -c "import tensorflow_datasets; '
         f"tensorflow_datasets.builder('{name}').download_and_prepare(file_format='array_record')\""
     )
     if not builder.is_prepared():
@@ -36,15 +34,15 @@ def read(name: str) -> list[NDArray[Any]]:
         return [array for split in SPLITS for array in _arrays(tfds, builder, split)]
     except UserError:
         raise
-    except NotImplementedError as error:  # the library's answer for the format tfrecord
+    except NotImplementedError as error:  # the library raises it for the format tfrecord
         stored = builder.info.file_format.value
         raise UserError(
-            f"it is stored as {stored}, which takes TensorFlow to read; delete {builder.data_path} "
+            f"it is stored as {stored}, which only TensorFlow can read; delete {builder.data_path} "
             f"and {remedy}"
         ) from error
-    except Exception as error:  # what the library and its libraries raise is without number
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"TensorFlow Datasets cannot read it: {reason}") from error
+    except Exception as error:  # the library and its libraries raise errors of any class
+        why = str(error).partition("\n")[0]
+        raise UserError(f"TensorFlow Datasets cannot read it: {why}; prepare it again") from error
 
 
 def _builder(tfds: Any, name: str) -> Any:
@@ -56,8 +54,8 @@ def _builder(tfds: Any, name: str) -> Any:
         known = [*prepared, *re.findall(r"^\t- (\w+)$", str(error), re.MULTILINE)]
         raise UserError(unknown("data set", name, known)) from error
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"TensorFlow Datasets does not have it: {reason}") from error
+        why = str(error).strip().partition("\n")[0]
+        raise UserError(f"TensorFlow Datasets lacks it: {why}; choose another data set") from error
 
 
 def _arrays(tfds: Any, builder: Any, split: str) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -93,7 +93,7 @@ def test_without_a_run_one_learns_to_train_one(lenet: Lenet) -> None:
     """In an empty folder the error says what to do."""
     done = lenet("demo")
     assert done.returncode == 2
-    assert "no run in runs/: name a model, or train one" in done.stderr
+    assert "no run in runs/: give a model, or train one" in done.stderr
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])

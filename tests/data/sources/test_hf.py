@@ -101,10 +101,10 @@ def saved(datasets: Any, few: Dataset, what: str, folder: Path) -> str:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("untested", "it has no split test, only train, validation"),
-        ("blind", r"it has no Image among its columns: digit \(ClassLabel\)"),
-        ("unlabelled", r"it has no ClassLabel among its columns: picture \(Image\)"),
-        ("deep", "its pictures have the mode I;16"),
+        ("untested", "it must have splits train and test, but has train, validation"),
+        ("blind", r"it must have a column of type Image, but has digit \(ClassLabel\)"),
+        ("unlabelled", r"it must have a column of type ClassLabel, but has picture \(Image\)"),
+        ("deep", "its pictures have mode I;16"),
         ("uneven", "split train differ in shape: number 20 is 27x28, the first 28x28"),
     ],
     ids=lambda value: value.split()[0],
