@@ -190,7 +190,7 @@ def test_what_is_no_matter_of_chance_stays() -> None:
 def test_what_is_not_known_is_drawn_in_a_child() -> None:
     """Twice alike, as its initializer draws; Keras's NumPy backend, which does it, takes JAX."""
     if find_spec("jax") is None:
-        with pytest.raises(UserError, match="turned/kernel has an initializer that is not known"):
+        with pytest.raises(UserError, match="turned/kernel has an unknown initializer"):
             weights_of(UNKNOWN)
         return
     first, again = (list(weights_of(UNKNOWN).values()) for _ in range(2))
