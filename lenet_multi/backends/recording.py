@@ -61,22 +61,19 @@ def _multiply_by_onednn(graph: Any, multiply: Any) -> None:
     import torch
 
     aten = torch.ops.aten
-    of_two, with_sum = (
-        graph.find_nodes(op="call_function", target=target)
-        for target in (aten.mm.default, aten.addmm.default)
-    )
-    for node in (*of_two, *with_sum):
-        product, (*bias, first, second) = node.meta["val"], node.args
-        is_float32 = (product.dtype, product.device.type) == (torch.float32, "cpu")
-        adds_row = all(added.meta["val"].ndim == 1 for added in bias)
-        if node.kwargs or not (is_float32 and adds_row):
-            continue
-        with graph.inserting_before(node):
-            transposed = graph.call_function(aten.t.default, (second,))
-            arguments = (first, transposed, *(bias or [None]), "none", [], "")
-            faster = graph.call_function(multiply, arguments)
-        node.replace_all_uses_with(faster)
-        graph.erase_node(node)
+    for target in (aten.mm.default, aten.addmm.default):
+        for node in graph.find_nodes(op="call_function", target=target):
+            product, (*bias, first, second) = node.meta["val"], node.args
+            is_float32 = (product.dtype, product.device.type) == (torch.float32, "cpu")
+            adds_row = all(added.meta["val"].ndim == 1 for added in bias)
+            if node.kwargs or not (is_float32 and adds_row):
+                continue
+            with graph.inserting_before(node):
+                transposed = graph.call_function(aten.t.default, (second,))
+                arguments = (first, transposed, *(bias or [None]), "none", [], "")
+                faster = graph.call_function(multiply, arguments)
+            node.replace_all_uses_with(faster)
+            graph.erase_node(node)
 
 
 def _add_slices_in_place(graph: Any) -> None:
@@ -109,8 +106,8 @@ def _at_once(recording: Any, given: Sequence[Tensor], held: Sequence[Tensor]) ->
     """Return a function that launches all kernels of a recording as one CUDA graph.
 
     Launching a kernel takes longer than computing this network's few numbers. A CUDA graph starts
-    all of them at once. It keeps the tensors' addresses, so each call copies the `given` ones to
-    its own places, and the results from there.
+    all of them at once. It keeps the tensors' addresses, so each call copies
+    the `given` ones to its places, and clones the results.
     """
     import torch
 
@@ -129,7 +126,7 @@ def _at_once(recording: Any, given: Sequence[Tensor], held: Sequence[Tensor]) ->
         results = recording(*places, *held)
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
-        for place, tensor in zip(places, tensors, strict=False):  # the held ones stay
+        for place, tensor in zip(places, tensors, strict=False):  # the held ones follow, in place
             place.copy_(tensor, non_blocking=True)
         graph.replay()
         return tuple(result.clone() for result in results)

@@ -174,9 +174,9 @@ def _recorded_step(model: keras.Model, x: Any, y: Any) -> Step:
 def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
     """Return the learning rate of an `optimizer` on a GPU, its schedule computed on the host.
 
-    A schedule is a dozen operations on one number; each takes a GPU as long as one of the network.
-    Reading the step from the GPU would wait for it, so count steps here. Read it only after others
-    changed it, which PyTorch's count of changes shows.
+    A schedule is a dozen operations on one number. A GPU takes as long for each as for one of the
+    network's. Reading the step from the GPU would wait for it, so count steps here. Read it only
+    after others changed it, which PyTorch's count of changes shows.
     """
     step, changes = 0, -1
 
