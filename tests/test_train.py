@@ -55,7 +55,7 @@ def test_a_tiny_run_learns(backend: str, small: Dataset, recipe: str) -> None:
 def test_the_counts_are_announced_before_training(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Training, validation and test counts are told before the first step, whatever follows."""
+    """Training, validation and test counts are announced before the first step."""
     from lenet_multi.train import train
     from lenet_multi.training import fit
 
@@ -71,7 +71,7 @@ def test_the_counts_are_announced_before_training(
 
 
 def test_the_same_seed_gives_the_same_bits(backend: str, small: Dataset) -> None:
-    """Twice the same seed ends in bit-identical weights; another seed does not."""
+    """The same seed gives bit-identical weights; another seed does not."""
     from lenet_multi.train import train
 
     def final(seed: int) -> str:
@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_bits(backend: str, small: Dataset) -> None
 
 
 def test_a_run_records_how_it_was_computed(backend: str, small: Dataset) -> None:
-    """The form asked for is the one recorded; another form learns the same to rounding."""
+    """The record names the requested form; another form differs only by rounding."""
     from lenet_multi.train import train
 
     def trained(form: str | None) -> Result:
@@ -99,7 +99,7 @@ def test_a_run_records_how_it_was_computed(backend: str, small: Dataset) -> None
 
 
 def test_bfloat16_learns_as_well(backend: str, small: Dataset) -> None:
-    """In mixed precision the weights stay float32, and a few epochs learn as much."""
+    """In mixed precision weights stay float32, and a few epochs reach the same accuracy."""
     from lenet_multi.train import train
 
     def trained(policy: str) -> TrainedRun:
@@ -176,7 +176,7 @@ def test_json_is_the_record_alone(
 
 
 def test_the_seconds_add_up(trained: tuple["subprocess.CompletedProcess[str]", Path]) -> None:
-    """The parts are import, build, train and evaluate; the epochs fill the training's seconds."""
+    """Seconds are kept for import, build, train and evaluate; epochs take most of train."""
     result = read_run(trained[1]).result
     assert list(result.seconds) == ["import", "build_and_compile", "train", "evaluate"]
     spent = sum(e["train_seconds"] + e["validation_seconds"] for e in result.epochs)
@@ -186,7 +186,7 @@ def test_the_seconds_add_up(trained: tuple["subprocess.CompletedProcess[str]", P
 def test_the_saved_model_needs_plain_keras_only(
     trained: tuple["subprocess.CompletedProcess[str]", Path], small_npz: Path, tmp_path: Path
 ) -> None:
-    """model.keras, loaded without this package, gives the logits in predictions.npz."""
+    """model.keras, loaded without this package, computes the logits of predictions.npz."""
     code = (
         "import keras, numpy as np, sys\n"
         "model = keras.saving.load_model(sys.argv[1])\n"
@@ -206,7 +206,7 @@ def test_the_saved_model_needs_plain_keras_only(
 
 
 def test_a_signal_does_not_wait_for_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever ends the start of a backend ends the command, though data are still on their way."""
+    """If the start of a backend fails, the command ends, even while data are loading."""
     there = threading.Event()
 
     def stopped(*given: object, **named: object) -> None:
@@ -225,7 +225,7 @@ def test_a_signal_does_not_wait_for_a_download(monkeypatch: pytest.MonkeyPatch) 
 def test_ctrl_c_leaves_what_it_takes_to_go_on(
     backend: str, tmp_path: Path, small_npz: Path
 ) -> None:
-    """Interrupted in the middle of training, the command exits 130 and says how to go on."""
+    """Interrupted during training, the command exits with 130 and says how to resume."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "lenet_multi", "train"),
@@ -262,7 +262,7 @@ def test_ctrl_c_leaves_what_it_takes_to_go_on(
 def test_a_disk_that_refuses_keeps_the_figures(
     tmp_path: Path, lenet: Lenet, small_npz: Path
 ) -> None:
-    """Where the run cannot be kept, its figures are still printed; exit status 2, one line."""
+    """If the run cannot be saved, its results are still printed; status 2, one line."""
     with files_of_at_most(100_000):
         done = lenet("train", "--epochs", 1, "--data", small_npz, "--out", "a-run")
     assert done.returncode == 2, done.stderr

@@ -23,7 +23,7 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
     time. XLA compiles the formula into one kernel.
 
     The bias corrections 1 - beta^t are computed as -expm1(t log(beta)). In float32, beta^t near 1
-    has an error of 6e-8, or 6e-5 of 1 - 0.999, and each backend's kernel has a different error.
+    has an error of 6e-8, which is 6e-5 of 1 - 0.999. Each backend's kernel has a different error.
     """
 
     def build(self, variables: Sequence[Any]) -> None:

@@ -55,7 +55,7 @@ class Execution:
 
     form: str  # in training
     answer_form: str  # in validation, evaluation and prediction
-    jit_compile: bool  # Keras's: XLA compiles everything
+    jit_compile: bool  # Keras's argument: XLA compiles everything
     steps_per_execution: int  # between two returns to Python
     xla_loops: bool  # XLA compiles these steps as one loop (see `backends.jax`)
     keep_freed_memory: bool  # malloc keeps what a step frees (see `machine.allocator`)
@@ -80,8 +80,8 @@ def execution(
 ) -> Execution:
     """Return the fastest execution on `backend` and `device`; `fast.fitting` adapts it to a model.
 
-    A given `form` is used, and also predicts unless `answer_form` is given. `batch_size` is
-    training's. mixed_bfloat16 uses what was measured on this machine (see `machine.measured`).
+    A given `form` also predicts, unless `answer_form` is given. `batch_size` is training's. For
+    mixed_bfloat16 it uses what was measured on this machine (see `machine.measured`).
     Raises `UserError` when the backend cannot compute a given form.
     """
     able = forms_of(backend)

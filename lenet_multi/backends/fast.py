@@ -18,12 +18,12 @@ from lenet_multi.machine.keras_start import CPU, device
 
 @dataclass
 class Fast:
-    """What a fast model holds besides what Keras's does."""
+    """What a fast model has in addition to a Keras model."""
 
-    stock: type  # the class that it had
+    stock: type  # its class before
     steps: list[Step]  # in training
     answer_steps: list[Step]  # otherwise
-    prepare: Prepare  # makes its inputs from stored ones
+    prepare: Prepare  # makes inputs from stored ones
     batch_size: int  # in training
     is_recorded: bool = False  # whether recording a step was tried
     step: Callable[..., Any] | None = None  # the recorded training step

@@ -16,7 +16,7 @@ Batch = tuple[Any, ...]  # x, y; from `train_on_batch` the weights of examples t
 
 
 def stored_feed(batches: Batches) -> Feed:
-    """Return `batches` from Python without a queue, as bytes: a quarter of the size of floats."""
+    """Return stored `batches` without a queue; bytes have a quarter of the size of floats."""
 
     class Adapter(private.find(private.DATA_ADAPTER)):  # type: ignore[misc]  # made at run time
         @property
@@ -38,7 +38,7 @@ def stored_feed(batches: Batches) -> Feed:
 
 
 def alike(iterator: Iterator[Batch], steps: int) -> list[tuple[list[Batch], bool]]:
-    """Return the next `steps` batches or fewer, grouped by size, and whether to prepare a group."""
+    """Return up to `steps` next batches, grouped by size, and whether to prepare each group."""
     batches = list(islice(iterator, steps))
     if not batches:
         raise StopIteration  # Keras expects it
@@ -47,7 +47,7 @@ def alike(iterator: Iterator[Batch], steps: int) -> list[tuple[list[Batch], bool
 
 
 def padded(batches: list[Batch], steps: int) -> list[Batch]:
-    """Return `steps` batches, for one program: copies of the last fill up and never train."""
+    """Return `steps` batches, so that one program fits; nothing trains on the added copies."""
     return batches + batches[-1:] * (steps - len(batches))
 
 

@@ -87,7 +87,7 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
     train_function: Any
 
     def make_train_function(self, force: bool = False) -> None:
-        """Make the train function; only whole batches use XLA, which compiles seconds per size."""
+        """Make the train function; XLA only for whole batches: each size compiles for seconds."""
         if self.train_function is not None and not force:
             return
         import tensorflow as tf
@@ -104,11 +104,11 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
             return logs
 
         compiled = tf.function(train_steps, jit_compile=True, autograph=False)
-        by_itself = tf.function(train_steps, reduce_retracing=True, autograph=False)
+        without_xla = tf.function(train_steps, reduce_retracing=True, autograph=False)
 
         def train_function(iterator: Iterator[Any]) -> dict[str, Tensor]:
             for batches, prepares in alike(iterator, steps):
-                count, train = len(batches), by_itself
+                count, train = len(batches), without_xla
                 if len(parts(batches[0][0])[0]) == fast.batch_size:
                     train, batches = compiled, padded(batches, steps)
                 # Handing over NumPy arrays would take a third of a millisecond longer.

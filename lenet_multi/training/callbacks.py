@@ -14,10 +14,7 @@ _WATCHED = "val_loss"  # by early stopping and for the best checkpoint
 def callbacks(
     config: TrainConfig, folder: Path, *, validation_images: int, first_epoch: int = 0
 ) -> list[keras.callbacks.Callback]:
-    """Return what `config` asks for; they write to the run's `folder`.
-
-    `first_epoch`, from 0, is where training continues.
-    """
+    """Return callbacks that write to `folder`; training starts at `first_epoch` (from 0)."""
     asked: list[keras.callbacks.Callback] = []
     if config.checkpoint != "none":
         best = config.checkpoint == "best"

@@ -32,7 +32,7 @@ class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras car
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Stop the training clock when the last step is computed."""
-        keras.ops.convert_to_numpy(self.model.optimizer.iterations)  # JAX returns earlier: wait
+        keras.ops.convert_to_numpy(self.model.optimizer.iterations)  # JAX's steps return before
         self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -72,7 +72,7 @@ def _built(task: Task, config: TrainConfig, dataset: Dataset, seed: int) -> kera
 
 
 def _initializers(model: keras.Model) -> dict[int, Any]:
-    """Return initializers by their weight's id, where a layer names one.
+    """Return each initializer that a layer names for a weight, by the weight's id.
 
     Kernels of more than two axes are left out except in convolutions: those layers compute fan-in
     and fan-out by their own equation.
@@ -92,7 +92,7 @@ def _initializers(model: keras.Model) -> dict[int, Any]:
 
 
 def draw(initializer: Any, shape: tuple[int, ...], generator: np.random.Generator) -> Array | None:
-    """Return an array like Keras's `initializer` draws, by NumPy; None if it is unknown.
+    """Draw as Keras's `initializer` would, but by NumPy; return None if it is unknown.
 
     The formulas are from `keras/src/initializers/random_initializers.py`.
     """

@@ -26,8 +26,8 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
 
     def __init__(self, *, epochs: int, steps: int, batch_size: int, quiet: bool = False) -> None:
         super().__init__()
-        # If a step returns before it is computed, this makes callbacks wait in a thread of Keras's.
-        # PyTorch's steps on a CPU do not, and that thread would slow down its kernels.
+        # `async_safe` lets callbacks wait in Keras's thread for steps that return uncomputed.
+        # PyTorch's steps on a CPU are computed, and that thread would slow down its kernels.
         self.async_safe = keras.backend.backend() != "torch" or device() == GPU
         self.epochs, self.steps = epochs, steps
         self.steps_before = 0  # of earlier epochs

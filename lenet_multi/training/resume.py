@@ -26,7 +26,7 @@ _REMEMBERED = {
 
 @dataclass(frozen=True)
 class Keeping:
-    """The run folder, the data's SHA-256, and the state that training continues from."""
+    """The run folder, the data's SHA-256, and the state to continue from."""
 
     folder: Path
     data_sha256: str

@@ -26,7 +26,7 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
 def compile_model(
     model: keras.Model, task: Task, config: TrainConfig, how: Execution, *, examples: int
 ) -> Execution:
-    """Compile `model` for epochs of `examples`; return how it is computed: `how`, if that fits."""
+    """Compile `model` for epochs of `examples`; return `how`, adapted to the model."""
     how = fitting(model, how)
     if how.keep_freed_memory:
         keep_freed_memory()
@@ -56,7 +56,7 @@ def make_optimizer(
         )
     elif config.lr_schedule == "step":
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            # Keras counts the steps before this one.
+            # A step's rate depends on the number of steps before it.
             [round(share * steps) - 1 for share in STEPS_DOWN],
             [rate * STEP_FACTOR**fallen for fallen in range(len(STEPS_DOWN) + 1)],
         )

@@ -1,4 +1,4 @@
-"""Models that tests of the backends train, and how they are trained."""
+"""Models for the tests of the backends, and ways to train them."""
 
 import dataclasses
 from typing import Any
@@ -11,14 +11,14 @@ from lenet_multi.lenet.pixels import scaled
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.task import find_task
 
-STEPS = 23  # two executions and three steps more
+STEPS = 23  # two executions and three more steps
 WHOLE = STEPS * 32
 
 ROUNDED = 1e-5  # of sums in float32, by XLA and not; none was seen
 
 
 def in_form(model: Any, form: str) -> None:
-    """Have `model` compute in `form`, in training and in answers, one step at a time."""
+    """Make `model` train and predict in `form`, one step at a time."""
     import keras
 
     from lenet_multi.backends.fast import make_fast
@@ -28,7 +28,7 @@ def in_form(model: Any, form: str) -> None:
 
 
 def fast(model: Any) -> None:
-    """Have `model` train and answer as it does in a run."""
+    """Make `model` train and predict as in a run."""
     import keras
 
     from lenet_multi.backends.fast import fitting, make_fast
@@ -62,7 +62,7 @@ def compiled(
 
 
 def trained(model: Any, small: Dataset, images: int) -> Any:
-    """Train for two epochs and return what Keras logged of each."""
+    """Train for two epochs and return Keras's logs of each."""
     import keras
 
     from lenet_multi.data.batches import Batches

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
-# float32 rounding through a few steps; measured 3e-7 of the way gone
+# float32 rounding over a few steps, as a share of the change; measured 3e-7
 ROUNDING = 1e-5
 
 EPSILON = 1e-7
@@ -17,7 +17,7 @@ EPSILON = 1e-7
 def by_numpy(
     start: NDArray[Any], gradients: list[NDArray[Any]], rate: float, beta_1: float, beta_2: float
 ) -> NDArray[Any]:
-    """Return where Keras's formula takes a weight, in float64."""
+    """Return a weight after steps of Keras's formula, in float64."""
     weight, mean, square = start.astype(float), np.zeros(start.shape), np.zeros(start.shape)
     for step, gradient in enumerate(gradients, 1):
         mean = beta_1 * mean + (1 - beta_1) * gradient
@@ -37,7 +37,7 @@ def by_numpy(
 def test_the_steps_are_those_of_keras_formula(
     shape: tuple[int, ...], rate: float, beta_1: float, beta_2: float
 ) -> None:
-    """Weights go where the formula takes them, also by gradients whose memory runs backwards."""
+    """Weights follow the formula, also with gradients whose memory order is reversed."""
     import keras
 
     from lenet_multi.backends.adam import Adam
@@ -47,7 +47,7 @@ def test_the_steps_are_those_of_keras_formula(
     gradients = [draw.normal(size=shape).astype("float32") for _ in range(3)]
     variable = keras.Variable(start)
     optimizer = Adam(rate, beta_1=beta_1, beta_2=beta_2)
-    if keras.backend.backend() != "jax":  # which updates inside `fit` alone
+    if keras.backend.backend() != "jax":  # it updates only inside `fit`
         for gradient in gradients:
             backwards = keras.ops.convert_to_tensor(np.ascontiguousarray(gradient.T))
             optimizer.apply([keras.ops.transpose(backwards)], [variable])
@@ -64,7 +64,7 @@ def test_the_steps_are_those_of_keras_formula(
 
 
 def test_adam_is_keras_to_its_users() -> None:
-    """Its configuration and its state are those of Keras's Adam, so that either goes on."""
+    """Our Adam and Keras's can load each other's configuration and state."""
     import keras
 
     from lenet_multi.backends.adam import Adam

@@ -1,4 +1,4 @@
-"""What every backend's file has: batches to bit, on TensorFlow and JAX XLA's loop over them."""
+"""What each backend's module has: exact batches, and XLA's loop on TensorFlow and JAX."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_a_backend_is_fed_the_batches_bit_for_bit(
     device: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What reaches the backend are NumPy's batches to the bit, and in each epoch's order.
+    """The backend gets NumPy's batches to the bit, in each epoch's order.
 
     What is fed to a GPU is made by the backend, here on whatever it computes on.
     """
@@ -60,7 +60,7 @@ def test_a_backend_is_fed_the_batches_bit_for_bit(
 def test_several_inputs_and_targets_are_fed_bit_for_bit(
     backend: str, small: Dataset, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By name and by place, each of its own type."""
+    """Several inputs arrive by name and by position, each with its own dtype."""
     import keras
 
     from lenet_multi.data.batches import Batches
@@ -82,7 +82,7 @@ def test_several_inputs_and_targets_are_fed_bit_for_bit(
 
 @pytest.mark.parametrize("rest", [0, 5], ids=["whole batches", "and a smaller one"])
 def test_a_loop_of_xla_trains_to_the_same_bits(backend: str, small: Dataset, rest: int) -> None:
-    """Weights, and loss and accuracy of each epoch, are those of Keras's own loop over steps.
+    """Weights, and each epoch's loss and accuracy, equal those of Keras's loop over steps.
 
     It is fed floats, ours bytes. On TensorFlow the smaller batch is not for XLA, and rounds
     otherwise.
@@ -105,18 +105,18 @@ def test_a_loop_of_xla_trains_to_the_same_bits(backend: str, small: Dataset, res
 
 
 def test_a_program_is_made_for_each_size_of_batch(backend: str, small: Dataset) -> None:
-    """Two: however many steps are left at an epoch's end, and none in the second epoch."""
+    """XLA compiles twice, for any number of steps left; nothing in the second epoch."""
     if backend == "torch":
         return
     model = compiled(small)
     trained(model, small, WHOLE + 5)
     sizes = [call.args[-1][0].shape[0] for call in model.train_step.call_args_list]
-    # JAX looks at the step's shapes before; TensorFlow first makes the variables of the metrics.
+    # JAX first traces the step's shapes; TensorFlow first makes the variables of the metrics.
     assert sorted(sizes) == {"jax": [5, 5, 32, 32], "tensorflow": [5, 32, 32]}[backend]
 
 
 def test_a_second_compile_trains_with_its_optimizer(backend: str, small: Dataset) -> None:
-    """Nothing is left of the program of the first."""
+    """The second compilation leaves nothing of the first program."""
     import keras
 
     from lenet_multi.backends.adam import Adam
@@ -133,9 +133,9 @@ def test_a_second_compile_trains_with_its_optimizer(backend: str, small: Dataset
 
 
 def test_bytes_are_scaled_only_where_that_is_asked(backend: str, small: Dataset) -> None:
-    """A user's own array of bytes is what it is in Keras, numbers up to 255, to train on too."""
+    """A user's own byte array means numbers up to 255, as in Keras, also in training."""
     model, same = (compiled(small) for _ in range(2))
-    trained(model, small, 32)  # the program that scales is made
+    trained(model, small, 32)  # compiles the program that scales
     model.set_weights(same.get_weights())
     pixels, labels = small.train.x[:32], small.train.y[:32]
     as_bytes, as_floats = (
@@ -147,7 +147,7 @@ def test_bytes_are_scaled_only_where_that_is_asked(backend: str, small: Dataset)
 
 @pytest.mark.parametrize("weights", [None, np.zeros(32, np.float32)], ids=["plain", "weighted"])
 def test_one_batch_may_be_trained_on(backend: str, small: Dataset, weights: Any) -> None:
-    """`train_on_batch` takes one step, with the weights of its images where it is given any."""
+    """`train_on_batch` takes one step, with sample weights if given."""
     from lenet_multi.data.batches import Batches
 
     model = compiled(small)

@@ -18,14 +18,14 @@ TABLES = (FASTEST_FORM, FASTEST_FORM_IN_BFLOAT16, FASTEST_FORM_TO_ANSWER)
 @pytest.mark.parametrize("device", [CPU, GPU])
 @pytest.mark.parametrize("table", TABLES, ids=["float32", "bfloat16", "answers"])
 def test_each_backend_has_a_fastest_form(table: dict[str, dict[str, str]], device: str) -> None:
-    """Every backend is named once, and its form is one that it can compute."""
+    """Each backend has one fastest form, which it can compute."""
     assert tuple(table[device]) == BACKENDS
     assert all(form in forms_of(backend) for backend, form in table[device].items())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_gpu_has_forms_of_its_own(backend: str) -> None:
-    """What saves a CPU multiplications is nothing but more operations to a GPU."""
+    """On a GPU a form that saves multiplications only adds operations."""
     forms = {device: execution(backend, device=device).form for device in (CPU, GPU)}
     assert forms[CPU] != forms[GPU]
     assert execution(backend).form == forms[CPU]
@@ -34,7 +34,7 @@ def test_a_gpu_has_forms_of_its_own(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_bfloat16_is_convolved_where_it_pays(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Elsewhere its numbers are computed with in float32, in the form that is fastest there."""
+    """Where bfloat16 does not pay, float32's fastest form computes in float32."""
     for pays, fastest in ((True, FASTEST_FORM_IN_BFLOAT16), (False, FASTEST_FORM)):
         monkeypatch.setattr(measured, "bfloat16_pays", {backend: pays}.get)
         how = execution(backend, dtype_policy="mixed_bfloat16")
@@ -45,7 +45,7 @@ def test_bfloat16_is_convolved_where_it_pays(backend: str, monkeypatch: pytest.M
     ("batch_size", "steps"), [(1, 25), (128, 25), (256, 12), (1024, 3), (60_000, 1)]
 )
 def test_an_execution_keeps_nobody_waiting(batch_size: int, steps: int) -> None:
-    """However large its batches: a signal, the bar and checkpoints wait for its end."""
+    """Signals, bar and checkpoints wait for an execution's end, so large batches shorten it."""
     for backend in ("tensorflow", "jax"):
         assert execution(backend, batch_size=batch_size).steps_per_execution == steps
 

@@ -22,7 +22,7 @@ ROUNDING = 1e-4  # four steps in another form; measured 3e-6
 
 @pytest.mark.parametrize("recipe", ["standard", "notebook"])
 def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str) -> None:
-    """Loss and accuracy over some batches, the last a small one, are those of Keras's own step."""
+    """Loss and accuracy over some batches, the last smaller, equal those of Keras's step."""
     from lenet_multi.data.batches import Batches
     from lenet_multi.training.setup import build, compile_model
 
@@ -37,7 +37,7 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
         compile_model(model, LENET, config, how, examples=len(images))
         history = model.fit(batches, shuffle=False, verbose=0).history
         logs.append({name: values[-1] for name, values in history.items()})
-        # Every backend trains in a way of its own, and the stock form in none.
+        # Each backend has its own fast way; the stock form has none.
         assert isinstance(model, backends.module(backend).Training) == (form is None)
     stock, ours = logs
     assert ours.keys() == stock.keys() == {"loss", "accuracy"}
@@ -48,7 +48,7 @@ def test_the_step_counts_as_keras_does(backend: str, small: Dataset, recipe: str
 
 @pytest.mark.parametrize("rate", [0.0, 0.5], ids=["without dropout", "with dropout"])
 def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rate: float) -> None:
-    """Later no layer runs in Python; PyTorch's step of a model that draws stays Keras's own."""
+    """Later no layer runs in Python; on PyTorch a model with dropout keeps Keras's step."""
     import keras
 
     from lenet_multi.data.batches import Batches
@@ -75,7 +75,7 @@ def test_a_model_without_a_state_is_asked_once(backend: str, small: Dataset, rat
 
 
 def test_a_model_stays_the_stock_one(backend: str, small: Dataset) -> None:
-    """Summary, configuration and the weights' names and shapes are those of the stock model."""
+    """Summary, configuration and the weights' names and shapes equal the stock model's."""
     import keras
 
     from lenet_multi.training.setup import build
@@ -94,7 +94,7 @@ def test_a_model_stays_the_stock_one(backend: str, small: Dataset) -> None:
 
 
 def test_a_model_is_still_of_its_class(backend: str, small: Dataset, tmp_path: Path) -> None:
-    """A subclass made for it alone, which may be made again; its file is the stock class's."""
+    """A fast model gets its own subclass, more than once; its file has the stock class."""
     import keras
 
     from lenet_multi.backends.fast import InForm, make_fast
@@ -118,7 +118,7 @@ def test_a_model_is_still_of_its_class(backend: str, small: Dataset, tmp_path: P
 
 
 def test_answers_have_a_form_of_their_own(backend: str, small: Dataset) -> None:
-    """What trains in one form predicts in the other."""
+    """A model trains in one form and predicts in the other."""
     from lenet_multi.backends.fast import make_fast
     from lenet_multi.training.setup import build
 
@@ -139,7 +139,7 @@ def stack(*layers: Any) -> Any:
 
 
 def test_a_form_is_for_a_plain_stack(backend: str) -> None:
-    """Another model is computed as its own layers do, which the run's record says."""
+    """Other models compute as their own layers do, and the run's record says so."""
     import keras
 
     from lenet_multi.backends.fast import fitting

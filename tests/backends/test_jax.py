@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.backend]
 def test_on_a_gpu_training_batches_are_made_there(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are what `feed` gives; on a CPU XLA's loop gets bytes."""
+    """On a GPU the model trains on `feed`; on a CPU XLA's loop gets bytes."""
     if backend != "jax":
         return
     from lenet_multi.backends import jax
@@ -32,7 +32,7 @@ def test_on_a_gpu_training_batches_are_made_there(
 def test_batches_made_on_a_gpu_train_to_the_same_bits(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are JAX's own arrays, laid where they are, not NumPy's."""
+    """Batches on a GPU are JAX's arrays and are stacked there, not by NumPy."""
     if backend != "jax":
         return
     from lenet_multi.backends import jax
@@ -46,7 +46,7 @@ def test_batches_made_on_a_gpu_train_to_the_same_bits(
 
 
 def test_no_batch_ends_the_epoch(backend: str) -> None:
-    """As Keras's own function does, which looks no further before it begins a step."""
+    """The train function raises StopIteration when no batch is left, as Keras's does."""
     if backend != "jax":
         return
     import jax

@@ -63,7 +63,7 @@ def test_a_saved_model_asks_each_backend_how_to_compile(
 
 @pytest.mark.parametrize("optimizer", ["SGD", "RMSprop", "AdamW", "Adagrad", "Nadam", "Adam"])
 def test_a_file_is_bound_to_no_backend(optimizer: str, tmp_path: Path) -> None:
-    """Its optimizer is Keras's own class, which every backend has."""
+    """The file's optimizer is Keras's class, which every backend has."""
     import keras
 
     model = layer()
@@ -78,7 +78,7 @@ def test_a_file_is_bound_to_no_backend(optimizer: str, tmp_path: Path) -> None:
 
 
 def test_somebody_elses_optimizer_keeps_its_name(tmp_path: Path) -> None:
-    """Even one that is called like one of Keras's."""
+    """A user's optimizer stays, even if it has the name of one of Keras's."""
     import keras
 
     class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no types
@@ -91,7 +91,7 @@ def test_somebody_elses_optimizer_keeps_its_name(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_not_compiled_is_saved_as_it_is(tmp_path: Path) -> None:
-    """There is nothing to free; each member of the file is that of the stock model."""
+    """A model that is not compiled is saved exactly as the stock model."""
     model = layer()
     (tmp_path / "ours").mkdir()
     ours = saved(model, tmp_path / "ours")
@@ -106,7 +106,7 @@ def test_a_model_that_is_not_compiled_is_saved_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_left_as_it_is(tmp_path: Path) -> None:
-    """Keras writes and reads it as ever."""
+    """Keras saves and loads it as usual."""
     import keras
 
     model = layer()

@@ -17,7 +17,7 @@ TOLD = "this version has no keras.optimizers.Optimizer._no_such_name"
 
 
 def test_this_version_has_every_name(backend: str) -> None:
-    """So that the fast ways are taken."""
+    """All private names exist, so the fast ways are used."""
     assert private.why_not(backend) is None
 
 
@@ -25,7 +25,7 @@ def test_this_version_has_every_name(backend: str) -> None:
 def test_the_first_name_that_is_missing_is_told(
     backend: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attribute, a module or a whole package."""
+    """The missing name may be an attribute, a module or a package."""
     monkeypatch.setitem(private.NAMES, backend, (private.VARIABLE_INDEX, name, MISSING))
     assert private.why_not(backend) == f"this version has no {name.replace(':', '.')}"
 
@@ -33,7 +33,7 @@ def test_the_first_name_that_is_missing_is_told(
 def test_an_attribute_of_an_instance_is_looked_for_in_one(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A learning rate belongs to no class."""
+    """The learning rate is an attribute of instances, not of the class."""
     import keras
 
     class Without(keras.optimizers.SGD):  # type: ignore[misc]  # Keras carries no types
@@ -77,7 +77,7 @@ def test_a_run_without_a_name_trains_through_stock_keras(
 def test_keras_asks_again_for_tensorflow(
     monkeypatch: pytest.MonkeyPatch, *, imported: bool
 ) -> None:
-    """It is left out of what the block writes unless it is there; not of a later export."""
+    """The block hides TensorFlow unless it is imported already; a later export finds it."""
     from keras.src.utils import module_utils
 
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
@@ -92,7 +92,7 @@ def test_keras_asks_again_for_tensorflow(
 
 
 def test_a_keras_that_asks_in_another_way_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It imports TensorFlow where it wants to, and nothing fails."""
+    """A Keras without that name imports TensorFlow, and nothing fails."""
     from keras.src.utils import module_utils
 
     monkeypatch.delattr(module_utils, "tensorflow")
@@ -117,7 +117,7 @@ def trained_weights(backend: str, data: Dataset) -> tuple[list[Any], list[str]]:
 
 @pytest.fixture(scope="module")
 def fast_weights(backend: str, small: Dataset) -> list[Any]:
-    """The weights that the fast way comes to."""
+    """The weights after the fast way."""
     weights, said = trained_weights(backend, small)
     assert not any("stock Keras" in line for line in said)
     return weights
@@ -131,7 +131,7 @@ def test_without_a_name_stock_keras_comes_to_the_same_weights(
     fast_weights: list[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One line names what this version lacks, and the training differs by rounding alone."""
+    """One line names what this version lacks; the training differs only by rounding."""
     find = private.find
 
     def without(name: str) -> Any:

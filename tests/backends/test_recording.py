@@ -49,7 +49,7 @@ def kernels(play: Any, given: list[Tensor]) -> Counter[str]:
 
 @pytest.mark.parametrize("dtype", PRODUCTS)
 def test_the_recording_computes_the_same(dtype: str) -> None:
-    """With other values and other numbers of images too."""
+    """A replay equals PyTorch, also with other values and numbers of images."""
     import torch
 
     play = recorded(loss_and_gradients)
@@ -65,7 +65,7 @@ def test_the_recording_computes_the_same(dtype: str) -> None:
 def test_without_onednn_the_bits_are_the_same(
     interpreter: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernels that are played back are those that PyTorch itself runs, whatever calls them."""
+    """A replay runs the same kernels as PyTorch itself, whatever calls them."""
     import torch
 
     monkeypatch.setattr(private, "onednn_product", lambda: None)
@@ -76,7 +76,7 @@ def test_without_onednn_the_bits_are_the_same(
 
 
 def test_pytorchs_interpreter_calls_the_kernels() -> None:
-    """It runs the recording as one function, with no Python within."""
+    """TorchScript runs the recording as one function, without Python."""
     play, given = recorded(loss_and_gradients), tensors(5)
     play(*given)
     assert kernels(play, given)["forward"] == 1
@@ -84,7 +84,7 @@ def test_pytorchs_interpreter_calls_the_kernels() -> None:
 
 @pytest.mark.parametrize("shape", [(8,), (5, 8)], ids=["row", "matrix"])
 def test_what_is_added_to_a_product_is_a_row(shape: tuple[int, ...]) -> None:
-    """A row is added by oneDNN to each of a product's; a matrix is left to MKL."""
+    """A row is added to a product by oneDNN, a matrix by MKL."""
     import torch
 
     def compute(added: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
@@ -99,7 +99,7 @@ def test_what_is_added_to_a_product_is_a_row(shape: tuple[int, ...]) -> None:
 def test_what_is_held_is_changed_in_place(
     interpreter: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once a step, the first too, which is recorded; alone, in a list and in a part."""
+    """Each step changes tensors once, also the recorded first one; alone, in a list, in a slice."""
     import torch
 
     def compute(given: Tensor, *held: Tensor) -> tuple[Tensor, ...]:
@@ -122,7 +122,7 @@ def test_what_is_held_is_changed_in_place(
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_gradients_of_overlapping_slices_are_added_in_place(count: int) -> None:
-    """One tensor is filled with zeros, for as many slices as there are, to the same bits."""
+    """For any number of slices only one tensor of zeros is made; the bits are the same."""
     import torch
 
     def compute(images: Tensor) -> tuple[Tensor, ...]:
@@ -141,7 +141,7 @@ def test_gradients_of_overlapping_slices_are_added_in_place(count: int) -> None:
 
 
 def test_other_sums_of_slices_gradients_are_left_as_they_are() -> None:
-    """Where one is wanted by itself too, counts twice, is of another size, or a sum by now."""
+    """A sum stays if a gradient is used elsewhere, counts twice, differs in size, or is a sum."""
     import torch
 
     def compute(given: Tensor) -> tuple[Tensor, ...]:
@@ -158,7 +158,7 @@ def test_other_sums_of_slices_gradients_are_left_as_they_are() -> None:
 
 
 def test_each_kind_of_tensors_is_recorded_once() -> None:
-    """Python is asked anew where a shape or a type is new, and never else."""
+    """Python runs only for a new shape or dtype."""
     asked = []
 
     def compute(*given: Tensor) -> tuple[Tensor, ...]:
@@ -173,7 +173,7 @@ def test_each_kind_of_tensors_is_recorded_once() -> None:
 
 @pytest.mark.parametrize("dtype", PRODUCTS)
 def test_onednn_multiplies_in_float32(dtype: str) -> None:
-    """All six products of the two layers, there and back, and those of float32 alone."""
+    """All six products of two layers and their gradients use oneDNN, in float32 only."""
     play, given = recorded(loss_and_gradients), tensors(5, dtype=dtype)
     play(*given)
     ran = kernels(play, given)
@@ -183,7 +183,7 @@ def test_onednn_multiplies_in_float32(dtype: str) -> None:
 
 
 def views(images: Tensor) -> tuple[Tensor, ...]:
-    """Return what has parts, turned tensors, numbers, empty lists, types and devices in it."""
+    """Return results of slices, transposed tensors, numbers, empty lists, dtypes and devices."""
     import torch
 
     upper, lower = images.flatten().view(2, -1).unbind(0)
@@ -193,7 +193,7 @@ def views(images: Tensor) -> tuple[Tensor, ...]:
 
 
 def test_what_an_operation_is_given_is_spelled_as_pytorch_reads_it() -> None:
-    """Lists, empty ones too, types, devices and infinity come to the same bits."""
+    """Lists (also empty ones), dtypes, devices and infinity give the same bits."""
     import torch
 
     play, images = recorded(views), torch.randn(4, 6)
@@ -201,7 +201,7 @@ def test_what_an_operation_is_given_is_spelled_as_pytorch_reads_it() -> None:
 
 
 def test_a_tensor_may_begin_within_another() -> None:
-    """Where a tensor's memory begins makes no other kind of it."""
+    """A tensor's memory offset does not change its signature."""
     import torch
 
     play = recorded(views)
@@ -210,7 +210,7 @@ def test_a_tensor_may_begin_within_another() -> None:
 
 
 def test_only_what_stays_the_same_counts_as_constant() -> None:
-    """Of constants alone, made by no operation and changed by none; and so it plays twice alike."""
+    """Only unchanged constants are moved out of the graph, so two replays are equal."""
     import torch
     from torch.fx.experimental.const_fold import split_const_subgraphs
     from torch.fx.experimental.proxy_tensor import make_fx

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 def test_keras_may_be_fed_what_is_stored(
     backend: str, small: Dataset, skipped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pixels as they are stored, in each epoch's order, for a step that scales them."""
+    """The feed gives stored pixels in each epoch's order; the step scales them."""
     from lenet_multi.backends.stored import stored_feed
     from lenet_multi.data.batches import Batches, StoredBatch
 
@@ -31,7 +31,7 @@ def test_keras_may_be_fed_what_is_stored(
 
 
 def test_what_comes_as_it_is_stored_is_prepared_alone() -> None:
-    """Images that come scaled stay what they are, and so do targets and weights."""
+    """Only stored images are scaled; other images, targets and weights stay as they are."""
     from lenet_multi.backends.stored import alike, laid, one_of
     from lenet_multi.data.batches import StoredBatch
     from lenet_multi.lenet.pixels import scaled
@@ -50,7 +50,7 @@ def test_what_comes_as_it_is_stored_is_prepared_alone() -> None:
 
 
 def test_batches_of_one_size_come_together() -> None:
-    """Up to as many as an execution takes; where none is left, the epoch ends."""
+    """Batches come up to one execution at a time; when none is left, the epoch ends."""
     from lenet_multi.backends.stored import alike, padded
 
     batches = iter([(np.full(size, number),) for number, size in enumerate((2, 2, 2, 1), 1)])
@@ -64,7 +64,7 @@ def test_batches_of_one_size_come_together() -> None:
 
 
 def test_several_inputs_are_laid_and_taken_by_name() -> None:
-    """Each array of a side is laid on its own, and one batch of all is found again."""
+    """Each array is stacked separately, and each batch is found again."""
     from lenet_multi.backends.stored import laid, one_of
     from lenet_multi.data.batches import Batches
 

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.backend]
 def test_xla_compiles_whole_batches_alone(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A smaller batch, for which XLA would compile for seconds, TensorFlow computes by itself."""
+    """TensorFlow computes a smaller batch without XLA, which would compile for seconds."""
     if backend != "tensorflow":
         return
     import tensorflow as tf
@@ -38,7 +38,7 @@ def test_xla_compiles_whole_batches_alone(
 def test_a_loop_gets_what_is_stored(
     backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bytes, on a GPU as on a CPU; a model without a loop gets what `feed` gives."""
+    """XLA's loop gets bytes on GPU and CPU; a model without a loop gets `feed`."""
     if backend != "tensorflow":
         return
     from lenet_multi.backends.stored import stored_feed

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.backend]
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "one-cycle", "own", "constant"])
 def test_a_recorded_step_takes_the_rate_of_its_time(backend: str, schedule: str) -> None:
-    """Step by step that of the schedule; of somebody's own, whose rates are numbers, too.
+    """Each step takes the schedule's rate, also from a user's schedule that returns numbers.
 
     One that is set in between is taken from there on.
     """
@@ -53,7 +53,7 @@ def test_a_recorded_step_takes_the_rate_of_its_time(backend: str, schedule: str)
 
 
 def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
-    """They are the schedule's, step by step, and go on from where others put the optimizer."""
+    """The rates follow the schedule, and continue from where others set the optimizer."""
     if backend != "torch":
         return
     import keras
@@ -86,7 +86,7 @@ def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
 def test_pytorchs_kernel_is_taken_where_it_is_exact(
     backend: str, dtype: str, is_cuda: bool, has: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU its rate has float32's digits, so that Keras's formula serves float64."""
+    """On a GPU the kernel's rate is float32, so Keras's formula computes float64."""
     if backend != "torch":
         return
     import torch

@@ -20,7 +20,7 @@ PATIENCE = 2
 def astray(
     backend: str, small: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainedRun, Path, Dataset]:
-    """A run whose training labels are drawn by lot: the more it learns the worse it validates."""
+    """A run with random training labels: the more it learns, the worse it validates."""
     labels = np.random.default_rng(0).permutation(small.train.y)
     dataset = Dataset(Examples(small.train.x, labels), small.test)
     folder = tmp_path_factory.mktemp("astray")
@@ -35,7 +35,7 @@ def astray(
 
 
 def test_every_epoch_leaves_a_checkpoint(kept: tuple[TrainedRun, Path]) -> None:
-    """Each epoch's model is kept; the last one's weights are those of the run."""
+    """Each epoch's model is kept; the last one has the run's weights."""
     import keras
 
     run, folder = kept
@@ -47,7 +47,7 @@ def test_every_epoch_leaves_a_checkpoint(kept: tuple[TrainedRun, Path]) -> None:
 
 
 def test_patience_ends_a_training_astray(astray: tuple[TrainedRun, Path, Dataset]) -> None:
-    """So many epochs after the best one training ends, and the model is that of the best."""
+    """Training ends that many epochs after the best one, with the best epoch's model."""
     import keras
 
     from lenet_multi.inference.evaluate import evaluate
@@ -64,7 +64,7 @@ def test_patience_ends_a_training_astray(astray: tuple[TrainedRun, Path, Dataset
 
 
 def test_a_checkpoint_is_free_of_its_backend(kept: tuple[TrainedRun, Path]) -> None:
-    """The optimizer in the file is Keras's documented one, which every backend can go on with."""
+    """The file's optimizer is Keras's documented class, so every backend can continue."""
     with zipfile.ZipFile(kept[1] / "checkpoints" / "epoch-001.keras") as archive:
         compiled = json.loads(archive.read("config.json"))["compile_config"]
     assert compiled["optimizer"]["module"] == "keras.optimizers"

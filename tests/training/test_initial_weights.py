@@ -1,4 +1,4 @@
-"""Weights of somebody else's model: of its initializers' spread, and the same on every backend."""
+"""Weights of a user's model: distributed as its initializers say, alike on every backend."""
 
 import hashlib
 from importlib.util import find_spec
@@ -28,7 +28,7 @@ DATA = Dataset(*(Examples(np.zeros((4, 6), np.float32), np.zeros((4, 1))) for _ 
 
 
 def known(config: TrainConfig, dataset: Dataset) -> "keras.Model":
-    """Return a model of layers that Keras initializes in five ways, and of a trained one."""
+    """Return a model with five initializers and one pretrained layer."""
     import keras
 
     layers = keras.layers
@@ -49,7 +49,7 @@ def known(config: TrainConfig, dataset: Dataset) -> "keras.Model":
 
 
 def unknown(config: TrainConfig, dataset: Dataset) -> "keras.Model":
-    """Return a model with a kernel that NumPy does not draw here, between two that it does."""
+    """Return a model with a kernel that NumPy cannot draw, between two that it can."""
     import keras
 
     layers = keras.layers
@@ -64,7 +64,7 @@ def unknown(config: TrainConfig, dataset: Dataset) -> "keras.Model":
 
 
 def task_of(build: Any) -> Task:
-    """Return the task to train what `build` builds."""
+    """Return a task for the model that `build` returns."""
     return Task(name="guest", load=lambda config: DATA, build=build, loss=lambda config: "mse")
 
 
@@ -92,7 +92,7 @@ def weights_of(task: Task, *, seed: int = 0) -> dict[str, NDArray[Any]]:
     ],
 )
 def test_numpy_draws_as_far_and_wide_as_keras(name: str, shape: tuple[int, ...]) -> None:
-    """The numbers have no mean, the spread of Keras's own, and end where those end."""
+    """The numbers have mean 0, and the spread and limits of Keras's."""
     import keras
 
     from lenet_multi.training.initial_weights import draw
@@ -115,7 +115,7 @@ def test_numpy_draws_as_far_and_wide_as_keras(name: str, shape: tuple[int, ...])
 
 
 def test_kernels_of_several_axes_are_convolutions_or_unknown() -> None:
-    """Attention's kernels have fans that their layer's equation tells, so NumPy draws none."""
+    """Attention's layers compute fan-in and fan-out by an equation, so NumPy draws none."""
     import keras
 
     from lenet_multi.training.initial_weights import _initializers
@@ -135,7 +135,7 @@ def test_kernels_of_several_axes_are_convolutions_or_unknown() -> None:
 
 @pytest.mark.parametrize("name", ["orthogonal", "zeros", "somebody's"])
 def test_what_is_not_known_is_not_drawn(name: str) -> None:
-    """Nor is what somebody made of one that is, for it may draw otherwise."""
+    """A user's subclass of a known initializer is unknown too: it may draw otherwise."""
     import keras
 
     from lenet_multi.training.initial_weights import draw
@@ -149,7 +149,7 @@ def test_what_is_not_known_is_not_drawn(name: str) -> None:
 
 
 def test_weights_are_the_same_on_every_backend() -> None:
-    """For one seed to the bit, and others for another."""
+    """One seed gives the same bits, another seed gives others."""
 
     def hashed(weights: dict[str, NDArray[Any]]) -> str:
         return hashlib.sha256(b"".join(array.tobytes() for array in weights.values())).hexdigest()
@@ -164,7 +164,7 @@ def test_weights_are_the_same_on_every_backend() -> None:
 
 
 def test_each_weight_has_its_own_initializer() -> None:
-    """By its name, in a nested model too."""
+    """A weight's name finds its initializer, also in a nested model."""
     weights = list(weights_of(KNOWN).values())
     kernel, bias = weights[:2]
     assert kernel.std() == pytest.approx(np.sqrt(2 / 6), rel=0.2)
@@ -176,7 +176,7 @@ def test_each_weight_has_its_own_initializer() -> None:
 
 
 def test_what_is_no_matter_of_chance_stays() -> None:
-    """A norm's scale and variance are one, biases zero, and weights that were trained are kept."""
+    """A norm's scale and variance stay one, biases zero, and pretrained weights the same."""
     weights = weights_of(KNOWN)
     for name, value in (("gamma", 1), ("moving_variance", 1), ("beta", 0), ("moving_mean", 0)):
         (weight,) = (w for path, w in weights.items() if path.endswith(f"normal/{name}"))
@@ -188,7 +188,7 @@ def test_what_is_no_matter_of_chance_stays() -> None:
 
 
 def test_what_is_not_known_is_drawn_in_a_child() -> None:
-    """Twice alike, as its initializer draws; Keras's NumPy backend, which does it, takes JAX."""
+    """A JAX process draws an unknown one, twice alike; without JAX there is an error."""
     if find_spec("jax") is None:
         with pytest.raises(UserError, match="turned/kernel has an unknown initializer"):
             weights_of(UNKNOWN)
@@ -201,7 +201,7 @@ def test_what_is_not_known_is_drawn_in_a_child() -> None:
 
 
 def test_an_initializer_with_a_seed_of_its_own_is_drawn_by_numpy() -> None:
-    """It would give the same numbers twice, and others on each backend."""
+    """With its own seed it would give other numbers on each backend."""
     import keras
 
     def seeded(config: TrainConfig, dataset: Dataset) -> "keras.Model":
@@ -217,7 +217,7 @@ def test_an_initializer_with_a_seed_of_its_own_is_drawn_by_numpy() -> None:
 
 
 def test_a_task_without_a_name_cannot_be_drawn_elsewhere() -> None:
-    """Another process would build another model, so the remedy is named."""
+    """Another process would build another model, so the error names the remedy."""
     from lenet_multi.training.initial_weights import build
 
     with pytest.raises(UserError, match=r"--architecture package\.module:NAME"):

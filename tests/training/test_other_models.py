@@ -1,4 +1,4 @@
-"""A model that is not the LeNet trains as stock Keras trains it, or the fast way is refused."""
+"""A model that is not the LeNet trains as in stock Keras, or the fast way is refused."""
 
 import dataclasses
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def drawn(model: Any) -> Any:
 
 
 def skip_connection() -> Any:
-    """Return a functional model whose second convolution is passed by."""
+    """Return a functional model with a path around its second convolution."""
     import keras
 
     layers = keras.layers
@@ -87,7 +87,7 @@ def test_a_form_computes_the_same_function(backend: str, build: Callable[[], Any
 
 
 def own_adam(**settings: Any) -> Any:
-    """Return our Adam, as stock Keras's is set; rarely so fast."""
+    """Return our Adam with a learning rate of 0.01 and Keras's other defaults."""
     from lenet_multi.backends.adam import Adam
 
     return Adam(0.01, **settings)
@@ -117,7 +117,7 @@ def with_added_loss() -> Any:
 
 
 def compile_args(**given: Any) -> dict[str, Any]:
-    """Return what `compile` is given: our Adam and cross-entropy, changed."""
+    """Return arguments of `compile`: our Adam and cross-entropy, with changes."""
     import keras
 
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -125,14 +125,14 @@ def compile_args(**given: Any) -> dict[str, Any]:
 
 
 def l2() -> Any:
-    """Return a stack that is regularised."""
+    """Return a stack with a regularizer."""
     import keras
 
     return stack(kernel_regularizer=keras.regularizers.L2(0.1))
 
 
 def constrained() -> Any:
-    """Return a stack whose dense kernel is held to a small norm."""
+    """Return a stack whose dense kernel is limited to a small norm."""
     import keras
 
     return stack(kernel_constraint=keras.constraints.MaxNorm(0.1))
@@ -205,14 +205,14 @@ def trained(model: Any, *, weights: NDArray[Any] | None = None) -> list[NDArray[
 
 
 def assert_alike(found: list[NDArray[Any]], wanted: list[NDArray[Any]]) -> None:
-    """Assert that weights differ by rounding alone."""
+    """Assert that weights differ only by rounding."""
     for ours, stock in zip(found, wanted, strict=True):
         np.testing.assert_allclose(ours, stock, rtol=0, atol=ROUNDING * np.abs(stock).max())
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_dropped_from_a_step(name: str) -> None:
-    """What a fast step does not know is kept, for Keras's own step takes it."""
+    """Keras's step trains what a fast step does not support."""
     build, arguments = CASES[name]
     stock, ours = build(), build()
     fast(ours)
@@ -223,7 +223,7 @@ def test_nothing_is_dropped_from_a_step(name: str) -> None:
 
 
 def test_the_weights_of_images_are_kept() -> None:
-    """Those that `fit` is given for each image, or for each class."""
+    """`fit` gets weights for each image, or for each class."""
     stock, ours = stack(), stack()
     fast(ours)
     weights = np.where(np.arange(32) < 16, 0.0, 2.0).astype("float32")
@@ -234,7 +234,7 @@ def test_the_weights_of_images_are_kept() -> None:
 
 @pytest.mark.parametrize("convolutions", [False, True], ids=["products", "a convolution"])
 def test_xla_loops_over_products_alone(backend: str, convolutions: bool) -> None:
-    """A convolution that no form turns to products is slow in a loop of XLA on a CPU."""
+    """A convolution outside all forms is slow in XLA's loop on a CPU."""
     import keras
 
     from lenet_multi.backends.fast import why_not
@@ -251,7 +251,7 @@ def test_xla_loops_over_products_alone(backend: str, convolutions: bool) -> None
 
 
 def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Path) -> None:
-    """A resumed training draws what an undisturbed one draws."""
+    """A resumed training draws the same numbers as an undisturbed one."""
     import keras
 
     from lenet_multi.runs import checkpoint
@@ -286,7 +286,7 @@ def test_dropout_goes_on_where_it_was(backend: str, small: Dataset, tmp_path: Pa
 
 
 def test_the_lenet_takes_the_fast_way(backend: str, small: Dataset) -> None:
-    """The guards refuse it nothing."""
+    """A fast way trains the LeNet."""
     from lenet_multi.backends.fast import why_not
     from lenet_multi.training.setup import build, compile_model
 

@@ -29,12 +29,12 @@ STEPS = 95
 
 @pytest.fixture(scope="module")
 def undisturbed(backend: str, small: Dataset) -> TrainedRun:
-    """The run that a disturbed one is to be equal to."""
+    """An undisturbed run, to compare with."""
     return train_quietly(SMALL_BATCHES, small, backend)
 
 
 def stop(number: signal.Signals, batches: int, small: Dataset, backend: str, folder: Path) -> State:
-    """Train until a signal comes after so many batches; return the state that is kept then."""
+    """Train until a signal after that many batches; return the state in the checkpoint."""
     from lenet_multi.training.resume import Resumable
 
     pause, end = Resumable._pause, Resumable.on_epoch_end
@@ -82,7 +82,7 @@ def assert_same(run: TrainedRun, other: TrainedRun) -> None:
 def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(
     undisturbed: TrainedRun, stopped: State, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """It ends as if it had never been stopped, means and history too."""
+    """A resumed run ends as if it had never been stopped, with means and history."""
     assert stopped.epoch == 1
     assert 0 < stopped.steps < STEPS
     again = train_quietly(SMALL_BATCHES, small, backend, tmp_path, stopped)
@@ -92,7 +92,7 @@ def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(
 def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
     undisturbed: TrainedRun, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """So it does where a whole number of epochs is done."""
+    """The same holds when a whole number of epochs is done."""
     state = stop(signal.SIGINT, STEPS, small, backend, tmp_path)
     assert (state.epoch, state.steps) == (1, 0)
     again = train_quietly(SMALL_BATCHES, small, backend, tmp_path, state)
@@ -102,7 +102,7 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
 def assert_trained(
     state: State, whole: TrainedRun, config: TrainConfig, data: Dataset, backend: str, folder: Path
 ) -> None:
-    """Assert that `state` is that of the `whole` run, and ends as it without another step."""
+    """Assert that `state` is the end of the `whole` run and needs no further step."""
     from lenet_multi.training.resume import Resumable
 
     assert (state.epoch, state.steps) == (config.epochs, 0)
@@ -116,7 +116,7 @@ def assert_trained(
 def test_a_trained_model_is_kept_until_its_run_is_whole(
     undisturbed: TrainedRun, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """A run that ends while it is evaluated or saved has nothing to train again."""
+    """A run killed during evaluation or saving repeats no training."""
     train_quietly(SMALL_BATCHES, small, backend, tmp_path)
     state = checkpoint.read(tmp_path / "resume", pytest.fail)
     assert state
@@ -126,7 +126,7 @@ def test_a_trained_model_is_kept_until_its_run_is_whole(
 def test_a_signal_after_the_last_step_is_obeyed(
     small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """One that comes while the last epoch is validated ends the run with all of it kept."""
+    """A signal during the last validation ends the run; all its training is kept."""
     state = stop(signal.SIGTERM, 2 * STEPS, small, backend, tmp_path)
     assert (state.epoch, state.steps) == (2, 0)
     assert len(state.epochs) == 2
@@ -136,7 +136,7 @@ def test_a_signal_after_the_last_step_is_obeyed(
 def test_a_signal_while_the_run_is_saved_loses_nothing(
     number: signal.Signals, undisturbed: TrainedRun, small_npz: Path, lenet: Lenet, tmp_path: Path
 ) -> None:
-    """The command says how to go on, and then has only to evaluate and save."""
+    """The command says how to resume; resuming only evaluates and saves."""
     code = (
         "import os\n"
         "from lenet_multi.runs import record\n"
@@ -167,7 +167,7 @@ def test_a_signal_while_the_run_is_saved_loses_nothing(
 def test_the_command_goes_on(
     undisturbed: TrainedRun, small: Dataset, small_npz: Path, backend: str, tmp_path: Path
 ) -> None:
-    """`--resume` takes settings, data and backend from what was kept; the run ends the same."""
+    """`--resume` takes settings, data and backend from the run; it ends the same."""
     draft = unfinished(tmp_path / "a-run")
     draft.mkdir()
     state = stop(signal.SIGTERM, STEPS + 13, small, backend, draft)
@@ -190,7 +190,7 @@ def test_the_command_goes_on(
 
 
 def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: Path) -> None:
-    """A run that waited for a better epoch ends where it would have, as the model of the best."""
+    """A resumed run stops early at the same epoch, with the best epoch's model."""
     labels = np.random.default_rng(0).permutation(small.train.y)  # nothing to learn
     astray = Dataset(Examples(small.train.x, labels), small.test)
     config = dataclasses.replace(SMALL_BATCHES, epochs=20, early_stopping=3, save_every=f"{STEPS}")
@@ -209,7 +209,7 @@ def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: P
 
 
 def test_a_run_that_diverges_stops_at_once(small: Dataset, backend: str, tmp_path: Path) -> None:
-    """The step whose loss is no number is named; the last checkpoint's weights are numbers."""
+    """The error names the step whose loss is not finite; the last checkpoint is finite."""
     config = TrainConfig(epochs=2, learning_rate=1e30, lr_schedule="constant", save_every="1")
     with pytest.raises(DivergedError, match=r"is not finite (at step \d+ of epoch 1|after)"):
         train_quietly(config, small, backend, tmp_path)
@@ -220,7 +220,7 @@ def test_a_run_that_diverges_stops_at_once(small: Dataset, backend: str, tmp_pat
 def test_other_data_are_refused(
     stopped: State, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """A run goes on with the data that it began with, or not at all."""
+    """A run continues only with the data that it began with."""
     other = Dataset(small.test, small.train)
     with pytest.raises(UserError, match="is not the data that the run was trained on"):
         train_quietly(SMALL_BATCHES, other, backend, tmp_path, stopped)
@@ -229,7 +229,7 @@ def test_other_data_are_refused(
 def test_another_model_is_refused(
     stopped: State, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """A checkpoint of other tensors is not taken for the run's."""
+    """A checkpoint with other tensors is refused."""
     strange = dataclasses.replace(stopped, names=["strange", *stopped.names[1:]])
     with pytest.raises(UserError, match="of another model"):
         train_quietly(SMALL_BATCHES, small, backend, tmp_path, strange)
@@ -237,7 +237,7 @@ def test_another_model_is_refused(
 
 @pytest.mark.usefixtures("backend")
 def test_a_second_signal_ends_at_once() -> None:
-    """Someone who does not want to wait for the checkpoint need not."""
+    """A second signal does not wait for the checkpoint."""
     from lenet_multi.training.resume import Resumable
 
     resumable = SimpleNamespace(signal_number=None)

@@ -71,7 +71,7 @@ def test_a_schedule_spans_all_epochs(backend: str, small: Dataset) -> None:
 
 
 def test_the_hash_of_the_weights_is_the_same_everywhere(small: Dataset) -> None:
-    """Seed 0 hashes to the same digits on every backend, and any other seed to others."""
+    """Seed 0 gives the same hash on every backend; other seeds give other hashes."""
     from lenet_multi.training.setup import build, weights_sha256
 
     digest = weights_sha256(build(LENET, TrainConfig(), small))

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.backend
 
 
 class Board:
-    """A TensorBoard that answers at an address."""
+    """A running TensorBoard and its address."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -41,7 +41,7 @@ class Board:
 
 @pytest.fixture(scope="module")
 def board(kept: tuple[TrainedRun, Path]) -> Iterator[Board]:
-    """A real TensorBoard on the log, in a process of its own."""
+    """A real TensorBoard on the log, in its own process."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tensorboard.main", "--logdir", str(kept[1] / "tensorboard")),
@@ -66,7 +66,7 @@ def board(kept: tuple[TrainedRun, Path]) -> Iterator[Board]:
 
 
 def test_the_curves_are_those_of_the_run(board: Board, kept: tuple[TrainedRun, Path]) -> None:
-    """Loss and accuracy, training and validation, stand under the names that Keras gives them."""
+    """Training and validation losses and accuracies have Keras's names."""
     epochs = kept[0].result.epochs
     for place, prefix in (("train", ""), ("validation", "val_")):
         for name in ("loss", "accuracy"):
@@ -76,14 +76,14 @@ def test_the_curves_are_those_of_the_run(board: Board, kept: tuple[TrainedRun, P
 
 
 def test_the_learning_rate_falls(board: Board) -> None:
-    """Along the standard recipe's cosine it is half after half the run, and 0 at its end."""
+    """The standard recipe's rate is half after half the run, and 0 at its end."""
     (_, halfway), (_, end) = board.scalars("train", "epoch_learning_rate")
     assert halfway == pytest.approx(0.0005, rel=1e-4)
     assert end == pytest.approx(0, abs=1e-9)
 
 
 def test_every_weight_has_a_histogram(board: Board, kept: tuple[TrainedRun, Path]) -> None:
-    """At each epoch's end, the buckets hold every number of each tensor once."""
+    """At each epoch's end the buckets count each value of each weight once."""
     run, _ = kept
     for weight in run.model.weights:
         tag = f"{weight.path}/histogram"
@@ -110,7 +110,7 @@ def test_wrong_answers_are_counted_and_shown(
 def test_weights_that_are_no_numbers_are_passed_over(
     tmp_path: Path, backend: str, small: Dataset
 ) -> None:
-    """A run that diverged is logged on: its weights have no histogram, its figures stand."""
+    """A diverged run is still logged: metrics, but no histograms of its weights."""
     from lenet_multi.training.setup import build, compile_model
     from lenet_multi.training.tensorboard import TensorBoard
 
@@ -127,7 +127,7 @@ def test_weights_that_are_no_numbers_are_passed_over(
 
 @pytest.mark.usefixtures("backend")
 def test_what_was_logged_before_a_kill_is_shown_once(tmp_path: Path) -> None:
-    """A run that goes on within an epoch logs it again; of two values TensorBoard takes the new."""
+    """A run resumed within an epoch logs it again; TensorBoard shows only the new value."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboardX import summary
 
@@ -146,7 +146,7 @@ def test_what_was_logged_before_a_kill_is_shown_once(tmp_path: Path) -> None:
 def test_a_full_disk_ends_training_and_does_not_hang(
     tmp_path: Path, lenet: Lenet, small_npz: Path
 ) -> None:
-    """The log is written where it is told, so that the error is told too: one line, status 2."""
+    """An error in writing the log is reported: one line, status 2."""
     with files_of_at_most(5_000):
         done = lenet("train", "--tensorboard", "--epochs", 2, "--data", small_npz, "--out", "a-run")
     assert done.returncode == 2, done.stderr

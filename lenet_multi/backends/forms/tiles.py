@@ -1,4 +1,4 @@
-"""A block as one matrix product: the kernel times patches, one for each pooling window."""
+"""A block as one matrix product: the kernel times patches that a window's convolutions share."""
 
 from collections.abc import Iterator
 from itertools import product

@@ -66,8 +66,8 @@ def winograd(
     more than XLA's sum of 25 terms. Equal values may round differently, but their patches are
     equal, so the weights get the same gradient from each.
 
-    With one channel the products are too small. An odd number of pooled columns is no multiple of
-    two. `otherwise` computes these blocks and other kernel sides. Shapes as in `pool_first`.
+    `otherwise` computes blocks with one channel (their products are too small), an odd number of
+    pooled columns, or another kernel side. Shapes as in `pool_first`.
     """
     side, channels, filters = kernel.shape[1:]
     rows, columns = pooled_sides(images, side)

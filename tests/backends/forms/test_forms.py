@@ -51,7 +51,7 @@ def block(side: tuple[int, int, int], filters: int, kernel: int = 5) -> Any:
 
 
 def gradients(model: Any, images: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return what a step of SGD at rate 1 takes from each weight; the loss is a sum of outputs."""
+    """Return each weight's gradient, from a step of SGD at rate 1; the loss sums outputs."""
     import keras
 
     class Total(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no types
@@ -115,7 +115,7 @@ def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool) ->
 
 @pytest.mark.parametrize("form", [TILES, WINOGRAD, WINOGRAD_CHANNELS_FIRST])
 def test_products_of_bfloat16_numbers_are_made_in_float32(backend: str, form: str) -> None:
-    """Numbers are rounded where they come in and go out, and nowhere between.
+    """Numbers are rounded only on the way in and out.
 
     Winograd's sums, each rounded, would be off by some hundredths.
     """
@@ -158,7 +158,7 @@ def test_a_kernel_laid_one_place_off_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 def test_each_form_is_really_computed(
     forms: list[str], small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both blocks of the LeNet go through the form that was asked for."""
+    """Both blocks of the LeNet use the requested form."""
     from lenet_multi.backends import forms as module
     from lenet_multi.lenet.networks import build
 
@@ -180,7 +180,7 @@ def test_each_form_is_really_computed(
 
 
 def test_layers_that_are_no_block_compute_as_ever(forms: list[str]) -> None:
-    """A convolution with strides, padding or another activation is left to its layer."""
+    """A layer with strides, padding or another activation computes its own convolution."""
     import keras
 
     def model() -> Any:
@@ -206,7 +206,7 @@ def test_layers_that_are_no_block_compute_as_ever(forms: list[str]) -> None:
 
 
 def test_a_form_that_the_backend_lacks_is_refused(backend: str) -> None:
-    """TensorFlow convolves no channels-first images on a CPU; the error names what it can do."""
+    """TensorFlow has no channels-first convolution on a CPU; the error names its forms."""
     if backend == "tensorflow":
         with pytest.raises(UserError, match="use stock, pool-first, tiles, winograd"):
             execution(backend, CHANNELS_FIRST)

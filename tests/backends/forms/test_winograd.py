@@ -14,12 +14,12 @@ pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
 
 @pytest.fixture
 def module() -> Any:
-    """The module; its package gives the function under the same name."""
+    """Return the module; the package has the function under the same name."""
     return importlib.import_module("lenet_multi.backends.forms.winograd")
 
 
 def computed(form: str, *tensors: Any) -> NDArray[np.float32]:
-    """Return what the block's form makes of images, kernel and bias."""
+    """Return the block of images, kernel and bias in this form."""
     from keras import ops
 
     from lenet_multi.backends.forms import BLOCKS
@@ -33,7 +33,7 @@ def computed(form: str, *tensors: Any) -> NDArray[np.float32]:
     seed=st.integers(0, 2**32 - 1),
 )
 def test_eight_products_are_four_sums_of_five_taps(side: int, seed: int) -> None:
-    """Sums of the inputs times values of the taps, summed, are NumPy's correlation (six, of 3)."""
+    """The products give NumPy's correlation: eight for five taps, six for three."""
     transforms = importlib.import_module("lenet_multi.backends.forms.winograd")._transforms
     of_inputs, of_taps, of_products = transforms(side)
     draw = np.random.default_rng(seed)
@@ -43,7 +43,7 @@ def test_eight_products_are_four_sums_of_five_taps(side: int, seed: int) -> None
 
 
 def test_its_rounding_is_that_of_a_convolution(module: Any) -> None:
-    """In float32 it lies as close to a convolution in float64 as a few roundings of the largest."""
+    """In float32 the error against float64 is a few roundings of the largest output."""
     images = np.maximum(np.random.default_rng(0).normal(size=(8, 12, 12, 20)), 0)
     kernel, bias = draw_initial_weights([(5, 5, 20, 50), (50,)], seed=0)
     patches = np.lib.stride_tricks.sliding_window_view(images.astype(np.float32), (5, 5), (1, 2))
@@ -55,7 +55,7 @@ def test_its_rounding_is_that_of_a_convolution(module: Any) -> None:
 
 @pytest.mark.parametrize("form", ["winograd", "winograd-channels-first"])
 def test_an_empty_patch_gives_exactly_zero(backend: str, form: str) -> None:
-    """Beside what is drawn, where a convolution of nothing is zero, no rounding is left."""
+    """An empty patch beside a drawn one gives exactly zero, without rounding noise."""
     from lenet_multi.backends.choice import forms_of
 
     if form not in forms_of(backend):
