@@ -52,14 +52,12 @@ def schedule(optimizer: Any) -> Any:
 
 def variable_index(optimizer: Any, variable: Any) -> int:
     """Return the index of `variable` among those that a Keras optimizer was built with."""
-    index: int = optimizer._get_variable_index(variable)
-    return index
+    return int(optimizer._get_variable_index(variable))
 
 
 def changes(tensor: Tensor) -> int:
     """Return how often PyTorch changed a tensor in place."""
-    count: int = tensor._version
-    return count
+    return int(tensor._version)
 
 
 def schema_of(operation: Any) -> Any:
