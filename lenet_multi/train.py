@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lenet_multi.backends import choice
 from lenet_multi.config import TrainConfig
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained model, its evaluation on the test examples, and the record of it."""
+    """A trained model, its evaluation on the test examples, and the run's record."""
 
     model: "keras.Model"
     evaluation: "Evaluation"
@@ -47,19 +47,18 @@ def train(
     announce: Callable[[str], None] = print,
     quiet: bool = False,
 ) -> TrainedRun:
-    """Train the model of `task`, by default the one that `config` names, and evaluate it.
+    """Train the model of `task` (default: the one that `config` names) and evaluate it.
 
-    Keras is imported here, on `backend`, so a process can call this for one backend only; `load`,
-    by default the task's, is called meanwhile, in a thread, for the examples.
-    `form` is how the model is computed in training, `answer_form` in validation and evaluation (see
-    `backends.choice`): the fastest by default. `computed_in` is told both once they are known.
-    What `config` says is kept on the way goes to `folder`, and what it takes to go on; without one
-    nothing is. `state` is where to go on from. `announce` is told what is about to be trained, on
-    what, and why stock Keras trains it where it has to; `quiet` shows no progress.
+    This imports Keras on `backend`, so a process can use one backend only. Meanwhile a thread calls
+    `load` (default: the task's) for the examples. `form` is how training computes blocks, and
+    `answer_form` how validation and evaluation do (default: the fastest; see `backends.choice`).
+    `computed_in(form, answer_form)` is called once they are chosen. `folder` gets checkpoints and
+    logs; without it nothing is written. Training continues from `state`. `announce` gets the lines
+    on what trains where, and why stock Keras must train it; `quiet` shows no progress.
 
-    Raises `UserError` when the data leaves nothing to train or validate on, does not fit the
-    model or is not that of `state`, or the backend cannot compute `form`; `StoppedError` when a
-    signal ended training and it can go on; `DivergedError` when the loss is no number any more.
+    Raises `UserError` when no data is left to train or validate on, the data does not fit the model
+    or is not that of `state`, or the backend cannot compute `form`; `StoppedError` when a signal
+    ended training, which can be resumed; `DivergedError` when the loss is not finite.
     """
     task = task or find_task(config.architecture)
     load = load or partial(task.load, config)
@@ -81,7 +80,9 @@ def train(
 
     data_sha256 = dataset.sha256()
     if state and state.data_sha256 != data_sha256:
-        raise UserError(f"{config.data} is not the data that the run was trained on before")
+        raise UserError(
+            f"{config.data} is not the data that the run was trained on; put that data back"
+        )
     training, validation = split(dataset.train, config.validation_split)
     with stopwatch("build_and_compile"):
         model = build(task, config, dataset)
@@ -108,6 +109,7 @@ def train(
 
         log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.outputs)
 
+    execution = dataclasses.asdict(how) | {"why_stock": why_stock}
     result = Result(
         schema_version=OF_CLASSIFIERS if task.classifies else SCHEMA_VERSION,
         backend=backend,
@@ -120,7 +122,7 @@ def train(
             "epsilon": keras.config.epsilon(),
             "image_data_format": keras.config.image_data_format(),
         },
-        execution=_recorded(how, why_stock),
+        execution={name: value for name, value in execution.items() if value is not None},
         config=dataclasses.asdict(config),
         data_sha256=data_sha256,
         train_images=len(training),
@@ -145,21 +147,15 @@ def train(
     return TrainedRun(model, evaluation, result)
 
 
-def _recorded(how: choice.Execution, why_stock: str | None) -> dict[str, Any]:
-    """Return how the model was computed, and why by stock Keras where it was."""
-    content = {**dataclasses.asdict(how), "why_stock": why_stock}
-    return {name: value for name, value in content.items() if value is not None}
-
-
 class Stopwatch:
-    """Seconds spent in named parts."""
+    """Seconds of named blocks of code."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Note the block's wall-clock seconds under the name `part`."""
+        """Record the block's wall-clock seconds under the name `part`."""
         began = time.perf_counter()
         yield
         self.seconds[part] = time.perf_counter() - began

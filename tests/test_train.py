@@ -186,7 +186,7 @@ def test_the_seconds_add_up(trained: tuple["subprocess.CompletedProcess[str]", P
 def test_the_saved_model_needs_plain_keras_only(
     trained: tuple["subprocess.CompletedProcess[str]", Path], small_npz: Path, tmp_path: Path
 ) -> None:
-    """model.keras, loaded without this package, gives the logits in predictions.npz."""
+    """model.keras, loaded without this package, computes the logits of predictions.npz."""
     code = (
         "import keras, numpy as np, sys\n"
         "model = keras.saving.load_model(sys.argv[1])\n"

@@ -1,4 +1,4 @@
-"""Adam in one pass over the weights, where a backend has such a kernel."""
+"""Adam in one pass over the weights, where the backend has a kernel for that."""
 
 import math
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ Update = tuple[Tensor, Any, Any, Any]  # a gradient; the weight, its mean and it
 
 @keras.saving.register_keras_serializable("lenet_multi")
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no types
-    """Keras's Adam, its formula, state and name in files; faster, and rounded alike everywhere.
+    """Keras's Adam (same formula, state and name in files): faster, and rounded alike everywhere.
 
     TensorFlow and PyTorch run Keras's formula operation by operation, so a step reads and writes
-    every weight some ten times. Both have a kernel that does it once, three times as fast. XLA
-    makes such a kernel of the formula by itself.
+    every weight about ten times. Both have a kernel that does it once and takes a third of the
+    time. XLA compiles the formula into one kernel.
 
-    The bias corrections 1 - beta^t are taken as -expm1(t log(beta)): beta^t near 1 has in float32
-    an error of 6e-8, which is 6e-5 of 1 - 0.999, and another one in each backend's kernel.
+    The bias corrections 1 - beta^t are computed as -expm1(t log(beta)). In float32, beta^t near 1
+    has an error of 6e-8, which is 6e-5 of 1 - 0.999. Each backend's kernel has a different error.
     """
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Make the means and mean squares of `variables`, as Keras's Adam does."""
-        if self.amsgrad or self.built:  # no kernel here has amsgrad
+        """Create the means and mean squares of `variables`, as Keras's Adam does."""
+        if self.amsgrad or self.built:  # our kernels lack amsgrad
             super().build(variables)
             return
         super(keras.optimizers.Adam, self).build(variables)
@@ -39,18 +39,12 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
         if self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
         else:
-            self._update([gradient], [variable], learning_rate)
+            self.update([gradient], [variable], learning_rate)
 
     def update(
         self, gradients: Sequence[Tensor], weights: Sequence[Any], learning_rate: Tensor
     ) -> None:
-        """Take a step of Adam alone, without what Keras's `apply` can do besides, as clipping."""
-        self._update(gradients, weights, learning_rate)
-        self.iterations.assign_add(1)
-
-    def _update(
-        self, gradients: Sequence[Tensor], weights: Sequence[Any], learning_rate: Tensor
-    ) -> None:
+        """Update `weights` by Adam alone: no clipping, and `iterations` stays as it is."""
         updates = []
         for gradient, weight in zip(gradients, weights, strict=True):
             place = private.variable_index(self, weight)
@@ -58,7 +52,7 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
         backends.module(keras.backend.backend()).update_by_adam(self, updates, learning_rate)
 
     def corrected(self, learning_rate: Tensor, dtype: str, beta_1: float, beta_2: float) -> Tensor:
-        """Return learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) for the present step t."""
+        """Return learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) at the current step t."""
         step = ops.cast(self.iterations + 1, dtype)
 
         def correction(beta: float) -> Tensor:
@@ -68,7 +62,7 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras carries no typ
         return rate * ops.sqrt(correction(beta_2)) / correction(beta_1)
 
     def by_formula(self, updates: Sequence[Update], learning_rate: Tensor) -> None:
-        """Update in place, by Keras's operations."""
+        """Update the weights in place with Keras's operations."""
         rate = self.corrected(learning_rate, updates[0][1].dtype, self.beta_1, self.beta_2)
         for gradient, weight, mean, square in updates:
             self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))

@@ -1,4 +1,4 @@
-"""Have a Keras model train and answer as fast as its backend can; stock Keras does the rest."""
+"""Make a Keras model train and predict as fast as its backend can; stock Keras does the rest."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,25 +18,22 @@ from lenet_multi.machine.keras_start import CPU, device
 
 @dataclass
 class Fast:
-    """What a fast model needs besides Keras's: its own class, its steps, how inputs are prepared.
+    """What a fast model has in addition to a Keras model."""
 
-    `steps` are computed in training, `answer_steps` else; `step` is a recorded training step.
-    """
-
-    stock: type
-    steps: list[Step]
-    answer_steps: list[Step]
-    prepare: Prepare
-    batch_size: int
-    is_recorded: bool = False
-    step: Callable[..., Any] | None = None
+    stock: type  # its class before
+    steps: list[Step]  # in training
+    answer_steps: list[Step]  # otherwise
+    prepare: Prepare  # makes inputs from stored ones
+    batch_size: int  # in training
+    is_recorded: bool = False  # whether recording a step was tried
+    step: Callable[..., Any] | None = None  # the recorded training step
 
 
 class InForm(keras.Model):  # type: ignore[misc]  # Keras carries no types
-    """A plain stack of layers that computes its convolution blocks in a form (see `forms`)."""
+    """A plain stack of layers whose convolution blocks are computed in a form (see `forms`)."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Compute the layers one after the other."""
+        """Compute the steps one after the other."""
         for step in self.fast.steps if training else self.fast.answer_steps:
             inputs = step(inputs, training)
         return inputs
@@ -49,11 +46,11 @@ def make_fast(
     prepare: Prepare = as_stored,
     batch_size: int = TrainConfig.batch_size,
 ) -> None:
-    """Have `model` compute as `how`, which fits it, says; nothing changes but the time it takes.
+    """Make `model` compute as `how` says, which must fit it; only speed and rounding change.
 
-    Its class becomes a subclass of its own, made for it, as PyTorch's `fully_shard` does. Layers,
-    weights, summary and file stay those of the stock model. `prepare` makes its inputs of what is
-    stored, in batches of `batch_size`.
+    Its class becomes a new subclass of its own class, as with PyTorch's `fully_shard`. Layers,
+    weights, summary and file stay those of the stock model. `prepare` makes inputs from stored
+    ones; training has batches of `batch_size`.
     """
     stock = model.fast.stock if isinstance(model, Portable) else type(model)
     model.__class__ = stock
@@ -69,10 +66,11 @@ def make_fast(
 
 
 def fitting(model: keras.Model, how: Execution) -> Execution:
-    """Return how `model` is computed at best, by what it computes.
+    """Return `how`, adapted to what `model` computes.
 
-    A form is for plain stacks of layers. XLA loops over a convolution on a CPU four times as
-    slowly, so it loops where none is left. TensorFlow keeps memory for XLA alone.
+    Only plain stacks of layers have forms. On a CPU, XLA takes four times as long over a
+    convolution in a loop, so it loops only where none is left. TensorFlow keeps freed memory only
+    for these loops.
     """
     if not are_plain_layers(model):
         how = dataclasses.replace(how, form=STOCK, answer_form=STOCK)
@@ -82,7 +80,7 @@ def fitting(model: keras.Model, how: Execution) -> Execution:
 
 
 def why_not(model: keras.Model) -> str | None:
-    """Return why stock Keras trains the compiled `model`, where no fast way does."""
+    """Return why stock Keras trains the compiled `model`; None if a fast way does."""
     if model.fast.stock is keras.Sequential and not isinstance(model, InForm):
         return None  # the stock form was asked for
     if keras.backend.backend() != "torch":

@@ -1,4 +1,4 @@
-"""JAX: XLA compiles several steps as one loop, fed with bytes; XLA makes Adam one kernel itself."""
+"""JAX: XLA compiles several steps into one loop over stored bytes, and Adam into one kernel."""
 
 import functools
 from collections import deque
@@ -15,20 +15,20 @@ from lenet_multi.machine.keras_start import GPU, device
 
 Tensor = Any  # JAX's
 Logs = dict[str, Tensor]
-Values = tuple[list[Tensor], ...]  # of the model's variables, to JAX's functions arguments
+Values = tuple[list[Tensor], ...]  # of the model's variables; arguments of JAX's functions
 
-# An execution waits behind the one under way. JAX would queue 32 of them: their batches take
-# memory, and a signal would wait until all are done.
+# One execution runs and one waits. JAX would queue 32: their batches take memory, and a signal
+# would wait for all of them.
 _UNDER_WAY = 2
 
 
 def feed(batches: Batches) -> Feed:
-    """Return batches from Python as they are; on a GPU made there, of all that is stored."""
+    """Return `batches` as they are; on a GPU, gather them there from all stored examples."""
     return _OnGpu(batches) if device() == GPU else batches
 
 
 def training_feed(batches: Batches, model: keras.Model) -> Feed:
-    """Return what `model` trains on: batches to prepare in XLA's loop, where it has one."""
+    """Return stored batches if `model` prepares them in XLA's loop, else `feed`."""
     looped = isinstance(model, Training) and device() != GPU
     return stored_feed(batches) if looped else feed(batches)
 
@@ -39,17 +39,16 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
 
 
 class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
-    """A model that trains on several batches in one program of XLA.
+    """A model that trains on several batches in one XLA program.
 
-    Keras 3 has XLA compile one step, and has Python loop over an execution's steps. Here an
-    execution's batches are laid one on the other, and XLA loops over them. A step is a call of
-    Keras's own `train_step`. That takes a twentieth less time.
+    Keras 3 compiles one step by XLA and loops over an execution's steps in Python. Here XLA loops
+    over an execution's stacked batches and calls Keras's `train_step`: a twentieth less time.
     """
 
     train_function: Any
 
     def make_train_function(self, force: bool = False) -> None:
-        """Make what trains on some batches, those of one size together."""
+        """Make the function that trains on an execution's batches, those of one size together."""
         if self.train_function is not None and not force:
             return
         import jax
@@ -59,7 +58,7 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
         def train_steps(
             values: Values, batches: Any, count: int, prepares: bool
         ) -> tuple[Logs, Values]:
-            if isinstance(batches, list):
+            if isinstance(batches, list):  # gathered on a GPU
                 batches = laid(batches, jax.numpy.stack)
             prepare = fast.prepare if prepares else None
 
@@ -82,7 +81,7 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
                 if len(under_way) == _UNDER_WAY:
                     jax.block_until_ready(under_way.popleft())
                 given: Any = padded(batches, steps)
-                if isinstance(parts(batches[0][0])[0], np.ndarray):  # and not made on a GPU
+                if isinstance(parts(batches[0][0])[0], np.ndarray):
                     given = laid(given, np.stack)
                 logs, values = compiled(values, given, len(batches), prepares)
                 under_way.append(logs)
@@ -97,8 +96,7 @@ class _OnGpu(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no t
 
         super().__init__()
         self.batches = batches
-        # Sent once.
-        self.sides = jax.device_put((batches.examples.x, batches.examples.y))
+        self.sides = jax.device_put((batches.examples.x, batches.examples.y))  # sent once
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -1,7 +1,7 @@
-"""Every private name of Keras and the frameworks that the fast ways use, and its check.
+"""Every private name of Keras and the frameworks that we use; no other file uses one.
 
-No other file uses a private name of theirs. Each name is tried before training. Where one is
-missing, as in another version, the model trains through stock Keras, and the run says which.
+Each name is looked up before training. If a version lacks one, stock Keras trains the model, and
+the run reports the name.
 """
 
 import sys
@@ -12,14 +12,8 @@ from typing import Any
 
 Tensor = Any  # the backend's own
 
-
-def find(name: str) -> Any:
-    """Return what is called `name`, a module and what it holds, such as "torch:_fused_adam_".
-
-    Raises `ImportError` or `AttributeError` when this version has no such name.
-    """
-    return resolve_name(name)
-
+# Takes "module:name"; raises `ImportError` or `AttributeError` where this version has no such name.
+find = resolve_name
 
 DATA_ADAPTER = "keras.src.trainers.data_adapters.data_adapter:DataAdapter"  # `fit` takes one
 VARIABLE_INDEX = "keras.optimizers:Optimizer._get_variable_index"
@@ -39,7 +33,7 @@ NAMES = {
 
 
 def why_not(backend: str) -> str | None:
-    """Return why `backend` cannot train in a fast way: the first name that is missing, if any."""
+    """Return why `backend` cannot train in a fast way, the first missing name; else None."""
     for name in NAMES[backend]:
         try:
             if name == SCHEDULE:
@@ -52,29 +46,27 @@ def why_not(backend: str) -> str | None:
 
 
 def schedule(optimizer: Any) -> Any:
-    """Return the learning rate of a Keras optimizer as it was given: a schedule, or a variable."""
+    """Return the learning rate that a Keras optimizer was given: a schedule, or a variable."""
     return optimizer._learning_rate
 
 
 def variable_index(optimizer: Any, variable: Any) -> int:
-    """Return the place of `variable` among those that a Keras optimizer was built with."""
-    index: int = optimizer._get_variable_index(variable)
-    return index
+    """Return the index of `variable` among those that a Keras optimizer was built with."""
+    return int(optimizer._get_variable_index(variable))
 
 
 def changes(tensor: Tensor) -> int:
-    """Return PyTorch's count of a tensor's changes in place."""
-    count: int = tensor._version
-    return count
+    """Return how often PyTorch changed a tensor in place."""
+    return int(tensor._version)
 
 
 def schema_of(operation: Any) -> Any:
-    """Return what an operation of PyTorch takes and changes; None for a function of Python's."""
+    """Return the schema of a PyTorch operation (what it takes and changes), else None."""
     return getattr(operation, "_schema", None)
 
 
 def onednn_product() -> Callable[..., Tensor] | None:
-    """Return PyTorch's own operation for linear layers by oneDNN, None where it lacks oneDNN."""
+    """Return PyTorch's operation for linear layers by oneDNN; None if it has no oneDNN."""
     import torch
 
     if not torch.backends.mkldnn.is_available():
@@ -87,17 +79,17 @@ def onednn_product() -> Callable[..., Tensor] | None:
 
 @contextmanager
 def tensorflow_left_out() -> Iterator[None]:
-    """Let Keras take TensorFlow for not installed in the block, unless it is imported already.
+    """Hide TensorFlow from Keras in the block, unless it is imported already.
 
-    Keras asks of each object whether it is TensorFlow's before it writes a configuration. The
-    import takes 2 s. Where Keras asks in another way, it imports TensorFlow.
+    Before it writes a configuration, Keras asks of each object whether it is TensorFlow's. For
+    this it imports TensorFlow, which takes 2 s. A Keras that asks in another way still does.
     """
     try:
         tensorflow = find("keras.src.utils.module_utils:tensorflow")
     except (ImportError, AttributeError):
         yield
         return
-    known = vars(tensorflow).get("_available")  # of itself, not of TensorFlow
+    known = vars(tensorflow).get("_available")  # an attribute of Keras's, not of TensorFlow's
     if "tensorflow" not in sys.modules:
         tensorflow._available = False
     try:

@@ -1,4 +1,4 @@
-"""A computation of PyTorch recorded as the list of its kernels, with faster matrix products."""
+"""Record a PyTorch computation as a list of its kernels, with faster matrix products."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,14 +12,13 @@ Computation = Callable[..., tuple[Tensor, ...]]
 
 
 def recorded(compute: Computation, *held: Tensor) -> Computation:
-    """Return `compute` as the operations that it comes to, recorded once for each kind of tensors.
+    """Trace `compute` once per input signature; return a function that replays its kernels.
 
-    `compute` takes tensors, after them those that are `held`, and returns detached ones. It may
-    change tensors in place and keep nothing else. It must do the same for all values of one kind
-    (shape, type, layout in memory, device). What is played back is neither Keras nor PyTorch's
-    autograd nor Python, but the same kernels in the same order, the backward pass included where
-    `compute` asks for gradients: to the same bits, but for the matrix products that oneDNN takes
-    over.
+    `compute` takes tensors, then the `held` ones, and returns detached tensors. It may change
+    tensors in place but keep no other state, and must run the same operations for all values of a
+    signature (shape, strides, dtype, device). A replay runs no Keras, autograd or Python: only the
+    same kernels in the same order, with the backward pass if `compute` asks for gradients. Its bits
+    are the same, except for the matrix products that oneDNN takes over.
     """
     import torch
 
@@ -29,7 +28,7 @@ def recorded(compute: Computation, *held: Tensor) -> Computation:
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
         kind = tuple((t.shape, t.stride(), t.dtype, t.device) for t in tensors)
         if kind not in recordings:
-            copies = map(_copy, (*tensors, *held))  # for it computes too, and changes them
+            copies = map(_copy, (*tensors, *held))  # tracing computes, and changes them
             graph = make_fx(compute)(*copies)
             if multiply := private.onednn_product():
                 _multiply_by_onednn(graph.graph, multiply)
@@ -53,41 +52,35 @@ def _copy(tensor: Tensor) -> Tensor:
 
 
 def _multiply_by_onednn(graph: Any, multiply: Any) -> None:
-    """Have oneDNN compute the float32 products of two matrices on a CPU, as the convolutions.
+    """Make oneDNN compute float32 products of two matrices on a CPU, as it does convolutions.
 
-    PyTorch gives them to MKL, which on processors of other makers than its own takes twice as long
-    (`benchmarks/README.md`). The operation `multiply` is one of PyTorch's own, which its compiler
-    calls for linear layers: it multiplies by its second argument transposed.
+    PyTorch uses MKL, which takes twice as long on other processors than Intel's
+    (`benchmarks/README.md`). PyTorch's compiler calls `multiply` for linear layers: it multiplies
+    by its second argument transposed.
     """
     import torch
 
     aten = torch.ops.aten
-    of_two, with_sum = (
-        graph.find_nodes(op="call_function", target=target)
-        for target in (aten.mm.default, aten.addmm.default)
-    )
-    for node in (*of_two, *with_sum):
-        product, (*bias, first, second) = node.meta["val"], node.args
-        is_float32 = (product.dtype, product.device.type) == (torch.float32, "cpu")
-        adds_row = all(added.meta["val"].ndim == 1 for added in bias)
-        if node.kwargs or not (is_float32 and adds_row):
-            continue
-        with graph.inserting_before(node):
-            transposed = graph.call_function(aten.t.default, (second,))
-            faster = graph.call_function(
-                multiply,
-                (first, transposed, *(bias or [None]), "none", [], ""),
-            )
-        node.replace_all_uses_with(faster)
-        graph.erase_node(node)
+    for target in (aten.mm.default, aten.addmm.default):
+        for node in graph.find_nodes(op="call_function", target=target):
+            product, (*bias, first, second) = node.meta["val"], node.args
+            is_float32 = (product.dtype, product.device.type) == (torch.float32, "cpu")
+            adds_row = all(added.meta["val"].ndim == 1 for added in bias)
+            if node.kwargs or not (is_float32 and adds_row):
+                continue
+            with graph.inserting_before(node):
+                transposed = graph.call_function(aten.t.default, (second,))
+                arguments = (first, transposed, *(bias or [None]), "none", [], "")
+                faster = graph.call_function(multiply, arguments)
+            node.replace_all_uses_with(faster)
+            graph.erase_node(node)
 
 
 def _add_slices_in_place(graph: Any) -> None:
-    """Have the gradients of overlapping slices added where they lie, not each padded with zeros.
+    """Add the gradients of overlapping slices in place, without padding each with zeros.
 
-    Autograd pads the gradient of a slice to the size of what was sliced, and adds what it has
-    padded: of three slices three tensors of zeros, and two sums. In place it comes to the same
-    numbers, a zero's sign excepted.
+    Autograd pads each slice's gradient to the whole size, and adds these: three slices take three
+    tensors of zeros and two sums. In place the numbers are the same, except for a zero's sign.
     """
     import torch
 
@@ -99,7 +92,7 @@ def _add_slices_in_place(graph: Any) -> None:
         if node.kwargs or not {whole, other} <= padded:
             continue
         gradient, size, *where = other.args
-        is_one = places.isdisjoint(other.users)  # and not itself a sum by now
+        is_one = places.isdisjoint(other.users)  # not a sum in place already
         if is_one and size == whole.args[1] and set(whole.users) - places == {node}:
             with graph.inserting_before(node):
                 place = graph.call_function(aten.slice.Tensor, (whole, *where))
@@ -110,73 +103,72 @@ def _add_slices_in_place(graph: Any) -> None:
 
 
 def _at_once(recording: Any, given: Sequence[Tensor], held: Sequence[Tensor]) -> Computation:
-    """Return what a recording computes on a CUDA device as one launch of all its kernels.
+    """Return a function that launches all kernels of a recording as one CUDA graph.
 
-    Of each of them a launch takes longer than this network's few numbers do. CUDA keeps the list
-    of what a stream is given, and starts all of it at once; where tensors lie in memory is part of
-    that list, so that those `given` are copied to places of its own, and what comes out is copied
-    from there.
+    Launching a kernel takes longer than computing this network's few numbers. A CUDA graph starts
+    all of them at once. It keeps the tensors' addresses, so each call copies
+    the `given` ones to its places, and clones the results.
     """
     import torch
 
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of its own
-        # A constant's copy from the host's memory cannot be on that list.
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # PyTorch's own
+        # A CUDA graph cannot hold a constant's copy from the host's memory.
         recording = private.find(private.SPLIT_CONSTANTS)(recording, _is_no_constant, "cuda")
     places = [tensor.detach().clone() for tensor in given]
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.no_grad(), torch.cuda.stream(stream):  # in which libraries make what they need
-        recording(*map(_copy, (*places, *held)))  # copies, for it changes them
+    with torch.no_grad(), torch.cuda.stream(stream):  # libraries set themselves up
+        recording(*map(_copy, (*places, *held)))  # copies, because it changes them
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    # Keras's threads may look at earlier figures meanwhile.
+    # Meanwhile Keras's threads may read earlier metrics.
     with torch.no_grad(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
         results = recording(*places, *held)
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
-        for place, tensor in zip(places, tensors, strict=False):  # those that are held follow
+        for place, tensor in zip(places, tensors, strict=False):  # the held ones follow, in place
             place.copy_(tensor, non_blocking=True)
         graph.replay()
         return tuple(result.clone() for result in results)
 
-    play.recording = recording  # type: ignore[attr-defined]  # whose constants CUDA's list reads
+    play.recording = recording  # type: ignore[attr-defined]  # the graph reads its constants
     return play
 
 
 def _is_no_constant(node: Any) -> bool:
-    """Return whether `node` makes something new, or something that an operation on it changes."""
+    """Return whether `node` makes a new tensor, or an operation changes its result in place."""
     makes = node.op == "call_function" and not node.all_input_nodes
     return makes or any(map(_changes_something, node.users))
 
 
 def _without_python(recording: Any) -> Computation:
-    """Return what a recording (a module of `torch.fx`) computes, called without Python between.
+    """Return a function that runs a recording (a `torch.fx` module) without Python in between.
 
-    PyTorch has an interpreter of its own for this, that of TorchScript. It is on its way out of
-    PyTorch. Where it is missing, Python calls the same kernels, and a step takes 7 % longer (9.6 ms
-    and 10.3, the medians of 60 in turn, on an otherwise idle machine).
+    TorchScript's interpreter runs it. PyTorch will drop TorchScript; without it Python calls the
+    same kernels, and a step takes 7 % longer (medians of 60 in turn on an otherwise idle machine:
+    9.6 and 10.3 ms).
     """
     import torch
 
     graph = recording.graph
     lists = []
     for node in graph.nodes:
-        # An operation that changes a list's tensors is left out unless somebody sees the list.
+        # TorchScript drops an operation that changes a list's tensors unless the list is returned.
         if _changes_something(node) and isinstance(node.args[0], list):
             with graph.inserting_before(node):
                 lists.append(graph.call_function(list, (node.args[0],)))
             node.update_arg(0, lists[-1])
-        node.type = None  # a hint of `compute`'s, which TorchScript may not know
+        node.type = None  # `compute`'s type hint, which TorchScript may not know
         node.args = tuple(() if value == [] else value for value in node.args)  # fits any type
-        if private.schema_of(node.target):  # TorchScript finds the overload by its arguments
+        if private.schema_of(node.target):  # TorchScript picks the overload by arguments
             node.target = node.target.overloadpacket
     graph.output_node().args = ((graph.output_node().args[0], lists),)
     recording.recompile()
-    with warnings.catch_warnings(action="ignore"):  # that it is deprecated
+    with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated
         interpreted = torch.jit.script(recording).forward
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
-        # Its optimizer would round otherwise, and is no faster with nothing to fuse on a CPU.
+        # Its optimizer rounds otherwise, and is no faster: a CPU has nothing to fuse.
         with torch.jit.optimized_execution(False):
             results: tuple[Tensor, ...] = interpreted(*tensors)[0]
         return results

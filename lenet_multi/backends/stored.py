@@ -1,4 +1,4 @@
-"""Batches as they are stored, handed over without a queue, for loops that prepare them."""
+"""Stored batches, handed over without a queue to loops that prepare them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
@@ -16,10 +16,7 @@ Batch = tuple[Any, ...]  # x, y; from `train_on_batch` the weights of examples t
 
 
 def stored_feed(batches: Batches) -> Feed:
-    """Return `batches` for steps that prepare them: from Python, without a queue between.
-
-    Bytes are a quarter of what floats are to hand over.
-    """
+    """Return stored `batches` without a queue; bytes have a quarter of the size of floats."""
 
     class Adapter(private.find(private.DATA_ADAPTER)):  # type: ignore[misc]  # made at run time
         @property
@@ -32,7 +29,7 @@ def stored_feed(batches: Batches) -> Feed:
                 yield from (StoredBatch(*one_of(some, index, None)) for index in range(count))
 
         def get_tf_dataset(self) -> Feed:
-            return self  # to be iterated over for each epoch
+            return self  # each epoch iterates over it anew
 
         def get_jax_iterator(self) -> Iterator[StoredBatch]:
             return iter(self)
@@ -44,23 +41,23 @@ def alike(iterator: Iterator[Batch], steps: int) -> list[tuple[list[Batch], bool
     """Return up to `steps` next batches, grouped by size, and whether to prepare each group."""
     batches = list(islice(iterator, steps))
     if not batches:
-        raise StopIteration  # as Keras expects it
+        raise StopIteration  # Keras expects it
     sizes = groupby(batches, lambda batch: len(parts(batch[0])[0]))
     return [(some := list(of_size), isinstance(some[0], StoredBatch)) for _, of_size in sizes]
 
 
 def padded(batches: list[Batch], steps: int) -> list[Batch]:
-    """Return `steps` batches, the last of them not to be trained on: one program for each size."""
+    """Return `steps` batches, so that one program fits; nothing trains on the added copies."""
     return batches + batches[-1:] * (steps - len(batches))
 
 
 def laid(batches: Sequence[Batch], stack: Callable[[tuple[Any, ...]], Any]) -> Batch:
-    """Lay batches one on the other, by `stack`."""
+    """Return the batches as one with a new first axis, stacked by `stack`."""
     sides = (side for side in zip(*batches, strict=True) if side[0] is not None)
     return tuple(tree.map_structure(lambda *arrays: stack(arrays), *side) for side in sides)
 
 
 def one_of(batches: Batch, index: Tensor, prepare: Prepare | None) -> Batch:
-    """Return the batch number `index` of those that lie one on the other, prepared if asked."""
+    """Return batch number `index` of stacked ones, prepared by `prepare` if given."""
     x, *others = (changed(lambda array: array[index], side) for side in batches)
     return (prepare(x) if prepare else x), *others

@@ -1,4 +1,4 @@
-"""TensorFlow: XLA compiles several steps as one loop, fed with bytes, and Adam is one kernel."""
+"""TensorFlow: XLA compiles several steps into one loop over stored bytes; Adam is one kernel."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,11 +14,11 @@ Tensor = Any  # TensorFlow's
 
 
 def feed(batches: Batches) -> Feed:
-    """Return a pipeline that takes what is stored from Python, and prepares it.
+    """Return a pipeline that takes stored examples from Python and prepares them.
 
-    Keras hands TensorFlow each batch through a queue between threads, and an epoch takes a quarter
-    longer; here TensorFlow makes them. Some batches come at a time. No example is held twice: only
-    what is under way is copied.
+    Keras hands over each batch through a queue between threads; an epoch takes a quarter longer.
+    Here Python hands over several batches at a time, and TensorFlow splits and prepares them. It
+    copies only these, so no example is held twice.
     """
     import tensorflow as tf
 
@@ -40,15 +40,15 @@ def feed(batches: Batches) -> Feed:
     pipeline = pipeline.flat_map(one_by_one).map(prepare).prefetch(2)
     pipeline = pipeline.apply(tf.data.experimental.assert_cardinality(len(batches)))
     options = tf.data.Options()
-    # Left on, the tuner's clean-up at an epoch's end can sleep as long again as the epoch took
-    # (TensorFlow 2.21; in stock `fit` too).
+    # The tuner's clean-up at an epoch's end can sleep as long as the epoch took (TensorFlow 2.21;
+    # in stock `fit` too).
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
     return pipeline.with_options(options)
 
 
 def training_feed(batches: Batches, model: keras.Model) -> Feed:
-    """Return what `model` trains on: batches to prepare in XLA's loop, where it has one."""
+    """Return stored batches if `model` prepares them in XLA's loop, else `feed`."""
     return stored_feed(batches) if isinstance(model, Training) else feed(batches)
 
 
@@ -57,17 +57,17 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
     import tensorflow as tf
 
     dtype = keras.backend.standardize_dtype(updates[0][1].dtype)
-    # The kernel takes 1 - beta of a beta in the weights' precision; so does the correction.
+    # The kernel computes 1 - beta in the weights' precision; so does our correction.
     beta_1, beta_2 = (np.dtype(dtype).type(beta) for beta in (optimizer.beta_1, optimizer.beta_2))
     rate = optimizer.corrected(rate, dtype, float(beta_1), float(beta_2))
     for gradient, weight, mean, square in updates:
-        # Keras's `apply` gives TensorFlow's own variable.
+        # Keras's `apply` passes TensorFlow's own variable.
         variable = weight.value if isinstance(weight, keras.Variable) else weight
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=mean.value.handle,
             v=square.value.handle,
-            beta1_power=tf.zeros((), dtype),  # no correction but ours
+            beta1_power=tf.zeros((), dtype),  # only our correction
             beta2_power=tf.zeros((), dtype),
             lr=rate,
             beta1=tf.constant(beta_1),
@@ -78,20 +78,16 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
 
 
 class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
-    """A model that trains on several batches in one program of XLA.
+    """A model that trains on several batches in one XLA program.
 
-    Keras 3 has XLA compile one step, and has TensorFlow loop over an execution's steps. Here an
-    execution's batches are laid one on the other, and XLA loops over them. A step is a call of
-    Keras's own `train_step`. That takes 6 to 8 % less time.
+    Keras 3 compiles one step by XLA and loops over an execution's steps in TensorFlow. Here XLA
+    loops over an execution's stacked batches and calls Keras's `train_step`: 6 to 8 % less time.
     """
 
     train_function: Any
 
     def make_train_function(self, force: bool = False) -> None:
-        """Make what trains on whole batches by XLA, on others without.
-
-        XLA compiles anew for each number of examples, for seconds.
-        """
+        """Make the train function; XLA only for whole batches: each size compiles for seconds."""
         if self.train_function is not None and not force:
             return
         import tensorflow as tf
@@ -108,14 +104,14 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
             return logs
 
         compiled = tf.function(train_steps, jit_compile=True, autograph=False)
-        by_itself = tf.function(train_steps, reduce_retracing=True, autograph=False)
+        without_xla = tf.function(train_steps, reduce_retracing=True, autograph=False)
 
         def train_function(iterator: Iterator[Any]) -> dict[str, Tensor]:
             for batches, prepares in alike(iterator, steps):
-                count, train = len(batches), by_itself
+                count, train = len(batches), without_xla
                 if len(parts(batches[0][0])[0]) == fast.batch_size:
                     train, batches = compiled, padded(batches, steps)
-                # NumPy's arrays take a third of a millisecond longer to hand over.
+                # Handing over NumPy arrays would take a third of a millisecond longer.
                 given = laid(batches, lambda some: tf.constant(np.stack(some)))
                 logs: dict[str, Tensor] = train(given, tf.constant(count), prepares)
             return logs

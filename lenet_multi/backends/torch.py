@@ -1,4 +1,4 @@
-"""PyTorch: a step is recorded once as a list of kernels, with Adam one of them, and played back."""
+"""PyTorch: a step is recorded once as a list of kernels, Adam among them, and replayed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,20 +17,22 @@ from lenet_multi.machine.keras_start import GPU, device
 
 Tensor = Any  # PyTorch's
 Logs = dict[str, Tensor]
-Rate = Callable[[], Tensor]  # of the step to come
+Rate = Callable[[], Tensor]  # of the next step
 Step = Callable[[Any, Any], Logs]
 
 
 def feed(batches: Batches) -> Feed:
-    """Return a loader that does no more than to get each batch.
+    """Return a loader that only gets each batch.
 
-    PyTorch's own loader keeps accounts of each batch, which costs it a twentieth. Tensors share
-    their memory with NumPy's arrays. On a GPU batches are made there, of all that is stored, which
-    is sent once.
+    PyTorch's own loader takes a twentieth longer for its bookkeeping. On a CPU tensors share memory
+    with NumPy's arrays. A GPU gets all stored examples once and gathers batches there.
     """
     import torch
 
-    get = _on_gpu(batches) if device() == GPU else _from_numpy(batches)
+    def from_numpy(index: int) -> tuple[Any, ...]:
+        return tuple(changed(torch.from_numpy, side) for side in batches[index])
+
+    get = _on_gpu(batches) if device() == GPU else from_numpy
 
     class Loader(torch.utils.data.DataLoader):  # type: ignore[misc]  # torch is not read
         def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
@@ -40,12 +42,12 @@ def feed(batches: Batches) -> Feed:
 
 
 def training_feed(batches: Batches, model: keras.Model) -> Feed:
-    """Return what `model` trains on."""
+    """Return the feed that `model` trains on."""
     return feed(batches)
 
 
 def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Tensor) -> None:
-    """Update weights by PyTorch's kernel; on a GPU it takes the rate in float32 alone."""
+    """Update weights by PyTorch's kernel; on a GPU it needs a float32 rate."""
     import torch
 
     first = updates[0][1]
@@ -57,13 +59,12 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
     with torch.no_grad():
         private.find(private.FUSED_ADAM)(
             [weight.value for weight in weights],
-            # The kernel walks all tensors' memory in one order, whatever their strides; a
-            # convolution's gradient comes in another than its weights.
+            # The kernel ignores strides, and a convolution's gradient has others than its weights.
             [gradient.contiguous() for gradient in gradients],
             [mean.value for mean in means],
             [square.value for square in squares],
             [],
-            [torch.full_like(rate, torch.inf)] * len(weights),  # no correction but ours
+            [torch.full_like(rate, torch.inf)] * len(weights),  # only our correction
             lr=rate,
             beta1=optimizer.beta_1,
             beta2=optimizer.beta_2,
@@ -75,21 +76,21 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
 
 
 class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
-    """A model whose step is recorded once for each shape of batch, and then played back.
+    """A model whose step is recorded once for each shape of batch, and then replayed.
 
-    PyTorch computes on a CPU while it is called, so both cores wait while Keras looks after layers,
-    losses, gradients, weights and metrics by name: a fifth of its step. A recorded step does what
-    Keras's own does (`keras/src/backend/torch/trainer.py`). Keras's own step takes what a recording
-    cannot: see `why_not`, and examples with weights.
+    PyTorch computes on a CPU only while it is called. So both cores wait while Keras looks up
+    layers, losses, gradients, weights and metrics: a fifth of its step. A recorded step does the
+    same as Keras's (`keras/src/backend/torch/trainer.py`). Keras's step trains examples with
+    weights and what `why_not` excludes.
     """
 
     def compile(self, *given: Any, **named: Any) -> None:
-        """Compile the model; what was recorded is no more."""
+        """Compile the model and drop its recording."""
         super().compile(*given, **named)
         self.fast.is_recorded, self.fast.step = False, None
 
     def train_step(self, data: tuple[Any, ...]) -> Logs:
-        """Take a step on x, y and, where given, the weights of examples."""
+        """Train on x, y and, where given, the weights of examples."""
         fast = self.fast
         tensors = [changed(ops.convert_to_tensor, side) for side in data[:2]]
         if not fast.is_recorded:
@@ -101,17 +102,17 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
         try:
             step: Step = fast.step
             return step(*tensors)
-        except _AddedLossError:  # before anything was changed
+        except _AddedLossError:  # nothing has changed yet
             fast.step = None
             return self.train_step(data)
 
 
 class _AddedLossError(Exception):
-    """The model has other losses besides the one that it is compiled with."""
+    """The model has losses besides its compiled one."""
 
 
 def why_not(model: keras.Model) -> str | None:
-    """Return why Keras's own step has to train the compiled `model`; None where a recording can."""
+    """Return why Keras's step must train the compiled `model`; None if a recorded step can."""
     if model.non_trainable_variables:
         return "its layers keep a state, as batch normalisation and dropout do"
     loss = model.loss
@@ -131,7 +132,7 @@ def why_not(model: keras.Model) -> str | None:
 
 
 def _is_plain(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variable]) -> bool:
-    """Return whether a step of `optimizer` is its formula, and nothing before or after it."""
+    """Return whether a step of `optimizer` is only its formula."""
     besides = [
         *("clipnorm", "global_clipnorm", "clipvalue", "weight_decay", "use_ema", "amsgrad"),
         "gradient_accumulation_steps",
@@ -141,10 +142,9 @@ def _is_plain(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variabl
 
 
 def _recorded_step(model: keras.Model, x: Any, y: Any) -> Step:
-    """Return the step of `model` as it is compiled now.
+    """Return a recorded step of the compiled `model`, which reads Keras's learning rate each time.
 
-    The schedule of the rate is Keras's, and so is, in Python, the update of another optimizer than
-    our Adam, whose kernels would be given the rate as a number.
+    An optimizer other than our Adam updates in Python: a recording of it would fix the rate.
     """
     import torch
 
@@ -172,11 +172,11 @@ def _recorded_step(model: keras.Model, x: Any, y: Any) -> Step:
 
 
 def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
-    """Return the rate of an `optimizer` on a GPU, its schedule computed on the host.
+    """Return the learning rate of an `optimizer` on a GPU, its schedule computed on the host.
 
-    A schedule is a dozen operations on one number, and each of them takes a GPU as long as one of
-    the network's. It is a function of the step, which is counted here, for to ask the GPU would
-    be to wait for it; where others changed it, as PyTorch's count of changes tells, it is asked.
+    A schedule is a dozen operations on one number. A GPU takes as long for each as for one of the
+    network's. Reading the step from the GPU would wait for it, so count steps here. Read it only
+    after others changed it, which PyTorch's count of changes shows.
     """
     step, changes = 0, -1
 
@@ -199,11 +199,11 @@ def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
 def _computation(
     model: keras.Model, like: tuple[Any, Any], held: list[keras.Variable], *, update: bool
 ) -> Computation:
-    """Return (*x and y, rate, *values of the variables `held`) to the metrics.
+    """Return the step as a function of (*x, *y, rate, *values of the variables `held`).
 
-    x and y are flat, and nested as in `like`. The values are changed in place. Without `update`
-    those of weights and optimizer are not, and the weights' gradients follow the metrics. The
-    backward pass is within, so that a recording holds it too.
+    It nests x and y as in `like`, changes the values in place, and returns the metrics. Without
+    `update` it leaves weights and optimizer, and returns the weights' gradients after the metrics.
+    It holds the backward pass, so a recording does too.
     """
     import torch
 
@@ -215,13 +215,14 @@ def _computation(
         weights = model.trainable_weights
         with keras.StatelessScope(state_mapping=in_place, collect_losses=True) as scope:
             outputs = model(x, training=True)
-            if model.losses:  # of a regulariser, or `add_loss`
+            if model.losses:  # from a regulariser or `add_loss`
                 raise _AddedLossError
             loss = model.loss.call(y, outputs).mean()
             gradients = torch.autograd.grad(loss, [weight.value for weight in weights])
             with torch.no_grad():
                 if update:
                     model.optimizer.update(gradients, weights, rate)
+                    model.optimizer.iterations.assign_add(1)
                 model.metrics[0].update_state(loss, sample_weight=len(y))  # the mean loss
                 logs = model.compute_metrics(x, y, outputs)
         with torch.no_grad():
@@ -232,12 +233,6 @@ def _computation(
         return tuple(result.detach() for result in results)
 
     return compute
-
-
-def _from_numpy(batches: Batches) -> Callable[[int], tuple[Any, ...]]:
-    import torch
-
-    return lambda index: tuple(changed(torch.from_numpy, side) for side in batches[index])
 
 
 def _on_gpu(batches: Batches) -> Callable[[int], tuple[Any, ...]]:

@@ -11,13 +11,12 @@ def variables(model: keras.Model) -> list[keras.Variable]:
     """Return all variables of a compiled and built `model`, always in the same order."""
     named = [*model.weights, *model.optimizer.variables, *model.metrics_variables]
     known = set(map(id, named))
-    # As the seeds of dropout, which are no weights.
-    others = [variable for variable in model.variables if id(variable) not in known]
-    return [*named, *others]
+    # Others are, for example, the seeds of dropout.
+    return [*named, *(variable for variable in model.variables if id(variable) not in known)]
 
 
 def path_of(variable: keras.Variable) -> str:
-    """Return a variable's path without the numbers that Keras gives to names used before."""
+    """Return a variable's path without the numbers that Keras adds to repeated names."""
     return unnumbered(str(variable.path))
 
 
@@ -27,9 +26,9 @@ def unnumbered(path: str) -> str:
 
 
 def make_variables(model: keras.Model, x: Any, y: Any) -> list[str]:
-    """Make what is missing of them, as a first step would; return the metrics' names.
+    """Create missing variables, as a first step would; return the metrics' names.
 
-    `x` and `y` (N, ...) are some that the model is trained on, NumPy's or the backend's own.
+    `x` and `y` (N, ...) are a batch of training data, in NumPy or the backend.
     """
     model.optimizer.build(model.trainable_variables)
     inputs = tree.map_structure(lambda part: keras.KerasTensor(part.shape, part.dtype), x)

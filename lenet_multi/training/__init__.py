@@ -1,1 +1,1 @@
-"""The training loop: how a model is set up, fitted, watched, stopped and resumed."""
+"""The training loop: set up, fit, watch, stop and resume a model."""

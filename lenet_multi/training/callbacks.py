@@ -1,4 +1,4 @@
-"""The callbacks that a run's settings ask for: Keras's own wherever they work."""
+"""The callbacks that a run's settings ask for: Keras's own where they work."""
 
 from pathlib import Path
 
@@ -14,18 +14,13 @@ _WATCHED = "val_loss"  # by early stopping and for the best checkpoint
 def callbacks(
     config: TrainConfig, folder: Path, *, validation_images: int, first_epoch: int = 0
 ) -> list[keras.callbacks.Callback]:
-    """Return what `config` asks for; what is kept goes to the run's `folder`.
-
-    `first_epoch`, from 0, is where training goes on.
-    """
+    """Return callbacks that write to `folder`; training starts at `first_epoch` (from 0)."""
     asked: list[keras.callbacks.Callback] = []
     if config.checkpoint != "none":
         best = config.checkpoint == "best"
-        name = "best.keras" if best else "epoch-{epoch:03d}.keras"
+        path = folder / CHECKPOINTS / ("best.keras" if best else "epoch-{epoch:03d}.keras")
         asked.append(
-            keras.callbacks.ModelCheckpoint(
-                str(folder / CHECKPOINTS / name), monitor=_WATCHED, save_best_only=best
-            )
+            keras.callbacks.ModelCheckpoint(str(path), monitor=_WATCHED, save_best_only=best)
         )
     if config.early_stopping:
         asked.append(
@@ -37,9 +32,6 @@ def callbacks(
         with OthersLeftOut(keras.backend.backend()):
             from lenet_multi.training.tensorboard import TensorBoard
 
-        asked.append(
-            TensorBoard(
-                folder / TENSORBOARD, validation_images=validation_images, first_epoch=first_epoch
-            )
-        )
+        log = folder / TENSORBOARD
+        asked.append(TensorBoard(log, validation_images=validation_images, first_epoch=first_epoch))
     return asked

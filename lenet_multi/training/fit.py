@@ -1,4 +1,4 @@
-"""The training loop: Keras's `fit`, fed the same batches in the same order on every backend."""
+"""The training loop: Keras's `fit`, with the same batches in the same order on every backend."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +22,7 @@ from lenet_multi.training.resume import Keeping, Resumable
 
 @dataclass(frozen=True)
 class Fit:
-    """What training leaves besides the weights."""
+    """What training returns besides the weights."""
 
     epochs: list[Epoch]
     first_epoch_order_sha256: str
@@ -40,10 +40,8 @@ def fit(
 ) -> Fit:
     """Train the compiled `model` of `task` in place for the epochs of `config`.
 
-    Without `keeping` nothing is kept on the way; `quiet` shows no progress.
-
-    Raises `StoppedError` when a signal ended it, with all kept that it takes to go on, and
-    `DivergedError` when the loss is no number any more.
+    Without `keeping` it writes no files; `quiet` shows no progress. Raises `StoppedError` when a
+    signal ended it, after a checkpoint, and `DivergedError` when the loss is not finite.
     """
 
     def batched(examples: Examples, batch_size: int) -> Batches:
@@ -69,13 +67,8 @@ def fit(
             asked = callbacks(
                 config, keeping.folder, validation_images=len(validation), first_epoch=first
             )
-            resumable = Resumable(
-                keeping,
-                config.save_interval(),
-                history,
-                asked,
-                sample=batched(training[:1], 1)[0],
-            )
+            sample = batched(training[:1], 1)[0]
+            resumable = Resumable(keeping, config.save_interval(), history, asked, sample=sample)
             parts += [*asked, resumable]
             stack.enter_context(signals.obeying(resumable.stop))
         stack.enter_context(bar.progress)
@@ -86,20 +79,20 @@ def fit(
                 backend.training_feed(batches, model),
                 initial_epoch=first,
                 epochs=until,
-                shuffle=False,  # `set_epoch` has shuffled
+                shuffle=False,  # `set_epoch` shuffles
                 validation_data=backend.feed(validation_data),
                 callbacks=together,
                 verbose=0,
             )
 
-        if state and state.steps:  # the rest of the epoch in which it was
+        if state and state.steps:  # finish the epoch that was stopped
             batches.skipped = bar.skipped = state.steps
             train(first + 1)
             batches.skipped = 0
             first += 1
         if first < config.epochs and not model.stop_training:
             train(config.epochs)
-    if keeping and resumable.signal_number is not None:  # it came after the last step
+    if keeping and resumable.signal_number is not None:  # a signal after the last step
         raise StoppedError(resumable.signal_number)
     return Fit(history.epochs, first_epoch_order_sha256)
 
@@ -108,14 +101,14 @@ def fit(
 def _once(
     parts: list[keras.callbacks.Callback], model: keras.Model, *, steps: int, epochs: int
 ) -> Iterator[keras.callbacks.CallbackList]:
-    """Give callbacks that take all `fit`s of the block for one training."""
+    """Yield callbacks that see all `fit` calls of the block as one training."""
     together = keras.callbacks.CallbackList(
         parts, add_history=True, model=model, steps=steps, epochs=epochs
     )
     model.stop_training = False
     together.on_train_begin()
     end = together.on_train_end
-    # A `fit` tells them nothing where it begins and ends itself.
+    # Each `fit` calls these too.
     together.on_train_begin = together.on_train_end = lambda logs=None: None
     yield together
     end()

@@ -1,4 +1,4 @@
-"""Record each epoch's figures and seconds."""
+"""Record each epoch's metrics and seconds."""
 
 import time
 from pathlib import Path
@@ -11,14 +11,13 @@ from lenet_multi.runs.record import Epoch, write_history
 
 
 class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
-    """Collect an `Epoch` at every epoch's end, in `epochs` and in the history of `folder`."""
+    """Add an `Epoch` at each epoch's end to `epochs` and to the history in `folder`."""
 
     def __init__(self, folder: Path | None = None, state: State | None = None) -> None:
         super().__init__()
         self.folder = folder
         self.epochs: list[Epoch] = [*state.epochs] if state else []
-        # Of the first epoch, before it was resumed.
-        self.earlier_seconds = state.epoch_seconds if state else 0.0
+        self.earlier_seconds = state.epoch_seconds if state else 0.0  # before it was resumed
         self._began = self._trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -28,19 +27,16 @@ class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras car
 
     @property
     def epoch_seconds(self) -> float:
-        """Seconds that the present epoch has been trained."""
+        """Training seconds of the current epoch."""
         return time.perf_counter() - self._began
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Stop the training clock, once the last step's result is really there.
-
-        JAX returns from a step before it is computed.
-        """
-        keras.ops.convert_to_numpy(self.model.optimizer.iterations)
+        """Stop the training clock when the last step is computed."""
+        keras.ops.convert_to_numpy(self.model.optimizer.iterations)  # JAX's steps return before
         self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """File the epoch."""
+        """Add the epoch and write the history."""
         figures = logs or {}
         metrics = [name for name in figures if name != "loss" and not name.startswith("val_")]
         names = ["loss", *metrics]

@@ -1,9 +1,9 @@
-"""The initial weights of somebody's model: its own initializers', the same on every backend.
+"""The initial weights of any model: from its own initializers, the same on every backend.
 
-Keras's initializers draw other numbers on each backend. So NumPy draws what an initializer that is
-known here would draw. What is not known here is drawn once, in a child process on JAX (`python -m
-lenet_multi.training.initial_weights TASK CONFIG FILE.npz`), whichever backend trains. What is no
-matter of chance, as zeros, ones or weights that were trained before, stays.
+Keras's initializers draw different numbers on each backend. So NumPy draws for initializers that
+`draw` knows. A child process on JAX draws for the others, whichever backend trains (`python -m
+lenet_multi.training.initial_weights TASK CONFIG FILE.npz`). Weights that do not depend on the seed,
+such as zeros, ones or pretrained ones, stay.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ from lenet_multi.task import Task, find_task
 
 Array = NDArray[Any]
 
-_TRUNCATED = 0.87962566103423978  # the standard deviation of a normal one cut at two of its own
+_TRUNCATED = 0.87962566103423978  # standard deviation of a standard normal cut at 2
 
 
 def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
-    """Return the model of `task`, whatever chance decides in its weights drawn alike everywhere.
+    """Return the model of `task`, its random weights drawn alike on every backend.
 
-    Raises `UserError` when a weight can be drawn neither by NumPy nor in a child process.
+    Raises `UserError` when neither NumPy nor a child process can draw a weight.
     """
     model, other = (_built(task, config, dataset, seed) for seed in (config.seed, config.seed + 1))
     initializers = _initializers(model)
@@ -44,7 +44,7 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
         weight = model.weights[place]
         initializer = initializers.get(id(weight))
         if np.array_equal(one, two) and not _was_drawn(initializer, one):
-            continue  # no matter of chance
+            continue  # not random
         drawn = draw(initializer, one.shape, generator)
         if drawn is None:
             unknown.append(place)
@@ -59,23 +59,23 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
 
 
 def _was_drawn(initializer: Any, value: Array) -> bool:
-    """Return whether a weight is what an initializer with a seed of its own has drawn."""
+    """Return whether an initializer with its own seed drew the weight `value`."""
     if not isinstance(getattr(initializer, "seed", None), int):
         return False
     return np.array_equal(keras.ops.convert_to_numpy(initializer(value.shape, value.dtype)), value)
 
 
 def _built(task: Task, config: TrainConfig, dataset: Dataset, seed: int) -> keras.Model:
-    with tensorflow_left_out():  # which else is imported to be given a seed
+    with tensorflow_left_out():  # else Keras imports it to seed it
         keras.utils.set_random_seed(seed)
     return task.build(config, dataset)
 
 
 def _initializers(model: keras.Model) -> dict[int, Any]:
-    """Return the initializer of each weight that a layer names one for, by the weight's id.
+    """Return each initializer that a layer names for a weight, by the weight's id.
 
-    Not of a kernel of several axes that is no convolution's: its layer counts what it takes in and
-    gives out by an equation of its own.
+    Kernels of more than two axes are left out except in convolutions: those layers compute fan-in
+    and fan-out by their own equation.
     """
     found: dict[int, Any] = {}
     waiting = [model]
@@ -92,12 +92,12 @@ def _initializers(model: keras.Model) -> dict[int, Any]:
 
 
 def draw(initializer: Any, shape: tuple[int, ...], generator: np.random.Generator) -> Array | None:
-    """Return what an `initializer` of Keras's draws for `shape`, by NumPy; None if it is unknown.
+    """Draw as Keras's `initializer` would, but by NumPy; return None if it is unknown.
 
-    The formulas are those of `keras/src/initializers/random_initializers.py`.
+    The formulas are from `keras/src/initializers/random_initializers.py`.
     """
     known = keras.initializers
-    kind = type(initializer)
+    scaling, kind = known.VarianceScaling, type(initializer)
     if kind is known.RandomUniform:
         return generator.uniform(initializer.minval, initializer.maxval, shape)
     if kind is known.RandomNormal:
@@ -105,7 +105,7 @@ def draw(initializer: Any, shape: tuple[int, ...], generator: np.random.Generato
     if kind is known.TruncatedNormal:
         cut: Array = initializer.mean + initializer.stddev * _cut_normal(generator, shape)
         return cut
-    if not isinstance(initializer, known.VarianceScaling) or kind.__module__ != _RANDOM:
+    if not isinstance(initializer, scaling) or kind.__module__ != scaling.__module__:
         return None
     variance = initializer.scale / max(1.0, _fan(initializer.mode, shape))
     if initializer.distribution == "uniform":
@@ -116,18 +116,15 @@ def draw(initializer: Any, shape: tuple[int, ...], generator: np.random.Generato
     return generator.normal(0, math.sqrt(variance), shape)
 
 
-_RANDOM = keras.initializers.VarianceScaling.__module__
-
-
 def _fan(mode: str, shape: tuple[int, ...]) -> float:
-    """Return how many values a weight takes in or gives out, or the mean of both."""
+    """Return fan-in, fan-out or their mean, as `mode` says."""
     *positions, fan_in, fan_out = shape if len(shape) > 1 else 2 * (shape or (1,))
     fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
     return fans[mode] * math.prod(positions)
 
 
 def _cut_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Return standard normal numbers, those beyond 2 drawn again."""
+    """Return standard normal numbers; those beyond 2 are drawn again."""
     values = generator.standard_normal(shape)
     while (beyond := np.abs(values) > 2).any():
         values[beyond] = generator.standard_normal(int(beyond.sum()))
@@ -135,11 +132,10 @@ def _cut_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array
 
 
 def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Array]:
-    """Return all weights as a process on JAX draws them."""
     if find_task(config.architecture) is not task:
         raise UserError(
-            f"{task.name}: {weight} has an initializer that is not known here; name the task as "
-            "--architecture package.module:NAME, so that another process can draw it"
+            f"{task.name}: {weight} has an unknown initializer; give the task as --architecture "
+            "package.module:NAME, so that a process on JAX can draw it"
         )
     settings = json.dumps(dataclasses.asdict(config))
     with tempfile.TemporaryDirectory() as folder:
@@ -150,19 +146,15 @@ def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Arra
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise UserError(
-                f"{task.name}: {weight} has an initializer that is not known here, and the process "
-                f"that was to draw it ended: {last}; give it one of Keras's own"
+                f"{task.name}: {weight} has an unknown initializer, and drawing it on JAX failed "
+                f"({last}); give it one of Keras's own"
             )
         with np.load(path) as file:
             return [file[name] for name in file.files]
 
 
-def _main(name: str, settings: str, path: str) -> None:
-    config = TrainConfig(**json.loads(settings))
-    task = find_task(name)
+if __name__ == "__main__":
+    name, settings, path = sys.argv[1:]
+    config, task = TrainConfig(**json.loads(settings)), find_task(name)
     model = _built(task, config, task.load(config), config.seed)
     np.savez(path, *model.get_weights())
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

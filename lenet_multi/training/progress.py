@@ -1,4 +1,4 @@
-"""Show training live on stderr: a bar while it runs, a line for each finished epoch."""
+"""Show training live on stderr: a bar while it runs, and a line per finished epoch."""
 
 import keras
 from rich import progress
@@ -9,33 +9,29 @@ from lenet_multi.machine.keras_start import GPU, device
 
 
 class ImageRate(progress.ProgressColumn):
-    """Images trained on a second, over the last steps."""
+    """Images per second of training, over the last steps."""
 
     def __init__(self, batch_size: int) -> None:
         super().__init__()
         self.batch_size = batch_size
 
     def render(self, task: progress.Task) -> Text:
-        """Return the rate, or a dash before there is one."""
+        """Return the rate; a dash while there is none."""
         rate = f"{task.speed * self.batch_size:,.0f}" if task.speed else "-"
         return Text(f"{rate} images/s")
 
 
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
-    """A bar over the steps of all epochs; only the epochs' lines where stderr is no terminal.
-
-    `quiet` shows neither.
-    """
+    """A bar over all steps, on a terminal, and a line per epoch; `quiet` shows neither."""
 
     def __init__(self, *, epochs: int, steps: int, batch_size: int, quiet: bool = False) -> None:
         super().__init__()
-        # Where a step returns before it is computed, callbacks wait in Keras's thread, for this is
-        # one of them in each training. On a CPU PyTorch's does not, and that thread would only take
-        # time from its kernels.
+        # `async_safe` lets callbacks wait in Keras's thread for steps that return uncomputed.
+        # PyTorch's steps on a CPU are computed, and that thread would slow down its kernels.
         self.async_safe = keras.backend.backend() != "torch" or device() == GPU
         self.epochs, self.steps = epochs, steps
-        self.steps_before = 0  # the present epoch
-        self.skipped = 0  # of its steps, that were done before it was resumed
+        self.steps_before = 0  # of earlier epochs
+        self.skipped = 0  # steps of this epoch that were done before it was resumed
         self.console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         self.progress = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -53,20 +49,17 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         self.task = self.progress.add_task("epoch 1", total=epochs * steps)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Name the epoch beside the bar."""
+        """Show the epoch's number beside the bar."""
         self.steps_before = epoch * self.steps
         self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Move the bar to the end of step number `batch`, from 0.
-
-        Keras counts an execution's steps in full, beyond the epoch's end too.
-        """
+        """Move the bar to the end of step `batch`, from 0; Keras counts beyond the epoch's end."""
         done = self.steps_before + min(self.skipped + batch + 1, self.steps)
         self.progress.update(self.task, completed=done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Print the epoch's figures on a line of their own."""
+        """Print a line with the epoch's metrics."""
         self.skipped = 0
         figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         self.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}")

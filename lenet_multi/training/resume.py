@@ -1,4 +1,4 @@
-"""Keep what a training needs to go on, now and then and when it is told to stop; and go on."""
+"""Write checkpoints at intervals and when a signal comes; continue training from one."""
 
 import time
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from lenet_multi.runs.checkpoint import State
 from lenet_multi.runs.record import RESUME
 from lenet_multi.training.history import EpochHistory
 
-# What Keras's callbacks remember from one epoch to the next.
+# State that Keras's callbacks keep between epochs.
 _REMEMBERED = {
     "EarlyStopping": ("wait", "best", "best_epoch", "stopped_epoch"),
     "ModelCheckpoint": ("best",),
@@ -26,7 +26,7 @@ _REMEMBERED = {
 
 @dataclass(frozen=True)
 class Keeping:
-    """Where a run keeps what it keeps on the way, of which data, and what it goes on from."""
+    """The run folder, the data's SHA-256, and the state to continue from."""
 
     folder: Path
     data_sha256: str
@@ -34,16 +34,15 @@ class Keeping:
 
 
 class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
-    """Write checkpoints as `keeping` says at each `interval`; begin from its state, if any.
+    """Write checkpoints in `keeping.folder` at each `interval`; begin from its state, if any.
 
-    `interval` is in steps and in seconds. It comes after the `history` and the `others`, whose
-    memory it keeps too. `sample` is a batch (x, y) of what the model is trained on.
-
-    Raises `StoppedError` after a checkpoint when a signal asked for it, and `DivergedError`,
-    without one, when the loss or a weight is no finite number any more.
+    `interval` is (steps, seconds). `history` and the `others` must run before this callback, which
+    keeps their state too. `sample` is a training batch (x, y). Raises `StoppedError` after a
+    checkpoint when a signal asked for it, and `DivergedError`, without a checkpoint, when the loss
+    or a weight is not finite.
     """
 
-    async_safe = True  # where the loss comes later, a thread of Keras's waits for it
+    async_safe = True  # if a loss comes later, a thread of Keras's waits for it
 
     def __init__(
         self,
@@ -67,36 +66,36 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         self.diverged_at: int | None = None  # the step, from 1
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Take up the state where all epochs are done and none will begin."""
+        """Restore the state if all epochs are done, since none will begin."""
         if self.epoch == self.params["epochs"]:
             self._take_up()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Take up the state, once Keras has built and reset everything."""
+        """Restore the state after Keras has built and reset everything."""
         self.epoch = epoch
         self._take_up()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Between two steps, see whether training goes well and whether it is time."""
+        """Stop or write a checkpoint between two steps, where due."""
         self._pause(self.epoch, self.skipped + batch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Note the first step whose loss is no number; the running mean stays none from there."""
+        """Note the first step whose loss is not finite; the running mean then stays so."""
         if self.diverged_at is None and not np.isfinite((logs or {}).get("loss", 0.0)):
-            # Keras counts an execution's steps in full, beyond the epoch's end too.
+            # Keras counts beyond the epoch's end.
             self.diverged_at = min(self.skipped + batch + 1, self.params["steps"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Between two epochs likewise."""
+        """Stop or write a checkpoint between two epochs, where due."""
         self.skipped = 0
         self._raise_if_diverged()
         if epoch + 1 < self.params["epochs"] and not self.model.stop_training:
             self._pause(epoch + 1, 0)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Keep the trained model while it is evaluated and saved, as one with all epochs done.
+        """Write a checkpoint of all epochs, for the time until the trained model is saved.
 
-        A disk that has no place for it ends nothing but a run that a signal ends.
+        If the disk refuses it, only a run that a signal ends fails.
         """
         epochs = self.params["epochs"]
         if self.saved_step < epochs * self.params["steps"]:
@@ -108,7 +107,7 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
                     raise
 
     def stop(self, number: int, frame: FrameType | None = None) -> None:
-        """End training after a checkpoint, as a signal asks for; on a second one at once."""
+        """End training after a checkpoint, as a signal asks; a second signal ends it at once."""
         if self.signal_number is not None:
             raise KeyboardInterrupt
         self.signal_number = number
@@ -116,8 +115,8 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
     def _raise_if_diverged(self) -> None:
         if self.diverged_at is not None:
             raise DivergedError(
-                f"the loss is no finite number at step {self.diverged_at} of epoch "
-                f"{self.epoch + 1}; take a smaller --learning-rate"
+                f"the loss is not finite at step {self.diverged_at} of epoch {self.epoch + 1}; "
+                "use a smaller --learning-rate"
             )
 
     def _pause(self, epoch: int, steps: int) -> None:
@@ -133,11 +132,22 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
             raise StoppedError(self.signal_number)
 
     def _take_up(self) -> None:
-        if self.state:
-            make_variables(self.model, *self.sample)
-            _restore(self.model, self.state, self.others)
-            self.saved_step = self.epoch * self.params["steps"] + self.skipped
-            self.state = None
+        if not (state := self.state):
+            return
+        make_variables(self.model, *self.sample)
+        changed = variables(self.model)
+        found = [(_name(variable), tuple(variable.shape)) for variable in changed]
+        names = map(unnumbered, state.names)
+        kept = [(path, array.shape) for path, array in zip(names, state.variables, strict=True)]
+        if found != kept:
+            raise UserError(f"{self.folder} is of another model; train again with --overwrite")
+        for variable, array in zip(changed, state.variables, strict=True):
+            variable.assign(array)
+        if not state.steps:  # the means are those of the epoch before
+            self.model.reset_metrics()
+        _restore(self.others, state)
+        self.saved_step = self.epoch * self.params["steps"] + self.skipped
+        self.state = None
 
     def _state(self, epoch: int, steps: int) -> State:
         if keras.backend.backend() == "jax":
@@ -149,7 +159,7 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
                 epochs = len(self.history.epochs)
                 done = f"step {steps} of epoch {epoch + 1}" if steps else f"epoch {epochs}"
                 raise DivergedError(
-                    f"{variable.path} is not finite after {done}; take a smaller --learning-rate"
+                    f"{variable.path} is not finite after {done}; use a smaller --learning-rate"
                 )
         return State(
             epoch=epoch,
@@ -166,7 +176,7 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
 
 
 def _name(variable: keras.Variable) -> str:
-    """Return its path without the model's or the optimizer's name."""
+    """Return a variable's path without the model's or the optimizer's name."""
     return path_of(variable).partition("/")[2]
 
 
@@ -183,18 +193,7 @@ def _best_weights(callbacks: list[keras.callbacks.Callback]) -> list[NDArray[Any
     return next((weights for weights in best if weights is not None), [])
 
 
-def _restore(model: keras.Model, state: State, callbacks: list[keras.callbacks.Callback]) -> None:
-    """Put everything back as it was."""
-    changed = variables(model)
-    found = [(_name(variable), tuple(variable.shape)) for variable in changed]
-    names = map(unnumbered, state.names)
-    kept = [(path, array.shape) for path, array in zip(names, state.variables, strict=True)]
-    if found != kept:
-        raise UserError("the checkpoint is of another model than its run's; train again")
-    for variable, array in zip(changed, state.variables, strict=True):
-        variable.assign(array)
-    if not state.steps:  # the means are those of the epoch before
-        model.reset_metrics()
+def _restore(callbacks: list[keras.callbacks.Callback], state: State) -> None:
     for callback in callbacks:
         name = type(callback).__name__
         memory = state.callbacks.get(name, {})

@@ -1,4 +1,4 @@
-"""Make a task's model ready to train: its weights, its optimizer, how it is computed."""
+"""Prepare a task's model for training: its weights, its optimizer, how it is computed."""
 
 import hashlib
 
@@ -17,7 +17,7 @@ from lenet_multi.training import initial_weights
 
 
 def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
-    """Return the model of `task` with the initial weights of the seed, alike on each backend."""
+    """Return the model of `task` with the seed's initial weights, alike on each backend."""
     if task.draws:
         return task.build(config, dataset)
     return initial_weights.build(task, config, dataset)
@@ -26,10 +26,7 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
 def compile_model(
     model: keras.Model, task: Task, config: TrainConfig, how: Execution, *, examples: int
 ) -> Execution:
-    """Give `model` its loss and optimizer; return how it is computed: as `how` says, if it fits.
-
-    It will train on so many `examples` in each epoch.
-    """
+    """Compile `model` for epochs of `examples`; return `how`, adapted to the model."""
     how = fitting(model, how)
     if how.keep_freed_memory:
         keep_freed_memory()
@@ -48,7 +45,7 @@ def compile_model(
 def make_optimizer(
     config: TrainConfig, *, steps: int, kerass: bool = False
 ) -> keras.optimizers.Optimizer:
-    """Return our Adam, or Keras's own, as `config` says, whose schedule spans all `steps`."""
+    """Return our Adam (or Keras's: `kerass`) with `config`'s schedule over all `steps`."""
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.lr_schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
@@ -59,7 +56,7 @@ def make_optimizer(
         )
     elif config.lr_schedule == "step":
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            # A step's rate is that of the steps done before it.
+            # A step's rate depends on the number of steps before it.
             [round(share * steps) - 1 for share in STEPS_DOWN],
             [rate * STEP_FACTOR**fallen for fallen in range(len(STEPS_DOWN) + 1)],
         )
@@ -68,7 +65,7 @@ def make_optimizer(
 
 
 def weights_sha256(model: keras.Model) -> str:
-    """Return the SHA-256 over path, shape, dtype and bytes of every weight the model holds."""
+    """Return the SHA-256 over path, shape, dtype and bytes of all weights."""
     digest = hashlib.sha256()
     for weight in model.weights:
         values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))

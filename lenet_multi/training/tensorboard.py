@@ -1,7 +1,7 @@
 """Write a log for TensorBoard on every backend, without TensorFlow.
 
-Keras's own callback imports TensorFlow whatever the backend (keras#19121). This one gives its
-figures the same names in the same folders, through tensorboardX.
+Keras's own callback imports TensorFlow on every backend (keras#19121). This one writes metrics
+under the same names in the same folders, through tensorboardX.
 """
 
 import time
@@ -23,10 +23,10 @@ _PICTURES = 25  # of wrong answers, at most
 
 
 class _Log(EventsWriter):  # type: ignore[misc]  # tensorboardX carries no types
-    """An event file in `folder`, written as it is told.
+    """An event file in `folder`; TensorBoard hides older files' events from `first_step` on.
 
-    tensorboardX's own `SummaryWriter` writes in a thread: a full disk ends that, and training
-    waits for it for ever. From `first_step` on, TensorBoard leaves out what older files hold.
+    tensorboardX's `SummaryWriter` writes in a thread. A full disk ends the thread, and training
+    waits for it forever. This class writes without a thread.
     """
 
     def __init__(self, folder: Path, first_step: int = 0) -> None:
@@ -36,15 +36,15 @@ class _Log(EventsWriter):  # type: ignore[misc]  # tensorboardX carries no types
             self.add(first_step, session_log=SessionLog(status=SessionLog.START))
 
     def add(self, step: int, **content: Any) -> None:
-        """Write a summary of one of tensorboardX's kinds, or what else an event holds."""
+        """Write an event: a `summary` or another of its fields."""
         self.write_event(Event(wall_time=time.time(), step=step, **content))
 
 
 class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
-    """Log each epoch: figures, learning rate, weights, how many validation images were wrong.
+    """Log each epoch: metrics, learning rate, weights, number of wrong validation images.
 
-    `folder` gets a train/ and a validation/, epochs counted from 0, as by Keras's callback. What
-    a run that goes on at `first_epoch` wrote of it and later ones before, TensorBoard leaves out.
+    Like Keras's callback it writes to train/ and validation/ in `folder` and counts epochs from 0.
+    TensorBoard hides what a resumed run logged earlier of `first_epoch` and later.
     """
 
     def __init__(self, folder: Path, *, validation_images: int, first_epoch: int = 0) -> None:
@@ -59,7 +59,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write the epoch, so that it can be watched."""
+        """Write the epoch at once."""
         for name, value in (logs or {}).items():
             log = self.validation if name.startswith("val_") else self.train
             tag = f"epoch_{name.removeprefix('val_')}"
@@ -71,7 +71,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         self.train.add(epoch, summary=summary.scalar("epoch_learning_rate", rate))
         for weight in self.model.weights:
             values = np.asarray(keras.ops.convert_to_numpy(weight))
-            if np.isfinite(values).all():  # else there is no histogram
+            if np.isfinite(values).all():  # others have no histogram
                 histogram = summary.histogram(f"{weight.path}/histogram", values, bins=_BUCKETS)
                 self.train.add(epoch, summary=histogram)
         self.train.flush()
@@ -84,7 +84,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
 
 
 def log_wrong_answers(folder: Path, images: Examples, logits: NDArray[np.float32]) -> None:
-    """Add test/ to the log in `folder`: pictures of images that were wrong, the surest first.
+    """Add test/ to the log in `folder`: pictures of wrong answers to `images`, the surest first.
 
     `logits` are (N, classes), in the order of `images`.
     """

@@ -11,7 +11,7 @@ from lenet_multi.lenet.pixels import scaled
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.task import find_task
 
-STEPS = 23  # two executions of ten steps, and three more
+STEPS = 23  # two executions and three more steps
 WHOLE = STEPS * 32
 
 ROUNDED = 1e-5  # float32 sums with and without XLA; no difference was seen

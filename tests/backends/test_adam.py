@@ -47,7 +47,7 @@ def test_the_steps_are_those_of_keras_formula(
     gradients = [draw.normal(size=shape).astype("float32") for _ in range(3)]
     variable = keras.Variable(start)
     optimizer = Adam(rate, beta_1=beta_1, beta_2=beta_2)
-    if keras.backend.backend() != "jax":  # JAX updates only inside `fit`
+    if keras.backend.backend() != "jax":  # it updates only inside `fit`
         for gradient in gradients:
             backwards = keras.ops.convert_to_tensor(np.ascontiguousarray(gradient.T))
             optimizer.apply([keras.ops.transpose(backwards)], [variable])

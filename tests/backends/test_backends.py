@@ -82,7 +82,7 @@ def test_several_inputs_and_targets_are_fed_bit_for_bit(
 
 @pytest.mark.parametrize("rest", [0, 5], ids=["whole batches", "and a smaller one"])
 def test_a_loop_of_xla_trains_to_the_same_bits(backend: str, small: Dataset, rest: int) -> None:
-    """XLA's loop gives the weights, loss and accuracy of Keras's own loop over steps.
+    """Weights, and each epoch's loss and accuracy, equal those of Keras's loop over steps.
 
     Keras's loop gets floats, ours gets bytes. On TensorFlow, XLA does not compute the smaller
     batch, so that batch rounds differently.
@@ -133,9 +133,9 @@ def test_a_second_compile_trains_with_its_optimizer(backend: str, small: Dataset
 
 
 def test_bytes_are_scaled_only_where_that_is_asked(backend: str, small: Dataset) -> None:
-    """A user's own array of bytes is not scaled, in training too: as in Keras, values reach 255."""
+    """A user's own byte array means numbers up to 255, as in Keras, also in training."""
     model, same = (compiled(small) for _ in range(2))
-    trained(model, small, 32)  # this compiles the program that scales
+    trained(model, small, 32)  # compiles the program that scales
     model.set_weights(same.get_weights())
     pixels, labels = small.train.x[:32], small.train.y[:32]
     as_bytes, as_floats = (

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.backend]
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "one-cycle", "own", "constant"])
 def test_a_recorded_step_takes_the_rate_of_its_time(backend: str, schedule: str) -> None:
-    """A recorded step uses the schedule's rate at each step, also a custom schedule of numbers.
+    """Each step takes the schedule's rate, also from a user's schedule that returns numbers.
 
     A learning rate that is set between steps applies from the next step.
     """

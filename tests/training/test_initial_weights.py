@@ -193,7 +193,7 @@ def test_what_is_not_known_is_drawn_in_a_child() -> None:
     The child uses Keras's NumPy backend, which needs JAX.
     """
     if find_spec("jax") is None:
-        with pytest.raises(UserError, match="turned/kernel has an initializer that is not known"):
+        with pytest.raises(UserError, match="turned/kernel has an unknown initializer"):
             weights_of(UNKNOWN)
         return
     first, again = (list(weights_of(UNKNOWN).values()) for _ in range(2))

@@ -211,7 +211,7 @@ def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: P
 def test_a_run_that_diverges_stops_at_once(small: Dataset, backend: str, tmp_path: Path) -> None:
     """The first step with a NaN or infinite loss is named, and the last checkpoint is finite."""
     config = TrainConfig(epochs=2, learning_rate=1e30, lr_schedule="constant", save_every="1")
-    with pytest.raises(DivergedError, match=r"no finite number at step \d+ of epoch 1|not finite"):
+    with pytest.raises(DivergedError, match=r"is not finite (at step \d+ of epoch 1|after)"):
         train_quietly(config, small, backend, tmp_path)
     if state := checkpoint.read(tmp_path / "resume", pytest.fail):
         assert all(np.isfinite(array).all() for array in state.variables)

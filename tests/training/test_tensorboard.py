@@ -22,7 +22,7 @@ pytestmark = pytest.mark.backend
 
 
 class Board:
-    """A TensorBoard that answers at an address."""
+    """A running TensorBoard and its address."""
 
     def __init__(self, address: str) -> None:
         self.address = address

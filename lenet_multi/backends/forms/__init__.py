@@ -1,10 +1,8 @@
-"""The forms of a convolution block: one function of the images, six ways to compute it.
+"""The forms of a convolution block: six ways to compute the same function.
 
-A block is a convolution, its bias, ReLU and 2x2 max pooling: where a LeNet spends its time.
-`backends.fast` has a model compute its blocks in one of the forms.
-
-The forms agree to the rounding of a sum. All send the gradient of a window's maximum to the first
-of equal values, as max pooling does.
+A block is a convolution, its bias, ReLU and 2x2 max pooling. A LeNet spends its time there. The
+forms differ only by the rounding of a sum. Like max pooling, each sends a window's gradient to the
+first of equal maxima. `backends.fast` makes a model compute its blocks in one form.
 """
 
 import inspect
@@ -15,14 +13,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from lenet_multi.backends.choice import (
-    CHANNELS_FIRST,
-    POOL_FIRST,
-    STOCK,
-    TILES,
-    WINOGRAD,
-    WINOGRAD_CHANNELS_FIRST,
-)
+from lenet_multi.backends import choice
 from lenet_multi.backends.forms.convolutions import channels_first, pool_first, row_pairs
 from lenet_multi.backends.forms.pooling import POOL, compared, max_pooled
 from lenet_multi.backends.forms.tiles import tiles
@@ -33,32 +24,32 @@ Block = Callable[[Tensor, Tensor, Tensor], Tensor]
 Step = Callable[[Tensor, bool | None], Tensor]  # inputs, whether the model trains
 
 BLOCKS: dict[str, Block] = {
-    POOL_FIRST: pool_first,
-    CHANNELS_FIRST: channels_first,
-    TILES: tiles,
-    WINOGRAD: partial(winograd, otherwise=tiles, pool=compared),
-    WINOGRAD_CHANNELS_FIRST: partial(winograd, otherwise=row_pairs, pool=max_pooled),
+    choice.POOL_FIRST: pool_first,
+    choice.CHANNELS_FIRST: channels_first,
+    choice.TILES: tiles,
+    choice.WINOGRAD: partial(winograd, otherwise=tiles, pool=compared),
+    choice.WINOGRAD_CHANNELS_FIRST: partial(winograd, otherwise=row_pairs, pool=max_pooled),
 }
 
 
 def are_plain_layers(model: keras.Model) -> bool:
-    """Return whether `model` is a stack of layers, each computed on what the one before gives."""
+    """Return whether `model` is a stack of layers: each takes the outputs of the one before."""
     return type(model) is keras.Sequential  # a subclass may compute something else
 
 
 def holds_convolution(model: keras.Model, form: str) -> bool:
-    """Return whether a convolution is left when `model` computes its blocks in `form`."""
+    """Return whether `model` has a convolution outside the blocks that `form` computes."""
     return any(_convolves(layer) for layer, is_block in _parts(model.layers, form) if not is_block)
 
 
 def _convolves(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer, or one within it, is a convolution: it has a kernel's size."""
+    """Return whether a layer, or one within it, is a convolution: it has a kernel size."""
     within = getattr(layer, "layers", [])
     return hasattr(layer, "kernel_size") or any(map(_convolves, within))
 
 
 def steps_of(stack: list[keras.layers.Layer], form: str) -> Iterator[Step]:
-    """Yield what a model computes one after the other: a block, or a layer of its own."""
+    """Yield what a model computes one after the other: blocks and single layers."""
     for layer, is_block in _parts(stack, form):
         if is_block:
             yield partial(_compute, form, layer)
@@ -67,34 +58,34 @@ def steps_of(stack: list[keras.layers.Layer], form: str) -> Iterator[Step]:
 
 
 def _parts(stack: list[keras.layers.Layer], form: str) -> Iterator[tuple[keras.layers.Layer, bool]]:
-    """Yield the layers, and whether each is a convolution that makes a block with the next one."""
+    """Yield each layer and whether it starts a block; a block's pooling is not yielded."""
     stack = list(stack)
     while stack:
         layer = stack.pop(0)
-        is_block = form != STOCK and bool(stack) and _are_block(layer, stack[0])
+        is_block = form != choice.STOCK and bool(stack) and _are_block(layer, stack[0])
         if is_block:
             stack.pop(0)
         yield layer, is_block
 
 
 def _call(layer: keras.layers.Layer) -> Step:
-    """Return the call of a layer, which is told whether it trains: on JAX the model alone is."""
+    """Return the call of a layer, with `training` if it takes it: JAX tells only the model."""
     if "training" in inspect.signature(layer.call).parameters:
         return lambda inputs, training: layer(inputs, training=training)
     return lambda inputs, training: layer(inputs)
 
 
 def _compute(form: str, conv: keras.layers.Layer, images: Tensor, training: bool | None) -> Tensor:
-    # The weights are read here, for JAX puts others in their place; cast as the layer would.
+    # Read the weights here, because JAX replaces them; cast them as the layer would.
     tensors = [ops.cast(tensor, conv.compute_dtype) for tensor in (images, conv.kernel, conv.bias)]
-    if form not in {POOL_FIRST, CHANNELS_FIRST} and conv.compute_dtype == "bfloat16":
-        # XLA multiplies matrices of bfloat16 numbers slowly, and Winograd's sums lose their digits.
+    if form not in {choice.POOL_FIRST, choice.CHANNELS_FIRST} and conv.compute_dtype == "bfloat16":
+        # XLA multiplies bfloat16 matrices slowly, and Winograd's sums would lose digits.
         tensors = [ops.cast(tensor, "float32") for tensor in tensors]
     return ops.cast(BLOCKS[form](*tensors), conv.compute_dtype)
 
 
 def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:
-    """Return whether two layers are a convolution and a pooling that every form can compute."""
+    """Return whether two layers are a convolution and a pooling that each form can compute."""
     return (
         type(conv) is layers.Conv2D  # a subclass may compute something else
         and type(pool) is layers.MaxPooling2D

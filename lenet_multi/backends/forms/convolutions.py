@@ -1,4 +1,4 @@
-"""The backend's own convolution and pooling, with less to do around them."""
+"""The backend's own convolution and pooling, with less work around them."""
 
 from typing import Any
 
@@ -12,23 +12,19 @@ Tensor = Any  # the backend's own
 def pool_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """Pool, then add the bias and take ReLU: a quarter of the element-wise work.
 
-    Adding a constant and ReLU keep the order of numbers, so that the largest of four stays the
-    largest: relu(max(a, b) + c) = max(relu(a + c), relu(b + c)), to the bit.
-
-    `images` (N, H, W, C), `kernel` (K, K, C, O) and `bias` (O,) give
-    (N, (H-K+1)//2, (W-K+1)//2, O).
+    Adding a constant and ReLU keep the order of numbers, so the largest of four stays the
+    largest: relu(max(a, b) + c) = max(relu(a + c), relu(b + c)), to the bit. Shapes: `images`
+    (N, H, W, C), `kernel` (K, K, C, O), `bias` (O,); the result is (N, (H-K+1)//2, (W-K+1)//2, O).
     """
     return ops.relu(ops.max_pool(ops.conv(images, kernel), POOL, POOL) + bias)
 
 
 def channels_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Pool first, and call the channels first, which on PyTorch saves copies.
+    """Pool first, with channels-first axes, which saves copies on PyTorch.
 
-    Keras copies an image to another layout in memory before each of PyTorch's operations if
-    its channels come last, and not if they come first. Transposing copies nothing there: the
-    values stay where they are and only their axes are named in another order. So PyTorch gets
-    channels first in name and last in memory, which is how its convolutions are fastest.
-
+    Before each operation of PyTorch, Keras copies channels-last images to another memory layout,
+    but not channels-first ones. There a transposition copies nothing: it only renames axes. So
+    PyTorch gets channels first in name and last in memory, which its convolutions compute fastest.
     Shapes as in `pool_first`; the images between are (N, C, H, W).
     """
     convolved = ops.conv(ops.transpose(images, (0, 3, 1, 2)), kernel, data_format="channels_first")
@@ -37,16 +33,14 @@ def channels_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def row_pairs(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Convolve for two rows at once, so that what is pooled together lies together.
+    """Convolve two rows at once, so that the values of a pooling window are close in memory.
 
-    A kernel of one row more, which goes down two rows at a time, holds each filter twice, at its
-    two places: the convolution has 2 O channels, which are O of an even row and O of the odd one
-    below. With its channels last in memory the four of a pooling window and their like of all
-    filters are neighbours, and pooling, there and back, walks straight through memory. That is
-    1.2 times the arithmetic with a 5x5 kernel, but 40 channels fill oneDNN's blocks of 16 better
-    than 20 do.
-
-    Shapes as in `pool_first`, and how channels first saves copies on PyTorch in `channels_first`.
+    The kernel gets one more row, moves down two rows at a time, and holds each filter twice, one
+    row apart. Its 2 O output channels are O of an even row and O of the odd row below. With the
+    channels last in memory, a window's four values are neighbours, for all filters together, and
+    pooling and its gradient read memory in order. A 5x5 kernel needs 1.2 times the arithmetic, but
+    40 channels fill oneDNN's blocks of 16 better than 20.
+    Shapes as in `pool_first`; `channels_first` explains how these axes save copies on PyTorch.
     """
     side, _, channels, filters = kernel.shape
     rows, columns = pooled_sides(images, side)

@@ -1,4 +1,4 @@
-"""The largest of each 2x2 window: by comparing, which XLA fuses, or by a kernel of its own."""
+"""The largest of each 2x2 window: by comparisons, which XLA fuses, or by a pooling kernel."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,16 +13,13 @@ POOL = 2
 
 
 def pooled_sides(images: Tensor, side: int) -> tuple[int, int]:
-    """Return rows and columns of the block of images (N, H, W, C) and a kernel of that side."""
+    """Return rows and columns of a block of `images` (N, H, W, C) with a kernel of this side."""
     height, width = images.shape[1:3]
     return (height - side + 1) // POOL, (width - side + 1) // POOL
 
 
 def compared(windows: Tensor) -> Tensor:
-    """Return the largest of each window by comparing, of equal ones the first; a `Pool`.
-
-    That one gets the gradient.
-    """
+    """Return each window's largest by comparing (a `Pool`); ties give the gradient to the first."""
     first, *rest = (windows[:, column, row] for row in range(POOL) for column in range(POOL))
     for other in rest:
         first = ops.where(first >= other, first, other)
@@ -30,8 +27,8 @@ def compared(windows: Tensor) -> Tensor:
 
 
 def max_pooled(windows: Tensor) -> Tensor:
-    """Return the largest of each window by max pooling, channels first in name; a `Pool`."""
+    """Return each window's largest by max pooling with channels-first axes; a `Pool`."""
     images = ops.transpose(windows, (0, 3, 1, 2))
     pooled = ops.max_pool(images, POOL, POOL, data_format="channels_first")
-    # Not squeezed, for then its gradient would lie in another order and be copied on PyTorch.
+    # Not squeezed: its gradient would get another layout, and PyTorch would copy it.
     return ops.reshape(ops.transpose(pooled, (0, 2, 3, 1)), (windows.shape[0], -1))

@@ -1,4 +1,4 @@
-"""A block as one product of matrices: the kernel, times patches that the pooling shares."""
+"""A block as one matrix product: the kernel times patches that a window's convolutions share."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -14,39 +14,35 @@ Tensor = Any  # the backend's own
 def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """Compute the block as one matrix product, which XLA does several times faster.
 
-    One pooled output is the largest of four convolutions. With a 5x5 kernel the four together
-    look at a 6x6 patch of the image; a tile of t pooled outputs, one below the other, looks at a
-    patch of 2t + 4 rows and six columns. So:
+    One pooled output is the largest of four convolutions. With a 5x5 kernel these read a 6x6 patch
+    of the image. A tile of t pooled outputs, one below the other, reads 2t + 4 rows, 6 columns.
 
-    1. Put the batch last, (H, W, C, N): what lies side by side in memory is the same pixel of all
-       images, and whatever is done with pixels is done with rows of N numbers.
-    2. Place (i, j) of all patches is a view of the images, from row i and column j on, each 2t-th
-       row, each second column. All views, one after the other, are the patches:
-       ((2t + 4) 6 C, patches). Each pixel is copied nine times (t = 1), or six (t = 2); the usual
-       patches of a convolution copy it 25 times.
-    3. Lay the kernel into a patch of zeros at each of the 4t places that it takes there: a matrix
-       (4t O, (2t + 4) 6 C). This is once a step and small.
-    4. One product of the two is all convolutions, (4t O, patches). The four that share a pooling
-       window stand t O rows apart; take the largest, add the bias, ReLU, and put the batch first.
+    1. Put the batch last, (H, W, C, N): the same pixel of all images is a row of N numbers.
+    2. Place (i, j) of all patches is a view of the images: from row i and column j, each 2t-th row
+       and each second column. Stack the views: ((2t + 4) 6 C, patches). This copies each pixel
+       nine times (t = 1) or six (t = 2); the usual patches of a convolution copy it 25 times.
+    3. Put the kernel into a patch of zeros at each of its 4t places: a matrix
+       (4t O, (2t + 4) 6 C). It is small and made once a step.
+    4. Their product holds all convolutions, (4t O, patches). The four of a pooling window are t O
+       rows apart: take the largest, add the bias, take ReLU, put the batch first.
 
-    The zeros are multiplied too: each output costs (2t + 4) 6 multiplications for 25, 1.44 times
-    (t = 1) or 1.92 times (t = 2) as many, at several times the rate. The taller tile pays where the
-    patch is otherwise too small to fill a product, 36 numbers with one channel.
-
-    Shapes as in `pool_first`; the kernel is square, its side odd.
+    The zeros are multiplied too: (2t + 4) 6 multiplications for each output instead of 25. This is
+    1.44 times (t = 1) or 1.92 times (t = 2) as many, at several times the rate. The taller tile
+    pays with one channel, where 36 numbers are too few to fill a product.
+    Shapes as in `pool_first`; the kernel is square and its side odd.
     """
     side, channels, filters = kernel.shape[1:]
     rows, columns = pooled_sides(images, side)
     tile = 2 if channels == 1 and rows % 2 == 0 else 1
     height, width, down = POOL * tile + side - 1, POOL + side - 1, rows // tile
-    # The backend's own sign, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`);
-    # two axes, for with more XLA takes 1.3 times as long.
+    # Not Keras's matmul, which rounds float64 on PyTorch (see `parity.float64`). Two axes: with
+    # more, XLA takes 1.3 times as long.
     patches = _patches(images, height, width, POOL * tile, down, columns)
     convolved = _matrix(kernel, tile, height, width) @ patches
     pooled = compared(ops.reshape(convolved, (1, POOL, POOL, -1)))
     pooled = ops.reshape(pooled, (tile, filters, down, columns, -1))
     blocks = ops.relu(pooled + ops.reshape(bias, (-1, 1, 1, 1)))
-    # The next block puts the batch last again, which XLA cancels against this.
+    # The next block puts the batch last again; XLA cancels the two.
     return ops.reshape(ops.transpose(blocks, (4, 2, 0, 3, 1)), (-1, rows, columns, filters))
 
 
@@ -61,7 +57,7 @@ def _patches(images: Tensor, height: int, width: int, step: int, down: int, acro
 
 
 def _matrix(kernel: Tensor, tile: int, height: int, width: int) -> Tensor:
-    """Return the kernel at all its places in a patch: (K, K, C, O) to (4 tile O, patch)."""
+    """Return the kernel at each place in a patch: (K, K, C, O) to (4 tile O, patch)."""
     side = kernel.shape[0]
     kernel = ops.transpose(kernel, (3, 0, 1, 2))
     copies = [
@@ -72,6 +68,6 @@ def _matrix(kernel: Tensor, tile: int, height: int, width: int) -> Tensor:
 
 
 def _places(tile: int) -> Iterator[tuple[int, int]]:
-    """Yield where the kernel lies in a patch: by place in the pooling window, then in the tile."""
+    """Yield the kernel's places in a patch, by place in the pooling window, then in the tile."""
     for across, down, row in product(range(POOL), range(POOL), range(tile)):
         yield POOL * row + down, across

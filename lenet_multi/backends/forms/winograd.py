@@ -1,21 +1,17 @@
-"""Winograd's convolution: of five taps, four outputs in a row from eight products, not twenty.
+"""Winograd's convolution: with five taps, four outputs in a row take eight products, not twenty.
 
-Four outputs y0 to y3 of eight inputs d0 to d7 and five taps g0 to g4 are
-
-    y_k = d_k g0 + d_k+1 g1 + d_k+2 g2 + d_k+3 g3 + d_k+4 g4,
-
-twenty products. Multiplying two polynomials, one of four coefficients and one of five, takes twenty
-too, and eight if they are multiplied by value: take both at seven points and at infinity (their
-highest coefficients), multiply value by value, and find the one polynomial that has these products.
-The y are that computation transposed, which takes eight products as well:
+Inputs d0 to d7 and taps g0 to g4 give outputs y_k = sum over j of d_(k+j) g_j, k = 0 to 3: twenty
+products. Multiplying a polynomial of four coefficients by one of five takes twenty too. By value it
+takes eight: evaluate both at seven points and at infinity (the highest coefficients), multiply the
+values, and interpolate. The outputs are this computation transposed, which takes eight as well:
 
     s_i = (coefficients of the product of all x - a_j but x - a_i) . (d0, ..., d7)
     t_i = (1, a_i, ..., a_i^4) . (g0, ..., g4) / (product of all a_i - a_j but j = i)
     y_k = sum over i of a_i^k s_i t_i                          a_i: the points
 
-and for infinity s_7 of the product of all x - a_j, t_7 = g4, added to y3 alone. In a network each d
-is a column of a patch with all its channels and each g a matrix, so that what is saved are products
-of large matrices, and what is added are products with three small ones.
+For infinity, s_7 uses the product of all x - a_j, t_7 = g4, and only y3 gets s_7 t_7. In a network
+each d is a patch's column with all its channels, and each g is a matrix. So this saves products of
+large matrices and adds products with three small ones.
 
 S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for
 Convolutional Neural Networks, CVPR 2016.
@@ -37,10 +33,10 @@ Matrix = NDArray[np.float64]
 
 OUTPUTS = 4  # in a row, from one set of products
 
-# Small, for a point's powers multiply its roundings, and powers of two, which are not rounded.
+# Small, because powers of a point enlarge rounding errors; powers of two, which are exact.
 POINTS = (0, 1, -1, 2, -2, 1 / 2, -1 / 2)
 
-ROUNDINGS = 8  # of an image's largest output, that a sum of nothing may come to; measured 1
+ROUNDINGS = 8  # times eps and an image's largest output: sums up to this are noise; measured: 1
 
 SIDES = (3, 5)  # of kernels; wider ones need more points
 
@@ -53,25 +49,25 @@ def winograd(
     otherwise: Callable[[Tensor, Tensor, Tensor], Tensor],
     pool: Pool,
 ) -> Tensor:
-    """Compute the block with twelve multiplications for an output, where it has 25 taps.
+    """Compute the block with 12 multiplications for each output of 25 taps.
 
-    Four outputs in a row, two rows of them, are two pooled outputs. With a 5x5 kernel they look at
-    a patch of six rows and eight columns. The batch comes last, as in `tiles`:
+    Two rows of four outputs are two pooled outputs. With a 5x5 kernel they read a patch of six rows
+    and eight columns. The batch is last, as in `tiles`.
 
-    1. The patch's eight columns make eight sums s, each a column of six rows again: one product
-       with a small matrix for all patches, whose columns come first for that, (W, H C N).
-    2. Lay a sum's six rows one after the other, (6 C, patches), copying each three times.
-    3. The kernel's five columns make eight values t. Each is laid at its two places in six rows,
-       (2 O, 6 C).
-    4. Eight products, (2 O, 6 C) times (6 C, patches). With a small matrix they make the outputs y.
-    5. Take the largest of each window (`pool`), make rounding zero, add the bias, ReLU.
+    1. Make eight sums s from the patch's eight columns, each a column of six rows: one product with
+       a small matrix for all patches. The images' columns come first for it, (W, H C N).
+    2. Stack the six rows of each sum, (6 C, patches). This copies each row three times.
+    3. Make eight values t from the kernel's five columns; put each at two places in six rows of
+       zeros, (2 O, 6 C).
+    4. Make eight products, (2 O, 6 C) times (6 C, patches), and the outputs y with a small matrix.
+    5. Take each window's largest (`pool`), set noise to zero, add the bias, take ReLU.
 
-    An output costs 8 * 6 / 4 = 12 multiplications; in a convolution 25, in `tiles` 36. Its rounding
-    is no larger than that of XLA's sum of 25 terms. Where equal values are rounded apart, their
-    patches are equal, and the weights get the same gradient from each.
+    An output costs 8 * 6 / 4 = 12 multiplications; a convolution takes 25, `tiles` 36. It rounds no
+    more than XLA's sum of 25 terms. Equal values may round differently, but their patches are
+    equal, so the weights get the same gradient from each.
 
-    The products are too small with one channel, and an odd number of pooled columns is no multiple
-    of two: those blocks are computed by `otherwise`. Shapes as in `pool_first`.
+    `otherwise` computes blocks with one channel (their products are too small), an odd number of
+    pooled columns, or another kernel side. Shapes as in `pool_first`.
     """
     side, channels, filters = kernel.shape[1:]
     rows, columns = pooled_sides(images, side)
@@ -85,13 +81,13 @@ def winograd(
     pooled = pool(ops.reshape(outputs, (OUTPUTS // POOL, POOL, POOL, -1)))
     pooled = ops.reshape(pooled, (OUTPUTS // POOL, filters, rows, across, -1))
     blocks = ops.relu(_without_noise(pooled) + ops.reshape(bias, (-1, 1, 1, 1)))
-    # As two steps, for then a dense layer multiplies on PyTorch what lies here, not a copy.
+    # In two steps: on PyTorch a dense layer then multiplies this memory, not a copy.
     blocks = ops.reshape(ops.transpose(blocks, (2, 3, 0, 1, 4)), (rows, columns, filters, -1))
     return ops.transpose(blocks, (3, 0, 1, 2))
 
 
 def _transforms(side: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Return the matrices that make s, (8, 8), t, (8, K), and y, (4, 8); for K = 3, 6 for 8."""
+    """Return the matrices that make s (8, 8), t (8, K) and y (4, 8); with K = 3, 6 replaces 8."""
     points = np.array(POINTS[: OUTPUTS + side - 2])
     others = [np.delete(points, i) for i in range(len(points))]
     of_inputs = [np.append(np.poly(other)[::-1], 0) for other in others]  # lowest power first
@@ -117,7 +113,7 @@ def _sums(images: Tensor, of_inputs: Matrix, across: int, rows: int) -> Tensor:
         for begin in range(0, OUTPUTS * across, OUTPUTS)
     ]
     matrix = np.stack(in_place, axis=1).reshape(-1, width)  # (8 across, W)
-    # As two steps, for PyTorch copies a gradient faster when only the batch changes its place.
+    # In two steps: PyTorch copies a gradient faster when only the batch axis moves.
     batch_last = ops.transpose(images, (1, 2, 3, 0))
     pairs = ops.reshape(batch_last, (height // POOL, POOL, width, channels, -1))  # of rows
     sums = _product(matrix, ops.transpose(pairs, (2, 1, 3, 0, 4)))
@@ -128,7 +124,7 @@ def _sums(images: Tensor, of_inputs: Matrix, across: int, rows: int) -> Tensor:
 
 
 def _values(kernel: Tensor, of_taps: Matrix) -> Tensor:
-    """Return the kernel's values, each at two places: (K, K, C, O) to (8, 2 O, (K + 1) C)."""
+    """Return the kernel's values t, each at two places: (K, K, C, O) to (8, 2 O, (K + 1) C)."""
     side, _, channels, filters = kernel.shape
     values = _product(of_taps, ops.transpose(kernel, (1, 3, 0, 2)))
     values = ops.reshape(values, (-1, filters, side, channels))
@@ -137,11 +133,11 @@ def _values(kernel: Tensor, of_taps: Matrix) -> Tensor:
 
 
 def _without_noise(sums: Tensor) -> Tensor:
-    """Return `sums` (..., N) with zero for what is no more than an image's rounding.
+    """Return `sums` (..., N) with zero for each that is within an image's rounding.
 
-    Of an empty patch any other form makes zero, and ReLU passes no gradient there while its bias
-    is zero. Eight products of its neighbours' columns cancel but for their rounding, and what is
-    left would pass one. The gradient of the sums stays as it is.
+    Other forms give exactly zero on an empty patch, and ReLU blocks the gradient while the bias is
+    zero. Here, eight products of neighbouring columns cancel but leave rounding noise that would
+    let it through. The gradient of the sums does not change.
     """
     sizes = ops.abs(sums)
     largest = ops.max(sizes, axis=(0, 1, 2, 3), keepdims=True)
@@ -152,7 +148,7 @@ def _without_noise(sums: Tensor) -> Tensor:
 
 
 def _product(matrix: Matrix, tensor: Tensor) -> Tensor:
-    """Return `matrix` (I, J) times `tensor` (J, ...), flat: (I, the others together)."""
-    # The backend's own sign, for Keras's matmul rounds float64 on PyTorch (see `parity.float64`).
+    """Return `matrix` (I, J) times `tensor` (J, ...), flattened: (I, all other axes)."""
+    # Not Keras's matmul, which rounds float64 on PyTorch (see `parity.float64`).
     flat = ops.reshape(tensor, (matrix.shape[1], -1))
     return ops.convert_to_tensor(matrix, dtype=tensor.dtype) @ flat

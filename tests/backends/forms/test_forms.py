@@ -115,7 +115,7 @@ def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool) ->
 
 @pytest.mark.parametrize("form", [TILES, WINOGRAD, WINOGRAD_CHANNELS_FIRST])
 def test_products_of_bfloat16_numbers_are_made_in_float32(backend: str, form: str) -> None:
-    """In bfloat16 a form rounds only its inputs and outputs, and multiplies in float32.
+    """Numbers are rounded only on the way in and out.
 
     If each of Winograd's sums were rounded, the outputs would be off by some hundredths.
     """
