@@ -57,6 +57,8 @@ shifted = wanted - wanted.max(axis=1, keepdims=True)
 value = np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(12), labels])
 off("mean of a loss", loss(labels, ops.convert_to_tensor(wanted)), value)
 off("ExactMean", ExactMean(loss)(labels, ops.convert_to_tensor(wanted)), value)
+by_name = ExactMean.from_config(ExactMean("mean_squared_error").get_config())
+off("ExactMean by name", by_name(images, ops.zeros((12, 6))), np.mean(images**2))
 
 for name in ("Adam", "exact Adam"):
     optimizer = keras.optimizers.Adam(0.1)
@@ -86,7 +88,7 @@ ROUNDED_ON = {
 }
 EXACT_ON_ALL = (
     *("cast of a NumPy float64", "einsum", "divide"),
-    *("exact_model", "ExactMean", "exact Adam"),
+    *("exact_model", "ExactMean", "ExactMean by name", "exact Adam"),
 )
 
 

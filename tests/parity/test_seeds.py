@@ -68,7 +68,8 @@ def test_a_study_that_is_stopped_says_how_to_go_on(
     monkeypatch.setattr(children, "run", stopped)
     with pytest.raises(StoppedError, match="stopped by SIGTERM"):
         compare_seeds(list(PAIR), 2, TrainConfig(), 1, tmp_path, as_json=False)
-    assert capsys.readouterr().err == f"The same command goes on with what is in {tmp_path}\n"
+    said = f"Run the same command again to continue with the runs in {tmp_path}\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_child_trains_the_settings_of_its_seed(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_a_failed_run_leaves_the_others(
 def test_runs_on_other_data_are_refused(tmp_path: Path, trained: list[str]) -> None:
     """A study that goes on after its data changed is not judged."""
     keep(example_run("jax", data_sha256="0" * 64), tmp_path / "seed-0-jax")
-    with pytest.raises(UserError, match="2 different data sets"):
+    with pytest.raises(UserError, match="saw 2 data sets; choose another --out"):
         seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
 
 
@@ -204,7 +205,7 @@ def test_a_run_that_diverged_leaves_the_others(tmp_path: Path, trained: list[str
 @pytest.mark.parametrize(("backends", "count"), [(PAIR, 1), (("jax",), 10)])
 def test_one_of_a_kind_is_refused(tmp_path: Path, backends: Sequence[str], count: int) -> None:
     """One seed, or one backend, leaves nothing to compare."""
-    with pytest.raises(UserError, match=r"at least 2|two backends"):
+    with pytest.raises(UserError, match=r"at least 2|two backends, found jax; give another"):
         seeds.study(backends, count, TrainConfig(), tmp_path, timeout=1)
 
 
