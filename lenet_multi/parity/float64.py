@@ -12,8 +12,9 @@ With `floatx` float64 every variable says float64, but Keras 3.15.1 rounds to fl
    float into a float32 tensor (`keras/src/backend/tensorflow/core.py`, `cast`). This rounds Adam's
    betas and SGD's momentum. It does not round a NumPy float64.
 
-Nothing here mends a learning rate schedule: on JAX its cosine is float32 (cause 1), on TensorFlow
-the rate itself (cause 3). `tests/parity/test_float64.py` shows each case.
+Nothing here mends two others. A learning rate schedule: its cosine is float32 on JAX (cause 1),
+the rate itself on TensorFlow (cause 3). `keras.ops.mean`, and so mean squared error: float32 on
+JAX and PyTorch (cause 1). `tests/parity/test_float64.py` shows each.
 """
 
 from typing import Any
