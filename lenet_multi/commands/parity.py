@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -13,9 +13,6 @@ from lenet_multi.config import TASKS, TrainConfig, flag
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
-
-if TYPE_CHECKING:
-    from lenet_multi.parity.plan import Plan
 
 
 @click.command("parity")
@@ -74,7 +71,7 @@ def command(
     """
     from lenet_multi.machine import frameworks
     from lenet_multi.parity.climber import Climber
-    from lenet_multi.parity.plan import ONE_EPOCH, Plan
+    from lenet_multi.runs.folder import default_folder
 
     chosen = list(dict.fromkeys(wanted)) or list(frameworks.installed())
     for name in chosen:
@@ -98,22 +95,22 @@ def command(
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"{flag(name)} is {without}; drop it")
     if seeds is None:
-        images, threads = given.pop("images", None), given.pop("threads", 1)
-        plan = Plan(config=dataclasses.replace(ONE_EPOCH, **given), float32_images=images)
-        climb_ladder(chosen, plan, threads, timeout, out, as_json)
+        climb_ladder(chosen, given, timeout, out or default_folder("parity"), as_json)
     else:
-        recipe = RECIPES[given.pop("recipe", DEFAULT_RECIPE)]
-        compare_seeds(chosen, seeds, dataclasses.replace(recipe, **given), timeout, out, as_json)
+        config = dataclasses.replace(RECIPES[given.pop("recipe", DEFAULT_RECIPE)], **given)
+        folder = out or Path("runs", "parity-seeds")
+        compare_seeds(chosen, seeds, config, timeout, folder, as_json)
 
 
 def climb_ladder(
-    chosen: list[str], plan: "Plan", threads: int, timeout: float, out: Path | None, as_json: bool
+    chosen: list[str], given: dict[str, Any], timeout: float, folder: Path, as_json: bool
 ) -> NoReturn:
     """Climb rungs L0 to L4 and L6, record and show the findings, and exit."""
     from lenet_multi.parity import ascent, figure, report
-    from lenet_multi.runs.folder import default_folder
+    from lenet_multi.parity.plan import ONE_EPOCH, Plan
 
-    folder = out or default_folder("parity")
+    images, threads = given.pop("images", None), given.pop("threads", 1)
+    plan = Plan(config=dataclasses.replace(ONE_EPOCH, **given), float32_images=images)
     found = ascent.ascend(chosen, plan, folder, timeout=timeout, threads=threads)
     ascent.write_json(found, folder / ascent.COMPARISON)
     if found.ladder.pairs("float32"):
@@ -127,17 +124,11 @@ def climb_ladder(
 
 
 def compare_seeds(
-    chosen: list[str],
-    count: int,
-    config: TrainConfig,
-    timeout: float,
-    out: Path | None,
-    as_json: bool,
+    chosen: list[str], count: int, config: TrainConfig, timeout: float, folder: Path, as_json: bool
 ) -> NoReturn:
     """Climb rung L5, record and show the outcomes, and exit."""
     from lenet_multi.parity import report, seeds
 
-    folder = out or Path("runs", "parity-seeds")
     try:
         found = seeds.study(chosen, count, config, folder, timeout=timeout)
     except StoppedError:

@@ -84,11 +84,10 @@ def _jobs(
     """Return all jobs, the long ones first."""
     job = partial(Job, out=str(folder), climb=climb, plan=dataclasses.asdict(plan))
     places = list(product(plan.precisions, backends))
-    climbs = [job(CLIMB, *place) for place in places]
-    going_on = [job(GO_ON, *place, saved_by=backends) for place in places if plan.saved_after]
-    oracle = [job(CLIMB, "float64", ORACLE)] if with_oracle else []
-    first = len(backends)
-    return [*climbs[:first], *oracle, *climbs[first:], *going_on]
+    jobs = [job(CLIMB, *place) for place in places]
+    if with_oracle:
+        jobs.insert(len(backends), job(CLIMB, "float64", ORACLE))
+    return jobs + [job(GO_ON, *place, saved_by=backends) for place in places if plan.saved_after]
 
 
 def write_json(ascent: Ascent, path: Path) -> None:

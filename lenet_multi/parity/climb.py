@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import math
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,7 @@ class Climb:
     tell: Tell
 
     def climb(self, *, save_to: Path) -> None:
-        """Climb rungs L0 to L4, and save the model that L6 loads.
-
-        In float32, one-ulp twins also climb L2 to L4 here and L6 in `go_on` (see `twins`).
-        """
+        """Climb rungs L0 to L4, in float32 L2 to L4 with twins; save the model that L6 loads."""
         config = self.plan.training_config(keras.config.floatx())
         examples = self.plan.first_examples(self.dataset)
         first = Batches(examples, batch_size=self.plan.small_batch_size, prepare=self.task.prepare)
@@ -72,14 +69,13 @@ class Climb:
         self._structure(model, first[0])
         self._forward_and_gradient(model, loss, first[0])
         for name in OPTIMIZERS:
-            self.tell(f"L3 {name}", 0, self.plan.optimizer_steps)
             self._optimizer(model, loss, first, name)
         batches = self._batches()
         _compile(model, loss, make_optimizer(config, steps=len(batches) * config.epochs))
         self._trajectory(model, batches, save_to=save_to)
 
     def go_on(self, saved: Mapping[str, Path]) -> None:
-        """Climb L6: load each saved model and continue its training where it was saved."""
+        """Climb L6, in float32 with twins: load each saved model and continue its training."""
         batches = self._batches()
         steps = range(self.plan.saved_after, 2 * self.plan.saved_after)
         for index, (writer, path) in enumerate(saved.items()):
@@ -98,8 +94,7 @@ class Climb:
             except Exception as error:  # L6 has to find any error that stops a move
                 traceback.print_exc()
                 words = f"{type(error).__name__}: {error}".splitlines()[0]
-                errors = self.evidence.facts.setdefault("errors", {})
-                errors[writer] = words[:200].replace("/", " ")
+                self.evidence.facts.setdefault("errors", {})[writer] = words[:200].replace("/", " ")
             else:
                 twins.file_losses(self.evidence, f"L6/{writer}/losses", *losses)
 
@@ -136,23 +131,16 @@ class Climb:
     def _optimizer(self, model: keras.Model, loss: Any, batches: Batches, name: str) -> None:
         """L3: file the weights after some steps, then restore the initial ones."""
         class_name, arguments = OPTIMIZERS[name]
-        # Training uses our Adam.
-        optimizer_class = Adam if class_name == "Adam" else getattr(keras.optimizers, class_name)
-        _compile(model, loss, optimizer_class(**arguments))
-        courses = self._courses(model, batches)
+        kind = {"SGD": keras.optimizers.SGD, "Adam": Adam}[class_name]  # our Adam, as in training
+        _compile(model, loss, kind(**arguments))
+        courses = self._courses(model, batches, f"L3 {name}")
         twins.file_weights(self.evidence, f"L3/{name}", _names(model), *courses)
         model.set_weights(courses[0].start)
 
     def _trajectory(self, model: keras.Model, batches: Batches, *, save_to: Path) -> None:
         """L4: file order, losses and weights along the epoch; save the compiled model for L6."""
         self.evidence.facts |= {"order": batches.order_sha256(), "steps": len(batches)}
-
-        def after(run: int, step: int, steps: int) -> None:
-            if run == 0 and step == self.plan.saved_after:
-                model.save(save_to)
-            self.tell(f"L4 trajectory, twin {run}" if run else "L4 trajectory", step, steps)
-
-        courses = self._courses(model, batches, after)
+        courses = self._courses(model, batches, "L4 trajectory", save_to)
         twins.file_weights(self.evidence, "L4/weights", _names(model), *courses)
         losses = [np.array(course.losses) for course in courses]
         twins.file_losses(self.evidence, "L4/losses", *losses)
@@ -167,25 +155,26 @@ class Climb:
         return batches
 
     def _courses(
-        self,
-        model: keras.Model,
-        batches: Batches,
-        after: Callable[[int, int, int], None] = lambda run, step, steps: None,
+        self, model: keras.Model, batches: Batches, what: str, save_to: Path | None = None
     ) -> list[twins.Course]:
         """Train the model and its twins on `batches`; keep the weights at the steps of `is_kept`.
 
-        The first twin trains to the end. The others stop after `plan.one_ulp_steps`, when all of
-        them have drifted away.
+        The first twin trains to the end. The others stop after `plan.one_ulp_steps`, when all have
+        drifted away. After `plan.saved_after` steps, save the model at `save_to`, if given.
         """
         courses = []
         for run in self._own_and_twins(model):
             steps = len(batches) if run <= 1 else min(self.plan.one_ulp_steps, len(batches))
             course = twins.Course(start=model.get_weights())
+            doing = f"{what}, twin {run}" if run else what
+            self.tell(doing, 0, steps)
             for step in range(1, steps + 1):
                 course.losses.append(_step(model, batches[step - 1]))
                 if is_kept(step, last=len(batches)):
                     course.weights[step] = model.get_weights()
-                after(run, step, steps)
+                if save_to and run == 0 and step == self.plan.saved_after:
+                    model.save(save_to)
+                self.tell(doing, step, steps)
             courses.append(course)
         return courses
 
@@ -264,10 +253,7 @@ def _step(model: keras.Model, batch: Batch) -> float:
 
 
 def _names(model: keras.Model) -> list[str]:
-    """Return the weights' paths without the model's name: "conv1/kernel".
-
-    A functional model's paths have no model name.
-    """
+    """Return the weights' paths, such as "conv1/kernel", without the model's name if any."""
     return [weight.path.removeprefix(f"{model.name}/") for weight in model.weights]
 
 

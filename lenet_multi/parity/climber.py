@@ -33,21 +33,15 @@ _TELL_EVERY = 0.2  # seconds
 
 @dataclass(frozen=True)
 class Climber:
-    """A backend and how it computes, written "BACKEND[:FORM][@INSTRUCTION_SET]".
-
-    Without a form it uses its fastest one, without an instruction set all that the processor has.
-    """
+    """A backend and how it computes, written "BACKEND[:FORM][@INSTRUCTION_SET]"."""
 
     backend: str
-    form: str | None = None
-    instruction_set: str | None = None
+    form: str | None = None  # the fastest one
+    instruction_set: str | None = None  # all that the processor has
 
     @classmethod
     def of(cls, name: str) -> "Climber":
-        """Return the climber called `name`.
-
-        Raises `UserError` when nothing follows a ":" or "@".
-        """
+        """Return the climber called `name`; raise `UserError` when nothing follows ":" or "@"."""
         if name.endswith((":", "@")) or ":@" in name:
             raise UserError(
                 f"--backend {name}: a name is missing; give BACKEND[:FORM][@INSTRUCTIONS]"
@@ -57,18 +51,13 @@ class Climber:
         return cls(backend, form or None, instruction_set or None)
 
     def execution(self, device: str = keras_start.CPU) -> Execution:
-        """Return how it computes on `device`: in single steps, so XLA has nothing to loop over.
-
-        Raises `UserError` when the backend cannot compute its form.
-        """
+        """Return how it computes on `device`; raise `UserError` when the backend lacks its form."""
         how = execution(self.backend, self.form, device=device)
+        # It takes single steps, so XLA has nothing to loop over.
         return dataclasses.replace(how, answer_form=how.form, xla_loops=False)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that its process needs besides those of this one.
-
-        Raises `UserError` when the processor lacks the instruction set.
-        """
+        """Return variables for its process; raise `UserError` without the instruction set."""
         return held_to(self.instruction_set) if self.instruction_set else {}
 
 
@@ -87,8 +76,7 @@ class Job:
     @property
     def name(self) -> str:
         """The name that people read."""
-        task = {CLIMB: "", GO_ON: " goes on"}[self.task]
-        return f"{self.climber} {self.precision}{task}"
+        return f"{self.climber} {self.precision}{' goes on' if self.task == GO_ON else ''}"
 
     @property
     def folder(self) -> Path:

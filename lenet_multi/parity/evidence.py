@@ -32,11 +32,8 @@ class Evidence:
     def under(self, place: str) -> dict[str, Array]:
         """Return the arrays whose names begin with `place`, by the rest of their names."""
         prefix = f"{place}/"
-        return {
-            name.removeprefix(prefix): array
-            for name, array in self.arrays.items()
-            if name.startswith(prefix)
-        }
+        names = (name for name in self.arrays if name.startswith(prefix))
+        return {name.removeprefix(prefix): self.arrays[name] for name in names}
 
     def write(self, folder: Path) -> None:
         """Write the evidence into `folder`; the facts come last and hold the arrays' SHA-256."""
@@ -47,10 +44,7 @@ class Evidence:
 
 
 def read(folder: Path, *, climb: str) -> Evidence:
-    """Return the evidence of `climb` in `folder`.
-
-    Raises `UserError` when a file is missing, truncated or altered, or belongs to another climb.
-    """
+    """Return the evidence of `climb` in `folder`; raise `UserError` if it is damaged or another's."""
     try:
         content = json.loads((folder / FACTS).read_text())
         if content["climb"] != climb:

@@ -58,13 +58,9 @@ class ExactMean(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no ty
         super().__init__()
         self.loss = keras.losses.get(loss)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return each example's loss, (N,)."""
-        return getattr(self.loss, "call", self.loss)(y_true, y_pred)  # a name gives a function
-
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the mean over the batch, a scalar."""
-        losses = self.call(y_true, y_pred)
+        losses = getattr(self.loss, "call", self.loss)(y_true, y_pred)  # a name gives a function
         return keras.ops.sum(losses) / keras.ops.cast(keras.ops.shape(losses)[0], losses.dtype)
 
     def get_config(self) -> dict[str, Any]:

@@ -14,12 +14,8 @@ from lenet_multi.parity.twins import NEAREST, UNIT_ROUNDOFF, Band, of_entries, o
 from lenet_multi.runs import tolerances
 
 RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
-    "L0 structure",
-    "L1 forward",
-    "L2 gradient",
-    "L3 optimizer",
-    "L4 trajectory",
-    "L6 portability",
+    *("L0 structure", "L1 forward", "L2 gradient"),
+    *("L3 optimizer", "L4 trajectory", "L6 portability"),
 )
 
 _NOTHING = np.array(np.nan)  # stands for an array that a climber lacks
@@ -29,10 +25,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Finding:
-    """The gap between two climbers in one respect, its limit (`allowed`), and the place.
-
-    `where` is the first place over its limit, by step and layer, or else the place nearest to it.
-    """
+    """The gap between two climbers in one respect, its limit (`allowed`), and the place."""
 
     rung: str
     what: str
@@ -40,7 +33,7 @@ class Finding:
     pair: Pair
     gap: float
     allowed: float
-    where: str
+    where: str  # the first place over its limit, by step and layer, or else the nearest to it
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Finding":
@@ -58,9 +51,7 @@ class Finding:
     @property
     def share(self) -> float:
         """The gap as a share of its limit."""
-        if self.allowed == 0:
-            return 0.0 if self.gap == 0 else math.inf
-        return self.gap / self.allowed
+        return over(self.gap, self.allowed)
 
     def __str__(self) -> str:
         return (
@@ -71,14 +62,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Ladder:
-    """All evidence: of each backend in each precision, and of the oracle in float64.
-
-    `climbed` and `gone_on` (L6) are by (backend, precision). They lack the climbers that failed.
-    """
+    """All evidence: of each backend in each precision, and of the oracle in float64."""
 
     backends: tuple[str, ...]
-    climbed: Mapping[tuple[str, str], Evidence]
-    gone_on: Mapping[tuple[str, str], Evidence]
+    climbed: Mapping[tuple[str, str], Evidence]  # by (backend, precision), without failures
+    gone_on: Mapping[tuple[str, str], Evidence]  # the same for L6
     plan: Plan
 
     def climbers(self, precision: str) -> list[str]:
@@ -204,7 +192,7 @@ class _Two:
     def exact(self, rung: str, what: str) -> Finding:
         """Return the finding on facts that must be equal."""
         first, second = (self.ladder.seen(who, self.precision).facts[what] for who in self.pair)
-        differing = list(_differences(first, second))
+        differing = _differences(first, second)
         where = differing[0] if differing else "all equal"
         return Finding(rung, what, self.precision, self.pair, len(differing), 0, where)
 
@@ -221,10 +209,7 @@ class _Two:
         return first_failure(found) or max(found, key=lambda finding: finding.share)
 
     def judge_weights(self, rung: str, what: str, place: str) -> Finding:
-        """Return the finding on weights: their distance over how far they moved from the start.
-
-        The limit is a constant in float64; in float32 the twins set it.
-        """
+        """Return the finding on weights: their distance over how far they moved from the start."""
         in_float64 = self.precision == "float64"
         initial = self.ladder.seen(self.pair[0], self.precision)  # the oracle files none
         gaps, rounding = {}, {}
@@ -259,11 +244,8 @@ class _Two:
         """Yield each name under `place` with the float64 arrays of both climbers."""
         first, second = (self.ladder.seen(who, self.precision).under(place) for who in self.pair)
         for name in first | second:
-            yield (
-                name,
-                first.get(name, _NOTHING).astype(np.float64),
-                second.get(name, _NOTHING).astype(np.float64),
-            )
+            one, two = (side.get(name, _NOTHING).astype(np.float64) for side in (first, second))
+            yield name, one, two
 
 
 def _twos(ladder: Ladder, precision: str, *, with_oracle: bool = False) -> Iterator[_Two]:
@@ -274,14 +256,11 @@ def _twos(ladder: Ladder, precision: str, *, with_oracle: bool = False) -> Itera
     return (_Two(ladder, precision, pair) for pair in pairs)
 
 
-def _differences(first: Any, second: Any) -> Iterator[str]:
-    if not isinstance(first, dict) or not isinstance(second, dict):
-        if first != second:
-            yield f"{_short(first)} and {_short(second)}"
-        return
-    for name in first | second:
-        if first.get(name) != second.get(name):
-            yield f"{name} ({_short(first.get(name))} and {_short(second.get(name))})"
+def _differences(first: Any, second: Any) -> list[str]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        both = [(name, first.get(name), second.get(name)) for name in first | second]
+        return [f"{name} ({_short(a)} and {_short(b)})" for name, a, b in both if a != b]
+    return [f"{_short(first)} and {_short(second)}"] if first != second else []
 
 
 def _short(value: Any) -> str:

@@ -68,12 +68,10 @@ def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Te
     def file(place: str, arrays: Sequence[Array]) -> None:
         evidence.arrays |= {f"{place}/{n}": a for n, a in zip(names, arrays, strict=True)}
 
-    def train(
-        what: str, place: str, make: Callable[[], SGD | Adam], examples: Examples, steps: int
-    ) -> list[float]:
+    def train(place: str, make: Callable[[], SGD | Adam], examples: Examples) -> list[float]:
         """File the weights under `place` and return the loss before each step."""
-        weights, losses = initial, []
-        optimizers = [make() for _ in names]
+        weights, losses, optimizers = initial, [], [make() for _ in names]
+        steps = config.steps_per_epoch(len(examples))
         for step in range(1, steps + 1):
             loss, gradients = reference.gradients(weights, *batch(examples, step - 1))
             losses.append(loss)
@@ -81,7 +79,7 @@ def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Te
             weights = [optimizer.step(weight, gradient) for optimizer, weight, gradient in each]
             if is_kept(step, last=steps):
                 file(f"{place}/{step}", weights)
-            tell(what, step, steps)
+            tell(place.replace("/", " "), step, steps)
         return losses
 
     for name, factor in CONFIDENCE.items():
@@ -92,11 +90,8 @@ def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Te
         file(f"L2/{name}", gradients)
 
     for name, (class_name, arguments) in OPTIMIZERS.items():
-        make = partial({"SGD": SGD, "Adam": Adam}[class_name], **arguments)
-        train(f"L3 {name}", f"L3/{name}", make, first, plan.optimizer_steps)
+        train(f"L3/{name}", partial({"SGD": SGD, "Adam": Adam}[class_name], **arguments), first)
 
     shuffled = training[epoch_order(len(training), seed=config.seed, epoch=0)]
-    steps = config.steps_per_epoch(len(training))
-    adam = partial(Adam, config.learning_rate)
-    losses = train("L4 trajectory", "L4/weights", adam, shuffled, steps)
+    losses = train("L4/weights", partial(Adam, config.learning_rate), shuffled)
     evidence.arrays["L4/losses"] = np.array(losses)

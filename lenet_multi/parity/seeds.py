@@ -68,18 +68,15 @@ def study(
     if seeds > MOST_SEEDS:
         raise UserError(f"--seeds must be {MOST_SEEDS:,} at most, not {seeds}")
     require_two(backends)
-    wanted = {
-        (seed, backend): dataclasses.replace(config, seed=seed)
-        for seed, backend in product(range(seeds), backends)
-    }
+    wanted = list(product(range(seeds), backends))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     # Read first: a run of another study would waste hours of training.
-    found = {who: _read(folder, who, config) for who, config in wanted.items()}
+    found = {who: _read(folder, who, config) for who in wanted}
     missing = [who for who in wanted if found[who] is None]
-    failures = children.run([_child(folder, who, wanted[who]) for who in missing], timeout=timeout)
+    failures = children.run([_child(folder, who, config) for who in missing], timeout=timeout)
     failed = {failure.child for failure in failures}
-    found |= {who: _read(folder, who, wanted[who]) for who in missing if _name(who) not in failed}
+    found |= {who: _read(folder, who, config) for who in missing if _name(who) not in failed}
     runs = {who: run for who, run in found.items() if isinstance(run, Run)}
     failures += [failure for failure in found.values() if isinstance(failure, Failure)]
     if len(data := {run.result.data_sha256 for run in runs.values()}) > 1:
@@ -104,7 +101,7 @@ def _name(who: tuple[int, str]) -> str:
 
 
 def _child(folder: Path, who: tuple[int, str], config: TrainConfig) -> Child:
-    place = folder / _name(who)
+    place, config = folder / _name(who), dataclasses.replace(config, seed=who[0])
     how = ["--recipe", config.recipe, *flags(config), "--out", str(place), "--overwrite"]
     if _can_go_on(place, who[1], config):
         how = ["--resume", str(place)]
@@ -134,16 +131,14 @@ def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Fail
         run = read_run(place)
     except UserError as error:  # damaged, or diverged
         return Failure(_name(who), f"left no run to compare: {error}", [])
-    for kind, found, asked in (
-        ("settings", run.result.config, dataclasses.asdict(config)),
-        ("versions", run.result.versions, environment.versions(who[1])),
-    ):
-        for name in asked:
-            if found.get(name) != asked[name]:
-                raise UserError(
-                    f"{place} was trained with {kind} {name} {found.get(name)}, not {asked[name]}; "
-                    "delete it or choose another --out"
-                )
+    found = {**run.result.config, **run.result.versions}
+    settings = dataclasses.asdict(config) | {"seed": who[0]}
+    for name, asked in {**settings, **environment.versions(who[1])}.items():
+        if found.get(name) != asked:
+            raise UserError(
+                f"{place} was trained with {name} {found.get(name)}, not {asked}; delete it or "
+                "choose another --out"
+            )
     return run
 
 

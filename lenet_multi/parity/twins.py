@@ -128,8 +128,7 @@ class Band:
         for twins in self._filed(place):
             reached = _largest(twins[:, :steps], axis=0)
             largest[: len(reached)] = np.maximum(largest[: len(reached)], reached)
-        so_far: Array = np.maximum.accumulate(largest)
-        return so_far
+        return np.maximum.accumulate(largest)
 
     def limits_of_losses(self, place: str, steps: int) -> Array:
         """Return the limit of a pair's losses at each step: (steps,)."""
@@ -143,32 +142,19 @@ class Band:
         return tolerances.TWINS.value * float(max(map(_largest, self._filed(place)), default=0.0))
 
     def limits_of_weights(self, place: str, rounding: Mapping[str, float]) -> dict[str, float]:
-        """Return the limit of a pair's weights for each "STEP/TENSOR".
-
-        `rounding` is the error of rounding the weights once, for each "STEP/TENSOR".
-        """
-        shown = [
-            (*_step_and_tensor(name), float(_largest(gaps)))
-            for evidence in self.evidence
-            for name, gaps in evidence.under(f"{TWINS}/{place}").items()
-        ]
+        """Return the limits of weights; `rounding` is the error of rounding them once, by name."""
         limits = {}
         for name, least in rounding.items():
-            step, tensor = _step_and_tensor(name)
-            until = tolerances.TRAJECTORY_AHEAD * step
-            reached = (gap for at, of, gap in shown if of == tensor and at <= until)
-            limits[name] = tolerances.TWINS.value * max(least, *reached, 0.0)
+            step, _, tensor = name.partition("/")
+            steps = range(1, 1 + tolerances.TRAJECTORY_AHEAD * int(step))
+            filed = (gaps for at in steps for gaps in self._filed(f"{place}/{at}/{tensor}"))
+            limits[name] = tolerances.TWINS.value * float(max([least, *map(_largest, filed)]))
         return limits
 
     def _filed(self, place: str) -> Iterator[Array]:
         for evidence in self.evidence:
             if (twins := evidence.arrays.get(f"{TWINS}/{place}")) is not None:
                 yield twins
-
-
-def _step_and_tensor(name: str) -> tuple[int, str]:
-    step, _, tensor = name.partition("/")
-    return int(step), tensor
 
 
 def _largest(gaps: Array, axis: int | None = None) -> Any:

@@ -132,8 +132,11 @@ def test_a_backend_that_is_worse_is_caught(tmp_path: Path, trained: list[str]) -
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"versions": {"keras": "3.99"}}, "versions keras 3.99, not 3.15.1"),
-        ({"config": dataclasses.asdict(TrainConfig(epochs=1))}, "settings epochs 1, not 6"),
+        ({"versions": {"keras": "3.99"}}, "trained with keras 3.99, not 3.15.1"),
+        (
+            {"config": dataclasses.asdict(TrainConfig(epochs=1))},
+            "trained with epochs 1, not 6; delete it",
+        ),
     ],
     ids=["versions", "settings"],
 )
