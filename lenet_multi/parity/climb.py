@@ -221,9 +221,8 @@ def _take_our_adam(model: keras.Model) -> None:
 def _terms(model: keras.Model, batch_size: int) -> dict[str, int]:
     """Return how many terms are added on the way to a logit ("L1") and to a gradient ("L2").
 
-    For each output, a layer adds one term for each weight of its kernel that the output uses. The
-    backward pass adds as many again, and for the kernel's gradient one term for each image at each
-    position.
+    A layer adds one term for each kernel weight that an output uses. The backward pass adds as many
+    again, and for the kernel's gradient one term for each image at each position.
     """
     layers = [layer for layer in model.layers if hasattr(layer, "kernel")]
     forward = sum(math.prod(layer.kernel.shape[:-1]) for layer in layers)
@@ -242,12 +241,9 @@ def _in_float64() -> bool:
 
 
 def _step(model: keras.Model, batch: Batch) -> float:
-    """Take a training step and return the loss before it.
-
-    Keras rounds its mean on PyTorch (see `float64`), so divide Keras's sum by its count instead.
-    """
+    """Take a training step and return the loss before it."""
     model.train_on_batch(*batch)
-    tracker = model.metrics[0]
+    tracker = model.metrics[0]  # its own quotient is rounded to float32 on PyTorch (see `float64`)
     total, count = map(keras.ops.convert_to_numpy, (tracker.total, tracker.count))
     return float(total) / float(count)
 

@@ -1,7 +1,6 @@
 """A climber and its process: `python -m lenet_multi.parity.climber JOB`, JOB as JSON.
 
-The process prints its progress on stdout, one JSON list a line, and files its evidence in the
-job's folder.
+It prints its progress, one JSON list a line, and writes its evidence into the job's folder.
 """
 
 import dataclasses

@@ -44,7 +44,7 @@ class Evidence:
 
 
 def read(folder: Path, *, climb: str) -> Evidence:
-    """Return the evidence of `climb` in `folder`; raise `UserError` if it is damaged or another's."""
+    """Return the evidence of `climb` in `folder`; raise `UserError` if damaged or another's."""
     try:
         content = json.loads((folder / FACTS).read_text())
         if content["climb"] != climb:

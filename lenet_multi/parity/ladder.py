@@ -110,9 +110,9 @@ def loss_gaps(ladder: Ladder, precision: str, pair: Pair) -> Array:
 
 
 def _structure(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for what in ("settings", "tensors", "parameters", "initial weights", "batch"):
-        for two in _twos(ladder, precision):
-            yield two.exact(STRUCTURE, what)
+    facts = ("settings", "tensors", "parameters", "initial weights", "batch")
+    for what, two in product(facts, _twos(ladder, precision)):
+        yield two.exact(STRUCTURE, what)
 
 
 def _forward(ladder: Ladder, precision: str) -> Iterator[Finding]:

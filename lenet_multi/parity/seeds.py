@@ -57,11 +57,9 @@ def study(
 ) -> Study:
     """Train `backends` on seeds 0 to `seeds` - 1 where `folder` lacks the run, then compare.
 
-    A finished run in `folder` is read and a stopped one continues. A failed run does not stop the
-    others.
-
-    Raises `UserError` when there are fewer than two seeds or backends, or more than `MOST_SEEDS`
-    seeds, or when a run in `folder` has other settings, data or versions.
+    Finished runs are read, stopped ones continue. A failed run does not stop the others.
+    Raises `UserError` for fewer than two seeds or backends, more than `MOST_SEEDS` seeds, or a run
+    in `folder` with other settings, data or versions.
     """
     if seeds < 2:
         raise UserError(f"--seeds must be at least 2, for an interval, not {seeds}")
