@@ -38,7 +38,7 @@ _GRADIENT_RATE = 2.0**20
 
 @dataclass(frozen=True)
 class Climb:
-    """One backend's climb in one precision, computed as `how` says; `evidence` is filled."""
+    """One backend's climb in one precision: computes as `how` says, files into `evidence`."""
 
     evidence: Evidence
     plan: Plan
@@ -91,7 +91,7 @@ class Climb:
                     np.array([_step(model, batches[step]) for step in steps])
                     for _ in self._own_and_twins(model)
                 ]
-            except Exception as error:  # L6 has to find any error that stops a move
+            except Exception as error:  # L6 reports any error that stops a move
                 traceback.print_exc()
                 words = f"{type(error).__name__}: {error}".splitlines()[0]
                 self.evidence.facts.setdefault("errors", {})[writer] = words[:200].replace("/", " ")

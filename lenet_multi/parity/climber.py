@@ -35,8 +35,8 @@ class Climber:
     """A backend and how it computes, written "BACKEND[:FORM][@INSTRUCTION_SET]"."""
 
     backend: str
-    form: str | None = None  # the fastest one
-    instruction_set: str | None = None  # all that the processor has
+    form: str | None = None  # by default the fastest
+    instruction_set: str | None = None  # by default all that the processor has
 
     @classmethod
     def of(cls, name: str) -> "Climber":

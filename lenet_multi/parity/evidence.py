@@ -1,4 +1,4 @@
-"""The evidence that a climber writes: facts as JSON, arrays as .npz, both complete or invalid."""
+"""The evidence that a climber writes: facts as JSON, arrays as .npz; damaged files are refused."""
 
 import dataclasses
 import json

@@ -142,7 +142,7 @@ class Band:
         return tolerances.TWINS.value * float(max(map(_largest, self._filed(place)), default=0.0))
 
     def limits_of_weights(self, place: str, rounding: Mapping[str, float]) -> dict[str, float]:
-        """Return the limits of weights; `rounding` is the error of rounding them once, by name."""
+        """Return limits of weights by "STEP/TENSOR"; `rounding`: error of rounding them once."""
         limits = {}
         for name, least in rounding.items():
             step, _, tensor = name.partition("/")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lenet_multi.data.examples import Dataset
+from lenet_multi.machine import keras_start
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.climber import Climber
@@ -51,7 +52,7 @@ def climb_again(
     """
     plan = ascent.ladder.plan
     task = find_task(plan.config.architecture)
-    how = Climber.of(SABOTAGED).execution()
+    how = Climber.of(SABOTAGED).execution(keras_start.device())
     climbed, gone_on = dict(ascent.ladder.climbed), dict(ascent.ladder.gone_on)
     for precision in precisions:
         of.keras.config.set_floatx(precision)
