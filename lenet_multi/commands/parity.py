@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -14,9 +14,6 @@ from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
 
-if TYPE_CHECKING:
-    from lenet_multi.parity.plan import Plan
-
 
 @click.command("parity")
 @click.option(
@@ -24,33 +21,32 @@ if TYPE_CHECKING:
     "wanted",
     multiple=True,
     metavar="BACKEND[:FORM][@INSTRUCTIONS]",
-    help="backend to compare, two or more times; each must be installed; INSTRUCTIONS holds it to "
-    f"an older processor's: {', '.join(INSTRUCTION_SETS)}  "
-    "(default: all that are installed, each as fast as it can)",
+    help="backend to compare, installed; give two or more; INSTRUCTIONS limits it to an older "
+    f"processor's: {', '.join(INSTRUCTION_SETS)}  (default: all installed, each as fast as it can)",
 )
-@click.option(
-    "--every-form", is_flag=True, help="compare every form of these backends with every other"
-)
+@click.option("--every-form", is_flag=True, help="compare all forms of these backends, in pairs")
 @click.option(
     "--architecture",
     type=Name(list(TASKS), others=True),
-    help=f"network to train, as of train  (default: {TrainConfig.architecture})",
+    help=f"network to train, as in train  (default: {TrainConfig.architecture})",
 )
-@click.option("--seed", type=int, help="of the weights and the order  (default: 0)")
-@click.option("--data", help="as of train  (default: mnist)")
-@click.option("--threads", type=int, help="that each backend computes with  (default: 1)")
+@click.option("--seed", type=int, help="seed of the weights and the order  (default: 0)")
+@click.option("--data", help="data to train on, as in train  (default: mnist)")
+@click.option("--threads", type=int, help="threads of each backend's process  (default: 1)")
 @click.option("--images", type=int, help="training images of float32's epoch  (default: all)")
 @click.option(
     "--seeds",
     type=int,
-    help="train from this many seeds on each backend instead, and test whether the accuracies are "
-    "equivalent; goes on where it was stopped",
+    help="instead, train each backend from this many seeds, and test whether the accuracies are "
+    "equivalent; a stopped test continues",
 )
-@click.option("--recipe", type=Name(list(RECIPES)), help=f"of --seeds  (default: {DEFAULT_RECIPE})")
-@click.option("--epochs", type=int, help="of --seeds  (default: the recipe's)")
-@click.option("--dtype-policy", help="of --seeds, as of train  (default: the recipe's)")
-@timeout_option(1800.0, "seconds after which a backend's process is ended, which is a failure")
-@path_option("--out", "folder for what is found  (default: runs/parity-TIME, or runs/parity-seeds)")
+@click.option(
+    "--recipe", type=Name(list(RECIPES)), help=f"for --seeds  (default: {DEFAULT_RECIPE})"
+)
+@click.option("--epochs", type=int, help="for --seeds  (default: the recipe's)")
+@click.option("--dtype-policy", help="for --seeds, as in train  (default: the recipe's)")
+@timeout_option(1800.0, "seconds after which a backend's process is killed, which is a failure")
+@path_option("--out", "folder for the results  (default: runs/parity-TIME, or runs/parity-seeds)")
 @as_json
 def command(
     wanted: tuple[str, ...],
@@ -61,7 +57,7 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Prove rung by rung that backends train the same; exit status 0: they do, 1: they differ.
+    """Test rung by rung whether backends train the same; exit status 0: they do, 1: they differ.
 
     \b
     Examples:
@@ -74,7 +70,8 @@ def command(
       lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
     """
     from lenet_multi.machine import frameworks
-    from lenet_multi.parity.plan import ONE_EPOCH, Climber, Plan
+    from lenet_multi.parity.climber import Climber
+    from lenet_multi.runs.folder import default_folder
 
     chosen = list(dict.fromkeys(wanted)) or list(frameworks.installed())
     for name in chosen:
@@ -98,22 +95,22 @@ def command(
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"{flag(name)} is {without}; drop it")
     if seeds is None:
-        images, threads = given.pop("images", None), given.pop("threads", 1)
-        plan = Plan(config=dataclasses.replace(ONE_EPOCH, **given), float32_images=images)
-        climb_ladder(chosen, plan, threads, timeout, out, as_json)
+        climb_ladder(chosen, given, timeout, out or default_folder("parity"), as_json)
     else:
-        recipe = RECIPES[given.pop("recipe", DEFAULT_RECIPE)]
-        compare_seeds(chosen, seeds, dataclasses.replace(recipe, **given), timeout, out, as_json)
+        config = dataclasses.replace(RECIPES[given.pop("recipe", DEFAULT_RECIPE)], **given)
+        folder = out or Path("runs", "parity-seeds")
+        compare_seeds(chosen, seeds, config, timeout, folder, as_json)
 
 
 def climb_ladder(
-    chosen: list[str], plan: "Plan", threads: int, timeout: float, out: Path | None, as_json: bool
+    chosen: list[str], given: dict[str, Any], timeout: float, folder: Path, as_json: bool
 ) -> NoReturn:
-    """Climb rungs L0 to L4 and L6, show and record what is found, and exit."""
+    """Climb rungs L0 to L4 and L6, record and show the findings, and exit."""
     from lenet_multi.parity import ascent, figure, report
-    from lenet_multi.runs.folder import default_folder
+    from lenet_multi.parity.plan import ONE_EPOCH, Plan
 
-    folder = out or default_folder("parity")
+    images, threads = given.pop("images", None), given.pop("threads", 1)
+    plan = Plan(config=dataclasses.replace(ONE_EPOCH, **given), float32_images=images)
     found = ascent.ascend(chosen, plan, folder, timeout=timeout, threads=threads)
     ascent.write_json(found, folder / ascent.COMPARISON)
     if found.ladder.pairs("float32"):
@@ -127,21 +124,15 @@ def climb_ladder(
 
 
 def compare_seeds(
-    chosen: list[str],
-    count: int,
-    config: TrainConfig,
-    timeout: float,
-    out: Path | None,
-    as_json: bool,
+    chosen: list[str], count: int, config: TrainConfig, timeout: float, folder: Path, as_json: bool
 ) -> NoReturn:
-    """Climb rung L5, show and record what is found, and exit."""
+    """Climb rung L5, record and show the outcomes, and exit."""
     from lenet_multi.parity import report, seeds
 
-    folder = out or Path("runs", "parity-seeds")
     try:
         found = seeds.study(chosen, count, config, folder, timeout=timeout)
     except StoppedError:
-        click.echo(f"The same command goes on with what is in {folder}", err=True)
+        click.echo(f"Run the same command again to continue with the runs in {folder}", err=True)
         raise
     seeds.write_json(found, config, folder / seeds.STUDY)
     if as_json:

@@ -50,7 +50,7 @@ class Examples:
     def __len__(self) -> int:
         return len(parts(self.y)[0])
 
-    def __getitem__(self, part: slice) -> "Examples":
+    def __getitem__(self, part: slice | NDArray[np.int64]) -> "Examples":
         return Examples(*(changed(lambda array: array[part], side) for side in (self.x, self.y)))
 
 

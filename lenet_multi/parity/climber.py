@@ -1,6 +1,6 @@
-"""The process of one climber: `python -m lenet_multi.parity.climber JOB`, JOB as JSON.
+"""A climber and its process: `python -m lenet_multi.parity.climber JOB`, JOB as JSON.
 
-Tells its progress on stdout, a JSON list a line; leaves its evidence in the job's folder.
+It prints its progress, one JSON list a line, and writes its evidence into the job's folder.
 """
 
 import dataclasses
@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lenet_multi.backends.choice import Execution, execution
 from lenet_multi.config import TrainConfig
+from lenet_multi.errors import UserError
 from lenet_multi.machine import keras_start
+from lenet_multi.machine.children import Child
+from lenet_multi.machine.instruction_sets import held_to
 from lenet_multi.parity import oracle
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.plan import ORACLE, Climber, Plan
+from lenet_multi.parity.plan import ORACLE, Plan
 from lenet_multi.task import find_task
 
 CLIMB, GO_ON = "climb", "go-on"
@@ -27,8 +31,38 @@ _TELL_EVERY = 0.2  # seconds
 
 
 @dataclass(frozen=True)
+class Climber:
+    """A backend and how it computes, written "BACKEND[:FORM][@INSTRUCTION_SET]"."""
+
+    backend: str
+    form: str | None = None  # by default the fastest
+    instruction_set: str | None = None  # by default all that the processor has
+
+    @classmethod
+    def of(cls, name: str) -> "Climber":
+        """Return the climber called `name`; raise `UserError` when nothing follows ":" or "@"."""
+        if name.endswith((":", "@")) or ":@" in name:
+            raise UserError(
+                f"--backend {name}: a name is missing; give BACKEND[:FORM][@INSTRUCTIONS]"
+            )
+        name, _, instruction_set = name.partition("@")
+        backend, _, form = name.partition(":")
+        return cls(backend, form or None, instruction_set or None)
+
+    def execution(self, device: str = keras_start.CPU) -> Execution:
+        """Return how it computes on `device`; raise `UserError` when the backend lacks its form."""
+        how = execution(self.backend, self.form, device=device)
+        # It takes single steps, so XLA has nothing to loop over.
+        return dataclasses.replace(how, answer_form=how.form, xla_loops=False)
+
+    def environment(self) -> dict[str, str]:
+        """Return variables for its process; raise `UserError` without the instruction set."""
+        return held_to(self.instruction_set) if self.instruction_set else {}
+
+
+@dataclass(frozen=True)
 class Job:
-    """What one climber does: which task, who it is, where its evidence goes."""
+    """What one climber does: the task, its name, and the folder for its evidence."""
 
     task: str
     precision: str
@@ -36,23 +70,33 @@ class Job:
     out: str  # the folder of the whole climb
     climb: str  # the name of the climb that the evidence belongs to
     plan: dict[str, Any]
-    saved_by: Sequence[str] = ()  # the climbers with whose models the task "go-on" goes on
+    saved_by: Sequence[str] = ()  # for "go-on": the climbers whose models it continues to train
 
     @property
     def name(self) -> str:
-        """Return what people call the job."""
-        task = {CLIMB: "", GO_ON: " goes on"}[self.task]
-        return f"{self.climber} {self.precision}{task}"
+        """The name that people read."""
+        return f"{self.climber} {self.precision}{' goes on' if self.task == GO_ON else ''}"
 
     @property
     def folder(self) -> Path:
-        """Return where its evidence goes."""
+        """The folder of its evidence."""
         return Path(self.out, f"{re.sub('[:@]', '-', self.climber)}-{self.precision}-{self.task}")
 
     def writers(self) -> list["Job"]:
-        """Return the jobs that save the models with which it goes on."""
+        """Return the jobs that save the models which this job loads."""
         climb = dataclasses.replace(self, task=CLIMB, saved_by=())
         return [dataclasses.replace(climb, climber=writer) for writer in self.saved_by]
+
+    def child(self) -> Child:
+        """Return its process, which starts after its writers have ended."""
+        content = json.dumps(dataclasses.asdict(self))
+        return Child(
+            name=self.name,
+            command=(sys.executable, "-m", "lenet_multi.parity.climber", content),
+            log=self.folder / "log.txt",
+            environ=Climber.of(self.climber).environment(),
+            after=tuple(writer.name for writer in self.writers()),
+        )
 
 
 def run(job: Job) -> None:
@@ -66,16 +110,17 @@ def run(job: Job) -> None:
     if job.climber == ORACLE:
         oracle.climb(evidence, plan, task, dataset, _tell)
     else:
-        keras_start.start(Climber.of(job.climber).backend, floatx=job.precision)
+        climber = Climber.of(job.climber)
+        keras_start.start(climber.backend, floatx=job.precision)
         from lenet_multi.parity.climb import Climb
 
-        climb = Climb(evidence, plan, task, dataset, _tell)
+        how = climber.execution(keras_start.device())
+        climb = Climb(evidence, plan, task, dataset, how, _tell)
         if job.task == CLIMB:
             climb.climb(save_to=job.folder / SAVED_MODEL)
         else:
             models = {writer.climber: writer.folder / SAVED_MODEL for writer in job.writers()}
-            saved = {writer: path for writer, path in models.items() if path.exists()}
-            climb.go_on(saved)
+            climb.go_on({writer: path for writer, path in models.items() if path.exists()})
     evidence.record["seconds"] = time.perf_counter() - began
     evidence.write(job.folder)
 
@@ -88,11 +133,6 @@ def _tell(what: str, done: int, steps: int) -> None:
     if done in (0, steps) or time.monotonic() - _told > _TELL_EVERY:
         _told = time.monotonic()
         print(json.dumps([what, done, steps]), flush=True)
-
-
-def command(job: Job) -> tuple[str, ...]:
-    """Return the command that does `job` in a process of its own."""
-    return (sys.executable, "-m", "lenet_multi.parity.climber", json.dumps(dataclasses.asdict(job)))
 
 
 if __name__ == "__main__":

@@ -6,33 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-LEVEL = 0.05  # of each one-sided test; hence an interval of 1 - 2 * LEVEL
+LEVEL = 0.05  # of each one-sided test; the interval has the level 1 - 2 * LEVEL
 
 
 @dataclass(frozen=True)
 class Equivalence:
-    """The verdict on paired differences, in the unit of the margin."""
+    """The result for paired differences, in the unit of the margin."""
 
     pairs: int
     mean: float
-    low: float  # end of the mean's 90 % confidence interval
-    high: float  # the other end
-    p_value: float  # the larger one of the two one-sided tests'
+    low: float  # the lower end of the mean's 90 % confidence interval
+    high: float  # its upper end
+    p_value: float  # the larger one of the two tests
     margin: float
 
     @property
     def passed(self) -> bool:
-        """Whether the whole interval lies within the margin, on both sides."""
+        """Whether the whole interval lies within the margin on both sides."""
         return -self.margin < self.low and self.high < self.margin
 
 
 def two_one_sided_tests(differences: NDArray[np.float64], *, margin: float) -> Equivalence:
     """Return whether the mean of paired `differences` (N,) is within `margin` of 0.
 
-    Schuirmann (1987): equivalent at 5 % where both one-sided t-tests against -margin and +margin
-    reject, which is where the 90 % interval lies inside. Differences that are all equal leave
-    no spread to estimate; their interval is a point.
-
+    Schuirmann (1987): two means are equivalent at 5 % when both one-sided t-tests, against -margin
+    and +margin, reject; the 90 % interval then lies inside. When all differences are equal, there
+    is no spread to estimate, and the interval is a point.
     Raises `ValueError` for fewer than two differences.
     """
     if len(differences) < 2:

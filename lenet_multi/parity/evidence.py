@@ -1,4 +1,4 @@
-"""What a climber leaves on disk: facts as JSON, arrays as .npz, whole or not at all."""
+"""The evidence that a climber writes: facts as JSON, arrays as .npz; damaged files are refused."""
 
 import dataclasses
 import json
@@ -24,22 +24,19 @@ class Evidence:
     """What `climber` saw: a backend in one precision, or the oracle."""
 
     climber: str
-    climb: str  # that it belongs to, so that evidence of another one is not taken for it
+    climb: str  # the climb it belongs to; evidence of another one is refused
     facts: dict[str, Any] = field(default_factory=dict)  # compared exactly
     arrays: dict[str, Array] = field(default_factory=dict)  # named "rung/.../tensor"
     record: dict[str, Any] = field(default_factory=dict)  # not compared: versions, terms, seconds
 
     def under(self, place: str) -> dict[str, Array]:
-        """Return the arrays whose names begin with `place`, by what follows in them."""
+        """Return the arrays whose names begin with `place`, by the rest of their names."""
         prefix = f"{place}/"
-        return {
-            name.removeprefix(prefix): array
-            for name, array in self.arrays.items()
-            if name.startswith(prefix)
-        }
+        names = (name for name in self.arrays if name.startswith(prefix))
+        return {name.removeprefix(prefix): self.arrays[name] for name in names}
 
     def write(self, folder: Path) -> None:
-        """Write the evidence into `folder`; the facts, written last, vouch for the arrays."""
+        """Write the evidence into `folder`; the facts come last and hold the arrays' SHA-256."""
         np.savez(folder / ARRAYS, allow_pickle=False, **self.arrays)
         content = dataclasses.asdict(dataclasses.replace(self, arrays={}))
         content["arrays"] = file_sha256(folder / ARRAYS)
@@ -47,10 +44,7 @@ class Evidence:
 
 
 def read(folder: Path, *, climb: str) -> Evidence:
-    """Return the evidence in `folder` that belongs to `climb`.
-
-    Raises `UserError` when a file is missing, truncated or altered, or is of another climb.
-    """
+    """Return the evidence of `climb` in `folder`; raise `UserError` if damaged or another's."""
     try:
         content = json.loads((folder / FACTS).read_text())
         if content["climb"] != climb:

@@ -1,19 +1,20 @@
-"""Keras in float64 all the way: the places where it silently is not, and public ways round.
+"""Keep Keras in float64: where Keras silently rounds to float32, and public ways around it.
 
 With `floatx` float64 every variable says float64, but Keras 3.15.1 rounds to float32 here:
 
-1. `keras.backend.result_type("float64", "float64")` is "float32" unless the backend is
-   TensorFlow (`keras/src/backend/common/dtypes.py`, `BIT64_TO_BIT32_DTYPE`). On PyTorch
-   `keras.ops.matmul` casts its arguments to it, and with it every Dense layer.
-   `keras.ops.einsum` does not: `EinsumDense` is the same layer with the same weights.
-2. For the same reason `keras.ops.divide_no_nan` is float32 on PyTorch: the mean over a batch
-   in every loss, and the result of every metric. Sum and divide instead.
-3. On TensorFlow `keras.ops.cast(0.999, "float64")` is 0.9990000129: `tf.cast` makes a float32
-   tensor of a Python float first (`keras/src/backend/tensorflow/core.py`, `cast`). So Adam's
-   betas and SGD's momentum are rounded. A NumPy float64 is not.
+1. `keras.backend.result_type("float64", "float64")` is "float32" on JAX and PyTorch
+   (`keras/src/backend/common/dtypes.py`, `BIT64_TO_BIT32_DTYPE`). On PyTorch `keras.ops.matmul`,
+   and so every Dense layer, casts its arguments to it. `keras.ops.einsum` does not: `EinsumDense`
+   is the same layer with the same weights.
+2. For the same reason `keras.ops.divide_no_nan` is float32 on PyTorch. It computes the mean over
+   the batch in every loss, and the result of every metric. Sum and divide instead.
+3. On TensorFlow `keras.ops.cast(0.999, "float64")` is 0.9990000129: `tf.cast` first turns a Python
+   float into a float32 tensor (`keras/src/backend/tensorflow/core.py`, `cast`). This rounds Adam's
+   betas and SGD's momentum. It does not round a NumPy float64.
 
-A learning rate schedule is not mended here: on JAX its cosine is float32 by the first cause,
-on TensorFlow the rate itself by the third. `tests/parity/test_float64.py` shows each.
+Nothing here mends two others. A learning rate schedule: its cosine is float32 on JAX (cause 1),
+the rate itself on TensorFlow (cause 3). `keras.ops.mean`, and so mean squared error: float32 on
+JAX and PyTorch (cause 1). `tests/parity/test_float64.py` shows each.
 """
 
 from typing import Any
@@ -23,7 +24,7 @@ import numpy as np
 
 
 def exact_model(model: keras.Model) -> keras.Model:
-    """Return a copy of `model`, its Dense layers as EinsumDense: the same function and weights."""
+    """Return a copy of `model` with EinsumDense for Dense: the same function, the same weights."""
     twin = keras.models.clone_model(model, clone_function=_exact_layer)
     twin.set_weights(model.get_weights())
     return twin
@@ -42,7 +43,7 @@ def _exact_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def make_exact(optimizer: keras.optimizers.Optimizer) -> None:
-    """Turn the Python floats among the settings of `optimizer` to NumPy's, in place."""
+    """Replace the Python floats in the settings of `optimizer` by NumPy's, in place."""
     for name in optimizer.get_config():
         if type(value := getattr(optimizer, name, None)) is float:
             setattr(optimizer, name, np.float64(value))
@@ -52,18 +53,14 @@ def make_exact(optimizer: keras.optimizers.Optimizer) -> None:
 class ExactMean(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no types
     """The mean of another loss over the batch, divided in full precision."""
 
-    def __init__(self, loss: keras.losses.Loss | dict[str, Any]) -> None:
-        """Take a loss, or its configuration."""
+    def __init__(self, loss: Any) -> None:
+        """Take a loss, its name or its configuration."""
         super().__init__()
         self.loss = keras.losses.get(loss)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return each image's loss, (N,)."""
-        return self.loss.call(y_true, y_pred)
-
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the mean over the batch, a scalar."""
-        losses = self.call(y_true, y_pred)
+        losses = getattr(self.loss, "call", self.loss)(y_true, y_pred)  # a name gives a function
         return keras.ops.sum(losses) / keras.ops.cast(keras.ops.shape(losses)[0], losses.dtype)
 
     def get_config(self) -> dict[str, Any]:

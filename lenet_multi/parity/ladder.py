@@ -14,25 +14,18 @@ from lenet_multi.parity.twins import NEAREST, UNIT_ROUNDOFF, Band, of_entries, o
 from lenet_multi.runs import tolerances
 
 RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
-    "L0 structure",
-    "L1 forward",
-    "L2 gradient",
-    "L3 optimizer",
-    "L4 trajectory",
-    "L6 portability",
+    *("L0 structure", "L1 forward", "L2 gradient"),
+    *("L3 optimizer", "L4 trajectory", "L6 portability"),
 )
 
-_NOTHING = np.array(np.nan)  # what a climber saw where it saw nothing
+_NOTHING = np.array(np.nan)  # stands for an array that a climber lacks
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """How near two climbers are in one respect: the gap, what is allowed, and where.
-
-    That is the first place over its limit, by steps and layers, or else the one nearest to it.
-    """
+    """The gap between two climbers in one respect, its limit (`allowed`), and the place."""
 
     rung: str
     what: str
@@ -40,31 +33,25 @@ class Finding:
     pair: Pair
     gap: float
     allowed: float
-    where: str
+    where: str  # the first place over its limit, by step and layer, or else the nearest to it
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Finding":
         """Return the finding that a comparison's JSON records."""
-        words = {name: str(content[name]) for name in ("rung", "what", "precision", "where")}
-        first, second = content["pair"]
-        return cls(
-            **words,
-            pair=(str(first), str(second)),
-            gap=float(content["gap"]),
-            allowed=float(content["allowed"]),
-        )
+        words = ((name, str(content[name])) for name in ("rung", "what", "precision", "where"))
+        numbers = ((name, float(content[name])) for name in ("gap", "allowed"))
+        first, second = map(str, content["pair"])
+        return cls(pair=(first, second), **dict[str, Any]([*words, *numbers]))
 
     @property
     def passed(self) -> bool:
-        """Whether the gap is allowed; a gap that is infinite or no number is not."""
+        """Whether the gap is allowed; an infinite gap or a NaN is not."""
         return math.isfinite(self.gap) and self.gap <= self.allowed
 
     @property
     def share(self) -> float:
-        """The gap as a share of what is allowed."""
-        if self.allowed == 0:
-            return 0.0 if self.gap == 0 else math.inf
-        return self.gap / self.allowed
+        """The gap as a share of its limit."""
+        return over(self.gap, self.allowed)
 
     def __str__(self) -> str:
         return (
@@ -75,18 +62,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Ladder:
-    """All evidence: of each backend in each precision, and of the oracle in float64.
-
-    `climbed` and `gone_on` are by (backend, precision). What failed is missing, and left out.
-    """
+    """All evidence: of each backend in each precision, and of the oracle in float64."""
 
     backends: tuple[str, ...]
-    climbed: Mapping[tuple[str, str], Evidence]
-    gone_on: Mapping[tuple[str, str], Evidence]
+    climbed: Mapping[tuple[str, str], Evidence]  # by (backend, precision), without failures
+    gone_on: Mapping[tuple[str, str], Evidence]  # the same for L6
     plan: Plan
 
     def climbers(self, precision: str) -> list[str]:
-        """Return the backends that came through in a precision."""
+        """Return the backends that finished in a precision."""
         return [backend for backend in self.backends if (backend, precision) in self.climbed]
 
     def pairs(self, precision: str) -> list[Pair]:
@@ -94,12 +78,12 @@ class Ladder:
         return list(combinations(self.climbers(precision), 2))
 
     def band(self, *climbers: str) -> Band:
-        """Return how far the float32 twins of some climbers, or of all, went from them."""
+        """Return the band of the float32 twins of some climbers, by default of all."""
         chosen = climbers or self.climbers("float32")
         return Band(tuple(self.climbed[who, "float32"] for who in chosen if who != ORACLE))
 
     def seen(self, climber: str, precision: str) -> Evidence:
-        """Return what a backend, or the oracle, saw in a precision."""
+        """Return the evidence of a backend in a precision, or the oracle's."""
         return self.climbed[climber, "float64" if climber == ORACLE else precision]
 
 
@@ -126,9 +110,9 @@ def loss_gaps(ladder: Ladder, precision: str, pair: Pair) -> Array:
 
 
 def _structure(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for what in ("settings", "tensors", "parameters", "initial weights", "batch"):
-        for two in _twos(ladder, precision):
-            yield two.exact(STRUCTURE, what)
+    facts = ("settings", "tensors", "parameters", "initial weights", "batch")
+    for what, two in product(facts, _twos(ladder, precision)):
+        yield two.exact(STRUCTURE, what)
 
 
 def _forward(ladder: Ladder, precision: str) -> Iterator[Finding]:
@@ -137,7 +121,7 @@ def _forward(ladder: Ladder, precision: str) -> Iterator[Finding]:
 
 
 def _noise(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    """Hold each backend to itself, so that a noisy one does not widen its own limits unseen."""
+    """Compare each backend with itself: a noisy one would widen its own limits unseen."""
     for who in ladder.climbers(precision) if precision == "float32" else ():
         itself = _Two(ladder, precision, (who, who))
         nearest = ladder.seen(who, precision).under(f"{NEAREST}/L2")
@@ -187,7 +171,7 @@ def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
             gaps = _by_step(relative(moved, stayed[begin : begin + len(moved)]), first=begin + 1)
             if precision == "float32":
                 went_on = (ladder.gone_on.get((who, precision)) for who in {writer, reader})
-                band = Band(tuple(evidence for evidence in went_on if evidence))
+                band = Band(tuple(filter(None, went_on)))
                 limits = _by_step(band.limits_of_losses(place, len(moved)), first=begin + 1)
         two = _Two(ladder, precision, (writer, reader))
         yield two.judge(PORTABILITY, f"{writer} to {reader}", gaps, limits)
@@ -206,16 +190,16 @@ class _Two:
     pair: Pair
 
     def exact(self, rung: str, what: str) -> Finding:
-        """Return the finding on facts that have to be equal."""
+        """Return the finding on facts that must be equal."""
         first, second = (self.ladder.seen(who, self.precision).facts[what] for who in self.pair)
-        differing = list(_differences(first, second))
+        differing = _differences(first, second)
         where = differing[0] if differing else "all equal"
         return Finding(rung, what, self.precision, self.pair, len(differing), 0, where)
 
     def judge(
         self, rung: str, what: str, gaps: Mapping[str, float], limits: float | Mapping[str, float]
     ) -> Finding:
-        """Return the finding at the first place over its limit, or at the one nearest to it."""
+        """Return the finding at the first place over its limit, or else nearest to it."""
         if not isinstance(limits, Mapping):
             limits = dict.fromkeys(gaps, limits)
         found = [
@@ -225,22 +209,18 @@ class _Two:
         return first_failure(found) or max(found, key=lambda finding: finding.share)
 
     def judge_weights(self, rung: str, what: str, place: str) -> Finding:
-        """Return the finding on weights: their distance over the way from the initial ones.
-
-        They are held to a constant in float64, else by the twins.
-        """
+        """Return the finding on weights: their distance over how far they moved from the start."""
         in_float64 = self.precision == "float64"
         initial = self.ladder.seen(self.pair[0], self.precision)  # the oracle files none
         gaps, rounding = {}, {}
         for name, first, second in self._both(place):
             step, _, tensor = name.partition("/")
             if ORACLE in self.pair and not in_float64 and step != "1":
-                # A tie in max pooling may fall another way in float64 than in all of float32.
-                continue
+                continue  # A tie in max pooling can be decided differently in float64.
             start = initial.arrays.get(f"L0/{tensor}", _NOTHING)
             moved = np.linalg.norm(second - start) if second.shape == start.shape else 0.0
             once = UNIT_ROUNDOFF[self.precision] * np.linalg.norm(second)
-            rounding[name] = float(once / moved) if moved > 0 else 0.0  # nor where one is missing
+            rounding[name] = float(once / moved) if moved > 0 else 0.0  # NaN: one is missing
             fit = first.shape == second.shape == start.shape
             gaps[name] = over(np.linalg.norm(first - second), moved) if fit else math.inf
         if in_float64:
@@ -249,44 +229,38 @@ class _Two:
         return self.judge(rung, what, gaps, band.limits_of_weights(place, rounding))
 
     def entrywise(self, place: str) -> dict[str, float]:
-        """Return, by tensor, the largest difference of entries over the largest entry."""
+        """Return, for each tensor, the largest difference of entries over the largest entry."""
         return {
             name: of_entries(first, second) if first.shape == second.shape else math.inf
             for name, first, second in self._both(place)
         }
 
     def rounding(self, rung: str) -> float:
-        """Return how far sums may part, by how many terms they have on that rung."""
+        """Return the limit for rounding in sums, which grows with their number of terms."""
         terms = self.ladder.seen(self.pair[0], self.precision).record["terms"][rung]
         return tolerances.ROUNDING.value * UNIT_ROUNDOFF[self.precision] * math.sqrt(terms)
 
     def _both(self, place: str) -> Iterator[tuple[str, Array, Array]]:
-        """Yield the names under `place` with what each of the two saw there, as float64."""
+        """Yield each name under `place` with the float64 arrays of both climbers."""
         first, second = (self.ladder.seen(who, self.precision).under(place) for who in self.pair)
         for name in first | second:
-            yield (
-                name,
-                first.get(name, _NOTHING).astype(np.float64),
-                second.get(name, _NOTHING).astype(np.float64),
-            )
+            one, two = (side.get(name, _NOTHING).astype(np.float64) for side in (first, second))
+            yield name, one, two
 
 
 def _twos(ladder: Ladder, precision: str, *, with_oracle: bool = False) -> Iterator[_Two]:
-    """Yield each pair of backends, before them each backend with the oracle if there is one."""
+    """Yield each backend with the oracle, if asked for and present, then each pair of backends."""
     pairs = ladder.pairs(precision)
     if with_oracle and (ORACLE, "float64") in ladder.climbed:
         pairs = [*product(ladder.climbers(precision), [ORACLE]), *pairs]
     return (_Two(ladder, precision, pair) for pair in pairs)
 
 
-def _differences(first: Any, second: Any) -> Iterator[str]:
-    if not isinstance(first, dict) or not isinstance(second, dict):
-        if first != second:
-            yield f"{_short(first)} and {_short(second)}"
-        return
-    for name in first | second:
-        if first.get(name) != second.get(name):
-            yield f"{name} ({_short(first.get(name))} and {_short(second.get(name))})"
+def _differences(first: Any, second: Any) -> list[str]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        both = [(name, first.get(name), second.get(name)) for name in first | second]
+        return [f"{name} ({_short(a)} and {_short(b)})" for name, a, b in both if a != b]
+    return [f"{_short(first)} and {_short(second)}"] if first != second else []
 
 
 def _short(value: Any) -> str:

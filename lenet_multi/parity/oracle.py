@@ -1,4 +1,4 @@
-"""Climb rungs L1 to L4 with the task's reference in float64, where no backend has a say."""
+"""Climb rungs L1 to L4 with the task's float64 reference, which uses no backend."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from lenet_multi.data.examples import Arrays, Dataset, Examples, changed, epoch_order
+from lenet_multi.data.examples import Arrays, Dataset, Examples, epoch_order
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, confident, is_kept
 from lenet_multi.task import Array, Task
@@ -14,7 +14,7 @@ from lenet_multi.task import Array, Task
 
 @dataclass
 class SGD:
-    """Keras's SGD of one tensor (keras/src/optimizers/sgd.py): v = momentum v - rate g, w += v."""
+    """Keras's SGD for one tensor (keras/src/optimizers/sgd.py): v = momentum v - rate g, w += v."""
 
     learning_rate: float
     momentum: float = 0.0
@@ -28,7 +28,7 @@ class SGD:
 
 @dataclass
 class Adam:
-    """Keras's Adam of one tensor (keras/src/optimizers/adam.py), epsilon outside the correction.
+    """Keras's Adam for one tensor (keras/src/optimizers/adam.py), epsilon outside the correction.
 
     Kingma and Ba (2015), section 2, last paragraph ("epsilon hat").
     """
@@ -53,7 +53,7 @@ class Adam:
 
 
 def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Tell) -> None:
-    """File what a float64 climber of rungs L1 to L4 has to see."""
+    """File the values that a float64 climber of rungs L1 to L4 should see."""
     assert task.reference
     config = plan.training_config("float64")
     reference = task.reference(config, dataset)
@@ -68,12 +68,10 @@ def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Te
     def file(place: str, arrays: Sequence[Array]) -> None:
         evidence.arrays |= {f"{place}/{n}": a for n, a in zip(names, arrays, strict=True)}
 
-    def train(
-        what: str, place: str, make: Callable[[], SGD | Adam], examples: Examples, steps: int
-    ) -> list[float]:
+    def train(place: str, make: Callable[[], SGD | Adam], examples: Examples) -> list[float]:
         """File the weights under `place` and return the loss before each step."""
-        weights, losses = initial, []
-        optimizers = [make() for _ in names]
+        weights, losses, optimizers = initial, [], [make() for _ in names]
+        steps = config.steps_per_epoch(len(examples))
         for step in range(1, steps + 1):
             loss, gradients = reference.gradients(weights, *batch(examples, step - 1))
             losses.append(loss)
@@ -81,7 +79,7 @@ def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Te
             weights = [optimizer.step(weight, gradient) for optimizer, weight, gradient in each]
             if is_kept(step, last=steps):
                 file(f"{place}/{step}", weights)
-            tell(what, step, steps)
+            tell(place.replace("/", " "), step, steps)
         return losses
 
     for name, factor in CONFIDENCE.items():
@@ -92,14 +90,8 @@ def climb(evidence: Evidence, plan: Plan, task: Task, dataset: Dataset, tell: Te
         file(f"L2/{name}", gradients)
 
     for name, (class_name, arguments) in OPTIMIZERS.items():
-        make = partial({"SGD": SGD, "Adam": Adam}[class_name], **arguments)
-        train(f"L3 {name}", f"L3/{name}", make, first, plan.optimizer_steps)
+        train(f"L3/{name}", partial({"SGD": SGD, "Adam": Adam}[class_name], **arguments), first)
 
-    order = epoch_order(len(training), seed=config.seed, epoch=0)
-    shuffled = Examples(
-        *(changed(lambda array: array[order], side) for side in (training.x, training.y))
-    )
-    steps = config.steps_per_epoch(len(training))
-    adam = partial(Adam, config.learning_rate)
-    losses = train("L4 trajectory", "L4/weights", adam, shuffled, steps)
+    shuffled = training[epoch_order(len(training), seed=config.seed, epoch=0)]
+    losses = train("L4/weights", partial(Adam, config.learning_rate), shuffled)
     evidence.arrays["L4/losses"] = np.array(losses)

@@ -1,4 +1,4 @@
-"""What every climber of the ladder does, the same for all so that evidence can be compared."""
+"""What every climber of the ladder does: the same for all, so that evidence can be compared."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -8,28 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.backends.choice import Execution, execution
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, Examples, split
 from lenet_multi.errors import UserError
-from lenet_multi.machine.instruction_sets import held_to
-from lenet_multi.machine.keras_start import CPU
+from lenet_multi.machine.frameworks import BACKENDS
 
-Tell = Callable[[str, int, int], None]  # what is being climbed, steps done, steps in all
+Tell = Callable[[str, int, int], None]  # reports what is climbed, steps done, steps in all
 
 PRECISIONS = ("float32", "float64")
 
 ORACLE = "oracle"
 
-# The optimizers of L3, by the class both Keras and the oracle have, and its arguments.
+# The optimizers of L3: the class, which Keras and the oracle both have, and its arguments.
 OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
     "SGD": ("SGD", {"learning_rate": 0.01}),
     "momentum": ("SGD", {"learning_rate": 0.01, "momentum": 0.9}),
     "Adam": ("Adam", {"learning_rate": 0.001}),
 }
 
-# L1 and L2 look at the initial weights, and at answers so confident (logits of some tens)
-# that a probability clipped on its way to the loss would show.
+# L1 and L2 look at the initial weights, and at answers so confident (logits of some tens) that
+# they would show a probability that is clipped on its way to the loss.
 CONFIDENCE = {"initial": 1.0, "confident": 256.0}
 
 ONE_EPOCH = TrainConfig(epochs=1)
@@ -39,12 +37,12 @@ ONE_EPOCH = TrainConfig(epochs=1)
 class Plan:
     """How far each rung goes.
 
-    L1 to L3 see the first training images in batches of `small_batch_size`. L4 trains for one
-    epoch of `config`: in float32 on all training images (or `float32_images`), in float64 on
-    `float64_images` in small batches, since the oracle climbs along and float64 has no fast
-    convolution. `optimizer_steps` are L3's. L6 saves L4's model after `saved_after` steps and
-    goes on for as many; 0 leaves L6 out. In float32 `one_ulp_runs` twins of each backend judge
-    L2 to L6 (see `twins`), in L4 all but the first for `one_ulp_steps`.
+    L1 to L3 see the first training images in batches of `small_batch_size`; L3 takes
+    `optimizer_steps`. L4 trains one epoch of `config`: in float32 on all training images (or
+    `float32_images`), in float64 on `float64_images` in small batches, because the oracle climbs
+    too and float64 has no fast convolution. L6 saves L4's model after `saved_after` steps and
+    trains it for as many again; 0 leaves L6 out. In float32, `one_ulp_runs` twins of each backend
+    set the limits of L2 to L6 (see `twins`). In L4 all but the first stop after `one_ulp_steps`.
 
     Raises `UserError` when there are too few images for that.
     """
@@ -66,19 +64,15 @@ class Plan:
     def training_config(self, precision: str) -> TrainConfig:
         """Return the settings of L4.
 
-        In float32 Adam's betas are rounded first. TensorFlow's kernel does so by itself, and
-        1 - beta_2 is then 1.3e-5 of itself larger or smaller: unless all backends do so, losses
-        part by 1e-6 within ten steps. In float64 Keras computes no schedule (see `float64`).
+        In float32, round Adam's betas first. TensorFlow's kernel rounds them anyway, which changes
+        1 - beta_2 by 1.3e-5 of its value. Unless all backends round them, losses differ by 1e-6
+        within ten steps. In float64, use no schedule: Keras rounds it to float32 (see `float64`).
         """
-        if precision == "float32":
-            return dataclasses.replace(
-                self.config,
-                beta_1=float(np.float32(self.config.beta_1)),
-                beta_2=float(np.float32(self.config.beta_2)),
-            )
-        return dataclasses.replace(
-            self.config, lr_schedule="constant", batch_size=self.small_batch_size
-        )
+        own, size = self.config, self.small_batch_size
+        if precision == "float64":
+            return dataclasses.replace(own, lr_schedule="constant", batch_size=size)
+        beta_1, beta_2 = (float(np.float32(beta)) for beta in (own.beta_1, own.beta_2))
+        return dataclasses.replace(own, beta_1=beta_1, beta_2=beta_2)
 
     def training_examples(self, dataset: Dataset, precision: str) -> Examples:
         """Return the examples that L4 trains on."""
@@ -97,50 +91,19 @@ class Plan:
         return dataset.train[: self.small_batch_size * self.optimizer_steps]
 
 
-@dataclass(frozen=True)
-class Climber:
-    """Who climbs, as "BACKEND[:FORM][@INSTRUCTION_SET]" says: a backend, and how it computes.
-
-    It computes in its fastest form and with all that the processor has, unless held to others.
-    """
-
-    backend: str
-    form: str | None = None
-    instruction_set: str | None = None
-
-    @classmethod
-    def of(cls, name: str) -> "Climber":
-        """Return the climber called `name`.
-
-        Raises `UserError` when a form or an instruction set is announced and missing.
-        """
-        if name.endswith((":", "@")) or ":@" in name:
-            raise UserError(
-                f"--backend {name}: a name is missing; give BACKEND[:FORM][@INSTRUCTIONS]"
-            )
-        name, _, instruction_set = name.partition("@")
-        backend, _, form = name.partition(":")
-        return cls(backend, form or None, instruction_set or None)
-
-    def execution(self, device: str = CPU) -> Execution:
-        """Return how it computes on `device`.
-
-        Raises `UserError` when the backend cannot compute its form.
-        """
-        return execution(self.backend, self.form, device=device)
-
-    def environment(self) -> dict[str, str]:
-        """Return the variables that its process needs besides those of this one.
-
-        Raises `UserError` when the processor lacks the instruction set.
-        """
-        return held_to(self.instruction_set) if self.instruction_set else {}
+def require_two(backends: Sequence[str]) -> None:
+    """Raise `UserError` unless there are two backends or more to compare."""
+    if len(backends) < 2:
+        raise UserError(
+            f"parity needs two backends, found {', '.join(backends) or 'none'}; give another "
+            f"--backend, or install one of {', '.join(BACKENDS)} with pip"
+        )
 
 
 def confident(
     names: Sequence[str], weights: Sequence[NDArray[Any]], factor: float
 ) -> list[NDArray[Any]]:
-    """Return `weights` with those of the last layer, as their `names` tell, times `factor`."""
+    """Return `weights`, those of the last layer times `factor`; `names` are their paths."""
     head = names[-1].rpartition("/")[0]
     return [
         weight * weight.dtype.type(factor) if name.rpartition("/")[0] == head else weight

@@ -1,4 +1,4 @@
-"""L5, the outcome: train each backend from each of many seeds, in runs that can be resumed."""
+"""L5, the outcome: train each backend from each of many seeds; stopped runs continue."""
 
 import dataclasses
 import sys
@@ -14,6 +14,7 @@ from lenet_multi.errors import UserError
 from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Child, Failure
 from lenet_multi.parity.equivalence import Equivalence, two_one_sided_tests
+from lenet_multi.parity.plan import require_two
 from lenet_multi.runs import durable
 from lenet_multi.runs.comparison import put_to_the_checks
 from lenet_multi.runs.durable import writing
@@ -30,16 +31,16 @@ MOST_SEEDS = 10_000  # a month of training
 
 @dataclass(frozen=True)
 class Outcome:
-    """What two backends made of the same seeds."""
+    """How two backends compare over the same seeds."""
 
     pair: tuple[str, str]
     accuracy: Equivalence  # in percentage points
-    agreement: float  # the share of test images that both answer alike, the mean over seeds
+    agreement: float  # the share of test images with the same answer, the mean over seeds
 
 
 @dataclass(frozen=True)
 class Study:
-    """Runs by (seed, backend), what they say of each pair, and the runs that failed."""
+    """Runs by (seed, backend), the outcome of each pair, and the runs that failed."""
 
     runs: dict[tuple[int, str], Run]
     outcomes: list[Outcome]
@@ -47,50 +48,43 @@ class Study:
 
     @property
     def passed(self) -> bool:
-        """Whether every run was finished and every pair is equivalent."""
+        """Whether every run finished and every pair is equivalent."""
         return not self.failures and all(outcome.accuracy.passed for outcome in self.outcomes)
 
 
 def study(
     backends: Sequence[str], seeds: int, config: TrainConfig, folder: Path, *, timeout: float
 ) -> Study:
-    """Train what is missing in `folder` of seeds 0 to `seeds` - 1 on `backends`, then judge.
+    """Train `backends` on seeds 0 to `seeds` - 1 where `folder` lacks the run, then compare.
 
-    A run that is already there is read, not repeated; one that was stopped goes on. A failed run
-    leaves the others standing.
-
-    Raises `UserError` when there are fewer than two seeds or backends, or a run in `folder` is
-    of other settings, data or versions.
+    Finished runs are read, stopped ones continue. A failed run does not stop the others.
+    Raises `UserError` for fewer than two seeds or backends, more than `MOST_SEEDS` seeds, or a run
+    in `folder` with other settings, data or versions.
     """
     if seeds < 2:
         raise UserError(f"--seeds must be at least 2, for an interval, not {seeds}")
     if seeds > MOST_SEEDS:
         raise UserError(f"--seeds must be {MOST_SEEDS:,} at most, not {seeds}")
-    if len(backends) < 2:
-        raise UserError(f"two backends are needed, found {', '.join(backends) or 'none'}")
-    wanted = {
-        (seed, backend): dataclasses.replace(config, seed=seed)
-        for seed, backend in product(range(seeds), backends)
-    }
+    require_two(backends)
+    wanted = list(product(range(seeds), backends))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    # Read before hours of training, which a run of another study would waste.
-    found = {who: _read(folder, who, config) for who, config in wanted.items()}
-    missing = [_child(folder, who, wanted[who]) for who in wanted if found[who] is None]
-    failures = children.run(missing, timeout=timeout)
+    # Read first: a run of another study would waste hours of training.
+    found = {who: _read(folder, who, config) for who in wanted}
+    missing = [who for who in wanted if found[who] is None]
+    failures = children.run([_child(folder, who, config) for who in missing], timeout=timeout)
     failed = {failure.child for failure in failures}
-    new = [who for who in wanted if found[who] is None and _name(who) not in failed]
-    found |= {who: _read(folder, who, wanted[who]) for who in new}
+    found |= {who: _read(folder, who, config) for who in missing if _name(who) not in failed}
     runs = {who: run for who, run in found.items() if isinstance(run, Run)}
     failures += [failure for failure in found.values() if isinstance(failure, Failure)]
+    if len(data := {run.result.data_sha256 for run in runs.values()}) > 1:
+        raise UserError(f"the runs in {folder} saw {len(data)} data sets; choose another --out")
     failures += _unlike(runs, seeds)
     return Study(runs, list(_outcomes(runs, backends)), failures)
 
 
 def _unlike(runs: dict[tuple[int, str], Run], seeds: int) -> list[Failure]:
-    """Return the seeds whose runs fail a check of `compare`: other data, start, order, counts."""
-    if len(data := {run.result.data_sha256 for run in runs.values()}) > 1:
-        raise UserError(f"the runs saw {len(data)} different data sets; choose another --out")
+    """Return the checks of `compare` that a seed's runs fail, such as weights, order or counts."""
     return [
         Failure(f"seed {seed}", f"differs between backends in: {check.name}", [*check.shown])
         for seed in range(seeds)
@@ -105,12 +99,10 @@ def _name(who: tuple[int, str]) -> str:
 
 
 def _child(folder: Path, who: tuple[int, str], config: TrainConfig) -> Child:
-    place = folder / _name(who)
-    how = (
-        ("--resume", str(place))
-        if _can_go_on(place, who[1], config)
-        else ("--recipe", config.recipe, *flags(config), "--out", str(place), "--overwrite")
-    )
+    place, config = folder / _name(who), dataclasses.replace(config, seed=who[0])
+    how = ["--recipe", config.recipe, *flags(config), "--out", str(place), "--overwrite"]
+    if _can_go_on(place, who[1], config):
+        how = ["--resume", str(place)]
     return Child(
         name=_name(who),
         command=(sys.executable, "-m", "lenet_multi.train", "--backend", who[1], *how),
@@ -119,7 +111,7 @@ def _child(folder: Path, who: tuple[int, str], config: TrainConfig) -> Child:
 
 
 def _can_go_on(place: Path, backend: str, config: TrainConfig) -> bool:
-    """Whether a run for `place` was stopped that is this study's; another one begins anew."""
+    """Return whether a stopped run of this study can continue at `place`."""
     try:
         journal = Journal.read(unfinished(place))
     except UserError:
@@ -129,7 +121,7 @@ def _can_go_on(place: Path, backend: str, config: TrainConfig) -> bool:
 
 
 def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Failure | None:
-    """Return the run, None where there is none, or why it cannot be read."""
+    """Return the run, or None where there is none, or the reason why it cannot be read."""
     place = folder / _name(who)
     if not place.exists():
         return None
@@ -137,21 +129,19 @@ def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Fail
         run = read_run(place)
     except UserError as error:  # damaged, or diverged
         return Failure(_name(who), f"left no run to compare: {error}", [])
-    for kind, found, asked in (
-        ("settings", run.result.config, dataclasses.asdict(config)),
-        ("versions", run.result.versions, environment.versions(who[1])),
-    ):
-        for name in asked:
-            if found.get(name) != asked[name]:
-                raise UserError(
-                    f"{place} was trained with {kind} {name} {found.get(name)}, not {asked[name]}; "
-                    "delete it or choose another --out"
-                )
+    found = {**run.result.config, **run.result.versions}
+    settings = dataclasses.asdict(config) | {"seed": who[0]}
+    for name, asked in {**settings, **environment.versions(who[1])}.items():
+        if found.get(name) != asked:
+            raise UserError(
+                f"{place} was trained with {name} {found.get(name)}, not {asked}; delete it or "
+                "choose another --out"
+            )
     return run
 
 
 def _outcomes(runs: dict[tuple[int, str], Run], backends: Sequence[str]) -> Iterator[Outcome]:
-    """Yield what each pair made of the seeds that both finished, if these are two or more."""
+    """Yield each pair's outcome over the seeds that both finished, if there are two or more."""
     for first, second in combinations(backends, 2):
         seeds = [seed for seed, backend in runs if backend == first and (seed, second) in runs]
         both = [(runs[seed, first], runs[seed, second]) for seed in seeds]
@@ -164,7 +154,7 @@ def _outcomes(runs: dict[tuple[int, str], Run], backends: Sequence[str]) -> Iter
 
 
 def write_json(found: Study, config: TrainConfig, path: Path) -> None:
-    """Write outcomes and runs as JSON, each run with the images it got wrong and its answers."""
+    """Write outcomes and runs as JSON, each run with its wrong answers by test image."""
     content = {
         "schema_version": SCHEMA_VERSION,
         "passed": found.passed,

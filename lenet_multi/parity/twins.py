@@ -1,13 +1,12 @@
-"""One-ulp twins: how far rounding alone takes a float32 training from itself.
+"""One-ulp twins: how far rounding alone moves a float32 training away from itself.
 
-A twin trains as the backend itself does, but each of its initial weights is the next float above
-or below. Rounding in the sums of another backend, another processor or another number of threads
-moves values about as much. So where a value lies so near to ReLU's zero that rounding decides
-whether its gradient passes, or two values of a pooling window so near to each other that rounding
-decides which one gets the gradient, some twins decide one way and some the other.
+A twin trains like its backend, but each of its initial weights is the next float above or below.
+The sums of another backend, processor or number of threads round values by about as much. Rounding
+decides whether a gradient passes ReLU when a value is near zero, and which entry of a pooling
+window gets the gradient when two are nearly equal. There some twins decide one way, some the other.
 
-Both backends of a pair make twins, each with random numbers of its own, so a difference between the
-two that rounding can explain has most likely happened between a twin and its original as well.
+Both backends of a pair make twins from their own random numbers. So a difference that rounding can
+explain has most likely also appeared between a twin and its original.
 """
 
 import zlib
@@ -23,17 +22,16 @@ from lenet_multi.runs import tolerances
 
 Weights = Sequence[Array]
 
-# The gaps of twins are filed under these names and the original's: to the original, and between the
-# two most alike of all five.
+# Prefixes of filed gaps: of each twin to the original, and between the two nearest of all five.
 TWINS, NEAREST = "twins", "nearest"
 
-# What rounding a number to a dtype changes it by at most, as a share of the number.
+# The most that rounding a number to a dtype changes it, as a share of the number.
 UNIT_ROUNDOFF = {name: float(np.finfo(name).eps) / 2 for name in ("float32", "float64")}
 
 
 @dataclass
 class Course:
-    """A training: its first weights, the loss before each step, the weights after some."""
+    """A training: its initial weights, the loss before each step, the weights after some steps."""
 
     start: Weights
     losses: list[float] = field(default_factory=list)
@@ -41,9 +39,9 @@ class Course:
 
 
 def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[Array]:
-    """Return `weights`, each entry replaced by the next float above or below, by chance.
+    """Return `weights` with each entry replaced by the next float above or below, at random.
 
-    Each `climber` draws other numbers from the same `seed`.
+    From the same `seed`, each `climber` draws different numbers.
     """
     generator = np.random.default_rng([seed, zlib.crc32(climber.encode())])
     return [
@@ -55,10 +53,10 @@ def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[Array
 def file_gradients(
     evidence: Evidence, place: str, names: Sequence[str], own: Weights, *twins: Weights
 ) -> None:
-    """File the original's gradient, and how far each twin's is from it: of entries.
+    """File the original's gradient, each twin's gap to it, and the gap of the two nearest of all.
 
-    And how near the two most alike come. Rounding may turn a decision in one or the other, but on a
-    backend whose gradients are noisy no two are alike.
+    Gaps are those of `of_entries`. Rounding may change a decision in some of them, but the two
+    nearest are far apart only on a backend whose gradients are noisy.
     """
     for name, *tensors in zip(names, own, *twins, strict=True):
         evidence.arrays[f"{place}/{name}"] = tensors[0]
@@ -72,7 +70,7 @@ def file_gradients(
 def file_weights(
     evidence: Evidence, place: str, names: Sequence[str], own: Course, *twins: Course
 ) -> None:
-    """File the original's weights, and how far each twin's moved otherwise, by step."""
+    """File, by step, the original's weights and how differently each twin's weights moved."""
     for step, index in product(own.weights, range(len(names))):
         filed = f"{place}/{step}/{names[index]}"
         evidence.arrays[filed] = own.weights[step][index]
@@ -86,7 +84,7 @@ def file_weights(
 
 
 def file_losses(evidence: Evidence, place: str, own: Array, *twins: Array) -> None:
-    """File the original's losses, and the twins' gaps: (twins, steps), NaN after a twin's end."""
+    """File the original's losses and the twins' gaps (twins, steps), NaN after a twin's end."""
     evidence.arrays[place] = own
     gaps = np.full((len(twins), len(own)), np.nan)
     for row, losses in zip(gaps, twins, strict=True):
@@ -100,7 +98,7 @@ def of_entries(first: Array, second: Array) -> float:
 
 
 def over(gap: Any, size: Any) -> float:
-    """Return gap / size; 0 where there is no gap, not even over a size of 0."""
+    """Return gap / size: 0 for a gap of 0, even over a size of 0."""
     return 0.0 if gap == 0 else float(gap) / float(size) if size else np.inf
 
 
@@ -112,54 +110,45 @@ def relative(first: Array, second: Array) -> Array:
 
 @dataclass(frozen=True)
 class Band:
-    """How far the twins of some backends went from their originals: the largest gap of any.
+    """The largest gap between any twin of some backends and its original.
 
-    When two trainings part is a matter of chance. So a pair at step n is held to what the band
-    reached by step `tolerances.TRAJECTORY_AHEAD` x n, times `tolerances.TWINS`.
+    Chance decides when two trainings drift apart. So a pair's limit at step n is the band at step
+    `tolerances.TRAJECTORY_AHEAD` x n, times `tolerances.TWINS`.
     """
 
     evidence: tuple[Evidence, ...]
 
     def covers(self, place: str) -> bool:
-        """Return whether any twin's losses are filed there."""
+        """Return whether any twin's losses are filed under `place`."""
         return any(True for _ in self._filed(place))
 
     def of_losses(self, place: str, steps: int) -> Array:
-        """Return the largest gap of the losses so far: (steps,), no finer than a float32."""
+        """Return the largest gap of the losses so far: (steps,), at least float32's epsilon."""
         largest = np.full(steps, np.finfo(np.float32).eps)
         for twins in self._filed(place):
             reached = _largest(twins[:, :steps], axis=0)
             largest[: len(reached)] = np.maximum(largest[: len(reached)], reached)
-        so_far: Array = np.maximum.accumulate(largest)
-        return so_far
+        return np.maximum.accumulate(largest)
 
     def limits_of_losses(self, place: str, steps: int) -> Array:
-        """Return what a pair's losses may differ by at each step: (steps,)."""
+        """Return the limit of a pair's losses at each step: (steps,)."""
         band = self.of_losses(place, steps)
         ahead = np.minimum(tolerances.TRAJECTORY_AHEAD * np.arange(1, steps + 1), steps) - 1
         limits: Array = tolerances.TWINS.value * band[ahead]
         return limits
 
     def limit_of_gradient(self, place: str) -> float:
-        """Return what a pair's gradients at `place` may differ by when a decision is turned."""
+        """Return the limit of a pair's gradients at `place` when rounding changes a decision."""
         return tolerances.TWINS.value * float(max(map(_largest, self._filed(place)), default=0.0))
 
     def limits_of_weights(self, place: str, rounding: Mapping[str, float]) -> dict[str, float]:
-        """Return what a pair's weights may differ by at each "STEP/TENSOR", at least by rounding.
-
-        `rounding` is what rounding the weights once comes to, by "STEP/TENSOR".
-        """
-        shown = [
-            (*_step_and_tensor(name), float(_largest(gaps)))
-            for evidence in self.evidence
-            for name, gaps in evidence.under(f"{TWINS}/{place}").items()
-        ]
+        """Return limits of weights by "STEP/TENSOR"; `rounding`: error of rounding them once."""
         limits = {}
         for name, least in rounding.items():
-            step, tensor = _step_and_tensor(name)
-            until = tolerances.TRAJECTORY_AHEAD * step
-            reached = (gap for at, of, gap in shown if of == tensor and at <= until)
-            limits[name] = tolerances.TWINS.value * max(least, *reached, 0.0)
+            step, _, tensor = name.partition("/")
+            steps = range(1, 1 + tolerances.TRAJECTORY_AHEAD * int(step))
+            filed = (gaps for at in steps for gaps in self._filed(f"{place}/{at}/{tensor}"))
+            limits[name] = tolerances.TWINS.value * float(max([least, *map(_largest, filed)]))
         return limits
 
     def _filed(self, place: str) -> Iterator[Array]:
@@ -168,11 +157,6 @@ class Band:
                 yield twins
 
 
-def _step_and_tensor(name: str) -> tuple[int, str]:
-    step, _, tensor = name.partition("/")
-    return int(step), tensor
-
-
 def _largest(gaps: Array, axis: int | None = None) -> Any:
-    """Return the largest gap, 0 where there is none; a twin that ended or diverged adds nothing."""
+    """Return the largest finite gap, or 0; a twin that ended or diverged does not count."""
     return np.max(gaps, axis, initial=0.0, where=np.isfinite(gaps))

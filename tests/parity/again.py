@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from lenet_multi.data.examples import Dataset
+from lenet_multi.machine import keras_start
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent
+from lenet_multi.parity.climber import Climber
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.plan import PRECISIONS, Plan
@@ -50,6 +52,7 @@ def climb_again(
     """
     plan = ascent.ladder.plan
     task = find_task(plan.config.architecture)
+    how = Climber.of(SABOTAGED).execution(keras_start.device())
     climbed, gone_on = dict(ascent.ladder.climbed), dict(ascent.ladder.gone_on)
     for precision in precisions:
         of.keras.config.set_floatx(precision)
@@ -63,10 +66,10 @@ def climb_again(
             for its_rung, climbs in CLIMBS.items():
                 if its_rung > rung:
                     patch.setattr(of.climb.Climb, climbs, nothing)
-            of.climb.Climb(evidence, plan, task, mnist, nothing).climb(save_to=saved)
+            of.climb.Climb(evidence, plan, task, mnist, how, nothing).climb(save_to=saved)
         climbed[SABOTAGED, precision] = evidence
         if rung == ladder.PORTABILITY:
-            of.climb.Climb(continued, plan, task, mnist, nothing).go_on({SABOTAGED: saved})
+            of.climb.Climb(continued, plan, task, mnist, how, nothing).go_on({SABOTAGED: saved})
             continued.arrays = gone_on[SABOTAGED, precision].arrays | continued.arrays
             gone_on[SABOTAGED, precision] = continued
     return ladder.compare(dataclasses.replace(ascent.ladder, climbed=climbed, gone_on=gone_on))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lenet_multi.errors import UserError
-from lenet_multi.parity.ascent import _child, _jobs, ascend
+from lenet_multi.parity.ascent import _jobs, ascend
 from lenet_multi.parity.climber import CLIMB, GO_ON
 from lenet_multi.parity.plan import ORACLE, PRECISIONS, Plan
 from tests.conftest import Lenet, child_environment
@@ -17,7 +17,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 def test_one_backend_is_refused(tmp_path: Path) -> None:
     """A single backend is refused, because there is nothing to compare it with."""
-    with pytest.raises(UserError, match="needs two backends, found jax; install another"):
+    with pytest.raises(UserError, match="needs two backends, found jax; give another --backend"):
         ascend(["jax"], Plan(), tmp_path / "out", timeout=1)
 
 
@@ -37,7 +37,7 @@ def test_every_backend_goes_on_with_every_model(tmp_path: Path) -> None:
     assert len(pairs) == len(PRECISIONS) * 9
     names = {job.name: job for job in jobs}
     for job in jobs:
-        after = [names[name] for name in _child(job).after]
+        after = [names[name] for name in job.child().after]
         assert after == job.writers()
         assert [(other.task, other.climber) for other in after] == [
             (CLIMB, w) for w in job.saved_by
@@ -137,8 +137,8 @@ def test_flags_that_do_not_fit_are_refused(
     [
         (("--images", 100), "parity needs 20 steps in an epoch; 100 training images give 1"),
         (("--images", -5), "--images must be at least 1, not -5"),
-        (("--threads", 0), "--threads must lie between 1 and "),
-        (("--threads", 99_999), "--threads must lie between 1 and "),
+        (("--threads", 0), "--threads must be between 1 and "),
+        (("--threads", 99_999), "--threads must be between 1 and "),
         (("--out", "/dev/null/out"), "cannot write /dev/null/out: Not a directory"),
         (("--seeds", 2, "--out", "/dev/null/out"), "cannot write /dev/null/out: Not a directory"),
         (("--data", "nowhere"), "no data at 'nowhere'"),

@@ -33,6 +33,7 @@ off("cast of a NumPy float64", ops.cast(np.float64(0.999), "float64"), 0.999)
 off("matmul", ops.matmul(third[None, None], third[None, None])[0, 0], 1 / 9)
 off("einsum", ops.einsum("ij,jk->ik", third[None, None], third[None, None])[0, 0], 1 / 9)
 off("divide_no_nan", ops.divide_no_nan(third, ops.ones_like(third) * 3), 1 / 9)
+off("mean", ops.mean(ops.convert_to_tensor(np.array([1 / 3, 1 / 7]))), 5 / 21)
 off("divide", ops.divide(third, ops.ones_like(third) * 3), 1 / 9)
 off("minimum", ops.minimum(third, ops.ones_like(third)), 1 / 3)
 off("cos", ops.cos(third), np.cos(1 / 3))
@@ -57,6 +58,9 @@ shifted = wanted - wanted.max(axis=1, keepdims=True)
 value = np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(12), labels])
 off("mean of a loss", loss(labels, ops.convert_to_tensor(wanted)), value)
 off("ExactMean", ExactMean(loss)(labels, ops.convert_to_tensor(wanted)), value)
+by_name = ExactMean.from_config(ExactMean("sparse_categorical_crossentropy").get_config())
+softmax = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+off("ExactMean by name", by_name(labels, ops.convert_to_tensor(softmax)), value)
 
 for name in ("Adam", "exact Adam"):
     optimizer = keras.optimizers.Adam(0.1)
@@ -77,6 +81,7 @@ ROUNDED_ON = {
     "cast of a Python float": {"tensorflow"},
     "matmul": {"torch"},
     "divide_no_nan": {"torch"},
+    "mean": {"jax", "torch"},
     "minimum": {"torch"},
     "cos": {"jax"},
     "CosineDecay": {"tensorflow", "jax"},
@@ -86,7 +91,7 @@ ROUNDED_ON = {
 }
 EXACT_ON_ALL = (
     *("cast of a NumPy float64", "einsum", "divide"),
-    *("exact_model", "ExactMean", "exact Adam"),
+    *("exact_model", "ExactMean", "ExactMean by name", "exact Adam"),
 )
 
 

@@ -5,11 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet_multi.backends.choice import STOCK, WINOGRAD
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.machine.instruction_sets import SSE41, held_to
-from lenet_multi.parity.plan import CONFIDENCE, PRECISIONS, Climber, Plan, confident, is_kept
+from lenet_multi.parity.plan import CONFIDENCE, PRECISIONS, Plan, confident, is_kept
 
 
 def test_weights_are_kept_at_steps_that_a_logarithmic_axis_shows() -> None:
@@ -82,30 +80,3 @@ def test_confident_answers_are_scaled_logits() -> None:
         scaled = confident(names, weights, CONFIDENCE["confident"])
         assert [float(w[0] / v[0]) for w, v in zip(scaled, weights, strict=True)] == factors
         assert all(weight.dtype == np.float32 for weight in scaled)
-
-
-def test_a_climber_may_name_its_form() -> None:
-    """A backend alone climbs in its fastest form, as the training command computes."""
-    assert Climber.of("jax") == Climber("jax")
-    assert Climber.of("jax").execution().form == WINOGRAD
-    assert Climber.of("torch:stock").execution().form == STOCK
-    with pytest.raises(UserError, match="tensorflow cannot compute it"):
-        Climber.of("tensorflow:channels-first").execution()
-    with pytest.raises(UserError, match="unknown --form 'tile'; did you mean 'tiles'"):
-        Climber.of("jax:tile").execution()
-
-
-def test_a_climber_may_name_its_instruction_set() -> None:
-    """A climber's process is limited to the instruction set it names; else no variable is set."""
-    assert Climber.of("torch:stock@sse4.1") == Climber("torch", "stock", SSE41)
-    assert Climber.of("torch@sse4.1").environment() == held_to(SSE41)
-    assert Climber.of("torch").environment() == {}
-    with pytest.raises(UserError, match="unknown instruction set 'axv2'; did you mean 'avx2'"):
-        Climber.of("torch@axv2").environment()
-
-
-@pytest.mark.parametrize("name", ["jax:", "jax@", "jax:@avx2", "jax:stock@"])
-def test_an_empty_name_is_refused(name: str) -> None:
-    """After `:` or `@` a name must follow."""
-    with pytest.raises(UserError, match="a name is missing; give BACKEND"):
-        Climber.of(name)

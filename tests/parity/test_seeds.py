@@ -68,7 +68,8 @@ def test_a_study_that_is_stopped_says_how_to_go_on(
     monkeypatch.setattr(children, "run", stopped)
     with pytest.raises(StoppedError, match="stopped by SIGTERM"):
         compare_seeds(list(PAIR), 2, TrainConfig(), 1, tmp_path, as_json=False)
-    assert capsys.readouterr().err == f"The same command goes on with what is in {tmp_path}\n"
+    said = f"Run the same command again to continue with the runs in {tmp_path}\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_child_trains_the_settings_of_its_seed(tmp_path: Path) -> None:
@@ -131,8 +132,11 @@ def test_a_backend_that_is_worse_is_caught(tmp_path: Path, trained: list[str]) -
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"versions": {"keras": "3.99"}}, "versions keras 3.99, not 3.15.1"),
-        ({"config": dataclasses.asdict(TrainConfig(epochs=1))}, "settings epochs 1, not 6"),
+        ({"versions": {"keras": "3.99"}}, "trained with keras 3.99, not 3.15.1"),
+        (
+            {"config": dataclasses.asdict(TrainConfig(epochs=1))},
+            "trained with epochs 1, not 6; delete it",
+        ),
     ],
     ids=["versions", "settings"],
 )
@@ -165,7 +169,7 @@ def test_a_failed_run_leaves_the_others(
 def test_runs_on_other_data_are_refused(tmp_path: Path, trained: list[str]) -> None:
     """A study that continues after its data changed is refused."""
     keep(example_run("jax", data_sha256="0" * 64), tmp_path / "seed-0-jax")
-    with pytest.raises(UserError, match="2 different data sets"):
+    with pytest.raises(UserError, match="saw 2 data sets; choose another --out"):
         seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
 
 
@@ -203,8 +207,8 @@ def test_a_run_that_diverged_leaves_the_others(tmp_path: Path, trained: list[str
 
 @pytest.mark.parametrize(("backends", "count"), [(PAIR, 1), (("jax",), 10)])
 def test_one_of_a_kind_is_refused(tmp_path: Path, backends: Sequence[str], count: int) -> None:
-    """A single seed or a single backend is refused: there is nothing to compare."""
-    with pytest.raises(UserError, match=r"at least 2|two backends"):
+    """One seed, or one backend, leaves nothing to compare."""
+    with pytest.raises(UserError, match=r"at least 2|two backends, found jax; give another"):
         seeds.study(backends, count, TrainConfig(), tmp_path, timeout=1)
 
 

@@ -17,8 +17,9 @@ from benchmarks.report import read
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS, of_processor
 from lenet_multi.parity import ascent
+from lenet_multi.parity.climber import Climber
 from lenet_multi.parity.ladder import Finding
-from lenet_multi.parity.plan import ONE_EPOCH, ORACLE, PRECISIONS, Climber, Plan
+from lenet_multi.parity.plan import ONE_EPOCH, ORACLE, PRECISIONS, Plan
 from tests.parity.again import PLAN
 
 THREADS = (1, 2)
