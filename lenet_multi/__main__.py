@@ -58,7 +58,7 @@ def main(*verb: str) -> NoReturn:
         click.echo(f"lenet-multi: {stopped}", err=True)
         leave(128 + stopped.signal_number)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lenet-multi: interrupted; unfinished work is lost", err=True)
+        click.echo("lenet-multi: interrupted; what was not saved is lost", err=True)
         leave(128 + signal.SIGINT)
     sys.exit(0)
 

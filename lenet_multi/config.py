@@ -41,6 +41,12 @@ TASKS: Mapping[str, str] = {
 
 MOST_CLASSES = 256  # labels are uint8
 
+_OF_TASKS = (
+    "head",
+    "loss",
+    "classes",
+)  # settings of these; a Task of one's own has no use for them
+
 WARM_UP = 0.25  # one-cycle: the learning rate rises in this share of the steps
 STEPS_DOWN = (0.5, 0.75)  # step: it falls after these shares of the steps
 STEP_FACTOR = 0.1  # step: each fall multiplies it by this factor
@@ -136,6 +142,13 @@ class TrainConfig:
             is_others = known.metadata.get("others") and ":" in str(value)
             if choices and value not in choices and not is_others:
                 raise UserError(unknown(flag(known.name), value, choices))
+            if (
+                self.architecture not in TASKS
+                and known.name in _OF_TASKS
+                and value != known.default
+            ):
+                guests = ", ".join(TASKS)
+                raise UserError(f"{flag(known.name)} {value} is for {guests} only; drop it")
 
     def save_interval(self) -> tuple[float, float]:
         """Return the steps and the seconds between two saves; one of them is infinite."""

@@ -1,6 +1,6 @@
-"""A guest: a model that the package does not know, with two inputs, a skip and state.
+"""Guests, models that the package does not know: `train --architecture tests.guest:GUEST`.
 
-It is a regression. `lenet-multi train --architecture tests.guest:GUEST` trains it.
+`GUEST` is a regression with two inputs, a skip and state; `CLASSIFIER` has three classes.
 """
 
 from typing import TYPE_CHECKING
@@ -50,4 +50,39 @@ GUEST = Task(
     build=build,
     loss=lambda config: "mean_squared_error",
     metrics=("mean_absolute_error",),
+)
+
+
+def load_classes(config: TrainConfig) -> Dataset:
+    """Return random points (N, 5), and which of the first three numbers is largest: (N,) int64."""
+
+    def draw(count: int, seed: int) -> Examples:
+        points = np.random.default_rng(seed).normal(size=(count, 5)).astype(np.float32)
+        return Examples(points, points[:, :3].argmax(axis=1))
+
+    return Dataset(draw(TRAINING, 0), draw(TESTING, 1))
+
+
+def build_classifier(config: TrainConfig, dataset: Dataset) -> "keras.Model":
+    """Return a model that gives three logits."""
+    import keras
+
+    hidden = keras.layers.Dense(16, activation="relu")
+    return keras.Sequential([keras.Input((5,)), hidden, keras.layers.Dense(3)])
+
+
+def cross_entropy(config: TrainConfig) -> "keras.losses.Loss":
+    """Return the loss on labels."""
+    import keras
+
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+CLASSIFIER = Task(
+    name="classifier",
+    load=load_classes,
+    build=build_classifier,
+    loss=cross_entropy,
+    metrics=("accuracy",),
+    classifies=True,
 )

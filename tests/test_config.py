@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -138,3 +139,13 @@ def test_each_recipe_splits_as_documented(
     """The notebook's 0.95 leaves 3,000 training images; the others keep 57,000."""
     parts = split(mnist.train, RECIPES[recipe].validation_split)
     assert tuple(map(len, parts)) == (training, validation)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("classes", 5), ("head", "softmax"), ("loss", "categorical_crossentropy")],
+)
+def test_a_setting_that_a_task_would_ignore_is_refused(name: str, value: Any) -> None:
+    """A Task of one's own sets its outputs and its loss; a flag for them would do nothing."""
+    with pytest.raises(UserError, match=f"--{name} {value} is for lenet, .* only; drop it"):
+        TrainConfig(architecture="package.module:NAME", **{name: value})

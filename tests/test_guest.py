@@ -103,6 +103,20 @@ def test_a_guest_is_compared_and_shown(lenet: Lenet, tmp_path: Path) -> None:
     assert run.outputs.shape == run.targets.shape == (TESTING, 1)
 
 
+@pytest.mark.all_backends
+def test_a_guest_that_classifies_is_compared_and_shown(lenet: Lenet, tmp_path: Path) -> None:
+    """Three classes and int64 labels are compared and shown like the LeNet's ten."""
+    for backend in ("jax", "torch"):
+        flags = ("--architecture", "tests.guest:CLASSIFIER", "--backend", backend, "--out", backend)
+        done = lenet("train", *flags, PYTHONPATH=str(Path(__file__).parents[1]))
+        assert done.returncode == 0, done.stderr
+        assert re.fullmatch(r"Test accuracy: 0\.[\d]+", done.stdout.splitlines()[-1])
+    compared = lenet("compare", "jax", "torch")
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+    assert lenet("report", "jax", "torch").returncode == 0
+    assert "Mistakes" in (tmp_path / "report.html").read_text()
+
+
 def test_a_task_is_found_by_its_name() -> None:
     """A task of the package has a name; any other is package.module:NAME."""
     assert find_task("lenet").name == "lenet"

@@ -60,4 +60,6 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # of twelve classes; a bug of ours must not pass for a damaged file
         why = reason(error)
-        raise UserError(f"{path} is no .npz of plain arrays: {why}; use numpy.savez") from error
+        raise UserError(
+            f"{path} is no .npz of plain arrays: {why}; copy it again, or use numpy.savez"
+        ) from error

@@ -28,7 +28,9 @@ def with_probabilities(model: keras.Model) -> keras.Model:
     activation = getattr(last, "activation", None)
     gives_softmax = isinstance(last, layers.Softmax) or activation is keras.activations.softmax
     if not gives_softmax and activation is not keras.activations.linear:
-        raise UserError(f"the model's last layer, {last.name}, must give logits or a softmax")
+        raise UserError(
+            f"the model's last layer, {last.name}, must give logits or a softmax; use another model"
+        )
     if any(layer.compute_dtype != "float32" for layer in model.layers):
         model = _copied(model, dtype="float32")
     images = keras.Input(model.input_shape[1:], name="images")

@@ -44,10 +44,11 @@ class Failure:
 def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[Failure]:
     """Run `children`, each on `threads` processors of its own, and return the failures.
 
-    `children` lists a child after those in its `after`. One that takes longer than `timeout`
-    seconds is killed and is a failure; the others continue. Progress is shown on stderr: a child
-    reports it as a line on stdout, a JSON list of its activity, the steps done and all steps.
-    Raises `StoppedError` on SIGINT and SIGTERM, after all children have ended.
+    `children` lists a child after those in its `after`; it waits for them on its processors. One
+    that takes longer than `timeout` seconds is killed and is a failure; the others continue.
+    Progress is shown on stderr: a child reports it as a line on stdout, a JSON list of its
+    activity, the steps done and all steps. Raises `StoppedError` on SIGINT and SIGTERM, after all
+    children have ended.
     """
     places = _places(threads)
     progress = bars()

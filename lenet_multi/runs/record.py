@@ -5,7 +5,7 @@
 | `result.json` | a `Result`: settings, versions, counts, hashes, figures, seconds; its SHA-256 |
 | `history.csv` | a row for each epoch |
 | `model.keras` | the trained model; loads in plain Keras on any backend |
-| `predictions.npz` | a classifier's test `logits` (N, classes) float32 and `labels` (N,) uint8 |
+| `predictions.npz` | a classifier's test `logits` (N, classes) float32 and `labels` (N,) integers |
 | | another model's test `outputs` and `targets` (N, ...) |
 | `checkpoints/` | models saved during training, if asked for |
 | `tensorboard/` | a log for TensorBoard, if asked for |
@@ -24,7 +24,7 @@ from typing import Any, NoReturn, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import TASKS, TrainConfig
 from lenet_multi.data.npz import read_npz
 from lenet_multi.errors import UserError
 from lenet_multi.runs.durable import check_record, write_record, writing
@@ -170,13 +170,19 @@ def _array_names(result: Result) -> tuple[str, str]:
     return ("logits", "labels") if result.classifies else ("outputs", "targets")
 
 
+def _classes(run: Run) -> int:
+    """Return how many classes a classifier has: the package's own as configured, others any."""
+    if run.result.config.get("architecture", TrainConfig.architecture) in TASKS:
+        return int(run.result.config["classes"])
+    return int(run.outputs.shape[-1]) if run.outputs.ndim == 2 else 0
+
+
 def _refuse_foreign(run: Run) -> None:
     result, outputs, targets = run.result, run.outputs, run.targets
     path, count = run.folder / PREDICTIONS, result.test_images
     if result.classifies:
-        logits = (np.dtype(np.float32), (count, result.config.get("classes")))
-        labels = (np.dtype(np.uint8), (count,))
-        fit = ((outputs.dtype, outputs.shape), (targets.dtype, targets.shape)) == (logits, labels)
+        of_labels = targets.dtype.kind in "iu" and targets.shape == (count,)
+        fit = of_labels and outputs.dtype == np.float32 and outputs.shape == (count, _classes(run))
         found = f"logits {outputs.shape}, labels {targets.shape} for {count} test images"
     else:
         arrays = (outputs, targets)
@@ -185,11 +191,12 @@ def _refuse_foreign(run: Run) -> None:
         found = f"{shown} for {count} test examples"
     if not fit:
         raise UserError(f"{path} is not of the run in {RESULT}: {found}; train again")
-    if result.classifies and (highest := int(targets.max())) >= outputs.shape[1]:
-        raise UserError(
-            f"{path} is damaged: a label is {highest}, but labels end at {outputs.shape[1] - 1}; "
-            "train again"
-        )
+    for label in (int(targets.min()), int(targets.max())) if result.classifies else ():
+        if not 0 <= label < outputs.shape[1]:
+            raise UserError(
+                f"{path} is damaged: a label is {label}, but labels end at {outputs.shape[1] - 1}; "
+                "train again"
+            )
     if not np.isfinite(outputs).all():
         raise UserError(
             f"{run.folder} is of a run that diverged: its {_array_names(result)[0]} are not all "

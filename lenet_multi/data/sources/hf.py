@@ -41,7 +41,7 @@ def read(name: str) -> list[NDArray[Any]]:
     except Exception as error:  # the library and its libraries raise errors of any class
         reason, remedy = str(error).partition("\n")[0], "give another data set or folder"
         if "HF_HUB_OFFLINE" in os.environ:
-            remedy = "the Hub does not answer: give a folder, or a data set downloaded before"
+            remedy = "the Hub is not reached; give a folder, or a data set downloaded before"
         raise UserError(f"Hugging Face's datasets cannot read it: {reason}; {remedy}") from error
 
 
