@@ -48,7 +48,7 @@ class Task:
     `draws`: `build` itself draws the same initial weights on every backend. `reference` returns an
     independent float64 model. `read_input` makes an input (height, width, channels) of an image
     file, given the model's input shape. `input_words` describes a prepared input of the data set
-    `data` to users of an exported model.
+    `data` to users of an exported model. `misfit` says why a saved model is none of this task.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Task:
     reference: Callable[[TrainConfig, Dataset], Reference] | None = None
     read_input: Callable[..., NDArray[Any]] | None = None
     input_words: Callable[[str], str] = lambda data: ""
+    misfit: Callable[["keras.Model"], str | None] = lambda model: None
 
 
 def find_task(name: str) -> Task:

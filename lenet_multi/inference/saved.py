@@ -66,8 +66,7 @@ class SavedModel:
     def load(self) -> "keras.Model":
         """Return the model, uncompiled, on the backend that Keras was started on.
 
-        It maps (N, height, width, channels) float32 in [0, 1] to (N, classes). Raises `UserError`
-        when it cannot be loaded or is not an image classifier.
+        Raises `UserError` when it cannot be loaded or is not a model of its `task`.
         """
         try:
             with ZipFile(self.path) as archive:
@@ -78,12 +77,8 @@ class SavedModel:
             raise UserError(
                 f"{self.path} cannot be loaded: {reason(error)}; use another model"
             ) from error
-        shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-        if [isinstance(shape, tuple) and len(shape) for shape in shapes] != [4, 2]:
-            raise UserError(
-                f"{self.path} must take (N, height, width, channels) and give (N, classes) to be "
-                f"an image classifier, but takes {shapes[0]} and gives {shapes[1]}"
-            )
+        if why := self.task.misfit(model):
+            raise UserError(f"{self.path} {why}; use another model")
         return model
 
 

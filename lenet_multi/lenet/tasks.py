@@ -45,6 +45,15 @@ def _read_digit(source: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.ui
     return photographs.read_input(source, name, shape)
 
 
+def _misfit(model: "keras.Model") -> str | None:
+    """Return why a model is not an image classifier, if it is none."""
+    taken, given = (getattr(model, f"{side}_shape", None) for side in ("input", "output"))
+    if [isinstance(shape, tuple) and len(shape) for shape in (taken, given)] == [4, 2]:
+        return None
+    wanted = "take (N, height, width, channels) and give (N, classes) to be an image classifier"
+    return f"must {wanted}, but takes {taken} and gives {given}"
+
+
 LENET = Task(
     name="lenet",
     load=lambda config: image_sets.load(config.data, classes=config.classes),
@@ -58,6 +67,7 @@ LENET = Task(
     reference=reference.lenet,
     read_input=_read_digit,
     input_words=lambda data: ", pixel/255" + (", light ink on black" if data == "mnist" else ""),
+    misfit=_misfit,
 )
 SOFTMAX_REGRESSION = dataclasses.replace(
     LENET, name="softmax-regression", reference=reference.softmax_regression

@@ -24,7 +24,7 @@ from lenet_multi.data.examples import Arrays, Dataset, parts
 from lenet_multi.machine import environment, instruction_sets
 from lenet_multi.parity import twins
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact
+from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact, unproven
 from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, confident, is_kept
 from lenet_multi.task import Task
 from lenet_multi.training.setup import build, make_optimizer
@@ -59,6 +59,7 @@ class Climb:
             "form": self.how.form,
             "instruction_set": instruction_sets.used(keras.backend.backend()),
             "terms": _terms(model, self.plan.small_batch_size),
+            "unproven": unproven(model) if _in_float64() else [],
         }
         self.evidence.facts["settings"] = {
             "floatx": keras.config.floatx(),

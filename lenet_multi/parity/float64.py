@@ -22,6 +22,18 @@ from typing import Any
 import keras
 import numpy as np
 
+# What the built-in networks showed to be exact in float64 on every backend; all else is unproven.
+_PROVEN_LAYERS = {"InputLayer", "EinsumDense", "Conv2D", "MaxPooling2D", "Flatten"}
+_PROVEN_ACTIVATIONS = {"linear", "relu", "softmax"}
+
+
+def unproven(model: keras.Model) -> list[str]:
+    """Return the layers and activations of `model` that Keras may compute in float32."""
+    layers = {type(layer).__name__ for layer in model.layers}
+    activations = [getattr(layer, "activation", None) for layer in model.layers]
+    functions = {getattr(found, "__name__", "linear") for found in activations}
+    return sorted((layers - _PROVEN_LAYERS) | (functions - _PROVEN_ACTIVATIONS))
+
 
 def exact_model(model: keras.Model) -> keras.Model:
     """Return a copy of `model` with EinsumDense for Dense: the same function, the same weights."""

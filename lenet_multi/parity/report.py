@@ -23,11 +23,21 @@ def print_ascent(ascent: Ascent, console: Console) -> None:
     first = ladder.first_failure(ascent.findings)
     backends = ", ".join(ascent.ladder.backends)
     if first:
+        if unproven := _unproven(ascent, first):
+            words = f"Note: Keras may compute {', '.join(unproven)} in float32 on some backends, "
+            console.print(f"{words}so this float64 failure may be Keras's.", style="yellow")
         console.print(f"They DIFFER, first at {first}", style="bold red")
     elif ascent.failures:
         console.print("No verdict: a climber failed.", style="bold red")
     else:
         console.print(f"The same at every rung: {backends}.", style="bold green")
+
+
+def _unproven(ascent: Ascent, failed: Finding) -> list[str]:
+    """Return what of the model may not be float64 (see `float64.unproven`), if that failed."""
+    climbed = ascent.ladder.climbed.items()
+    found = (seen.record.get("unproven", []) for (_, precision), seen in climbed)
+    return sorted(set().union(*found)) if failed.precision == "float64" else []
 
 
 def _table(findings: Iterable[Finding]) -> Table:

@@ -20,12 +20,12 @@ from tests.examples import example_run
 PAIR = ("jax", "torch")
 
 
-def finding(rung: str, gap: float, *, allowed: float = 1.0) -> Finding:
+def finding(rung: str, gap: float, *, allowed: float = 1.0, precision: str = "float32") -> Finding:
     """Return a finding on a rung."""
     return Finding(
         rung=rung,
         what="losses",
-        precision="float32",
+        precision=precision,
         pair=PAIR,
         gap=gap,
         allowed=allowed,
@@ -39,7 +39,12 @@ def ladder() -> Ladder:
     return Ladder(
         backends=PAIR,
         climbed={
-            (who, precision): Evidence(who, "", arrays={"L4/losses": losses * [1, scale, scale]})
+            (who, precision): Evidence(
+                who,
+                "",
+                arrays={"L4/losses": losses * [1, scale, scale]},
+                record={"unproven": ["tanh"] if precision == "float64" else []},
+            )
             for who, scale in zip(PAIR, (1, 1 + 1e-5), strict=True)
             for precision in ("float32", "float64")
         },
@@ -63,6 +68,14 @@ def test_success_shows_the_largest_share_of_each_rung() -> None:
     assert "70.0%" in text
     assert "20.0%" not in text
     assert text.splitlines()[-1] == "The same at every rung: jax, torch."
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_float64_failure_names_what_keras_may_round(precision: str) -> None:
+    """The backends are not blamed for a layer that Keras may compute in float32."""
+    text = printed([finding(FORWARD, 2.0, precision=precision)], [])
+    assert ("Keras may compute tanh in float32" in text) == (precision == "float64")
+    assert text.splitlines()[-1].startswith("They DIFFER, first at")
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
