@@ -27,7 +27,7 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is truncated or damaged: {error}; copy it again") from error
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; make it a readable file") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; give a readable file") from error
 
 
 def _read(file: BufferedReader | gzip.GzipFile, path: Path, dimensions: int) -> NDArray[np.uint8]:

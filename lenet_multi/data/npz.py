@@ -35,7 +35,7 @@ def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
             return [_array(path, archive, member) for member in members]
     except OSError as error:
         why = error.strerror or error
-        raise UserError(f"cannot read {path}: {why}; make it a readable file") from error
+        raise UserError(f"cannot read {path}: {why}; give a readable file") from error
 
 
 def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:

@@ -126,7 +126,7 @@ def _read_config(path: Path) -> Any:
             return json.loads(archive.read(_CONFIG))
     except OSError as error:
         why = error.strerror or error
-        raise UserError(f"cannot read {path}: {why}; make it a readable file") from error
+        raise UserError(f"cannot read {path}: {why}; give a readable file") from error
     except (BadZipFile, ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
         raise refusal(f", or it is damaged: {reason(error)}") from error
 

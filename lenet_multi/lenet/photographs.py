@@ -100,7 +100,7 @@ def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
             content = source.read(MOST_BYTES + 1)
     except OSError as error:
         why = error.strerror or error
-        raise UserError(f"cannot read {name}: {why}; make it a readable file") from error
+        raise UserError(f"cannot read {name}: {why}; give a readable file") from error
     if not content:
         raise UserError(f"{name} is empty; give an image")
     if len(content) > MOST_BYTES:

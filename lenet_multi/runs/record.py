@@ -144,7 +144,7 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; make it a readable file") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; give a readable file") from error
 
 
 def read_run(folder: Path) -> Run:

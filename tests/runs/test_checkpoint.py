@@ -97,7 +97,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None
     (tmp_path / f"9{path.name}").mkdir()
     warnings: list[str] = []
     assert read(tmp_path, warnings.append).steps == 1
-    assert ["Is a directory; make it a readable file" in warning for warning in warnings] == [True]
+    assert ["Is a directory; give a readable file" in warning for warning in warnings] == [True]
 
 
 def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:

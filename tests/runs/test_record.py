@@ -152,7 +152,7 @@ def test_a_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_hashed_is_told(tmp_path: Path) -> None:
     """The error has the system's reason."""
-    with pytest.raises(UserError, match=f"cannot read {tmp_path}: Is a directory; make"):
+    with pytest.raises(UserError, match=f"cannot read {tmp_path}: Is a directory; give"):
         file_sha256(tmp_path)
 
 
@@ -321,7 +321,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Hashing something that is not a file gives the system's reason."""
     with pytest.raises(UserError) as caught:
         file_sha256(tmp_path)
-    assert str(caught.value) == f"cannot read {tmp_path}: Is a directory; make it a readable file"
+    assert str(caught.value) == f"cannot read {tmp_path}: Is a directory; give a readable file"
 
 
 def test_predictions_of_another_run_are_refused(tmp_path: Path) -> None:
