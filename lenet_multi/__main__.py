@@ -81,6 +81,8 @@ def leave(status: int) -> NoReturn:
 
 def fail(message: str) -> NoReturn:
     """Print one line on stderr and exit with status 2."""
+    # From Python 3.13 on, a file that a full disk refused reports it again when it is closed.
+    sys.unraisablehook = lambda dropped: None
     click.echo(f"lenet-multi: {printable(' '.join(message.split()))}", err=True)
     sys.exit(2)
 
