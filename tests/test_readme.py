@@ -157,7 +157,7 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
             nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", "train(torch)", "--"]
             return [*nox, *rest, *data], environ
         case ["lenet-multi", "train", "--resume", _]:  # test_resume interrupts and resumes
-            return [python, "-m", "lenet_multi", "train", "--resume", "--help"], environ
+            return [python, "-m", "lenet_multi", "train", "--help"], environ
         case ["lenet-multi", "train", *rest]:
             return [python, "-m", "lenet_multi", "train", *rest, *data], environ
         case ["lenet-multi", "parity", "--seeds", _]:

@@ -1,6 +1,7 @@
 """The formats for export: which backends write them, with which modules, and what runs them."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -30,7 +31,11 @@ OPENVINO_MODEL = "model.xml"
 # - saved_model through jax: gives one XlaCallModule for the CPU, and needs TensorFlow anyway;
 #   openvino through jax: OpenVINO "has no conversion rule for" XlaCallModule;
 # - saved_model through torch: needs torch_xla, and Keras fails before it calls torch_xla;
-# - litert through torch: fixes the batch size (keras#22996, "won't fix").
+# - litert through torch: fixes the batch size (keras#22996, "won't fix");
+# - openvino through tensorflow on Python 3.13: OpenVINO 2026.4.1 calls exec("import tensorflow")
+#   and exec("del tensorflow"), which no longer see each other (PEP 667).
+_OPENVINO_WRITERS = ("tensorflow", "torch") if sys.version_info < (3, 13) else ("torch",)
+
 FORMATS: Mapping[str, Format] = {
     kind.name: kind
     for kind in (
@@ -50,7 +55,7 @@ FORMATS: Mapping[str, Format] = {
         Format(name="torch", routes={"torch": ()}, runtime="torch", suffix=".pt2"),
         Format(
             name="openvino",
-            routes={"tensorflow": ("openvino",), "torch": ("openvino",)},
+            routes=dict.fromkeys(_OPENVINO_WRITERS, ("openvino",)),
             runtime="openvino",
             holds=OPENVINO_MODEL,
         ),
