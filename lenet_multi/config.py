@@ -18,13 +18,15 @@ def setting(
     choices: tuple[str, ...] = (),
     others: bool = False,
     teaches: bool = True,
+    own: bool = False,
 ) -> Any:
     """Return a dataclass field with the facts that `--help` shows.
 
     With `others`, a value may also be "package.module:NAME". A setting that `teaches` affects what
-    the model learns; the others only affect what the run keeps.
+    the model learns; the others only affect what the run keeps. An `own` setting is for the tasks
+    of this package; any other Task ignores it.
     """
-    facts = {"unit": unit, "choices": choices, "others": others, "teaches": teaches}
+    facts = {"unit": unit, "choices": choices, "others": others, "teaches": teaches, "own": own}
     return field(default=default, metadata={"meaning": meaning, **facts})
 
 
@@ -40,12 +42,6 @@ TASKS: Mapping[str, str] = {
 }
 
 MOST_CLASSES = 256  # labels are uint8
-
-_OF_TASKS = (
-    "head",
-    "loss",
-    "classes",
-)  # settings of these; a Task of one's own has no use for them
 
 WARM_UP = 0.25  # one-cycle: the learning rate rises in this share of the steps
 STEPS_DOWN = (0.5, 0.75)  # step: it falls after these shares of the steps
@@ -78,15 +74,19 @@ class TrainConfig:
         others=True,
     )
     head: str = setting(
-        "logits", "outputs of the model: logits or their softmax", choices=("logits", "softmax")
+        "logits",
+        "outputs of the model: logits or their softmax",
+        choices=("logits", "softmax"),
+        own=True,
     )
     loss: str = setting(
         "sparse_categorical_crossentropy",
         "loss on integer labels or on one-hot labels",
         choices=("sparse_categorical_crossentropy", "categorical_crossentropy"),
+        own=True,
     )
     data: str = setting("mnist", f"image sets: {DATA_SOURCES}")
-    classes: int = setting(10, "number of classes", unit="classes")
+    classes: int = setting(10, "number of classes", unit="classes", own=True)
     validation_split: float = setting(
         0.05, "share of the training images, the last ones, used for VALIDATION", unit="fraction"
     )
@@ -142,13 +142,11 @@ class TrainConfig:
             is_others = known.metadata.get("others") and ":" in str(value)
             if choices and value not in choices and not is_others:
                 raise UserError(unknown(flag(known.name), value, choices))
-            if (
-                self.architecture not in TASKS
-                and known.name in _OF_TASKS
-                and value != known.default
-            ):
-                guests = ", ".join(TASKS)
-                raise UserError(f"{flag(known.name)} {value} is for {guests} only; drop it")
+            is_ignored = known.metadata.get("own") and self.architecture not in TASKS
+            if is_ignored and value != known.default:
+                raise UserError(
+                    f"{flag(known.name)} {value} is for {', '.join(TASKS)} only; drop it"
+                )
 
     def save_interval(self) -> tuple[float, float]:
         """Return the steps and the seconds between two saves; one of them is infinite."""

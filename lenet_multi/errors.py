@@ -43,6 +43,11 @@ def by(shape: Iterable[int | None]) -> str:
     return "x".join("any" if length is None else str(length) for length in shape)
 
 
+def cannot_read(source: object, error: OSError) -> str:
+    """Return the message for a `source` that the system refuses to read."""
+    return f"cannot read {source}: {error.strerror or error}; give a readable file"
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for a `name` that is not `known`; it gives the nearest known name."""
     known = list(known)

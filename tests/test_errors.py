@@ -1,6 +1,6 @@
 import pytest
 
-from lenet_multi.errors import printable, reason
+from lenet_multi.errors import cannot_read, printable, reason
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,10 @@ def test_the_reason_is_one_line(error: Exception, line: str) -> None:
 def test_what_is_no_text_is_escaped(text: str, shown: str) -> None:
     """Special characters in a file name are escaped, so it cannot control a terminal."""
     assert printable(text) == shown
+
+
+def test_what_cannot_be_read_is_named_with_the_reason_and_the_remedy() -> None:
+    """The system's words are the reason; an error without them says what it holds."""
+    refused = cannot_read("a.npz", PermissionError(13, "Permission denied"))
+    assert refused == "cannot read a.npz: Permission denied; give a readable file"
+    assert cannot_read("a.npz", OSError("odd")) == "cannot read a.npz: odd; give a readable file"

@@ -12,7 +12,9 @@ VERBS = (
     "|lower|make|name|pack|pass|pip|prepare|put|run|save|see|set|shorten|start|take|train|try"
     "|unset|use"
 )
-REMEDY = re.compile(rf"[;:,] ({VERBS})\b|\bmust\b|\{{remedy\}}|\{{unknown\(|\{{_explain\(")
+REMEDY = re.compile(
+    rf"[;:,] ({VERBS})\b|\bmust\b|\{{remedy\}}|\{{unknown\(|\{{cannot_read\(|\{{_explain\("
+)
 CULPRIT = re.compile(r"\{|--[a-z]|\b[A-Z]{3,}\b")
 
 # Messages whose caller adds what they lack, and what that is.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.data.bombs import refuse_bomb
-from lenet_multi.errors import UserError, by
+from lenet_multi.errors import UserError, by, cannot_read
 
 _UNSIGNED_BYTE = 0x08  # the third byte of the magic number; all of MNIST has this type
 
@@ -27,7 +27,7 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is truncated or damaged: {error}; copy it again") from error
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; give a readable file") from error
+        raise UserError(cannot_read(path, error)) from error
 
 
 def _read(file: BufferedReader | gzip.GzipFile, path: Path, dimensions: int) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lenet_multi.data.bombs import refuse_bombs_in
-from lenet_multi.errors import UserError, reason
+from lenet_multi.errors import UserError, cannot_read, reason
 
 # NumPy warns of a header that Python 2 wrote, or that is damaged so that it looks like one.
 warnings.filterwarnings("ignore", "Reading `.npy`")
@@ -34,8 +34,7 @@ def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
             refuse_bombs_in(path, members)
             return [_array(path, archive, member) for member in members]
     except OSError as error:
-        why = error.strerror or error
-        raise UserError(f"cannot read {path}: {why}; give a readable file") from error
+        raise UserError(cannot_read(path, error)) from error
 
 
 def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:

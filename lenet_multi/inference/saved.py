@@ -15,7 +15,7 @@ import numpy as np
 
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.bombs import refuse_bombs_in
-from lenet_multi.errors import UserError, reason
+from lenet_multi.errors import UserError, cannot_read, reason
 from lenet_multi.runs.folder import RUNS, finished
 from lenet_multi.runs.record import MODEL, RESULT, Result, file_sha256, read_result
 from lenet_multi.task import Task, find_task, of_record
@@ -125,8 +125,7 @@ def _read_config(path: Path) -> Any:
                 raise UserError(f"{path} is damaged at {damaged}; use another model")
             return json.loads(archive.read(_CONFIG))
     except OSError as error:
-        why = error.strerror or error
-        raise UserError(f"cannot read {path}: {why}; give a readable file") from error
+        raise UserError(cannot_read(path, error)) from error
     except (BadZipFile, ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
         raise refusal(f", or it is damaged: {reason(error)}") from error
 

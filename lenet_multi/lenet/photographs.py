@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
-from lenet_multi.errors import UserError, reason
+from lenet_multi.errors import UserError, cannot_read, reason
 
 SIDE = 28  # of MNIST's images
 _BOX = 20 / 28  # of the side: the box that the ink fills
@@ -99,8 +99,7 @@ def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
         else:
             content = source.read(MOST_BYTES + 1)
     except OSError as error:
-        why = error.strerror or error
-        raise UserError(f"cannot read {name}: {why}; give a readable file") from error
+        raise UserError(cannot_read(name, error)) from error
     if not content:
         raise UserError(f"{name} is empty; give an image")
     if len(content) > MOST_BYTES:

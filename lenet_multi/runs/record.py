@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from lenet_multi.config import TASKS, TrainConfig
 from lenet_multi.data.npz import read_npz
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, cannot_read
 from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
 
@@ -144,7 +144,7 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; give a readable file") from error
+        raise UserError(cannot_read(path, error)) from error
 
 
 def read_run(folder: Path) -> Run:
