@@ -22,9 +22,9 @@ def setting(
 ) -> Any:
     """Return a dataclass field with the facts that `--help` shows.
 
-    With `others`, a value may also be "package.module:NAME". A setting that `teaches` affects what
-    the model learns; the others only affect what the run keeps. An `own` setting is for the tasks
-    of this package; any other Task ignores it.
+    With `others`, a model of your own may have other values than `choices`. A setting that
+    `teaches` affects what the model learns; the others only affect what the run keeps. An `own`
+    setting is for the tasks of this package; any other model ignores it.
     """
     facts = {"unit": unit, "choices": choices, "others": others, "teaches": teaches, "own": own}
     return field(default=default, metadata={"meaning": meaning, **facts})
@@ -35,13 +35,23 @@ DATA_SOURCES = (
     "library: keras:NAME, tfds:NAME[/CONFIG][:VERSION] or hf:NAME_OR_FOLDER"
 )
 
-# The tasks of this package, and the place of each (see `task.find_task`).
+# The tasks of this package, and the place of each (see `models.find`).
 TASKS: Mapping[str, str] = {
     "lenet": "lenet_multi.lenet.tasks:LENET",
     "softmax-regression": "lenet_multi.lenet.tasks:SOFTMAX_REGRESSION",
 }
 
 MOST_CLASSES = 256  # labels are uint8
+
+# What a model of your own brings itself, unless you give another.
+MODELS_OWN = "model"
+DRAWN = "drawn"  # data: random numbers that fit the model's inputs and its loss
+OWN_DEFAULTS: Mapping[str, Any] = {
+    **dict.fromkeys(("loss", "optimizer", "metrics"), MODELS_OWN),
+    "data": DRAWN,
+    "lr_schedule": "constant",
+    "batch_size": 32,  # that of Keras's `fit`
+}
 
 WARM_UP = 0.25  # one-cycle: the learning rate rises in this share of the steps
 STEPS_DOWN = (0.5, 0.75)  # step: it falls after these shares of the steps
@@ -69,7 +79,7 @@ class TrainConfig:
     recipe: str = "standard"
     architecture: str = setting(
         "lenet",
-        "model to train, or a Task of your own as package.module:NAME",
+        "model to train; or your own: FILE.py:FUNCTION, package.module:FUNCTION or a .keras file",
         choices=tuple(TASKS),
         others=True,
     )
@@ -81,11 +91,27 @@ class TrainConfig:
     )
     loss: str = setting(
         "sparse_categorical_crossentropy",
-        "loss on integer labels or on one-hot labels",
+        "loss on integer labels or on one-hot labels; for your own model Keras's name of any loss",
         choices=("sparse_categorical_crossentropy", "categorical_crossentropy"),
-        own=True,
+        others=True,
     )
-    data: str = setting("mnist", f"image sets: {DATA_SOURCES}")
+    optimizer: str = setting(
+        "adam",
+        "optimizer; for your own model Keras's name of any optimizer",
+        choices=("adam",),
+        others=True,
+    )
+    metrics: str = setting(
+        "accuracy",
+        "metrics; for your own model Keras's names of any metrics, with commas between them",
+        choices=("accuracy",),
+        others=True,
+    )
+    data: str = setting(
+        "mnist",
+        f"image sets: {DATA_SOURCES}; for your own model FILE.py:FUNCTION that returns (x, y), or "
+        f"an .npz with x and y, or {DRAWN!r}: numbers that fit the model",
+    )
     classes: int = setting(10, "number of classes", unit="classes", own=True)
     validation_split: float = setting(
         0.05, "share of the training images, the last ones, used for VALIDATION", unit="fraction"
@@ -139,14 +165,19 @@ class TrainConfig:
                     raise UserError(f"{flag(name)} must {words}, not {value}")
         for known in dataclasses.fields(self):
             choices, value = known.metadata.get("choices"), getattr(self, known.name)
-            is_others = known.metadata.get("others") and ":" in str(value)
+            is_others = known.metadata.get("others") and self.is_own
             if choices and value not in choices and not is_others:
                 raise UserError(unknown(flag(known.name), value, choices))
-            is_ignored = known.metadata.get("own") and self.architecture not in TASKS
+            is_ignored = known.metadata.get("own") and self.is_own
             if is_ignored and value != known.default:
                 raise UserError(
                     f"{flag(known.name)} {value} is for {', '.join(TASKS)} only; drop it"
                 )
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the model is a user's own: a place such as FILE.py:FUNCTION, or a saved model."""
+        return ":" in self.architecture or self.architecture.endswith(".keras")
 
     def save_interval(self) -> tuple[float, float]:
         """Return the steps and the seconds between two saves; one of them is infinite."""
@@ -167,6 +198,12 @@ class TrainConfig:
 TEACHING = frozenset(
     field.name for field in dataclasses.fields(TrainConfig) if field.metadata.get("teaches", True)
 )
+
+
+def with_settings(config: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
+    """Return `config` with the settings that a user gave; a model of one's own has defaults too."""
+    wanted = TrainConfig(architecture=given.get("architecture", config.architecture))
+    return dataclasses.replace(config, **{**(OWN_DEFAULTS if wanted.is_own else {}), **given})
 
 
 def flag(name: str) -> str:

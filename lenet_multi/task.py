@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.config import TASKS, TrainConfig
+from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Arrays, Dataset, Prepare, as_stored
-from lenet_multi.errors import UserError
 
 if TYPE_CHECKING:
     import keras
@@ -49,6 +47,8 @@ class Task:
     independent float64 model. `read_input` makes an input (height, width, channels) of an image
     file, given the model's input shape. `input_words` describes a prepared input of the data set
     `data` to users of an exported model. `misfit` says why a saved model is none of this task.
+    `compile_arguments` returns what Keras's `compile` takes (default: our Adam, `loss`, `metrics`);
+    `reads_settings`: it obeys the settings loss, optimizer and metrics.
     """
 
     name: str
@@ -64,40 +64,5 @@ class Task:
     read_input: Callable[..., NDArray[Any]] | None = None
     input_words: Callable[[str], str] = lambda data: ""
     misfit: Callable[["keras.Model"], str | None] = lambda model: None
-
-
-def find_task(name: str) -> Task:
-    """Return the task `name`: one of the package's, or "package.module:NAME".
-
-    Raises `UserError` when there is none. An error that the module itself raises passes through.
-    """
-    module, _, attribute = TASKS.get(name, name).partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
-        raise UserError(f"no task {name!r}: give {', '.join(TASKS)}, or package.module:NAME")
-    try:
-        content = vars(import_module(module))
-    except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise UserError(
-            f"no task {name!r}: there is no module {module}; install it, or add its folder to "
-            "PYTHONPATH"
-        ) from error
-    if attribute not in content:
-        raise UserError(f"no task {name!r}: {module} has no {attribute}; give a Task of {module}")
-    task = content[attribute]
-    if not isinstance(task, Task):
-        kind = type(task).__name__
-        raise UserError(f"{name} is no Task, but of type {kind}; give a Task of {module}")
-    return task
-
-
-def of_record(config: dict[str, Any], source: object) -> Task:
-    """Return the package's task in the `config` of a run at `source`; `UserError` for others."""
-    # A saved file must not choose a module to import.
-    if (name := str(config.get("architecture"))) not in TASKS:
-        raise UserError(
-            f"{source} is of the task {name}, whose code a saved run may not start; "
-            f"use a run of {' or '.join(TASKS)}"
-        )
-    return find_task(name)
+    compile_arguments: Callable[[TrainConfig], dict[str, Any]] | None = None
+    reads_settings: bool = False

@@ -14,9 +14,10 @@ from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, are_pictures, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, keras_start
+from lenet_multi.own.find import find_task
 from lenet_multi.runs.checkpoint import State
 from lenet_multi.runs.record import OF_CLASSIFIERS, SCHEMA_VERSION, TENSORBOARD, Result
-from lenet_multi.task import Task, find_task
+from lenet_multi.task import Task
 
 if TYPE_CHECKING:
     import keras
@@ -60,10 +61,12 @@ def train(
     or is not that of `state`, or the backend cannot compute `form`; `StoppedError` when a signal
     ended training, which can be resumed; `DivergedError` when the loss is not finite.
     """
-    task = task or find_task(config.architecture)
-    load = load or partial(task.load, config)
     stopwatch = Stopwatch()
     with stopwatch("import"):
+        if config.is_own:  # a user's file imports Keras
+            keras_start.start(backend, dtype_policy=config.dtype_policy)
+        task = task or find_task(config)
+        load = load or partial(task.load, config)
         dataset = keras_start.start_and_load(backend, load, dtype_policy=config.dtype_policy)
         how = choice.here(
             form, answer_form, batch_size=config.batch_size, dtype_policy=config.dtype_policy

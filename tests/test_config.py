@@ -143,7 +143,7 @@ def test_each_recipe_splits_as_documented(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("classes", 5), ("head", "softmax"), ("loss", "categorical_crossentropy")],
+    [("classes", 5), ("head", "softmax")],
 )
 def test_a_setting_that_a_task_would_ignore_is_refused(name: str, value: Any) -> None:
     """A Task of one's own sets its outputs and its loss; a flag for them would do nothing."""

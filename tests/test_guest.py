@@ -10,10 +10,11 @@ import pytest
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import BACKENDS
+from lenet_multi.own.find import find_task, of_record
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.checkpoint import State
 from lenet_multi.runs.record import read_run
-from lenet_multi.task import Task, find_task, of_record
+from lenet_multi.task import Task
 from lenet_multi.train import TrainedRun, train
 from tests.conftest import Lenet
 from tests.guest import GUEST, TESTING
@@ -119,8 +120,8 @@ def test_a_guest_that_classifies_is_compared_and_shown(lenet: Lenet, tmp_path: P
 
 def test_a_task_is_found_by_its_name() -> None:
     """A task of the package has a name; any other is package.module:NAME."""
-    assert find_task("lenet").name == "lenet"
-    assert find_task(NAME) is GUEST
+    assert find_task(TrainConfig()).name == "lenet"
+    assert find_task(TrainConfig(architecture=NAME)) is GUEST
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_a_task_is_found_by_its_name() -> None:
 def test_a_task_that_is_none_is_refused(name: str, message: str) -> None:
     """A task that does not exist is refused with one line that names it."""
     with pytest.raises(UserError, match=re.escape(message)):
-        find_task(name)
+        find_task(TrainConfig(architecture=name))
 
 
 def test_a_saved_run_has_no_module_imported() -> None:

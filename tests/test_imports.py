@@ -9,7 +9,7 @@ PACKAGE = PROJECT / "lenet_multi"
 
 # From the bottom to the top: a file imports from its own folder and from those before it.
 ORDER = (
-    *("errors", "config", "machine", "data", "task", "runs", "backends", "training"),
+    *("errors", "config", "machine", "data", "task", "runs", "backends", "own", "training"),
     *("lenet", "inference", "parity", "compare", "train", "commands", "__main__", "__init__"),
 )
 
@@ -23,8 +23,15 @@ SCRIPTS = {"train", "compare"}
 KERAS_MODULES = {
     *("backends.adam", "backends.fast", "backends.jax", "backends.tensorflow", "backends.torch"),
     *("backends.forms.__init__", "backends.forms.convolutions", "backends.forms.pooling"),
-    *("backends.forms.tiles", "backends.forms.winograd", "backends.portable", "backends.stored"),
-    *("backends.variables", "data.batches", "inference.heads", "lenet.networks"),
+    *(
+        "backends.forms.tiles",
+        "backends.layers",
+        "backends.forms.winograd",
+        "backends.portable",
+        "backends.stored",
+    ),
+    *("backends.stored", "backends.variables", "data.batches", "inference.heads", "lenet.networks"),
+    *("own.builder", "own.data", "own.drawn", "own.task"),
     *("inference.export", "parity.climb", "training.initial_weights"),
     *("parity.float64", "training.callbacks", "training.fit", "training.history"),
     *("training.setup", "training.progress", "training.resume", "training.tensorboard"),

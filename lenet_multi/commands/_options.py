@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Name(click.Choice[str]):
-    """One of a few names, or "package.module:NAME" with `others`; suggests the nearest name."""
+    """One of a few names, or with `others` any text; suggests the nearest name."""
 
     def __init__(self, choices: Sequence[str], *, others: bool = False) -> None:
         super().__init__(choices)
@@ -25,7 +25,7 @@ class Name(click.Choice[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return `value`, or fail with a suggestion."""
-        if value not in self.choices and not (self.others and ":" in value):
+        if value not in self.choices and not self.others:  # `TrainConfig` refuses others' values
             self.fail(unknown(param.opts[0] if param else "name", value, self.choices), param, ctx)
         return value
 
@@ -72,6 +72,17 @@ def setting_options(command: Any) -> Any:
             help=f"{setting.metadata['meaning']}{unit}  (default: {default})",
         )(command)
     return command
+
+
+model_argument = click.argument("model", required=False)
+
+
+def given_settings(model: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that a user gave, MODEL as `architecture`."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    if model is not None and given.setdefault("architecture", model) != model:
+        raise UserError(f"--architecture conflicts with the MODEL {model}; drop one of them")
+    return given
 
 
 def console() -> "Console":

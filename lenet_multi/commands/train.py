@@ -15,10 +15,12 @@ from lenet_multi.commands._options import (
     Name,
     as_json,
     backend_option,
+    given_settings,
+    model_argument,
     path_option,
     setting_options,
 )
-from lenet_multi.config import flag
+from lenet_multi.config import flag, with_settings
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 
 @click.command("train")
+@model_argument
 @click.option(
     "--recipe",
     type=Name(list(RECIPES)),
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 @as_json
 @setting_options
 def command(
+    model: str | None,
     recipe: str | None,
     backend: str | None,
     out: Path | None,
@@ -63,7 +67,10 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train and evaluate a model on one backend; keep it and its results in a run folder.
+    """Train and evaluate MODEL on one backend; keep it and its results in a run folder.
+
+    MODEL is the LeNet by default. Your own is FILE.py:FUNCTION or package.module:FUNCTION, a
+    function that returns a Keras model; or a .keras file.
 
     \b
     Examples:
@@ -71,13 +78,14 @@ def command(
       lenet-multi train --recipe baseline --seed 1 --out runs/seed-1
       lenet-multi train --tensorboard --checkpoint best --early-stopping 3 --epochs 30
       lenet-multi train --resume runs/seed-1
+      lenet-multi train my_model.py:build --data my_model.py:data
     """
     from lenet_multi.machine import frameworks, signals
     from lenet_multi.runs import folder
     from lenet_multi.runs.journal import Journal
     from lenet_multi.runs.record import RESULT, RESUME, Run, write_run
 
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = given_settings(model, settings)
     if resume:
         for name, value in {"recipe": recipe, "out": out, **given}.items():
             if value is not None:
@@ -88,7 +96,7 @@ def command(
             backend = journal.starts[-1]["backend"]
         chosen = frameworks.choose(backend)
     else:
-        config = dataclasses.replace(RECIPES[recipe or DEFAULT_RECIPE], **given)
+        config = with_settings(RECIPES[recipe or DEFAULT_RECIPE], given)
         chosen = frameworks.choose(backend)
         out = out or folder.default_folder(f"{config.recipe}-{chosen}")
         journal = Journal(folder.unfinished(out), config)

@@ -12,6 +12,7 @@ from pathlib import Path
 from lenet_multi.errors import UserError
 from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Failure
+from lenet_multi.own.find import find_task
 from lenet_multi.parity import figure, ladder
 from lenet_multi.parity.climber import CLIMB, GO_ON, Job
 from lenet_multi.parity.evidence import Evidence, read
@@ -19,7 +20,6 @@ from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, Plan, require_two
 from lenet_multi.runs import durable
 from lenet_multi.runs.durable import writing
-from lenet_multi.task import find_task
 
 SCHEMA_VERSION = 2  # 2: with the figure's lines
 
@@ -59,7 +59,7 @@ def ascend(
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; choose another --out")
-    task = find_task(plan.config.architecture)
+    task = find_task(plan.config)
     dataset = task.load(plan.config)
     for precision in plan.precisions:
         plan.training_examples(dataset, precision)  # raise here, once, and not in each child

@@ -19,10 +19,10 @@ from lenet_multi.errors import UserError
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.children import Child
 from lenet_multi.machine.instruction_sets import held_to
+from lenet_multi.own.find import find_task
 from lenet_multi.parity import oracle
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.plan import ORACLE, Plan
-from lenet_multi.task import find_task
 
 CLIMB, GO_ON = "climb", "go-on"
 SAVED_MODEL = "model.keras"
@@ -103,7 +103,7 @@ def run(job: Job) -> None:
     """Do `job` in this process."""
     began = time.perf_counter()
     plan = Plan(**{**job.plan, "config": TrainConfig(**job.plan["config"])})
-    task = find_task(plan.config.architecture)
+    task = find_task(plan.config)
     dataset = task.load(plan.config)
     evidence = Evidence(job.climber, job.climb)
     job.folder.mkdir(parents=True, exist_ok=True)

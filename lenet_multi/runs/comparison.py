@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from lenet_multi.config import TEACHING
+from lenet_multi.config import TEACHING, TrainConfig
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.errors import UserError
 from lenet_multi.runs import durable, tolerances
@@ -67,7 +67,10 @@ def put_to_the_checks(runs: list[Run]) -> Comparison:
 def premises(result: Result) -> dict[str, Any]:
     """Return what comparable runs must share: settings, data and what is measured, by name."""
     return {  # without the data's place: the SHA-256 of its bytes is compared instead
-        **{f"setting {name}": result.config.get(name) for name in sorted(TEACHING - {"data"})},
+        **{
+            f"setting {name}": result.config.get(name, getattr(TrainConfig, name))
+            for name in sorted(TEACHING - {"data"})
+        },
         "data SHA-256": result.data_sha256,
         "data test_images": result.test_images,
         "data train_images": result.train_images,

@@ -2,7 +2,7 @@
 
 Keras's initializers draw different numbers on each backend. So NumPy draws for initializers that
 `draw` knows. A child process on JAX draws for the others, whichever backend trains (`python -m
-lenet_multi.training.initial_weights TASK CONFIG FILE.npz`). Weights that do not depend on the seed,
+lenet_multi.training.initial_weights CONFIG FILE.npz`). Weights that do not depend on the seed,
 such as zeros, ones or pretrained ones, stay.
 """
 
@@ -20,11 +20,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.backends.layers import layers
 from lenet_multi.backends.private import tensorflow_left_out
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.task import Task, find_task
+from lenet_multi.own.find import find_task
+from lenet_multi.task import Task
 
 Array = NDArray[Any]
 
@@ -72,21 +74,13 @@ def _built(task: Task, config: TrainConfig, dataset: Dataset, seed: int) -> kera
 
 
 def _initializers(model: keras.Model) -> dict[int, Any]:
-    """Return each initializer that a layer names for a weight, by the weight's id.
-
-    Kernels of more than two axes are left out except in convolutions: those layers compute fan-in
-    and fan-out by their own equation.
-    """
+    """Return each initializer that a layer names for a weight, by the weight's id."""
     found: dict[int, Any] = {}
-    waiting = [model]
-    while waiting:
-        layer = waiting.pop()
-        waiting.extend(getattr(layer, "layers", []))
+    for layer in layers(model):
         for weight in layer.weights:
             name = weight.name.removesuffix("_kernel") + "_initializer"
             own = getattr(layer, f"{weight.name}_initializer", getattr(layer, name, None))
-            counts_itself = len(weight.shape) > 2 and not hasattr(layer, "kernel_size")
-            if own is not None and not counts_itself:
+            if own is not None:
                 found[id(weight)] = own
     return found
 
@@ -105,9 +99,12 @@ def draw(initializer: Any, shape: tuple[int, ...], generator: np.random.Generato
     if kind is known.TruncatedNormal:
         cut: Array = initializer.mean + initializer.stddev * _cut_normal(generator, shape)
         return cut
+    if kind is known.Orthogonal:
+        orthogonal: Array = initializer.gain * _orthogonal(generator, shape)
+        return orthogonal
     if not isinstance(initializer, scaling) or kind.__module__ != scaling.__module__:
         return None
-    variance = initializer.scale / max(1.0, _fan(initializer.mode, shape))
+    variance = initializer.scale / max(1.0, _fan(initializer, shape))
     if initializer.distribution == "uniform":
         limit = math.sqrt(3 * variance)
         return generator.uniform(-limit, limit, shape)
@@ -116,11 +113,29 @@ def draw(initializer: Any, shape: tuple[int, ...], generator: np.random.Generato
     return generator.normal(0, math.sqrt(variance), shape)
 
 
-def _fan(mode: str, shape: tuple[int, ...]) -> float:
-    """Return fan-in, fan-out or their mean, as `mode` says."""
-    *positions, fan_in, fan_out = shape if len(shape) > 1 else 2 * (shape or (1,))
-    fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
-    return fans[mode] * math.prod(positions)
+def _fan(initializer: Any, shape: tuple[int, ...]) -> float:
+    """Return fan-in, fan-out or their mean, as the initializer's mode says."""
+    into, out_of = (getattr(initializer, f"{side}_axes", None) for side in ("input", "output"))
+    if into is not None and out_of is not None:  # `EinsumDense` says which axes it sums over
+        fan_in, fan_out = (math.prod(shape[axis] for axis in axes) for axes in (into, out_of))
+    else:
+        *positions, rows, columns = shape if len(shape) > 1 else 2 * (shape or (1,))
+        fan_in, fan_out = (side * math.prod(positions) for side in (rows, columns))
+    fans: dict[str, float] = {
+        "fan_in": fan_in,
+        "fan_out": fan_out,
+        "fan_avg": (fan_in + fan_out) / 2,
+    }
+    return fans[initializer.mode]
+
+
+def _orthogonal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Return a matrix with orthogonal rows or columns, in `shape`."""
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    normal = generator.standard_normal((max(rows, columns), min(rows, columns)))
+    orthogonal, upper = np.linalg.qr(normal)
+    orthogonal = orthogonal * np.sign(np.diag(upper))
+    return (orthogonal.T if rows < columns else orthogonal).reshape(shape)
 
 
 def _cut_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -132,7 +147,7 @@ def _cut_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array
 
 
 def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Array]:
-    if find_task(config.architecture) is not task:
+    if find_task(config) is not task:
         raise UserError(
             f"{task.name}: {weight} has an unknown initializer; give the task as --architecture "
             "package.module:NAME, so that a process on JAX can draw it"
@@ -140,7 +155,7 @@ def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Arra
     settings = json.dumps(dataclasses.asdict(config))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights.npz")
-        command = [sys.executable, "-m", __name__, config.architecture, settings, str(path)]
+        command = [sys.executable, "-m", __name__, settings, str(path)]
         environ = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -154,7 +169,8 @@ def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Arra
 
 
 if __name__ == "__main__":
-    name, settings, path = sys.argv[1:]
-    config, task = TrainConfig(**json.loads(settings)), find_task(name)
+    settings, path = sys.argv[1:]
+    config = TrainConfig(**json.loads(settings))
+    task = find_task(config)
     model = _built(task, config, task.load(config), config.seed)
     np.savez(path, *model.get_weights())

@@ -1,6 +1,7 @@
 """Prepare a task's model for training: its weights, its optimizer, how it is computed."""
 
 import hashlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,13 +34,24 @@ def compile_model(
     make_fast(model, how, prepare=task.prepare, batch_size=config.batch_size)
     steps = config.epochs * config.steps_per_epoch(examples)
     model.compile(
-        optimizer=make_optimizer(config, steps=steps, kerass=how.why_stock is not None),
-        loss=task.loss(config),
-        metrics=list(task.metrics),
+        **compile_arguments(task, config, steps=steps, kerass=how.why_stock is not None),
         jit_compile=how.jit_compile,
         steps_per_execution=how.steps_per_execution,
     )
     return how
+
+
+def compile_arguments(
+    task: Task, config: TrainConfig, *, steps: int, kerass: bool = False
+) -> dict[str, Any]:
+    """Return what Keras's `compile` takes: optimizer, loss, metrics, and what a user adds."""
+    if task.compile_arguments:
+        return task.compile_arguments(config)
+    return {
+        "optimizer": make_optimizer(config, steps=steps, kerass=kerass),
+        "loss": task.loss(config),
+        "metrics": list(task.metrics),
+    }
 
 
 def make_optimizer(

@@ -6,10 +6,11 @@ from unittest.mock import Mock
 
 from lenet_multi import backends
 from lenet_multi.backends.choice import execution
+from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.lenet.pixels import scaled
 from lenet_multi.lenet.recipes import RECIPES
-from lenet_multi.task import find_task
+from lenet_multi.own.find import find_task
 
 STEPS = 23  # two executions and three more steps
 WHOLE = STEPS * 32
@@ -50,7 +51,7 @@ def compiled(
 
     recipe = RECIPES["standard"]
     config = dataclasses.replace(recipe, batch_size=32, epochs=2, architecture=architecture)
-    task = find_task(architecture)
+    task = find_task(TrainConfig(architecture=architecture))
     model = build(task, config, small)
     how = execution(keras.backend.backend())
     if how.steps_per_execution > 1:

@@ -35,7 +35,7 @@ import lenet_multi.machine.keras_start
 import lenet_multi.train
 from lenet_multi.commands.doctor.probe import Probe
 from lenet_multi.config import TrainConfig
-from lenet_multi.task import find_task
+from lenet_multi.own.find import find_task
 
 
 class ReachedError(BaseException):
@@ -49,7 +49,7 @@ def reached(*arguments: Any, **options: Any) -> NoReturn:
 
 def read_data_only(config: TrainConfig, **options: Any) -> NoReturn:
     """Stand in for `train.train`: only read the images."""
-    find_task(config.architecture).load(config)
+    find_task(config).load(config)
     raise ReachedError
 
 

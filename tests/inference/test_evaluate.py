@@ -19,8 +19,8 @@ from lenet_multi.inference.evaluate import (
 from lenet_multi.inference.saved import find
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.lenet.tasks import LENET
+from lenet_multi.own.find import find_task
 from lenet_multi.runs.record import read_run
-from lenet_multi.task import find_task
 from tests.conftest import Lenet
 
 ROUNDING = 1e-5  # for a mean loss of 0.3; measured 2e-7 between backends
@@ -76,7 +76,7 @@ def test_every_image_is_evaluated(small: Dataset, recipe: str, count: int) -> No
     from lenet_multi.training.setup import build
 
     config, images = RECIPES[recipe], small.test[:count]
-    task = find_task(config.architecture)
+    task = find_task(config)
     evaluation = evaluate(build(task, config, small), task, images)
     assert evaluation.outputs.shape == (count, 10)
     assert evaluation.outputs.dtype == np.float32

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
+from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.lenet.tasks import LENET, SOFTMAX_REGRESSION
-from lenet_multi.task import Task, find_task
+from lenet_multi.own.find import find_task
+from lenet_multi.task import Task
 
 each_task = pytest.mark.parametrize("task", [LENET, SOFTMAX_REGRESSION], ids=lambda t: t.name)
 
@@ -13,7 +15,7 @@ each_task = pytest.mark.parametrize("task", [LENET, SOFTMAX_REGRESSION], ids=lam
 def test_labels_are_one_hot_where_the_loss_wants_that(small: Dataset, recipe: str) -> None:
     """Categorical cross-entropy gets one-hot rows, the sparse loss gets the labels."""
     config = RECIPES[recipe]
-    targets = find_task(config.architecture).targets(config, small.test.y)
+    targets = find_task(config).targets(config, small.test.y)
     if config.loss == "sparse_categorical_crossentropy":
         assert targets is small.test.y
         return
@@ -25,7 +27,7 @@ def test_labels_are_one_hot_where_the_loss_wants_that(small: Dataset, recipe: st
 @each_task
 def test_a_task_is_found_by_the_name_that_it_has(task: Task) -> None:
     """A task is found by the name that recipes use."""
-    assert find_task(task.name) is task
+    assert find_task(TrainConfig(architecture=task.name)) is task
 
 
 @pytest.mark.backend

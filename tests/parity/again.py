@@ -7,13 +7,13 @@ import pytest
 
 from lenet_multi.data.examples import Dataset
 from lenet_multi.machine import keras_start
+from lenet_multi.own.find import find_task
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.climber import Climber
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.plan import PRECISIONS, Plan
-from lenet_multi.task import find_task
 from tests.conftest import start_once
 from tests.parity.sabotage import Modules
 
@@ -51,7 +51,7 @@ def climb_again(
     The evidence of higher rungs, whose names sort later, comes from the unharmed climb.
     """
     plan = ascent.ladder.plan
-    task = find_task(plan.config.architecture)
+    task = find_task(plan.config)
     how = Climber.of(SABOTAGED).execution(keras_start.device())
     climbed, gone_on = dict(ascent.ladder.climbed), dict(ascent.ladder.gone_on)
     for precision in precisions:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, are_pictures
 from lenet_multi.errors import UserError
+from lenet_multi.own.find import of_record
 from lenet_multi.runs.record import Result
-from lenet_multi.task import of_record
 
 _LONGEST_SIDE = 64  # pixels of a picture; a larger image shows every second, third, ... pixel
 

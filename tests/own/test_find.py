@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
-from lenet_multi.task import find_task
+from lenet_multi.own.find import find_task
 
 
 @pytest.mark.parametrize("name", ["", "lenett", ":TASK", "tests.guest:", ".guest:TASK", "a-b:TASK"])
@@ -12,7 +13,7 @@ def test_what_names_no_module_is_refused(name: str) -> None:
     """A name that cannot name a module is refused before anything is imported."""
     wanted = f"no task {name!r}: give lenet, softmax-regression, or package.module:NAME"
     with pytest.raises(UserError, match=re.escape(wanted)):
-        find_task(name)
+        find_task(TrainConfig(architecture=name))
 
 
 @pytest.mark.parametrize(
@@ -30,4 +31,4 @@ def test_what_a_module_raises_is_the_users_to_see(
     (tmp_path / "guest_of_mine.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(error):
-        find_task("guest_of_mine:TASK")
+        find_task(TrainConfig(architecture="guest_of_mine:TASK"))

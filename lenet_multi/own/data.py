@@ -1,0 +1,139 @@
+"""The data of a user's model: from the user's function, from an .npz, or drawn to fit the model."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+from lenet_multi.config import DRAWN, TrainConfig
+from lenet_multi.data.examples import Arrays, Dataset, Examples, parts
+from lenet_multi.data.npz import read_npz
+from lenet_multi.errors import UserError, by
+from lenet_multi.own import builder, drawn, place
+
+_TEST_SHARE = 10  # without data for the test, the last tenth of the examples is for it
+_EXAMPLES = 2048  # drawn
+_SIDES = ("x", "y")
+
+
+def load(config: TrainConfig, model: keras.Model, loss: Any) -> Dataset:
+    """Return the examples of `config.data` for a user's `model` and its `loss`.
+
+    Raises `UserError` when there are none, when the user's function fails, or when inputs do not
+    fit the model's signature.
+    """
+    source = config.data
+    if source == DRAWN:
+        x, y = draw(model, loss, seed=config.seed)
+        pairs = [(x, y)]
+    elif source.endswith(".npz"):
+        pairs = [_of_npz(Path(source))]
+    else:
+        pairs = _of_function(source)
+    examples = [_examples(source, *pair) for pair in pairs]
+    refuse_misfit(model, examples[0].x, source)
+    if len(examples) == 2:
+        return Dataset(*examples)
+    whole = examples[0]
+    test = -(-len(whole) // _TEST_SHARE)
+    if test == len(whole):
+        raise UserError(f"--data {source} has {len(whole)} examples; give two or more")
+    return Dataset(whole[: len(whole) - test], whole[len(whole) - test :])
+
+
+def draw(model: keras.Model, loss: Any, *, seed: int, count: int = _EXAMPLES) -> tuple[Any, Any]:
+    """Return `count` inputs and targets that fit `model` and `loss`."""
+    generator = np.random.default_rng(seed)
+    x = drawn.inputs(model, count, generator)
+    return x, drawn.targets(model, loss, x, generator)
+
+
+def _of_npz(path: Path) -> tuple[Arrays, Arrays]:
+    """Return x and y of an .npz; arrays called x.NAME are the inputs of several."""
+    if not path.exists():
+        raise UserError(f"no file {path}; give an .npz with x and y")
+    names = []
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    sides: list[Arrays] = []
+    for side in _SIDES:
+        several = [name for name in names if name.startswith(f"{side}.")]
+        arrays = read_npz(path, several or [side])
+        keys = [name.removeprefix(f"{side}.") for name in several]
+        sides.append(dict(zip(keys, arrays, strict=True)) if several else arrays[0])
+    return sides[0], sides[1]
+
+
+def _of_function(source: str) -> list[tuple[Arrays, Arrays]]:
+    """Return what a user's function returns: (x, y), or two such pairs, for training and test."""
+    found = place.find(source)
+    returned = builder.call(source, found) if callable(found) else found
+    try:
+        first, second = returned
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"--data {source} returns {type(returned).__name__}; it must return (x, y), or "
+            "((x, y), (x_test, y_test))"
+        ) from error
+    pairs = [first, second]
+    if all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+        return pairs
+    return [(first, second)]
+
+
+def _examples(source: str, x: Arrays, y: Arrays) -> Examples:
+    x, y = (tree.map_structure(np.asarray, side) for side in (x, y))
+    for array in (*parts(x), *parts(y)):
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub" or not array.ndim:
+            raise UserError(
+                f"--data {source} has {getattr(array, 'dtype', type(array).__name__)} "
+                f"{getattr(array, 'shape', '')}; give arrays of numbers, an example a row"
+            )
+    counts = sorted({len(array) for array in (*parts(x), *parts(y))})
+    if len(counts) > 1 or counts[0] == 0:
+        raise UserError(
+            f"--data {source} has arrays of {' and '.join(map(str, counts))} examples; give x and "
+            "y of the same length"
+        )
+    return Examples(x, y)
+
+
+def refuse_misfit(model: keras.Model, x: Arrays, source: str) -> None:
+    """Raise `UserError` when inputs do not have the structure, shapes or kind of the model's."""
+    wanted = getattr(model, "input", None) if getattr(model, "inputs", None) else None
+    if wanted is None:
+        return
+    remedy = f"--data {source} has {shown(x)}, but the model takes {shown(wanted)}; change one"
+    given, taken = _named(x), _named(wanted)
+    if len(given) != len(taken) or (isinstance(x, dict) and set(given) - set(taken)):
+        raise UserError(remedy)
+    for name, array in given.items():
+        tensor = taken.get(name, taken[list(taken)[list(given).index(name)]])
+        lengths = zip(array.shape[1:], tensor.shape[1:], strict=False)
+        fits = array.ndim == len(tensor.shape) and all(
+            length in (None, own) for own, length in lengths
+        )
+        whole = "int" in str(tensor.dtype)
+        if not fits or (whole and array.dtype.kind not in "iub"):
+            raise UserError(remedy)
+
+
+def _named(arrays: Arrays) -> dict[str, Any]:
+    if isinstance(arrays, dict):
+        return dict(arrays)
+    return {str(index): array for index, array in enumerate(parts(arrays))}
+
+
+def shown(arrays: Arrays) -> str:
+    """Return the dtypes and shapes of inputs: "float32 28x28x1", or "points float32 6, ..."."""
+    names = _named(arrays)
+    shown = {
+        name: f"{array.dtype} {by(array.shape[1:]) or 'scalars'}" for name, array in names.items()
+    }
+    if isinstance(arrays, dict):
+        return ", ".join(f"{name} {words}" for name, words in shown.items())
+    return " and ".join(shown.values())

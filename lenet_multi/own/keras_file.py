@@ -1,0 +1,149 @@
+"""Open a `.keras` file without running code of its own; refuse one that is damaged or a bomb."""
+
+import copy
+import json
+import math
+import zlib
+from collections.abc import Iterator
+from lzma import LZMAError
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+
+from lenet_multi.data.bombs import refuse_bombs_in
+from lenet_multi.errors import UserError, cannot_read, reason
+
+if TYPE_CHECKING:
+    import keras
+
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_MEMBERS = {_CONFIG, "metadata.json", _WEIGHTS}
+_CONFIG_BYTES = 16 * 2**20  # more than a large model needs; a LeNet's takes 5,000
+
+
+def load(path: Path, *, compiled: bool = False) -> "keras.Model":
+    """Return the model of a `.keras` file, on the backend that Keras was started on.
+
+    With `compiled`, it has the compile settings of its file, if any. Raises `UserError` when the
+    file is missing, damaged, carries code of its own or cannot be loaded.
+    """
+    if not path.exists():
+        raise UserError(f"no model at {path}: give a .keras file")
+    config = read_config(path)
+    refuse_code(path, config)
+    model = model_of(path, config)
+    if compiled and (settings := config.get("compile_config")):
+        optimizer = settings.get("optimizer")
+        if isinstance(optimizer, dict):
+            _unbind(optimizer)
+        model.compile_from_config({**settings, "jit_compile": "auto", "steps_per_execution": 1})
+    return model
+
+
+def _unbind(optimizer: dict[str, Any]) -> None:
+    """Let any backend load an optimizer: a file saved on PyTorch names PyTorch's own class."""
+    import keras
+
+    if hasattr(keras.optimizers, str(optimizer.get("class_name"))):
+        optimizer |= {"module": "keras.optimizers", "registered_name": None}
+
+
+def model_of(path: Path, config: Any) -> "keras.Model":
+    """Return the model of a file's configuration with the file's weights, uncompiled."""
+    try:
+        with ZipFile(path) as archive:
+            most_bytes = archive.getinfo(_WEIGHTS).file_size
+        model = _undrawn(config, most_bytes)
+        model.load_weights(path)
+    except Exception as error:  # Keras raises errors of any class on a file it cannot read
+        raise UserError(f"{path} cannot be loaded: {reason(error)}; use another model") from error
+    return model
+
+
+def read_config(path: Path) -> Any:
+    """Return the configuration in a `.keras` file; raise `UserError` when it is damaged."""
+
+    def refusal(why: str) -> UserError:
+        return UserError(f"{path} is no .keras file{why}; use another model")
+
+    try:
+        with ZipFile(path) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if astray := [name for name in sizes if name[:1] == "/" or ".." in name.split("/")]:
+                raise refusal(f": {astray[0]!r} would lead out of it")
+            refuse_bombs_in(path, archive.infolist())
+            if lacking := _MEMBERS - sizes.keys():
+                raise refusal(f": it lacks {', '.join(sorted(lacking))}")
+            if sizes[_CONFIG] > _CONFIG_BYTES:
+                raise refusal(f": its {_CONFIG} is too large")
+            if damaged := archive.testzip():
+                raise UserError(f"{path} is damaged at {damaged}; use another model")
+            return json.loads(archive.read(_CONFIG))
+    except OSError as error:
+        raise UserError(cannot_read(path, error)) from error
+    except (BadZipFile, ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
+        raise refusal(f", or it is damaged: {reason(error)}") from error
+
+
+def refuse_code(path: Path, config: Any) -> None:
+    """Refuse objects that Keras would import or run: a Lambda, or one that is not Keras's own."""
+    for part in _dictionaries(config):
+        if "class_name" not in part:
+            continue
+        name, module = part["class_name"], part.get("module")
+        root = str(module).partition(".")[0]
+        if "lambda" in str(name).lower() or (module is not None and root != "keras"):
+            raise UserError(
+                f"{path} carries code of its own ({module}.{name}), which is not run; save the "
+                "model with only Keras's own layers"
+            )
+
+
+def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
+    """Return an uncompiled model with zero weights: to draw them, JAX would compile a generator.
+
+    The caller reads the weights. Raises `UserError` before they take more than `most_bytes`.
+    """
+    import keras
+
+    left = most_bytes
+
+    class Zeros(keras.initializers.Initializer):  # type: ignore[misc]  # Keras carries no types
+        def __call__(self, shape: Any, dtype: Any = None, **_: Any) -> Any:
+            nonlocal left
+            dtype = keras.backend.standardize_dtype(dtype)
+            left -= math.prod(shape) * np.dtype(dtype).itemsize
+            if left < 0:
+                raise UserError(f"its configuration has more weights than its {_WEIGHTS} holds")
+            # Without a dtype JAX would compile a function that passes the array on.
+            return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
+
+    # The names of default initializers, and "uniform", the default of embeddings.
+    defaults = [name for name, kind in vars(keras.initializers).items() if isinstance(kind, type)]
+    taken = [name for name in (*defaults, "uniform") if name.islower()]
+    name = Zeros.__name__
+    zeros = {"module": None, "class_name": name, "config": {}, "registered_name": name}
+    own = copy.deepcopy(config)
+    uncompiled = {key: part for key, part in own.items() if key != "compile_config"}
+    for part in _dictionaries(uncompiled):
+        for key, value in part.items():
+            if key.endswith("_initializer") and isinstance(value, dict | str):
+                part[key] = zeros
+    return keras.saving.deserialize_keras_object(
+        uncompiled,
+        custom_objects=dict.fromkeys((name, *taken), Zeros),
+        safe_mode=True,
+    )
+
+
+def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
