@@ -43,7 +43,7 @@ def data() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     generator = np.random.default_rng(10)
     rows, columns = np.mgrid[:16, :16]
     at = generator.uniform(3, 13, (2, 832, 1, 1))
-    widths = generator.uniform(2, 8, (832, 1, 1))
+    widths = generator.uniform(10, 40, (832, 1, 1))
     clean = np.exp(-((rows - at[0]) ** 2 + (columns - at[1]) ** 2) / widths)[..., np.newaxis]
     noisy = clean + generator.normal(size=clean.shape) / 10
     return noisy.astype(np.float32), clean.astype(np.float32)

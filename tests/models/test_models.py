@@ -44,7 +44,7 @@ def test_a_model_learns_its_data_and_can_be_saved(name: str, backend: str, tmp_p
     before = model.evaluate(x, y, batch_size=208, verbose=0, return_dict=True)["loss"]
     model.fit(x, y, batch_size=BATCH, verbose=0)
     after = model.evaluate(x, y, batch_size=208, verbose=0, return_dict=True)["loss"]
-    assert after < 0.99 * before
+    assert after < 0.9 * before
 
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

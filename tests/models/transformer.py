@@ -1,4 +1,4 @@
-"""A Transformer encoder without a mask says whether the first token comes again later."""
+"""A Transformer encoder without a mask names the topic of a text."""
 
 from typing import Any
 
@@ -33,14 +33,14 @@ def encoder(x: Any) -> Any:
 
 
 def build() -> keras.Model:
-    """Return the compiled classifier of tokens (20,); it gives logits of two classes."""
+    """Return the compiled classifier of tokens (20,); it gives logits of four topics."""
     tokens = keras.Input((LENGTH,), dtype="int32")
     x = layers.Embedding(TOKENS, WIDTH)(tokens)
     x = Positions()(x)
     for _ in range(2):
         x = encoder(x)
     x = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x))
-    model = keras.Model(tokens, layers.Dense(2)(x))
+    model = keras.Model(tokens, layers.Dense(4)(x))
     model.compile(
         optimizer=keras.optimizers.AdamW(1e-3, weight_decay=0.01),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -50,8 +50,9 @@ def build() -> keras.Model:
 
 
 def data() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return tokens (832, 20), int32, and whether the first comes again (832,), int32."""
+    """Return tokens (832, 20), int32, and their topic (832,), int32, of four."""
     generator = np.random.default_rng(5)
-    tokens = generator.integers(0, TOKENS, (832, LENGTH))
-    again = (tokens[:, 1:] == tokens[:, :1]).any(axis=1)
-    return tokens.astype(np.int32), again.astype(np.int32)
+    topics = generator.integers(0, 4, 832)
+    shares = generator.dirichlet(np.full(TOKENS, 0.5), 4)
+    tokens = np.stack([generator.choice(TOKENS, LENGTH, p=shares[topic]) for topic in topics])
+    return tokens.astype(np.int32), topics.astype(np.int32)

@@ -37,10 +37,10 @@ def build() -> keras.Model:
 def data() -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
     """Return users (832,), int32, and items (832, 8); ratings and clicks (832, 1); float32."""
     generator = np.random.default_rng(13)
-    tastes = generator.normal(size=(USERS, 8))
+    mild, tastes = generator.normal(size=(USERS, 1)), generator.normal(size=(USERS, 8))
     user = generator.integers(0, USERS, 832)
     item = generator.normal(size=(832, 8))
-    rating = (tastes[user] * item).sum(axis=1, keepdims=True) / 2 + item[:, :1]
+    rating = mild[user] + item[:, :1] + (tastes[user] * item).sum(axis=1, keepdims=True) / 5
     x = {"user": user.astype(np.int32), "item": item.astype(np.float32)}
     clicks = rating + generator.normal(size=(832, 1)) / 2 > 0
     return x, {"rating": rating.astype(np.float32), "clicks": clicks.astype(np.float32)}
