@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from tests.models import NAMES
+from tests.test_imports import imports
 
 EXAMPLES, BATCH = 832, 16
+FILES = sorted({*Path(__file__).parent.glob("*.py")} - {Path(__file__)})
+ALL = [*NAMES, "two_inputs"]
 
 
 def first(arrays: Any, count: int) -> Any:
@@ -22,7 +25,23 @@ def named(arrays: Any) -> dict[str, np.ndarray]:
     return arrays if isinstance(arrays, dict) else {"": arrays}
 
 
-@pytest.mark.parametrize("name", [*NAMES, "two_inputs"])
+def test_each_model_has_a_file() -> None:
+    """The names are those of the files, and the table lists each file."""
+    files = {path.stem for path in FILES} - {"__init__"}
+    assert files == set(ALL)
+    assert len(NAMES) == 12
+    table = import_module("tests.models").__doc__ or ""
+    assert all(f"| `{name}.py` |" in table for name in files)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_model_is_plain_keras(path: Path) -> None:
+    """A model's file imports Keras and NumPy, and nothing of this project or of a backend."""
+    roots = {name.partition(".")[0] for name in imports(path, top_level_only=False)}
+    assert roots <= {"keras", "numpy", "typing"}
+
+
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.backend
 def test_a_model_learns_its_data_and_can_be_saved(name: str, backend: str, tmp_path: Path) -> None:
     """A model has few weights, fits its data, learns from them, and is the same after saving."""
