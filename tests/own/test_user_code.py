@@ -21,7 +21,7 @@ def test_an_error_is_theirs_alone(capsys: pytest.CaptureFixture[str]) -> None:
     )
     shown = capsys.readouterr().err
     assert "in theirs" in shown
-    assert "user_code.py" not in shown
+    assert "lenet_multi/own" not in shown
 
 
 def test_our_own_errors_and_signals_pass() -> None:
