@@ -146,7 +146,7 @@ class Climb:
         with self._alike():
             if self.task.reads_settings:
                 self._layers(others)
-            self._portability(saved)
+            self._portability(saved, others)
 
     def _layers(self, others: Mapping[str, Path]) -> None:
         """L1 by layer: file by how much each layer differs when it gets another's inputs."""
@@ -164,8 +164,11 @@ class Climb:
                 self.evidence.arrays[f"{layer_calls.PLACE}/{other}/{name}"] = np.array(gap.size)
                 self.evidence.facts.setdefault("entries", {})[f"{other}/{name}"] = gap.entries
 
-    def _portability(self, saved: Mapping[str, Path]) -> None:
-        """L6, with twins: load each saved model and continue its training."""
+    def _portability(self, saved: Mapping[str, Path], climbed: Mapping[str, Path]) -> None:
+        """L6, with twins: load each saved model and continue its training.
+
+        A `.keras` file does not keep the state of random generators; the writer's evidence does.
+        """
         batches = self._batches()
         steps = range(self.plan.saved_after, 2 * self.plan.saved_after)
         for index, (writer, path) in enumerate(saved.items()):
@@ -176,6 +179,9 @@ class Climb:
                 if not (_in_float64() or self.task.reads_settings):
                     _take_our_adam(model)
                 make_fast(model, self.how)
+                if writer in climbed:
+                    seeds = read(climbed[writer], climb=self.evidence.climb).record["seeds"]
+                    randomness.put_back(model, seeds)
                 losses = [
                     np.array([_step(model, batches[step]) for step in steps])
                     for _ in self._own_and_twins(model, new=False)
@@ -314,6 +320,7 @@ class Climb:
                     course.weights[step] = model.get_weights()
                 if save_to and run == 0 and step == self.plan.saved_after:
                     model.save(save_to)
+                    self.evidence.record["seeds"] = randomness.states(model)
                 self.tell(doing, step, steps)
             courses.append(course)
         return courses

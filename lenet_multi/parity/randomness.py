@@ -44,6 +44,18 @@ def set_seeds(model: keras.Model, seed: int) -> None:
         generator.state.assign(np.array([seed + index, 0]))
 
 
+def states(model: keras.Model) -> list[list[int]]:
+    """Return seed and count of each random generator of `model`."""
+    found = (keras.ops.convert_to_numpy(one.state) for one in seed_generators(model))
+    return [[int(value) for value in state] for state in found]
+
+
+def put_back(model: keras.Model, kept: Sequence[Sequence[int]]) -> None:
+    """Give the random generators of `model` what `states` returned."""
+    for generator, state in zip(seed_generators(model), kept, strict=True):
+        generator.state.assign(np.array(state))
+
+
 def _dropout(
     inputs: Tensor, rate: float, noise_shape: Sequence[int | None] | None = None, seed: Any = None
 ) -> Tensor:
