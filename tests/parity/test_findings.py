@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,7 +23,7 @@ BACKEND = os.environ.get("KERAS_BACKEND", "")
 Printed = dict[str, dict[str, str]]  # by anchor and name
 
 
-def cases(*, wrong_only: bool = False) -> list[object]:
+def cases(*, wrong_only: bool = False) -> Sequence[object]:
     """Return each row with its finding; where this backend is wrong, it must fail."""
     found = []
     for finding in FINDINGS:
