@@ -17,7 +17,7 @@ from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Examples
 from lenet_multi.errors import UserError
 from lenet_multi.machine import children, keras_start
-from lenet_multi.parity.known import known_divergences
+from lenet_multi.parity.known import SEEDS, Known, known_divergences
 from lenet_multi.parity.plan import Plan
 from lenet_multi.parity.start import Start
 
@@ -71,14 +71,27 @@ def make(plan: Plan, backends: Sequence[str]) -> Start:
     model.compile(loss=arguments["loss"], optimizer=arguments["optimizer"])
     batch = examples[: config.batch_size]
     refuse_loss(config.architecture, model, batch)
-    known = known_divergences(model, precisions=plan.precisions, backends=backends)
     facts = {
         "parameters": model.count_params(),
         "forward_seconds": _forward_seconds(model, batch),
         "reference": task.reference is not None,
-        "known": [dataclasses.asdict(one) for one in known],
+        "known": [dataclasses.asdict(one) for one in _known(plan, model, arguments, backends)],
     }
     return Start(examples, weights, facts)
+
+
+def _known(
+    plan: Plan, model: Any, arguments: dict[str, Any], backends: Sequence[str]
+) -> list[Known]:
+    """Return the known divergences that a climb will meet, each once."""
+    compiled = {name: arguments[name] for name in ("optimizer", "loss")}
+    found = (
+        one
+        for precision in plan.precisions
+        for one in known_divergences(model, precision=precision, backends=backends, **compiled)
+    )
+    # A climber draws the numbers itself.
+    return list({one.anchor: one for one in found if one.anchor != SEEDS}.values())
 
 
 def _forward_seconds(model: Any, batch: Examples) -> float:
