@@ -79,7 +79,8 @@ def ascend(
     if plan.config.is_own:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        start = prepare(plan, Climber.of(backends[0]).backend, backends, folder / FOLDER)
+        kinds = list(dict.fromkeys(Climber.of(name).backend for name in backends))
+        start = prepare(plan, kinds, folder / FOLDER)
         known = [Known(**one) for one in start.facts["known"]]
         estimate.announce(start.facts, plan, backends, threads, announce)
         for one in known:

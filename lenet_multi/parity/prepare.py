@@ -24,16 +24,16 @@ from lenet_multi.parity.start import Start
 _REFUSED = 2
 
 
-def prepare(plan: Plan, backend: str, backends: Sequence[str], folder: Path) -> Start:
-    """Return what all climbers, on `backends`, start from; a child process on `backend` makes it.
+def prepare(plan: Plan, backends: Sequence[str], folder: Path) -> Start:
+    """Return what climbers on `backends` start from; a child process on the first makes it.
 
     Raises `UserError` when the model or its data cannot be used; the user's own traceback is then
     on stderr.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", __name__, backend, ",".join(backends)]
+    command = [sys.executable, "-m", __name__, ",".join(backends)]
     with children.bars() as progress:
-        progress.add_task(f"{backend} builds the model", total=None)
+        progress.add_task(f"{backends[0]} builds the model", total=None)
         done = subprocess.run(
             [*command, json.dumps(dataclasses.asdict(plan)), str(folder)],
             env=children.environment(folder),
@@ -46,7 +46,7 @@ def prepare(plan: Plan, backend: str, backends: Sequence[str], folder: Path) -> 
         if done.returncode == _REFUSED and said:
             raise UserError(said[-1])
         raise UserError(
-            f"{plan.config.architecture}: building it on {backend} ended with status "
+            f"{plan.config.architecture}: building it on {backends[0]} ended with status "
             f"{done.returncode}; see above"
         )
     return Start.read(folder)
@@ -102,14 +102,14 @@ def _forward_seconds(model: Any, batch: Examples) -> float:
     return time.perf_counter() - began
 
 
-def main(backend: str, backends: str, plan: str, folder: str) -> None:
+def main(names: str, plan: str, folder: str) -> None:
     """Write the start of a climb into `folder`; the child process runs this."""
-    content = json.loads(plan)
+    content, backends = json.loads(plan), names.split(",")
     try:
-        keras_start.start(backend)
+        keras_start.start(backends[0])
         config = TrainConfig(**content["config"])
-        start = make(Plan(**{**content, "config": config}), backends.split(","))
-        start.facts["backend"] = backend
+        start = make(Plan(**{**content, "config": config}), backends)
+        start.facts["backend"] = backends[0]
         start.write(Path(folder))
     except UserError as error:
         print(error)
