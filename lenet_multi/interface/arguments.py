@@ -18,7 +18,7 @@ def flags(command: click.Command, given: Mapping[str, Any]) -> list[str]:
     """
     options = {_argument(one): one for one in command.params if isinstance(one, click.Option)}
     known = sorted(options.keys() - _OURS)
-    found = []
+    found: list[str] = []
     for name, value in given.items():
         if name not in known:
             raise TypeError(unknown(f"argument of {command.name}()", name, known))

@@ -153,7 +153,7 @@ def _write(pairs: list[Any], path: Path) -> None:
     """Write (x, y), and a second pair for the test, as an .npz that `own.data` reads."""
     import numpy as np
 
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.asarray(array)
         for part, (x, y) in zip(("", "_test"), pairs, strict=False)
         for side, given in ((f"x{part}", x), (f"y{part}", y))

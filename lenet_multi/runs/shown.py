@@ -45,11 +45,12 @@ def as_html(table: Table) -> str:
         return f'<{tag} style="text-align: {align}">{escape(text)}</{tag}>'
 
     aligned = [str(column.justify) for column in table.columns]
-    head = (column.header for column in table.columns)
-    rows = [("th", head), *(("td", row) for row in zip(*(c.cells for c in table.columns)))]
+    columns = ([column.header, *column.cells] for column in table.columns)
+    head, *body = zip(*columns, strict=True)
+    rows = [("th", head), *(("td", row) for row in body)]
     lines = (
         "".join(cell(content, tag, align) for content, align in zip(row, aligned, strict=True))
         for tag, row in rows
     )
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table><caption>{escape(str(table.title or ''))}</caption>{body}</table>"
+    inner = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><caption>{escape(str(table.title or ''))}</caption>{inner}</table>"
