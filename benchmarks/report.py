@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.parity.ladder import RUNGS, Finding
-from lenet_multi.parity.plan import PRECISIONS
 from lenet_multi.parity.report import worst
 
 RESULTS = Path(__file__).parent / "results"

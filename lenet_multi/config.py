@@ -53,6 +53,11 @@ OWN_DEFAULTS: Mapping[str, Any] = {
     "batch_size": 32,  # that of Keras's `fit`
 }
 
+# The climb of a model of your own.
+PRECISIONS = ("float32", "float64")
+CLIMB_STEPS, QUICK_STEPS = 50, 20  # of training
+CLIMB_BATCH_SIZE = 16
+
 WARM_UP = 0.25  # one-cycle: the learning rate rises in this share of the steps
 STEPS_DOWN = (0.5, 0.75)  # step: it falls after these shares of the steps
 STEP_FACTOR = 0.1  # step: each fall multiplies it by this factor

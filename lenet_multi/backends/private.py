@@ -25,6 +25,15 @@ ONEDNN_PRODUCT = "torch:ops.mkldnn._linear_pointwise"
 CHANGES = "torch:Tensor._version"
 SCHEMA = "torch:ops.aten.add.Tensor._schema"
 
+# For the ladder alone: where Keras leaves float64, draws random numbers, and passes masks.
+PROMOTION = "keras.src.backend.common.dtypes:BIT64_TO_BIT32_DTYPE"
+TENSORFLOW_CAST = "tensorflow.python.ops.math_ops:cast"
+ATTENTION = "keras.src.backend:nn.dot_product_attention"
+RANDOM = {name: f"keras.src.backend:random.{name}" for name in ("dropout", "uniform", "normal")}
+DRAW_SEED = "keras.src.random.seed_generator:draw_seed"
+MASK_OF = "keras.src.backend.common.masking:get_keras_mask"
+SET_MASK = "keras.src.backend.common.masking:set_keras_mask"
+
 NAMES = {
     "tensorflow": (DATA_ADAPTER, VARIABLE_INDEX),
     "jax": (DATA_ADAPTER, VARIABLE_INDEX),
@@ -43,6 +52,22 @@ def why_not(backend: str) -> str | None:
         except (ImportError, AttributeError):
             return f"this version has no {name.replace(':', '.')}"
     return None
+
+
+@contextmanager
+def replaced(name: str, other: Any) -> Iterator[bool]:
+    """Put `other` in the place of `name` in the block; yield False where there is no such name."""
+    place, _, attribute = name.replace(":", ".").rpartition(".")
+    try:
+        owner, known = find(place), find(name)
+    except (ImportError, AttributeError):
+        yield False
+        return
+    setattr(owner, attribute, other)
+    try:
+        yield True
+    finally:
+        setattr(owner, attribute, known)
 
 
 def schedule(optimizer: Any) -> Any:

@@ -79,7 +79,7 @@ model_argument = click.argument("model", required=False)
 
 def given_settings(model: str | None, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a user gave, MODEL as `architecture`."""
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = {name: v for name, v in settings.items() if v is not None and v != ()}
     if model is not None and given.setdefault("architecture", model) != model:
         raise UserError(f"--architecture conflicts with the MODEL {model}; drop one of them")
     return given

@@ -8,14 +8,38 @@ from typing import Any, NoReturn
 import click
 
 from lenet_multi.backends.choice import forms_of
-from lenet_multi.commands._options import Name, as_json, console, path_option, timeout_option
-from lenet_multi.config import TASKS, TrainConfig, flag
+from lenet_multi.commands._options import (
+    Name,
+    as_json,
+    console,
+    given_settings,
+    model_argument,
+    path_option,
+    timeout_option,
+)
+from lenet_multi.config import (
+    CLIMB_BATCH_SIZE,
+    CLIMB_STEPS,
+    PRECISIONS,
+    QUICK_STEPS,
+    TASKS,
+    TrainConfig,
+    flag,
+    with_settings,
+)
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
 
+# Flags of a climb of one's own model.
+_OF_OWN = {
+    *("steps", "batch_size", "precisions", "quick", "no_dropout"),
+    *("loss", "optimizer", "metrics"),
+}
+
 
 @click.command("parity")
+@model_argument
 @click.option(
     "--backend",
     "wanted",
@@ -33,6 +57,23 @@ from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
 @click.option("--seed", type=int, help="seed of the weights and the order  (default: 0)")
 @click.option("--data", help="data to train on, as in train  (default: mnist)")
 @click.option("--threads", type=int, help="threads of each backend's process  (default: 1)")
+@click.option("--steps", type=int, help=f"for MODEL: steps of training  (default: {CLIMB_STEPS})")
+@click.option(
+    "--batch-size", type=int, help=f"for MODEL: examples in a batch  (default: {CLIMB_BATCH_SIZE})"
+)
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(PRECISIONS),
+    multiple=True,
+    help="for MODEL: climb in this precision alone  (default: both)",
+)
+@click.option(
+    "--quick", is_flag=True, default=None, help=f"for MODEL: {QUICK_STEPS} steps, and no L6"
+)
+@click.option("--no-dropout", is_flag=True, default=None, help="for MODEL: let Dropout do nothing")
+@click.option("--loss", help="for MODEL, as in train")
+@click.option("--optimizer", help="for MODEL, as in train")
 @click.option("--images", type=int, help="training images of float32's epoch  (default: all)")
 @click.option(
     "--seeds",
@@ -49,6 +90,7 @@ from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
 @path_option("--out", "folder for the results  (default: runs/parity-TIME, or runs/parity-seeds)")
 @as_json
 def command(
+    model: str | None,
     wanted: tuple[str, ...],
     every_form: bool,
     seeds: int | None,
@@ -59,6 +101,9 @@ def command(
 ) -> None:
     """Test rung by rung whether backends train the same; exit status 0: they do, 1: they differ.
 
+    MODEL is the LeNet by default. Your own is FILE.py:FUNCTION or package.module:FUNCTION, a
+    function that returns a Keras model; or a .keras file.
+
     \b
     Examples:
       lenet-multi parity
@@ -66,6 +111,8 @@ def command(
       lenet-multi parity --backend jax:stock --backend jax:tiles
       lenet-multi parity --backend torch --backend torch@avx2
       lenet-multi parity --architecture softmax-regression
+      lenet-multi parity my_model.py:build
+      lenet-multi parity my_model.py:build --data my_model.py:data --quick
       lenet-multi parity --seeds 10
       lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
     """
@@ -89,7 +136,11 @@ def command(
         raise UserError("--every-form is no setting of --seeds; drop it")
     if every_form:
         chosen = [f"{name}:{form}" for name in chosen for form in forms_of(name)]
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = given_settings(model, settings)
+    is_own = TrainConfig(architecture=given.get("architecture", TrainConfig.architecture)).is_own
+    for name in given.keys() & (_OF_OWN if not is_own or seeds is not None else {"images"}):
+        kind = "a setting of a climb of your own MODEL alone" if name in _OF_OWN else "for ours"
+        raise UserError(f"{flag(name)} is {kind}; drop it")
     of_seeds = {"recipe", "epochs", "dtype_policy"}
     for name in given.keys() & (of_seeds if seeds is None else {"seed", "images", "threads"}):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
@@ -97,7 +148,7 @@ def command(
     if seeds is None:
         climb_ladder(chosen, given, timeout, out or default_folder("parity"), as_json)
     else:
-        config = dataclasses.replace(RECIPES[given.pop("recipe", DEFAULT_RECIPE)], **given)
+        config = with_settings(RECIPES[given.pop("recipe", DEFAULT_RECIPE)], given)
         folder = out or Path("runs", "parity-seeds")
         compare_seeds(chosen, seeds, config, timeout, folder, as_json)
 
@@ -110,7 +161,15 @@ def climb_ladder(
     from lenet_multi.parity.plan import ONE_EPOCH, Plan
 
     images, threads = given.pop("images", None), given.pop("threads", 1)
-    plan = Plan(config=dataclasses.replace(ONE_EPOCH, **given), float32_images=images)
+    shape = {name: given.pop(name) for name in ("steps", "quick", "precisions") if name in given}
+    dropout = not given.pop("no_dropout", False)
+    config = with_settings(ONE_EPOCH, given)
+    if config.is_own:
+        if "batch_size" not in given:
+            config = dataclasses.replace(config, batch_size=CLIMB_BATCH_SIZE)
+        plan = Plan.for_own(config, dropout=dropout, **shape)
+    else:
+        plan = Plan(config=config, float32_images=images)
     found = ascent.ascend(chosen, plan, folder, timeout=timeout, threads=threads)
     ascent.write_json(found, folder / ascent.COMPARISON)
     if found.ladder.pairs("float32"):

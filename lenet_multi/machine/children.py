@@ -120,7 +120,7 @@ def _run(
         child.log.open("w") as log,
         subprocess.Popen(
             child.command,
-            env={**_environment(child.log.parent), **child.environ},
+            env={**environment(child.log.parent), **child.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -153,7 +153,7 @@ def _run(
     return Failure(child.name, reason, lines[-_LINES_SHOWN:])
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """Return the environment of a child: no variable of Keras, and an empty home of Keras."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
     return {

@@ -1,7 +1,7 @@
 """The task of a user's model: a builder, or a `.keras` file."""
 
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from lenet_multi.own import builder, keras_file
 from lenet_multi.own import data as own_data
 from lenet_multi.own.user_code import user_code
 from lenet_multi.task import Task
+
+_COMPILED = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
 
 
 def of_builder(name: str, function: Callable[..., Any]) -> Task:
@@ -42,22 +44,29 @@ def _task(name: str, make: Callable[[], keras.Model], *, draws: bool) -> Task:
 
 
 class _Own:
-    """A user's model: makes models, and reads from the first one what the user compiled."""
+    """A user's model: makes models, and remembers what the user compiled."""
 
     def __init__(self, name: str, make: Callable[[], keras.Model]) -> None:
-        self.name, self.make = name, make
-
-    @cached_property
-    def first(self) -> keras.Model:
-        """A model, made once to look at."""
-        return self.make()
+        self.name, self._make = name, make
+        self._seen: keras.Model | None = None
+        self._settings: dict[str, Any] = {}  # those of `compile`, as Keras serialises them
 
     def load(self, config: TrainConfig) -> Dataset:
+        model = self._seen or self.make()
         loss = self.compile_arguments(config)["loss"] if config.data == DRAWN else None
-        return own_data.load(config, self.first, loss)
+        return own_data.load(config, model, loss)
+
+    def make(self) -> keras.Model:
+        """Return a new model of the user's; the first one in a process has the user's names."""
+        model = self._make()
+        if self._seen is None:
+            with tensorflow_left_out(), user_code(f"{self.name}: its compile settings"):
+                self._settings = model.get_compile_config() or {} if model.compiled else {}
+            self._seen = model
+        return model
 
     def build(self, config: TrainConfig, dataset: Dataset) -> keras.Model:
-        """Return a new model with its variables, uncompiled but for what `compile` adds later."""
+        """Return a new model with all its variables."""
         model = self.make()
         if not model.built or not model.variables:
             _call(self.name, model, dataset.train[:2].x)
@@ -67,16 +76,11 @@ class _Own:
 
     def compile_arguments(self, config: TrainConfig) -> dict[str, Any]:
         """Return new objects for Keras's `compile`, from the settings or else from the model."""
-        model = self.first
+        if self._seen is None:
+            self.make()
         with tensorflow_left_out(), user_code(f"{self.name}: its compile settings"):
-            found: dict[str, Any] = keras.saving.deserialize_keras_object(
-                model.get_compile_config() or {} if model.compiled else {}
-            )
-        arguments = {
-            name: found[name]
-            for name in ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
-            if found.get(name) is not None
-        }
+            found: dict[str, Any] = keras.saving.deserialize_keras_object(self._settings)
+        arguments = {name: found[name] for name in _COMPILED if found.get(name) is not None}
         if config.loss != MODELS_OWN:
             arguments["loss"] = _named("loss", config.loss, keras.losses.get)
             arguments.pop("loss_weights", None)

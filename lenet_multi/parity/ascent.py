@@ -14,10 +14,12 @@ from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Failure
 from lenet_multi.own.find import find_task
 from lenet_multi.parity import figure, ladder
-from lenet_multi.parity.climber import CLIMB, GO_ON, Job
+from lenet_multi.parity.climber import CLIMB, GO_ON, Climber, Job
 from lenet_multi.parity.evidence import Evidence, read
 from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, Plan, require_two
+from lenet_multi.parity.prepare import prepare
+from lenet_multi.parity.start import FOLDER
 from lenet_multi.runs import durable
 from lenet_multi.runs.durable import writing
 
@@ -59,15 +61,22 @@ def ascend(
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; choose another --out")
-    task = find_task(plan.config)
-    dataset = task.load(plan.config)
-    for precision in plan.precisions:
-        plan.training_examples(dataset, precision)  # raise here, once, and not in each child
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
+    if plan.config.is_own:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        start = prepare(plan, Climber.of(backends[0]).backend, folder / FOLDER)
+        with_oracle = bool(start.facts["reference"])
+    else:
+        task = find_task(plan.config)
+        dataset = task.load(plan.config)
+        for precision in plan.precisions:
+            plan.training_examples(dataset, precision)  # raise here, once, and not in each child
+        with_oracle = task.reference is not None
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     climb = secrets.token_hex(8)
-    jobs = _jobs(backends, plan, folder, climb, with_oracle=task.reference is not None)
+    jobs = _jobs(backends, plan, folder, climb, with_oracle=with_oracle)
     failures = children.run([job.child() for job in jobs], timeout=timeout, threads=threads)
     failed = {failure.child for failure in failures}
     seen: dict[str, dict[tuple[str, str], Evidence]] = {CLIMB: {}, GO_ON: {}}
@@ -85,7 +94,7 @@ def _jobs(
     job = partial(Job, out=str(folder), climb=climb, plan=dataclasses.asdict(plan))
     places = list(product(plan.precisions, backends))
     jobs = [job(CLIMB, *place) for place in places]
-    if with_oracle:
+    if with_oracle and "float64" in plan.precisions:
         jobs.insert(len(backends), job(CLIMB, "float64", ORACLE))
     return jobs + [job(GO_ON, *place, saved_by=backends) for place in places if plan.saved_after]
 

@@ -5,9 +5,9 @@ Each rung files its arrays under names "RUNG/.../TENSOR".
 
 import dataclasses
 import hashlib
-import math
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,34 @@ import numpy as np
 from lenet_multi.backends.adam import Adam
 from lenet_multi.backends.choice import Execution
 from lenet_multi.backends.fast import make_fast
+from lenet_multi.backends.layers import seed_generators
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import Arrays, Dataset, parts
 from lenet_multi.machine import environment, instruction_sets
-from lenet_multi.parity import twins
-from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.float64 import ExactMean, exact_model, make_exact, unproven
-from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, Plan, Tell, confident, is_kept
+from lenet_multi.parity import layer_calls, randomness, terms, twins
+from lenet_multi.parity.evidence import Array, Evidence, read
+from lenet_multi.parity.float64 import exact
+from lenet_multi.parity.plan import (
+    CONFIDENCE,
+    INITIAL,
+    OPTIMIZERS,
+    Plan,
+    Tell,
+    confident,
+    is_kept,
+)
+from lenet_multi.parity.randomness import hashed
 from lenet_multi.task import Task
-from lenet_multi.training.setup import build, make_optimizer
+from lenet_multi.training.setup import build, compile_arguments
 
 Batch = tuple[Arrays, Arrays]  # inputs, targets
+
+DIFFERENCE = "differences"  # prefix of filed slopes of the loss
+
+# Tensors whose gradient is checked by finite differences, and the share of the loss by which a step
+# changes it: large beside float64's rounding (1e-16), small beside the loss's curvature.
+DIFFERENCES, DIFFERENCE_OF_LOSS = 8, 1e-7
 
 # One step of SGD at this rate shows the gradient: the weights vanish in a step so large. The rate
 # is a power of two, so the difference of the weights has every digit of the gradient.
@@ -38,7 +54,10 @@ _GRADIENT_RATE = 2.0**20
 
 @dataclass(frozen=True)
 class Climb:
-    """One backend's climb in one precision: computes as `how` says, files into `evidence`."""
+    """One backend's climb in one precision: computes as `how` says, files into `evidence`.
+
+    `weights` are the initial ones of a user's model; the package's own tasks draw theirs.
+    """
 
     evidence: Evidence
     plan: Plan
@@ -46,20 +65,39 @@ class Climb:
     dataset: Dataset
     how: Execution
     tell: Tell
+    weights: Sequence[Array] | None = None
+
+    @contextmanager
+    def _alike(self) -> Iterator[None]:
+        """Compute in the block what every backend should compute: hashed masks, true float64."""
+        with ExitStack() as stack:
+            lacking = stack.enter_context(hashed(off=not self.plan.dropout))
+            if _in_float64():
+                lacking = lacking + stack.enter_context(exact())
+            self.evidence.record["lacking"] = lacking
+            yield
+
+    @property
+    def _has_twins(self) -> bool:
+        """Whether twins set limits; in float64 a task with a reference has constant limits."""
+        return not (_in_float64() and self.task.reference)
 
     def climb(self, *, save_to: Path) -> None:
-        """Climb rungs L0 to L4, in float32 L2 to L4 with twins; save the model that L6 loads."""
+        """Climb rungs L0 to L4, with twins; save the model that L6 loads."""
+        with self._alike():
+            self._climb(save_to)
+
+    def _climb(self, save_to: Path) -> None:
         config = self.plan.training_config(keras.config.floatx())
         examples = self.plan.first_examples(self.dataset)
         first = Batches(examples, batch_size=self.plan.small_batch_size, prepare=self.task.prepare)
-        model = _model(self.task, config, self.dataset, self.how)
-        loss = self.task.loss(config)
+        model = _model(self.task, config, self.dataset, self.how, self.weights)
         self.evidence.record |= {
             "versions": environment.versions(keras.backend.backend()),
             "form": self.how.form,
             "instruction_set": instruction_sets.used(keras.backend.backend()),
-            "terms": _terms(model, self.plan.small_batch_size),
-            "unproven": unproven(model) if _in_float64() else [],
+            "terms": self._terms(model, first[0]),
+            "state": _state(model),
         }
         self.evidence.facts["settings"] = {
             "floatx": keras.config.floatx(),
@@ -68,29 +106,66 @@ class Climb:
             **dataclasses.asdict(config),
         }
         self._structure(model, first[0])
-        self._forward_and_gradient(model, loss, first[0])
+        self._forward_and_gradient(model, config, first[0])
         for name in OPTIMIZERS:
-            self._optimizer(model, loss, first, name)
+            self._optimizer(model, config, first, name)
         batches = self._batches()
-        _compile(model, loss, make_optimizer(config, steps=len(batches) * config.epochs))
+        _compile(model, compile_arguments(self.task, config, steps=len(batches) * config.epochs))
         self._trajectory(model, batches, save_to=save_to)
 
-    def go_on(self, saved: Mapping[str, Path]) -> None:
-        """Climb L6, in float32 with twins: load each saved model and continue its training."""
+    def _compile(
+        self, model: keras.Model, config: TrainConfig, optimizer: keras.optimizers.Optimizer
+    ) -> None:
+        """Compile `model` with the task's loss and another optimizer than the task's."""
+        _compile(model, compile_arguments(self.task, config, steps=1) | {"optimizer": optimizer})
+
+    def _terms(self, model: keras.Model, batch: Batch) -> dict[str, int]:
+        """Return the numbers of terms in sums (see `terms`); file what each layer gives."""
+        if not self.task.reads_settings:
+            return terms.of_stack(model, self.plan.small_batch_size)
+        randomness.set_seeds(model, self.plan.config.seed)
+        calls = layer_calls.recorded(model, batch[0])
+        layer_calls.file(self.evidence, calls)
+        return terms.of_calls(model, calls.outputs)
+
+    def go_on(self, others: Mapping[str, Path], saved: Mapping[str, Path]) -> None:
+        """Compare each layer with `others`' evidence; climb L6 with the models `saved` by them."""
+        with self._alike():
+            if self.task.reads_settings:
+                self._layers(others)
+            self._portability(saved)
+
+    def _layers(self, others: Mapping[str, Path]) -> None:
+        """L1 by layer: file by how much each layer differs when it gets another's inputs."""
+        config = self.plan.training_config(keras.config.floatx())
+        examples = self.plan.first_examples(self.dataset)
+        first = Batches(examples, batch_size=self.plan.small_batch_size, prepare=self.task.prepare)
+        model = _model(self.task, config, self.dataset, self.how, self.weights)
+        initial = model.get_weights()
+        for other, folder in others.items():
+            theirs = layer_calls.filed(read(folder, climb=self.evidence.climb))
+            model.set_weights(initial)
+            randomness.set_seeds(model, self.plan.config.seed)
+            found = layer_calls.compared(model, first[0][0], theirs)
+            for name, gap in found.items():
+                self.evidence.arrays[f"{layer_calls.PLACE}/{other}/{name}"] = np.array(gap.size)
+                self.evidence.facts.setdefault("entries", {})[f"{other}/{name}"] = gap.entries
+
+    def _portability(self, saved: Mapping[str, Path]) -> None:
+        """L6, with twins: load each saved model and continue its training."""
         batches = self._batches()
         steps = range(self.plan.saved_after, 2 * self.plan.saved_after)
         for index, (writer, path) in enumerate(saved.items()):
             self.tell(f"L6 from {writer}", index, len(saved))
             try:
-                model = keras.saving.load_model(path)
-                if _in_float64():
-                    make_exact(model.optimizer)
-                else:
+                # The climb wrote the file a moment ago.
+                model = keras.saving.load_model(path, safe_mode=False)
+                if not (_in_float64() or self.task.reads_settings):
                     _take_our_adam(model)
                 make_fast(model, self.how)
                 losses = [
                     np.array([_step(model, batches[step]) for step in steps])
-                    for _ in self._own_and_twins(model)
+                    for _ in self._own_and_twins(model, new=False)
                 ]
             except Exception as error:  # L6 reports any error that stops a move
                 traceback.print_exc()
@@ -112,28 +187,79 @@ class Climb:
         }
         self.evidence.arrays |= {f"L0/{name}": weight for name, weight in initial.items()}
 
-    def _forward_and_gradient(self, model: keras.Model, loss: Any, batch: Batch) -> None:
-        """L1 and L2: file logits, loss, gradients, at the initial weights and at confident ones."""
+    def _forward_and_gradient(self, model: keras.Model, config: TrainConfig, batch: Batch) -> None:
+        """L1 and L2: file outputs, loss, gradients; with a reference also at confident answers."""
         initial = model.get_weights()
-        _compile(model, loss, keras.optimizers.SGD(_GRADIENT_RATE))
-        for name, factor in CONFIDENCE.items():
-            model.set_weights(confident(_names(model), initial, factor))
-            self.evidence.arrays[f"L1/{name}/logits"] = model.predict_on_batch(batch[0])
-            losses, gradients = [], []
+        self._compile(model, config, keras.optimizers.SGD(_GRADIENT_RATE))
+        for name in CONFIDENCE if self.task.reference else [INITIAL]:
+            model.set_weights(confident(_names(model), initial, CONFIDENCE[name]))
+            outputs, losses, gradients = [], [], []
             for _ in self._own_and_twins(model):
+                outputs.append(self._outputs(model, batch[0]))
                 before = model.get_weights()
                 losses.append(_step(model, batch))
-                pairs = zip(before, model.get_weights(), strict=True)
-                gradients.append([(old - new) / _GRADIENT_RATE for old, new in pairs])
+                gradients.append(_gradients(model, before))
+            twins.file_outputs(self.evidence, f"L1/{name}", *outputs)
             self.evidence.arrays[f"L1/{name}/loss"] = np.array(losses[0])
             twins.file_gradients(self.evidence, f"L2/{name}", _names(model), *gradients)
+            if _in_float64() and not self.task.reference:
+                self._differences(model, initial, gradients[0], losses[0], batch)
         model.set_weights(initial)
 
-    def _optimizer(self, model: keras.Model, loss: Any, batches: Batches, name: str) -> None:
+    def _outputs(self, model: keras.Model, x: Arrays) -> dict[str, Array]:
+        """Return the model's outputs by name."""
+        name = "logits" if self.task.classifies else "outputs"
+        found = model.predict_on_batch(x)
+        if isinstance(found, dict):
+            return {f"{name} {key}": np.asarray(one) for key, one in found.items()}
+        if isinstance(found, tuple | list):
+            return {f"{name} {index}": np.asarray(one) for index, one in enumerate(found)}
+        return {name: np.asarray(found)}
+
+    def _differences(
+        self,
+        model: keras.Model,
+        initial: list[Array],
+        gradient: list[Array],
+        loss: float,
+        batch: Batch,
+    ) -> None:
+        """L2: file the loss's slope along some tensors' gradients, and the finite difference.
+
+        Along its gradient g a loss f has the slope |g|. The central difference
+        (f(w + h g/|g|) - f(w - h g/|g|)) / 2h differs from it by terms of h^2.
+        """
+        sizes = [float(np.linalg.norm(one)) for one in gradient]
+        trained = set(map(id, model.trainable_weights))
+        chosen = [id(weight) in trained for weight in model.weights]
+        largest = max(size for size, is_trained in zip(sizes, chosen, strict=True) if is_trained)
+        places = [
+            place
+            for place, size in enumerate(sizes)
+            if chosen[place] and size > twins.NULL * largest
+        ]
+        for place in places[:: -(-len(places) // DIFFERENCES)]:
+            step = DIFFERENCE_OF_LOSS * abs(loss) / sizes[place]
+            ends = []
+            for sign in (1, -1):
+                moved = list(initial)
+                moved[place] = initial[place] + sign * step * gradient[place] / sizes[place]
+                model.set_weights(moved)
+                randomness.set_seeds(model, self.plan.config.seed)
+                ends.append(_step(model, batch))
+            slope = (ends[0] - ends[1]) / (2 * step)
+            name = f"{DIFFERENCE}/{_names(model)[place]}"
+            self.evidence.arrays[name] = np.array([sizes[place], slope])
+
+    def _optimizer(
+        self, model: keras.Model, config: TrainConfig, batches: Batches, name: str
+    ) -> None:
         """L3: file the weights after some steps, then restore the initial ones."""
         class_name, arguments = OPTIMIZERS[name]
-        kind = {"SGD": keras.optimizers.SGD, "Adam": Adam}[class_name]  # our Adam, as in training
-        _compile(model, loss, kind(**arguments))
+        # The package's own tasks train with our Adam, a user's model with Keras's.
+        adam = keras.optimizers.Adam if self.task.reads_settings else Adam
+        kind = {"SGD": keras.optimizers.SGD, "Adam": adam}[class_name]
+        self._compile(model, config, kind(**arguments))
         courses = self._courses(model, batches, f"L3 {name}")
         twins.file_weights(self.evidence, f"L3/{name}", _names(model), *courses)
         model.set_weights(courses[0].start)
@@ -179,27 +305,39 @@ class Climb:
             courses.append(course)
         return courses
 
-    def _own_and_twins(self, model: keras.Model) -> Iterator[int]:
-        """Yield 0 with the compiled model unchanged; in float32 then each twin's number.
+    def _own_and_twins(self, model: keras.Model, *, new: bool = True) -> Iterator[int]:
+        """Yield 0, then the number of each twin, with the model ready to train as that twin.
 
-        For a twin, the optimizer is reset and the weights are the initial ones, changed by one
-        ulp. float64 has no twins: its limits are constants.
+        Each training begins with the same optimizer state and seeds. The weights of a twin are off
+        by one ulp. A model that is not `new` keeps the seeds with which it was saved.
         """
         model.optimizer.build(model.trainable_variables)
-        variables = model.optimizer.variables
+        if new:
+            randomness.set_seeds(model, self.plan.config.seed)
+        variables = [*model.optimizer.variables, *(s.state for s in seed_generators(model))]
         state = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
         initial = model.get_weights()
         yield 0
-        for run in range(1, 1 + (0 if _in_float64() else self.plan.one_ulp_runs)):
+        for run in range(1, 1 + (self.plan.one_ulp_runs if self._has_twins else 0)):
             for variable, value in zip(variables, state, strict=True):
                 variable.assign(value)
             model.set_weights(twins.one_ulp_off(initial, seed=run, climber=self.evidence.climber))
             yield run
 
 
-def _model(task: Task, config: TrainConfig, dataset: Dataset, how: Execution) -> keras.Model:
-    model = build(task, config, dataset)
-    model = exact_model(model) if _in_float64() else model
+def _model(
+    task: Task,
+    config: TrainConfig,
+    dataset: Dataset,
+    how: Execution,
+    weights: Sequence[Array] | None = None,
+) -> keras.Model:
+    if weights is None:
+        model = build(task, config, dataset)
+    else:
+        model = task.build(config, dataset)
+        if len(weights) == len(model.weights):  # else L0 shows that the models differ
+            model.set_weights(weights)
     make_fast(model, how)
     return model
 
@@ -219,22 +357,25 @@ def _take_our_adam(model: keras.Model) -> None:
     model.compile(optimizer=ours, loss=model.loss)
 
 
-def _terms(model: keras.Model, batch_size: int) -> dict[str, int]:
-    """Return how many terms are added on the way to a logit ("L1") and to a gradient ("L2").
-
-    A layer adds one term for each kernel weight that an output uses. The backward pass adds as many
-    again, and for the kernel's gradient one term for each image at each position.
-    """
-    layers = [layer for layer in model.layers if hasattr(layer, "kernel")]
-    forward = sum(math.prod(layer.kernel.shape[:-1]) for layer in layers)
-    positions = sum(math.prod(layer.output.shape[1:-1]) for layer in layers)
-    return {"L1": forward, "L2": 2 * forward + batch_size * positions}
+def _compile(model: keras.Model, arguments: Mapping[str, Any]) -> None:
+    trained = ("optimizer", "loss", "loss_weights")  # metrics change nothing
+    model.compile(**{name: arguments[name] for name in trained if name in arguments})
 
 
-def _compile(model: keras.Model, loss: Any, optimizer: keras.optimizers.Optimizer) -> None:
-    model.compile(optimizer=optimizer, loss=ExactMean(loss) if _in_float64() else loss)
-    if _in_float64():
-        make_exact(model.optimizer)
+def _gradients(model: keras.Model, before: list[Array]) -> list[Array]:
+    """Return the gradient of each trained weight after a step of SGD; of others their new value."""
+    trained = {id(weight) for weight in model.trainable_weights}
+    return [
+        (old - new) / _GRADIENT_RATE if id(weight) in trained else new
+        for weight, old, new in zip(model.weights, before, model.get_weights(), strict=True)
+    ]
+
+
+def _state(model: keras.Model) -> list[str]:
+    """Return the names of weights that no gradient trains, such as moving means."""
+    trained = set(map(id, model.trainable_weights))
+    named = zip(_names(model), model.weights, strict=True)
+    return [name for name, weight in named if id(weight) not in trained]
 
 
 def _in_float64() -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenet_multi.backends.choice import Execution, execution
+from lenet_multi.backends.choice import STOCK, Execution, execution
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.machine import keras_start
@@ -21,8 +21,9 @@ from lenet_multi.machine.children import Child
 from lenet_multi.machine.instruction_sets import held_to
 from lenet_multi.own.find import find_task
 from lenet_multi.parity import oracle
-from lenet_multi.parity.evidence import Evidence
+from lenet_multi.parity.evidence import FACTS, Evidence
 from lenet_multi.parity.plan import ORACLE, Plan
+from lenet_multi.parity.start import FOLDER, Start
 
 CLIMB, GO_ON = "climb", "go-on"
 SAVED_MODEL = "model.keras"
@@ -49,9 +50,12 @@ class Climber:
         backend, _, form = name.partition(":")
         return cls(backend, form or None, instruction_set or None)
 
-    def execution(self, device: str = keras_start.CPU) -> Execution:
-        """Return how it computes on `device`; raise `UserError` when the backend lacks its form."""
-        how = execution(self.backend, self.form, device=device)
+    def execution(self, device: str = keras_start.CPU, *, own: bool = False) -> Execution:
+        """Return how it computes on `device`, a user's `own` model as Keras does by default.
+
+        Raises `UserError` when the backend lacks its form.
+        """
+        how = execution(self.backend, self.form or (STOCK if own else None), device=device)
         # It takes single steps, so XLA has nothing to loop over.
         return dataclasses.replace(how, answer_form=how.form, xla_loops=False)
 
@@ -103,24 +107,35 @@ def run(job: Job) -> None:
     """Do `job` in this process."""
     began = time.perf_counter()
     plan = Plan(**{**job.plan, "config": TrainConfig(**job.plan["config"])})
-    task = find_task(plan.config)
-    dataset = task.load(plan.config)
+    own = plan.config.is_own
     evidence = Evidence(job.climber, job.climb)
     job.folder.mkdir(parents=True, exist_ok=True)
+    climber = Climber.of(job.climber)
+    start = Start.read(Path(job.out, FOLDER)) if own else None
+    if start:  # a user's file imports Keras
+        backend = start.facts["backend"] if job.climber == ORACLE else climber.backend
+        keras_start.start(backend, floatx=job.precision)
+    task = find_task(plan.config)
+    dataset = start.dataset if start else task.load(plan.config)
     if job.climber == ORACLE:
         oracle.climb(evidence, plan, task, dataset, _tell)
     else:
-        climber = Climber.of(job.climber)
-        keras_start.start(climber.backend, floatx=job.precision)
+        if not own:
+            keras_start.start(climber.backend, floatx=job.precision)
         from lenet_multi.parity.climb import Climb
 
-        how = climber.execution(keras_start.device())
-        climb = Climb(evidence, plan, task, dataset, how, _tell)
+        how = climber.execution(keras_start.device(), own=own)
+        weights = start.weights if start else None
+        climb = Climb(evidence, plan, task, dataset, how, _tell, weights)
         if job.task == CLIMB:
             climb.climb(save_to=job.folder / SAVED_MODEL)
         else:
-            models = {writer.climber: writer.folder / SAVED_MODEL for writer in job.writers()}
-            climb.go_on({writer: path for writer, path in models.items() if path.exists()})
+            climbed = {writer.climber: writer.folder for writer in job.writers()}
+            models = {writer: folder / SAVED_MODEL for writer, folder in climbed.items()}
+            climb.go_on(
+                {writer: folder for writer, folder in climbed.items() if (folder / FACTS).exists()},
+                {writer: path for writer, path in models.items() if path.exists()},
+            )
     evidence.record["seconds"] = time.perf_counter() - began
     evidence.write(job.folder)
 
@@ -136,4 +151,8 @@ def _tell(what: str, done: int, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    run(Job(**json.loads(sys.argv[1])))
+    try:
+        run(Job(**json.loads(sys.argv[1])))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

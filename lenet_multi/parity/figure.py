@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.parity.evidence import Array
 from lenet_multi.parity.ladder import Ladder, loss_gaps
-from lenet_multi.parity.plan import PRECISIONS
 from lenet_multi.runs import tolerances
 from lenet_multi.runs.durable import replacing
 

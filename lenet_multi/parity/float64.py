@@ -1,80 +1,100 @@
-"""Keep Keras in float64: where Keras silently rounds to float32, and public ways around it.
+"""Keep Keras in float64: mend the places where it silently rounds to float32.
 
 With `floatx` float64 every variable says float64, but Keras 3.15.1 rounds to float32 here:
 
 1. `keras.backend.result_type("float64", "float64")` is "float32" on JAX and PyTorch
-   (`keras/src/backend/common/dtypes.py`, `BIT64_TO_BIT32_DTYPE`). On PyTorch `keras.ops.matmul`,
-   and so every Dense layer, casts its arguments to it. `keras.ops.einsum` does not: `EinsumDense`
-   is the same layer with the same weights.
-2. For the same reason `keras.ops.divide_no_nan` is float32 on PyTorch. It computes the mean over
-   the batch in every loss, and the result of every metric. Sum and divide instead.
-3. On TensorFlow `keras.ops.cast(0.999, "float64")` is 0.9990000129: `tf.cast` first turns a Python
-   float into a float32 tensor (`keras/src/backend/tensorflow/core.py`, `cast`). This rounds Adam's
-   betas and SGD's momentum. It does not round a NumPy float64.
+   (`keras/src/backend/common/dtypes.py`, `BIT64_TO_BIT32_DTYPE`). So `keras.ops.matmul` and every
+   Dense layer are float32 on PyTorch; means, losses, normalisations on both; tanh, LSTM on JAX.
+2. On TensorFlow `tf.cast` first turns a Python float into a float32 tensor. This rounds Adam's
+   betas, SGD's momentum, the scale of attention and the constants of gelu.
+3. `jax.nn.dot_product_attention` takes its softmax in float32.
 
-Nothing here mends two others. A learning rate schedule: its cosine is float32 on JAX (cause 1),
-the rate itself on TensorFlow (cause 3). `keras.ops.mean`, and so mean squared error: float32 on
-JAX and PyTorch (cause 1). `tests/parity/test_float64.py` shows each.
+`exact` mends all three, only in the process of a climber. It does not mend others, which the
+ladder finds and names: on TensorFlow resizing, LeakyReLU, LogCosh and learning rate schedules.
+`FINDINGS.md` has a program for each.
 """
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
 import numpy as np
 
-# What the built-in networks showed to be exact in float64 on every backend; all else is unproven.
-_PROVEN_LAYERS = {"InputLayer", "EinsumDense", "Conv2D", "MaxPooling2D", "Flatten"}
-_PROVEN_ACTIVATIONS = {"linear", "relu", "softmax"}
+from lenet_multi.backends import private
+
+Tensor = Any  # the backend's own
 
 
-def unproven(model: keras.Model) -> list[str]:
-    """Return the layers and activations of `model` that Keras may compute in float32."""
-    layers = {type(layer).__name__ for layer in model.layers}
-    activations = [getattr(layer, "activation", None) for layer in model.layers]
-    functions = {getattr(found, "__name__", "linear") for found in activations}
-    return sorted((layers - _PROVEN_LAYERS) | (functions - _PROVEN_ACTIVATIONS))
+@contextmanager
+def exact() -> Iterator[list[str]]:
+    """Keep Keras in float64 in the block; yield the private names that this version lacks."""
+    backend = keras.backend.backend()
+    with ExitStack() as stack:
+        lacking = [] if _promote(stack) else [private.PROMOTION]
+        mended = {"tensorflow": _mend_cast, "jax": _mend_attention}.get(backend)
+        yield lacking + (mended(stack) if mended else [])
 
 
-def exact_model(model: keras.Model) -> keras.Model:
-    """Return a copy of `model` with EinsumDense for Dense: the same function, the same weights."""
-    twin = keras.models.clone_model(model, clone_function=_exact_layer)
-    twin.set_weights(model.get_weights())
-    return twin
+def _promote(stack: ExitStack) -> bool:
+    try:
+        table = private.find(private.PROMOTION)
+    except (ImportError, AttributeError):
+        return False
+    known = table["float64"]
+    table["float64"] = "float64"
+    stack.callback(table.__setitem__, "float64", known)
+    return True
 
 
-def _exact_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    if not isinstance(layer, keras.layers.Dense):
-        return layer.__class__.from_config(layer.get_config())
-    return keras.layers.EinsumDense(
-        "...i,ij->...j",
-        output_shape=(layer.units,),
-        activation=layer.activation,
-        bias_axes="j" if layer.use_bias else None,
-        name=layer.name,
-    )
+def _mend_cast(stack: ExitStack) -> list[str]:
+    try:
+        cast = private.find(private.TENSORFLOW_CAST)
+    except (ImportError, AttributeError):
+        return [private.TENSORFLOW_CAST]
+
+    def exact_cast(x: Any, dtype: Any, name: str | None = None) -> Tensor:
+        return cast(np.float64(x) if isinstance(x, float) else x, dtype, name=name)
+
+    for name in (private.TENSORFLOW_CAST, "tensorflow:cast"):
+        stack.enter_context(private.replaced(name, exact_cast))
+    return []
 
 
-def make_exact(optimizer: keras.optimizers.Optimizer) -> None:
-    """Replace the Python floats in the settings of `optimizer` by NumPy's, in place."""
-    for name in optimizer.get_config():
-        if type(value := getattr(optimizer, name, None)) is float:
-            setattr(optimizer, name, np.float64(value))
+def _mend_attention(stack: ExitStack) -> list[str]:
+    known = stack.enter_context(private.replaced(private.ATTENTION, _attention))
+    return [] if known else [private.ATTENTION]
 
 
-@keras.saving.register_keras_serializable("lenet_multi")
-class ExactMean(keras.losses.Loss):  # type: ignore[misc]  # Keras carries no types
-    """The mean of another loss over the batch, divided in full precision."""
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor = None,
+    mask: Tensor = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Tensor:
+    """Return attention in the dtype of its inputs: (N, T, heads, dim) for queries (N, T, ...).
 
-    def __init__(self, loss: Any) -> None:
-        """Take a loss, its name or its configuration."""
-        super().__init__()
-        self.loss = keras.losses.get(loss)
+    Vaswani and others (2017), equation 1. The arguments are those of Keras's function.
+    """
+    import jax
+    from jax import numpy as jnp
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Return the mean over the batch, a scalar."""
-        losses = getattr(self.loss, "call", self.loss)(y_true, y_pred)  # a name gives a function
-        return keras.ops.sum(losses) / keras.ops.cast(keras.ops.shape(losses)[0], losses.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs."""
-        return {"loss": keras.saving.serialize_keras_object(self.loss)}
+    groups = query.shape[2] // key.shape[2]
+    key, value = (jnp.repeat(tensor, groups, axis=2) for tensor in (key, value))
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    logits = jnp.einsum("BTNH,BSNH->BNTS", query, key) * scale
+    if attn_logits_soft_cap is not None:
+        logits = attn_logits_soft_cap * jnp.tanh(logits / attn_logits_soft_cap)
+    if bias is not None:
+        logits = logits + bias
+    if is_causal:
+        causal = jnp.tril(jnp.ones(logits.shape[-2:], bool))
+        mask = causal if mask is None else mask & causal
+    if mask is not None:
+        logits = jnp.where(mask, logits, -0.7 * jnp.finfo(logits.dtype).max)
+    return jnp.einsum("BNTS,BSNH->BTNH", jax.nn.softmax(logits), value)

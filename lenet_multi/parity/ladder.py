@@ -2,21 +2,33 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.parity.evidence import Array, Evidence
-from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, PRECISIONS, Plan
-from lenet_multi.parity.twins import NEAREST, UNIT_ROUNDOFF, Band, of_entries, over, relative
+from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, Plan
+from lenet_multi.parity.twins import (
+    NEAREST,
+    UNIT_ROUNDOFF,
+    Band,
+    null_tensors,
+    of_entries,
+    over,
+    relative,
+)
 from lenet_multi.runs import tolerances
 
 RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
     *("L0 structure", "L1 forward", "L2 gradient"),
     *("L3 optimizer", "L4 trajectory", "L6 portability"),
 )
+
+LAYERS, DIFFERENCES = "layers", "differences"  # prefixes of filed arrays
 
 _NOTHING = np.array(np.nan)  # stands for an array that a climber lacks
 
@@ -34,6 +46,7 @@ class Finding:
     gap: float
     allowed: float
     where: str  # the first place over its limit, by step and layer, or else the nearest to it
+    entries: str = ""  # of a tensor over its limit: how many entries differ, and where
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Finding":
@@ -41,7 +54,8 @@ class Finding:
         words = ((name, str(content[name])) for name in ("rung", "what", "precision", "where"))
         numbers = ((name, float(content[name])) for name in ("gap", "allowed"))
         first, second = map(str, content["pair"])
-        return cls(pair=(first, second), **dict[str, Any]([*words, *numbers]))
+        entries = str(content.get("entries", ""))
+        return cls(pair=(first, second), entries=entries, **dict[str, Any]([*words, *numbers]))
 
     @property
     def passed(self) -> bool:
@@ -57,6 +71,7 @@ class Finding:
         return (
             f"{self.rung}, {self.what}, {self.precision}, {' and '.join(self.pair)}: "
             f"{self.where}: {self.gap:.2g}, allowed {self.allowed:.2g}"
+            + (f" ({self.entries})" if self.entries else "")
         )
 
 
@@ -77,10 +92,33 @@ class Ladder:
         """Return each pair of those backends once."""
         return list(combinations(self.climbers(precision), 2))
 
-    def band(self, *climbers: str) -> Band:
-        """Return the band of the float32 twins of some climbers, by default of all."""
-        chosen = climbers or self.climbers("float32")
-        return Band(tuple(self.climbed[who, "float32"] for who in chosen if who != ORACLE))
+    def band(self, *climbers: str, precision: str = "float32") -> Band:
+        """Return the band of the twins of some climbers, by default of all."""
+        chosen = climbers or self.climbers(precision)
+        unit = float(np.finfo(precision).eps)
+        return Band(tuple(self.climbed[who, precision] for who in chosen if who != ORACLE), unit)
+
+    @property
+    def has_twins_in_float64(self) -> bool:
+        """Whether twins limit float64 too: where no reference gives the right values."""
+        return (ORACLE, "float64") not in self.climbed and self.plan.config.is_own
+
+    def limited_by_twins(self, precision: str) -> bool:
+        """Return whether twins set limits in a precision."""
+        return precision == "float32" or self.has_twins_in_float64
+
+    def is_null(self, place: str) -> bool:
+        """Return whether `place`, "STEP/TENSOR" or "POINT/TENSOR", is a null tensor's."""
+        return place.partition("/")[2] in self.null_tensors
+
+    @cached_property
+    def null_tensors(self) -> frozenset[str]:
+        """The weights of a user's model whose gradient is rounding alone (see `twins.NULL`)."""
+        if not self.plan.config.is_own:
+            return frozenset()
+        precision = "float64" if self.climbers("float64") else "float32"
+        climbed = (self.seen(who, precision) for who in self.climbers(precision))
+        return frozenset.intersection(*map(null_tensors, climbed)) if climbed else frozenset()
 
     def seen(self, climber: str, precision: str) -> Evidence:
         """Return the evidence of a backend in a precision, or the oracle's."""
@@ -91,7 +129,7 @@ def compare(ladder: Ladder) -> list[Finding]:
     """Return the findings, from the lowest rung to the highest."""
     return [
         finding
-        for rung in (_structure, _forward, _noise, _gradient, _optimizer, _trajectory, _portability)
+        for rung in _RUNGS
         for precision in PRECISIONS
         for finding in rung(ladder, precision)
     ]
@@ -116,26 +154,72 @@ def _structure(ladder: Ladder, precision: str) -> Iterator[Finding]:
 
 
 def _forward(ladder: Ladder, precision: str) -> Iterator[Finding]:
+    what = "outputs and loss" if ladder.plan.config.is_own else "logits and loss"
     for two in _twos(ladder, precision, with_oracle=True):
-        yield two.judge(FORWARD, "logits and loss", two.entrywise("L1"), two.rounding("L1"))
+        gaps, rounding = two.entrywise("L1"), two.rounding("L1")
+        limits = dict.fromkeys(gaps, rounding)
+        if ladder.plan.config.is_own:
+            limits = two.widened("L1", gaps, rounding)
+        yield two.judge(FORWARD, what, gaps, limits)
+
+
+def _layers(ladder: Ladder, precision: str) -> Iterator[Finding]:
+    """Compare each layer of a user's model, given the same inputs."""
+    for first, second in ladder.pairs(precision):
+        for writer, reader in ((first, second), (second, first)):
+            seen = ladder.gone_on.get((reader, precision))
+            gaps = seen.under(f"{LAYERS}/{writer}") if seen else {}
+            if not seen or not gaps:
+                continue
+            two = _Two(ladder, precision, (writer, reader))
+            terms = ladder.seen(writer, precision).record[LAYERS]
+            unit = tolerances.ROUNDING.value * UNIT_ROUNDOFF[precision]
+            limits = {name: unit * math.sqrt(terms[name]) for name in gaps}
+            found = two.judge(FORWARD, LAYERS, {n: float(gap) for n, gap in gaps.items()}, limits)
+            entries = seen.facts["entries"].get(f"{writer}/{found.where}", "")
+            yield found if found.passed else replace(found, entries=entries)
+            break  # the other direction compares the same two
 
 
 def _noise(ladder: Ladder, precision: str) -> Iterator[Finding]:
     """Compare each backend with itself: a noisy one would widen its own limits unseen."""
-    for who in ladder.climbers(precision) if precision == "float32" else ():
+    if not ladder.limited_by_twins(precision):
+        return
+    nearest = {
+        who: ladder.seen(who, precision).under(f"{NEAREST}/L2")
+        for who in ladder.climbers(precision)
+    }
+    for who, own in nearest.items():
         itself = _Two(ladder, precision, (who, who))
-        nearest = ladder.seen(who, precision).under(f"{NEAREST}/L2")
-        gaps = {place: float(gap) for place, gap in nearest.items()}
-        yield itself.judge(GRADIENT, "twins", gaps, itself.rounding("L2"))
+        gaps = {p: float(gap) for p, gap in own.items() if not ladder.is_null(p)}
+        limits = dict.fromkeys(gaps, itself.rounding("L2"))
+        if ladder.plan.config.is_own:  # its rounding may be larger, but not one backend's alone
+            for place in gaps:
+                others = [
+                    float(its[place]) for w, its in nearest.items() if w != who and place in its
+                ]
+                widest = tolerances.TWINS.value * min(others, default=0.0)
+                limits[place] = max(limits[place], widest)
+        yield itself.judge(GRADIENT, "twins", gaps, limits)
+
+
+def _slopes(ladder: Ladder, precision: str) -> Iterator[Finding]:
+    """Compare each backend's gradient with finite differences of its own loss."""
+    for who in ladder.climbers(precision):
+        slopes = ladder.seen(who, precision).under(DIFFERENCES)
+        gaps = {name: float(abs(slope - size) / size) for name, (size, slope) in slopes.items()}
+        if gaps:
+            itself = _Two(ladder, precision, (who, who))
+            allowed = tolerances.FINITE_DIFFERENCES.value
+            yield itself.judge(GRADIENT, "finite differences", gaps, allowed)
 
 
 def _gradient(ladder: Ladder, precision: str) -> Iterator[Finding]:
     for two in _twos(ladder, precision, with_oracle=True):
         gaps, rounding = two.entrywise("L2"), two.rounding("L2")
         limits = dict.fromkeys(gaps, rounding)
-        if precision == "float32":
-            band = ladder.band(*two.pair)
-            limits = {name: max(rounding, band.limit_of_gradient(f"L2/{name}")) for name in gaps}
+        if ladder.limited_by_twins(precision):
+            limits = two.widened("L2", gaps, rounding)
         yield two.judge(GRADIENT, "gradients", gaps, limits)
 
 
@@ -221,19 +305,44 @@ class _Two:
             moved = np.linalg.norm(second - start) if second.shape == start.shape else 0.0
             once = UNIT_ROUNDOFF[self.precision] * np.linalg.norm(second)
             rounding[name] = float(once / moved) if moved > 0 else 0.0  # NaN: one is missing
+            if self.ladder.plan.config.is_own:  # a step is a gradient, with a gradient's rounding
+                rounding[name] = max(rounding[name], self.rounding("L2"))
             fit = first.shape == second.shape == start.shape
             gaps[name] = over(np.linalg.norm(first - second), moved) if fit else math.inf
-        if in_float64:
+        if in_float64 and not self.ladder.has_twins_in_float64:
             return self.judge(rung, what, gaps, tolerances.TRAINED_FLOAT64.value)
-        band = self.ladder.band(*self.pair)
-        return self.judge(rung, what, gaps, band.limits_of_weights(place, rounding))
+        band = self.ladder.band(*self.pair, precision=self.precision)
+        limits = band.limits_of_weights(place, rounding)
+        if in_float64:  # only a null tensor needs its twins' limit
+            limits = {
+                name: limit if self.ladder.is_null(name) else tolerances.TRAINED_FLOAT64.value
+                for name, limit in limits.items()
+            }
+        return self.judge(rung, what, gaps, limits)
 
     def entrywise(self, place: str) -> dict[str, float]:
         """Return, for each tensor, the largest difference of entries over the largest entry."""
-        return {
-            name: of_entries(first, second) if first.shape == second.shape else math.inf
-            for name, first, second in self._both(place)
-        }
+        found = {}
+        for name, first, second in self._both(place):
+            if first.shape != second.shape:
+                found[name] = math.inf
+            elif place == "L2" and self.ladder.is_null(name):
+                found[name] = over(np.abs(first - second).max(), self._largest_gradient(name))
+            else:
+                found[name] = of_entries(first, second)
+        return found
+
+    def _largest_gradient(self, name: str) -> float:
+        """Return the largest entry of the model's gradient, which a null tensor is judged by."""
+        point = name.partition("/")[0]
+        gradients = self.ladder.seen(self.pair[0], self.precision).under(f"L2/{point}")
+        state = self.ladder.seen(self.pair[0], self.precision).record.get("state", [])
+        return max(float(np.abs(g).max()) for name, g in gradients.items() if name not in state)
+
+    def widened(self, rung: str, gaps: Mapping[str, float], rounding: float) -> dict[str, float]:
+        """Return the limit of each gap: rounding, or what the twins of either backend show."""
+        band = self.ladder.band(*self.pair, precision=self.precision)
+        return {name: max(rounding, band.limit_of_gap(f"{rung}/{name}")) for name in gaps}
 
     def rounding(self, rung: str) -> float:
         """Return the limit for rounding in sums, which grows with their number of terms."""
@@ -246,6 +355,12 @@ class _Two:
         for name in first | second:
             one, two = (side.get(name, _NOTHING).astype(np.float64) for side in (first, second))
             yield name, one, two
+
+
+_RUNGS = (
+    *(_structure, _layers, _forward, _noise, _slopes, _gradient),
+    *(_optimizer, _trajectory, _portability),
+)
 
 
 def _twos(ladder: Ladder, precision: str, *, with_oracle: bool = False) -> Iterator[_Two]:

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import CLIMB_STEPS, PRECISIONS, QUICK_STEPS, TrainConfig
 from lenet_multi.data.examples import Dataset, Examples, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import BACKENDS
 
 Tell = Callable[[str, int, int], None]  # reports what is climbed, steps done, steps in all
-
-PRECISIONS = ("float32", "float64")
 
 ORACLE = "oracle"
 
@@ -28,7 +26,8 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
 
 # L1 and L2 look at the initial weights, and at answers so confident (logits of some tens) that
 # they would show a probability that is clipped on its way to the loss.
-CONFIDENCE = {"initial": 1.0, "confident": 256.0}
+INITIAL = "initial"
+CONFIDENCE = {INITIAL: 1.0, "confident": 256.0}
 
 ONE_EPOCH = TrainConfig(epochs=1)
 
@@ -56,6 +55,37 @@ class Plan:
     float32_images: int | None = None
     float64_images: int = 100 * 32 - 7  # a hundred steps, the last batch smaller
     precisions: Sequence[str] = PRECISIONS
+    dropout: bool = True  # hashed masks; without it Dropout does nothing
+
+    @classmethod
+    def for_own(
+        cls,
+        config: TrainConfig,
+        *,
+        steps: int | None = None,
+        quick: bool = False,
+        precisions: Sequence[str] = PRECISIONS,
+        dropout: bool = True,
+    ) -> "Plan":
+        """Return the plan for a model of one's own: the same steps in both precisions.
+
+        The last batch of L4 is smaller. `quick` takes fewer steps and leaves L6 out. Raises
+        `UserError` when there are too few steps.
+        """
+        steps = (QUICK_STEPS if quick else CLIMB_STEPS) if steps is None else steps
+        if steps < QUICK_STEPS:
+            raise UserError(f"--steps must be at least {QUICK_STEPS}, not {steps}")
+        examples = steps * config.batch_size - config.batch_size // 2
+        return cls(
+            config=config,
+            small_batch_size=config.batch_size,
+            saved_after=0 if quick else QUICK_STEPS // 2,
+            one_ulp_steps=steps,
+            float32_images=examples,
+            float64_images=examples,
+            precisions=tuple(precisions),
+            dropout=dropout,
+        )
 
     def __post_init__(self) -> None:
         if self.float32_images is not None and self.float32_images < 1:
@@ -76,6 +106,9 @@ class Plan:
 
     def training_examples(self, dataset: Dataset, precision: str) -> Examples:
         """Return the examples that L4 trains on."""
+        if self.config.is_own:  # a small data set is used again
+            wanted = self.float64_images
+            return dataset.train[np.arange(wanted) % len(dataset.train)]
         training, _ = split(dataset.train, self.config.validation_split)
         images = training[: self.float32_images if precision == "float32" else self.float64_images]
         steps = self.training_config(precision).steps_per_epoch(len(images))

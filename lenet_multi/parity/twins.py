@@ -25,6 +25,11 @@ Weights = Sequence[Array]
 # Prefixes of filed gaps: of each twin to the original, and between the two nearest of all five.
 TWINS, NEAREST = "twins", "nearest"
 
+# A tensor whose float64 gradient is below this share of the model's largest has no gradient but
+# rounding: a null tensor, as the bias before a batch normalisation and the key bias of attention.
+NULL = 1e-7
+NULL_IN_FLOAT32 = 1e-5  # the same, where only float32 was climbed
+
 # The most that rounding a number to a dtype changes it, as a share of the number.
 UNIT_ROUNDOFF = {name: float(np.finfo(name).eps) / 2 for name in ("float32", "float64")}
 
@@ -46,8 +51,20 @@ def one_ulp_off(weights: Weights, *, seed: int, climber: str = "") -> list[Array
     generator = np.random.default_rng([seed, zlib.crc32(climber.encode())])
     return [
         np.nextafter(w, w.dtype.type(np.inf) * generator.choice([-1, 1], w.shape), dtype=w.dtype)
+        if w.dtype.kind == "f"
+        else w
         for w in weights
     ]
+
+
+def file_outputs(
+    evidence: Evidence, place: str, own: Mapping[str, Array], *twins: Mapping[str, Array]
+) -> None:
+    """File the original's outputs by name, and each twin's gap to them (see `of_entries`)."""
+    for name, output in own.items():
+        evidence.arrays[f"{place}/{name}"] = output
+        gaps = [of_entries(twin[name], output) for twin in twins]
+        evidence.arrays[f"{TWINS}/{place}/{name}"] = np.array(gaps)
 
 
 def file_gradients(
@@ -108,6 +125,16 @@ def relative(first: Array, second: Array) -> Array:
     return difference
 
 
+def null_tensors(evidence: Evidence) -> frozenset[str]:
+    """Return the weights whose gradient at the initial weights is rounding alone."""
+    gradients = evidence.under("L2/initial")
+    state = set(evidence.record.get("state", []))
+    sizes = {n: float(np.abs(g).max(initial=0)) for n, g in gradients.items() if n not in state}
+    is_double = any(gradient.dtype == np.float64 for gradient in gradients.values())
+    least = (NULL if is_double else NULL_IN_FLOAT32) * max(sizes.values(), default=0.0)
+    return frozenset(name for name, size in sizes.items() if size < least)
+
+
 @dataclass(frozen=True)
 class Band:
     """The largest gap between any twin of some backends and its original.
@@ -117,14 +144,15 @@ class Band:
     """
 
     evidence: tuple[Evidence, ...]
+    unit: float = float(np.finfo(np.float32).eps)  # the dtype's epsilon
 
     def covers(self, place: str) -> bool:
         """Return whether any twin's losses are filed under `place`."""
         return any(True for _ in self._filed(place))
 
     def of_losses(self, place: str, steps: int) -> Array:
-        """Return the largest gap of the losses so far: (steps,), at least float32's epsilon."""
-        largest = np.full(steps, np.finfo(np.float32).eps)
+        """Return the largest gap of the losses so far: (steps,), at least the dtype's epsilon."""
+        largest = np.full(steps, self.unit)
         for twins in self._filed(place):
             reached = _largest(twins[:, :steps], axis=0)
             largest[: len(reached)] = np.maximum(largest[: len(reached)], reached)
@@ -137,8 +165,8 @@ class Band:
         limits: Array = tolerances.TWINS.value * band[ahead]
         return limits
 
-    def limit_of_gradient(self, place: str) -> float:
-        """Return the limit of a pair's gradients at `place` when rounding changes a decision."""
+    def limit_of_gap(self, place: str) -> float:
+        """Return the limit of a pair's tensors at `place` when rounding changes a decision."""
         return tolerances.TWINS.value * float(max(map(_largest, self._filed(place)), default=0.0))
 
     def limits_of_weights(self, place: str, rounding: Mapping[str, float]) -> dict[str, float]:

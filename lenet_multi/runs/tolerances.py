@@ -58,6 +58,10 @@ TRAJECTORY_AHEAD = 2
 # Rounding of 1e-16. Measured: 1.1e-15.
 PORTABILITY_FLOAT64 = Tolerance(1e-12, "relative, losses")
 
+# A central difference of the loss has an error of about the square of the step, here of 1e-7, and
+# rounding of 1e-16 over the same 1e-7. A wrong gradient is off by its own size.
+FINITE_DIFFERENCES = Tolerance(1e-5, "relative")
+
 # Set before any seed was run: about the gap between published repeats of this network (0.03 to
 # 0.05 of spread), and ten of the 10,000 test images. Measured: benchmarks/results/seeds.json.
 EQUIVALENCE = Tolerance(0.1, "percentage points")

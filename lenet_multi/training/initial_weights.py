@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from lenet_multi.backends.layers import layers
 from lenet_multi.backends.private import tensorflow_left_out
+from lenet_multi.backends.variables import path_of
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
@@ -38,7 +39,22 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
 
     Raises `UserError` when neither NumPy nor a child process can draw a weight.
     """
+    model, values = drawn(task, config, dataset)
+    model.set_weights(values)
+    return model
+
+
+def drawn(task: Task, config: TrainConfig, dataset: Dataset) -> tuple[keras.Model, list[Array]]:
+    """Return a model of `task` and its initial weights, drawn alike on every backend.
+
+    Raises `UserError` when neither NumPy nor a child process can draw a weight, or when the builder
+    makes another model each time.
+    """
+    if task.draws:
+        model = task.build(config, dataset)
+        return model, model.get_weights()
     model, other = (_built(task, config, dataset, seed) for seed in (config.seed, config.seed + 1))
+    _refuse_another(task, model, other)
     initializers = _initializers(model)
     generator = np.random.default_rng(config.seed)
     values, unknown = model.get_weights(), []
@@ -56,8 +72,19 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
         elsewhere = _drawn_in_a_child(task, config, model.weights[unknown[0]].path)
         for place in unknown:
             values[place] = elsewhere[place]
-    model.set_weights(values)
-    return model
+    return model, values
+
+
+def _refuse_another(task: Task, model: keras.Model, other: keras.Model) -> None:
+    """Raise `UserError` unless two models have weights of the same names, shapes and types."""
+    one, two = (
+        [(path_of(w), tuple(w.shape), w.dtype) for w in built.weights] for built in (model, other)
+    )
+    if one != two:
+        first = next((pair for pair in zip(one, two, strict=False) if pair[0] != pair[1]), None)
+        words = " and ".join(f"{name} {shape}" for name, shape, _ in first) if first else ""
+        words = words or f"{len(one)} and {len(two)} weights"
+        raise UserError(f"{task.name} builds another model each time ({words}); build the same one")
 
 
 def _was_drawn(initializer: Any, value: Array) -> bool:

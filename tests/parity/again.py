@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.data.examples import Dataset
 from lenet_multi.machine import keras_start
 from lenet_multi.own.find import find_task
@@ -13,7 +14,7 @@ from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.climber import Climber
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.ladder import Finding
-from lenet_multi.parity.plan import PRECISIONS, Plan
+from lenet_multi.parity.plan import Plan
 from tests.conftest import start_once
 from tests.parity.sabotage import Modules
 

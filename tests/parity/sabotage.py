@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.parity.ladder import (
     FORWARD,
     GRADIENT,
@@ -17,7 +18,6 @@ from lenet_multi.parity.ladder import (
     STRUCTURE,
     TRAJECTORY,
 )
-from lenet_multi.parity.plan import PRECISIONS
 
 Patch = pytest.MonkeyPatch
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.errors import UserError
 from lenet_multi.parity.ascent import _jobs, ascend
 from lenet_multi.parity.climber import CLIMB, GO_ON
-from lenet_multi.parity.plan import ORACLE, PRECISIONS, Plan
+from lenet_multi.parity.plan import ORACLE, Plan
 from tests.conftest import Lenet, child_environment
 
 BACKENDS = ("tensorflow", "jax", "torch")

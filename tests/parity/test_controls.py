@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.data.examples import Dataset
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.instruction_sets import AVX2
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent, ascend
 from lenet_multi.parity.figure import draw_gaps
-from lenet_multi.parity.plan import PRECISIONS
 from tests.parity.again import PLAN, SABOTAGED, climb_again, modules
 from tests.parity.sabotage import SABOTAGES, Modules, Sabotage
 

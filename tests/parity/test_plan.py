@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.parity.plan import CONFIDENCE, PRECISIONS, Plan, confident, is_kept
+from lenet_multi.parity.plan import CONFIDENCE, Plan, confident, is_kept
 
 
 def test_weights_are_kept_at_steps_that_a_logarithmic_axis_shows() -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import read
+from lenet_multi.config import PRECISIONS
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS, of_processor
 from lenet_multi.parity import ascent
 from lenet_multi.parity.climber import Climber
 from lenet_multi.parity.ladder import Finding
-from lenet_multi.parity.plan import ONE_EPOCH, ORACLE, PRECISIONS, Plan
+from lenet_multi.parity.plan import ONE_EPOCH, ORACLE, Plan
 from tests.parity.again import PLAN
 
 THREADS = (1, 2)

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.lenet import image_sets
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent, ascend
-from lenet_multi.parity.plan import PRECISIONS
 from tests.parity.again import climb_again, modules
 from tests.parity.sabotage import Modules, Patch, scale_a_weight, scale_the_rate, with_adams
 from tests.processors.climbs import SHORT, TIMEOUT

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.machine import instruction_sets
 from lenet_multi.parity.ladder import OPTIMIZER, STRUCTURE, Finding
-from lenet_multi.parity.plan import ORACLE, PRECISIONS
+from lenet_multi.parity.plan import ORACLE
 from tests.processors import climbs
 
 

@@ -13,11 +13,11 @@ from lenet_multi.commands.report import charts, pictures
 from lenet_multi.commands.report.answers import often_confused, worst_mistakes
 from lenet_multi.commands.report.climb import Climb
 from lenet_multi.commands.report.groups import Group, Shown, group
+from lenet_multi.config import PRECISIONS
 from lenet_multi.data.metrics import confusion_matrix
 from lenet_multi.errors import UserError
 from lenet_multi.parity.figure import Line
 from lenet_multi.parity.ladder import RUNGS
-from lenet_multi.parity.plan import PRECISIONS
 from lenet_multi.runs.comparison import put_to_the_checks, seconds_per_epoch, shown_headline
 from lenet_multi.runs.durable import write_bytes, writing
 from lenet_multi.runs.record import Result, Run, read_run

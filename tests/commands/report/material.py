@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.data.examples import Dataset
 from lenet_multi.lenet.image_sets import load
 from lenet_multi.parity.ascent import COMPARISON, SCHEMA_VERSION
 from lenet_multi.parity.ladder import RUNGS, STRUCTURE
-from lenet_multi.parity.plan import PRECISIONS
 from lenet_multi.runs.record import Run
 from tests.examples import IMAGES, example_epochs, example_run, keep
 
