@@ -170,7 +170,14 @@ def climb_ladder(
         plan = Plan.for_own(config, dropout=dropout, **shape)
     else:
         plan = Plan(config=config, float32_images=images)
-    found = ascent.ascend(chosen, plan, folder, timeout=timeout, threads=threads)
+    found = ascent.ascend(
+        chosen,
+        plan,
+        folder,
+        timeout=timeout,
+        threads=threads,
+        announce=lambda line: click.echo(line, err=True),
+    )
     ascent.write_json(found, folder / ascent.COMPARISON)
     if found.ladder.pairs("float32"):
         figure.draw_gaps(found.ladder, folder / ascent.FIGURE)
@@ -179,6 +186,8 @@ def climb_ladder(
     else:
         click.echo(f"Evidence, comparison and figure: {folder}")
         report.print_ascent(found, console())
+    if found.stopped:
+        raise found.stopped
     sys.exit(0 if found.passed else 1)
 
 

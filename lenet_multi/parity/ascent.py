@@ -3,19 +3,20 @@
 import dataclasses
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
 
-from lenet_multi.errors import UserError
+from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Failure
 from lenet_multi.own.find import find_task
-from lenet_multi.parity import figure, ladder
+from lenet_multi.parity import estimate, figure, ladder
 from lenet_multi.parity.climber import CLIMB, GO_ON, Climber, Job
-from lenet_multi.parity.evidence import Evidence, read
+from lenet_multi.parity.evidence import FACTS, Evidence, read
+from lenet_multi.parity.known import Known
 from lenet_multi.parity.ladder import Finding, Ladder
 from lenet_multi.parity.plan import ORACLE, Plan, require_two
 from lenet_multi.parity.prepare import prepare
@@ -30,28 +31,40 @@ COMPARISON, FIGURE = "comparison.json", "gaps.png"
 
 @dataclass(frozen=True)
 class Ascent:
-    """What the climb found, and which climbers failed."""
+    """What the climb found, and which climbers failed; `stopped` by a signal, it is unfinished."""
 
     ladder: Ladder
     findings: list[Finding]
     failures: list[Failure]
     seconds: float
+    known: list[Known] = field(default_factory=list)  # divergences that this model will meet
+    stopped: StoppedError | None = None
 
     @property
     def passed(self) -> bool:
         """Whether every climber finished and every finding passed."""
-        return not self.failures and all(finding.passed for finding in self.findings)
+        whole = not self.failures and not self.stopped
+        return whole and all(finding.passed for finding in self.findings)
 
 
 def ascend(
-    backends: Sequence[str], plan: Plan, folder: Path, *, timeout: float, threads: int = 1
+    backends: Sequence[str],
+    plan: Plan,
+    folder: Path,
+    *,
+    timeout: float,
+    threads: int = 1,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> Ascent:
     """Climb with all `backends` in child processes; their evidence stays in `folder`.
 
-    `backends` are names as in `Climber`. Each process computes with `threads` threads.
+    `backends` are names as in `Climber`. Each process computes with `threads` threads. Before the
+    climb of a user's model, `announce` gets the estimate and the known divergences. A signal ends
+    the climb; what was found until then is compared.
 
     Raises `UserError` when there are fewer than two backends or too few images, when this processor
-    has too few cores or lacks an instruction set, or when `folder` is not empty or not writable.
+    has too few cores or lacks an instruction set, when `folder` is not empty or not writable, or
+    when a user's model cannot be climbed.
     """
     require_two(backends)
     if not 1 <= threads <= environment.threads():
@@ -62,10 +75,15 @@ def ascend(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder; choose another --out")
     began = time.perf_counter()
+    known: list[Known] = []
     if plan.config.is_own:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        start = prepare(plan, Climber.of(backends[0]).backend, folder / FOLDER)
+        start = prepare(plan, Climber.of(backends[0]).backend, backends, folder / FOLDER)
+        known = [Known(**one) for one in start.facts["known"]]
+        estimate.announce(start.facts, plan, backends, threads, announce)
+        for one in known:
+            announce(str(one))
         with_oracle = bool(start.facts["reference"])
     else:
         task = find_task(plan.config)
@@ -75,16 +93,47 @@ def ascend(
         with_oracle = task.reference is not None
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    climb = secrets.token_hex(8)
-    jobs = _jobs(backends, plan, folder, climb, with_oracle=with_oracle)
-    failures = children.run([job.child() for job in jobs], timeout=timeout, threads=threads)
+    jobs = _jobs(backends, plan, folder, secrets.token_hex(8), with_oracle=with_oracle)
+    failures: list[Failure] = []
+    stopped = None
+    try:
+        failures = _run(jobs, timeout, threads)
+        found = _compared(jobs, failures, backends, plan)
+        if again := _by_layer(jobs, found):
+            jobs, failures = jobs + again, failures + _run(again, timeout, threads)
+    except StoppedError as signalled:
+        stopped = signalled
+    found = _compared(jobs, failures, backends, plan)
+    seconds = time.perf_counter() - began
+    return Ascent(found, ladder.compare(found), failures, seconds, known, stopped)
+
+
+def _run(jobs: Sequence[Job], timeout: float, threads: int) -> list[Failure]:
+    return children.run([job.child() for job in jobs], timeout=timeout, threads=threads)
+
+
+def _compared(
+    jobs: Sequence[Job], failures: Sequence[Failure], backends: Sequence[str], plan: Plan
+) -> Ladder:
+    """Return the evidence of the jobs that did not fail; a stopped one may have left a part."""
     failed = {failure.child for failure in failures}
     seen: dict[str, dict[tuple[str, str], Evidence]] = {CLIMB: {}, GO_ON: {}}
     for job in jobs:
-        if job.name not in failed:
-            seen[job.task][job.climber, job.precision] = read(job.folder, climb=climb)
-    found = Ladder(tuple(backends), seen[CLIMB], seen[GO_ON], plan)
-    return Ascent(found, ladder.compare(found), failures, time.perf_counter() - began)
+        if job.name not in failed and (job.folder / FACTS).exists():
+            seen[job.task][job.climber, job.precision] = read(job.folder, climb=job.climb)
+    return Ladder(tuple(backends), seen[CLIMB], seen[GO_ON], plan)
+
+
+def _by_layer(jobs: Sequence[Job], found: Ladder) -> list[Job]:
+    """Return the jobs that find the layer of a difference, where L6 did not do so already."""
+    if not found.plan.config.is_own or found.gone_on:
+        return []
+    differ = {finding.precision for finding in ladder.compare(found) if not finding.passed}
+    return [
+        dataclasses.replace(job, task=GO_ON, saved_by=found.climbers(job.precision))
+        for job in jobs
+        if job.precision in differ and job.climber in found.climbers(job.precision)
+    ]
 
 
 def _jobs(
@@ -112,6 +161,9 @@ def write_json(ascent: Ascent, path: Path) -> None:
         "machine": environment.machine(),
         "versions": {k: v for one in records.values() for k, v in one.get("versions", {}).items()},
         "plan": dataclasses.asdict(ascent.ladder.plan),
+        "known": [dataclasses.asdict(one) for one in ascent.known],
+        "null_tensors": sorted(ascent.ladder.null_tensors),
+        "stopped": bool(ascent.stopped),
         "failures": [dataclasses.asdict(failure) for failure in ascent.failures],
         "findings": [
             {**dataclasses.asdict(finding), "passed": finding.passed} for finding in ascent.findings

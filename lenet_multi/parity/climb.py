@@ -26,6 +26,7 @@ from lenet_multi.machine import environment, instruction_sets
 from lenet_multi.parity import layer_calls, randomness, terms, twins
 from lenet_multi.parity.evidence import Array, Evidence, read
 from lenet_multi.parity.float64 import exact
+from lenet_multi.parity.ladder import FORWARD, GRADIENT, OPTIMIZER, STRUCTURE, TRAJECTORY
 from lenet_multi.parity.plan import (
     CONFIDENCE,
     INITIAL,
@@ -66,6 +67,7 @@ class Climb:
     how: Execution
     tell: Tell
     weights: Sequence[Array] | None = None
+    keep: Path | None = None  # the folder for what a stopped climb keeps
 
     @contextmanager
     def _alike(self) -> Iterator[None]:
@@ -107,11 +109,20 @@ class Climb:
         }
         self._structure(model, first[0])
         self._forward_and_gradient(model, config, first[0])
+        self._reached(STRUCTURE, FORWARD, GRADIENT)
         for name in OPTIMIZERS:
             self._optimizer(model, config, first, name)
+        self._reached(OPTIMIZER)
         batches = self._batches()
         _compile(model, compile_arguments(self.task, config, steps=len(batches) * config.epochs))
         self._trajectory(model, batches, save_to=save_to)
+        self._reached(TRAJECTORY)
+
+    def _reached(self, *rungs: str) -> None:
+        """Note that these rungs are climbed; a climb that is stopped later keeps them."""
+        self.evidence.record.setdefault("rungs", []).extend(rungs)
+        if self.keep:
+            self.evidence.write(self.keep)
 
     def _compile(
         self, model: keras.Model, config: TrainConfig, optimizer: keras.optimizers.Optimizer

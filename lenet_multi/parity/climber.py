@@ -126,7 +126,7 @@ def run(job: Job) -> None:
 
         how = climber.execution(keras_start.device(), own=own)
         weights = start.weights if start else None
-        climb = Climb(evidence, plan, task, dataset, how, _tell, weights)
+        climb = Climb(evidence, plan, task, dataset, how, _tell, weights, keep=job.folder)
         if job.task == CLIMB:
             climb.climb(save_to=job.folder / SAVED_MODEL)
         else:

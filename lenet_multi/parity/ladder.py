@@ -149,13 +149,13 @@ def loss_gaps(ladder: Ladder, precision: str, pair: Pair) -> Array:
 
 def _structure(ladder: Ladder, precision: str) -> Iterator[Finding]:
     facts = ("settings", "tensors", "parameters", "initial weights", "batch")
-    for what, two in product(facts, _twos(ladder, precision)):
+    for what, two in product(facts, _twos(ladder, precision, STRUCTURE)):
         yield two.exact(STRUCTURE, what)
 
 
 def _forward(ladder: Ladder, precision: str) -> Iterator[Finding]:
     what = "outputs and loss" if ladder.plan.config.is_own else "logits and loss"
-    for two in _twos(ladder, precision, with_oracle=True):
+    for two in _twos(ladder, precision, FORWARD, with_oracle=True):
         gaps, rounding = two.entrywise("L1"), two.rounding("L1")
         limits = dict.fromkeys(gaps, rounding)
         if ladder.plan.config.is_own:
@@ -215,7 +215,7 @@ def _slopes(ladder: Ladder, precision: str) -> Iterator[Finding]:
 
 
 def _gradient(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for two in _twos(ladder, precision, with_oracle=True):
+    for two in _twos(ladder, precision, GRADIENT, with_oracle=True):
         gaps, rounding = two.entrywise("L2"), two.rounding("L2")
         limits = dict.fromkeys(gaps, rounding)
         if ladder.limited_by_twins(precision):
@@ -224,14 +224,14 @@ def _gradient(ladder: Ladder, precision: str) -> Iterator[Finding]:
 
 
 def _optimizer(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for name, two in product(OPTIMIZERS, _twos(ladder, precision, with_oracle=True)):
+    for name, two in product(OPTIMIZERS, _twos(ladder, precision, OPTIMIZER, with_oracle=True)):
         yield two.judge_weights(OPTIMIZER, name, f"L3/{name}")
 
 
 def _trajectory(ladder: Ladder, precision: str) -> Iterator[Finding]:
-    for what, two in product(("order", "steps"), _twos(ladder, precision)):
+    for what, two in product(("order", "steps"), _twos(ladder, precision, TRAJECTORY)):
         yield two.exact(TRAJECTORY, what)
-    for two in _twos(ladder, precision, with_oracle=precision == "float64"):
+    for two in _twos(ladder, precision, TRAJECTORY, with_oracle=precision == "float64"):
         losses = loss_gaps(ladder, precision, two.pair)
         limits: float | dict[str, float] = tolerances.TRAINED_FLOAT64.value
         if precision == "float32":
@@ -363,12 +363,19 @@ _RUNGS = (
 )
 
 
-def _twos(ladder: Ladder, precision: str, *, with_oracle: bool = False) -> Iterator[_Two]:
-    """Yield each backend with the oracle, if asked for and present, then each pair of backends."""
+def _twos(
+    ladder: Ladder, precision: str, rung: str, *, with_oracle: bool = False
+) -> Iterator[_Two]:
+    """Yield each backend with the oracle, if asked for and present, then each pair of backends.
+
+    Those that a stopped climb did not bring to `rung` are left out.
+    """
     pairs = ladder.pairs(precision)
     if with_oracle and (ORACLE, "float64") in ladder.climbed:
         pairs = [*product(ladder.climbers(precision), [ORACLE]), *pairs]
-    return (_Two(ladder, precision, pair) for pair in pairs)
+    for pair in pairs:
+        if all(rung in ladder.seen(who, precision).record.get("rungs", RUNGS) for who in pair):
+            yield _Two(ladder, precision, pair)
 
 
 def _differences(first: Any, second: Any) -> list[str]:

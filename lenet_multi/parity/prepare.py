@@ -9,30 +9,33 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Examples
 from lenet_multi.errors import UserError
 from lenet_multi.machine import children, keras_start
+from lenet_multi.parity.known import known_divergences
 from lenet_multi.parity.plan import Plan
 from lenet_multi.parity.start import Start
 
 _REFUSED = 2
 
 
-def prepare(plan: Plan, backend: str, folder: Path) -> Start:
-    """Return what all climbers start from; a child process on `backend` makes it.
+def prepare(plan: Plan, backend: str, backends: Sequence[str], folder: Path) -> Start:
+    """Return what all climbers, on `backends`, start from; a child process on `backend` makes it.
 
     Raises `UserError` when the model or its data cannot be used; the user's own traceback is then
     on stderr.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", __name__, backend, json.dumps(dataclasses.asdict(plan))]
+    command = [sys.executable, "-m", __name__, backend, ",".join(backends)]
     with children.bars() as progress:
         progress.add_task(f"{backend} builds the model", total=None)
         done = subprocess.run(
-            [*command, str(folder)],
+            [*command, json.dumps(dataclasses.asdict(plan)), str(folder)],
             env=children.environment(folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -49,8 +52,9 @@ def prepare(plan: Plan, backend: str, folder: Path) -> Start:
     return Start.read(folder)
 
 
-def make(plan: Plan) -> Start:
-    """Build the model of `plan` in this process, and return what the climb starts from."""
+def make(plan: Plan, backends: Sequence[str]) -> Start:
+    """Build the model of `plan` in this process, and return what the climb of `backends` needs."""
+    from lenet_multi.own.builder import refuse_loss
     from lenet_multi.own.find import find_task
     from lenet_multi.training.initial_weights import drawn
     from lenet_multi.training.setup import compile_arguments
@@ -62,32 +66,36 @@ def make(plan: Plan) -> Start:
     for precision in plan.precisions:
         examples = plan.training_examples(dataset, precision)
     model, weights = drawn(task, config, dataset)
-    compile_arguments(task, config, steps=1)  # raises here, once, if there is no loss
+    model.set_weights(weights)
+    arguments = compile_arguments(task, config, steps=1)
+    model.compile(loss=arguments["loss"], optimizer=arguments["optimizer"])
+    batch = examples[: config.batch_size]
+    refuse_loss(config.architecture, model, batch)
+    known = known_divergences(model, precisions=plan.precisions, backends=backends)
     facts = {
         "parameters": model.count_params(),
-        **_estimates(model, plan, examples[: config.batch_size]),
+        "forward_seconds": _forward_seconds(model, batch),
+        "reference": task.reference is not None,
+        "known": [dataclasses.asdict(one) for one in known],
     }
-    facts["reference"] = task.reference is not None
     return Start(examples, weights, facts)
 
 
-def _estimates(model: Any, plan: Plan, batch: Any) -> dict[str, float]:
-    """Return what the climb of one backend will about take: seconds, and bytes of memory."""
-    from keras import tree
-
-    model(tree.map_structure(lambda array: array, batch.x), training=False)
-    began = time.perf_counter()
-    model(tree.map_structure(lambda array: array, batch.x), training=False)
-    seconds = time.perf_counter() - began
-    return {"forward_seconds": seconds}
+def _forward_seconds(model: Any, batch: Examples) -> float:
+    """Return the seconds of a forward pass that is not compiled."""
+    for _ in range(2):  # the first one makes what the second one uses
+        began = time.perf_counter()
+        model(batch.x, training=False)
+    return time.perf_counter() - began
 
 
-def main(backend: str, plan: str, folder: str) -> None:
+def main(backend: str, backends: str, plan: str, folder: str) -> None:
     """Write the start of a climb into `folder`; the child process runs this."""
     content = json.loads(plan)
     try:
         keras_start.start(backend)
-        start = make(Plan(**{**content, "config": TrainConfig(**content["config"])}))
+        config = TrainConfig(**content["config"])
+        start = make(Plan(**{**content, "config": config}), backends.split(","))
         start.facts["backend"] = backend
         start.write(Path(folder))
     except UserError as error:

@@ -22,22 +22,28 @@ def print_ascent(ascent: Ascent, console: Console) -> None:
     console.print(rungs_table(ascent.findings))
     first = ladder.first_failure(ascent.findings)
     backends = ", ".join(ascent.ladder.backends)
+    if nulls := ascent.ladder.null_tensors:
+        words = (
+            f"{', '.join(sorted(nulls))}: the gradient is rounding alone, so twins set the limit"
+        )
+        console.print(f"Null tensors: {words}.", style="dim")
+    if lacking := _lacking(ascent):
+        words = f"Note: this Keras has no {', '.join(lacking)}"
+        console.print(f"{words}; float64 and random numbers may differ for that.", style="yellow")
     if first:
-        if unproven := _unproven(ascent, first):
-            words = f"Note: Keras may compute {', '.join(unproven)} in float32 on some backends, "
-            console.print(f"{words}so this float64 failure may be Keras's.", style="yellow")
         console.print(f"They DIFFER, first at {first}", style="bold red")
+    elif ascent.stopped:
+        console.print("No verdict: the climb was stopped; what it reached agrees.", style="yellow")
     elif ascent.failures:
         console.print("No verdict: a climber failed.", style="bold red")
     else:
         console.print(f"The same at every rung: {backends}.", style="bold green")
 
 
-def _unproven(ascent: Ascent, failed: Finding) -> list[str]:
-    """Return what of the model may not be float64 (see `float64.unproven`), if that failed."""
-    climbed = ascent.ladder.climbed.items()
-    found = (seen.record.get("unproven", []) for (_, precision), seen in climbed)
-    return sorted(set().union(*found)) if failed.precision == "float64" else []
+def _lacking(ascent: Ascent) -> list[str]:
+    """Return the private names that the climbers did not find (see `backends.private`)."""
+    found = (seen.record.get("lacking", []) for seen in ascent.ladder.climbed.values())
+    return sorted(set().union(*found))
 
 
 def rungs_table(findings: Iterable[Finding]) -> Table:

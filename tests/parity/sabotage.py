@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,11 +123,12 @@ def scale_the_rate(patch: Patch, of: Modules, factor: float) -> None:
     """Multiply the learning rate of L3's optimizers by `factor`."""
     true_compile = of.climb._compile
 
-    def changed(model: Any, loss: Any, optimizer: Any) -> None:
+    def changed(model: Any, arguments: Any) -> None:
+        optimizer = arguments["optimizer"]
         rate = optimizer.get_config()["learning_rate"]
         if isinstance(rate, float) and rate < 1:  # no schedule, and not the gradient's SGD
             optimizer.learning_rate = factor * rate
-        true_compile(model, loss, optimizer)
+        true_compile(model, arguments)
 
     patch.setattr(of.climb, "_compile", changed)
 
@@ -235,7 +237,7 @@ def sums_of_a_layer_pass_float16(patch: Patch, of: Modules) -> None:
 
 @sabotage(FORWARD, "logits and loss", "initial, logits", precisions=FINE)
 def products_pass_float32_in_float64(patch: Patch, of: Modules) -> None:
-    patch.setattr(of.climb, "exact_model", lambda model: model)
+    patch.setattr(of.climb, "exact", lambda: nullcontext([]))
 
 
 @sabotage(FORWARD, "logits and loss", "confident, loss")
@@ -331,12 +333,14 @@ def momentum_looks_ahead(patch: Patch, of: Modules) -> None:
 
 @sabotage(OPTIMIZER, "Adam", "step 1, conv1/kernel", precisions=FINE)
 def adams_betas_pass_float32(patch: Patch, of: Modules) -> None:
-    def rounded(optimizer: Any) -> None:
-        for name in ("beta_1", "beta_2"):
-            if hasattr(optimizer, name):
-                setattr(optimizer, name, float(np.float32(getattr(optimizer, name))))
+    true_class = of.climb.Adam
 
-    patch.setattr(of.climb, "make_exact", rounded)
+    def rounded(*arguments: Any, **settings: Any) -> Any:
+        betas = {"beta_1": 0.9, "beta_2": 0.999} | settings
+        settings |= {name: float(np.float32(betas[name])) for name in ("beta_1", "beta_2")}
+        return true_class(*arguments, **settings)
+
+    patch.setattr(of.climb, "Adam", rounded)
 
 
 @sabotage(TRAJECTORY, "order", "")
@@ -357,9 +361,8 @@ def the_last_partial_batch_is_dropped(patch: Patch, of: Modules) -> None:
 @sabotage(TRAJECTORY, "losses", "step ", precisions=("float32",))
 def the_learning_rate_does_not_fall(patch: Patch, of: Modules) -> None:
     patch.setattr(
-        of.climb,
-        "make_optimizer",
-        lambda config, *, steps: of.keras.optimizers.Adam(config.learning_rate),
+        "lenet_multi.training.setup.make_optimizer",
+        lambda config, **_: of.keras.optimizers.Adam(config.learning_rate),
     )
 
 
@@ -384,8 +387,8 @@ def one_step_is_taken_twice(patch: Patch, of: Modules) -> None:
 def the_optimizer_loses_its_state(patch: Patch, of: Modules) -> None:
     true_load = of.keras.saving.load_model
 
-    def forgetful(path: Path) -> Any:
-        loaded = true_load(path)
+    def forgetful(path: Path, **how: Any) -> Any:
+        loaded = true_load(path, **how)
         for variable in loaded.optimizer.variables[1:]:
             variable.assign(of.keras.ops.zeros_like(variable))
         return loaded
@@ -397,8 +400,8 @@ def the_optimizer_loses_its_state(patch: Patch, of: Modules) -> None:
 def a_saved_weight_is_altered(patch: Patch, of: Modules) -> None:
     true_load = of.keras.saving.load_model
 
-    def altered(path: Path) -> Any:
-        loaded = true_load(path)
+    def altered(path: Path, **how: Any) -> Any:
+        loaded = true_load(path, **how)
         weights = loaded.get_weights()
         weights[6] *= 1.001
         loaded.set_weights(weights)
@@ -409,7 +412,7 @@ def a_saved_weight_is_altered(patch: Patch, of: Modules) -> None:
 
 @sabotage(PORTABILITY, "torch to torch", "ValueError: no such class")
 def a_saved_model_cannot_be_loaded(patch: Patch, of: Modules) -> None:
-    def refuse(path: Path) -> Any:
+    def refuse(path: Path, **how: Any) -> Any:
         raise ValueError("no such class")
 
     patch.setattr(of.keras.saving, "load_model", refuse)
