@@ -38,7 +38,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]
         with ThreadPoolExecutor(1) as reader:
             answer = reader.submit(process.stdout.read)
             try:
-                line = _pass_on(io.TextIOWrapper(process.stderr, errors="replace", newline=""))
+                with io.TextIOWrapper(process.stderr, errors="replace", newline="") as lines:
+                    line = _pass_on(lines)
                 status = process.wait()
             except BaseException:
                 _stop(process)

@@ -34,7 +34,7 @@ class Parcel:
         if isinstance(model, str | Path):
             return str(model)
         if what := _live(model):
-            raise UserError(f"the model is {what}; give a function that builds it, or save it")
+            raise UserError(f"the model is {what}; give a function that builds it, or its file")
         if not callable(model):
             kind = type(model).__name__
             raise UserError(f"the model is of type {kind}; give FILE.py:FUNCTION, or a function")

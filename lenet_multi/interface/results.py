@@ -19,8 +19,8 @@ class ParityResult(Shown):
     """Whether a model trains the same on backends, and what the climb found.
 
     `first_failure` is the first finding over its limit, None if there is none. `failures` says
-    which backend's process failed, and how. `known` are the known divergences that concern the
-    model. `folder` has the evidence, `comparison.json` and the figure.
+    which backend's process failed, and how. `known` says which known divergences the model
+    meets. `folder` has the evidence, `comparison.json` and the figure.
     """
 
     passed: bool
@@ -40,7 +40,7 @@ class ParityResult(Shown):
             first_failure=first_failure(findings),
             findings=findings,
             failures=[_failure(one) for one in content["failures"]],
-            known=[str(one) for one in content.get("known", [])],
+            known=[_known(one) for one in content.get("known", [])],
             folder=folder,
             seconds=float(content["seconds"]),
         )
@@ -68,6 +68,11 @@ class ParityResult(Shown):
         picture = b64encode(path.read_bytes()).decode()
         words = "the gap between backends at each training step"
         return f'<img alt="{words}" width="720" src="data:image/png;base64,{picture}">'
+
+
+def _known(content: Mapping[str, Any]) -> str:
+    said = (content.get(name) for name in ("what", "size", "cause", "way_round"))
+    return "; ".join(str(one) for one in said if one)
 
 
 def _failure(content: Mapping[str, Any]) -> str:

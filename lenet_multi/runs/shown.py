@@ -30,7 +30,8 @@ class Shown:
     def __repr__(self) -> str:
         file = StringIO()
         Console(file=file, width=_WIDTH, markup=False).print(*self.tables(), sep="\n")
-        return f"{file.getvalue()}{self.sentence}"
+        lines = [line.rstrip() for line in file.getvalue().splitlines()]
+        return "\n".join([*lines, self.sentence])
 
     def _repr_html_(self) -> str:
         tables = "".join(map(as_html, self.tables()))
