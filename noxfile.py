@@ -312,3 +312,10 @@ def mutants(session: nox.Session) -> None:
     """Change two modules in small ways, and count what their tests detect; takes minutes."""
     install(session, "mutation")
     session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session(default=False)
+def models(session: nox.Session) -> None:
+    """Climb the ladder with thirteen models from several seeds; takes two hours, and goes on."""
+    install(session, *BACKENDS, "test")
+    session.run("python", "-m", "tests.models", *session.posargs)

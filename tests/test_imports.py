@@ -34,6 +34,7 @@ KERAS_MODULES = {
     *("backends.stored", "backends.variables", "data.batches", "inference.heads", "lenet.networks"),
     *("own.builder", "own.data", "own.drawn", "own.task"),
     *("inference.export", "parity.climb", "training.initial_weights"),
+    *("parity.layer_calls", "parity.randomness", "parity.terms"),
     *("parity.float64", "training.callbacks", "training.fit", "training.history"),
     *("training.setup", "training.progress", "training.resume", "training.tensorboard"),
 }
@@ -46,6 +47,7 @@ SPEAKS_TO = {
     "backends.torch": {"torch"},
     "backends.recording": {"torch"},
     "backends.private": {"torch"},
+    "parity.float64": {"jax"},  # for its attention
     # These write and run files in their own formats.
     "inference.export": {"torch"},
     "inference.runtimes": {"tensorflow", "torch"},

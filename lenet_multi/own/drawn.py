@@ -16,21 +16,13 @@ _OF_CLASSES = {"sparse_categorical_crossentropy": True, "categorical_crossentrop
 _OF_TWO = {"binary_crossentropy", "binary_focal_crossentropy", "hinge", "squared_hinge"}
 
 
-def signature(model: keras.Model) -> Any:
-    """Return the model's inputs, in lists and dictionaries as it takes them; None if unknown."""
-    if not model.built or not getattr(model, "inputs", None):
-        return None
-    # A Sequential that was never called has no `input`.
-    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-
-
 def inputs(model: keras.Model, count: int, generator: np.random.Generator) -> Arrays:
     """Return `count` inputs of the model's signature: floats are normal, integers uniform.
 
     Integers stay below the smallest vocabulary of an `Embedding`. Raises `UserError` for a model
     without a signature.
     """
-    if (taken := signature(model)) is None:
+    if (wanted := signature(model)) is None:
         raise UserError(f"the model {model.name} does not say what it takes; give --data")
     vocabularies = [one.input_dim for one in layers(model) if hasattr(one, "embeddings")]
     most = min(vocabularies, default=2)
@@ -43,7 +35,14 @@ def inputs(model: keras.Model, count: int, generator: np.random.Generator) -> Ar
             return generator.random(shape) < 0.5
         return generator.normal(size=shape).astype("float32")
 
-    return tree.map_structure(draw, taken)
+    return tree.map_structure(draw, wanted)
+
+
+def signature(model: keras.Model) -> Any:
+    """Return the `KerasTensor`s that a model takes, nested as its inputs are, or None."""
+    if not model.built or not getattr(model, "inputs", None):
+        return None
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def targets(model: keras.Model, loss: Any, x: Arrays, generator: np.random.Generator) -> Arrays:

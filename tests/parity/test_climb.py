@@ -11,18 +11,6 @@ from tests.guest import GUEST
 pytestmark = pytest.mark.backend
 
 
-def test_only_the_built_in_networks_are_proven_in_float64(backend: str) -> None:
-    """The LeNet's layers are; a normalisation, a dropout and a tanh are not."""
-    from lenet_multi.lenet import networks
-    from lenet_multi.parity.float64 import exact_model, unproven
-
-    for build in networks.NETWORKS.values():
-        assert unproven(exact_model(build((28, 28, 1), 10, head="softmax"))) == []
-    config = TrainConfig(architecture="tests.guest:GUEST")
-    guest = unproven(GUEST.build(config, GUEST.load(config)))
-    assert {"BatchNormalization", "Dropout", "tanh"} <= {*guest}
-
-
 def test_a_model_of_two_inputs_is_filed_in_full(backend: str) -> None:
     """Equal batches have equal digests, and each weight of a functional model has its own name."""
     from lenet_multi.parity.climb import Climb, _model
