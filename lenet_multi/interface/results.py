@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lenet_multi.parity.ascent import FIGURE
 from lenet_multi.parity.ladder import Finding, first_failure
+from lenet_multi.parity.plan import ORACLE
 from lenet_multi.parity.report import rungs_table
 from lenet_multi.runs.shown import Shown
 
@@ -57,6 +58,7 @@ class ParityResult(Shown):
         if self.failures:
             return f"No verdict: {'; '.join(self.failures)}"
         names = dict.fromkeys(name for finding in self.findings for name in finding.pair)
+        names.pop(ORACLE, None)
         return f"The same at every rung: {', '.join(names)}."
 
     @property
