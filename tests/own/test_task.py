@@ -165,7 +165,11 @@ def test_without_data_they_are_drawn_to_fit(mine: Path) -> None:
         ("needing", {}, "takes the arguments units; give a function that takes none"),
         ("text", {}, "returns str; it must return a keras.Model"),
         ("frozen", {"loss": "mse"}, "has no trainable weights"),
-        ("changing", {"loss": "mse"}, "builds another model each time (dense"),
+        (
+            "changing",
+            {"loss": "mse"},
+            "builds another model each time (sequential/dense/kernel",
+        ),
         ("raising", {}, "KeyError: 'no such size'; see the traceback"),
         ("uncompiled", {}, "the model is not compiled; give --loss"),
         ("build", {"loss": "mees"}, "--loss mees: Keras has no such one"),

@@ -17,7 +17,8 @@ def test_an_error_is_theirs_alone(capsys: pytest.CaptureFixture[str]) -> None:
         theirs()
     line = str(raised.value)
     assert re.fullmatch(
-        r"mine\.py:build failed( on \w+)?: ValueError: units must be positive; see the traceback", line
+        r"mine\.py:build failed( on \w+)?: ValueError: units must be positive; see the traceback",
+        line,
     )
     shown = capsys.readouterr().err
     assert "in theirs" in shown
