@@ -117,7 +117,7 @@ class Ladder:
         if not self.plan.config.is_own:
             return frozenset()
         precision = "float64" if self.climbers("float64") else "float32"
-        climbed = (self.seen(who, precision) for who in self.climbers(precision))
+        climbed = [self.seen(who, precision) for who in self.climbers(precision)]
         return frozenset.intersection(*map(null_tensors, climbed)) if climbed else frozenset()
 
     def seen(self, climber: str, precision: str) -> Evidence:
