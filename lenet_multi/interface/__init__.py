@@ -75,10 +75,10 @@ def assert_same_training(
     done = _ask("parity", model, data, flags.pop("out", None), given)
     result = ParityResult.of(done.content, done.folder)
     if not result.passed:
-        raise AssertionError(_explanation(result, done.command))
+        raise AssertionError(_explanation(result, done.again))
 
 
-def _explanation(result: ParityResult, command: str) -> str:
+def _explanation(result: ParityResult, again: str) -> str:
     lines = ["the model does not train the same on every backend"]
     if first := result.first_failure:
         lines += [
@@ -89,7 +89,7 @@ def _explanation(result: ParityResult, command: str) -> str:
         ]
     lines += [f"  failed: {failure}" for failure in result.failures]
     lines += [f"  known: {known}" for known in result.known]
-    return "\n".join([*lines, f"  again: {command}"])
+    return "\n".join([*lines, f"  again: {again}"])
 
 
 def train(
@@ -161,7 +161,7 @@ def evaluate(
 class _Done:
     content: Any  # of the JSON that the command printed
     folder: Path
-    command: str  # to type again
+    again: str  # how to ask for the same
 
 
 def _ask(
@@ -182,10 +182,12 @@ def _ask(
             asked = [verb, *([] if resumed else asked), *words]
             placed = [] if resumed else [f"--out={folder}"]
             content = _answer([*asked, *placed, "--json"], sent.environment(parcel.files))
+            typed = shlex.join(["python", "-m", "lenet_multi", *asked])
+            again = f"lenet_multi.{verb}(...) as here" if any(parcel.folder.iterdir()) else typed
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise
-    return _Done(content, folder, shlex.join(["python", "-m", "lenet_multi", *asked]))
+    return _Done(content, folder, again)
 
 
 def _command(verb: str) -> click.Command:
