@@ -32,7 +32,7 @@ KERAS_MODULES = {
         "backends.stored",
     ),
     *("backends.stored", "backends.variables", "data.batches", "inference.heads", "lenet.networks"),
-    *("own.builder", "own.data", "own.drawn", "own.task"),
+    *("own.builder", "own.data", "own.drawn", "own.task", "own.examples.my_model"),
     *("inference.export", "parity.climb", "training.initial_weights"),
     *("parity.layer_calls", "parity.randomness", "parity.terms"),
     *("parity.float64", "training.callbacks", "training.fit", "training.history"),

@@ -149,7 +149,6 @@ def test_a_model_that_trains_the_same_passes() -> None:
 @pytest.mark.all_backends
 def test_a_model_that_trains_otherwise_fails_with_the_layer(tmp_path: Path) -> None:
     """The error has the rung, the pair, the layer, the gap, and the command to type."""
-
     (tmp_path / "differing.py").write_text(DIFFERING)
     place = f"{tmp_path / 'differing.py'}:build"
     with pytest.raises(AssertionError) as failed:
