@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.table import Table
@@ -100,14 +101,20 @@ class BenchResult(Shown):
         return str(self.content["sentence"])
 
     def tables(self) -> list[Table]:
-        """Return a table with a column for each figure."""
-        plain = (int, float, str)
-        columns = dict.fromkeys(
-            name for row in self.rows for name, value in row.items() if isinstance(value, plain)
-        )
-        table = Table(*(name.replace("_", " ") for name in columns), title="Time and memory")
+        """Return a table with a row for each way: medians over the rounds, or why it failed."""
+        table = Table("backend", "way", title="Time and memory", title_justify="left")
+        for name in ("first step s", "step ms", "predict ms", "peak MiB"):
+            table.add_column(name, justify="right")
+        table.add_column("remark")
         for row in self.rows:
-            table.add_row(*(_shown(row.get(name)) for name in columns))
+            rounds = (row.get(name) for name in ("step_ms", "predict_ms"))
+            figures = [
+                row.get("seconds", {}).get("first step"),
+                *(median(values) if values else None for values in rounds),
+                row.get("peak_mib"),
+            ]
+            remark = row.get("failure") or row.get("why_stock")
+            table.add_row(row["backend"], row["way"], *map(_shown, figures), _shown(remark))
         return [table]
 
 

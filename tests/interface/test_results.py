@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lenet_multi.interface.results import EvaluationResult, ParityResult
+from lenet_multi.interface.results import BenchResult, EvaluationResult, ParityResult
 from lenet_multi.parity.ascent import FIGURE
 from lenet_multi.parity.ladder import Finding
 from tests.conftest import PROJECT
@@ -73,3 +73,26 @@ def test_an_evaluation_is_shown_class_by_class() -> None:
     assert result.sentence == "3 of 4 right (75.00%), loss 0.5000, on jax."
     assert result.classes == [row]
     assert '<td style="text-align: right">0</td>' in result._repr_html_()
+
+
+def test_a_bench_shows_a_row_for_each_way(tmp_path: Path) -> None:
+    """Medians over the rounds, a failure as its reason, and the sentence."""
+    timed = {
+        "backend": "jax",
+        "way": "ours",
+        "seconds": {"first step": 1.25},
+        "why_stock": None,
+        "step_ms": [3.0, 1.0, 2.0],
+        "predict_ms": [0.5],
+        "peak_mib": 400.0,
+        "failure": None,
+    }
+    failed = {"backend": "torch", "way": "jit on", "step_ms": [], "failure": "it cannot"}
+    result = BenchResult({"rows": [timed, failed], "sentence": "Take jax."}, tmp_path)
+    assert result.rows == [timed, failed]
+    lines = repr(result).splitlines()
+    assert [cell.strip() for cell in lines[4].split("│")][1:7] == (
+        ["jax", "ours", "1.25", "2", "0.5", "400"]
+    )
+    assert "it cannot" in lines[5]
+    assert lines[-1] == result.sentence == "Take jax."
