@@ -32,6 +32,7 @@ DATA = {
     "lenet_multi/lenet/mnist/t10k-labels-idx1-ubyte.gz",
     *(path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("lenet_multi/**/README.md")),
     "lenet_multi/commands/report/page.html",
+    *(f"lenet_multi/own/examples/{name}" for name in ("notebook.ipynb", "same-training.yml")),
 }
 LICENCES = {"LICENSE", "lenet_multi/lenet/mnist/README.md"}
 LITTER = (

@@ -80,7 +80,7 @@ def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[
 
     with signals.obeying(stop), progress, ThreadPoolExecutor(len(places), initializer=bind) as pool:
         for child in children:
-            before = [turns[name] for name in child.after]
+            before = [turns[name] for name in child.after if name in turns]  # others have ended
             turns[child.name] = pool.submit(run_in_turn, child, before)
         return [failure for turn in turns.values() if (failure := turn.result())]
 

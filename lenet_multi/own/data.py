@@ -16,7 +16,6 @@ from lenet_multi.own import builder, drawn, place
 
 _TEST_SHARE = 10  # without data for the test, the last tenth of the examples is for it
 _EXAMPLES = 2048  # drawn
-_SIDES = ("x", "y")
 
 
 def load(config: TrainConfig, model: keras.Model, loss: Any) -> Dataset:
@@ -30,7 +29,7 @@ def load(config: TrainConfig, model: keras.Model, loss: Any) -> Dataset:
         x, y = draw(model, loss, seed=config.seed)
         pairs = [(x, y)]
     elif source.endswith(".npz"):
-        pairs = [_of_npz(Path(source))]
+        pairs = _of_npz(Path(source))
     else:
         pairs = _of_function(source)
     examples = [_examples(source, *pair) for pair in pairs]
@@ -51,21 +50,33 @@ def draw(model: keras.Model, loss: Any, *, seed: int, count: int = _EXAMPLES) ->
     return x, drawn.targets(model, loss, x, generator)
 
 
-def _of_npz(path: Path) -> tuple[Arrays, Arrays]:
-    """Return x and y of an .npz; arrays called x.NAME are the inputs of several."""
+def _of_npz(path: Path) -> list[tuple[Arrays, Arrays]]:
+    """Return x and y of an .npz, and x_test and y_test if it has them.
+
+    Arrays called x.NAME are the inputs of several by name, and x.0, x.1 those of a list.
+    """
     if not path.exists():
         raise UserError(f"no file {path}; give an .npz with x and y")
     names = []
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
-    sides: list[Arrays] = []
-    for side in _SIDES:
-        several = [name for name in names if name.startswith(f"{side}.")]
-        arrays = read_npz(path, several or [side])
-        keys = [name.removeprefix(f"{side}.") for name in several]
-        sides.append(dict(zip(keys, arrays, strict=True)) if several else arrays[0])
-    return sides[0], sides[1]
+    has_test = any(name.partition(".")[0] == "x_test" for name in names)
+    return [
+        (_side(path, names, f"x{part}"), _side(path, names, f"y{part}"))
+        for part in ("", *["_test"] * has_test)
+    ]
+
+
+def _side(path: Path, names: list[str], side: str) -> Arrays:
+    several = [name for name in names if name.startswith(f"{side}.")]
+    arrays = read_npz(path, several or [side])
+    if not several:
+        return arrays[0]
+    found = dict(zip((name.removeprefix(f"{side}.") for name in several), arrays, strict=True))
+    if all(name.isdecimal() for name in found):
+        return tuple(found[name] for name in sorted(found, key=int))
+    return found
 
 
 def _of_function(source: str) -> list[tuple[Arrays, Arrays]]:

@@ -8,14 +8,17 @@ from types import ModuleType
 from typing import Any
 
 from lenet_multi.errors import UserError, cannot_read
+from lenet_multi.own import sent
 from lenet_multi.own.user_code import user_code
 
 
 def find(place: str) -> Any:
-    """Return the object at `place`, "FILE.py:NAME" or "package.module:NAME".
+    """Return the object at `place`, "FILE.py:NAME" or "package.module:NAME", or sent to us.
 
     Raises `UserError` when there is no such file, module or name, or when the user's code fails.
     """
+    if sent.is_sent(place):
+        return sent.receive(place)
     where, _, name = place.rpartition(":")
     if not where or not name.isidentifier():
         raise UserError(f"{place!r} names nothing; give FILE.py:NAME, or package.module:NAME")

@@ -117,7 +117,7 @@ class Ladder:
         if not self.plan.config.is_own:
             return frozenset()
         precision = "float64" if self.climbers("float64") else "float32"
-        climbed = (self.seen(who, precision) for who in self.climbers(precision))
+        climbed = [self.seen(who, precision) for who in self.climbers(precision)]
         return frozenset.intersection(*map(null_tensors, climbed)) if climbed else frozenset()
 
     def seen(self, climber: str, precision: str) -> Evidence:
@@ -243,8 +243,8 @@ def _trajectory(ladder: Ladder, precision: str) -> Iterator[Finding]:
 def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
     begin = ladder.plan.saved_after
     for writer, reader in product(ladder.climbers(precision), repeat=2):
-        if (reader, precision) not in ladder.gone_on:
-            continue
+        if not begin or (reader, precision) not in ladder.gone_on:
+            continue  # a climb without L6 goes on only to find the layer
         evidence, place = ladder.gone_on[reader, precision], f"L6/{writer}/losses"
         limits: float | dict[str, float] = tolerances.PORTABILITY_FLOAT64.value
         if error := evidence.facts.get("errors", {}).get(writer):

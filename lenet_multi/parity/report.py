@@ -19,7 +19,7 @@ from lenet_multi.runs.tolerances import EQUIVALENCE
 def print_ascent(ascent: Ascent, console: Console) -> None:
     """Print the failures with their last lines, the table of rungs, and the verdict."""
     _print_failures(ascent.failures, console)
-    console.print(_table(ascent.findings))
+    console.print(rungs_table(ascent.findings))
     first = ladder.first_failure(ascent.findings)
     backends = ", ".join(ascent.ladder.backends)
     if nulls := ascent.ladder.null_tensors:
@@ -46,7 +46,8 @@ def _lacking(ascent: Ascent) -> list[str]:
     return sorted(set().union(*found))
 
 
-def _table(findings: Iterable[Finding]) -> Table:
+def rungs_table(findings: Iterable[Finding]) -> Table:
+    """Return a table of the worst finding on each rung in each precision."""
     title = "Parity: the gap nearest to its limit on each rung"
     table = Table("rung", "precision", "where", "between", title=title, title_justify="left")
     for column in ("gap", "allowed", "share"):

@@ -15,6 +15,7 @@ from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.errors import UserError
 from lenet_multi.runs import durable, tolerances
 from lenet_multi.runs.record import Result, Run, read_run
+from lenet_multi.runs.shown import Shown
 
 SCHEMA_VERSION = 1
 
@@ -31,8 +32,8 @@ class Check:
     passed: bool
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Runs, their checks, and warnings on what may explain a difference."""
 
     runs: list[Run]
@@ -43,6 +44,20 @@ class Comparison:
     def passed(self) -> bool:
         """Whether every check passed."""
         return all(check.passed for check in self.checks)
+
+    def tables(self) -> list[Table]:
+        """Return a table of the runs, and one of the checks with their verdicts."""
+        table = _table(self.runs, "Do they agree?", "check", "allowed", "verdict")
+        for check in self.checks:
+            verdict = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
+            table.add_row(check.name, *check.shown, check.allowed, verdict)
+        return [results_table(self.runs), table]
+
+    @property
+    def sentence(self) -> str:
+        """Whether the runs agree, or the first check that failed."""
+        failed = [check.name for check in self.checks if not check.passed]
+        return f"The runs DIFFER, first in: {failed[0]}." if failed else "The runs agree."
 
 
 def compare(folders: Sequence[Path]) -> Comparison:
@@ -177,22 +192,16 @@ def write_json(comparison: Comparison, path: Path) -> None:
 
 def print_tables(comparison: Comparison, console: Console) -> None:
     """Print a table of the runs, and below it a table of the checks with their verdicts."""
-    console.print(_results_table(comparison.runs))
-    table = _table(comparison.runs, "Do they agree?", "check", "allowed", "verdict")
-    for check in comparison.checks:
-        verdict = Text("pass", "green") if check.passed else Text("FAIL", "bold red")
-        table.add_row(check.name, *check.shown, check.allowed, verdict)
-    console.print(table)
+    for table in comparison.tables():
+        console.print(table)
     for warning in comparison.warnings:
         console.print(f"Warning: {warning}.", style="yellow")
-    failed = [check.name for check in comparison.checks if not check.passed]
-    console.print(
-        "The runs agree." if not failed else f"The runs DIFFER, first in: {failed[0]}.",
-        style="bold green" if not failed else "bold red",
-    )
+    style = "bold green" if comparison.passed else "bold red"
+    console.print(comparison.sentence, style=style)
 
 
-def _results_table(runs: Sequence[Run]) -> Table:
+def results_table(runs: Sequence[Run]) -> Table:
+    """Return a table of the figures of each run."""
     table = _table(runs, "Runs", "")
     rows: dict[str, Callable[[Result], str]] = {
         f"test {runs[0].result.headline[0]}": shown_headline,

@@ -23,12 +23,14 @@ from typing import Any, NoReturn, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
 
 from lenet_multi.config import TASKS, TrainConfig
 from lenet_multi.data.npz import read_npz
 from lenet_multi.errors import UserError, cannot_read
 from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
+from lenet_multi.runs.shown import Shown
 
 # A classifier's record is of version 4, without `test_metrics`: older programs can read it.
 OF_CLASSIFIERS, SCHEMA_VERSION = 4, 5
@@ -97,14 +99,25 @@ class Result:
         return next(iter(self.test_metrics.items()), ("loss", self.test_loss))
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Shown):
     """The content of a run folder."""
 
     folder: Path
     result: Result
     outputs: NDArray[Any]  # of the test examples; a classifier's are logits
     targets: NDArray[Any]  # of the test examples; a classifier's are labels
+
+    def tables(self) -> list[Table]:
+        """Return a table of the run's figures."""
+        from lenet_multi.runs.comparison import results_table  # it imports this module
+
+        return [results_table([self])]
+
+    @property
+    def sentence(self) -> str:
+        """Which model was trained, and where the run is."""
+        return f"{self.result.config.get('architecture')}, trained, is in {self.folder}."
 
 
 def write_run(run: Run, save_model: Callable[[str], None]) -> Result:

@@ -1,6 +1,8 @@
 import importlib.metadata
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,14 @@ def test_peak_memory_is_in_bytes() -> None:
     held = np.ones(before + 100_000_000, np.uint8)  # beyond the peak so far
     assert environment.peak_memory_bytes() >= before + 100_000_000
     assert environment.peak_memory_bytes() < before + 2 * held.nbytes
+
+
+def test_peak_memory_is_not_that_of_the_parent() -> None:
+    """A small process that a large one starts reports its own memory."""
+    held = np.ones(500_000_000, np.uint8)
+    code = "from lenet_multi.machine import environment; print(environment.peak_memory_bytes())"
+    peak = int(subprocess.check_output([sys.executable, "-c", code]))
+    assert peak < held.nbytes
 
 
 def test_threads_are_those_allowed() -> None:
