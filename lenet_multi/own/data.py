@@ -1,6 +1,5 @@
 """The data of a user's model: from the user's function, from an .npz, or drawn to fit the model."""
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,12 @@ from keras import tree
 
 from lenet_multi.config import DRAWN, TrainConfig
 from lenet_multi.data.examples import Arrays, Dataset, Examples, parts
-from lenet_multi.data.npz import read_npz
+from lenet_multi.data.npz import read_side
 from lenet_multi.errors import UserError, by
 from lenet_multi.own import builder, drawn, place
 
 _TEST_SHARE = 10  # without data for the test, the last tenth of the examples is for it
 _EXAMPLES = 2048  # drawn
-_SIDES = ("x", "y")
 
 
 def load(config: TrainConfig, model: keras.Model, loss: Any) -> Dataset:
@@ -55,17 +53,7 @@ def _of_npz(path: Path) -> tuple[Arrays, Arrays]:
     """Return x and y of an .npz; arrays called x.NAME are the inputs of several."""
     if not path.exists():
         raise UserError(f"no file {path}; give an .npz with x and y")
-    names = []
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-    sides: list[Arrays] = []
-    for side in _SIDES:
-        several = [name for name in names if name.startswith(f"{side}.")]
-        arrays = read_npz(path, several or [side])
-        keys = [name.removeprefix(f"{side}.") for name in several]
-        sides.append(dict(zip(keys, arrays, strict=True)) if several else arrays[0])
-    return sides[0], sides[1]
+    return read_side(path, "x"), read_side(path, "y")
 
 
 def _of_function(source: str) -> list[tuple[Arrays, Arrays]]:
