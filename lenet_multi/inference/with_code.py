@@ -76,6 +76,9 @@ def _is_foreign(source: str, code: str) -> bool:
 def _model(saved: SavedModel, task: Task, config: TrainConfig, dataset: Dataset) -> "keras.Model":
     """Return the model of the user's code with the weights of the file, compiled to evaluate."""
     model = task.build(config, dataset)
+    found = task.compile_arguments(config) if task.compile_arguments else {}
+    measured = {"loss": task.loss(config), "metrics": list(task.metrics)} | found
+    model.compile(**{**measured, "optimizer": None})  # that of the run is not read
     try:
         model.load_weights(saved.path)
     except Exception as error:  # Keras raises errors of any class on weights that do not fit
@@ -83,10 +86,6 @@ def _model(saved: SavedModel, task: Task, config: TrainConfig, dataset: Dataset)
             f"{saved.path} does not fit the model of {config.architecture}: {reason(error)}; give "
             "the code that it was trained with"
         ) from error
-    found = task.compile_arguments(config) if task.compile_arguments else {}
-    measured = {"loss": task.loss(config), "metrics": list(task.metrics)} | found
-    measured.pop("optimizer", None)
-    model.compile(**measured)
     return model
 
 

@@ -192,10 +192,7 @@ def _refuse_foreign(run: Run) -> None:
     else:
         arrays = [*parts(outputs), *parts(targets)]
         fit = all(one.shape[:1] == (count,) and one.dtype.kind in NUMBERS for one in arrays)
-        shown = ", ".join(
-            " ".join(f"{one.dtype} {one.shape}" for one in parts(side))
-            for side in (outputs, targets)
-        )
+        shown = ", ".join(f"{one.dtype} {one.shape}" for one in arrays)
         found = f"outputs and targets {shown} for {count} test examples"
     if not fit:
         raise UserError(f"{path} is not of the run in {RESULT}: {found}; train again")
