@@ -75,6 +75,8 @@ def _is_foreign(source: str, code: str) -> bool:
 
 def _model(saved: SavedModel, task: Task, config: TrainConfig, dataset: Dataset) -> "keras.Model":
     """Return the model of the user's code with the weights of the file, compiled to evaluate."""
+    from lenet_multi.training.setup import weights_sha256
+
     model = task.build(config, dataset)
     found = task.compile_arguments(config) if task.compile_arguments else {}
     measured = {"loss": task.loss(config), "metrics": list(task.metrics)} | found
@@ -86,6 +88,12 @@ def _model(saved: SavedModel, task: Task, config: TrainConfig, dataset: Dataset)
             f"{saved.path} does not fit the model of {config.architecture}: {reason(error)}; give "
             "the code that it was trained with"
         ) from error
+    # Keras passes over layers that a file lacks.
+    if saved.result and weights_sha256(model) != saved.result.final_weights_sha256:
+        raise UserError(
+            f"{saved.path} has other weights than the model of {config.architecture}; give the "
+            "code that it was trained with"
+        )
     return model
 
 
