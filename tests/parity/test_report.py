@@ -108,7 +108,7 @@ def test_the_outcome_is_shown(gap: float, words: str) -> None:
     """The report shows the accuracies of all seeds, and the interval of each pair."""
     noise = np.array([-0.01, 0.01, 0.0]) + gap
     outcome = Outcome(PAIR, two_one_sided_tests(noise, margin=0.1), 0.998)
-    study = Study({(0, "jax"): example_run(), (1, "torch"): example_run()}, [outcome], [])
+    study = Study({(0, "jax"): example_run(), (1, "torch"): example_run()}, [outcome], [], 0.1)
     console = Console(record=True, width=140, file=StringIO())
     report.print_study(study, console)
     text = console.export_text()

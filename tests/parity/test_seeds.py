@@ -115,7 +115,7 @@ def test_equal_accuracies_are_equivalent(tmp_path: Path, trained: list[str]) -> 
     study = seeds.study(PAIR, 10, TrainConfig(), tmp_path, timeout=1)
     (outcome,) = study.outcomes
     assert study.passed
-    assert (outcome.pair, outcome.agreement, outcome.accuracy.mean) == (PAIR, 1.0, 0.0)
+    assert (outcome.pair, outcome.agreement, outcome.gap.mean) == (PAIR, 1.0, 0.0)
 
 
 def test_a_backend_that_is_worse_is_caught(tmp_path: Path, trained: list[str]) -> None:
@@ -125,7 +125,7 @@ def test_a_backend_that_is_worse_is_caught(tmp_path: Path, trained: list[str]) -
     study = seeds.study(PAIR, 10, TrainConfig(), tmp_path, timeout=1)
     (outcome,) = study.outcomes
     assert not study.passed
-    assert outcome.accuracy.mean == pytest.approx(0.2)
+    assert outcome.gap.mean == pytest.approx(0.2)
     assert outcome.agreement == pytest.approx(0.998)
 
 
@@ -162,7 +162,7 @@ def test_a_failed_run_leaves_the_others(
     monkeypatch.setattr(children, "run", fail_one)
     study = seeds.study(PAIR, 4, TrainConfig(), tmp_path, timeout=1)
     assert not study.passed
-    assert study.outcomes[0].accuracy.pairs == 3
+    assert study.outcomes[0].gap.pairs == 3
     assert len(study.runs) == 7
 
 
@@ -202,7 +202,7 @@ def test_a_run_that_diverged_leaves_the_others(tmp_path: Path, trained: list[str
     study = seeds.study(PAIR, 4, TrainConfig(), tmp_path, timeout=1)
     assert not study.passed
     assert [failure.child for failure in study.failures] == ["seed-1-jax"]
-    assert study.outcomes[0].accuracy.pairs == 3
+    assert study.outcomes[0].gap.pairs == 3
 
 
 @pytest.mark.parametrize(("backends", "count"), [(PAIR, 1), (("jax",), 10)])
