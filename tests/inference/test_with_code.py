@@ -113,6 +113,11 @@ def test_a_run_gives_its_own_figures_again(backend: str, tmp_path: Path, lenet: 
     assert done.returncode == 2
     assert "model.keras does not fit the model of other.py:build" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+    renamed = FILE.read_text().replace('(1, name="clicks")', '(1, name="taps")')
+    (tmp_path / "renamed.py").write_text(renamed)
+    done = lenet("evaluate", "run", "--model", "renamed.py:build", "--data", DATA)
+    assert done.returncode == 2
+    assert "has other weights than the model of renamed.py:build" in done.stderr.splitlines()[-1]
     done = lenet("evaluate", "run", "--model", CODE, "--out", "pictures")
     assert done.returncode == 2
     assert "--out is for classifiers of images of this package; drop it" in done.stderr

@@ -126,7 +126,7 @@ def test_the_outcome_of_any_metric_is_shown() -> None:
     console = Console(record=True, width=140, file=StringIO())
     report.print_study(Study(runs, [outcome], [], 0.02), console)
     text = console.export_text()
-    assert "Test mean_absolute_error" in text
+    assert "mean_absolute_error" in text
     assert "+2e-07" in text
     assert re.search(r"│ +0\.02 │", text)
     assert re.search(r"│ +- │", text)
