@@ -6,11 +6,18 @@ from pathlib import Path
 import click
 
 from lenet_multi.commands._options import as_json, backend_option, console, path_option
+from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import ANSWERING, choose
 
 
 @click.command("evaluate")
 @click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    "code",
+    metavar="PLACE",
+    help="code of a model of your own, as in train: a saved run may not start it by itself",
+)
 @click.option("--data", help="same as for train  (default: the run's, or mnist)")
 @backend_option(
     ANSWERING, "same as KERAS_BACKEND  (default: the run's, or the first one installed)"
@@ -18,27 +25,41 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
 @as_json
 @path_option("--out", "folder for confusion.png and mistakes.png, the worst mistakes")
 def command(
-    model: Path, data: str | None, backend: str | None, as_json: bool, out: Path | None
+    model: Path,
+    code: str | None,
+    data: str | None,
+    backend: str | None,
+    as_json: bool,
+    out: Path | None,
 ) -> None:
-    """Evaluate MODEL, a run folder or .keras file, on its test images, class by class.
+    """Evaluate MODEL, a run folder or .keras file, on its test examples.
+
+    It counts a classifier of images class by class.
 
     \b
     Examples:
       lenet-multi evaluate runs/jax
       lenet-multi evaluate runs/jax --backend torch --out runs/jax-on-torch
       lenet-multi evaluate model.keras --data my.npz --json
+      lenet-multi evaluate runs/mine --model my_model.py:build
 
     Any backend can run MODEL, not only the one that trained it.
     """
-    from lenet_multi.inference import evaluate, saved, tables
+    from lenet_multi.inference import evaluate, saved, tables, with_code
 
-    found = saved.find(model)
+    found = saved.find(model, with_code=code is not None)
     chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
-    evaluation = evaluate.evaluate_saved(found, data, backend=chosen)
-    if as_json:
-        content = {"model": str(found.path), "backend": chosen, **evaluate.as_json(evaluation)}
-        click.echo(json.dumps(content, indent=2))
+    if code is None:
+        evaluation = evaluate.evaluate_saved(found, data, backend=chosen)
     else:
+        if out:
+            raise UserError("--out is for classifiers of images of this package; drop it")
+        evaluation = with_code.evaluate_saved(found, code, data, backend=chosen)
+    if as_json:
+        figures = evaluate.as_json(evaluation) if code is None else with_code.as_json(evaluation)
+        content = {"model": str(found.path), "backend": chosen, **figures}
+        click.echo(json.dumps(content, indent=2))
+    elif code is None:
         tables.print_evaluation(evaluation, console())
     try:
         if out:
@@ -51,4 +72,5 @@ def command(
     finally:
         if not as_json:
             click.echo(f"Test loss: {evaluation.loss}")
-            click.echo(f"Test accuracy: {evaluation.metrics['accuracy']}")
+            for name, value in evaluation.metrics.items():
+                click.echo(f"Test {name}: {value}")

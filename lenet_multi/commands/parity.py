@@ -30,12 +30,11 @@ from lenet_multi.config import (
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
+from lenet_multi.runs.tolerances import EQUIVALENCE
 
-# Flags of a climb of one's own model.
-_OF_OWN = {
-    *("steps", "batch_size", "precisions", "quick", "no_dropout"),
-    *("loss", "optimizer", "metrics"),
-}
+# Flags of a climb of one's own model, and those that its --seeds take too.
+_OF_CLIMB = {"steps", "precisions", "quick", "no_dropout"}
+_OF_OWN = _OF_CLIMB | {"batch_size", "loss", "optimizer", "metrics"}
 
 
 @click.command("parity")
@@ -74,12 +73,19 @@ _OF_OWN = {
 @click.option("--no-dropout", is_flag=True, default=None, help="for MODEL: let Dropout do nothing")
 @click.option("--loss", help="for MODEL, as in train")
 @click.option("--optimizer", help="for MODEL, as in train")
+@click.option("--metrics", help="for MODEL, as in train; the first one is that of --seeds")
 @click.option("--images", type=int, help="training images of float32's epoch  (default: all)")
 @click.option(
     "--seeds",
     type=int,
-    help="instead, train each backend from this many seeds, and test whether the accuracies are "
-    "equivalent; a stopped test continues",
+    help="instead, train each backend from this many seeds, and test whether the accuracies, or "
+    "the first metrics of MODEL, are equivalent; a stopped test continues",
+)
+@click.option(
+    "--margin",
+    type=float,
+    help="for --seeds: the largest gap that is no difference, of a classifier of ours in "
+    f"percentage points  (default: {EQUIVALENCE.value}; for MODEL give one, in its metric's unit)",
 )
 @click.option(
     "--recipe", type=Name(list(RECIPES)), help=f"for --seeds  (default: {DEFAULT_RECIPE})"
@@ -115,6 +121,7 @@ def command(
       lenet-multi parity my_model.py:build --data my_model.py:data --quick
       lenet-multi parity --seeds 10
       lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
+      lenet-multi parity my_model.py:build --data my_model.py:data --seeds 5 --margin 0.02
     """
     from lenet_multi.machine import frameworks
     from lenet_multi.parity.climber import Climber
@@ -138,19 +145,21 @@ def command(
         chosen = [f"{name}:{form}" for name in chosen for form in forms_of(name)]
     given = given_settings(model, settings)
     is_own = TrainConfig(architecture=given.get("architecture", TrainConfig.architecture)).is_own
-    for name in given.keys() & (_OF_OWN if not is_own or seeds is not None else {"images"}):
+    refused = {"images"} if seeds is None else _OF_CLIMB
+    for name in given.keys() & (refused if is_own else _OF_OWN):
         kind = "a setting of a climb of your own MODEL alone" if name in _OF_OWN else "for ours"
         raise UserError(f"{flag(name)} is {kind}; drop it")
-    of_seeds = {"recipe", "epochs", "dtype_policy"}
+    of_seeds = {"recipe", "epochs", "dtype_policy", "margin"}
     for name in given.keys() & (of_seeds if seeds is None else {"seed", "images", "threads"}):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"{flag(name)} is {without}; drop it")
     if seeds is None:
         climb_ladder(chosen, given, timeout, out or default_folder("parity"), as_json)
     else:
+        margin = given.pop("margin", None)
         config = with_settings(RECIPES[given.pop("recipe", DEFAULT_RECIPE)], given)
         folder = out or Path("runs", "parity-seeds")
-        compare_seeds(chosen, seeds, config, timeout, folder, as_json)
+        compare_seeds(chosen, seeds, config, timeout, folder, as_json, margin=margin)
 
 
 def climb_ladder(
@@ -192,13 +201,20 @@ def climb_ladder(
 
 
 def compare_seeds(
-    chosen: list[str], count: int, config: TrainConfig, timeout: float, folder: Path, as_json: bool
+    chosen: list[str],
+    count: int,
+    config: TrainConfig,
+    timeout: float,
+    folder: Path,
+    as_json: bool,
+    *,
+    margin: float | None = None,
 ) -> NoReturn:
     """Climb rung L5, record and show the outcomes, and exit."""
     from lenet_multi.parity import report, seeds
 
     try:
-        found = seeds.study(chosen, count, config, folder, timeout=timeout)
+        found = seeds.study(chosen, count, config, folder, timeout=timeout, margin=margin)
     except StoppedError:
         click.echo(f"Run the same command again to continue with the runs in {folder}", err=True)
         raise

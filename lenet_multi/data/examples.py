@@ -28,6 +28,20 @@ def parts(arrays: Arrays) -> list[Any]:
     return list(arrays) if isinstance(arrays, tuple | list) else [arrays]
 
 
+def named(arrays: Arrays, name: str = "") -> dict[str, Any]:
+    """Return the single arrays by name: keys and positions joined by dots; "" is a lone array."""
+    if isinstance(arrays, dict):
+        items = [(str(key), part) for key, part in arrays.items()]
+    elif isinstance(arrays, tuple | list):
+        items = [(str(place), part) for place, part in enumerate(arrays)]
+    else:
+        return {name: arrays}
+    found: dict[str, Any] = {}
+    for key, part in items:
+        found |= named(part, f"{name}.{key}" if name else key)
+    return found
+
+
 def changed(change: Callable[[Any], Any], arrays: Arrays) -> Arrays:
     """Return `arrays` with `change` applied to each single array."""
     if isinstance(arrays, dict):

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.data.examples import Arrays, named
+
 _ROUNDING = 1e-2  # error of a sum of probabilities in bfloat16, which has 8 bits
 
 
@@ -49,8 +51,21 @@ def _are_probabilities(outputs: NDArray[np.float32]) -> bool:
     return outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=_ROUNDING)
 
 
-def errors(outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-    """Return mean errors (float64) by Keras's names; none if the two (N, ...) differ in size."""
+def errors(outputs: Arrays, targets: Arrays) -> dict[str, float]:
+    """Return mean errors (float64) by Keras's names, with an output's name in front of several.
+
+    An output (N, ...) whose targets are missing or differ in size has none.
+    """
+    of_name = named(targets)
+    return {
+        f"{name}_{metric}" if name else metric: value
+        for name, array in sorted(named(outputs).items())
+        if name in of_name
+        for metric, value in _errors(array, of_name[name]).items()
+    }
+
+
+def _errors(outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
     if outputs.size != targets.size:
         return {}
     difference = outputs.astype(np.float64) - targets.astype(np.float64).reshape(outputs.shape)

@@ -13,6 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lenet_multi.data.bombs import refuse_bombs_in
+from lenet_multi.data.examples import Arrays
 from lenet_multi.errors import UserError, cannot_read, reason
 
 # NumPy warns of a header that Python 2 wrote, or that is damaged so that it looks like one.
@@ -35,6 +36,26 @@ def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
             return [_array(path, archive, member) for member in members]
     except OSError as error:
         raise UserError(cannot_read(path, error)) from error
+
+
+def names_in(path: Path) -> list[str]:
+    """Return the names of the arrays in the file; raise `UserError` like `read_npz`."""
+    try:
+        with _readable(path), zipfile.ZipFile(path) as archive:
+            return [member.removesuffix(".npy") for member in archive.namelist()]
+    except OSError as error:
+        raise UserError(cannot_read(path, error)) from error
+
+
+def read_side(path: Path, name: str) -> Arrays:
+    """Return the array called `name`, or a dictionary of several, which are called `name`.KEY.
+
+    Raises `UserError` like `read_npz`.
+    """
+    several = [one for one in names_in(path) if one.startswith(f"{name}.")]
+    arrays = read_npz(path, several or [name])
+    keys = [one.removeprefix(f"{name}.") for one in several]
+    return dict(zip(keys, arrays, strict=True)) if several else arrays[0]
 
 
 def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from lenet_multi import backends
 from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.data import metrics
-from lenet_multi.data.examples import Examples
+from lenet_multi.data.examples import Arrays, Examples
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import start_and_load
+from lenet_multi.runs.record import NUMBERS
 from lenet_multi.task import Task
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Evaluation:
     """A model's outputs on a test set, its mean loss, and its metrics by Keras's names."""
 
     test: Examples
-    outputs: NDArray[Any]  # (N, ...); a classifier's are logits (N, classes) float32
+    outputs: Arrays  # (N, ...), or several; a classifier's are logits (N, classes) float32
     loss: float  # a classifier's is in nats
     metrics: dict[str, float]  # a classifier's is "accuracy"
 
@@ -121,6 +122,7 @@ def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
 
     NumPy computes a classifier's loss and accuracy, from logits if the model has them. For other
     models, Keras computes the loss and those metrics that `data.metrics.errors` does not know.
+    Metrics are in the order of `compile`.
     """
     import keras
 
@@ -136,9 +138,17 @@ def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
         accuracy = metrics.count_correct(logits, test.y) / len(test)
         loss = metrics.cross_entropy(logits, test.y)
         return Evaluation(test, logits, loss, {"accuracy": accuracy})
-    outputs = np.asarray(model.predict(feed(batches), verbose=0))
+    outputs = keras.tree.map_structure(_stored, model.predict(feed(batches), verbose=0))
     found = model.evaluate(feed(batches), verbose=0, return_dict=True)
     loss = float(found.pop("loss"))
     known = metrics.errors(outputs, test.y)
-    named = {name: known.pop(name, float(value)) for name, value in found.items()}
+    order = list(model.get_metrics_result())  # JAX returns `found` in the order of the alphabet
+    names = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    named = {name: known.pop(name, float(found[name])) for name in names}
     return Evaluation(test, outputs, loss, named | known)
+
+
+def _stored(output: Any) -> NDArray[Any]:
+    """Return an output as an array of NumPy's own numbers, which bfloat16 is not."""
+    array = np.asarray(output)
+    return array if array.dtype.kind in NUMBERS else array.astype(np.float32)

@@ -62,8 +62,11 @@ class SavedModel:
         return model
 
 
-def find(source: Path) -> SavedModel:
-    """Open a run folder or `.keras` file without Keras; raise `UserError` if it is unusable."""
+def find(source: Path, *, with_code: bool = False) -> SavedModel:
+    """Open a run folder or `.keras` file without Keras; raise `UserError` if it is unusable.
+
+    A model of anyone's own code is usable `with_code` alone: when the user names the code.
+    """
     if not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
     result = read_result(source / RESULT) if source.is_dir() else None
@@ -73,8 +76,11 @@ def find(source: Path) -> SavedModel:
             f"{path} has another hash than {RESULT} records: it is damaged or of another run; "
             "train again"
         )
+    if result and not with_code:
+        of_record(result.config, path)
     config = keras_file.read_config(path)
-    keras_file.refuse_code(path, config)
+    if not with_code:
+        keras_file.refuse_code(path, config)
     return SavedModel(path, result, config)
 
 

@@ -1,6 +1,5 @@
 """The data of a user's model: from the user's function, from an .npz, or drawn to fit the model."""
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from keras import tree
 
 from lenet_multi.config import DRAWN, TrainConfig
 from lenet_multi.data.examples import Arrays, Dataset, Examples, parts
-from lenet_multi.data.npz import read_npz
+from lenet_multi.data.npz import names_in, read_side
 from lenet_multi.errors import UserError, by
 from lenet_multi.own import builder, drawn, place
 
@@ -57,25 +56,15 @@ def _of_npz(path: Path) -> list[tuple[Arrays, Arrays]]:
     """
     if not path.exists():
         raise UserError(f"no file {path}; give an .npz with x and y")
-    names = []
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-    has_test = any(name.partition(".")[0] == "x_test" for name in names)
-    return [
-        (_side(path, names, f"x{part}"), _side(path, names, f"y{part}"))
-        for part in ("", *["_test"] * has_test)
-    ]
+    has_test = any(name.partition(".")[0] == "x_test" for name in names_in(path))
+    endings = ("", "_test") if has_test else ("",)
+    return [(_side(path, f"x{ending}"), _side(path, f"y{ending}")) for ending in endings]
 
 
-def _side(path: Path, names: list[str], side: str) -> Arrays:
-    several = [name for name in names if name.startswith(f"{side}.")]
-    arrays = read_npz(path, several or [side])
-    if not several:
-        return arrays[0]
-    found = dict(zip((name.removeprefix(f"{side}.") for name in several), arrays, strict=True))
-    if all(name.isdecimal() for name in found):
-        return tuple(found[name] for name in sorted(found, key=int))
+def _side(path: Path, name: str) -> Arrays:
+    found = read_side(path, name)
+    if isinstance(found, dict) and all(key.isdecimal() for key in found):
+        return tuple(found[key] for key in sorted(found, key=int))
     return found
 
 

@@ -54,7 +54,7 @@ def of_record(config: dict[str, Any], source: object) -> Task:
     # A saved file must not choose a module to import.
     if (name := str(config.get("architecture"))) not in TASKS:
         raise UserError(
-            f"{source} is of the task {name}, whose code a saved run may not start; "
-            f"use a run of {' or '.join(TASKS)}"
+            f"{source} is of {name}, whose code a saved run may not start; give evaluate the flag "
+            f"--model {name}; to predict or export, use keras.saving.load_model and model.export"
         )
     return _find(name)

@@ -7,7 +7,7 @@
 | L2 gradient | each tensor's gradient: the same two ways | `climb` |
 | L3 optimizer | 1, 2, 5 and 10 steps of SGD, momentum and Adam: the same two ways | `climb` |
 | L4 trajectory | the loss at each step, the weights at some steps | `climb` |
-| L5 outcome | test accuracy over paired seeds: equivalence | `seeds`, `equivalence` |
+| L5 outcome | first test metric over paired seeds: equivalence | `seeds`, `equivalence` |
 | L6 portability | train on one backend, save, continue on another | `climb` |
 
 Each backend climbs in its own processes (`children`) and leaves evidence on disk (`evidence`).

@@ -1,4 +1,4 @@
-"""Are two backends' test accuracies equivalent? Two one-sided tests over paired seeds."""
+"""Are two backends' test metrics equivalent? Two one-sided tests over paired seeds."""
 
 from dataclasses import dataclass
 

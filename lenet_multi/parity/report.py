@@ -13,7 +13,7 @@ from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.ladder import Finding
 from lenet_multi.parity.seeds import Study
-from lenet_multi.runs.tolerances import EQUIVALENCE
+from lenet_multi.runs.comparison import shown_headline
 
 
 def print_ascent(ascent: Ascent, console: Console) -> None:
@@ -80,9 +80,9 @@ def _nearness(finding: Finding) -> float:
 
 
 def print_study(study: Study, console: Console) -> None:
-    """Print the failures, all accuracies, and for each pair whether it is equivalent."""
+    """Print the failures, all test metrics, and for each pair whether it is equivalent."""
     _print_failures(study.failures, console)
-    console.print(_accuracies(study))
+    console.print(_headlines(study))
     console.print(_outcomes(study))
     if study.passed:
         console.print("Equivalent: every pair, within the preset margin.", style="bold green")
@@ -90,14 +90,14 @@ def print_study(study: Study, console: Console) -> None:
         console.print("NOT shown to be equivalent.", style="bold red")
 
 
-def _accuracies(study: Study) -> Table:
+def _headlines(study: Study) -> Table:
     backends = list(dict.fromkeys(backend for _, backend in study.runs))
-    table = Table(title="Test accuracy", title_justify="left")
+    table = Table(title=f"Test {study.metric}", title_justify="left")
     for column in ("seed", *backends):
         table.add_column(column, justify="right")
     for seed in dict.fromkeys(seed for seed, _ in study.runs):
         runs = (study.runs.get((seed, backend)) for backend in backends)
-        shown = (f"{run.result.headline[1]:.2%}" if run else "failed" for run in runs)
+        shown = (shown_headline(run.result) if run else "failed" for run in runs)
         table.add_row(str(seed), *shown)
     return table
 
@@ -108,15 +108,16 @@ def _outcomes(study: Study) -> Table:
         table.add_column(column, justify="right")
     table.add_column("verdict")
     for outcome in study.outcomes:
-        found = outcome.accuracy
+        found, classifies = outcome.gap, outcome.agreement is not None
+        form = "+.3f" if classifies else "+.3g"
         table.add_row(
             " and ".join(outcome.pair),
             str(found.pairs),
-            f"{found.mean:+.3f}",
-            f"{found.low:+.3f} to {found.high:+.3f}",
-            f"{found.margin} {EQUIVALENCE.unit}",
+            f"{found.mean:{form}}",
+            f"{found.low:{form}} to {found.high:{form}}",
+            f"{found.margin:g} {study.unit if classifies else ''}".strip(),
             f"{found.p_value:.1e}",
-            f"{outcome.agreement:.2%}",
+            "-" if outcome.agreement is None else f"{outcome.agreement:.2%}",
             Text("equivalent", "green") if found.passed else Text("NOT SHOWN", "bold red"),
         )
     return table

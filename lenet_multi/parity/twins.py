@@ -27,6 +27,7 @@ TWINS, NEAREST = "twins", "nearest"
 
 # A tensor whose float64 gradient is below this share of the model's largest has no gradient but
 # rounding: a null tensor, as the bias before a batch normalisation and the key bias of attention.
+# The moving mean of a second normalisation, whose inputs have the mean 0, is one too.
 NULL = 1e-7
 NULL_IN_FLOAT32 = 1e-5  # the same, where only float32 was climbed
 
@@ -126,13 +127,30 @@ def relative(first: Array, second: Array) -> Array:
 
 
 def null_tensors(evidence: Evidence) -> frozenset[str]:
-    """Return the weights whose gradient at the initial weights is rounding alone."""
-    gradients = evidence.under("L2/initial")
+    """Return the weights that only rounding moves in the first step: no gradient, no new mean.
+
+    Trained weights are judged among each other by their gradients, the others by how far they move.
+    """
+    found = evidence.under("L2/initial")
     state = set(evidence.record.get("state", []))
-    sizes = {n: float(np.abs(g).max(initial=0)) for n, g in gradients.items() if n not in state}
-    is_double = any(gradient.dtype == np.float64 for gradient in gradients.values())
-    least = (NULL if is_double else NULL_IN_FLOAT32) * max(sizes.values(), default=0.0)
-    return frozenset(name for name, size in sizes.items() if size < least)
+    gradients = {name: size(one) for name, one in found.items() if name not in state}
+    moves = {
+        name: size(found[name] - evidence.arrays.get(f"L0/{name}", found[name]))
+        for name in state & found.keys()
+    }
+    is_double = any(one.dtype == np.float64 for one in found.values())
+    least = NULL if is_double else NULL_IN_FLOAT32
+    return frozenset(
+        name
+        for sizes in (gradients, moves)
+        for name, own in sizes.items()
+        if own < least * max(sizes.values())
+    )
+
+
+def size(tensor: Array) -> float:
+    """Return the largest absolute entry."""
+    return float(np.abs(tensor).max(initial=0))
 
 
 @dataclass(frozen=True)

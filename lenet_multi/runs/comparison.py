@@ -75,8 +75,12 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 def put_to_the_checks(runs: list[Run]) -> Comparison:
     """Return the comparison of runs with the same `premises`."""
-    equal = [_equal(runs, *part) for part in _EQUAL]
-    return Comparison(runs, [*equal, _recount(runs), _headline(runs)], _warnings(runs))
+    return Comparison(runs, [*checks_of_start(runs), _headline(runs)], _warnings(runs))
+
+
+def checks_of_start(runs: Sequence[Run]) -> list[Check]:
+    """Return the checks that runs started alike, and that each run's figures are its own."""
+    return [*(_equal(runs, *part) for part in _EQUAL), _recount(runs)]
 
 
 def premises(result: Result) -> dict[str, Any]:

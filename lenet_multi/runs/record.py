@@ -7,6 +7,7 @@
 | `model.keras` | the trained model; loads in plain Keras on any backend |
 | `predictions.npz` | a classifier's test `logits` (N, classes) float32 and `labels` (N,) integers |
 | | another model's test `outputs` and `targets` (N, ...) |
+| | with several outputs `outputs.NAME` and `targets.NAME`; the place is the name in a list |
 | `checkpoints/` | models saved during training, if asked for |
 | `tensorboard/` | a log for TensorBoard, if asked for |
 """
@@ -22,11 +23,11 @@ from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 
 from lenet_multi.config import TASKS, TrainConfig
-from lenet_multi.data.npz import read_npz
+from lenet_multi.data.examples import Arrays, named, parts
+from lenet_multi.data.npz import read_side
 from lenet_multi.errors import UserError, cannot_read
 from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
@@ -105,8 +106,8 @@ class Run(Shown):
 
     folder: Path
     result: Result
-    outputs: NDArray[Any]  # of the test examples; a classifier's are logits
-    targets: NDArray[Any]  # of the test examples; a classifier's are labels
+    outputs: Arrays  # of the test examples; a classifier's are logits
+    targets: Arrays  # of the test examples; a classifier's are labels
 
     def tables(self) -> list[Table]:
         """Return a table of the run's figures."""
@@ -128,8 +129,11 @@ def write_run(run: Run, save_model: Callable[[str], None]) -> Result:
     draft, result = run.folder, run.result
     with writing(draft):
         save_model(str(draft / MODEL))
-        outputs, targets = _array_names(result)
-        arrays: dict[str, Any] = {outputs: run.outputs, targets: run.targets}
+        arrays: dict[str, Any] = {
+            f"{side}.{name}" if name else side: array
+            for side, several in zip(_sides(result), (run.outputs, run.targets), strict=True)
+            for name, array in named(several).items()
+        }
         np.savez(draft / PREDICTIONS, **arrays)
         write_history(draft, result.epochs)
         temporary = {draft / RESUME, draft / JOURNAL}  # deleted once the run is in its place
@@ -174,12 +178,13 @@ def read_run(folder: Path) -> Run:
                 f"{folder / name} has another hash than {RESULT} records: it is damaged or of "
                 "another run; train again"
             )
-    run = Run(folder, result, *read_npz(folder / PREDICTIONS, _array_names(result)))
+    outputs, targets = (read_side(folder / PREDICTIONS, side) for side in _sides(result))
+    run = Run(folder, result, outputs, targets)
     _refuse_foreign(run)
     return run
 
 
-def _array_names(result: Result) -> tuple[str, str]:
+def _sides(result: Result) -> tuple[str, str]:
     return ("logits", "labels") if result.classifies else ("outputs", "targets")
 
 
@@ -198,10 +203,10 @@ def _refuse_foreign(run: Run) -> None:
         fit = of_labels and outputs.dtype == np.float32 and outputs.shape == (count, _classes(run))
         found = f"logits {outputs.shape}, labels {targets.shape} for {count} test images"
     else:
-        arrays = (outputs, targets)
+        arrays = [*parts(outputs), *parts(targets)]
         fit = all(one.shape[:1] == (count,) and one.dtype.kind in NUMBERS for one in arrays)
-        shown = f"outputs {outputs.dtype} {outputs.shape}, targets {targets.dtype} {targets.shape}"
-        found = f"{shown} for {count} test examples"
+        shown = ", ".join(f"{one.dtype} {one.shape}" for one in arrays)
+        found = f"outputs and targets {shown} for {count} test examples"
     if not fit:
         raise UserError(f"{path} is not of the run in {RESULT}: {found}; train again")
     for label in (int(targets.min()), int(targets.max())) if result.classifies else ():
@@ -210,9 +215,9 @@ def _refuse_foreign(run: Run) -> None:
                 f"{path} is damaged: a label is {label}, but labels end at {outputs.shape[1] - 1}; "
                 "train again"
             )
-    if not np.isfinite(outputs).all():
+    if not all(np.isfinite(one).all() for one in parts(outputs)):
         raise UserError(
-            f"{run.folder} is of a run that diverged: its {_array_names(result)[0]} are not all "
+            f"{run.folder} is of a run that diverged: its {_sides(result)[0]} are not all "
             "finite numbers; train again with a smaller --learning-rate"
         )
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet_multi.data.examples import Dataset, Examples, are_pictures, epoch_order, split
+from lenet_multi.data.examples import Dataset, Examples, are_pictures, epoch_order, named, split
 from lenet_multi.errors import UserError
 
 
@@ -93,3 +93,11 @@ def test_the_hash_sees_every_array() -> None:
 def test_pictures_are_bytes_in_channels(x: Any, are: bool) -> None:
     """Only arrays of bytes (N, height, width, channels) count as pictures."""
     assert are_pictures(x) is are
+
+
+def test_single_arrays_have_names() -> None:
+    """A lone array has no name; keys and positions name several, joined where they are nested."""
+    one, two, three = (np.zeros(count) for count in (1, 2, 3))
+    assert named(one) == {"": one}
+    assert named({"a": one, "b": (two, three)}) == {"a": one, "b.0": two, "b.1": three}
+    assert list(named([one, two])) == ["0", "1"]

@@ -11,6 +11,7 @@ from lenet_multi.data.metrics import (
     confusion_matrix,
     count_correct,
     cross_entropy,
+    errors,
 )
 
 logit_arrays = hnp.arrays(
@@ -78,3 +79,15 @@ def test_each_answer_is_at_its_label() -> None:
     logits = np.eye(3, dtype=np.float32)[[0, 2, 2, 1]]
     matrix = confusion_matrix(logits, np.array([0, 2, 1, 1], np.uint8))
     assert matrix.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+
+
+def test_each_of_several_outputs_has_its_errors() -> None:
+    """The name of an output is in front; an output without targets of its size has no errors."""
+    outputs = {"b": np.ones((2, 1)), "a": np.zeros((2, 1)), "c": np.ones((2, 3)), "d": np.ones(2)}
+    targets = {"b": np.zeros(2), "a": np.full((2, 1), 3.0), "c": np.zeros(2)}
+    assert errors(outputs, targets) == {
+        "a_mean_squared_error": 9.0,
+        "a_mean_absolute_error": 3.0,
+        "b_mean_squared_error": 1.0,
+        "b_mean_absolute_error": 1.0,
+    }

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lenet_multi.data import npz
-from lenet_multi.data.npz import read_npz
+from lenet_multi.data.npz import read_npz, read_side
 from lenet_multi.data.sources.reader import ARRAYS
 from lenet_multi.errors import UserError
 from tests.fuzz.kinds.npz import headed
@@ -152,3 +152,15 @@ def test_a_bug_of_ours_is_not_called_damage(
             change.setattr(npz, name, lambda: None)  # called with arguments: TypeError
             with pytest.raises(TypeError):
                 read_npz(tmp_path / "a.npz", ("x",))
+
+
+def test_a_side_is_one_array_or_several(tmp_path: Path) -> None:
+    """A name is that of an array, or comes in front of the names of several."""
+    path = tmp_path / "sides.npz"
+    parts = {"y.rate": np.arange(3), "y.click.0": np.arange(2)}
+    np.savez(path, x=np.arange(4), **parts)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(read_side(path, "x"), np.arange(4))
+    assert list(read_side(path, "y")) == ["rate", "click.0"]
+    np.testing.assert_array_equal(read_side(path, "y")["rate"], np.arange(3))
+    with pytest.raises(UserError, match="lacks z"):
+        read_side(path, "z")

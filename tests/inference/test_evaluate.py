@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lenet_multi.backends.choice import execution
-from lenet_multi.data.examples import Dataset, Examples
+from lenet_multi.data.examples import Dataset, Examples, as_stored
 from lenet_multi.data.metrics import count_correct, cross_entropy
 from lenet_multi.errors import UserError
 from lenet_multi.inference.evaluate import (
@@ -146,6 +146,61 @@ def test_outputs_of_another_shape_than_targets_are_evaluated(small: Dataset) -> 
     found = evaluate(model, dataclasses.replace(LENET, classifies=False), small.test)
     assert found.outputs.shape == (len(small.test), 10)
     assert list(found.metrics) == ["sparse_categorical_accuracy"]
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_each_of_several_outputs_is_evaluated() -> None:
+    """Outputs keep their names, and metrics the order of `compile`, on every backend."""
+    import keras
+
+    from tests.models import two_inputs
+
+    x, y = two_inputs.data()
+    task = dataclasses.replace(LENET, classifies=False, prepare=as_stored)
+    model = two_inputs.build()
+    found = evaluate(model, task, Examples(x, y))
+    assert {name: array.shape for name, array in found.outputs.items()} == {
+        "rating": (len(y["rating"]), 1),
+        "clicks": (len(y["rating"]), 1),
+    }
+    wanted = keras.tree.map_structure(np.asarray, model.predict(x, verbose=0))
+    np.testing.assert_allclose(found.outputs["clicks"], wanted["clicks"], atol=1e-5)
+    assert list(found.metrics) == [
+        *("clicks_binary_accuracy", "rating_mae", "rating_loss", "clicks_loss"),
+        *("clicks_mean_squared_error", "clicks_mean_absolute_error"),
+        *("rating_mean_squared_error", "rating_mean_absolute_error"),
+    ]
+    assert found.metrics["rating_mae"] == pytest.approx(found.metrics["rating_mean_absolute_error"])
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_metrics_have_the_order_of_compile(small: Dataset) -> None:
+    """The first metric of `compile` is the headline, whatever its place in the alphabet."""
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    model.compile(loss="mse", metrics=["r2_score", "mae"])
+    values = Examples(small.test.x, small.test.y.astype(np.float32))
+    found = evaluate(model, dataclasses.replace(LENET, classifies=False), values)
+    assert list(found.metrics)[:2] == ["r2_score", "mae"]
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_outputs_in_bfloat16_are_kept_in_float32(small: Dataset) -> None:
+    """NumPy's files know no bfloat16."""
+    import keras
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(1, dtype="bfloat16")]
+    model = keras.Sequential([keras.Input((28, 28, 1)), *layers])
+    model.compile(loss="mse")
+    values = Examples(small.test.x, small.test.y.astype(np.float32))
+    found = evaluate(model, dataclasses.replace(LENET, classifies=False), values)
+    assert found.outputs.dtype == np.float32
 
 
 @pytest.mark.backend

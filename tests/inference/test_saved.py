@@ -167,7 +167,7 @@ def test_somebody_elses_task_is_not_imported() -> None:
     run = example_run()
     run.result.config["architecture"] = "antigravity:TASK"
     with pytest.raises(
-        UserError, match=r"^m\.keras is of the task antigravity:TASK, .*; use a run"
+        UserError, match=r"^m\.keras is of antigravity:TASK, .*the flag --model antigravity:TASK"
     ):
         _ = SavedModel(Path("m.keras"), run.result).task
     assert "antigravity" not in sys.modules

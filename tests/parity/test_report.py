@@ -1,4 +1,5 @@
 import math
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lenet_multi.parity.figure import Line, draw_gaps
 from lenet_multi.parity.ladder import FORWARD, STRUCTURE, TRAJECTORY, Finding, Ladder
 from lenet_multi.parity.plan import Plan
 from lenet_multi.parity.seeds import Outcome, Study
-from tests.examples import example_run
+from tests.examples import example_run, example_values_run
 
 PAIR = ("jax", "torch")
 
@@ -106,7 +107,7 @@ def test_the_outcome_is_shown(gap: float, words: str) -> None:
     """The report shows the accuracies of all seeds, and the interval of each pair."""
     noise = np.array([-0.01, 0.01, 0.0]) + gap
     outcome = Outcome(PAIR, two_one_sided_tests(noise, margin=0.1), 0.998)
-    study = Study({(0, "jax"): example_run(), (1, "torch"): example_run()}, [outcome], [])
+    study = Study({(0, "jax"): example_run(), (1, "torch"): example_run()}, [outcome], [], 0.1)
     console = Console(record=True, width=140, file=StringIO())
     report.print_study(study, console)
     text = console.export_text()
@@ -114,6 +115,19 @@ def test_the_outcome_is_shown(gap: float, words: str) -> None:
     assert f"{gap:+.3f}" in text
     assert "99.80%" in text
     assert "failed" in text  # seed 0 has no torch
+
+
+def test_the_outcome_of_any_metric_is_shown() -> None:
+    """A regression's table names its metric, and has a dash for the answers."""
+    outcome = Outcome(PAIR, two_one_sided_tests(np.array([1e-7, 3e-7]), margin=0.02), None)
+    runs = {(0, "jax"): example_values_run(), (0, "torch"): example_values_run()}
+    console = Console(record=True, width=140, file=StringIO())
+    report.print_study(Study(runs, [outcome], [], 0.02), console)
+    text = console.export_text()
+    assert "mean_absolute_error" in text
+    assert "+2e-07" in text
+    assert re.search(r"│ +0\.02 │", text)
+    assert re.search(r"│ +- │", text)
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import dataclasses
 import json
+import re
 import signal
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,16 @@ import pytest
 
 from lenet_multi.commands.parity import compare_seeds
 from lenet_multi.commands.train import command
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import TrainConfig, with_settings
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Child, Failure
 from lenet_multi.parity import seeds
 from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
-from tests.examples import RIGHT, example_run, keep
+from lenet_multi.runs.record import Run
+from tests.conftest import PROJECT, Lenet
+from tests.examples import RIGHT, example_run, example_values_run, keep
 
 VERSIONS = {"keras": "3.15.1"}
 PAIR = ("jax", "torch")
@@ -115,7 +119,7 @@ def test_equal_accuracies_are_equivalent(tmp_path: Path, trained: list[str]) -> 
     study = seeds.study(PAIR, 10, TrainConfig(), tmp_path, timeout=1)
     (outcome,) = study.outcomes
     assert study.passed
-    assert (outcome.pair, outcome.agreement, outcome.accuracy.mean) == (PAIR, 1.0, 0.0)
+    assert (outcome.pair, outcome.agreement, outcome.gap.mean) == (PAIR, 1.0, 0.0)
 
 
 def test_a_backend_that_is_worse_is_caught(tmp_path: Path, trained: list[str]) -> None:
@@ -125,7 +129,7 @@ def test_a_backend_that_is_worse_is_caught(tmp_path: Path, trained: list[str]) -
     study = seeds.study(PAIR, 10, TrainConfig(), tmp_path, timeout=1)
     (outcome,) = study.outcomes
     assert not study.passed
-    assert outcome.accuracy.mean == pytest.approx(0.2)
+    assert outcome.gap.mean == pytest.approx(0.2)
     assert outcome.agreement == pytest.approx(0.998)
 
 
@@ -162,7 +166,7 @@ def test_a_failed_run_leaves_the_others(
     monkeypatch.setattr(children, "run", fail_one)
     study = seeds.study(PAIR, 4, TrainConfig(), tmp_path, timeout=1)
     assert not study.passed
-    assert study.outcomes[0].accuracy.pairs == 3
+    assert study.outcomes[0].gap.pairs == 3
     assert len(study.runs) == 7
 
 
@@ -202,7 +206,7 @@ def test_a_run_that_diverged_leaves_the_others(tmp_path: Path, trained: list[str
     study = seeds.study(PAIR, 4, TrainConfig(), tmp_path, timeout=1)
     assert not study.passed
     assert [failure.child for failure in study.failures] == ["seed-1-jax"]
-    assert study.outcomes[0].accuracy.pairs == 3
+    assert study.outcomes[0].gap.pairs == 3
 
 
 @pytest.mark.parametrize(("backends", "count"), [(PAIR, 1), (("jax",), 10)])
@@ -225,3 +229,130 @@ def test_the_record_lets_anyone_judge_again(tmp_path: Path, trained: list[str]) 
             answers[int(image)] = answer
         np.testing.assert_array_equal(answers, run.outputs.argmax(axis=1))
         assert record["test_correct"] == len(run.targets) - len(record["wrong"])
+
+
+PLACE = "my_model.py:build"
+OWN = with_settings(TrainConfig(), {"architecture": PLACE, "data": "my_model.py:data"})
+
+
+def own_run(backend: str, seed: int, error: float) -> Run:
+    """Return the run of a user's regression whose answers are off by `error`."""
+    settings = dataclasses.asdict(dataclasses.replace(OWN, seed=seed))
+    return example_values_run(backend, error=error, config=settings)
+
+
+@pytest.mark.parametrize(("margin", "passed"), [(0.5, True), (0.01, False)], ids=["wide", "narrow"])
+def test_any_metric_is_compared_in_its_own_unit(
+    tmp_path: Path, margin: float, passed: bool
+) -> None:
+    """The gaps of a regression are in its metric's unit, and nobody counts equal answers."""
+    for seed in range(4):
+        keep(own_run("jax", seed, 1.0), tmp_path / f"seed-{seed}-jax")
+        keep(own_run("torch", seed, 1.25), tmp_path / f"seed-{seed}-torch")
+    study = seeds.study(PAIR, 4, OWN, tmp_path, timeout=1, margin=margin)
+    (outcome,) = study.outcomes
+    assert study.failures == []  # a quarter more is too much for `compare`, not for this margin
+    assert (study.passed, outcome.agreement) == (passed, None)
+    assert outcome.gap.mean == pytest.approx(-0.25)
+    seeds.write_json(study, OWN, tmp_path / "seeds.json")
+    written = json.loads((tmp_path / "seeds.json").read_text())
+    assert written["metric"] == "mean_absolute_error"
+    assert (written["unit"], written["margin"]) == ("the metric's own", margin)
+    assert [run["test_metric"] for run in written["runs"][:2]] == pytest.approx([1.0, 1.25])
+    assert "wrong" not in written["runs"][0]
+
+
+def test_the_margin_of_the_lenet_may_be_another(tmp_path: Path, trained: list[str]) -> None:
+    """A margin that the user gives replaces that of a classifier, in percentage points."""
+    for seed in range(10):
+        keep(example_run("torch", seed=seed, right=RIGHT - 2), tmp_path / f"seed-{seed}-torch")
+    study = seeds.study(PAIR, 10, TrainConfig(), tmp_path, timeout=1, margin=0.3)
+    assert (study.passed, study.unit, study.margin) == (True, "percentage points", 0.3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "margin", "message"),
+    [
+        ({}, None, f"needs a --margin for the first metric of {PLACE}; give the largest gap"),
+        ({"metrics": "mae,mse"}, None, "--seeds needs a --margin for mae; give the largest gap"),
+        ({}, 0.0, "--margin must be a finite number above 0, not 0.0"),
+        ({}, float("nan"), "--margin must be a finite number above 0, not nan"),
+    ],
+    ids=["unknown-metric", "known-metric", "zero", "nan"],
+)
+def test_a_margin_is_asked_for_before_training(
+    tmp_path: Path,
+    trained: list[str],
+    settings: dict[str, Any],
+    margin: float | None,
+    message: str,
+) -> None:
+    """A model of one's own has no default margin, and none is 0."""
+    config = dataclasses.replace(OWN, **settings)
+    with pytest.raises(UserError, match=re.escape(message)):
+        seeds.study(PAIR, 2, config, tmp_path, timeout=1, margin=margin)
+    assert trained == []
+
+
+def test_a_users_error_stops_the_study_and_is_shown_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What fails on every backend at the first seed is shown once, with the user's traceback."""
+    ran = []
+
+    def run(asked: Sequence[Child], *, timeout: float) -> list[Failure]:
+        for child in asked:
+            ran.append(child.name)
+            child.log.parent.mkdir(exist_ok=True)
+            child.log.write_text(
+                "a warning\nTraceback (most recent call last):\n  theirs\nValueError: no\n"
+                "lenet-multi: my_model.py:build failed: no; see the traceback\n"
+            )
+        return [Failure(child.name, "ended with status 2", []) for child in asked]
+
+    monkeypatch.setattr(children, "run", run)
+    with pytest.raises(UserError, match=r"^my_model\.py:build failed: no; see the traceback$"):
+        seeds.study(PAIR, 3, OWN, tmp_path, timeout=1, margin=1)
+    assert ran == ["seed-0-jax", "seed-0-torch"]
+    shown = "Traceback (most recent call last):\n  theirs\nValueError: no\n"
+    assert capsys.readouterr().err == shown
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"parameters": 7}, "are of models with 2 numbers of parameters"),
+        ({"test_metrics": {"mse": 1.0}}, "have 2 first metrics"),
+    ],
+    ids=["model", "metric"],
+)
+def test_a_model_that_became_another_is_refused(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    """A study that continues after its model changed is refused."""
+    for seed, backend in product(range(2), PAIR):
+        run = own_run(backend, seed, 1.0)
+        changed = change if (seed, backend) == (1, "jax") else {}
+        result = dataclasses.replace(run.result, **changed)
+        place = tmp_path / f"seed-{seed}-{backend}"
+        keep(dataclasses.replace(run, result=result), place)
+    with pytest.raises(UserError, match=f"{words}; choose another --out"):
+        seeds.study(PAIR, 2, OWN, tmp_path, timeout=1, margin=1)
+
+
+@pytest.mark.all_backends
+def test_a_users_model_is_trained_from_seeds(tmp_path: Path, lenet: Lenet) -> None:
+    """The command trains a user's file by a relative path, and shows a user's error once."""
+    source = PROJECT / "tests" / "models" / "regression.py"
+    (tmp_path / "mine.py").write_text(source.read_text())
+    data = ("--data", "mine.py:data", "--seeds", 2, "--epochs", 1)
+    on = ("--backend", "jax", "--backend", "torch")
+    done = lenet("parity", "mine.py:build", *data, *on, "--margin", 0.05, "--out", "study")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Test mae" in done.stdout
+    assert done.stdout.splitlines()[-1] == "Equivalent: every pair, within the preset margin."
+    (tmp_path / "bad.py").write_text("def build():\n    raise ValueError('not on any day')\n")
+    done = lenet("parity", "bad.py:build", *data, *on, "--margin", 0.05, "--out", "none")
+    assert done.returncode == 2
+    assert done.stderr.count("ValueError: not on any day") == 1
+    assert done.stderr.splitlines()[-1].startswith("lenet-multi: bad.py:build failed on ")

@@ -103,3 +103,17 @@ def test_a_twin_that_diverged_widens_nothing() -> None:
     assert list(band.of_losses("L4/losses", 1)) == [1e-6]
     limits = band.limits_of_weights("L4/weights", {"1/bias": 1e-5})
     assert limits == {"1/bias": FACTOR * 2e-5}
+
+
+def test_what_only_rounding_moves_is_a_null_tensor() -> None:
+    """A gradient and a moving mean of pure rounding are found, a frozen mean is none of ours."""
+    arrays = {
+        "L2/initial/kernel": np.array([0.3, -0.2]),
+        "L2/initial/bias": np.array([1e-18]),
+        "L0/mean": np.zeros(1),
+        "L2/initial/mean": np.array([1e-19]),
+        "L0/variance": np.ones(1),
+        "L2/initial/variance": np.array([0.99]),
+    }
+    record = {"state": ["mean", "variance"]}
+    assert twins.null_tensors(Evidence("jax", "", arrays=arrays, record=record)) == {"bias", "mean"}

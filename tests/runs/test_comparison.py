@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from lenet_multi.config import TEACHING
+from lenet_multi.data.metrics import errors
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.runs.comparison import (
@@ -504,3 +505,20 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     comparison = compared(tmp_path, example_run(), example_run())
     with pytest.raises(UserError, match=r"cannot write .*: No such file.*; choose another --out"):
         write_json(comparison, tmp_path / "nowhere" / "comparison.json")
+
+
+@pytest.mark.parametrize("edited", [None, "b_mean_absolute_error"], ids=["as-left", "edited"])
+def test_each_of_several_outputs_is_recounted(tmp_path: Path, edited: str | None) -> None:
+    """The errors of each output are computed again, so an edited one shows."""
+    run = example_values_run()
+    outputs = {"a": run.outputs, "b": run.outputs + 1}
+    targets = {"a": run.targets, "b": run.targets}
+    found = {"mae": 1.0} | errors(outputs, targets)
+    for backend in ("jax", "torch"):
+        change = {edited: 7.0} if edited and backend == "torch" else {}
+        result = dataclasses.replace(run.result, backend=backend, test_metrics=found | change)
+        several = dataclasses.replace(run, result=result, outputs=outputs, targets=targets)
+        keep(several, tmp_path / backend)
+    comparison = compare([tmp_path / "jax", tmp_path / "torch"])
+    assert comparison.passed == (edited is None)
+    assert "b_mean_absolute_error 2" in comparison.checks[-2].shown[0]

@@ -54,6 +54,32 @@ def test_a_regression_reads_back_as_it_was_written(tmp_path: Path) -> None:
         assert file.files == ["outputs", "targets"]
 
 
+def several_values_run() -> Run:
+    """Return a run of a model with two outputs, in a dictionary."""
+    run = example_values_run()
+    outputs = {"near": run.outputs, "far": run.outputs + 2}
+    targets = {"near": run.targets, "far": run.targets}
+    return dataclasses.replace(run, outputs=outputs, targets=targets)
+
+
+def test_several_outputs_read_back_by_name(tmp_path: Path) -> None:
+    """Each output and each target has an array of its own name in the file."""
+    run = several_values_run()
+    read = read_run(keep(run, tmp_path / "run"))
+    for found, kept in ((read.outputs, run.outputs), (read.targets, run.targets)):
+        assert list(found) == ["near", "far"]
+        for name in found:
+            np.testing.assert_array_equal(found[name], kept[name])
+
+
+def test_one_of_several_outputs_that_diverged_is_refused(tmp_path: Path) -> None:
+    """A run diverged if any of its outputs did."""
+    run = several_values_run()
+    run.outputs["far"][3] = np.nan
+    with pytest.raises(UserError, match="a run that diverged"):
+        read_run(keep(run, tmp_path / "run"))
+
+
 @pytest.mark.parametrize(
     ("run", "headline"),
     [
