@@ -27,7 +27,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]
     """
     with subprocess.Popen(
         [sys.executable, "-m", "lenet_multi", *arguments],
-        env={**_environment(), **environ},
+        env={**_environment(arguments), **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -50,14 +50,19 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]
     return status, output
 
 
-def _environment() -> dict[str, str]:
-    """Return this process's environment, for a child that finds the same modules."""
+def _environment(arguments: Sequence[str]) -> dict[str, str]:
+    """Return this process's environment, for a child that finds the same modules.
+
+    The backend of the arguments may be another one than KERAS_BACKEND, which a notebook sets.
+    """
     environ = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
     if sys.stderr.isatty():  # the child writes to a pipe, from which the terminal gets it
         environ |= {"TTY_COMPATIBLE": "1", "COLUMNS": str(shutil.get_terminal_size().columns)}
+    if any(argument.startswith("--backend=") for argument in arguments):
+        environ.pop("KERAS_BACKEND", None)
     return environ
 
 

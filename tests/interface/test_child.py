@@ -55,6 +55,21 @@ def test_what_it_writes_to_stderr_is_passed_on(
     assert capsys.readouterr().err == "one\rtwo\nthree x\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [(["train"], "jax"), (["train", "--backend=torch"], "None")],
+    ids=["without", "with"],
+)
+def test_an_argument_overrules_the_backend_of_the_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], left: str
+) -> None:
+    """KERAS_BACKEND is for the child only when the call names no backend."""
+    code = "import os; print(os.environ.get('KERAS_BACKEND'), end='')"
+    as_module(tmp_path, code, monkeypatch)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert child.run(arguments, {}) == (0, left)
+
+
 @pytest.mark.parametrize("deaf", [False, True], ids=["obedient", "deaf"])
 def test_ctrl_c_ends_the_command_and_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaf: bool
