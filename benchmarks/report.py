@@ -1,7 +1,7 @@
 """Turn saved comparisons (JSON) into the tables of the README."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +168,47 @@ def read(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`."""
     content: dict[str, Any] = json.loads(path.read_text())
     return content
+
+
+def models_table(study: dict[str, Any]) -> str:
+    """Return, for each model of the tests, which backends differ on each rung in a full climb."""
+    rows = []
+    for climb in study["climbs"]:
+        if climb["seed"] == 0:
+            cells = (_differing(climb, rung) for rung in RUNGS)
+            rows.append([climb["model"].replace("_", " "), *cells, f"{climb['seconds']:.0f}"])
+    return markdown(["model", *(rung[:2] for rung in RUNGS), "seconds"], rows)
+
+
+def _differing(climb: dict[str, Any], rung: str) -> str:
+    """Return "same", or the backend that is in every failed pair, and in which precisions."""
+    failed = [
+        found
+        for found in map(Finding.of, climb["findings"])
+        if found.rung == rung and not found.passed
+    ]
+    if not failed:
+        return "same"
+    pairs = [set(found.pair) for found in failed]
+    odd = sorted(set.intersection(*pairs)) or sorted(set.union(*pairs))
+    precisions = {found.precision for found in failed}
+    both = len(precisions) == len(PRECISIONS)
+    return " and ".join(odd) + ("" if both else f", {precisions.pop()}")
+
+
+def clean_pairs(
+    study: dict[str, Any], explained: Callable[[str, Finding], bool]
+) -> tuple[int, int]:
+    """Return how many pairs were climbed, and how many of them failed without being `explained`.
+
+    A pair is two backends, with one model and seed, in one precision.
+    """
+    pairs, alarms = set(), set()
+    for climb in study["climbs"]:
+        for found in map(Finding.of, climb["findings"]):
+            if len(set(found.pair)) == 2:
+                pair = (climb["model"], climb["seed"], found.precision, frozenset(found.pair))
+                pairs.add(pair)
+                if not found.passed and not explained(climb["model"], found):
+                    alarms.add(pair)
+    return len(pairs), len(alarms)
