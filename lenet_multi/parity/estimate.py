@@ -37,9 +37,10 @@ def announce(
             "--precision float32, or a smaller model of the same layers"
         )
     shorter = "; --quick, --steps and --precision shorten it" if minutes > 1 else ""
+    rounded = max(round(minutes), 1)
     say(
-        f"{name} ({facts['parameters']:,} parameters): the climb takes about "
-        f"{max(round(minutes), 1)} minutes and {needed / 2**30:.1f} GiB of memory{shorter}"
+        f"{name} ({facts['parameters']:,} parameters): the climb takes about {rounded} "
+        f"minute{'s' * (rounded > 1)} and {needed / 2**30:.1f} GiB of memory{shorter}"
     )
 
 
