@@ -176,8 +176,9 @@ def _layers(ladder: Ladder, precision: str) -> Iterator[Finding]:
             unit = tolerances.ROUNDING.value * UNIT_ROUNDOFF[precision]
             limits = {name: unit * math.sqrt(terms[name]) for name in gaps}
             found = two.judge(FORWARD, LAYERS, {n: float(gap) for n, gap in gaps.items()}, limits)
-            entries = seen.facts["entries"].get(f"{writer}/{found.where}", "")
-            yield found if found.passed else replace(found, entries=entries)
+            name = next(name for name in gaps if _in_words(name) == found.where)
+            entries = "" if found.passed else seen.facts["entries"][f"{writer}/{name}"]
+            yield replace(found, where=name, entries=entries)
             break  # the other direction compares the same two
 
 

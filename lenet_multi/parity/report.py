@@ -23,10 +23,8 @@ def print_ascent(ascent: Ascent, console: Console) -> None:
     first = ladder.first_failure(ascent.findings)
     backends = ", ".join(ascent.ladder.backends)
     if nulls := ascent.ladder.null_tensors:
-        words = (
-            f"{', '.join(sorted(nulls))}: the gradient is rounding alone, so twins set the limit"
-        )
-        console.print(f"Null tensors: {words}.", style="dim")
+        names = ", ".join(sorted(nulls))
+        console.print(f"Null tensors, which only rounding moves: {names}.", style="dim")
     if lacking := _lacking(ascent):
         words = f"Note: this Keras has no {', '.join(lacking)}"
         console.print(f"{words}; float64 and random numbers may differ for that.", style="yellow")
