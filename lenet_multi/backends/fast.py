@@ -27,6 +27,7 @@ class Fast:
     batch_size: int  # in training
     is_recorded: bool = False  # whether recording a step was tried
     step: Callable[..., Any] | None = None  # the recorded training step
+    why_stock: str | None = None  # the reason that a step showed, where stock Keras has to train
 
 
 class InForm(keras.Model):  # type: ignore[misc]  # Keras carries no types
@@ -59,7 +60,8 @@ def make_fast(
     if are_plain_layers(model) and (how.form, how.answer_form) != (STOCK, STOCK):
         kinds.append(InForm)
         steps = [list(steps_of(model.layers, form)) for form in (how.form, how.answer_form)]
-    if how.xla_loops or (keras.backend.backend() == "torch" and len(kinds) > 1):
+    records = keras.backend.backend() == "torch" and not how.why_stock
+    if how.xla_loops or (records and (len(kinds) > 1 or not are_plain_layers(model))):
         kinds.append(backends.module(keras.backend.backend()).Training)
     model.fast = Fast(stock, steps[0], steps[1], prepare, batch_size)
     model.__class__ = type(stock.__name__, (*kinds, stock), {"__module__": stock.__module__})
@@ -87,7 +89,5 @@ def why_not(model: keras.Model) -> str | None:
         loops = isinstance(model, backends.module(keras.backend.backend()).Training)
         slow = "XLA would loop over its convolutions, which takes four times as long on a CPU"
         return None if loops else slow
-    if not isinstance(model, InForm):
-        return "it is no plain stack of layers"
     reason: str | None = backends.module("torch").why_not(model)
     return reason
