@@ -11,6 +11,7 @@ from lenet_multi import backends
 from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.backends.forms import Step, are_plain_layers, holds_convolution, steps_of
 from lenet_multi.backends.portable import Portable
+from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Prepare, as_stored
 from lenet_multi.machine.keras_start import CPU, device
@@ -24,7 +25,8 @@ class Fast:
     steps: list[Step]  # in training
     answer_steps: list[Step]  # otherwise
     prepare: Prepare  # makes inputs from stored ones
-    batch_size: int  # in training
+    batch_size: int | None  # in training; None: that of the first batch
+    is_watched: bool = False  # whether its program is searched for convolutions
     is_recorded: bool = False  # whether recording a step was tried
     step: Callable[..., Any] | None = None  # the recorded training step
     why_stock: str | None = None  # the reason that a step showed, where stock Keras has to train
@@ -87,7 +89,6 @@ def why_not(model: keras.Model) -> str | None:
         return None  # the stock form was asked for
     if keras.backend.backend() != "torch":
         loops = isinstance(model, backends.module(keras.backend.backend()).Training)
-        slow = "XLA would loop over its convolutions, which takes four times as long on a CPU"
-        return None if loops else slow
+        return None if loops else LOOPS_OVER_A_CONVOLUTION
     reason: str | None = backends.module("torch").why_not(model)
     return reason

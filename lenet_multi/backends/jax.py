@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from lenet_multi.backends.stored import Feed, alike, laid, one_of, padded, stored_feed
+from lenet_multi.backends.stored import Feed, alike, first_of, laid, one_of, padded, stored_feed
+from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION, UnfitError
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import Prepare, changed, parts
+from lenet_multi.data.examples import Prepare, changed
 from lenet_multi.machine.keras_start import GPU, device
 
 Tensor = Any  # JAX's
@@ -56,9 +57,9 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
         fast, steps = self.fast, self.steps_per_execution
 
         def train_steps(
-            values: Values, batches: Any, count: int, prepares: bool
+            values: Values, batches: Any, count: int, prepares: bool, stacked: bool
         ) -> tuple[Logs, Values]:
-            if isinstance(batches, list):  # gathered on a GPU
+            if not stacked:
                 batches = laid(batches, jax.numpy.stack)
             prepare = fast.prepare if prepares else None
 
@@ -73,7 +74,7 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
             )
             return looped
 
-        compiled = jax.jit(train_steps, donate_argnums=0, static_argnums=3)
+        compiled = jax.jit(train_steps, donate_argnums=0, static_argnums=(3, 4))
         under_way: deque[Logs] = deque()
 
         def train_function(values: Values, iterator: Iterator[Any]) -> tuple[Logs, Values]:
@@ -81,13 +82,21 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
                 if len(under_way) == _UNDER_WAY:
                     jax.block_until_ready(under_way.popleft())
                 given: Any = padded(batches, steps)
-                if isinstance(parts(batches[0][0])[0], np.ndarray):
+                if stacked := isinstance(first_of(batches[0]), np.ndarray):
                     given = laid(given, np.stack)
-                logs, values = compiled(values, given, len(batches), prepares)
+                arguments = (values, given, len(batches), prepares, stacked)
+                if fast.is_watched and device() != GPU and _convolves(compiled, arguments):
+                    raise UnfitError(LOOPS_OVER_A_CONVOLUTION)
+                logs, values = compiled(*arguments)
                 under_way.append(logs)
             return logs, values
 
         self.train_function = train_function
+
+
+def _convolves(compiled: Any, arguments: tuple[Any, ...]) -> bool:
+    """Return whether a function compiled by JAX holds a convolution."""
+    return "conv_general_dilated" in str(compiled.trace(*arguments).jaxpr)
 
 
 class _OnGpu(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no types

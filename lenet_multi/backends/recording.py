@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lenet_multi.backends import private
+from lenet_multi.backends.unfit import UnfitError
 
 Tensor = Any  # PyTorch's
 
@@ -14,11 +15,7 @@ Computation = Callable[..., tuple[Tensor, ...]]
 _MOST_KINDS = 8
 
 
-class RecordingError(Exception):
-    """A recording cannot hold the computation; the message is the reason."""
-
-
-class ManyKindsError(RecordingError):
+class ManyKindsError(UnfitError):
     """The tensors have other shapes than all recorded ones, and no more are recorded."""
 
 
@@ -29,7 +26,7 @@ def recorded(compute: Computation, *held: Tensor) -> Computation:
     tensors in place but keep no other state, and must run the same operations for all values of a
     signature (shape, strides, dtype, device). A replay runs no Keras, autograd or Python: only the
     same kernels in the same order, with the backward pass if `compute` asks for gradients. Its bits
-    are the same, except for the matrix products that oneDNN takes over. Raises `RecordingError`
+    are the same, except for the matrix products that oneDNN takes over. Raises `UnfitError`
     for a computation that no recording holds, and `ManyKindsError` for one signature too many.
     """
     import torch
@@ -70,18 +67,18 @@ def _traced(compute: Computation, *tensors: Tensor) -> Any:
     try:
         with torch.random.fork_rng():  # tracing computes: the first replay draws these numbers
             graph = make_fx(compute)(*map(_copy, tensors))  # ... and changes its tensors
-    except RecordingError:
+    except UnfitError:
         raise
     except Exception as error:
         if "data-dependent control flow" in str(error):
-            raise RecordingError(
+            raise UnfitError(
                 "Python reads values in its step, as dropout with a seed does"
             ) from error
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RecordingError(f"PyTorch cannot record its step ({message})") from error
+        raise UnfitError(f"PyTorch cannot record its step ({message})") from error
     given = (value for node in graph.graph.nodes for value in (*node.args, *node.kwargs.values()))
     if any(isinstance(value, torch.Generator) for value in given):
-        raise RecordingError("its step has a random generator of its own, as dropout with a seed")
+        raise UnfitError("its step has a random generator of its own, as dropout with a seed")
     return graph
 
 

@@ -1,16 +1,32 @@
 """TensorFlow: XLA compiles several steps into one loop over stored bytes; Adam is one kernel."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import keras
 import numpy as np
+from keras import tree
 
-from lenet_multi.backends.stored import Feed, alike, laid, one_of, padded, stored_feed
+from lenet_multi.backends.stored import (
+    Feed,
+    alike,
+    first_of,
+    laid,
+    one_of,
+    padded,
+    shapes,
+    stored_feed,
+)
+from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION, UnfitError
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import changed, parts
+from lenet_multi.data.examples import changed
+from lenet_multi.machine.keras_start import CPU, device
 
 Tensor = Any  # TensorFlow's
+Logs = dict[str, Tensor]
+
+CONVOLUTIONS = ("Conv2D", "Conv3D", "DepthwiseConv2d")  # and their gradients
 
 
 def feed(batches: Batches) -> Feed:
@@ -93,27 +109,72 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
         import tensorflow as tf
 
         fast, steps = self.fast, self.steps_per_execution
+        step_of = keras.Model.train_step, keras.Model.compute_metrics
+        logs_are_metrics = step_of == (fast.stock.train_step, fast.stock.compute_metrics)
+        whole: list[Any] = []  # the shapes that XLA compiled for
 
-        def train_steps(batches: Any, count: Tensor, prepares: bool) -> dict[str, Tensor]:
-            def step(index: Tensor) -> tuple[Tensor]:
-                self.train_step(one_of(batches, index, fast.prepare if prepares else None))
-                return (index + 1,)
+        def train_steps(batches: Any, count: Tensor, prepares: bool) -> Logs:
+            def train(index: Tensor) -> Logs:
+                logs: Logs = self.train_step(
+                    one_of(batches, index, fast.prepare if prepares else None)
+                )
+                return logs
 
-            tf.while_loop(lambda index: index < count, step, (0,))
-            logs: dict[str, Tensor] = self.get_metrics_result()
-            return logs
+            def step(index: Tensor, *so_far: Logs) -> tuple[Any, ...]:
+                logs = train(index)
+                return (index + 1, *([] if logs_are_metrics else [logs]))
+
+            none_yet = [] if logs_are_metrics else [_zeros_like_results(train)]
+            _, *logs = tf.while_loop(lambda index, *_: index < count, step, (0, *none_yet))
+            return logs[0] if logs else self.get_metrics_result()  # type: ignore[no-any-return]
 
         compiled = tf.function(train_steps, jit_compile=True, autograph=False)
         without_xla = tf.function(train_steps, reduce_retracing=True, autograph=False)
 
-        def train_function(iterator: Iterator[Any]) -> dict[str, Tensor]:
-            for batches, prepares in alike(iterator, steps):
-                count, train = len(batches), without_xla
-                if len(parts(batches[0][0])[0]) == fast.batch_size:
+        def train_function(iterator: Iterator[Any]) -> Logs:
+            for batches, prepares in alike(_without_optionals(iterator), steps):
+                count, train, of = len(batches), without_xla, shapes(batches[0])
+                is_whole = fast.batch_size in (None, len(first_of(batches[0])))
+                if is_whole and of == (whole or [of])[0]:
+                    whole[:] = [of]
                     train, batches = compiled, padded(batches, steps)
                 # Handing over NumPy arrays would take a third of a millisecond longer.
                 given = laid(batches, lambda some: tf.constant(np.stack(some)))
-                logs: dict[str, Tensor] = train(given, tf.constant(count), prepares)
+                arguments = (given, tf.constant(count), prepares)
+                if fast.is_watched and device() == CPU and _convolves(compiled, arguments):
+                    raise UnfitError(LOOPS_OVER_A_CONVOLUTION)
+                logs: Logs = train(*arguments)
             return logs
 
         self.train_function = train_function
+
+
+def _convolves(function: Any, arguments: tuple[Any, ...]) -> bool:
+    """Return whether a function of TensorFlow's holds a convolution."""
+    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
+    nodes = chain(graph.node, *(inner.node_def for inner in graph.library.function))
+    return any(node.op.startswith(CONVOLUTIONS) for node in nodes)
+
+
+def _zeros_like_results(compute: Any) -> Any:
+    """Return zeros with the shapes and dtypes of what `compute` returns for 0."""
+    import tensorflow as tf
+
+    traced = tf.function(compute, autograph=False).get_concrete_function(tf.constant(0))
+    return tf.nest.map_structure(
+        lambda result: tf.zeros(result.shape, result.dtype), traced.structured_outputs
+    )
+
+
+def _without_optionals(iterator: Iterator[Any]) -> Iterator[Any]:
+    """Return `iterator`, with None for what is absent: TensorFlow's pipelines hold no None."""
+    import tensorflow as tf
+
+    specs = tf.nest.flatten(getattr(iterator, "element_spec", ()))
+    if not any(isinstance(spec, tf.OptionalSpec) for spec in specs):
+        return iterator
+
+    def value(leaf: Any) -> Any:
+        return None if isinstance(leaf, tf.experimental.Optional) else leaf
+
+    return (tree.map_structure(value, batch) for batch in iterator)

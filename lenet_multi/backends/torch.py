@@ -11,13 +11,9 @@ from keras import ops, tree
 
 from lenet_multi.backends import private
 from lenet_multi.backends.adam import Adam
-from lenet_multi.backends.recording import (
-    Computation,
-    ManyKindsError,
-    RecordingError,
-    recorded,
-)
+from lenet_multi.backends.recording import Computation, ManyKindsError, recorded
 from lenet_multi.backends.stored import Feed
+from lenet_multi.backends.unfit import UnfitError
 from lenet_multi.backends.variables import variables
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import changed
@@ -109,7 +105,7 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
                 return fast.step(data)
         except ManyKindsError:  # Keras's step trains this batch alone
             pass
-        except RecordingError as error:  # nothing has changed yet
+        except UnfitError as error:  # nothing has changed yet
             fast.step, fast.why_stock = None, str(error)
         return super().train_step(data)
 
@@ -144,7 +140,7 @@ def _recorded_step(model: keras.Model) -> Step:
     """Return a recorded step of the compiled `model`, which reads Keras's learning rate each time.
 
     An optimizer other than our Adam updates in Python: a recording of it would fix the rate. Each
-    structure of a batch has a recording. Raises `RecordingError` before anything has changed.
+    structure of a batch has a recording. Raises `UnfitError` before anything has changed.
     """
     import torch
 
@@ -275,7 +271,7 @@ def _computation(
                 tracker.update_state(loss, sample_weight=len(tree.flatten(x)[0]))
                 logs = model.compute_metrics(x, y, outputs, sample_weight)
         if scope.state_mapping.keys() - set(map(id, held)):
-            raise RecordingError("its step changes a variable that the model does not list")
+            raise UnfitError("its step changes a variable that the model does not list")
         with torch.no_grad():
             for variable, value in in_place:
                 if (new := scope.get_current_value(variable)) is not value:
