@@ -1,13 +1,14 @@
 """TensorFlow: XLA compiles several steps into one loop over stored bytes; Adam is one kernel."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import keras
 import numpy as np
 from keras import tree
 
+from lenet_multi.backends.selfcheck import SelfCheck
 from lenet_multi.backends.stored import (
     Feed,
     alike,
@@ -19,6 +20,7 @@ from lenet_multi.backends.stored import (
     stored_feed,
 )
 from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION, UnfitError
+from lenet_multi.backends.variables import State, set_state, state_of
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import changed
 from lenet_multi.machine.keras_start import CPU, device
@@ -147,6 +149,42 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
             return logs
 
         self.train_function = train_function
+
+
+def is_dense(leaf: Any) -> bool:
+    """Return whether a part of a batch is absent or an array with all its entries."""
+    import tensorflow as tf
+
+    return leaf is None or isinstance(leaf, np.ndarray | tf.Tensor)
+
+
+def trained(
+    model: keras.Model, train_function: Any, state: State, batches: Sequence[Any]
+) -> tuple[Logs, State]:
+    """Return the logs and the state after `train_function` trained on `batches` from `state`."""
+    set_state(model, state)
+    steps = model.steps_per_execution
+    for begin in range(0, len(batches), steps):
+        logs: Logs = train_function(iter(batches[begin : begin + steps]))
+    return logs, state_of(model)
+
+
+def checking(model: keras.Model, check: SelfCheck) -> Any:
+    """Return a train function that checks its first steps, and goes on as they come out."""
+
+    def train_function(iterator: Iterator[Any]) -> Logs:
+        if check.is_open:
+            batches = list(islice(_without_optionals(iterator), model.steps_per_execution))
+            if not batches:
+                raise StopIteration  # Keras expects it
+            logs, _, left = check.train(state_of(model), batches)
+            if not left:
+                return logs
+            iterator = iter(left)
+        done: Logs = check.chosen(iterator)
+        return done
+
+    return train_function
 
 
 def _convolves(function: Any, arguments: tuple[Any, ...]) -> bool:

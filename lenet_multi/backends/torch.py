@@ -10,11 +10,13 @@ import keras
 from keras import ops, tree
 
 from lenet_multi.backends import private
+from lenet_multi.backends import variables as variables_of
 from lenet_multi.backends.adam import Adam
 from lenet_multi.backends.recording import Computation, ManyKindsError, recorded
+from lenet_multi.backends.selfcheck import SelfCheck
 from lenet_multi.backends.stored import Feed
 from lenet_multi.backends.unfit import UnfitError
-from lenet_multi.backends.variables import variables
+from lenet_multi.backends.variables import State, variables
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import changed
 from lenet_multi.machine.keras_start import GPU, device
@@ -123,6 +125,57 @@ def why_not(model: keras.Model) -> str | None:
         return "it has no trainable weights"
     why_stock: str | None = model.fast.why_stock
     return why_stock
+
+
+def is_dense(leaf: Any) -> bool:
+    """Return whether a part of a batch is absent or an array with all its entries."""
+    import torch
+
+    return getattr(leaf, "layout", torch.strided) is torch.strided
+
+
+def state_of(model: keras.Model) -> State:
+    """Return copies of the values that a step changes, and of PyTorch's generators."""
+    import torch
+
+    generators = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    return [*variables_of.state_of(model), *(state.numpy().copy() for state in generators)]
+
+
+def set_state(model: keras.Model, state: State) -> None:
+    """Set the values that a step changes, and PyTorch's generators."""
+    import torch
+
+    count = len(variables_of.changed_by_steps(model))
+    variables_of.set_state(model, state[:count])
+    generator, *on_gpus = (torch.from_numpy(value.copy()) for value in state[count:])
+    torch.set_rng_state(generator)
+    torch.cuda.set_rng_state_all(on_gpus)
+
+
+def trained(
+    model: keras.Model, train_function: Any, state: State, batches: Sequence[Any]
+) -> tuple[Logs, State]:
+    """Return the logs and the state after `train_function` trained on `batches` from `state`."""
+    set_state(model, state)
+    mode = model.training
+    model.train()
+    for batch in batches:
+        logs: Logs = train_function([batch])
+    model.train(mode)
+    return logs, state_of(model)
+
+
+def checking(model: keras.Model, check: SelfCheck) -> Any:
+    """Return a train function that checks its first steps, and goes on as they come out."""
+
+    def train_function(batches: Sequence[Any]) -> Logs:
+        if check.is_open:
+            return check.train(state_of(model), batches)[0]
+        done: Logs = check.chosen(batches)
+        return done
+
+    return train_function
 
 
 def _is_plain_adam(optimizer: Any, weights: list[keras.Variable]) -> bool:
