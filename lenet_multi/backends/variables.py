@@ -56,16 +56,22 @@ def unnumbered(path: str) -> str:
     return re.sub(r"_\d+(?=[/_]|$)", "", path)
 
 
-def make_variables(model: keras.Model, x: Any, y: Any) -> list[str]:
-    """Create missing variables, as a first step would; return the metrics' names.
+def make_variables(model: keras.Model, x: Any, y: Any) -> None:
+    """Create missing variables of a compiled `model`, as a first step would.
 
-    `x` and `y` (N, ...) are a batch of training data, in NumPy or the backend.
+    `x` and `y` (N, ...) are a batch of training data, in NumPy or the backend; `y` may be None.
     """
-    model.optimizer.build(model.trainable_variables)
     inputs = tree.map_structure(lambda part: keras.KerasTensor(part.shape, part.dtype), x)
     outputs = tree.map_structure(
-        lambda spec: ops.zeros(tuple(spec.shape), spec.dtype), model.compute_output_spec(inputs)
+        lambda spec: ops.zeros(tuple(spec.shape), spec.dtype), model(inputs, training=False)
     )
-    with keras.StatelessScope():  # counts nothing
-        targets = tree.map_structure(ops.convert_to_tensor, y)
-        return list(model.compute_metrics(None, targets, outputs))
+    model.optimizer.build(model.trainable_variables)
+    x, y = (
+        tree.map_structure(lambda part: part if part is None else ops.convert_to_tensor(part), side)
+        for side in (x, y)
+    )
+    values = [(variable, variable.value) for variable in model.variables]
+    with keras.StatelessScope(state_mapping=values):  # changes nothing
+        if model.loss is not None:  # several outputs have a mean loss each
+            model.compute_loss(x, y, outputs, None)
+        model.compute_metrics(x, y, outputs)
