@@ -90,8 +90,10 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
                 if stacked := isinstance(first_of(batches[0]), np.ndarray):
                     given = laid(given, np.stack)
                 arguments = (values, given, len(batches), prepares, stacked)
-                if fast.is_watched and device() != GPU and _convolves(compiled, arguments):
-                    raise UnfitError(LOOPS_OVER_A_CONVOLUTION)
+                if fast.is_watched:
+                    fast.is_watched = False  # later batches differ only in shapes
+                    if device() != GPU and _convolves(compiled, arguments):
+                        raise UnfitError(LOOPS_OVER_A_CONVOLUTION)
                 logs, values = compiled(*arguments)
                 under_way.append(logs)
             return logs, values

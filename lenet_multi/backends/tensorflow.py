@@ -143,8 +143,10 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
                 # Handing over NumPy arrays would take a third of a millisecond longer.
                 given = laid(batches, lambda some: tf.constant(np.stack(some)))
                 arguments = (given, tf.constant(count), prepares)
-                if fast.is_watched and device() == CPU and _convolves(compiled, arguments):
-                    raise UnfitError(LOOPS_OVER_A_CONVOLUTION)
+                if fast.is_watched:
+                    fast.is_watched = False  # later batches differ only in shapes
+                    if why := _why_unfit(compiled, arguments, stock_is_xla=self.jit_compile):
+                        raise UnfitError(why)
                 logs: Logs = train(*arguments)
             return logs
 
@@ -189,11 +191,16 @@ def checking(model: keras.Model, check: SelfCheck) -> Any:
     return train_function
 
 
-def _convolves(function: Any, arguments: tuple[Any, ...]) -> bool:
-    """Return whether a function of TensorFlow's holds a convolution."""
+def _why_unfit(function: Any, arguments: tuple[Any, ...], *, stock_is_xla: bool) -> str | None:
+    """Return why a function of TensorFlow's should not train in XLA's loop."""
     graph = function.get_concrete_function(*arguments).graph.as_graph_def()
     nodes = chain(graph.node, *(inner.node_def for inner in graph.library.function))
-    return any(node.op.startswith(CONVOLUTIONS) for node in nodes)
+    operations = {node.op for node in nodes}
+    if device() == CPU and any(name.startswith(CONVOLUTIONS) for name in operations):
+        return LOOPS_OVER_A_CONVOLUTION
+    if not stock_is_xla and any(name.startswith("StatelessRandom") for name in operations):
+        return "XLA draws other random numbers than TensorFlow, for dropout for example"
+    return None
 
 
 def _zeros_like_results(compute: Any) -> Any:
