@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lenet_multi.backends.fast import fast  # type: ignore[attr-defined]  # another part of the work brings it
+    from lenet_multi.backends.fast import fast
     from lenet_multi.errors import UserError
     from lenet_multi.interface import (
         assert_same_training,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet_multi.backends import choice
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import TASKS, TrainConfig
 from lenet_multi.data.examples import Dataset, are_pictures, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, keras_start
@@ -79,7 +79,7 @@ def train(
         from lenet_multi.inference.evaluate import evaluate
         from lenet_multi.training.fit import fit
         from lenet_multi.training.resume import Keeping
-        from lenet_multi.training.setup import build, compile_model, weights_sha256
+        from lenet_multi.training.setup import build, checked, compile_model, weights_sha256
 
     data_sha256 = dataset.sha256()
     if state and state.data_sha256 != data_sha256:
@@ -99,6 +99,10 @@ def train(
         f"{len(dataset.test):,} test {examples}"
     )
     why_stock = how.why_stock or (None if form and not answer_form else why_not(model))
+    if not why_stock and config.architecture not in TASKS:
+        with stopwatch("build_and_compile"):
+            how = checked(model, task, config, how, training)
+        why_stock = how.why_stock
     if why_stock:
         announce(f"{backend} trains through stock Keras: {why_stock}")
     with stopwatch("train"):
@@ -158,10 +162,10 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Record the block's wall-clock seconds under the name `part`."""
+        """Add the block's wall-clock seconds under the name `part`."""
         began = time.perf_counter()
         yield
-        self.seconds[part] = time.perf_counter() - began
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -24,14 +24,9 @@ SCRIPTS = {"train", "compare"}
 KERAS_MODULES = {
     *("backends.adam", "backends.fast", "backends.jax", "backends.tensorflow", "backends.torch"),
     *("backends.forms.__init__", "backends.forms.convolutions", "backends.forms.pooling"),
-    *(
-        "backends.forms.tiles",
-        "backends.layers",
-        "backends.forms.winograd",
-        "backends.portable",
-        "backends.stored",
-    ),
-    *("backends.stored", "backends.variables", "data.batches", "inference.heads", "lenet.networks"),
+    *("backends.forms.tiles", "backends.forms.winograd", "backends.layers", "backends.portable"),
+    *("backends.selfcheck", "backends.stored", "backends.variables", "data.batches"),
+    *("inference.heads", "lenet.networks"),
     *("own.builder", "own.data", "own.drawn", "own.task", "own.examples.my_model"),
     *("inference.export", "parity.climb", "training.initial_weights"),
     *("parity.layer_calls", "parity.randomness", "parity.terms"),

@@ -3,14 +3,20 @@
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import keras
 import numpy as np
 
-from lenet_multi.backends.stored import Feed, alike, laid, one_of, padded, stored_feed
+from lenet_multi.backends.selfcheck import SelfCheck
+from lenet_multi.backends.stored import Feed, alike, first_of, laid, one_of, padded, stored_feed
+from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION, UnfitError
+from lenet_multi.backends.variables import State, state_groups
+from lenet_multi.backends.variables import set_state as set_state
+from lenet_multi.backends.variables import state_of as state_of
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import Prepare, changed, parts
+from lenet_multi.data.examples import Prepare, changed
 from lenet_multi.machine.keras_start import GPU, device
 
 Tensor = Any  # JAX's
@@ -56,9 +62,9 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
         fast, steps = self.fast, self.steps_per_execution
 
         def train_steps(
-            values: Values, batches: Any, count: int, prepares: bool
+            values: Values, batches: Any, count: int, prepares: bool, stacked: bool
         ) -> tuple[Logs, Values]:
-            if isinstance(batches, list):  # gathered on a GPU
+            if not stacked:
                 batches = laid(batches, jax.numpy.stack)
             prepare = fast.prepare if prepares else None
 
@@ -73,7 +79,7 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
             )
             return looped
 
-        compiled = jax.jit(train_steps, donate_argnums=0, static_argnums=3)
+        compiled = jax.jit(train_steps, donate_argnums=0, static_argnums=(3, 4))
         under_way: deque[Logs] = deque()
 
         def train_function(values: Values, iterator: Iterator[Any]) -> tuple[Logs, Values]:
@@ -81,13 +87,69 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
                 if len(under_way) == _UNDER_WAY:
                     jax.block_until_ready(under_way.popleft())
                 given: Any = padded(batches, steps)
-                if isinstance(parts(batches[0][0])[0], np.ndarray):
+                if stacked := isinstance(first_of(batches[0]), np.ndarray):
                     given = laid(given, np.stack)
-                logs, values = compiled(values, given, len(batches), prepares)
+                arguments = (values, given, len(batches), prepares, stacked)
+                if fast.is_watched:
+                    fast.is_watched = False  # later batches differ only in shapes
+                    if device() != GPU and _convolves(compiled, arguments):
+                        raise UnfitError(LOOPS_OVER_A_CONVOLUTION)
+                logs, values = compiled(*arguments)
                 under_way.append(logs)
             return logs, values
 
         self.train_function = train_function
+
+
+def _convolves(compiled: Any, arguments: tuple[Any, ...]) -> bool:
+    """Return whether a function compiled by JAX holds a convolution."""
+    return "conv_general_dilated" in str(compiled.trace(*arguments).jaxpr)
+
+
+def is_dense(leaf: Any) -> bool:
+    """Return whether a part of a batch is absent or an array with all its entries."""
+    import jax
+
+    return leaf is None or isinstance(leaf, np.ndarray | jax.Array)
+
+
+def trained(
+    model: keras.Model, train_function: Any, state: State, batches: Sequence[Any]
+) -> tuple[Logs, State]:
+    """Return the logs and the state after `train_function` trained on `batches` from `state`."""
+    values = _grouped(model, state)
+    steps = model.steps_per_execution
+    for begin in range(0, len(batches), steps):
+        logs, values = train_function(values, iter(batches[begin : begin + steps]))
+    return logs, [np.array(value) for value in chain(*values)]
+
+
+def checking(model: keras.Model, check: SelfCheck) -> Any:
+    """Return a train function that checks its first steps, and goes on as they come out."""
+
+    def train_function(values: Values, iterator: Iterator[Any]) -> tuple[Logs, Values]:
+        if check.is_open:
+            batches = list(islice(iterator, model.steps_per_execution))
+            if not batches:
+                raise StopIteration  # Keras expects it
+            state = [np.array(value) for value in chain(*values)]
+            logs, state, left = check.train(state, batches)
+            values = _grouped(model, state)
+            if not left:
+                return logs, values
+            iterator = iter(left)
+        done: tuple[Logs, Values] = check.chosen(values, iterator)
+        return done
+
+    return train_function
+
+
+def _grouped(model: keras.Model, state: State) -> Values:
+    """Return copies of the values of `state` on JAX, which a train function may take over."""
+    import jax
+
+    values = map(jax.numpy.array, state)
+    return tuple([next(values) for _ in group] for group in state_groups(model))
 
 
 class _OnGpu(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no types

@@ -5,10 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lenet_multi.backends import private
+from lenet_multi.backends.unfit import UnfitError
 
 Tensor = Any  # PyTorch's
 
 Computation = Callable[..., tuple[Tensor, ...]]
+
+# Recording takes a second, and a replay saves milliseconds.
+_MOST_KINDS = 8
+
+
+class ManyKindsError(UnfitError):
+    """The tensors have other shapes than all recorded ones, and no more are recorded."""
 
 
 def recorded(compute: Computation, *held: Tensor) -> Computation:
@@ -18,18 +26,19 @@ def recorded(compute: Computation, *held: Tensor) -> Computation:
     tensors in place but keep no other state, and must run the same operations for all values of a
     signature (shape, strides, dtype, device). A replay runs no Keras, autograd or Python: only the
     same kernels in the same order, with the backward pass if `compute` asks for gradients. Its bits
-    are the same, except for the matrix products that oneDNN takes over.
+    are the same, except for the matrix products that oneDNN takes over. Raises `UnfitError`
+    for a computation that no recording holds, and `ManyKindsError` for one signature too many.
     """
     import torch
 
-    make_fx = private.find(private.MAKE_FX)
     recordings: dict[tuple[Any, ...], Computation] = {}
 
     def play(*tensors: Tensor) -> tuple[Tensor, ...]:
         kind = tuple((t.shape, t.stride(), t.dtype, t.device) for t in tensors)
         if kind not in recordings:
-            copies = map(_copy, (*tensors, *held))  # tracing computes, and changes them
-            graph = make_fx(compute)(*copies)
+            if len(recordings) == _MOST_KINDS:
+                raise ManyKindsError
+            graph = _traced(compute, *tensors, *held)
             if multiply := private.onednn_product():
                 _multiply_by_onednn(graph.graph, multiply)
             _add_slices_in_place(graph.graph)
@@ -45,6 +54,32 @@ def recorded(compute: Computation, *held: Tensor) -> Computation:
             return recordings[kind](*tensors, *held)
 
     return play
+
+
+def _traced(compute: Computation, *tensors: Tensor) -> Any:
+    """Return the kernels that `compute` calls, as a `torch.fx` module.
+
+    A recording may draw from PyTorch's own generator: each replay then draws the next numbers.
+    """
+    import torch
+
+    make_fx = private.find(private.MAKE_FX)
+    try:
+        with torch.random.fork_rng():  # tracing computes: the first replay draws these numbers
+            graph = make_fx(compute)(*map(_copy, tensors))  # ... and changes its tensors
+    except UnfitError:
+        raise
+    except Exception as error:
+        if "data-dependent control flow" in str(error):
+            raise UnfitError(
+                "Python reads values in its step, as dropout with a seed does"
+            ) from error
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UnfitError(f"PyTorch cannot record its step ({message})") from error
+    given = (value for node in graph.graph.nodes for value in (*node.args, *node.kwargs.values()))
+    if any(isinstance(value, torch.Generator) for value in given):
+        raise UnfitError("its step has a random generator of its own, as dropout with a seed")
+    return graph
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -8,11 +8,11 @@ from keras import tree
 
 from lenet_multi.backends import private
 from lenet_multi.data.batches import Batches, StoredBatch
-from lenet_multi.data.examples import Prepare, changed, parts
+from lenet_multi.data.examples import Prepare, parts
 
 Tensor = Any  # the backend's own
 Feed = Any  # what Keras's `fit` takes
-Batch = tuple[Any, ...]  # x, y; from `train_on_batch` the weights of examples too, or None
+Batch = Any  # x, or a tuple of x, y and the weights of examples; what is absent may be None
 
 
 def stored_feed(batches: Batches) -> Feed:
@@ -38,12 +38,19 @@ def stored_feed(batches: Batches) -> Feed:
 
 
 def alike(iterator: Iterator[Batch], steps: int) -> list[tuple[list[Batch], bool]]:
-    """Return up to `steps` next batches, grouped by size, and whether to prepare each group."""
+    """Return up to `steps` next batches, grouped by shapes, and whether to prepare each group."""
     batches = list(islice(iterator, steps))
     if not batches:
         raise StopIteration  # Keras expects it
-    sizes = groupby(batches, lambda batch: len(parts(batch[0])[0]))
-    return [(some := list(of_size), isinstance(some[0], StoredBatch)) for _, of_size in sizes]
+    groups = (list(group) for _, group in groupby(batches, shapes))
+    return [(group, isinstance(group[0], StoredBatch)) for group in groups]
+
+
+def shapes(batch: Batch) -> Any:
+    """Return the shapes of a batch's arrays, nested as they are; of a stored one its size."""
+    if isinstance(batch, StoredBatch):
+        return len(parts(batch.x)[0])  # all else is alike
+    return tree.map_structure(lambda array: None if array is None else tuple(array.shape), batch)
 
 
 def padded(batches: list[Batch], steps: int) -> list[Batch]:
@@ -53,11 +60,17 @@ def padded(batches: list[Batch], steps: int) -> list[Batch]:
 
 def laid(batches: Sequence[Batch], stack: Callable[[tuple[Any, ...]], Any]) -> Batch:
     """Return the batches as one with a new first axis, stacked by `stack`."""
-    sides = (side for side in zip(*batches, strict=True) if side[0] is not None)
-    return tuple(tree.map_structure(lambda *arrays: stack(arrays), *side) for side in sides)
+    return tree.map_structure(
+        lambda *arrays: None if arrays[0] is None else stack(arrays), *batches
+    )
 
 
 def one_of(batches: Batch, index: Tensor, prepare: Prepare | None) -> Batch:
     """Return batch number `index` of stacked ones, prepared by `prepare` if given."""
-    x, *others = (changed(lambda array: array[index], side) for side in batches)
-    return (prepare(x) if prepare else x), *others
+    batch = tree.map_structure(lambda array: None if array is None else array[index], batches)
+    return (prepare(batch[0]), *batch[1:]) if prepare else batch
+
+
+def first_of(batch: Batch) -> Any:
+    """Return the first array of a batch."""
+    return next(array for array in tree.flatten(batch) if array is not None)

@@ -1,16 +1,34 @@
 """TensorFlow: XLA compiles several steps into one loop over stored bytes; Adam is one kernel."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import keras
 import numpy as np
+from keras import tree
 
-from lenet_multi.backends.stored import Feed, alike, laid, one_of, padded, stored_feed
+from lenet_multi.backends.selfcheck import SelfCheck
+from lenet_multi.backends.stored import (
+    Feed,
+    alike,
+    first_of,
+    laid,
+    one_of,
+    padded,
+    shapes,
+    stored_feed,
+)
+from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION, UnfitError
+from lenet_multi.backends.variables import State, make_variables, set_state, state_of
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import changed, parts
+from lenet_multi.data.examples import changed
+from lenet_multi.machine.keras_start import CPU, device
 
 Tensor = Any  # TensorFlow's
+Logs = dict[str, Tensor]
+
+CONVOLUTIONS = ("Conv2D", "Conv3D", "DepthwiseConv2d")  # and their gradients
 
 
 def feed(batches: Batches) -> Feed:
@@ -93,27 +111,117 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
         import tensorflow as tf
 
         fast, steps = self.fast, self.steps_per_execution
+        step_of = keras.Model.train_step, keras.Model.compute_metrics
+        logs_are_metrics = step_of == (fast.stock.train_step, fast.stock.compute_metrics)
+        whole: list[Any] = []  # the shapes that XLA compiled for
 
-        def train_steps(batches: Any, count: Tensor, prepares: bool) -> dict[str, Tensor]:
-            def step(index: Tensor) -> tuple[Tensor]:
-                self.train_step(one_of(batches, index, fast.prepare if prepares else None))
-                return (index + 1,)
+        def train_steps(batches: Any, count: Tensor, prepares: bool) -> Logs:
+            def train(index: Tensor) -> Logs:
+                logs: Logs = self.train_step(
+                    one_of(batches, index, fast.prepare if prepares else None)
+                )
+                return logs
 
-            tf.while_loop(lambda index: index < count, step, (0,))
-            logs: dict[str, Tensor] = self.get_metrics_result()
-            return logs
+            def step(index: Tensor, *so_far: Logs) -> tuple[Any, ...]:
+                logs = train(index)
+                return (index + 1, *([] if logs_are_metrics else [logs]))
+
+            none_yet = [] if logs_are_metrics else [_zeros_like_results(train)]
+            _, *logs = tf.while_loop(lambda index, *_: index < count, step, (0, *none_yet))
+            return logs[0] if logs else self.get_metrics_result()  # type: ignore[no-any-return]
 
         compiled = tf.function(train_steps, jit_compile=True, autograph=False)
         without_xla = tf.function(train_steps, reduce_retracing=True, autograph=False)
 
-        def train_function(iterator: Iterator[Any]) -> dict[str, Tensor]:
-            for batches, prepares in alike(iterator, steps):
-                count, train = len(batches), without_xla
-                if len(parts(batches[0][0])[0]) == fast.batch_size:
+        def train_function(iterator: Iterator[Any]) -> Logs:
+            for batches, prepares in alike(_without_optionals(iterator), steps):
+                count, train, of = len(batches), without_xla, shapes(batches[0])
+                is_whole = fast.batch_size in (None, len(first_of(batches[0])))
+                if is_whole and of == (whole or [of])[0]:
+                    whole[:] = [of]
                     train, batches = compiled, padded(batches, steps)
                 # Handing over NumPy arrays would take a third of a millisecond longer.
                 given = laid(batches, lambda some: tf.constant(np.stack(some)))
-                logs: dict[str, Tensor] = train(given, tf.constant(count), prepares)
+                arguments = (given, tf.constant(count), prepares)
+                if fast.is_watched:
+                    fast.is_watched = False  # later batches differ only in shapes
+                    if why := _why_unfit(compiled, arguments, stock_is_xla=self.jit_compile):
+                        raise UnfitError(why)
+                logs: Logs = train(*arguments)
             return logs
 
         self.train_function = train_function
+
+
+def is_dense(leaf: Any) -> bool:
+    """Return whether a part of a batch is absent or an array with all its entries."""
+    import tensorflow as tf
+
+    return leaf is None or isinstance(leaf, np.ndarray | tf.Tensor)
+
+
+def trained(
+    model: keras.Model, train_function: Any, state: State, batches: Sequence[Any]
+) -> tuple[Logs, State]:
+    """Return the logs and the state after `train_function` trained on `batches` from `state`."""
+    set_state(model, state)
+    steps = model.steps_per_execution
+    for begin in range(0, len(batches), steps):
+        logs: Logs = train_function(iter(batches[begin : begin + steps]))
+    return logs, state_of(model)
+
+
+def checking(model: keras.Model, check: SelfCheck) -> Any:
+    """Return a train function that checks its first steps, and goes on as they come out."""
+
+    def train_function(iterator: Iterator[Any]) -> Logs:
+        if check.is_open:
+            batches = list(islice(_without_optionals(iterator), model.steps_per_execution))
+            if not batches:
+                raise StopIteration  # Keras expects it
+            if not check.steps:  # other backends have done so
+                make_variables(model, *keras.utils.unpack_x_y_sample_weight(batches[0])[:2])
+            logs, _, left = check.train(state_of(model), batches)
+            if not left:
+                return logs
+            iterator = iter(left)
+        done: Logs = check.chosen(iterator)
+        return done
+
+    return train_function
+
+
+def _why_unfit(function: Any, arguments: tuple[Any, ...], *, stock_is_xla: bool) -> str | None:
+    """Return why a function of TensorFlow's should not train in XLA's loop."""
+    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
+    nodes = chain(graph.node, *(inner.node_def for inner in graph.library.function))
+    operations = {node.op for node in nodes}
+    if device() == CPU and any(name.startswith(CONVOLUTIONS) for name in operations):
+        return LOOPS_OVER_A_CONVOLUTION
+    if not stock_is_xla and any(name.startswith("StatelessRandom") for name in operations):
+        return "XLA draws other random numbers than TensorFlow, for dropout for example"
+    return None
+
+
+def _zeros_like_results(compute: Any) -> Any:
+    """Return zeros with the shapes and dtypes of what `compute` returns for 0."""
+    import tensorflow as tf
+
+    traced = tf.function(compute, autograph=False).get_concrete_function(tf.constant(0))
+    return tf.nest.map_structure(
+        lambda result: tf.zeros(result.shape, result.dtype), traced.structured_outputs
+    )
+
+
+def _without_optionals(iterator: Iterator[Any]) -> Iterator[Any]:
+    """Return `iterator`, with None for what is absent: TensorFlow's pipelines hold no None."""
+    import tensorflow as tf
+
+    specs = tf.nest.flatten(getattr(iterator, "element_spec", ()))
+    if not any(isinstance(spec, tf.OptionalSpec) for spec in specs):
+        return iterator
+
+    def value(leaf: Any) -> Any:
+        return None if isinstance(leaf, tf.experimental.Optional) else leaf
+
+    return (tree.map_structure(value, batch) for batch in iterator)

@@ -1,24 +1,31 @@
 """PyTorch: a step is recorded once as a list of kernels, Adam among them, and replayed."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from inspect import signature
+from itertools import compress
 from typing import Any
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from lenet_multi.backends import private
+from lenet_multi.backends import variables as variables_of
 from lenet_multi.backends.adam import Adam
-from lenet_multi.backends.recording import Computation, recorded
+from lenet_multi.backends.recording import Computation, ManyKindsError, recorded
+from lenet_multi.backends.selfcheck import SelfCheck
 from lenet_multi.backends.stored import Feed
-from lenet_multi.backends.variables import make_variables, variables
+from lenet_multi.backends.unfit import UnfitError
+from lenet_multi.backends.variables import State, variables
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import changed, parts
+from lenet_multi.data.examples import changed
 from lenet_multi.machine.keras_start import GPU, device
 
 Tensor = Any  # PyTorch's
 Logs = dict[str, Tensor]
 Rate = Callable[[], Tensor]  # of the next step
-Step = Callable[[Any, Any], Logs]
+Step = Callable[[Any], Logs]
+Play = Callable[[list[Tensor]], Logs]
 
 
 def feed(batches: Batches) -> Feed:
@@ -80,95 +87,164 @@ class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
 
     PyTorch computes on a CPU only while it is called. So both cores wait while Keras looks up
     layers, losses, gradients, weights and metrics: a fifth of its step. A recorded step does the
-    same as Keras's (`keras/src/backend/torch/trainer.py`). Keras's step trains examples with
-    weights and what `why_not` excludes.
+    same as Keras's (`keras/src/backend/torch/trainer.py`). Keras's step trains what `why_not`
+    excludes, and what a recording cannot hold.
     """
 
     def compile(self, *given: Any, **named: Any) -> None:
         """Compile the model and drop its recording."""
         super().compile(*given, **named)
-        self.fast.is_recorded, self.fast.step = False, None
+        self.fast.is_recorded, self.fast.step, self.fast.why_stock = False, None, None
 
-    def train_step(self, data: tuple[Any, ...]) -> Logs:
-        """Train on x, y and, where given, the weights of examples."""
+    def train_step(self, data: Any) -> Any:
+        """Train on x, on x and y, or on x, y and the weights of examples; return the logs."""
         fast = self.fast
-        tensors = [changed(ops.convert_to_tensor, side) for side in data[:2]]
         if not fast.is_recorded:
-            fast.is_recorded = True
-            fast.step = None if why_not(self) else _recorded_step(self, *tensors)
-        if fast.step is None or any(part is not None for part in data[2:]):
-            logs: Logs = super().train_step(data)
-            return logs
+            fast.is_recorded, fast.why_stock = True, why_not(self)
+            fast.step = None if fast.why_stock else _recorded_step(self)
         try:
-            step: Step = fast.step
-            return step(*tensors)
-        except _AddedLossError:  # nothing has changed yet
-            fast.step = None
-            return self.train_step(data)
-
-
-class _AddedLossError(Exception):
-    """The model has losses besides its compiled one."""
+            if fast.step is not None:
+                return fast.step(data)
+        except ManyKindsError:  # Keras's step trains this batch alone
+            pass
+        except UnfitError as error:  # nothing has changed yet
+            fast.step, fast.why_stock = None, str(error)
+        return super().train_step(data)
 
 
 def why_not(model: keras.Model) -> str | None:
-    """Return why Keras's step must train the compiled `model`; None if a recorded step can."""
-    if model.non_trainable_variables:
-        return "its layers keep a state, as batch normalisation and dropout do"
-    loss = model.loss
-    is_kerass = isinstance(loss, keras.losses.Loss) and "__call__" not in vars(type(loss))
-    if not is_kerass or loss.reduction != "sum_over_batch_size":
-        return "its loss is not one loss of Keras's with its mean"
-    with private.tensorflow_left_out():
-        weights = keras.Model.get_compile_config(model)["loss_weights"]
-    if weights is not None:
-        return "its loss has a weight"
-    is_scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-    if is_scaled or model.optimizer.loss_scale_factor is not None:
-        return "its optimizer scales the loss"
-    if any(layer.losses for layer in model.layers):
-        return "a layer has a loss of its own, as a regulariser"
-    return None
+    """Return why Keras's step must train the compiled `model`; None if a recorded step may.
+
+    Some reasons show only when the first step is recorded; they are in `model.fast.why_stock`.
+    """
+    if model.fast.stock.train_step is not keras.Model.train_step:
+        return "its class has a train_step of its own"
+    if model.jit_compile or model.run_eagerly:
+        return "it was compiled with jit_compile or run_eagerly"
+    if not model.trainable_variables:
+        return "it has no trainable weights"
+    why_stock: str | None = model.fast.why_stock
+    return why_stock
 
 
-def _is_plain(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variable]) -> bool:
-    """Return whether a step of `optimizer` is only its formula."""
+def is_dense(leaf: Any) -> bool:
+    """Return whether a part of a batch is absent or an array with all its entries."""
+    import torch
+
+    return getattr(leaf, "layout", torch.strided) is torch.strided
+
+
+def state_of(model: keras.Model) -> State:
+    """Return copies of the values that a step changes, and of PyTorch's generators."""
+    import torch
+
+    generators = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    return [*variables_of.state_of(model), *(state.numpy().copy() for state in generators)]
+
+
+def set_state(model: keras.Model, state: State) -> None:
+    """Set the values that a step changes, and PyTorch's generators."""
+    import torch
+
+    count = len(variables_of.changed_by_steps(model))
+    variables_of.set_state(model, state[:count])
+    generator, *on_gpus = (torch.from_numpy(value.copy()) for value in state[count:])
+    torch.set_rng_state(generator)
+    torch.cuda.set_rng_state_all(on_gpus)
+
+
+def trained(
+    model: keras.Model, train_function: Any, state: State, batches: Sequence[Any]
+) -> tuple[Logs, State]:
+    """Return the logs and the state after `train_function` trained on `batches` from `state`."""
+    set_state(model, state)
+    mode = model.training
+    model.train()
+    for batch in batches:
+        logs: Logs = train_function([batch])
+    model.train(mode)
+    return logs, state_of(model)
+
+
+def checking(model: keras.Model, check: SelfCheck) -> Any:
+    """Return a train function that checks its first steps, and goes on as they come out."""
+
+    def train_function(batches: Sequence[Any]) -> Logs:
+        if check.is_open:
+            return check.train(state_of(model), batches)[0]
+        done: Logs = check.chosen(batches)
+        return done
+
+    return train_function
+
+
+def _is_plain_adam(optimizer: Any, weights: list[keras.Variable]) -> bool:
+    """Return whether a step of `optimizer` is only the formula of our Adam."""
     besides = [
         *("clipnorm", "global_clipnorm", "clipvalue", "weight_decay", "use_ema", "amsgrad"),
-        "gradient_accumulation_steps",
+        *("gradient_accumulation_steps", "loss_scale_factor"),
     ]
-    held = any(weight.constraint is not None for weight in weights)
-    return not held and not any(getattr(optimizer, name, None) for name in besides)
+    constrained = any(weight.constraint is not None for weight in weights)
+    is_plain = not constrained and not any(getattr(optimizer, name, None) for name in besides)
+    return is_plain and isinstance(optimizer, Adam)
 
 
-def _recorded_step(model: keras.Model, x: Any, y: Any) -> Step:
+def _recorded_step(model: keras.Model) -> Step:
     """Return a recorded step of the compiled `model`, which reads Keras's learning rate each time.
 
-    An optimizer other than our Adam updates in Python: a recording of it would fix the rate.
+    An optimizer other than our Adam updates in Python: a recording of it would fix the rate. Each
+    structure of a batch has a recording. Raises `UnfitError` before anything has changed.
     """
     import torch
 
-    names = make_variables(model, x, y)
-    held_variables = variables(model)
-    weights = model.trainable_weights
-    records_update = isinstance(model.optimizer, Adam) and _is_plain(model.optimizer, weights)
-    # Keras updates these tensors in place and never replaces them.
-    held = [variable.value for variable in held_variables]
-    compute = _computation(model, (x, y), held_variables, update=records_update)
-    play = recorded(compute, *held)
     optimizer = model.optimizer
-    rate = _rate_by_host(optimizer) if held[0].is_cuda else lambda: optimizer.learning_rate
+    optimizer.build(model.trainable_variables)
+    on_gpu = model.trainable_variables[0].value.is_cuda
+    rate = _rate_by_host(optimizer) if on_gpu else lambda: optimizer.learning_rate
+    recordings: list[tuple[Any, Play]] = []
 
-    def step(x: Any, y: Any) -> Logs:
+    def step(data: Any) -> Logs:
+        tensors: list[Tensor] = []
+
+        def is_tensor(leaf: Any) -> bool:
+            if leaf is not None:
+                tensors.append(ops.convert_to_tensor(leaf))
+            return leaf is not None
+
+        like = tree.map_structure(is_tensor, data)
+        play = next((play for known, play in recordings if known == like), None)
+        if play is None:
+            play = _recording(model, like)
+            recordings.append((like, play))
         with torch.no_grad():
-            step_rate = ops.convert_to_tensor(rate())
-        results = play(*parts(x), *parts(y), step_rate)
-        if not records_update:
-            with torch.no_grad():
-                model.optimizer.apply(results[len(names) :], model.trainable_weights)
-        return dict(zip(names, results, strict=False))
+            tensors.append(ops.convert_to_tensor(rate()))
+        return play(tensors)
 
     return step
+
+
+def _recording(model: keras.Model, like: Any) -> Play:
+    """Return the recorded step on batches whose tensors are nested as in `like`."""
+    import torch
+
+    every = [*variables(model), *_loss_tracker(model).variables]
+    held = list({id(variable): variable for variable in every}.values())
+    known = _Known()
+    records_update = _is_plain_adam(model.optimizer, model.trainable_weights)
+    compute = _computation(model, like, held, known, update=records_update)
+    # Keras updates these tensors in place and never replaces them.
+    replay = recorded(compute, *(variable.value for variable in held))
+
+    def play(tensors: list[Tensor]) -> Logs:
+        results = replay(*tensors)
+        if not records_update:
+            gradients = iter(results[len(known.logs) :])
+            filled = [next(gradients) if has else None for has in known.has_gradient]
+            with torch.no_grad():
+                model.optimizer.apply(filled, model.trainable_weights)
+        return dict(zip(known.logs, results, strict=False))
+
+    return play
 
 
 def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
@@ -196,43 +272,73 @@ def _rate_by_host(optimizer: keras.optimizers.Optimizer) -> Rate:
     return rate
 
 
-def _computation(
-    model: keras.Model, like: tuple[Any, Any], held: list[keras.Variable], *, update: bool
-) -> Computation:
-    """Return the step as a function of (*x, *y, rate, *values of the variables `held`).
+@dataclass
+class _Known:
+    """What the trace of a step shows besides its kernels."""
 
-    It nests x and y as in `like`, changes the values in place, and returns the metrics. Without
-    `update` it leaves weights and optimizer, and returns the weights' gradients after the metrics.
-    It holds the backward pass, so a recording does too.
+    logs: list[str] = field(default_factory=list)  # their names
+    has_gradient: list[bool] = field(default_factory=list)  # of each weight
+
+
+def _computation(
+    model: keras.Model, like: Any, held: list[keras.Variable], known: _Known, *, update: bool
+) -> Computation:
+    """Return the step as a function of (*tensors of a batch, rate, *values of variables `held`).
+
+    It nests the tensors as in `like`, changes the values in place, and returns the logs. Without
+    `update` it leaves weights and optimizer, and returns the weights' gradients after the logs. It
+    holds the backward pass, so a recording does too. It writes to `known`.
     """
     import torch
 
+    mode = {"training": True}
+    in_call, in_loss = (
+        mode if "training" in signature(function).parameters else {}
+        for function in (type(model).call, type(model).compute_loss)
+    )
+    tracker = _loss_tracker(model)
+
     def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
         given = iter(tensors)
-        x, y = (changed(lambda tensor: next(given), side) for side in like)
+        data = tree.map_structure(lambda is_tensor: next(given) if is_tensor else None, like)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         rate, *values = given
         in_place = list(zip(held, values, strict=True))
         weights = model.trainable_weights
         with keras.StatelessScope(state_mapping=in_place, collect_losses=True) as scope:
-            outputs = model(x, training=True)
-            if model.losses:  # from a regulariser or `add_loss`
-                raise _AddedLossError
-            loss = model.loss.call(y, outputs).mean()
-            gradients = torch.autograd.grad(loss, [weight.value for weight in weights])
+            outputs = model(x, **in_call)
+            loss = model.compute_loss(x, y, outputs, sample_weight, **in_loss)
+            gradients = torch.autograd.grad(
+                model.optimizer.scale_loss(loss),
+                [weight.value for weight in weights],
+                allow_unused=True,
+            )
+            known.has_gradient = [gradient is not None for gradient in gradients]
+            gradients = [gradient for gradient in gradients if gradient is not None]
             with torch.no_grad():
                 if update:
-                    model.optimizer.update(gradients, weights, rate)
+                    model.optimizer.update(
+                        gradients, list(compress(weights, known.has_gradient)), rate
+                    )
                     model.optimizer.iterations.assign_add(1)
-                model.metrics[0].update_state(loss, sample_weight=len(y))  # the mean loss
-                logs = model.compute_metrics(x, y, outputs)
+                tracker.update_state(loss, sample_weight=len(tree.flatten(x)[0]))
+                logs = model.compute_metrics(x, y, outputs, sample_weight)
+        if scope.state_mapping.keys() - set(map(id, held)):
+            raise UnfitError("its step changes a variable that the model does not list")
         with torch.no_grad():
             for variable, value in in_place:
                 if (new := scope.get_current_value(variable)) is not value:
                     value.copy_(new)
-        results = [*logs.values(), *(() if update else gradients)]
+        known.logs = list(logs)
+        results = [*map(ops.convert_to_tensor, logs.values()), *(() if update else gradients)]
         return tuple(result.detach() for result in results)
 
     return compute
+
+
+def _loss_tracker(model: keras.Model) -> keras.metrics.Metric:
+    """Return the mean loss of the compiled `model`, also if its class has `metrics` of its own."""
+    return keras.Model.metrics.fget(model)[0]
 
 
 def _on_gpu(batches: Batches) -> Callable[[int], tuple[Any, ...]]:

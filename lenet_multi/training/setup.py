@@ -1,17 +1,22 @@
 """Prepare a task's model for training: its weights, its optimizer, how it is computed."""
 
 import hashlib
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import keras
 import numpy as np
 
+from lenet_multi import backends
+from lenet_multi.backends import selfcheck
 from lenet_multi.backends.adam import Adam
-from lenet_multi.backends.choice import Execution
+from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.backends.fast import fitting, make_fast
 from lenet_multi.backends.variables import path_of
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
-from lenet_multi.data.examples import Dataset
+from lenet_multi.data.batches import Batches
+from lenet_multi.data.examples import Dataset, Examples, epoch_order
 from lenet_multi.machine.allocator import keep_freed_memory
 from lenet_multi.task import Task
 from lenet_multi.training import initial_weights
@@ -52,6 +57,29 @@ def compile_arguments(
         "loss": task.loss(config),
         "metrics": list(task.metrics),
     }
+
+
+def checked(
+    model: keras.Model, task: Task, config: TrainConfig, how: Execution, training: Examples
+) -> Execution:
+    """Return `how`; where a fast way fails its self-check, compile `model` for stock Keras.
+
+    The check takes the first batches of the training, and leaves the model as it was.
+    """
+    wanted = Examples(training.x, task.targets(config, training.y))
+    order = epoch_order(len(wanted), seed=config.seed, epoch=0)
+    some = wanted[order[: selfcheck.ENDS[-1] * config.batch_size]]
+    batches = Batches(some, batch_size=config.batch_size, prepare=task.prepare)
+    fed = backends.module(keras.backend.backend()).training_feed(batches, model)
+    reason = selfcheck.why_not(
+        model,
+        [batches[index] for index in range(len(batches))],
+        list(islice(iter(fed), len(batches))),
+    )
+    if reason is None:
+        return how
+    how = replace(how, form=STOCK, answer_form=STOCK, xla_loops=False, why_stock=reason)
+    return compile_model(model, task, config, how, examples=len(training))
 
 
 def make_optimizer(

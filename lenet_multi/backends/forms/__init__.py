@@ -44,8 +44,24 @@ def holds_convolution(model: keras.Model, form: str) -> bool:
 
 def _convolves(layer: keras.layers.Layer) -> bool:
     """Return whether a layer, or one within it, is a convolution: it has a kernel size."""
-    within = getattr(layer, "layers", [])
-    return hasattr(layer, "kernel_size") or any(map(_convolves, within))
+    seen: dict[int, keras.layers.Layer] = {}
+    waiting = [layer]
+    while waiting:
+        layer = waiting.pop()
+        if hasattr(layer, "kernel_size"):
+            return True
+        if id(layer) not in seen:
+            seen[id(layer)] = layer
+            waiting += _within(layer)
+    return False
+
+
+def _within(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """Yield the layers that are attributes of `layer`, also in lists and dictionaries."""
+    for value in vars(layer).values():
+        held = list(value.values()) if isinstance(value, dict) else value
+        parts = held if isinstance(held, list | tuple) else [held]
+        yield from (part for part in parts if isinstance(part, keras.layers.Layer))
 
 
 def steps_of(stack: list[keras.layers.Layer], form: str) -> Iterator[Step]:
