@@ -52,7 +52,7 @@ def messages() -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[words])):
-                    if name in ("UserError", "DivergedError"):
+                    if name in ("UserError", "UserCodeError", "DivergedError"):
                         yield f"{path.relative_to(PROJECT)}:{node.lineno}", text(words)
 
 

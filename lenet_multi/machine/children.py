@@ -120,7 +120,7 @@ def _run(
         child.log.open("w") as log,
         subprocess.Popen(
             child.command,
-            env={**_environment(child.log.parent), **child.environ},
+            env={**clean_environment(child.log.parent), **child.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -153,8 +153,8 @@ def _run(
     return Failure(child.name, reason, lines[-_LINES_SHOWN:])
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a child: no variable of Keras, and an empty home of Keras."""
+def clean_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a child: no variable of Keras, and a home of Keras in `folder`."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
     return {
         **inherited,

@@ -104,7 +104,7 @@ def _examples(source: str, x: Arrays, y: Arrays) -> Examples:
 
 def refuse_misfit(model: keras.Model, x: Arrays, source: str) -> None:
     """Raise `UserError` when inputs do not have the structure, shapes or kind of the model's."""
-    wanted = getattr(model, "input", None) if getattr(model, "inputs", None) else None
+    wanted = drawn.signature(model)
     if wanted is None:
         return
     remedy = f"--data {source} has {shown(x)}, but the model takes {shown(wanted)}; change one"

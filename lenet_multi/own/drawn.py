@@ -22,7 +22,7 @@ def inputs(model: keras.Model, count: int, generator: np.random.Generator) -> Ar
     Integers stay below the smallest vocabulary of an `Embedding`. Raises `UserError` for a model
     without a signature.
     """
-    if not model.built or not getattr(model, "inputs", None):
+    if signature(model) is None:
         raise UserError(f"the model {model.name} does not say what it takes; give --data")
     vocabularies = [one.input_dim for one in layers(model) if hasattr(one, "embeddings")]
     most = min(vocabularies, default=2)
@@ -35,7 +35,14 @@ def inputs(model: keras.Model, count: int, generator: np.random.Generator) -> Ar
             return generator.random(shape) < 0.5
         return generator.normal(size=shape).astype("float32")
 
-    return tree.map_structure(draw, model.input)
+    return tree.map_structure(draw, signature(model))
+
+
+def signature(model: keras.Model) -> Any:
+    """Return the tensors that a model takes, nested as it takes them; None if it does not say."""
+    if not model.built or not getattr(model, "inputs", None):
+        return None
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def targets(model: keras.Model, loss: Any, x: Arrays, generator: np.random.Generator) -> Arrays:

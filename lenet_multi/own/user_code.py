@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from lenet_multi.errors import UserError, reason
+from lenet_multi.errors import UserCodeError, UserError, reason
 
 _OURS = str(Path(__file__).parents[1])
 
 
 @contextmanager
 def user_code(what: str, *, let: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn an error in the block into a `UserError` that names `what` and the backend.
+    """Turn an error in the block into a `UserCodeError` that names `what` and the backend.
 
     The user's traceback, without our lines, goes to stderr. Errors of the classes `let` pass.
     """
@@ -29,7 +29,7 @@ def user_code(what: str, *, let: tuple[type[Exception], ...] = ()) -> Iterator[N
         traceback.print_exception(type(error), error, _without_ours(error.__traceback__))
         backend = os.environ.get("KERAS_BACKEND")
         where = f" on {backend}" if backend and "keras" in sys.modules else ""
-        raise UserError(f"{what} failed{where}: {reason(error)}; see the traceback") from error
+        raise UserCodeError(f"{what} failed{where}: {reason(error)}; see the traceback") from error
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
