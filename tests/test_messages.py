@@ -20,6 +20,8 @@ CULPRIT = re.compile(r"\{|--[a-z]|\b[A-Z]{3,}\b")
 # Messages whose caller adds what they lack, and what that is.
 COMPLETED = {
     "{source}: {done.stdout}": "the child's own message",
+    "{str(error)}": "the message of a bench's process",
+    "{str(first.failure)}": "likewise",
     "{name}: {error}": "the message of what reads the image",
     "{'; '.join(refused)}": "a message for each image",
     "it has no pixels; give another image": "`read` puts the name of the image in front",

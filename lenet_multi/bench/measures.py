@@ -16,8 +16,8 @@ from lenet_multi.bench.ways import JIT_OFF, JIT_ON, OTHER_JIT, OURS, Job
 from lenet_multi.data.examples import Examples
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment
+from lenet_multi.machine.stopwatch import Stopwatch
 from lenet_multi.own.find import find_task
-from lenet_multi.train import Stopwatch
 from lenet_multi.training.fit import fit
 from lenet_multi.training.setup import compile_arguments, compile_model
 
@@ -102,7 +102,8 @@ class Trial:
         self.way = JIT_ON if wanted else JIT_OFF
         compiled(jit_compile=wanted)
         if self.model.jit_compile != wanted:  # Keras only warns
-            raise UserError(f"{self.task.name}: Keras says that a layer does not support it")
+            words = "a layer says that it does not support it"
+            raise UserError(f"jit_compile={wanted}: {words}; use Keras's default")
 
     def first(self) -> dict[str, Any]:
         """Train on one batch, which compiles, and find the pace of rounds."""

@@ -35,7 +35,7 @@ class Worker:
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lenet_multi.bench.worker", job.as_json()],
-                env={**children.clean_environment(folder), **caches},
+                env={**children.environment(folder), **caches},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.progress import Progress
 
 from lenet_multi.bench.process import FailedError, Worker
@@ -133,6 +132,7 @@ class _Session:
         self.timeout, self.bars = timeout, bars
         self.trials: list[_Trial] = []
         self.stages: dict[str, Stages] = {}
+        self.shown: set[str] = set()  # the users' errors whose traceback was printed
         self.bar = bars.add_task("start", total=None)
 
     def measure(self, backends: Sequence[str], rounds: int, *, tries_jit: bool) -> None:
@@ -175,19 +175,28 @@ class _Session:
             return trial.worker.ask(request, timeout=self.timeout)
         except FailedError as error:
             if error.fault == CODE:
-                click.echo(trial.worker.traceback, err=True, nl=False)
+                self._show(trial.worker.traceback)
             trial.failure = str(error)
             trial.worker.close()
             if error.fault == INPUT and trial.job.way == STOCK:
                 raise UserError(str(error)) from error
         return None
 
+    def _show(self, traceback: str) -> None:
+        """Print a user's traceback once, however many backends raise the same error."""
+        error = traceback.rstrip().rpartition("\n")[2]
+        if error not in self.shown:
+            self.shown.add(error)
+            self.bars.console.print(traceback, markup=False, highlight=False, soft_wrap=True)
+
     def _refuse(self) -> None:
         """Raise `UserError`: nothing trains."""
-        reasons = {trial.failure: trial.job.backend for trial in reversed(self.trials)}
-        words = "; ".join(f"{backend}: {reason}" for reason, backend in reasons.items())
+        first = self.trials[0]
+        if self.shown:
+            raise UserError(str(first.failure))
         raise UserError(
-            f"{self.config.architecture} trains on no backend: {words}; see that `fit` trains it"
+            f"{self.config.architecture} trains on no backend; {first.job.backend} says: "
+            f"{first.failure}; make `fit` of Keras train it first"
         )
 
     def _explain(self) -> None:

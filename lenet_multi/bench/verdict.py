@@ -1,5 +1,6 @@
 """Say in words what a bench found: the way to take, why, and what went another way."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,9 +105,7 @@ def costliest(stages: Stages, other: Stages | None) -> tuple[Part, str]:
         return part, "its step"
     layers = [
         Part(
-            f"the layer {next(iter(of_kind))} ({kind})"
-            if len(of_kind) == 1
-            else f"the {len(of_kind)} {kind} layers",
+            _words(kind, list(of_kind)),
             sum(of_kind.values()),
             alone,
             sum(kinds_there[kind].values()) if kind in kinds_there else None,
@@ -127,6 +126,14 @@ def _kinds(stages: Stages) -> dict[str, dict[str, float]]:
 
 _FORWARD, _BACKWARD = "the forward pass", "the gradient"
 _REST = "what is not the model (optimizer, metrics, batches, Keras's loop)"
+
+
+def _words(kind: str, names: Sequence[str]) -> str:
+    """Return what to call layers of one kind; a name that Keras made is its kind again."""
+    if len(names) > 1:
+        return f"the {len(names)} {kind} layers"
+    is_kerass = re.sub(r"_\d+$", "", names[0]).replace("_", "") == kind.lower()
+    return f"the {kind} layer" if is_kerass else f"the layer {names[0]} ({kind})"
 
 
 def _parts(stages: Stages) -> dict[str, float]:

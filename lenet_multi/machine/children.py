@@ -13,7 +13,14 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from lenet_multi.machine import keras_start, signals
 
@@ -86,6 +93,8 @@ def bars() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
         transient=True,
@@ -120,7 +129,7 @@ def _run(
         child.log.open("w") as log,
         subprocess.Popen(
             child.command,
-            env={**clean_environment(child.log.parent), **child.environ},
+            env={**environment(child.log.parent), **child.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -153,8 +162,8 @@ def _run(
     return Failure(child.name, reason, lines[-_LINES_SHOWN:])
 
 
-def clean_environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a child: no variable of Keras, and a home of Keras in `folder`."""
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a child: no variable of Keras, and an empty home of Keras."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
     return {
         **inherited,

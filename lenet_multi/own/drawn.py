@@ -22,7 +22,7 @@ def inputs(model: keras.Model, count: int, generator: np.random.Generator) -> Ar
     Integers stay below the smallest vocabulary of an `Embedding`. Raises `UserError` for a model
     without a signature.
     """
-    if signature(model) is None:
+    if (wanted := signature(model)) is None:
         raise UserError(f"the model {model.name} does not say what it takes; give --data")
     vocabularies = [one.input_dim for one in layers(model) if hasattr(one, "embeddings")]
     most = min(vocabularies, default=2)
@@ -35,11 +35,11 @@ def inputs(model: keras.Model, count: int, generator: np.random.Generator) -> Ar
             return generator.random(shape) < 0.5
         return generator.normal(size=shape).astype("float32")
 
-    return tree.map_structure(draw, signature(model))
+    return tree.map_structure(draw, wanted)
 
 
 def signature(model: keras.Model) -> Any:
-    """Return the tensors that a model takes, nested as it takes them; None if it does not say."""
+    """Return the `KerasTensor`s that a model takes, nested as its inputs are, or None."""
     if not model.built or not getattr(model, "inputs", None):
         return None
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

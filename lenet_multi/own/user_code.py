@@ -29,7 +29,9 @@ def user_code(what: str, *, let: tuple[type[Exception], ...] = ()) -> Iterator[N
         traceback.print_exception(type(error), error, _without_ours(error.__traceback__))
         backend = os.environ.get("KERAS_BACKEND")
         where = f" on {backend}" if backend and "keras" in sys.modules else ""
-        raise UserCodeError(f"{what} failed{where}: {reason(error)}; see the traceback") from error
+        kind = type(error).__name__
+        why = f"{kind}: {reason(error).removeprefix(f'{kind}: ')}"
+        raise UserCodeError(f"{what} failed{where}: {why}; see the traceback") from error
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:

@@ -158,6 +158,6 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 
 def test_children_of_parity_find_the_downloads() -> None:
     """Parity's children have their own Keras home for settings but read the user's downloads."""
-    from lenet_multi.machine.children import _environment
+    from lenet_multi.machine.children import environment
 
-    assert keras_home(_environment(Path("run"))) == keras_home(os.environ)
+    assert keras_home(environment(Path("run"))) == keras_home(os.environ)
