@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -30,34 +29,33 @@ _MOST_BYTES = 256 * MEBIBYTE  # of a round's examples
 Seconds = Callable[[int], float]  # of so many steps
 
 
-@dataclass(frozen=True)
 class Pace:
-    """How many steps a round has, and the seconds of `few` steps, which come with every round.
+    """How many steps a round has, and what its start costs.
 
-    What `fit` and `predict` do once costs TensorFlow as much as thirty steps of a small model. The
-    difference of a round and of a few steps does not contain it.
+    What `fit` and `predict` do once costs TensorFlow as much as thirty steps of a small model. So a
+    round's seconds are taken less those of a `few` steps, unless that is a large part of a round.
     """
 
-    steps: int
-    few: int
-    seconds_of_few: float
+    def __init__(self, seconds_of: Seconds, *, whole: int, most: int) -> None:
+        """Make rounds of half a second or of `most` steps, in multiples of `whole` steps."""
+        self._seconds_of = seconds_of
+        seconds_of(whole)  # the first time may compile
+        self._begun = seconds_of(whole)  # with a few steps
+        steps = min(4 * whole, most)
+        while (seconds := seconds_of(steps)) < self._begun + _TRIED and steps < most:
+            steps = min(4 * steps, most)
+        of_step = max(seconds - self._begun, seconds / steps) / steps
+        self.steps = min(max(1, round(_SECONDS / of_step / whole)) * whole, most)
+        self._few = whole if self.steps >= 4 * whole else 0
 
-    def milliseconds(self, seconds_of: Seconds) -> float:
+    def milliseconds(self) -> float:
         """Return the milliseconds of a step, from one more round."""
-        return 1000 * (seconds_of(self.steps) - self.seconds_of_few) / (self.steps - self.few)
-
-
-def pace(seconds_of: Seconds, *, whole: int, most: int) -> Pace:
-    """Return the pace of rounds of half a second, or of `most` steps; `whole` ones come at once."""
-    seconds_of(whole)  # the first time may compile
-    begun = min(seconds_of(whole) for _ in range(2))
-    if begun > _SECONDS:
-        return Pace(whole, 0, 0.0)
-    steps = min(4 * whole, most)
-    while (seconds := seconds_of(steps) - begun) < _TRIED and steps < most:
-        steps = min(4 * steps, most)
-    wanted = _SECONDS / max(seconds, 1e-9) * (steps - whole)
-    return Pace(min(max(2, round(wanted / whole)) * whole, most), whole, begun)
+        if not self._few:
+            return 1000 * self._seconds_of(self.steps) / self.steps
+        # A busy moment must not lengthen the start of all rounds, nor exceed a round.
+        self._begun = min(self._begun, self._seconds_of(self._few))
+        seconds = self._seconds_of(self.steps)
+        return 1000 * (seconds - min(self._begun, seconds / 2)) / (self.steps - self._few)
 
 
 class Trial:
@@ -115,8 +113,8 @@ class Trial:
         whole = self.model.steps_per_execution
         most = max(2, _MOST_BYTES // size // whole) * whole
         self.paces = {
-            name: pace(seconds_of, whole=whole, most=most)
-            for name, seconds_of in self._timed().items()
+            "step": Pace(lambda steps: self._epoch(steps)[0], whole=whole, most=most),
+            "predict": Pace(self._predict, whole=whole, most=most),
         }
         return {
             "seconds": {"first step": first},
@@ -125,17 +123,14 @@ class Trial:
 
     def round(self) -> dict[str, Any]:
         """Return the milliseconds of a training step and of a batch of `predict`."""
-        timed = self._timed().items()
-        found = {f"{name}_ms": self.paces[name].milliseconds(one) for name, one in timed}
+        found = {f"{name}_ms": pace.milliseconds() for name, pace in self.paces.items()}
         return {**found, "peak_mib": environment.peak_memory_bytes() / MEBIBYTE}
 
-    def _timed(self) -> dict[str, Seconds]:
-        return {"step": lambda steps: self._epoch(steps)[0], "predict": self._predict}
-
     def stages(self) -> dict[str, Any]:
-        """Return the milliseconds of the stages of a step, and of each layer."""
+        """Return the milliseconds of a step, of its stages, and of each layer."""
         x, y = (tree.map_structure(ops.convert_to_tensor, side) for side in self._arrays(1))
-        return stages.measure(self.model, x, y, jit=self.model.jit_compile)
+        found = stages.measure(self.model, x, y, jit=self.model.jit_compile)
+        return {"step": self.paces["step"].milliseconds(), **found}
 
     def _epoch(self, steps: int) -> tuple[float, float]:
         """Train for `steps` steps; return their seconds, and those of the validation after them."""

@@ -220,7 +220,7 @@ class _Session:
                 found = trial.worker.ask(STAGES, timeout=self.timeout)
             except FailedError:  # no reason to give; the figures stand
                 continue
-            self.stages[backend] = Stages(way=row.way, step=row.step, **found)
+            self.stages[backend] = Stages(way=row.way, **found)
 
     def close(self) -> None:
         """End all processes."""

@@ -9,7 +9,7 @@ from lenet_multi.bench import verdict
 from lenet_multi.bench.result import Bench, Row, ratio
 
 COLUMNS = (
-    *("import s", "build s", "first step s", "step ms", "of rounds", "to the best"),
+    *("import s", "build s", "first step s", "step ms", "of rounds", "factor"),
     *("examples/s", "predict ms", "peak MiB"),
 )
 
@@ -29,7 +29,7 @@ def table(bench: Bench) -> Table:
     title = f"{bench.model}{size}: batch {bench.config.batch_size}, {threads}"
     found = Table("backend", "way", title=title, title_justify="left")
     for column in COLUMNS:
-        found.add_column(column, justify="right")
+        found.add_column(column, justify="right", no_wrap=True)
     best = bench.best
     for row in bench.rows:
         if row.is_timed and best:

@@ -64,7 +64,7 @@ def _why(bench: Bench, leaders: Sequence[Row]) -> str:
     part, of_what = costliest(stages, other)
     words = f"on {slow} with {stages.way.replace('stock', 'stock Keras')}, {part.name} "
     words += f"{'take' if part.is_plural else 'takes'} {part.share:.0%} of {of_what}"
-    if part.there is not None:
+    if part.there:
         words += f", {milliseconds(part.here)}, and {milliseconds(part.there)} on {fast}"
     return words
 

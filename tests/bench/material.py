@@ -36,11 +36,13 @@ def without_jax():
 
 def bad_loss():
     model = build()
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("adam", {"nothing": "mse"})
     return model
 
 class Stubborn(keras.layers.Layer):
-    supports_jit = False
+    def __init__(self):
+        super().__init__()
+        self.supports_jit = False
 
     def call(self, x):
         return x
@@ -53,9 +55,9 @@ def without_jit():
 """
 
 
-def write_model(folder: Path) -> Path:
-    """Write the small models to my_model.py in `folder`, and return its path."""
-    path = folder / "my_model.py"
+def write_model(folder: Path, name: str = "my_model.py") -> Path:
+    """Write the small models to a file in `folder`, and return its path."""
+    path = folder / name
     path.write_text(MODEL)
     return path
 

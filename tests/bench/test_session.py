@@ -43,7 +43,7 @@ class StandIn:
             BUILD: {"seconds": {"import": 1.0}, "way": way, "parameters": 7},
             FIRST: {"seconds": {"first step": 1.0}, "steps": {"step": 9}},
             ROUND: {"step_ms": step, "predict_ms": 1.0, "peak_mib": 400.0},
-            STAGES: {"forward": 0.5, "forward_and_backward": 1.0, "layers": []},
+            STAGES: {"step": 4.0, "forward": 0.5, "forward_and_backward": 1.0, "layers": []},
         }
         return answers[request]
 
