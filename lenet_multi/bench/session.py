@@ -187,7 +187,9 @@ class _Session:
         error = traceback.rstrip().rpartition("\n")[2]
         if error not in self.shown:
             self.shown.add(error)
-            self.bars.console.print(traceback, markup=False, highlight=False, soft_wrap=True)
+            self.bars.console.print(
+                traceback, end="", markup=False, highlight=False, soft_wrap=True
+            )
 
     def _refuse(self) -> None:
         """Raise `UserError`: nothing trains."""

@@ -62,6 +62,8 @@ def _why(bench: Bench, leaders: Sequence[Row]) -> str:
     if stages is None:
         return ""
     part, of_what = costliest(stages, other)
+    if part.share > 1:  # a busy moment: no reason is better than a wrong one
+        return ""
     words = f"on {slow} with {stages.way.replace('stock', 'stock Keras')}, {part.name} "
     words += f"{'take' if part.is_plural else 'takes'} {part.share:.0%} of {of_what}"
     if part.there:

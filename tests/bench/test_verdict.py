@@ -53,6 +53,12 @@ def test_the_reason_is_where_the_slowest_loses_most(slow: object, fast: object, 
     assert found.sentence.endswith(f"; on tensorflow with stock Keras, {words}")
 
 
+def test_a_part_longer_than_its_whole_is_no_reason() -> None:
+    """Stages that were timed in a busy moment are not reported."""
+    found = bench(THREE, stages={"tensorflow": stages(9, 10, 10, Dense=9)})
+    assert found.sentence == bench(THREE).sentence
+
+
 def test_layers_of_a_kind_are_counted_together() -> None:
     """Several layers of one kind are one part, and a name of the user's stays."""
     assert verdict._words("Dense", ["dense", "dense_1"]) == "the 2 Dense layers"

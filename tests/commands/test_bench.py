@@ -68,7 +68,7 @@ def test_a_model_that_one_backend_lacks_is_timed_on_the_others(
         (["my_model.py:build", "--data", "no.npz"], "no file no.npz; give an .npz", 1),
         (["my_model.py:build", "--loss", "mze"], "--loss mze: Keras has no such one", 1),
         (["my_model.py:bad_loss", "--data", "my_model.py:data"], "trains on no backend; ", 1),
-        (["my_model.py:broken"], "my_model.py:broken failed on ", 4),
+        (["my_model.py:broken"], "my_model.py:broken failed on ", 5),
         (["--head", "softmax"], "No such option '--head'", 1),
     ],
     ids=["file", "name", "data", "npz", "loss", "bad-loss", "code", "flag"],
