@@ -166,20 +166,20 @@ class _Session:
 
     def _ask(self, trial: _Trial, request: str, words: str) -> dict[str, Any] | None:
         """Return the answer of a trial's process; None if it failed, now or before."""
-        self.bars.advance(self.bar)
-        if trial.worker is None or trial.failure:
-            return None
-        doing = f"{trial.job.backend}, {trial.way}: {words}"
-        self.bars.update(self.bar, description=doing)
+        self.bars.update(self.bar, description=f"{trial.job.backend}, {trial.way}: {words}")
         try:
-            return trial.worker.ask(request, timeout=self.timeout)
+            if trial.worker and not trial.failure:
+                return trial.worker.ask(request, timeout=self.timeout)
         except FailedError as error:
+            assert trial.worker
             if error.fault == CODE:
                 self._show(trial.worker.traceback)
             trial.failure = str(error)
             trial.worker.close()
             if error.fault == INPUT and trial.job.way == STOCK:
                 raise UserError(str(error)) from error
+        finally:
+            self.bars.advance(self.bar)
         return None
 
     def _show(self, traceback: str) -> None:

@@ -18,8 +18,8 @@ def print_bench(bench: Bench, console: Console) -> None:
     """Print all rows, the remarks, and last the sentence."""
     console.print(table(bench))
     for line in verdict.remarks(bench):
-        console.print(line)
-    console.print(verdict.sentence(bench), style="bold", soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(verdict.sentence(bench), style="bold", highlight=False, soft_wrap=True)
 
 
 def table(bench: Bench) -> Table:
@@ -27,7 +27,9 @@ def table(bench: Bench) -> Table:
     size = f" ({bench.parameters:,} parameters)" if bench.parameters else ""
     threads = f"{bench.threads} thread{'s' if bench.threads > 1 else ''}"
     title = f"{bench.model}{size}: batch {bench.config.batch_size}, {threads}"
-    found = Table("backend", "way", title=title, title_justify="left")
+    found = Table(title=title, title_justify="left")
+    for column in ("backend", "way"):
+        found.add_column(column, no_wrap=True)
     for column in COLUMNS:
         found.add_column(column, justify="right", no_wrap=True)
     best = bench.best

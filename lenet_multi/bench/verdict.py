@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lenet_multi.bench.result import Bench, Row, Stages, fastest, is_clear, ratio
+from lenet_multi.bench.ways import STOCK
 
 # Ours may take a little longer than stock: two processes of the same program differ by so much
 # (see `benchmarks/README.md`).
@@ -64,7 +65,8 @@ def _why(bench: Bench, leaders: Sequence[Row]) -> str:
     part, of_what = costliest(stages, other)
     if part.share > 1:  # a busy moment: no reason is better than a wrong one
         return ""
-    words = f"on {slow} with {stages.way.replace('stock', 'stock Keras')}, {part.name} "
+    jit = "" if stages.way == STOCK else f", {stages.way}"
+    words = f"on {slow} with stock Keras{jit}, {part.name} "
     words += f"{'take' if part.is_plural else 'takes'} {part.share:.0%} of {of_what}"
     if part.there:
         words += f", {milliseconds(part.here)}, and {milliseconds(part.there)} on {fast}"

@@ -9,8 +9,8 @@ from typing import Any
 from lenet_multi.config import TrainConfig
 
 STOCK = "stock"  # Keras's `fit` on arrays, compiled with Keras's own default
-OTHER_JIT = "stock, the other jit"  # until the process says what the default is
-JIT_ON, JIT_OFF = "stock, jit on", "stock, jit off"
+OTHER_JIT = "the other jit"  # stock too, until the process says what the default is
+JIT_ON, JIT_OFF = "jit on", "jit off"
 OURS = "ours"  # what `lenet-multi train` does
 
 

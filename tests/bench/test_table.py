@@ -33,5 +33,5 @@ def test_a_failed_way_is_a_line_below_the_table() -> None:
     """It has no figures; the last line is the sentence."""
     lines = printed(*THREE, row("torch", JIT_ON, failure="no compiler"))
     assert not [line for line in lines if "│" in line and JIT_ON in line]
-    assert lines[-3] == "torch, stock, jit on: cannot: no compiler"
+    assert lines[-3] == "torch, jit on: cannot: no compiler"
     assert lines[-1].startswith("Take torch (ours)")

@@ -89,7 +89,7 @@ def test_what_failed_or_is_slower_has_a_line() -> None:
         row("jax", OURS, 2.04, 2.04, 2.04),
     )
     assert verdict.remarks(bench(rows)) == [
-        "torch, stock, jit on: cannot: no compiler",
+        "torch, jit on: cannot: no compiler",
         "torch, ours: trains through stock Keras: it has a state",
         "torch: ours is SLOWER than stock Keras here: it takes 1.10 times as long",
     ]
