@@ -40,7 +40,7 @@ class Pace:
         """Make rounds of half a second or of `most` steps, in multiples of `whole` steps."""
         self._seconds_of = seconds_of
         seconds_of(whole)  # the first time may compile
-        self._begun = seconds_of(whole)  # with a few steps
+        self._begun = min(seconds_of(whole) for _ in range(2))  # with a few steps
         steps = min(4 * whole, most)
         while (seconds := seconds_of(steps)) < self._begun + _TRIED and steps < most:
             steps = min(4 * steps, most)

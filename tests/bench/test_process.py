@@ -60,6 +60,7 @@ def test_a_process_that_takes_too_long_is_ended(start: Start) -> None:
     with pytest.raises(FailedError, match=r"took longer than 0.2 s; give a longer --timeout"):
         worker.ask(ROUND, timeout=0.2)
     assert time.monotonic() - began < 30
+    assert worker._process.poll() is not None
     worker.close()
 
 
