@@ -11,6 +11,10 @@ class UserError(Exception):
     """Bad usage or bad input: a line on stderr with culprit and remedy, then exit status 2."""
 
 
+class UserCodeError(UserError):
+    """A user's own code raised an error; on another backend it may run."""
+
+
 class DivergedError(UserError):
     """The training diverged: its loss or its weights are NaN or infinite."""
 

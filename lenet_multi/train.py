@@ -1,9 +1,7 @@
 """Train and evaluate one model on one backend; `python -m lenet_multi.train` runs it."""
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,7 @@ from lenet_multi.config import TASKS, TrainConfig
 from lenet_multi.data.examples import Dataset, are_pictures, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, keras_start
+from lenet_multi.machine.stopwatch import Stopwatch
 from lenet_multi.own.find import find_task
 from lenet_multi.runs.checkpoint import State
 from lenet_multi.runs.record import OF_CLASSIFIERS, SCHEMA_VERSION, TENSORBOARD, Result
@@ -152,20 +151,6 @@ def train(
         peak_memory_bytes=environment.peak_memory_bytes(),
     )
     return TrainedRun(model, evaluation, result)
-
-
-class Stopwatch:
-    """Seconds of named blocks of code."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        """Add the block's wall-clock seconds under the name `part`."""
-        began = time.perf_counter()
-        yield
-        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ PACKAGE = PROJECT / "lenet_multi"
 # From the bottom to the top: a file imports from its own folder and from those before it.
 ORDER = (
     *("errors", "config", "machine", "data", "task", "runs", "backends", "own", "training"),
-    *("lenet", "inference", "parity", "compare", "train", "commands", "__main__"),
+    *("lenet", "inference", "parity", "bench", "compare", "train", "commands", "__main__"),
     *("interface", "__init__"),
 )
 
@@ -28,6 +28,7 @@ KERAS_MODULES = {
     *("backends.selfcheck", "backends.stored", "backends.variables", "data.batches"),
     *("inference.heads", "lenet.networks"),
     *("own.builder", "own.data", "own.drawn", "own.task", "own.examples.my_model"),
+    *("bench.measures", "bench.stages"),
     *("inference.export", "parity.climb", "training.initial_weights"),
     *("parity.layer_calls", "parity.randomness", "parity.terms"),
     *("parity.float64", "training.callbacks", "training.fit", "training.history"),
@@ -43,6 +44,7 @@ SPEAKS_TO = {
     "backends.recording": {"torch"},
     "backends.private": {"torch"},
     "parity.float64": {"jax"},  # for its attention
+    "bench.stages": {"tensorflow", "jax", "torch"},  # gradients, and the end of a computation
     # These write and run files in their own formats.
     "inference.export": {"torch"},
     "inference.runtimes": {"tensorflow", "torch"},

@@ -21,6 +21,8 @@ CULPRIT = re.compile(r"\{|--[a-z]|\b[A-Z]{3,}\b")
 COMPLETED = {
     "{source}: {done.stdout}": "the child's own message",
     "{messages[-1].removeprefix(_MESSAGE)}": "the child's own message",
+    "{str(error)}": "the message of a bench's process",
+    "{str(first.failure)}": "likewise",
     "{name}: {error}": "the message of what reads the image",
     "{'; '.join(refused)}": "a message for each image",
     "it has no pixels; give another image": "`read` puts the name of the image in front",
@@ -53,7 +55,7 @@ def messages() -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[words])):
-                    if name in ("UserError", "DivergedError"):
+                    if name in ("UserError", "UserCodeError", "DivergedError"):
                         yield f"{path.relative_to(PROJECT)}:{node.lineno}", text(words)
 
 

@@ -36,13 +36,20 @@ _HEAD_START = 0.03  # seconds; bad data found by then is reported without starti
 KERAS_SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
-def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = None) -> None:
+def start(
+    backend: str,
+    *,
+    floatx: str = "float32",
+    dtype_policy: str | None = None,
+    stock: bool = False,
+) -> None:
     """Import Keras on `backend`, with Keras's defaults whatever ~/.keras/keras.json says.
 
     `floatx`: precision of weights and sums, "float32" or "float64". `dtype_policy`: that of layers
     (default: `floatx`). On a GPU, float32 products are computed in full, not from numbers of ten
     bits (TF32). On PyTorch, subnormal numbers become zero in all that this thread computes on a CPU
-    from now on. Raises `UserError` when the environment would make Keras end training early.
+    from now on; with `stock` they stay, as in plain Keras. Raises `UserError` when the environment
+    would make Keras end training early.
     """
     for variable in CUTTING_VARIABLES:
         if variable in os.environ:
@@ -61,7 +68,7 @@ def start(backend: str, *, floatx: str = "float32", dtype_policy: str | None = N
             _multiply_in_full(backend)
     if keras.backend.backend() != backend:
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
-    if backend == "torch":
+    if backend == "torch" and not stock:
         import torch
 
         # Flush subnormal numbers to zero, as TensorFlow and JAX do on a CPU. If a weight's gradient

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from lenet_multi.errors import UserError, reason
+from lenet_multi.errors import UserCodeError, UserError, reason
 
 _OURS = str(Path(__file__).parents[1])
 
 
 @contextmanager
 def user_code(what: str, *, let: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn an error in the block into a `UserError` that names `what` and the backend.
+    """Turn an error in the block into a `UserCodeError` that names `what` and the backend.
 
     The user's traceback, without our lines, goes to stderr. Errors of the classes `let` pass.
     """
@@ -31,7 +31,7 @@ def user_code(what: str, *, let: tuple[type[Exception], ...] = ()) -> Iterator[N
         where = f" on {backend}" if backend and "keras" in sys.modules else ""
         kind = type(error).__name__
         why = f"{kind}: {reason(error).removeprefix(f'{kind}: ')}"
-        raise UserError(f"{what} failed{where}: {why}; see the traceback") from error
+        raise UserCodeError(f"{what} failed{where}: {why}; see the traceback") from error
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:

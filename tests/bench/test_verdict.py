@@ -1,0 +1,101 @@
+import pytest
+
+from lenet_multi.bench import verdict
+from lenet_multi.bench.ways import JIT_ON, OURS, STOCK
+from tests.bench.material import THREE, bench, row, stages
+
+
+def test_the_sentence_names_the_fastest_and_how_far_the_others_are_behind() -> None:
+    """The fastest way of all comes first, then each other backend's fastest with its factor."""
+    assert bench(THREE).sentence == (
+        "Take torch (ours): a step takes 2.1 ms; jax (stock), the next, takes 2.4 times as long "
+        "and tensorflow (ours) takes 3.9 times as long."
+    )
+
+
+def test_two_ways_without_a_clear_order_are_both_named() -> None:
+    """If each of the two fastest wins a round, the sentence takes both."""
+    close = (row("jax", STOCK, 2.0, 2.2, 2.0), row("torch", OURS, 2.1, 2.1, 2.1))
+    found = bench(close).sentence
+    assert found.startswith("Take jax (stock) or torch (ours): a step takes 2.0 ms and 2.1 ms, and")
+
+
+@pytest.mark.parametrize(
+    ("slow", "fast", "words"),
+    [
+        (
+            stages(9, 4, 7, LSTM=3, Dense=1),
+            stages(4, 0.6, 1.0, LSTM=0.5, Dense=0.5),
+            "the LSTM layer takes 75% of the forward pass, 3.0 ms, and 0.5 ms on torch.",
+        ),
+        (
+            stages(9, 1, 2, LSTM=0.5, Dense=0.5),
+            stages(4, 1, 2, LSTM=0.5, Dense=0.5),
+            "what is not the model (optimizer, metrics, batches, Keras's loop) takes 78% of its "
+            "step, 7.0 ms, and 2.0 ms on torch.",
+        ),
+        (
+            stages(9, 1, 8, LSTM=4, Dense=4),
+            stages(4, 1, 2, LSTM=0.5, Dense=0.5),
+            "the gradient takes 78% of its step, 7.0 ms, and 1.0 ms on torch.",
+        ),
+        (
+            stages(9, 4, 7, LSTM=3, Dense=1),
+            None,
+            "the LSTM layer takes 75% of the forward pass.",
+        ),
+    ],
+    ids=["layer", "not-the-model", "calls-only", "nothing-to-compare"],
+)
+def test_the_reason_is_where_the_slowest_loses_most(slow: object, fast: object, words: str) -> None:
+    """It is a layer, if the model's own time differs and layers can be timed; else a stage."""
+    found = bench(THREE, stages={"tensorflow": slow, **({"torch": fast} if fast else {})})
+    assert found.sentence.endswith(f"; on tensorflow with stock Keras, {words}")
+
+
+def test_a_part_longer_than_its_whole_is_no_reason() -> None:
+    """Stages that were timed in a busy moment are not reported."""
+    found = bench(THREE, stages={"tensorflow": stages(9, 10, 10, Dense=9)})
+    assert found.sentence == bench(THREE).sentence
+
+
+def test_layers_of_a_kind_are_counted_together() -> None:
+    """Several layers of one kind are one part, and a name of the user's stays."""
+    assert verdict._words("Dense", ["dense", "dense_1"]) == "the 2 Dense layers"
+    assert verdict._words("Conv2D", ["conv2d_7"]) == "the Conv2D layer"
+    assert verdict._words("GRU", ["encoder_2"]) == "the layer encoder_2 (GRU)"
+
+
+def test_one_backend_alone_compares_its_ways() -> None:
+    """With one backend the next way is the other way there."""
+    found = bench(THREE[4:]).sentence
+    assert found == (
+        "Take torch (ours): a step takes 2.1 ms; torch (stock), the next, takes 1.95 times as long."
+    )
+
+
+def test_nothing_timed_is_said() -> None:
+    """A bench that was stopped at once has no way to recommend."""
+    assert bench(()).sentence == "Nothing was timed."
+
+
+def test_what_failed_or_is_slower_has_a_line() -> None:
+    """A failure, ours on stock Keras and ours slower than stock are said in one line each."""
+    rows = (
+        row("torch", STOCK, 2.0, 2.0, 2.0),
+        row("torch", JIT_ON, failure="no compiler"),
+        row("torch", OURS, 2.2, 2.2, 2.2, why_stock="it has a state"),
+        row("jax", STOCK, 2.0, 2.0, 2.0),
+        row("jax", OURS, 2.04, 2.04, 2.04),
+    )
+    assert verdict.remarks(bench(rows)) == [
+        "torch, jit on: cannot: no compiler",
+        "torch, ours: trains through stock Keras: it has a state",
+        "torch: ours is SLOWER than stock Keras here: it takes 1.10 times as long",
+    ]
+
+
+def test_a_backend_without_any_figure_failed() -> None:
+    """A backend fails if no way was timed on it."""
+    rows = (row("jax", STOCK, failure="no layer"), *THREE[4:])
+    assert verdict.failed(bench(rows)) == ["jax"]
