@@ -43,6 +43,7 @@ from lenet_multi.training.setup import build, compile_arguments
 Batch = tuple[Arrays, Arrays]  # inputs, targets
 
 DIFFERENCE = "differences"  # prefix of filed slopes of the loss
+REWRITTEN = "rewritten"  # a record: weights that a call in training changes, as moving means
 
 # Tensors whose gradient is checked by finite differences, and the share of the loss by which a step
 # changes it: large beside float64's rounding (1e-16), small beside the loss's curvature.
@@ -135,7 +136,14 @@ class Climb:
         if not self.task.reads_settings:
             return terms.of_stack(model, self.plan.small_batch_size)
         randomness.set_seeds(model, self.plan.config.seed)
+        initial = model.get_weights()
         calls = layer_calls.recorded(model, batch[0])
+        self.evidence.record[REWRITTEN] = [
+            name
+            for name, before, after in zip(_names(model), initial, model.get_weights(), strict=True)
+            if not np.array_equal(before, after)
+        ]
+        model.set_weights(initial)
         layer_calls.file(self.evidence, calls)
         return terms.of_calls(model, calls.outputs)
 
@@ -241,9 +249,14 @@ class Climb:
         (f(w + h g/|g|) - f(w - h g/|g|)) / 2h differs from it by terms of h^2.
         """
         sizes = [float(np.linalg.norm(one)) for one in gradient]
+        # Spectral normalisation replaces its kernel in each call, and has the new one's gradient.
+        rewritten, names = self.evidence.record[REWRITTEN], _names(model)
         trained = set(map(id, model.trainable_weights))
-        chosen = [id(weight) in trained for weight in model.weights]
-        largest = max(size for size, is_trained in zip(sizes, chosen, strict=True) if is_trained)
+        chosen = [
+            id(weight) in trained and name not in rewritten
+            for name, weight in zip(names, model.weights, strict=True)
+        ]
+        largest = max((size for size, one in zip(sizes, chosen, strict=True) if one), default=0.0)
         places = [
             place
             for place, size in enumerate(sizes)
@@ -259,7 +272,7 @@ class Climb:
                 randomness.set_seeds(model, self.plan.config.seed)
                 ends.append(_step(model, batch))
             slope = (ends[0] - ends[1]) / (2 * step)
-            name = f"{DIFFERENCE}/{_names(model)[place]}"
+            name = f"{DIFFERENCE}/{names[place]}"
             self.evidence.arrays[name] = np.array([sizes[place], slope])
 
     def _optimizer(

@@ -11,7 +11,7 @@ import numpy as np
 
 from lenet_multi.config import PRECISIONS
 from lenet_multi.parity.evidence import Array, Evidence
-from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, Plan
+from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, ORACLE, Plan
 from lenet_multi.parity.twins import (
     NEAREST,
     UNIT_ROUNDOFF,
@@ -194,12 +194,12 @@ def _noise(ladder: Ladder, precision: str) -> Iterator[Finding]:
         gaps = {p: float(gap) for p, gap in own.items() if not ladder.is_null(p)}
         limits = dict.fromkeys(gaps, itself.rounding("L2"))
         if ladder.plan.config.is_own:  # its rounding may be larger, but not one backend's alone
+            # Of a tensor with few entries, the nearest two of another backend may be equal by
+            # chance. So the limit is what all its twins show.
+            others = [ladder.band(one, precision=precision) for one in nearest if one != who]
             for place in gaps:
-                others = [
-                    float(its[place]) for w, its in nearest.items() if w != who and place in its
-                ]
-                widest = tolerances.TWINS.value * min(others, default=0.0)
-                limits[place] = max(limits[place], widest)
+                shown = min((band.limit_of_gap(f"L2/{place}") for band in others), default=0.0)
+                limits[place] = max(limits[place], shown)
         yield itself.judge(GRADIENT, "twins", gaps, limits)
 
 
@@ -242,6 +242,8 @@ def _trajectory(ladder: Ladder, precision: str) -> Iterator[Finding]:
 
 def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
     begin = ladder.plan.saved_after
+    if not begin:  # a quick climb goes on only to find the layer of a difference
+        return
     for writer, reader in product(ladder.climbers(precision), repeat=2):
         if (reader, precision) not in ladder.gone_on:
             continue
@@ -390,7 +392,10 @@ def _short(value: Any) -> str:
 
 
 def _in_words(place: str) -> str:
-    """Return "step 10, conv1/kernel" for "10/conv1/kernel"."""
+    """Return "step 10, conv1/kernel" for "10/conv1/kernel"; a layer's path stays as it is."""
     first, _, rest = place.partition("/")
-    first = f"step {first}" if first.isdigit() else first
+    if first.isdigit():
+        first = f"step {first}"
+    elif first not in CONFIDENCE:
+        return place
     return f"{first}, {rest}" if rest else first
