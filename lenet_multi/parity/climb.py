@@ -26,7 +26,7 @@ from lenet_multi.machine import environment, instruction_sets
 from lenet_multi.parity import layer_calls, randomness, terms, twins
 from lenet_multi.parity.evidence import Array, Evidence, read
 from lenet_multi.parity.float64 import exact
-from lenet_multi.parity.ladder import FORWARD, GRADIENT, OPTIMIZER, STRUCTURE, TRAJECTORY
+from lenet_multi.parity.ladder import FORWARD, GRADIENT, LOADED, OPTIMIZER, STRUCTURE, TRAJECTORY
 from lenet_multi.parity.plan import (
     CONFIDENCE,
     INITIAL,
@@ -179,6 +179,9 @@ class Climb:
             try:
                 # The climb wrote the file a moment ago.
                 model = keras.saving.load_model(path, safe_mode=False)
+                place = f"L6/{writer}/{LOADED}"
+                loaded = model.get_weights()
+                self.evidence.arrays |= {f"{place}/{i}": one for i, one in enumerate(loaded)}
                 if not (_in_float64() or self.task.reads_settings):
                     _take_our_adam(model)
                 make_fast(model, self.how)
@@ -262,7 +265,7 @@ class Climb:
             for place, size in enumerate(sizes)
             if chosen[place] and size > twins.NULL * largest
         ]
-        for place in places[:: -(-len(places) // DIFFERENCES)]:
+        for place in places[:: -(-len(places) // DIFFERENCES) or 1]:
             step = DIFFERENCE_OF_LOSS * abs(loss) / sizes[place]
             ends = []
             for sign in (1, -1):

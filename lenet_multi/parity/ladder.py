@@ -11,7 +11,7 @@ import numpy as np
 
 from lenet_multi.config import PRECISIONS
 from lenet_multi.parity.evidence import Array, Evidence
-from lenet_multi.parity.plan import CONFIDENCE, OPTIMIZERS, ORACLE, Plan
+from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, Plan
 from lenet_multi.parity.twins import (
     NEAREST,
     UNIT_ROUNDOFF,
@@ -21,6 +21,7 @@ from lenet_multi.parity.twins import (
     over,
     relative,
 )
+from lenet_multi.parity.wording import differences, in_words
 from lenet_multi.runs import tolerances
 
 RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
@@ -28,7 +29,7 @@ RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
     *("L3 optimizer", "L4 trajectory", "L6 portability"),
 )
 
-LAYERS, DIFFERENCES = "layers", "differences"  # prefixes of filed arrays
+LAYERS, DIFFERENCES, LOADED = "layers", "differences", "loaded"  # in names of filed arrays
 
 _NOTHING = np.array(np.nan)  # stands for an array that a climber lacks
 
@@ -248,19 +249,32 @@ def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
         if (reader, precision) not in ladder.gone_on:
             continue
         evidence, place = ladder.gone_on[reader, precision], f"L6/{writer}/losses"
-        limits: float | dict[str, float] = tolerances.PORTABILITY_FLOAT64.value
         if error := evidence.facts.get("errors", {}).get(writer):
-            gaps, limits = {error: math.inf}, 0.0
+            gaps, limits = {error: math.inf}, {error: 0.0}
         else:
+            gaps = _loaded(ladder.seen(writer, precision), evidence, begin)
+            limits = dict.fromkeys(gaps, 0.0)
             moved = evidence.arrays[place]
             stayed = ladder.seen(writer, precision).arrays["L4/losses"]
-            gaps = _by_step(relative(moved, stayed[begin : begin + len(moved)]), first=begin + 1)
+            losses = _by_step(relative(moved, stayed[begin : begin + len(moved)]), first=begin + 1)
+            allowed = dict.fromkeys(losses, tolerances.PORTABILITY_FLOAT64.value)
             if precision == "float32":
                 went_on = (ladder.gone_on.get((who, precision)) for who in {writer, reader})
                 band = Band(tuple(filter(None, went_on)))
-                limits = _by_step(band.limits_of_losses(place, len(moved)), first=begin + 1)
+                allowed = _by_step(band.limits_of_losses(place, len(moved)), first=begin + 1)
+            gaps, limits = gaps | losses, limits | allowed
         two = _Two(ladder, precision, (writer, reader))
         yield two.judge(PORTABILITY, f"{writer} to {reader}", gaps, limits)
+
+
+def _loaded(writer: Evidence, reader: Evidence, step: int) -> dict[str, float]:
+    """Return by how much each weight that `reader` loaded differs from the saved one."""
+    saved = writer.under(f"L4/weights/{step}")
+    loaded = [*reader.under(f"L6/{writer.climber}/{LOADED}").values()]
+    if [one.shape for one in loaded] != [one.shape for one in saved.values()]:
+        return {"loaded weights": math.inf}
+    both = zip(saved.items(), loaded, strict=True)
+    return {f"loaded {name}": of_entries(one, first) for (name, first), one in both if one.size}
 
 
 def _by_step(gaps: Array, *, first: int = 1) -> dict[str, float]:
@@ -278,7 +292,7 @@ class _Two:
     def exact(self, rung: str, what: str) -> Finding:
         """Return the finding on facts that must be equal."""
         first, second = (self.ladder.seen(who, self.precision).facts[what] for who in self.pair)
-        differing = _differences(first, second)
+        differing = differences(first, second)
         where = differing[0] if differing else "all equal"
         return Finding(rung, what, self.precision, self.pair, len(differing), 0, where)
 
@@ -289,7 +303,7 @@ class _Two:
         if not isinstance(limits, Mapping):
             limits = dict.fromkeys(gaps, limits)
         found = [
-            Finding(rung, what, self.precision, self.pair, gap, limits[place], _in_words(place))
+            Finding(rung, what, self.precision, self.pair, gap, limits[place], in_words(place))
             for place, gap in gaps.items()
         ]
         return first_failure(found) or max(found, key=lambda finding: finding.share)
@@ -378,24 +392,3 @@ def _twos(
     for pair in pairs:
         if all(rung in ladder.seen(who, precision).record.get("rungs", RUNGS) for who in pair):
             yield _Two(ladder, precision, pair)
-
-
-def _differences(first: Any, second: Any) -> list[str]:
-    if isinstance(first, dict) and isinstance(second, dict):
-        both = [(name, first.get(name), second.get(name)) for name in first | second]
-        return [f"{name} ({_short(a)} and {_short(b)})" for name, a, b in both if a != b]
-    return [f"{_short(first)} and {_short(second)}"] if first != second else []
-
-
-def _short(value: Any) -> str:
-    return "none" if value is None else str(value)[:30]
-
-
-def _in_words(place: str) -> str:
-    """Return "step 10, conv1/kernel" for "10/conv1/kernel"; a layer's path stays as it is."""
-    first, _, rest = place.partition("/")
-    if first.isdigit():
-        first = f"step {first}"
-    elif first not in CONFIDENCE:
-        return place
-    return f"{first}, {rest}" if rest else first

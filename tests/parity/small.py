@@ -31,7 +31,7 @@ Part = Callable[[Any], Any]
 
 _CONFIG = with_settings(TrainConfig(), {"architecture": "small:model", "batch_size": BATCH})
 
-# A sabotage of a layer shows at once, so few steps are enough; the last batch is smaller.
+# A sabotage shows within a few steps; the last batch is smaller.
 PLAN = dataclasses.replace(
     Plan.for_own(_CONFIG, steps=QUICK_STEPS, quick=True),
     optimizer_steps=2,
@@ -39,6 +39,9 @@ PLAN = dataclasses.replace(
     float64_images=STEPS * BATCH - BATCH // 2,
     one_ulp_steps=STEPS,
 )
+
+# The same, and L6 goes on with a saved model.
+WITH_FILE = dataclasses.replace(PLAN, saved_after=2)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Small:
     build: Callable[[Any, bool], Any]
     inputs: Shape
     harm: Callable[[Patch, Modules], None] = lambda patch, of: None
+    plan: Plan = PLAN
 
 
 def data(inputs: Shape) -> Dataset:
@@ -94,6 +98,7 @@ class Trial:
     def findings(self, name: str, *, harmed: bool, rung: str = TRAJECTORY) -> list[Finding]:
         """Return what the ladder finds between the unharmed climb and another one up to `rung`."""
         self._set_precision()
+        plan = self._small.plan
         with pytest.MonkeyPatch.context() as patch:
             if harmed:
                 self._small.harm(patch, self._of)
@@ -102,11 +107,13 @@ class Trial:
                     patch.setattr(self._of.climb.Climb, climbs, nothing)
             climbed = self._climbed(name, harmed=harmed)
             gone_on = Evidence(name, "")
-            self._climb(gone_on, harmed=harmed).go_on({UNHARMED: self._folder}, {})
+            writers = (UNHARMED, name) if plan.saved_after else ()
+            saved = {who: self._folder / f"{who}.keras" for who in writers}
+            self._climb(gone_on, harmed=harmed).go_on({UNHARMED: self._folder}, saved)
         climbed.record["rungs"] = [reached for reached in RUNGS if reached <= rung]
         both = {UNHARMED: self.unharmed, name: climbed}
         found = {(who, self._precision): evidence for who, evidence in both.items()}
-        return compare(Ladder((*both,), found, {(name, self._precision): gone_on}, PLAN))
+        return compare(Ladder((*both,), found, {(name, self._precision): gone_on}, plan))
 
     def _set_precision(self) -> None:
         self._of.keras.config.set_floatx(self._precision)
@@ -114,10 +121,12 @@ class Trial:
 
     def _climbed(self, name: str, *, harmed: bool) -> Evidence:
         evidence = Evidence(name, "")
-        self._climb(evidence, harmed=harmed).climb(save_to=self._folder / "model.keras")
+        self._climb(evidence, harmed=harmed).climb(save_to=self._folder / f"{name}.keras")
         return evidence
 
     def _climb(self, evidence: Evidence, *, harmed: bool) -> Any:
         how = Climber.of(SABOTAGED).execution(own=True)
         task = self._of_builder("model", lambda: self._small.build(self._of.keras, harmed))
-        return self._of.climb.Climb(evidence, PLAN, task, self._data, how, nothing, self._weights)
+        return self._of.climb.Climb(
+            evidence, self._small.plan, task, self._data, how, nothing, self._weights
+        )
