@@ -18,7 +18,11 @@ def _short(value: Any) -> str:
 
 
 def in_words(place: str) -> str:
-    """Return "step 10, conv1/kernel" for "10/conv1/kernel"; a layer's path stays as it is."""
+    """Return the place of a finding in words; a layer's path stays as it is.
+
+    >>> in_words("10/conv1/kernel"), in_words("encoder/attention")
+    ('step 10, conv1/kernel', 'encoder/attention')
+    """
     first, _, rest = place.partition("/")
     if first.isdigit():
         first = f"step {first}"

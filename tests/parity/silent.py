@@ -35,6 +35,7 @@ from tests.parity.small import (
 )
 
 OUTPUTS = "outputs and loss"
+NOWHERE = "not caught"  # stands for the rung of an error that the ladder cannot see
 FROM_FILE = f"{UNHARMED} to {HARMED}"
 
 
@@ -170,6 +171,26 @@ def two_layers_draw_from_one_generator(keras: Any, harmed: bool) -> Any:
     second = keras.layers.GaussianNoise(0.5, name=NAME)
     calling(second, harmed, lambda call, x, training=False: first.call(x, training))
     return lambda x: second(first(x))
+
+
+@in_layer(NOWHERE, "", "")
+def weights_are_drawn_by_another_rule(keras: Any, harmed: bool) -> Any:
+    # A climb gives all backends one set of initial weights.
+    rule = "he_normal" if harmed else "glorot_uniform"
+    return keras.layers.Dense(5, kernel_initializer=rule, name=NAME)
+
+
+@in_layer(NOWHERE, "", "")
+def two_layers_have_equal_seeds(keras: Any, harmed: bool) -> Any:
+    # A climb gives each layer a seed.
+    layers = [keras.layers.GaussianNoise(0.5, seed=seed) for seed in (1, 1 if harmed else 2)]
+    return lambda x: layers[1](layers[0](x))
+
+
+@in_compile(NOWHERE, "", "")
+def another_metric_is_reported(keras: Any, harmed: bool) -> Any:
+    # A climb computes no metrics.
+    return {"metrics": ["mae" if harmed else "mse"]}
 
 
 @in_compile(FORWARD, OUTPUTS, "initial, loss")

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from lenet_multi.config import PRECISIONS
 from lenet_multi.parity import ladder
+from tests.conftest import PROJECT
 from tests.parity.again import in_this_process
-from tests.parity.sabotage import Modules
-from tests.parity.silent import SILENT
+from tests.parity.layers import HARMS
+from tests.parity.sabotage import SABOTAGES, Modules
+from tests.parity.silent import NOWHERE, SILENT
 from tests.parity.small import HARMED, Trial
 
 
@@ -25,6 +28,7 @@ def torch() -> Iterator[Modules]:
     [
         pytest.param(name, precision, id=f"{name}, {precision}")
         for name, silent in SILENT.items()
+        if silent.rung != NOWHERE
         for precision in silent.precisions
     ],
 )
@@ -41,3 +45,31 @@ def test_a_silent_error_is_caught(
     assert failed[0].rung == silent.rung, str(failed[0])
     named = [finding for finding in failed if (finding.rung, finding.what) == silent.finding]
     assert any(finding.where.startswith(silent.where) for finding in named), str(failed[0])
+
+
+@pytest.mark.all_backends
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", [n for n, silent in SILENT.items() if silent.rung == NOWHERE])
+def test_the_ladder_does_not_see_everything(
+    name: str, precision: str, torch: Modules, tmp_path: Path
+) -> None:
+    """A climb sets what these errors change, or computes none of it, so it passes."""
+    trial = Trial(torch, SILENT[name].small, precision, tmp_path)
+    assert ladder.first_failure(trial.findings(HARMED, harmed=True)) is None
+
+
+def test_the_readme_tells_what_is_caught() -> None:
+    """Each row of the README's table is a tested sabotage on its rung; no silent error is left out.
+
+    The README counts the kinds of layers too.
+    """
+    readme = (PROJECT / "lenet_multi/parity/README.md").read_text()
+    head = "| silent error | in the list | model | caught at |\n| --- | --- | --- | --- |\n"
+    table = readme.partition(head)[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()]
+    tested = {"small": HARMS | SILENT, "LeNet": SABOTAGES}
+    for name, _, its_model, caught in rows:
+        assert tested[its_model][name].rung == caught, name
+    assert {*SILENT} <= {name for name, *_ in rows}
+    kinds = {harm.kind for harm in HARMS.values()}
+    assert f"{len(HARMS)} sabotages of {len(kinds)} kinds of layers" in " ".join(readme.split())
