@@ -90,7 +90,7 @@ def climb_again(
             of.climb.Climb(evidence, plan, task, mnist, how, nothing).climb(save_to=saved)
         climbed[SABOTAGED, precision] = evidence
         if rung == ladder.PORTABILITY:
-            of.climb.Climb(continued, plan, task, mnist, how, nothing).go_on({SABOTAGED: saved})
+            of.climb.Climb(continued, plan, task, mnist, how, nothing).go_on({}, {SABOTAGED: saved})
             continued.arrays = gone_on[SABOTAGED, precision].arrays | continued.arrays
             gone_on[SABOTAGED, precision] = continued
     return ladder.compare(dataclasses.replace(ascent.ladder, climbed=climbed, gone_on=gone_on))
