@@ -23,10 +23,18 @@ from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import Arrays, Dataset, parts
 from lenet_multi.machine import environment, instruction_sets
-from lenet_multi.parity import layer_calls, randomness, terms, twins
+from lenet_multi.parity import layer_calls, randomness, slopes, terms, twins
 from lenet_multi.parity.evidence import Array, Evidence, read
 from lenet_multi.parity.float64 import exact
-from lenet_multi.parity.ladder import FORWARD, GRADIENT, OPTIMIZER, STRUCTURE, TRAJECTORY
+from lenet_multi.parity.ladder import (
+    DIFFERENCES,
+    FORWARD,
+    GRADIENT,
+    LOADED,
+    OPTIMIZER,
+    STRUCTURE,
+    TRAJECTORY,
+)
 from lenet_multi.parity.plan import (
     CONFIDENCE,
     INITIAL,
@@ -42,11 +50,7 @@ from lenet_multi.training.setup import build, compile_arguments
 
 Batch = tuple[Arrays, Arrays]  # inputs, targets
 
-DIFFERENCE = "differences"  # prefix of filed slopes of the loss
-
-# Tensors whose gradient is checked by finite differences, and the share of the loss by which a step
-# changes it: large beside float64's rounding (1e-16), small beside the loss's curvature.
-DIFFERENCES, DIFFERENCE_OF_LOSS = 8, 1e-7
+REWRITTEN = "rewritten"  # a record: weights that a call in training changes, as moving means
 
 # One step of SGD at this rate shows the gradient: the weights vanish in a step so large. The rate
 # is a power of two, so the difference of the weights has every digit of the gradient.
@@ -137,6 +141,11 @@ class Climb:
         randomness.set_seeds(model, self.plan.config.seed)
         initial = model.get_weights()
         calls = layer_calls.recorded(model, batch[0])
+        self.evidence.record[REWRITTEN] = [
+            name
+            for name, before, after in zip(_names(model), initial, model.get_weights(), strict=True)
+            if not np.array_equal(before, after)
+        ]
         model.set_weights(initial)  # moving means have moved
         layer_calls.file(self.evidence, calls)
         return terms.of_calls(model, calls.outputs)
@@ -176,6 +185,9 @@ class Climb:
             try:
                 # The climb wrote the file a moment ago.
                 model = keras.saving.load_model(path, safe_mode=False)
+                place = f"L6/{writer}/{LOADED}"
+                loaded = model.get_weights()
+                self.evidence.arrays |= {f"{place}/{i}": one for i, one in enumerate(loaded)}
                 if not (_in_float64() or self.task.reads_settings):
                     _take_our_adam(model)
                 make_fast(model, self.how)
@@ -243,32 +255,22 @@ class Climb:
         loss: float,
         batch: Batch,
     ) -> None:
-        """L2: file the loss's slope along some tensors' gradients, and the finite difference.
+        """L2: file the loss's slope along some tensors' gradients (see `slopes`)."""
 
-        Along its gradient g a loss f has the slope |g|. The central difference
-        (f(w + h g/|g|) - f(w - h g/|g|)) / 2h differs from it by terms of h^2.
-        """
-        sizes = [float(np.linalg.norm(one)) for one in gradient]
-        trained = set(map(id, model.trainable_weights))
-        chosen = [id(weight) in trained for weight in model.weights]
-        largest = max(size for size, is_trained in zip(sizes, chosen, strict=True) if is_trained)
-        places = [
-            place
-            for place, size in enumerate(sizes)
-            if chosen[place] and size > twins.NULL * largest
-        ]
-        for place in places[:: -(-len(places) // DIFFERENCES)]:
-            step = DIFFERENCE_OF_LOSS * abs(loss) / sizes[place]
-            ends = []
-            for sign in (1, -1):
-                moved = list(initial)
-                moved[place] = initial[place] + sign * step * gradient[place] / sizes[place]
-                model.set_weights(moved)
-                randomness.set_seeds(model, self.plan.config.seed)
-                ends.append(_step(model, batch))
-            slope = (ends[0] - ends[1]) / (2 * step)
-            name = f"{DIFFERENCE}/{_names(model)[place]}"
-            self.evidence.arrays[name] = np.array([sizes[place], slope])
+        def loss_at(weights: list[Array]) -> float:
+            model.set_weights(weights)
+            randomness.set_seeds(model, self.plan.config.seed)
+            return _step(model, batch)
+
+        # Spectral normalisation replaces its kernel in each call, and has the new one's gradient.
+        rewritten, trained = self.evidence.record[REWRITTEN], set(map(id, model.trainable_weights))
+        names = {
+            place: name
+            for place, (name, weight) in enumerate(zip(_names(model), model.weights, strict=True))
+            if id(weight) in trained and name not in rewritten
+        }
+        for place, slope in slopes.along(gradient, initial, loss, loss_at, [*names]).items():
+            self.evidence.arrays[f"{DIFFERENCES}/{names[place]}"] = np.array(slope)
 
     def _optimizer(
         self, model: keras.Model, config: TrainConfig, batches: Batches, name: str

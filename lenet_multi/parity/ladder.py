@@ -21,6 +21,7 @@ from lenet_multi.parity.twins import (
     over,
     relative,
 )
+from lenet_multi.parity.wording import differences, in_words
 from lenet_multi.runs import tolerances
 
 RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
@@ -28,7 +29,7 @@ RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
     *("L3 optimizer", "L4 trajectory", "L6 portability"),
 )
 
-LAYERS, DIFFERENCES = "layers", "differences"  # prefixes of filed arrays
+LAYERS, DIFFERENCES, LOADED = "layers", "differences", "loaded"  # in names of filed arrays
 
 _NOTHING = np.array(np.nan)  # stands for an array that a climber lacks
 
@@ -176,7 +177,7 @@ def _layers(ladder: Ladder, precision: str) -> Iterator[Finding]:
             unit = tolerances.ROUNDING.value * UNIT_ROUNDOFF[precision]
             limits = {name: unit * math.sqrt(terms[name]) for name in gaps}
             found = two.judge(FORWARD, LAYERS, {n: float(gap) for n, gap in gaps.items()}, limits)
-            name = next(name for name in gaps if _in_words(name) == found.where)
+            name = next(name for name in gaps if in_words(name) == found.where)
             entries = "" if found.passed else seen.facts["entries"][f"{writer}/{name}"]
             yield replace(found, where=name, entries=entries)
             break  # the other direction compares the same two
@@ -195,12 +196,12 @@ def _noise(ladder: Ladder, precision: str) -> Iterator[Finding]:
         gaps = {p: float(gap) for p, gap in own.items() if not ladder.is_null(p)}
         limits = dict.fromkeys(gaps, itself.rounding("L2"))
         if ladder.plan.config.is_own:  # its rounding may be larger, but not one backend's alone
+            # Of a tensor with few entries, the nearest two of another backend may be equal by
+            # chance. So the limit is what all its twins show.
+            others = [ladder.band(one, precision=precision) for one in nearest if one != who]
             for place in gaps:
-                others = [
-                    float(its[place]) for w, its in nearest.items() if w != who and place in its
-                ]
-                widest = tolerances.TWINS.value * min(others, default=0.0)
-                limits[place] = max(limits[place], widest)
+                shown = min((band.limit_of_gap(f"L2/{place}") for band in others), default=0.0)
+                limits[place] = max(limits[place], shown)
         yield itself.judge(GRADIENT, "twins", gaps, limits)
 
 
@@ -243,23 +244,38 @@ def _trajectory(ladder: Ladder, precision: str) -> Iterator[Finding]:
 
 def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
     begin = ladder.plan.saved_after
+    if not begin:  # a quick climb goes on only to find the layer of a difference
+        return
     for writer, reader in product(ladder.climbers(precision), repeat=2):
         if not begin or (reader, precision) not in ladder.gone_on:
             continue  # a climb without L6 goes on only to find the layer
         evidence, place = ladder.gone_on[reader, precision], f"L6/{writer}/losses"
-        limits: float | dict[str, float] = tolerances.PORTABILITY_FLOAT64.value
         if error := evidence.facts.get("errors", {}).get(writer):
-            gaps, limits = {error: math.inf}, 0.0
+            gaps, limits = {error: math.inf}, {error: 0.0}
         else:
+            gaps = _loaded(ladder.seen(writer, precision), evidence, begin)
+            limits = dict.fromkeys(gaps, 0.0)
             moved = evidence.arrays[place]
             stayed = ladder.seen(writer, precision).arrays["L4/losses"]
-            gaps = _by_step(relative(moved, stayed[begin : begin + len(moved)]), first=begin + 1)
+            losses = _by_step(relative(moved, stayed[begin : begin + len(moved)]), first=begin + 1)
+            allowed = dict.fromkeys(losses, tolerances.PORTABILITY_FLOAT64.value)
             if precision == "float32":
                 went_on = (ladder.gone_on.get((who, precision)) for who in {writer, reader})
                 band = Band(tuple(filter(None, went_on)))
-                limits = _by_step(band.limits_of_losses(place, len(moved)), first=begin + 1)
+                allowed = _by_step(band.limits_of_losses(place, len(moved)), first=begin + 1)
+            gaps, limits = gaps | losses, limits | allowed
         two = _Two(ladder, precision, (writer, reader))
         yield two.judge(PORTABILITY, f"{writer} to {reader}", gaps, limits)
+
+
+def _loaded(writer: Evidence, reader: Evidence, step: int) -> dict[str, float]:
+    """Return by how much each weight that `reader` loaded differs from the saved one."""
+    saved = writer.under(f"L4/weights/{step}")
+    loaded = [*reader.under(f"L6/{writer.climber}/{LOADED}").values()]
+    if [one.shape for one in loaded] != [one.shape for one in saved.values()]:
+        return {"loaded weights": math.inf}
+    both = zip(saved.items(), loaded, strict=True)
+    return {f"loaded {name}": of_entries(one, first) for (name, first), one in both if one.size}
 
 
 def _by_step(gaps: Array, *, first: int = 1) -> dict[str, float]:
@@ -277,7 +293,7 @@ class _Two:
     def exact(self, rung: str, what: str) -> Finding:
         """Return the finding on facts that must be equal."""
         first, second = (self.ladder.seen(who, self.precision).facts[what] for who in self.pair)
-        differing = _differences(first, second)
+        differing = differences(first, second)
         where = differing[0] if differing else "all equal"
         return Finding(rung, what, self.precision, self.pair, len(differing), 0, where)
 
@@ -288,7 +304,7 @@ class _Two:
         if not isinstance(limits, Mapping):
             limits = dict.fromkeys(gaps, limits)
         found = [
-            Finding(rung, what, self.precision, self.pair, gap, limits[place], _in_words(place))
+            Finding(rung, what, self.precision, self.pair, gap, limits[place], in_words(place))
             for place, gap in gaps.items()
         ]
         return first_failure(found) or max(found, key=lambda finding: finding.share)
@@ -377,21 +393,3 @@ def _twos(
     for pair in pairs:
         if all(rung in ladder.seen(who, precision).record.get("rungs", RUNGS) for who in pair):
             yield _Two(ladder, precision, pair)
-
-
-def _differences(first: Any, second: Any) -> list[str]:
-    if isinstance(first, dict) and isinstance(second, dict):
-        both = [(name, first.get(name), second.get(name)) for name in first | second]
-        return [f"{name} ({_short(a)} and {_short(b)})" for name, a, b in both if a != b]
-    return [f"{_short(first)} and {_short(second)}"] if first != second else []
-
-
-def _short(value: Any) -> str:
-    return "none" if value is None else str(value)[:30]
-
-
-def _in_words(place: str) -> str:
-    """Return "step 10, conv1/kernel" for "10/conv1/kernel"."""
-    first, _, rest = place.partition("/")
-    first = f"step {first}" if first.isdigit() else first
-    return f"{first}, {rest}" if rest else first

@@ -28,7 +28,7 @@ After = Callable[[str, keras.layers.Layer, Any, Any], Any]
 
 @dataclass
 class Calls:
-    """The outputs of each layer's calls by name, in the order in which they end, and their terms.
+    """The outputs and masks of each layer's calls by name, as the calls end, and their terms.
 
     Terms bound the numbers that one output adds: a row of each weight, and all of an input, since a
     normalisation adds over the batch. A recurrent layer adds its weights at each step.
@@ -94,8 +94,8 @@ def compared(model: keras.Model, x: Any, others: Calls) -> dict[str, Gap]:
             return outputs
         theirs, own = others.outputs[name], _arrays(outputs)
         if [one.shape for one in theirs] != [one.shape for one in own]:
-            shapes = [one[0].shape if one else "none" for one in (own, theirs)]
-            gaps[name] = Gap(math.inf, f"of shapes {shapes[0]} and {shapes[1]}")
+            shapes = (" with ".join(str(one.shape) for one in side) for side in (own, theirs))
+            gaps[name] = Gap(math.inf, f"outputs and masks of shapes {' and '.join(shapes)}")
             return outputs
         gaps[name] = Gap(0.0)
         for pair in zip(own, theirs, strict=True):
@@ -148,7 +148,7 @@ def _terms(layer: keras.layers.Layer, inputs: Any) -> int:
 
 
 def _replaced(outputs: Any, arrays: list[Array]) -> Any:
-    """Return the other backend's values in the structure of `outputs`, with the same masks."""
+    """Return the other backend's values in the structure of `outputs`, with this one's masks."""
     mask_of, set_mask = (private.find(name) for name in (private.MASK_OF, private.SET_MASK))
     waiting = iter(arrays)
 
@@ -169,5 +169,8 @@ def _tensors(x: Any) -> Any:
 
 
 def _arrays(outputs: Any) -> list[Array]:
-    flat = (one for one in tree.flatten(outputs) if keras.ops.is_tensor(one))
-    return [np.array(keras.ops.convert_to_numpy(one)) for one in flat]
+    """Return the outputs of a layer, and after them their masks."""
+    mask_of = private.find(private.MASK_OF)
+    flat = [one for one in tree.flatten(outputs) if keras.ops.is_tensor(one)]
+    masks = [mask for one in flat if (mask := mask_of(one)) is not None]
+    return [np.array(keras.ops.convert_to_numpy(one)) for one in flat + masks]

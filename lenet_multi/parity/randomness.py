@@ -86,7 +86,7 @@ def _uniform(
     seed: Any = None,
 ) -> Tensor:
     """Return numbers of `shape` from `minval` to below `maxval`."""
-    dtype = dtype or keras.config.floatx()
+    dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
     share = ops.multiply(ops.cast(_bits(shape, seed), dtype), np.asarray(2.0**-_BITS, dtype))
     low, high = (ops.cast(limit, dtype) for limit in (minval, maxval))
     return ops.add(ops.multiply(share, ops.subtract(high, low)), low)
@@ -103,7 +103,7 @@ def _normal(
 
     It needs no logarithm and no cosine, which backends round differently.
     """
-    dtype = dtype or keras.config.floatx()
+    dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
     twelve = ops.sum(_uniform([12, *shape], dtype=dtype, seed=seed), axis=0)
     return ops.add(ops.multiply(ops.subtract(twelve, 6.0), stddev), mean)
 

@@ -1,6 +1,9 @@
 """Climb again with one backend in this process, sabotaged or not."""
 
 import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,23 @@ def modules() -> Modules:
     from lenet_multi.parity import climb
 
     return Modules(keras, climb, networks, batches, pixels, torch)
+
+
+@contextmanager
+def in_this_process() -> Iterator[Modules]:
+    """Start Keras on the sabotaged backend in this process; put float32 back afterwards.
+
+    It uses one processor, because torch's threads wait for each other if others work too.
+    """
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(processors)})
+    of = modules()
+    try:
+        yield of
+    finally:
+        of.keras.config.set_floatx("float32")
+        of.keras.config.set_dtype_policy("float32")
+        os.sched_setaffinity(0, processors)
 
 
 def climb_again(

@@ -1,7 +1,6 @@
 """The ladder catches each sabotage of one backend on the rung where it belongs."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from lenet_multi.machine.instruction_sets import AVX2
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent, ascend
 from lenet_multi.parity.figure import draw_gaps
-from tests.parity.again import PLAN, SABOTAGED, climb_again, modules
+from tests.parity.again import PLAN, SABOTAGED, climb_again, in_this_process
 from tests.parity.sabotage import SABOTAGES, Modules, Sabotage
 
 pytestmark = pytest.mark.all_backends
@@ -28,17 +27,9 @@ def ascent(tmp_path_factory: pytest.TempPathFactory) -> Ascent:
 
 @pytest.fixture
 def torch() -> Iterator[Modules]:
-    """Keras on torch in this process, put back to float32 afterwards.
-
-    It uses one processor, because torch's threads wait for each other if others work too.
-    """
-    processors = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(processors)})
-    of = modules()
-    yield of
-    of.keras.config.set_floatx("float32")
-    of.keras.config.set_dtype_policy("float32")
-    os.sched_setaffinity(0, processors)
+    """Keras on torch in this process, put back to float32 afterwards."""
+    with in_this_process() as of:
+        yield of
 
 
 def test_the_unharmed_climb_passes(ascent: Ascent) -> None:

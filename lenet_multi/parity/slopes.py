@@ -1,0 +1,40 @@
+"""Check a gradient by finite differences of the loss."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lenet_multi.parity.evidence import Array
+from lenet_multi.parity.twins import NULL
+
+# Tensors that are checked, and the share of the loss by which a step changes it: large beside
+# float64's rounding (1e-16), small beside the loss's curvature.
+TENSORS, SHARE_OF_LOSS = 8, 1e-7
+
+
+def along(
+    gradient: Sequence[Array],
+    weights: Sequence[Array],
+    loss: float,
+    loss_at: Callable[[list[Array]], float],
+    places: Sequence[int],
+) -> dict[int, tuple[float, float]]:
+    """Return the length of some tensors' gradients and the loss's slope along each, by place.
+
+    The tensors are some of `places`; their shapes are any. Along its gradient g a loss f has the
+    slope |g|. The central difference (f(w + h g/|g|) - f(w - h g/|g|)) / 2h differs from it by
+    terms of h^2.
+    """
+    sizes = {place: float(np.linalg.norm(gradient[place])) for place in places}
+    least = NULL * max(sizes.values(), default=0.0)
+    checked = [place for place, size in sizes.items() if size > least]
+    found = {}
+    for place in checked[:: -(-len(checked) // TENSORS) or 1]:
+        step = SHARE_OF_LOSS * abs(loss) / sizes[place]
+        ends = []
+        for sign in (1, -1):
+            moved = list(weights)
+            moved[place] = weights[place] + sign * step * gradient[place] / sizes[place]
+            ends.append(loss_at(moved))
+        found[place] = sizes[place], (ends[0] - ends[1]) / (2 * step)
+    return found
