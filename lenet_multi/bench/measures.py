@@ -41,12 +41,16 @@ class Pace:
         self._seconds_of = seconds_of
         seconds_of(whole)  # the first time may compile
         self._begun = min(seconds_of(whole) for _ in range(2))  # with a few steps
+        self.steps, self._few = whole, 0
+        if self._begun > _SECONDS:  # a slow step needs no more
+            return
         steps = min(4 * whole, most)
         while (seconds := seconds_of(steps)) < self._begun + _TRIED and steps < most:
             steps = min(4 * steps, most)
-        of_step = max(seconds - self._begun, seconds / steps) / steps
-        self.steps = min(max(1, round(_SECONDS / of_step / whole)) * whole, most)
-        self._few = whole if self.steps >= 4 * whole else 0
+        longer = _SECONDS / max(seconds - self._begun, 1e-9)  # a round, than these steps
+        self.steps = min(max(1, round(longer * (steps - whole) / whole)) * whole, most)
+        if self.steps >= 4 * whole:
+            self._few = whole
 
     def milliseconds(self) -> float:
         """Return the milliseconds of a step, from one more round."""
