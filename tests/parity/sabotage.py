@@ -396,7 +396,7 @@ def the_optimizer_loses_its_state(patch: Patch, of: Modules) -> None:
     patch.setattr(of.keras.saving, "load_model", forgetful)
 
 
-@sabotage(PORTABILITY, "torch to torch", "loaded dense1/kernel")
+@sabotage(PORTABILITY, "torch to torch", "loaded dense2/kernel")
 def a_saved_weight_is_altered(patch: Patch, of: Modules) -> None:
     true_load = of.keras.saving.load_model
 
