@@ -110,7 +110,7 @@ def _why_never(model: keras.Model) -> str | None:
         return "its class makes its own train function"
     if model.run_eagerly:
         return "it was compiled with run_eagerly"
-    if keras.backend.backend() == "jax" and not model.jit_compile:
+    if model.fast.fit and keras.backend.backend() == "jax" and not model.jit_compile:
         return "it was compiled without jit_compile"
     optimizers = (value for value in vars(model).values() if isinstance(value, _OPTIMIZER))
     if any(optimizer is not model.optimizer for optimizer in optimizers):
