@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import TrainConfig, with_settings
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.runs.folder import new_run_folder
 from lenet_multi.runs.record import OF_CLASSIFIERS, SCHEMA_VERSION, Epoch, Result, Run, write_run
@@ -46,7 +46,9 @@ def example_values_run(backend: str = "jax", *, error: float = 1.0, **change: An
     result = _result(
         backend,
         schema_version=SCHEMA_VERSION,
-        config=dataclasses.asdict(TrainConfig(architecture="tests.guest:GUEST")),
+        config=dataclasses.asdict(
+            with_settings(TrainConfig(), {"architecture": "tests.guest:GUEST"})
+        ),
         epochs=example_epochs(1, metric),
         test_correct=None,
         test_accuracy=None,

@@ -127,21 +127,6 @@ def test_a_task_is_found_by_its_name() -> None:
     assert find_task(TrainConfig(architecture=NAME)) is GUEST
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("lenett", "no task 'lenett': give lenet, softmax-regression, or package.module:NAME"),
-        ("no.such:TASK", "there is no module no.such; install it"),
-        ("tests.guest:TASK", "tests.guest has no TASK; give a Task of tests.guest"),
-        ("tests.guest:TESTING", "is no Task, but of type int; give a Task of tests.guest"),
-    ],
-)
-def test_a_task_that_is_none_is_refused(name: str, message: str) -> None:
-    """A task that does not exist is refused with one line that names it."""
-    with pytest.raises(UserError, match=re.escape(message)):
-        find_task(TrainConfig(architecture=name))
-
-
 def test_a_saved_run_has_no_module_imported() -> None:
     """A record may come from anybody; what it names is not run."""
     with pytest.raises(UserError, match=f"^the run is of the task {NAME}, whose code"):

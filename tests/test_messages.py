@@ -8,8 +8,8 @@ from tests.conftest import PROJECT
 
 # The remedy: a verb in the imperative after a stop, or what a value must be.
 VERBS = (
-    "add|ask|choose|climb|continue|copy|delete|download|draw|drop|export|free|give|install|keep"
-    "|lower|make|name|pack|pass|pip|prepare|put|run|save|see|set|shorten|start|take|train|try"
+    "add|ask|build|change|choose|climb|continue|copy|delete|download|draw|drop|export|free|give|install|keep|leave"
+    "|lower|make|name|pack|pass|pip|prepare|put|rename|run|save|see|set|shorten|start|take|train|try"
     "|unset|use"
 )
 REMEDY = re.compile(
@@ -21,6 +21,7 @@ CULPRIT = re.compile(r"\{|--[a-z]|\b[A-Z]{3,}\b")
 COMPLETED = {
     "{source}: {done.stdout}": "the child's own message",
     "{messages[-1].removeprefix(_MESSAGE)}": "the child's own message",
+    "{said[-1]}": "the message of the process that looks at a model",
     "{str(error)}": "the message of a bench's process",
     "{str(first.failure)}": "likewise",
     "{name}: {error}": "the message of what reads the image",

@@ -30,7 +30,7 @@ DATA = {
         for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3")
     ),
     "lenet_multi/lenet/mnist/t10k-labels-idx1-ubyte.gz",
-    *(path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("lenet_multi/**/README.md")),
+    *(path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("lenet_multi/**/*.md")),
     "lenet_multi/commands/report/page.html",
     *(f"lenet_multi/own/examples/{name}" for name in ("notebook.ipynb", "same-training.yml")),
 }
