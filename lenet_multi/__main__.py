@@ -18,10 +18,12 @@ from lenet_multi.errors import StoppedError, UserError, printable
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="lenet-multi")
 def cli() -> None:
-    """Train one model alike on TensorFlow, JAX and PyTorch, and compare the runs.
+    """Does a Keras model train the same on TensorFlow, JAX and PyTorch, and which is fastest?
 
     \b
     Examples:
+      lenet-multi parity my_model.py:build
+      lenet-multi bench my_model.py:build
       lenet-multi train --backend jax
       KERAS_BACKEND=torch lenet-multi train --recipe notebook
       lenet-multi compare runs/one runs/two

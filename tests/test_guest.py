@@ -129,7 +129,7 @@ def test_a_task_is_found_by_its_name() -> None:
 
 def test_a_saved_run_has_no_module_imported() -> None:
     """A record may come from anybody; what it names is not run."""
-    with pytest.raises(UserError, match=f"^the run is of the task {NAME}, whose code"):
+    with pytest.raises(UserError, match=f"^the run is of {NAME}, whose code"):
         of_record(dataclasses.asdict(CONFIG), "the run")
 
 

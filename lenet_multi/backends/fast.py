@@ -147,7 +147,7 @@ def fast(model: keras.Model) -> Iterator[FastFit]:
     Raises `UserError` for a model that is in such a block already.
     """
     if isinstance(model, Portable):
-        raise UserError("the model is fast already; leave the other block first")
+        raise UserError(f"the model {model.name} is fast already; leave the other block first")
     fit = FastFit()
     how = fitting(model, choice.here())
     make_fast(model, how, batch_size=None, fit=fit)
