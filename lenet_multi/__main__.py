@@ -18,7 +18,7 @@ from lenet_multi.errors import StoppedError, UserError, printable
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="lenet-multi")
 def cli() -> None:
-    """Does a Keras model train the same on TensorFlow, JAX and PyTorch, and which is fastest?
+    """Test whether a Keras model trains the same on each backend, and which backend is fastest.
 
     \b
     Examples:

@@ -140,19 +140,21 @@ def bench(
 
 
 def evaluate(
-    model: Run | str | Path,
+    run: Run | str | Path,
     data: str | Path | None = None,
     *,
+    model: str | None = None,
     backend: str | None = None,
     out: str | Path | None = None,
 ) -> EvaluationResult:
     """Evaluate a run, its folder or a `.keras` file, as `lenet-multi evaluate` does.
 
-    `data` is a `--data` of `train` (default: the run's). `backend` is by default the run's. `out`
-    is a folder for pictures (default: none are drawn). Raises `UserError` for bad input.
+    `data` is a `--data` of `train` (default: the run's). `model` is the place of the code of a run
+    of your own model. `backend` is by default the run's. `out` is a folder for pictures (default:
+    none are drawn). Raises `UserError` for bad input.
     """
-    path = model.folder if isinstance(model, Run) else Path(model)
-    given = {"data": data, "backend": backend}
+    path = run.folder if isinstance(run, Run) else Path(run)
+    given = {"data": data, "model": model, "backend": backend}
     words = flags(_command("evaluate"), given) + ([f"--out={out}"] if out else [])
     return EvaluationResult.of(_answer(["evaluate", str(path), "--json", *words], {}))
 

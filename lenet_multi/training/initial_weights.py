@@ -105,9 +105,9 @@ def _initializers(model: keras.Model) -> dict[int, Any]:
     found: dict[int, Any] = {}
     for layer in layers(model):
         for weight in layer.weights:
-            names = (weight.name, weight.name.removesuffix("_kernel"))
+            names = [weight.name, weight.name.removesuffix("_kernel")]
             if hasattr(layer, "depthwise_initializer"):
-                names += ("depthwise",)  # for a weight that is called only "kernel"
+                names.append("depthwise")  # for a weight that is called only "kernel"
             given = (getattr(layer, f"{name}_initializer", None) for name in names)
             own = next((one for one in given if one is not None), None)
             if own is not None:
