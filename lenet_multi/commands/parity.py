@@ -188,7 +188,7 @@ def climb_ladder(
         announce=lambda line: click.echo(line, err=True),
     )
     ascent.write_json(found, folder / ascent.COMPARISON)
-    if found.ladder.pairs("float32"):
+    if found.ladder.pairs("float32") and not found.stopped:
         figure.draw_gaps(found.ladder, folder / ascent.FIGURE)
     if as_json:
         click.echo((folder / ascent.COMPARISON).read_text(), nl=False)

@@ -4,6 +4,7 @@ import dataclasses
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -104,7 +105,7 @@ def ascend(
             jobs, failures = jobs + again, failures + _run(again, timeout, threads)
     except StoppedError as signalled:
         stopped = signalled
-    found = _compared(jobs, failures, backends, plan)
+    found = _compared(jobs, failures, backends, plan, is_stopped=bool(stopped))
     seconds = time.perf_counter() - began
     return Ascent(found, ladder.compare(found), failures, seconds, known, stopped)
 
@@ -114,14 +115,21 @@ def _run(jobs: Sequence[Job], timeout: float, threads: int) -> list[Failure]:
 
 
 def _compared(
-    jobs: Sequence[Job], failures: Sequence[Failure], backends: Sequence[str], plan: Plan
+    jobs: Sequence[Job],
+    failures: Sequence[Failure],
+    backends: Sequence[str],
+    plan: Plan,
+    *,
+    is_stopped: bool = False,
 ) -> Ladder:
     """Return the evidence of the jobs that did not fail; a stopped one may have left a part."""
     failed = {failure.child for failure in failures}
+    damaged = UserError if is_stopped else ()  # a file may have been half written
     seen: dict[str, dict[tuple[str, str], Evidence]] = {CLIMB: {}, GO_ON: {}}
     for job in jobs:
         if job.name not in failed and (job.folder / FACTS).exists():
-            seen[job.task][job.climber, job.precision] = read(job.folder, climb=job.climb)
+            with suppress(damaged):
+                seen[job.task][job.climber, job.precision] = read(job.folder, climb=job.climb)
     return Ladder(tuple(backends), seen[CLIMB], seen[GO_ON], plan)
 
 
@@ -172,7 +180,9 @@ def write_json(ascent: Ascent, path: Path) -> None:
         "gaps": [dataclasses.asdict(line) for line in figure.lines(ascent.ladder)],
         "forms": {who: record["form"] for who, record in records.items()},
         "instruction_sets": {who: record["instruction_set"] for who, record in records.items()},
-        "climber_seconds": {" ".join(who): seen.record["seconds"] for who, seen in climbed.items()},
+        "climber_seconds": {
+            " ".join(who): seen.record.get("seconds") for who, seen in climbed.items()
+        },
     }
     with writing(path):
         durable.write_json(path, content)

@@ -53,6 +53,8 @@ class Line:
 
 def lines(ladder: Ladder) -> list[Line]:
     """Return the lines to draw: band and limit if known, then the pairs in each precision."""
+    if not _reached(ladder):
+        return []
     of_pairs = [line for precision in PRECISIONS for line in _pair_lines(ladder, precision)]
     band, place = ladder.band(), "L4/losses"
     if not band.covers(place):
@@ -65,6 +67,11 @@ def lines(ladder: Ladder) -> list[Line]:
         Line.of(allowed, ALLOWED, band.limits_of_losses(place, steps)),
         *of_pairs,
     ]
+
+
+def _reached(ladder: Ladder) -> bool:
+    """Return whether every climber trained, so that there are losses to draw."""
+    return all("L4/losses" in seen.arrays for seen in ladder.climbed.values())
 
 
 def _pair_lines(ladder: Ladder, precision: str) -> list[Line]:

@@ -30,8 +30,12 @@ def print_ascent(ascent: Ascent, console: Console) -> None:
         console.print(f"{words}; float64 and random numbers may differ for that.", style="yellow")
     if first:
         console.print(f"They DIFFER, first at {first}", style="bold red")
+        for known in ascent.known:
+            if {*known.backends} & {*first.pair}:
+                console.print(f"A known difference of this model: {known}", style="yellow")
     elif ascent.stopped:
-        console.print("No verdict: the climb was stopped; what it reached agrees.", style="yellow")
+        words = "what it reached agrees" if ascent.findings else "it reached no rung"
+        console.print(f"No verdict: the climb was stopped; {words}.", style="yellow")
     elif ascent.failures:
         console.print("No verdict: a climber failed.", style="bold red")
     else:

@@ -132,6 +132,7 @@ def test_the_embedding_bug_is_found_at_the_first_step(
     first = next(found for found in findings(tmp_path / "out") if not found.passed)
     assert (first.rung, first.what) == (OPTIMIZER, "Adam")
     assert first.where == "step 1, embedding/embeddings"
+    assert "A known difference of this model: Embedding with an adaptive" in done.stdout
 
 
 @pytest.mark.all_backends
