@@ -4,7 +4,7 @@ import dataclasses
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -124,11 +124,11 @@ def _compared(
 ) -> Ladder:
     """Return the evidence of the jobs that did not fail; a stopped one may have left a part."""
     failed = {failure.child for failure in failures}
-    damaged = UserError if is_stopped else ()  # a file may have been half written
     seen: dict[str, dict[tuple[str, str], Evidence]] = {CLIMB: {}, GO_ON: {}}
     for job in jobs:
         if job.name not in failed and (job.folder / FACTS).exists():
-            with suppress(damaged):
+            # A stopped climber may have written half of a file.
+            with suppress(UserError) if is_stopped else nullcontext():
                 seen[job.task][job.climber, job.precision] = read(job.folder, climb=job.climb)
     return Ladder(tuple(backends), seen[CLIMB], seen[GO_ON], plan)
 
