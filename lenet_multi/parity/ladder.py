@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lenet_multi.config import PRECISIONS
+from lenet_multi.parity import slopes
 from lenet_multi.parity.evidence import Array, Evidence
 from lenet_multi.parity.plan import OPTIMIZERS, ORACLE, Plan
 from lenet_multi.parity.twins import (
@@ -208,8 +209,8 @@ def _noise(ladder: Ladder, precision: str) -> Iterator[Finding]:
 def _slopes(ladder: Ladder, precision: str) -> Iterator[Finding]:
     """Compare each backend's gradient with finite differences of its own loss."""
     for who in ladder.climbers(precision):
-        slopes = ladder.seen(who, precision).under(DIFFERENCES)
-        gaps = {name: float(abs(slope - size) / size) for name, (size, slope) in slopes.items()}
+        found = ladder.seen(who, precision).under(DIFFERENCES)
+        gaps = {name: slopes.gap(*map(float, filed)) for name, filed in found.items()}
         if gaps:
             itself = _Two(ladder, precision, (who, who))
             allowed = tolerances.FINITE_DIFFERENCES.value

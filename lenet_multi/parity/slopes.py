@@ -18,12 +18,12 @@ def along(
     loss: float,
     loss_at: Callable[[list[Array]], float],
     places: Sequence[int],
-) -> dict[int, tuple[float, float]]:
-    """Return the length of some tensors' gradients and the loss's slope along each, by place.
+) -> dict[int, tuple[float, float, float]]:
+    """Return the length of some tensors' gradients and the loss's two slopes along each, by place.
 
     The tensors are some of `places`; their shapes are any. Along its gradient g a loss f has the
-    slope |g|. The central difference (f(w + h g/|g|) - f(w - h g/|g|)) / 2h differs from it by
-    terms of h^2.
+    slope |g|. The differences (f(w) - f(w - h g/|g|)) / h and (f(w + h g/|g|) - f(w)) / h are off
+    by terms of h. At a kink, as of selu at 0, they are two slopes, and |g| may lie between them.
     """
     sizes = {place: float(np.linalg.norm(gradient[place])) for place in places}
     least = NULL * max(sizes.values(), default=0.0)
@@ -36,5 +36,11 @@ def along(
             moved = list(weights)
             moved[place] = weights[place] + sign * step * gradient[place] / sizes[place]
             ends.append(loss_at(moved))
-        found[place] = sizes[place], (ends[0] - ends[1]) / (2 * step)
+        found[place] = sizes[place], (loss - ends[1]) / step, (ends[0] - loss) / step
     return found
+
+
+def gap(size: float, before: float, after: float) -> float:
+    """Return by what share a gradient's length is outside the two slopes."""
+    low, high = sorted((before, after))
+    return max(low - size, size - high, 0.0) / size

@@ -58,8 +58,8 @@ TRAJECTORY_AHEAD = 2
 # Rounding of 1e-16. Measured: 1.1e-15.
 PORTABILITY_FLOAT64 = Tolerance(1e-12, "relative, losses")
 
-# A central difference of the loss has an error of about the square of the step, here of 1e-7, and
-# rounding of 1e-16 over the same 1e-7. A wrong gradient is off by its own size.
+# A difference of the loss has an error of about the step, here 1e-7 of the loss, and rounding of
+# 1e-16 over the same 1e-7. A wrong gradient is off by its own size.
 FINITE_DIFFERENCES = Tolerance(1e-5, "relative")
 
 # Set before any seed was run: about the gap between published repeats of this network (0.03 to

@@ -15,19 +15,31 @@ def loss_at(weights: Sequence[NDArray[Any]]) -> float:
     return float(sum((weight**2).sum() for weight in weights))
 
 
-def test_the_slope_along_the_right_gradient_is_its_length() -> None:
-    """The slope along the gradient is the gradient's length, for each tensor."""
+def gap_at(gradient: Sequence[NDArray[Any]]) -> float:
+    """Return the gap of the first tensor's gradient."""
+    return slopes.gap(*slopes.along(gradient, WEIGHTS, loss_at(WEIGHTS), loss_at, [0, 1])[0])
+
+
+def test_the_slopes_along_the_right_gradient_hold_its_length() -> None:
+    """Both slopes along the gradient are the gradient's length, for each tensor."""
     gradient = [2 * weight for weight in WEIGHTS]
     found = slopes.along(gradient, WEIGHTS, loss_at(WEIGHTS), loss_at, [0, 1])
     assert {*found} == {0, 1}
-    for size, slope in found.values():
-        assert slope == pytest.approx(size, rel=1e-7)
+    for size, before, after in found.values():
+        assert before == pytest.approx(size, rel=1e-6)
+        assert after == pytest.approx(size, rel=1e-6)
+    assert gap_at(gradient) < 1e-6
 
 
 def test_the_slope_along_a_wrong_gradient_is_another() -> None:
-    """A gradient that is half as long has the slope of the right one, twice its own length."""
-    size, slope = slopes.along(WEIGHTS, WEIGHTS, loss_at(WEIGHTS), loss_at, [0])[0]
-    assert slope == pytest.approx(2 * size, rel=1e-7)
+    """A gradient that is half as long is outside the slopes by its own length."""
+    assert gap_at(WEIGHTS) == pytest.approx(1, rel=1e-6)
+
+
+def test_at_a_kink_the_gradient_lies_between_two_slopes() -> None:
+    """The gradient that a backend gives at 0 is one of many; outside of both slopes it is wrong."""
+    assert slopes.gap(1.5, 1.0, 2.0) == slopes.gap(1.5, 2.0, 1.0) == 0
+    assert slopes.gap(4.0, 1.0, 2.0) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("places", [[], [0, 1]], ids=["no tensors", "zeros"])
