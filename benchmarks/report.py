@@ -181,7 +181,7 @@ def models_table(study: dict[str, Any]) -> str:
 
 
 def _differing(climb: dict[str, Any], rung: str) -> str:
-    """Return "same", or the backend that is in every failed pair, and in which precisions."""
+    """Return "same", or the backend that is in every failed pair, and in which precision."""
     failed = [
         found
         for found in map(Finding.of, climb["findings"])
@@ -190,7 +190,7 @@ def _differing(climb: dict[str, Any], rung: str) -> str:
     if not failed:
         return "same"
     pairs = [set(found.pair) for found in failed]
-    odd = sorted(set.intersection(*pairs)) or sorted(set.union(*pairs))
+    odd = sorted(set.intersection(*pairs)) or ["all three"]
     precisions = {found.precision for found in failed}
     both = len(precisions) == len(PRECISIONS)
     return " and ".join(odd) + ("" if both else f", {precisions.pop()}")

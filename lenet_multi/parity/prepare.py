@@ -68,7 +68,7 @@ def make(plan: Plan, backends: Sequence[str]) -> Start:
     model, weights = drawn(task, config, dataset)
     model.set_weights(weights)
     arguments = compile_arguments(task, config, steps=1)
-    model.compile(loss=arguments["loss"], optimizer=arguments["optimizer"])
+    model.compile(**arguments)
     batch = examples[: config.batch_size]
     refuse_loss(config.architecture, model, batch)
     facts = {

@@ -72,6 +72,12 @@ def raising():
     raise ValueError("no such size")
 
 
+def third():
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", ["accuracy"])  # the third argument is the weights of losses
+    return model
+
+
 def misfit():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
     model.compile("sgd", "categorical_crossentropy")
@@ -169,6 +175,7 @@ def test_another_model_on_one_backend_differs_at_the_lowest_rung(
         (("nowhere.py:build",), "cannot read", 1),
         (("mine.py:raising",), "mine.py:raising failed on jax: ValueError: no such size", 5),
         (("mine.py:misfit",), "the loss does not fit outputs", 1),
+        (("mine.py:third",), "the loss does not fit outputs", 1),
         (("mine.py:build", "--data", "mine.py:data"), "the loss does not fit outputs", 1),
         (("mine.py:build", "--steps", "3"), "--steps must be at least 20, not 3", 1),
         (("mine.py:build", "--loss", "mees"), "--loss mees: Keras has no such one", 1),
@@ -176,7 +183,7 @@ def test_another_model_on_one_backend_differs_at_the_lowest_rung(
         (("--steps", "30"), "--steps is a setting of a climb of your own MODEL alone", 1),
     ],
     ids=[
-        *("no-function", "no-file", "their-error", "loss", "targets", "steps"),
+        *("no-function", "no-file", "their-error", "loss", "weights", "targets", "steps"),
         *("no-loss", "images", "of-own"),
     ],
 )
