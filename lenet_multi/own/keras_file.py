@@ -52,9 +52,13 @@ def _unbind(optimizer: dict[str, Any]) -> None:
 
 def model_of(path: Path, config: Any) -> "keras.Model":
     """Return the model of a file's configuration with the file's weights, uncompiled."""
+    import keras
+
     try:
         with ZipFile(path) as archive:
             most_bytes = archive.getinfo(_WEIGHTS).file_size
+        if keras.config.floatx() == "float64":  # the file may hold float32
+            most_bytes *= 2
         model = _undrawn(config, most_bytes)
         model.load_weights(path)
     except Exception as error:  # Keras raises errors of any class on a file it cannot read
@@ -128,6 +132,7 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
     own = copy.deepcopy(config)
     uncompiled = {key: part for key, part in own.items() if key != "compile_config"}
     for part in _dictionaries(uncompiled):
+        _follow_precision(part)
         for key, value in part.items():
             if key.endswith("_initializer") and isinstance(value, dict | str):
                 part[key] = zeros
@@ -136,6 +141,17 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
         custom_objects=dict.fromkeys((name, *taken), Zeros),
         safe_mode=True,
     )
+
+
+def _follow_precision(part: dict[str, Any]) -> None:
+    """Let a layer that was saved in float32, Keras's default, compute in the precision of today."""
+    import keras
+
+    floatx, policy = keras.config.floatx(), part.get("dtype")
+    if policy == "float32":
+        part["dtype"] = floatx
+    elif isinstance(policy, dict) and policy.get("config") == {"name": "float32"}:
+        part["dtype"] = {**policy, "config": {"name": floatx}}
 
 
 def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:

@@ -72,6 +72,13 @@ def raising():
     raise ValueError("no such size")
 
 
+def wide():
+    dense = keras.layers.Dense
+    model = keras.Sequential([keras.Input((5,)), dense(900, "tanh"), dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
 def third():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", ["accuracy"])  # the third argument is the weights of losses
@@ -113,6 +120,19 @@ def test_a_model_with_dropout_and_batch_normalisation_trains_the_same(
     assert "Null tensors, which only rounding moves: dense/bias." in done.stdout
     assert "The same at every rung: jax, torch." in done.stdout
     assert {found.precision for found in findings(tmp_path / "out")} == {"float32", "float64"}
+
+
+@pytest.mark.all_backends
+def test_a_saved_model_climbs_in_float64(mine: str, lenet: Lenet, tmp_path: Path) -> None:
+    """A .keras file of float32 begins with its weights, and computes in float64 when asked."""
+    code = "import mine; mine.wide().save('saved.keras')"
+    environ = child_environment(KERAS_BACKEND="torch")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environ, check=True)
+    done = lenet(
+        *("parity", "saved.keras", *TWO, "--quick", "--precision", "float64", "--out", "out")
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The same at every rung: jax, torch." in done.stdout
 
 
 @pytest.mark.all_backends
