@@ -30,7 +30,7 @@ KERAS_MODULES = {
     *("own.builder", "own.data", "own.drawn", "own.task", "own.examples.my_model"),
     *("bench.measures", "bench.stages"),
     *("inference.export", "parity.climb", "training.initial_weights"),
-    *("parity.layer_calls", "parity.randomness", "parity.terms"),
+    *("parity.layer_calls", "parity.randomness", "parity.terms", "parity.weights"),
     *("parity.float64", "training.callbacks", "training.fit", "training.history"),
     *("training.setup", "training.progress", "training.resume", "training.tensorboard"),
 }

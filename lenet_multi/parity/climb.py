@@ -4,7 +4,6 @@ Each rung files its arrays under names "RUNG/.../TENSOR".
 """
 
 import dataclasses
-import hashlib
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,7 +20,7 @@ from lenet_multi.backends.fast import make_fast
 from lenet_multi.backends.layers import seed_generators
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import Arrays, Dataset, parts
+from lenet_multi.data.examples import Arrays, Dataset
 from lenet_multi.machine import environment, instruction_sets
 from lenet_multi.parity import layer_calls, randomness, slopes, terms, twins
 from lenet_multi.parity.evidence import Array, Evidence, read
@@ -45,6 +44,7 @@ from lenet_multi.parity.plan import (
     is_kept,
 )
 from lenet_multi.parity.randomness import hashed
+from lenet_multi.parity.weights import digest, gradients_of, names_of, names_of_state
 from lenet_multi.task import Task
 from lenet_multi.training.setup import build, compile_arguments
 
@@ -103,7 +103,7 @@ class Climb:
             "form": self.how.form,
             "instruction_set": instruction_sets.used(keras.backend.backend()),
             "terms": self._terms(model, first[0]),
-            "state": _state(model),
+            "state": names_of_state(model),
         }
         self.evidence.facts["settings"] = {
             "floatx": keras.config.floatx(),
@@ -143,7 +143,9 @@ class Climb:
         calls = layer_calls.recorded(model, batch[0])
         self.evidence.record[REWRITTEN] = [
             name
-            for name, before, after in zip(_names(model), initial, model.get_weights(), strict=True)
+            for name, before, after in zip(
+                names_of(model), initial, model.get_weights(), strict=True
+            )
             if not np.array_equal(before, after)
         ]
         model.set_weights(initial)  # moving means have moved
@@ -208,13 +210,13 @@ class Climb:
     def _structure(self, model: keras.Model, batch: Batch) -> None:
         """L0: file what must be equal to the bit."""
         inputs, targets = batch
-        weights = dict(zip(_names(model), model.weights, strict=True))
+        weights = dict(zip(names_of(model), model.weights, strict=True))
         initial = dict(zip(weights, model.get_weights(), strict=True))
         self.evidence.facts |= {
             "parameters": model.count_params(),
             "tensors": {name: f"{w.dtype} {tuple(w.shape)}" for name, w in weights.items()},
-            "initial weights": {name: _digest(weight) for name, weight in initial.items()},
-            "batch": {"images": _digest(inputs), "labels": _digest(targets)},
+            "initial weights": {name: digest(weight) for name, weight in initial.items()},
+            "batch": {"images": digest(inputs), "labels": digest(targets)},
         }
         self.evidence.arrays |= {f"L0/{name}": weight for name, weight in initial.items()}
 
@@ -223,16 +225,16 @@ class Climb:
         initial = model.get_weights()
         self._compile(model, config, keras.optimizers.SGD(_GRADIENT_RATE))
         for name in CONFIDENCE if self.task.reference else [INITIAL]:
-            model.set_weights(confident(_names(model), initial, CONFIDENCE[name]))
+            model.set_weights(confident(names_of(model), initial, CONFIDENCE[name]))
             outputs, losses, gradients = [], [], []
             for _ in self._own_and_twins(model):
                 outputs.append(self._outputs(model, batch[0]))
                 before = model.get_weights()
                 losses.append(_step(model, batch))
-                gradients.append(_gradients(model, before))
+                gradients.append(gradients_of(model, before, rate=_GRADIENT_RATE))
             twins.file_outputs(self.evidence, f"L1/{name}", *outputs)
             self.evidence.arrays[f"L1/{name}/loss"] = np.array(losses[0])
-            twins.file_gradients(self.evidence, f"L2/{name}", _names(model), *gradients)
+            twins.file_gradients(self.evidence, f"L2/{name}", names_of(model), *gradients)
             if _in_float64() and not self.task.reference:
                 self._differences(model, initial, gradients[0], losses[0], batch)
         model.set_weights(initial)
@@ -266,7 +268,7 @@ class Climb:
         rewritten, trained = self.evidence.record[REWRITTEN], set(map(id, model.trainable_weights))
         names = {
             place: name
-            for place, (name, weight) in enumerate(zip(_names(model), model.weights, strict=True))
+            for place, (name, weight) in enumerate(zip(names_of(model), model.weights, strict=True))
             if id(weight) in trained and name not in rewritten
         }
         for place, slope in slopes.along(gradient, initial, loss, loss_at, [*names]).items():
@@ -282,14 +284,14 @@ class Climb:
         kind = {"SGD": keras.optimizers.SGD, "Adam": adam}[class_name]
         self._compile(model, config, kind(**arguments))
         courses = self._courses(model, batches, f"L3 {name}")
-        twins.file_weights(self.evidence, f"L3/{name}", _names(model), *courses)
+        twins.file_weights(self.evidence, f"L3/{name}", names_of(model), *courses)
         model.set_weights(courses[0].start)
 
     def _trajectory(self, model: keras.Model, batches: Batches, *, save_to: Path) -> None:
         """L4: file order, losses and weights along the epoch; save the compiled model for L6."""
         self.evidence.facts |= {"order": batches.order_sha256(), "steps": len(batches)}
         courses = self._courses(model, batches, "L4 trajectory", save_to)
-        twins.file_weights(self.evidence, "L4/weights", _names(model), *courses)
+        twins.file_weights(self.evidence, "L4/weights", names_of(model), *courses)
         losses = [np.array(course.losses) for course in courses]
         twins.file_losses(self.evidence, "L4/losses", *losses)
 
@@ -384,22 +386,6 @@ def _compile(model: keras.Model, arguments: Mapping[str, Any]) -> None:
     model.compile(**{name: arguments[name] for name in trained if name in arguments})
 
 
-def _gradients(model: keras.Model, before: list[Array]) -> list[Array]:
-    """Return the gradient of each trained weight after a step of SGD; of others their new value."""
-    trained = {id(weight) for weight in model.trainable_weights}
-    return [
-        (old - new) / _GRADIENT_RATE if id(weight) in trained else new
-        for weight, old, new in zip(model.weights, before, model.get_weights(), strict=True)
-    ]
-
-
-def _state(model: keras.Model) -> list[str]:
-    """Return the names of weights that no gradient trains, such as moving means."""
-    trained = set(map(id, model.trainable_weights))
-    named = zip(_names(model), model.weights, strict=True)
-    return [name for name, weight in named if id(weight) not in trained]
-
-
 def _in_float64() -> bool:
     return bool(keras.config.floatx() == "float64")
 
@@ -410,13 +396,3 @@ def _step(model: keras.Model, batch: Batch) -> float:
     tracker = model.metrics[0]  # its own quotient is rounded to float32 on PyTorch (see `float64`)
     total, count = map(keras.ops.convert_to_numpy, (tracker.total, tracker.count))
     return float(total) / float(count)
-
-
-def _names(model: keras.Model) -> list[str]:
-    """Return the weights' paths, such as "conv1/kernel", without the model's name if any."""
-    return [weight.path.removeprefix(f"{model.name}/") for weight in model.weights]
-
-
-def _digest(arrays: Arrays) -> str:
-    """Return the SHA-256 of the bytes of an array, or of several in their order."""
-    return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in parts(arrays))).hexdigest()
