@@ -97,6 +97,9 @@ def commands(block: str) -> list[str]:
     return [part.strip() for line in lines if line for part in line.split("&&")]
 
 
+climbed: list[list[str]] = []  # several pages show the same climb, which takes half a minute
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, mnist: Dataset) -> Path:
     """A copy of the project to run commands in, with a photograph and drawings to read."""
@@ -159,17 +162,11 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
             return [*nox, *rest, *data], environ
         case ["lenet-multi", "train", "--resume", _]:  # test_resume interrupts and resumes
             return [python, "-m", "lenet_multi", "train", "--help"], environ
-        case ["lenet-multi", "parity", "my_model.py:build", *rest]:
-            quick = [*two[1:], "--quick", "--precision", "float32"]
-            return [
-                python,
-                "-m",
-                "lenet_multi",
-                "parity",
-                "my_model.py:build",
-                *rest,
-                *quick,
-            ], environ
+        case ["lenet-multi", "parity", "my_model.py:build", *rest] if "--seeds" in rest:
+            return [python, "-m", "lenet_multi", *words[1:], *two[1:], "--epochs", "1"], environ
+        case ["lenet-multi", "parity", "my_model.py:build", *_]:  # test_own climbs in other ways
+            own = ["my_model.py:build", "--data", "my_model.py:data", "--precision", "float32"]
+            return [python, "-m", "lenet_multi", *two, *own, "--quick"], environ
         case ["lenet-multi", "bench", model, *rest]:
             quick = ["--quick", "--backend", "torch", "--rounds", "2"]
             return [python, "-m", "lenet_multi", "bench", model, *rest, *quick], environ
@@ -199,6 +196,9 @@ def test_the_commands_work(block: str, checkout: Path, small_npz: Path) -> None:
         if command in NEEDS_NO_TEST_HERE:
             continue
         words, environ = tiny(command, small_npz)
+        if words in climbed:
+            continue
+        climbed.extend([words] if "--quick" in words else [])
         done = subprocess.run(
             words, cwd=checkout, env=child_environment(**environ), capture_output=True, text=True
         )

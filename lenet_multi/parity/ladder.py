@@ -238,19 +238,18 @@ def _trajectory(ladder: Ladder, precision: str) -> Iterator[Finding]:
         losses = loss_gaps(ladder, precision, two.pair)
         limits: float | dict[str, float] = tolerances.TRAINED_FLOAT64.value
         if precision == "float32":
-            limits = _by_step(ladder.band(*two.pair).limits_of_losses("L4/losses", len(losses)))
+            limits = two.of_losses(ladder.band(*two.pair), "L4/losses", len(losses))
         yield two.judge(TRAJECTORY, "losses", _by_step(losses), limits)
         yield two.judge_weights(TRAJECTORY, "weights", "L4/weights")
 
 
 def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
     begin = ladder.plan.saved_after
-    if not begin:  # a quick climb goes on only to find the layer of a difference
-        return
     for writer, reader in product(ladder.climbers(precision), repeat=2):
         if not begin or (reader, precision) not in ladder.gone_on:
             continue  # a climb without L6 goes on only to find the layer
         evidence, place = ladder.gone_on[reader, precision], f"L6/{writer}/losses"
+        two = _Two(ladder, precision, (writer, reader))
         if error := evidence.facts.get("errors", {}).get(writer):
             gaps, limits = {error: math.inf}, {error: 0.0}
         else:
@@ -263,9 +262,8 @@ def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
             if precision == "float32":
                 went_on = (ladder.gone_on.get((who, precision)) for who in {writer, reader})
                 band = Band(tuple(filter(None, went_on)))
-                allowed = _by_step(band.limits_of_losses(place, len(moved)), first=begin + 1)
+                allowed = two.of_losses(band, place, len(moved), first=begin + 1)
             gaps, limits = gaps | losses, limits | allowed
-        two = _Two(ladder, precision, (writer, reader))
         yield two.judge(PORTABILITY, f"{writer} to {reader}", gaps, limits)
 
 
@@ -337,6 +335,11 @@ class _Two:
                 for name, limit in limits.items()
             }
         return self.judge(rung, what, gaps, limits)
+
+    def of_losses(self, band: Band, place: str, steps: int, *, first: int = 1) -> dict[str, float]:
+        """Return the limit of the losses at each step: what twins show, or a user's loss rounds."""
+        least = self.rounding("L1") if self.ladder.plan.config.is_own else 0.0
+        return _by_step(np.maximum(band.limits_of_losses(place, steps), least), first=first)
 
     def entrywise(self, place: str) -> dict[str, float]:
         """Return, for each tensor, the largest difference of entries over the largest entry."""
