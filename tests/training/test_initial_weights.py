@@ -52,12 +52,15 @@ def unknown(config: TrainConfig, dataset: Dataset) -> "keras.Model":
     """Return a model with a kernel that NumPy cannot draw here, between two that it can."""
     import keras
 
+    class Turned(keras.initializers.Orthogonal):  # type: ignore[misc]  # Keras carries no types
+        """An initializer of the user's."""
+
     layers = keras.layers
     return keras.Sequential(
         [
             keras.Input((6,)),
             layers.Dense(5),
-            layers.Dense(5, kernel_initializer="orthogonal", name="turned"),
+            layers.Dense(5, kernel_initializer=Turned(), name="turned"),
             layers.Dense(1),
         ]
     )
@@ -114,8 +117,8 @@ def test_numpy_draws_as_far_and_wide_as_keras(name: str, shape: tuple[int, ...])
     assert np.abs(ours).max() == pytest.approx(np.abs(theirs).max(), rel=0.01 if has_end else 0.3)
 
 
-def test_kernels_of_several_axes_are_convolutions_or_unknown() -> None:
-    """NumPy draws no kernel of attention, because its fans follow from its layer's equation."""
+def test_each_kernel_has_its_initializer() -> None:
+    """A kernel is found under each name that Keras's layers give it, in nested layers too."""
     import keras
 
     from lenet_multi.training.initial_weights import _initializers
@@ -127,13 +130,42 @@ def test_kernels_of_several_axes_are_convolutions_or_unknown() -> None:
             layers.Conv1D(4, 3),
             layers.EinsumDense("abc,cde->abde", (None, 2, 5)),
             layers.Dense(3),
+            layers.DepthwiseConv2D(2, depthwise_initializer="he_normal"),
+            layers.SeparableConv2D(2, 2),
         ]
     )
     known = _initializers(model)
-    assert [id(weight) in known for weight in model.weights] == [True, True, False, True, True]
+    assert all(id(weight) in known for weight in model.weights)
 
 
-@pytest.mark.parametrize("name", ["orthogonal", "zeros", "somebody's"])
+def test_the_fans_of_attention_follow_from_its_equation() -> None:
+    """The kernel of attention sums over the axes that its equation names, as Keras counts them."""
+    import keras
+
+    from lenet_multi.training.initial_weights import draw
+
+    layer = keras.layers.EinsumDense("abc,cde->abde", (None, 20, 30))
+    layer.build((None, 10, 40))
+    ours = draw(layer.kernel_initializer, (40, 20, 30), np.random.default_rng(0))
+    assert ours is not None
+    assert np.abs(ours).max() == pytest.approx(np.sqrt(6 / (40 + 600)), rel=0.01)
+
+
+def test_an_orthogonal_kernel_turns() -> None:
+    """NumPy draws orthogonal rows or columns, whichever are fewer, times the gain."""
+    import keras
+
+    from lenet_multi.training.initial_weights import draw
+
+    for shape in ((3, 5), (5, 3), (2, 2, 3)):
+        drawn = draw(keras.initializers.Orthogonal(2.0), shape, np.random.default_rng(0))
+        assert drawn is not None
+        matrix = drawn.reshape(-1, shape[-1])
+        small = matrix @ matrix.T if len(matrix) < shape[-1] else matrix.T @ matrix
+        np.testing.assert_allclose(small, 4 * np.eye(len(small)), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["zeros", "somebody's"])
 def test_what_is_not_known_is_not_drawn(name: str) -> None:
     """An unknown initializer is not drawn, nor is a user's subclass, which may draw otherwise."""
     import keras
