@@ -110,9 +110,22 @@ def _initializers(model: keras.Model) -> dict[int, Any]:
                 names.append("depthwise")  # for a weight that is called only "kernel"
             given = (getattr(layer, f"{name}_initializer", None) for name in names)
             own = next((one for one in given if one is not None), None)
+            if isinstance(layer, keras.layers.EinsumDense) and hasattr(own, "input_axes"):
+                own = _with_axes(own, layer.equation)
             if own is not None:
                 found[id(weight)] = own
     return found
+
+
+def _with_axes(initializer: Any, equation: str) -> Any:
+    """Return `initializer`, told which axes of its kernel an equation sums over (EinsumDense)."""
+    inputs, _, rest = equation.partition(",")
+    kernel = rest.partition("->")[0].strip()
+    axes = range(len(kernel))
+    summed = [axis for axis in axes if kernel[axis] in inputs]
+    others = [axis for axis in axes if axis not in summed]
+    config = {**initializer.get_config(), "input_axes": summed, "output_axes": others}
+    return type(initializer).from_config(config)
 
 
 def draw(initializer: Any, shape: tuple[int, ...], generator: np.random.Generator) -> Array | None:

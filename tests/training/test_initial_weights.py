@@ -130,8 +130,8 @@ def test_each_kernel_has_its_initializer() -> None:
             layers.Conv1D(4, 3),
             layers.EinsumDense("abc,cde->abde", (None, 2, 5)),
             layers.Dense(3),
-            layers.DepthwiseConv2D(2, depthwise_initializer="he_normal"),
-            layers.SeparableConv2D(2, 2),
+            layers.DepthwiseConv2D(1, depthwise_initializer="he_normal"),
+            layers.SeparableConv2D(2, 1),
         ]
     )
     known = _initializers(model)
@@ -142,13 +142,15 @@ def test_the_fans_of_attention_follow_from_its_equation() -> None:
     """The kernel of attention sums over the axes that its equation names, as Keras counts them."""
     import keras
 
-    from lenet_multi.training.initial_weights import draw
+    from lenet_multi.training.initial_weights import _initializers, draw
 
     layer = keras.layers.EinsumDense("abc,cde->abde", (None, 20, 30))
-    layer.build((None, 10, 40))
-    ours = draw(layer.kernel_initializer, (40, 20, 30), np.random.default_rng(0))
+    model = keras.Sequential([keras.Input((10, 40)), layer])
+    initializer = _initializers(model)[id(model.weights[0])]
+    ours = draw(initializer, (40, 20, 30), np.random.default_rng(0))
+    theirs = keras.ops.convert_to_numpy(layer.kernel)
     assert ours is not None
-    assert np.abs(ours).max() == pytest.approx(np.sqrt(6 / (40 + 600)), rel=0.01)
+    assert np.abs(ours).max() == pytest.approx(np.abs(theirs).max(), rel=0.01)
 
 
 def test_an_orthogonal_kernel_turns() -> None:
