@@ -130,7 +130,7 @@ def test_no_arguments_shows_the_help(lenet: Lenet) -> None:
     """The command without arguments shows its help."""
     done = lenet()
     assert done.returncode == 2
-    assert "Examples:\n    lenet-multi train --backend jax\n" in done.stderr
+    assert "Examples:\n    lenet-multi parity my_model.py:build\n" in done.stderr
 
 
 def test_a_ctrl_c_that_python_drops_comes_again() -> None:

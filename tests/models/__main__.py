@@ -42,6 +42,8 @@ def main(seeds: int, models: tuple[str, ...], out: Path, results: Path) -> None:
         folder = out / f"{name}-{seed}"
         shutil.rmtree(folder, ignore_errors=True)
         found = ascend(BACKENDS, plan(name, seed), folder, timeout=1800)
+        if found.stopped:  # a part of a climb is no result
+            raise found.stopped
         content["climbs"].append(_record(name, seed, found))
         content["versions"] = _versions(found)
         write_json(results, content)
