@@ -163,7 +163,9 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
         case ["lenet-multi", "train", "--resume", _]:  # test_resume interrupts and resumes
             return [python, "-m", "lenet_multi", "train", "--help"], environ
         case ["lenet-multi", "parity", "my_model.py:build", *rest] if "--seeds" in rest:
-            return [python, "-m", "lenet_multi", *words[1:], *two[1:], "--epochs", "1"], environ
+            seeds = ["--seeds", "2", "--margin", "1", "--epochs", "1"]
+            own = ["my_model.py:build", "--data", "my_model.py:data", *seeds]
+            return [python, "-m", "lenet_multi", *two, *own], environ
         case ["lenet-multi", "parity", "my_model.py:build", *_]:  # test_own climbs in other ways
             own = ["my_model.py:build", "--data", "my_model.py:data", "--precision", "float32"]
             return [python, "-m", "lenet_multi", *two, *own, "--quick"], environ

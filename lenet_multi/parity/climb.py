@@ -360,8 +360,8 @@ def _model(
         model = build(task, config, dataset)
     else:
         model = task.build(config, dataset)
-        if len(weights) == len(model.weights):  # else L0 shows that the models differ
-            model.set_weights(weights)
+        if [w.shape for w in weights] == [tuple(w.shape) for w in model.weights]:
+            model.set_weights(weights)  # else L0 shows that the models differ
     make_fast(model, how)
     return model
 

@@ -56,8 +56,9 @@ class Climber:
         Raises `UserError` when the backend lacks its form.
         """
         how = execution(self.backend, self.form or (STOCK if own else None), device=device)
-        # It takes single steps, so XLA has nothing to loop over.
-        return dataclasses.replace(how, answer_form=how.form, xla_loops=False)
+        # It takes single steps, so XLA has nothing to loop over. A user asks about stock Keras.
+        why_stock = "a climb with a user's model tests stock Keras" if own else how.why_stock
+        return dataclasses.replace(how, answer_form=how.form, xla_loops=False, why_stock=why_stock)
 
     def environment(self) -> dict[str, str]:
         """Return variables for its process; raise `UserError` without the instruction set."""

@@ -121,9 +121,11 @@ def over(gap: Any, size: Any) -> float:
 
 
 def relative(first: Array, second: Array) -> Array:
-    """Return the relative difference to `second`, entry by entry."""
-    difference: Array = np.abs(first - second) / np.abs(second)
-    return difference
+    """Return the relative difference to `second`, entry by entry; 0 for a difference of 0."""
+    difference = np.abs(first - second)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Array = np.where(difference == 0, 0.0, difference / np.abs(second))
+    return found
 
 
 def null_tensors(evidence: Evidence) -> frozenset[str]:

@@ -63,10 +63,9 @@ def test_a_harmed_layer_is_named(name: str, precision: str, trials: Trials) -> N
     assert first.where.startswith(harm.where), str(first)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", HARMS)
-def test_an_unharmed_layer_passes(name: str, precision: str, trials: Trials) -> None:
+def test_an_unharmed_layer_passes(name: str, trials: Trials) -> None:
     """Two unharmed climbs of the same model, with other twins, agree on each rung."""
-    findings = trials(name, precision).findings("again", harmed=False)
+    findings = trials(name, "float64").findings("again", harmed=False)
     assert [str(finding) for finding in findings if not finding.passed] == []
     assert {finding.what for finding in findings} >= {"layers", "gradients", "losses"}
