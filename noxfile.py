@@ -102,7 +102,7 @@ def run_tests(session: nox.Session, part: str, *flags: str) -> None:
     if part == ACROSS:
         flags = tuple(flag for flag in flags if flag != "--fast")
         session.run("pytest", "-m", "not backend and not all_backends", *AT_ONCE, *flags)
-        session.run("pytest", "-m", "all_backends", *AT_ONCE, *flags)
+        session.run("pytest", "-m", "all_backends and not study", *AT_ONCE, *flags)
     else:
         marked = "backend and not slow" if "--fast" in flags else "backend"
         flags = tuple(flag for flag in flags if flag != "--fast")
@@ -211,7 +211,7 @@ def coverage(session: nox.Session) -> None:
     session.run(*measured, "-m", "not backend and not all_backends")
     for backend in BACKENDS:
         session.run(*measured, "-m", "backend and not slow", env=alone(backend))
-    session.run(*measured, "-m", "all_backends")
+    session.run(*measured, "-m", "all_backends and not study")
     session.run("coverage", "combine", "--quiet")
     with TemporaryDirectory() as folder:
         found = str(Path(folder, "coverage.json"))
@@ -316,6 +316,7 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def models(session: nox.Session) -> None:
-    """Climb the ladder with thirteen models from several seeds; takes two hours, and goes on."""
+    """Climb with thirteen models from several seeds, and run the long tests; half an hour."""
     install(session, *BACKENDS, "test")
+    session.run("pytest", "-m", "study", *AT_ONCE)
     session.run("python", "-m", "tests.models", *session.posargs)
