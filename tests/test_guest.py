@@ -91,7 +91,7 @@ def test_what_a_fast_way_cannot_do_is_said_and_recorded(
 def test_a_guest_is_compared_and_shown(lenet: Lenet, tmp_path: Path) -> None:
     """The commands accept a guest by name: its runs agree, and one page shows them."""
     for backend in BACKENDS:
-        flags = ("--architecture", NAME, "--epochs", 6, "--backend", backend, "--out", backend)
+        flags = ("--architecture", NAME, "--epochs", 2, "--backend", backend, "--out", backend)
         done = lenet("train", *flags, PYTHONPATH=str(Path(__file__).parents[1]))
         assert done.returncode == 0, done.stderr
         assert re.fullmatch(r"Test mean_absolute_error: [\d.]+", done.stdout.splitlines()[-1])

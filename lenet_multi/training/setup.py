@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from lenet_multi import backends
-from lenet_multi.backends import selfcheck
+from lenet_multi.backends import private, selfcheck
 from lenet_multi.backends.adam import Adam
 from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.backends.fast import fitting, make_fast
@@ -38,8 +38,9 @@ def compile_model(
         keep_freed_memory()
     make_fast(model, how, prepare=task.prepare, batch_size=config.batch_size)
     steps = config.epochs * config.steps_per_epoch(examples)
+    lacks_a_name = private.why_not(keras.backend.backend()) is not None  # our Adam needs them
     model.compile(
-        **compile_arguments(task, config, steps=steps, kerass=how.why_stock is not None),
+        **compile_arguments(task, config, steps=steps, kerass=lacks_a_name),
         jit_compile=how.jit_compile,
         steps_per_execution=how.steps_per_execution,
     )
