@@ -6,6 +6,7 @@ import numpy as np
 
 from lenet_multi.parity.evidence import Array
 from lenet_multi.parity.twins import NULL
+from lenet_multi.runs import tolerances
 
 # Tensors that are checked, and the share of the loss by which a step changes it: large beside
 # float64's rounding (1e-16), small beside the loss's curvature.
@@ -23,7 +24,7 @@ def along(
 
     The tensors are some of `places`; their shapes are any. Along its gradient g a loss f has the
     slope |g|. The differences (f(w) - f(w - h g/|g|)) / h and (f(w + h g/|g|) - f(w)) / h are off
-    by terms of h. At a kink, as of selu at 0, they are two slopes, and |g| may lie between them.
+    by terms of h. At a kink, as of selu at 0, they are two slopes.
     """
     sizes = {place: float(np.linalg.norm(gradient[place])) for place in places}
     least = NULL * max(sizes.values(), default=0.0)
@@ -41,6 +42,10 @@ def along(
 
 
 def gap(size: float, before: float, after: float) -> float:
-    """Return by what share a gradient's length is outside the two slopes."""
-    low, high = sorted((before, after))
-    return max(low - size, size - high, 0.0) / size
+    """Return by what share a gradient's length differs from the two slopes; 0 at a kink.
+
+    At a kink the slopes differ. Then the loss has no gradient, and a backend may choose any side.
+    """
+    if abs(after - before) > tolerances.FINITE_DIFFERENCES.value * size:
+        return 0.0
+    return abs((before + after) / 2 - size) / size
