@@ -35,7 +35,7 @@ def _parts(model: keras.layers.Layer) -> Iterator[Any]:
 
 
 def _flat(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, dict | list | tuple | set):
         for one in value.values() if isinstance(value, dict) else value:
             yield from _flat(one)
     else:

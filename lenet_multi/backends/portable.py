@@ -17,7 +17,7 @@ class Portable(keras.Model):  # type: ignore[misc]  # Keras carries no types
         """Write the file of the stock model, with compile settings that suit each backend."""
         fast, settings = type(self), self.get_compile_config
         self.__class__ = self.fast.stock
-        self.get_compile_config = lambda: _portable(settings())
+        self.get_compile_config = lambda: portable(settings())
         try:
             with private.tensorflow_left_out():
                 keras.Model.save(self, filepath, *given, **named)
@@ -26,7 +26,7 @@ class Portable(keras.Model):  # type: ignore[misc]  # Keras carries no types
             self.__class__ = fast
 
 
-def _portable(settings: dict[str, Any] | None) -> dict[str, Any] | None:
+def portable(settings: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the compile settings of a `.keras` file; None for a model that is not compiled.
 
     Keras 3.15.1 writes three that bind the file to its backend. Its value for `jit_compile="auto"`

@@ -17,7 +17,7 @@ from lenet_multi.commands._options import (
     timeout_option,
 )
 from lenet_multi.config import with_settings
-from lenet_multi.errors import StoppedError, UserError
+from lenet_multi.errors import StoppedError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 
 
@@ -65,12 +65,11 @@ def command(
       lenet-multi bench model.keras --loss mse --optimizer adam --json
     """
     from lenet_multi.bench import session, table, verdict
-    from lenet_multi.runs.folder import default_folder
+    from lenet_multi.runs.folder import default_folder, refuse_used
 
     config = with_settings(RECIPES[DEFAULT_RECIPE], given_settings(model, settings))
     out = out or default_folder("bench")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is not an empty folder; choose another --out")
+    refuse_used(out)
     rounds = rounds if rounds is not None else session.FEW_ROUNDS if quick else session.ROUNDS
     found = session.run(
         dataclasses.replace(config, epochs=1),

@@ -8,7 +8,7 @@ import numpy as np
 from keras import tree
 
 from lenet_multi.config import DRAWN, TrainConfig
-from lenet_multi.data.examples import Arrays, Dataset, Examples, parts
+from lenet_multi.data.examples import Arrays, Dataset, Examples, named, parts
 from lenet_multi.data.npz import names_in, read_side
 from lenet_multi.errors import UserError, by
 from lenet_multi.own import builder, drawn, place
@@ -108,7 +108,7 @@ def refuse_misfit(model: keras.Model, x: Arrays, source: str) -> None:
     if wanted is None:
         return
     remedy = f"--data {source} has {shown(x)}, but the model takes {shown(wanted)}; change one"
-    given, taken = _named(x), _named(wanted)
+    given, taken = named(x), named(wanted)
     if len(given) != len(taken) or (isinstance(x, dict) and set(given) - set(taken)):
         raise UserError(remedy)
     for name, array in given.items():
@@ -122,15 +122,9 @@ def refuse_misfit(model: keras.Model, x: Arrays, source: str) -> None:
             raise UserError(remedy)
 
 
-def _named(arrays: Arrays) -> dict[str, Any]:
-    if isinstance(arrays, dict):
-        return dict(arrays)
-    return {str(index): array for index, array in enumerate(parts(arrays))}
-
-
 def shown(arrays: Arrays) -> str:
     """Return the dtypes and shapes of inputs: "float32 28x28x1", or "points float32 6, ..."."""
-    names = _named(arrays)
+    names = named(arrays)
     shown = {
         name: f"{array.dtype} {by(array.shape[1:]) or 'scalars'}" for name, array in names.items()
     }

@@ -35,19 +35,10 @@ def load(path: Path, *, compiled: bool = False) -> "keras.Model":
     refuse_code(path, config)
     model = model_of(path, config)
     if compiled and (settings := config.get("compile_config")):
-        optimizer = settings.get("optimizer")
-        if isinstance(optimizer, dict):
-            _unbind(optimizer)
-        model.compile_from_config({**settings, "jit_compile": "auto", "steps_per_execution": 1})
+        from lenet_multi.backends.portable import portable
+
+        model.compile_from_config(portable(settings))
     return model
-
-
-def _unbind(optimizer: dict[str, Any]) -> None:
-    """Let any backend load an optimizer: a file saved on PyTorch names PyTorch's own class."""
-    import keras
-
-    if hasattr(keras.optimizers, str(optimizer.get("class_name"))):
-        optimizer |= {"module": "keras.optimizers", "registered_name": None}
 
 
 def model_of(path: Path, config: Any) -> "keras.Model":

@@ -24,6 +24,7 @@ from lenet_multi.parity.prepare import prepare
 from lenet_multi.parity.start import FOLDER
 from lenet_multi.runs import durable
 from lenet_multi.runs.durable import writing
+from lenet_multi.runs.folder import refuse_used
 
 SCHEMA_VERSION = 2  # 2: with the figure's lines
 
@@ -73,8 +74,7 @@ def ascend(
             f"--threads must be between 1 and {environment.threads()}, the processors that this "
             f"process may use, not {threads}"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not an empty folder; choose another --out")
+    refuse_used(folder)
     began = time.perf_counter()
     known: list[Known] = []
     if plan.config.is_own:

@@ -80,7 +80,9 @@ def known_divergences(
     that are compared; a divergence among others is left out. What the ladder mends in float64 by
     itself is left out too.
     """
-    layers = list(_walk(model))
+    from lenet_multi.backends.layers import layers as layers_of
+
+    layers = list(layers_of(model))
     training = _Training(
         _heads(model),
         set(_losses_of_probabilities(loss)),
@@ -98,36 +100,16 @@ def known_divergences(
     return found
 
 
-def _walk(model: Any) -> Iterator[Any]:
-    """Yield all layers inside `model` once, those inside the user's own layers included."""
-    import keras
-
-    seen: set[int] = set()
-
-    def inside(value: Any) -> Iterator[Any]:
-        if isinstance(value, keras.Layer):
-            if id(value) not in seen:
-                seen.add(id(value))
-                yield value
-                yield from inside(vars(value))
-        elif isinstance(value, Mapping):
-            for item in list(value.values()):
-                yield from inside(item)
-        elif isinstance(value, list | tuple | set):
-            for item in list(value):
-                yield from inside(item)
-
-    return inside(model)
-
-
 def _heads(model: Any) -> list[Any]:
     """Return the layers that make the outputs; all layers of a model that does not tell."""
+    from lenet_multi.backends.layers import layers as layers_of
+
     if _is(model, "Sequential"):
         heads = model.layers[-1:]
     elif names := getattr(model, "output_names", None):
         heads = [layer for layer in model.layers if layer.name in names]
     else:
-        return list(_walk(model))
+        return list(layers_of(model))
     inside = (_heads(head) if hasattr(head, "layers") else [head] for head in heads)
     return [getattr(head, "layer", head) for part in inside for head in part]  # of a wrapper
 

@@ -31,6 +31,12 @@ def default_folder(name: str) -> Path:
     return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
+def refuse_used(folder: Path) -> None:
+    """Raise `UserError` unless `folder` is an empty folder or does not exist."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is not an empty folder; choose another --out")
+
+
 def unfinished(folder: Path) -> Path:
     """Return the draft folder in which the run for `folder` is written until it is complete."""
     folder = folder.resolve()

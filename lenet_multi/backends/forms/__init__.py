@@ -18,6 +18,7 @@ from lenet_multi.backends.forms.convolutions import channels_first, pool_first, 
 from lenet_multi.backends.forms.pooling import POOL, compared, max_pooled
 from lenet_multi.backends.forms.tiles import tiles
 from lenet_multi.backends.forms.winograd import winograd
+from lenet_multi.backends.layers import layers as layers_of
 
 Tensor = Any  # the backend's own
 Block = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -44,24 +45,7 @@ def holds_convolution(model: keras.Model, form: str) -> bool:
 
 def _convolves(layer: keras.layers.Layer) -> bool:
     """Return whether a layer, or one within it, is a convolution: it has a kernel size."""
-    seen: dict[int, keras.layers.Layer] = {}
-    waiting = [layer]
-    while waiting:
-        layer = waiting.pop()
-        if hasattr(layer, "kernel_size"):
-            return True
-        if id(layer) not in seen:
-            seen[id(layer)] = layer
-            waiting += _within(layer)
-    return False
-
-
-def _within(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """Yield the layers that are attributes of `layer`, also in lists and dictionaries."""
-    for value in vars(layer).values():
-        held = list(value.values()) if isinstance(value, dict) else value
-        parts = held if isinstance(held, list | tuple) else [held]
-        yield from (part for part in parts if isinstance(part, keras.layers.Layer))
+    return any(hasattr(one, "kernel_size") for one in layers_of(layer))
 
 
 def steps_of(stack: list[keras.layers.Layer], form: str) -> Iterator[Step]:
