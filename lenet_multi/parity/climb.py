@@ -20,7 +20,7 @@ from lenet_multi.backends.fast import make_fast
 from lenet_multi.backends.layers import seed_generators
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import Arrays, Dataset
+from lenet_multi.data.examples import Arrays, Dataset, named
 from lenet_multi.machine import environment, instruction_sets
 from lenet_multi.parity import layer_calls, randomness, slopes, terms, twins
 from lenet_multi.parity.evidence import Array, Evidence, read
@@ -243,11 +243,7 @@ class Climb:
         """Return the model's outputs by name."""
         name = "logits" if self.task.classifies else "outputs"
         found = model.predict_on_batch(x)
-        if isinstance(found, dict):
-            return {f"{name} {key}": np.asarray(one) for key, one in found.items()}
-        if isinstance(found, tuple | list):
-            return {f"{name} {index}": np.asarray(one) for index, one in enumerate(found)}
-        return {name: np.asarray(found)}
+        return {f"{name} {key}".strip(): np.asarray(one) for key, one in named(found).items()}
 
     def _differences(
         self,

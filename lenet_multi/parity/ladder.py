@@ -21,6 +21,7 @@ from lenet_multi.parity.twins import (
     of_entries,
     over,
     relative,
+    rounding_limit,
 )
 from lenet_multi.parity.wording import differences, in_words
 from lenet_multi.runs import tolerances
@@ -175,8 +176,7 @@ def _layers(ladder: Ladder, precision: str) -> Iterator[Finding]:
                 continue
             two = _Two(ladder, precision, (writer, reader))
             terms = ladder.seen(writer, precision).record[LAYERS]
-            unit = tolerances.ROUNDING.value * UNIT_ROUNDOFF[precision]
-            limits = {name: unit * math.sqrt(terms[name]) for name in gaps}
+            limits = {name: rounding_limit(precision, terms[name]) for name in gaps}
             found = two.judge(FORWARD, LAYERS, {n: float(gap) for n, gap in gaps.items()}, limits)
             name = next(name for name in gaps if in_words(name) == found.where)
             entries = "" if found.passed else seen.facts["entries"][f"{writer}/{name}"]
@@ -368,7 +368,7 @@ class _Two:
     def rounding(self, rung: str) -> float:
         """Return the limit for rounding in sums, which grows with their number of terms."""
         terms = self.ladder.seen(self.pair[0], self.precision).record["terms"][rung]
-        return tolerances.ROUNDING.value * UNIT_ROUNDOFF[self.precision] * math.sqrt(terms)
+        return rounding_limit(self.precision, terms)
 
     def _both(self, place: str) -> Iterator[tuple[str, Array, Array]]:
         """Yield each name under `place` with the float64 arrays of both climbers."""

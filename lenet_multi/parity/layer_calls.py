@@ -17,8 +17,7 @@ from keras import tree
 from lenet_multi.backends import private
 from lenet_multi.parity.evidence import Array, Evidence
 from lenet_multi.parity.gaps import in_entries
-from lenet_multi.parity.twins import UNIT_ROUNDOFF, of_entries
-from lenet_multi.runs import tolerances
+from lenet_multi.parity.twins import of_entries, rounding_limit
 
 PLACE = "layers"  # prefix of filed arrays, and the name of a record: the terms of each layer
 
@@ -39,8 +38,7 @@ class Calls:
 
     def limit(self, name: str) -> float:
         """Return the largest gap that rounding explains (see `tolerances.ROUNDING`)."""
-        unit = UNIT_ROUNDOFF[keras.config.floatx()]
-        return tolerances.ROUNDING.value * unit * math.sqrt(self.terms[name])
+        return rounding_limit(keras.config.floatx(), self.terms[name])
 
 
 @dataclass(frozen=True)

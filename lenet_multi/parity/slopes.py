@@ -13,39 +13,53 @@ from lenet_multi.runs import tolerances
 TENSORS, SHARE_OF_LOSS = 8, 1e-7
 
 
+# A second step is this much smaller. Curvature makes slopes differ by a share of the step; a kink
+# at the point itself makes them differ by the same at every step.
+SMALLER = 1 / 8
+
+Slopes = tuple[float, float]  # before and after the point
+
+
 def along(
     gradient: Sequence[Array],
     weights: Sequence[Array],
     loss: float,
     loss_at: Callable[[list[Array]], float],
     places: Sequence[int],
-) -> dict[int, tuple[float, float, float]]:
-    """Return the length of some tensors' gradients and the loss's two slopes along each, by place.
+) -> dict[int, tuple[float, *Slopes, *Slopes]]:
+    """Return the length of some tensors' gradients and the loss's slopes along each, by place.
 
     The tensors are some of `places`; their shapes are any. Along its gradient g a loss f has the
     slope |g|. The differences (f(w) - f(w - h g/|g|)) / h and (f(w + h g/|g|) - f(w)) / h are off
-    by terms of h. At a kink, as of selu at 0, they are two slopes.
+    by terms of h, their mean by terms of h^2. They come for two steps h, the larger one first.
     """
     sizes = {place: float(np.linalg.norm(gradient[place])) for place in places}
     least = NULL * max(sizes.values(), default=0.0)
     checked = [place for place, size in sizes.items() if size > least]
-    found = {}
-    for place in checked[:: -(-len(checked) // TENSORS) or 1]:
-        step = SHARE_OF_LOSS * abs(loss) / sizes[place]
+
+    def slopes(place: int, step: float) -> Slopes:
         ends = []
-        for sign in (1, -1):
+        for sign in (-1, 1):
             moved = list(weights)
             moved[place] = weights[place] + sign * step * gradient[place] / sizes[place]
             ends.append(loss_at(moved))
-        found[place] = sizes[place], (loss - ends[1]) / step, (ends[0] - loss) / step
+        return (loss - ends[0]) / step, (ends[1] - loss) / step
+
+    found = {}
+    for place in checked[:: -(-len(checked) // TENSORS) or 1]:
+        step = SHARE_OF_LOSS * abs(loss) / sizes[place]
+        found[place] = sizes[place], *slopes(place, step), *slopes(place, SMALLER * step)
     return found
 
 
-def gap(size: float, before: float, after: float) -> float:
-    """Return by what share a gradient's length differs from the two slopes; 0 at a kink.
+def gap(size: float, *slopes: float) -> float:
+    """Return by what share a gradient's length differs from the mean of two slopes; 0 at a kink.
 
-    At a kink the slopes differ. Then the loss has no gradient, and a backend may choose any side.
+    `slopes` are those of `along`. At a kink, as of selu at 0, the loss has no gradient, and a
+    backend may choose any side.
     """
-    if abs(after - before) > tolerances.FINITE_DIFFERENCES.value * size:
+    pairs = [np.array(slopes[:2]), np.array(slopes[2:])]
+    wide, narrow = (float(np.ptp(pair)) for pair in pairs)
+    if narrow > max(wide / 2, tolerances.FINITE_DIFFERENCES.value * size):
         return 0.0
-    return abs((before + after) / 2 - size) / size
+    return min(abs(float(pair.mean()) - size) for pair in pairs) / size

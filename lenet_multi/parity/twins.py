@@ -9,6 +9,7 @@ Both backends of a pair make twins from their own random numbers. So a differenc
 explain has most likely also appeared between a twin and its original.
 """
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,11 @@ NULL_IN_FLOAT32 = 1e-5  # the same, where only float32 was climbed
 
 # The most that rounding a number to a dtype changes it, as a share of the number.
 UNIT_ROUNDOFF = {name: float(np.finfo(name).eps) / 2 for name in ("float32", "float64")}
+
+
+def rounding_limit(precision: str, terms: int) -> float:
+    """Return the largest gap that rounding explains in a sum of `terms`, as a share of the sum."""
+    return tolerances.ROUNDING.value * UNIT_ROUNDOFF[precision] * math.sqrt(terms)
 
 
 @dataclass

@@ -20,14 +20,13 @@ def gap_at(gradient: Sequence[NDArray[Any]]) -> float:
     return slopes.gap(*slopes.along(gradient, WEIGHTS, loss_at(WEIGHTS), loss_at, [0, 1])[0])
 
 
-def test_the_slopes_along_the_right_gradient_hold_its_length() -> None:
-    """Both slopes along the gradient are the gradient's length, for each tensor."""
+def test_the_slopes_along_the_right_gradient_are_its_length() -> None:
+    """All slopes along the gradient are the gradient's length, for each tensor."""
     gradient = [2 * weight for weight in WEIGHTS]
     found = slopes.along(gradient, WEIGHTS, loss_at(WEIGHTS), loss_at, [0, 1])
     assert {*found} == {0, 1}
-    for size, before, after in found.values():
-        assert before == pytest.approx(size, rel=1e-6)
-        assert after == pytest.approx(size, rel=1e-6)
+    for size, *around in found.values():
+        assert around == pytest.approx([size] * 4, rel=1e-6)
     assert gap_at(gradient) < 1e-6
 
 
@@ -37,9 +36,21 @@ def test_the_slope_along_a_wrong_gradient_is_another() -> None:
 
 
 def test_at_a_kink_no_gradient_is_wrong() -> None:
-    """Where the two slopes differ there is no gradient; where they agree, another one is wrong."""
-    assert slopes.gap(1.5, 1.0, 2.0) == slopes.gap(4.0, 2.0, 1.0) == 0
-    assert slopes.gap(4.0, 2.0, 2.0) == pytest.approx(0.5)
+    """Slopes that differ at every step have no gradient; where they agree, another one is wrong."""
+    assert slopes.gap(1.5, 1.0, 2.0, 1.0, 2.0) == slopes.gap(4.0, 2.0, 1.0, 2.0, 1.0) == 0
+    assert slopes.gap(4.0, 2.0, 2.0, 2.0, 2.0) == pytest.approx(0.5)
+
+
+def test_a_curve_is_no_kink() -> None:
+    """Where the slopes come together in the smaller step, a wrong gradient is still seen."""
+    assert slopes.gap(4.0, 1.0, 3.0, 1.875, 2.125) == pytest.approx(0.5)
+    assert slopes.gap(2.0, 1.0, 3.0, 1.875, 2.125) == 0
+
+
+def test_a_kink_beside_the_point_is_left_out_by_the_smaller_step() -> None:
+    """A kink that only the larger step passes does not hide the gradient."""
+    assert slopes.gap(2.0, 2.0, 2.5, 2.0, 2.0) == 0
+    assert slopes.gap(4.0, 2.0, 2.5, 2.0, 2.0) == pytest.approx(0.4375)
 
 
 @pytest.mark.parametrize("places", [[], [0, 1]], ids=["no tensors", "zeros"])
