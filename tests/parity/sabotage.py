@@ -110,6 +110,28 @@ def change_weights(patch: Patch, of: Modules, change: Callable[[list[Any]], None
     patch.setattr(of.climb, "_model", changed)
 
 
+def change_loaded(patch: Patch, of: Modules, change: Callable[[Any], None]) -> None:
+    """Let `change` alter each model that is loaded from a file."""
+    true_load = of.keras.saving.load_model
+
+    def altered(path: Path, **how: Any) -> Any:
+        loaded = true_load(path, **how)
+        change(loaded)
+        return loaded
+
+    patch.setattr(of.keras.saving, "load_model", altered)
+
+
+def forget_the_optimizer(patch: Patch, of: Modules) -> None:
+    """Set the state of each loaded model's optimizer to zero, but for the count of its steps."""
+
+    def forget(loaded: Any) -> None:
+        for variable in loaded.optimizer.variables[1:]:
+            variable.assign(of.keras.ops.zeros_like(variable))
+
+    change_loaded(patch, of, forget)
+
+
 def scale_a_weight(patch: Patch, of: Modules, factor: float) -> None:
     """Multiply one initial weight by `factor`."""
 
@@ -385,29 +407,17 @@ def one_step_is_taken_twice(patch: Patch, of: Modules) -> None:
 
 @sabotage(PORTABILITY, "torch to torch", "step 12")
 def the_optimizer_loses_its_state(patch: Patch, of: Modules) -> None:
-    true_load = of.keras.saving.load_model
-
-    def forgetful(path: Path, **how: Any) -> Any:
-        loaded = true_load(path, **how)
-        for variable in loaded.optimizer.variables[1:]:
-            variable.assign(of.keras.ops.zeros_like(variable))
-        return loaded
-
-    patch.setattr(of.keras.saving, "load_model", forgetful)
+    forget_the_optimizer(patch, of)
 
 
 @sabotage(PORTABILITY, "torch to torch", "loaded dense2/kernel")
 def a_saved_weight_is_altered(patch: Patch, of: Modules) -> None:
-    true_load = of.keras.saving.load_model
-
-    def altered(path: Path, **how: Any) -> Any:
-        loaded = true_load(path, **how)
+    def alter(loaded: Any) -> None:
         weights = loaded.get_weights()
         weights[6] *= 1.001
         loaded.set_weights(weights)
-        return loaded
 
-    patch.setattr(of.keras.saving, "load_model", altered)
+    change_loaded(patch, of, alter)
 
 
 @sabotage(PORTABILITY, "torch to torch", "ValueError: no such class")

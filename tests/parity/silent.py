@@ -21,7 +21,7 @@ from lenet_multi.parity.ladder import (
 )
 from lenet_multi.parity.plan import Plan
 from tests.parity.layers import LAYERS, NAME, calling
-from tests.parity.sabotage import ONE, Modules, Patch
+from tests.parity.sabotage import ONE, Modules, Patch, change_loaded, forget_the_optimizer
 from tests.parity.small import (
     HARMED,
     IMAGES,
@@ -298,26 +298,14 @@ def a_batch_holds_one_example(patch: Patch, of: Modules) -> None:
 
 @in_training(PORTABILITY, FROM_FILE, "loaded layer/moving_mean", part=_normalized, plan=WITH_FILE)
 def moving_statistics_are_not_saved(patch: Patch, of: Modules) -> None:
-    true_load = of.keras.saving.load_model
-
-    def forgetful(path: Any, **how: Any) -> Any:
-        loaded = true_load(path, **how)
+    def forget(loaded: Any) -> None:
         layer = loaded.get_layer(NAME)
         layer.moving_mean.assign(of.keras.ops.zeros_like(layer.moving_mean))
         layer.moving_variance.assign(of.keras.ops.ones_like(layer.moving_variance))
-        return loaded
 
-    patch.setattr(of.keras.saving, "load_model", forgetful)
+    change_loaded(patch, of, forget)
 
 
 @in_training(PORTABILITY, FROM_FILE, "step 4", plan=WITH_FILE)
 def a_file_has_no_optimizer_state(patch: Patch, of: Modules) -> None:
-    true_load = of.keras.saving.load_model
-
-    def forgetful(path: Any, **how: Any) -> Any:
-        loaded = true_load(path, **how)
-        for variable in loaded.optimizer.variables[1:]:
-            variable.assign(of.keras.ops.zeros_like(variable))
-        return loaded
-
-    patch.setattr(of.keras.saving, "load_model", forgetful)
+    forget_the_optimizer(patch, of)
