@@ -1,6 +1,7 @@
 """`lenet-multi parity`."""
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -93,7 +94,10 @@ _OF_OWN = _OF_CLIMB | {"batch_size", "loss", "optimizer", "metrics"}
 @click.option("--epochs", type=int, help="for --seeds  (default: the recipe's)")
 @click.option("--dtype-policy", help="for --seeds, as in train  (default: the recipe's)")
 @timeout_option(1800.0, "seconds after which a backend's process is killed, which is a failure")
-@path_option("--out", "folder for the results  (default: runs/parity-TIME, or runs/parity-seeds)")
+@path_option(
+    "--out",
+    "folder for the results  (default: runs/parity-TIME; with --seeds runs/parity-seeds-MODEL)",
+)
 @as_json
 def command(
     model: str | None,
@@ -158,8 +162,16 @@ def command(
     else:
         margin = given.pop("margin", None)
         config = with_settings(RECIPES[given.pop("recipe", DEFAULT_RECIPE)], given)
-        folder = out or Path("runs", "parity-seeds")
+        folder = out or _folder_of_seeds(config.architecture)
         compare_seeds(chosen, seeds, config, timeout, folder, as_json, margin=margin)
+
+
+def _folder_of_seeds(architecture: str) -> Path:
+    """Return the folder in which the same command goes on, one for each model."""
+    from lenet_multi.runs.folder import RUNS
+
+    model = re.sub(r"[^\w.-]", "-", architecture.rpartition("/")[2])
+    return RUNS / f"parity-seeds-{model}"
 
 
 def climb_ladder(

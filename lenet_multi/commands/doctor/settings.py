@@ -47,12 +47,15 @@ CHOOSE_MEANS = {
 
 
 def found(environ: Mapping[str, str] = os.environ) -> list[Setting]:
-    """Return the variables that are set, and the settings that keras.json changes."""
+    """Return the variables that are set, and the settings that keras.json changes.
+
+    A variable with the value that `keras_start.start` gives it changes nothing, so it is left out.
+    """
     variables = [
         Setting(name, environ[name], effect, effects is CHANGE_RESULTS, f"unset {name}")
         for effects in (CHANGE_RESULTS, CHOOSE_MEANS)
         for name, effect in effects.items()
-        if environ.get(name)
+        if environ.get(name, "") not in ("", keras_start.FOR_A_GPU.get(name))
     ]
     return [*variables, *_of_keras_json(environ)]
 

@@ -18,6 +18,12 @@ def test_a_variable_that_is_set_is_found(name: str, tmp_path: Path) -> None:
     assert found[name].remedy == f"unset {name}"
 
 
+def test_what_the_package_sets_itself_is_no_finding(tmp_path: Path) -> None:
+    """A notebook that has started Keras here hands these variables to its commands."""
+    environ = {"KERAS_HOME": str(tmp_path), **keras_start.FOR_A_GPU}
+    assert [one.name for one in settings.found(environ)] == ["KERAS_HOME"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
