@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet_multi.backends import choice
-from lenet_multi.config import TASKS, TrainConfig
+from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, are_pictures, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, keras_start
@@ -73,7 +73,6 @@ def train(
         versions = environment.versions(backend)
         import keras
 
-        from lenet_multi.backends.fast import why_not
         from lenet_multi.backends.variables import path_of
         from lenet_multi.inference.evaluate import evaluate
         from lenet_multi.training.fit import fit
@@ -97,13 +96,11 @@ def train(
         f"{len(training):,} training, {len(validation):,} validation, "
         f"{len(dataset.test):,} test {examples}"
     )
-    why_stock = how.why_stock or (None if form and not answer_form else why_not(model))
-    if not why_stock and config.architecture not in TASKS:
-        with stopwatch("build_and_compile"):
-            how = checked(model, task, config, how, training)
-        why_stock = how.why_stock
-    if why_stock:
-        announce(f"{backend} trains through stock Keras: {why_stock}")
+    with stopwatch("build_and_compile"):
+        form_is_asked = bool(form and not answer_form)
+        how = checked(model, task, config, how, training, form_is_asked=form_is_asked)
+    if how.why_stock:
+        announce(f"{backend} trains through stock Keras: {how.why_stock}")
     with stopwatch("train"):
         keeping = Keeping(folder, data_sha256, state) if folder else None
         fitted = fit(model, task, training, validation, config, keeping=keeping, quiet=quiet)
@@ -115,7 +112,7 @@ def train(
 
         log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.outputs)
 
-    execution = dataclasses.asdict(how) | {"why_stock": why_stock}
+    execution = dataclasses.asdict(how)
     result = Result(
         schema_version=OF_CLASSIFIERS if task.classifies else SCHEMA_VERSION,
         backend=backend,

@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops, tree
 
 from lenet_multi.backends import choice
-from lenet_multi.backends.fast import why_not
 from lenet_multi.bench import stages
 from lenet_multi.bench.ways import JIT_OFF, JIT_ON, OTHER_JIT, OURS, Job
 from lenet_multi.data.examples import Examples
@@ -18,7 +17,7 @@ from lenet_multi.machine import environment
 from lenet_multi.machine.stopwatch import Stopwatch
 from lenet_multi.own.find import find_task
 from lenet_multi.training.fit import fit
-from lenet_multi.training.setup import compile_arguments, compile_model
+from lenet_multi.training.setup import checked, compile_arguments, compile_model
 
 MEBIBYTE = 2**20
 
@@ -87,7 +86,8 @@ class Trial:
         batch_size, policy = self.config.batch_size, self.config.dtype_policy
         how = choice.here(batch_size=batch_size, dtype_policy=policy)
         how = compile_model(self.model, self.task, self.config, how, examples=len(self.examples))
-        self.why_stock = how.why_stock or why_not(self.model)
+        how = checked(self.model, self.task, self.config, how, self.examples)
+        self.why_stock = how.why_stock
 
     def _compile_stock(self, *, other_jit: bool) -> None:
         steps = self.config.steps_per_epoch(len(self.examples))

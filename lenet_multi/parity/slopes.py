@@ -12,10 +12,9 @@ from lenet_multi.runs import tolerances
 # float64's rounding (1e-16), small beside the loss's curvature.
 TENSORS, SHARE_OF_LOSS = 8, 1e-7
 
-
 # A second step is this much smaller. Curvature makes slopes differ by a share of the step; a kink
 # at the point itself makes them differ by the same at every step.
-SMALLER = 1 / 8
+SMALLER = 1 / 32
 
 Slopes = tuple[float, float]  # before and after the point
 
@@ -53,13 +52,15 @@ def along(
 
 
 def gap(size: float, *slopes: float) -> float:
-    """Return by what share a gradient's length differs from the mean of two slopes; 0 at a kink.
+    """Return by what share a gradient's length differs from the slopes; 0 at a kink.
 
     `slopes` are those of `along`. At a kink, as of selu at 0, the loss has no gradient, and a
-    backend may choose any side.
+    backend may choose any side. Beside a kink, as of relu, the slope of one side is right; on a
+    curve the mean of two sides is.
     """
     pairs = [np.array(slopes[:2]), np.array(slopes[2:])]
     wide, narrow = (float(np.ptp(pair)) for pair in pairs)
     if narrow > max(wide / 2, tolerances.FINITE_DIFFERENCES.value * size):
         return 0.0
-    return min(abs(float(pair.mean()) - size) for pair in pairs) / size
+    right = [*slopes[2:], *(float(pair.mean()) for pair in pairs)]
+    return min(abs(slope - size) for slope in right) / size

@@ -12,7 +12,7 @@ from lenet_multi import backends
 from lenet_multi.backends import private, selfcheck
 from lenet_multi.backends.adam import Adam
 from lenet_multi.backends.choice import STOCK, Execution
-from lenet_multi.backends.fast import fitting, make_fast
+from lenet_multi.backends.fast import fitting, make_fast, why_not
 from lenet_multi.backends.variables import path_of
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.data.batches import Batches
@@ -61,26 +61,43 @@ def compile_arguments(
 
 
 def checked(
-    model: keras.Model, task: Task, config: TrainConfig, how: Execution, training: Examples
+    model: keras.Model,
+    task: Task,
+    config: TrainConfig,
+    how: Execution,
+    training: Examples,
+    *,
+    form_is_asked: bool = False,
 ) -> Execution:
-    """Return `how`; where a fast way fails its self-check, compile `model` for stock Keras.
+    """Return `how` with the reason why stock Keras trains the compiled `model`, if it does.
 
-    The check takes the first batches of the training, and leaves the model as it was.
+    A user's model that a fast way would train checks itself in the first batches of the training.
+    If that fails, it is compiled for stock Keras. Its weights stay as they were.
     """
+    reason = how.why_stock or (None if form_is_asked else why_not(model))
+    if reason or not config.is_own:
+        return replace(how, why_stock=reason)
+    reason = _why_unequal(model, task, config, training)
+    if reason is None:
+        return how
+    how = replace(how, form=STOCK, answer_form=STOCK, xla_loops=False, why_stock=reason)
+    return compile_model(model, task, config, how, examples=len(training))
+
+
+def _why_unequal(
+    model: keras.Model, task: Task, config: TrainConfig, training: Examples
+) -> str | None:
+    """Return what the self-check finds in the first batches of the training."""
     wanted = Examples(training.x, task.targets(config, training.y))
     order = epoch_order(len(wanted), seed=config.seed, epoch=0)
     some = wanted[order[: selfcheck.ENDS[-1] * config.batch_size]]
     batches = Batches(some, batch_size=config.batch_size, prepare=task.prepare)
     fed = backends.module(keras.backend.backend()).training_feed(batches, model)
-    reason = selfcheck.why_not(
+    return selfcheck.why_not(
         model,
         [batches[index] for index in range(len(batches))],
         list(islice(iter(fed), len(batches))),
     )
-    if reason is None:
-        return how
-    how = replace(how, form=STOCK, answer_form=STOCK, xla_loops=False, why_stock=reason)
-    return compile_model(model, task, config, how, examples=len(training))
 
 
 def make_optimizer(

@@ -45,6 +45,22 @@ def test_stock_has_nothing_of_ours(backend: str, config: TrainConfig) -> None:
     assert hasattr(Trial(Job(backend, OURS, config)).model, "fast")
 
 
+def test_ours_is_what_the_training_would_do(
+    backend: str, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the fast way fails its check, stock Keras is timed as ours, with the reason."""
+    from lenet_multi import backends
+    from lenet_multi.backends import selfcheck
+    from lenet_multi.bench.measures import Trial
+
+    fast = backends.module(backend).Training
+    trial = Trial(Job(backend, OURS, config))
+    assert (trial.why_stock, isinstance(trial.model, fast)) == (None, True)
+    monkeypatch.setattr(selfcheck, "why_not", lambda *given: "its steps differ")
+    trial = Trial(Job(backend, OURS, config))
+    assert (trial.why_stock, isinstance(trial.model, fast)) == ("its steps differ", False)
+
+
 def test_the_lenet_of_stock_has_keras_adam(backend: str) -> None:
     """Ours has our Adam; stock must not."""
     from lenet_multi.backends.adam import Adam

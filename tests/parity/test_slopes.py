@@ -43,14 +43,20 @@ def test_at_a_kink_no_gradient_is_wrong() -> None:
 
 def test_a_curve_is_no_kink() -> None:
     """Where the slopes come together in the smaller step, a wrong gradient is still seen."""
-    assert slopes.gap(4.0, 1.0, 3.0, 1.875, 2.125) == pytest.approx(0.5)
-    assert slopes.gap(2.0, 1.0, 3.0, 1.875, 2.125) == 0
+    assert slopes.gap(4.0, 1.0, 3.0, 1.9, 2.1) == pytest.approx(0.475)
+    assert slopes.gap(2.0, 1.0, 3.0, 1.9, 2.1) == pytest.approx(0)
 
 
 def test_a_kink_beside_the_point_is_left_out_by_the_smaller_step() -> None:
     """A kink that only the larger step passes does not hide the gradient."""
     assert slopes.gap(2.0, 2.0, 2.5, 2.0, 2.0) == 0
     assert slopes.gap(4.0, 2.0, 2.5, 2.0, 2.0) == pytest.approx(0.4375)
+
+
+def test_a_kink_close_beside_the_point_leaves_one_side() -> None:
+    """If both steps pass a kink, the slope of the other side is right, and no other length."""
+    assert slopes.gap(2.0, 2.0, 2.5, 2.0, 2.1) == 0
+    assert slopes.gap(2.03, 2.0, 2.5, 2.0, 2.1) > 1e-3
 
 
 @pytest.mark.parametrize("places", [[], [0, 1]], ids=["no tensors", "zeros"])
