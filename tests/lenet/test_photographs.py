@@ -354,7 +354,7 @@ def test_several_digits_in_a_row_are_refused(small: Dataset, count: int, factor:
     """A strip of digits is not read as one; the error says what to do."""
     for begin in range(0, 60, count):
         digits = [tight(digit) for digit in small.test.x[begin : begin + count, ..., 0]]
-        strip = np.hstack([np.pad(one, ((0, 28 - len(one)), (4, 4))) for one in digits])
+        strip = np.hstack([np.pad(one, ((4, 28 - len(one)), (4, 4))) for one in digits])
         with pytest.raises(UserError, match="digits are drawn on it; give an image of each digit"):
             prepare(Image.fromarray(enlarged(strip, factor)))
 
