@@ -43,6 +43,11 @@ TASKS: Mapping[str, str] = {
 
 MOST_CLASSES = 256  # labels are uint8
 
+# What a model takes for a pixel: the numbers from black to white.
+INPUT_RANGES = ("0,1", "0,255", "-1,1")
+# How an image file becomes a model's input: the digit on it like MNIST's, or the whole image.
+DIGIT, RESIZE = PREPARED = ("digit", "resize")
+
 # What a model of your own brings itself, unless you give another.
 MODELS_OWN = "model"
 DRAWN = "drawn"  # data: random numbers that fit the model's inputs and its loss

@@ -1,13 +1,13 @@
 """A `Task`: a model to train, compare and measure, with its data, loss and metrics."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import RESIZE, TrainConfig
 from lenet_multi.data.examples import Arrays, Dataset, Prepare, as_stored
 
 if TYPE_CHECKING:
@@ -45,8 +45,12 @@ class Task:
     loss's. `classifies`: outputs are logits of classes or their softmax, targets are labels.
     `draws`: `build` itself draws the same initial weights on every backend. `reference` returns an
     independent float64 model. `read_input` makes an input (height, width, channels) of an image
-    file, given the model's input shape. `input_words` describes a prepared input of the data set
-    `data` to users of an exported model. `misfit` says why a saved model is none of this task.
+    file, given the model's input shape and one of `config.PREPARED`. `ranges` holds a `prepare` for
+    each of `config.INPUT_RANGES`, for saved models of others. `inputs` returns what `result.json`
+    records of both: `prepared` and `range`; `prepared_for` guesses the first for a model of unknown
+    origin from its input shape. `input_words` describes a model's input to users of its export,
+    given `prepared`, if it is recorded, and `range`. `misfit` says why a saved model is none of
+    this task.
     `compile_arguments` returns what Keras's `compile` takes (default: our Adam, `loss`, `metrics`);
     `reads_settings`: it obeys the settings loss, optimizer and metrics.
     """
@@ -62,7 +66,10 @@ class Task:
     draws: bool = False
     reference: Callable[[TrainConfig, Dataset], Reference] | None = None
     read_input: Callable[..., NDArray[Any]] | None = None
-    input_words: Callable[[str], str] = lambda data: ""
+    ranges: Mapping[str, Prepare] = field(default_factory=dict)
+    inputs: Callable[[TrainConfig, Dataset], dict[str, str]] = lambda config, dataset: {}
+    prepared_for: Callable[[Sequence[int | None] | None], str] = lambda shape: RESIZE
+    input_words: Callable[[str | None, str], str] = lambda prepared, range_: ""
     misfit: Callable[["keras.Model"], str | None] = lambda model: None
     compile_arguments: Callable[[TrainConfig], dict[str, Any]] | None = None
     reads_settings: bool = False

@@ -15,7 +15,7 @@ from lenet_multi.machine import environment, keras_start
 from lenet_multi.machine.stopwatch import Stopwatch
 from lenet_multi.own.find import find_task
 from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.record import OF_CLASSIFIERS, SCHEMA_VERSION, TENSORBOARD, Result
+from lenet_multi.runs.record import SCHEMA_VERSION, TENSORBOARD, Result
 from lenet_multi.task import Task
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def train(
         raise UserError(
             f"{config.data} is not the data that the run was trained on; put that data back"
         )
+    inputs = task.inputs(config, dataset)
     training, validation = split(dataset.train, config.validation_split)
     with stopwatch("build_and_compile"):
         model = build(task, config, dataset)
@@ -114,7 +115,7 @@ def train(
 
     execution = dataclasses.asdict(how)
     result = Result(
-        schema_version=OF_CLASSIFIERS if task.classifies else SCHEMA_VERSION,
+        schema_version=SCHEMA_VERSION,
         backend=backend,
         versions=versions,
         machine=environment.machine(backend),
@@ -144,6 +145,7 @@ def train(
         test_accuracy=evaluation.metrics["accuracy"] if task.classifies else None,
         test_loss=evaluation.loss,
         test_metrics={} if task.classifies else evaluation.metrics,
+        inputs=inputs,
         seconds=stopwatch.seconds,
         peak_memory_bytes=environment.peak_memory_bytes(),
     )

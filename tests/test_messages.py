@@ -28,7 +28,7 @@ COMPLETED = {
     "{'; '.join(refused)}": "a message for each image",
     "it has no pixels; give another image": "`read` puts the name of the image in front",
     "nothing is drawn on it, or too faintly; give a clearer image": "likewise",
-    "its configuration has more weights than its {_WEIGHTS} holds": "`load`: the file, a remedy",
+    "its configuration has more weights than its {WEIGHTS} holds": "`load`: the file, a remedy",
     "{path} is damaged": "`read`: it tries an earlier checkpoint",
     "{path} is damaged at {', '.join(wrong)}": "likewise",
     "{path} is damaged at {name}": "likewise",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lenet_multi.config import TrainConfig, flag
+from lenet_multi.config import INPUT_RANGES, TrainConfig, flag
 from lenet_multi.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -42,6 +42,14 @@ def path_option(name: str, help_text: str, **more: Any) -> Callable[[Any], Any]:
     """Return the flag `name` for a path; its help shows the default, if any."""
     path = click.Path(path_type=Path)
     return click.option(name, type=path, show_default=True, help=help_text, **more)
+
+
+input_range_option = click.option(
+    "--input-range",
+    type=Name(list(INPUT_RANGES)),
+    help="numbers that MODEL takes for black to white  (default: the run's, or as the first layers "
+    f"tell, or {INPUT_RANGES[0]}, which is said)",
+)
 
 
 def timeout_option(default: float, help_text: str) -> Callable[[Any], Any]:

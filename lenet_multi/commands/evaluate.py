@@ -5,7 +5,13 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import as_json, backend_option, console, path_option
+from lenet_multi.commands._options import (
+    as_json,
+    backend_option,
+    console,
+    input_range_option,
+    path_option,
+)
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import ANSWERING, choose
 
@@ -22,6 +28,7 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
 @backend_option(
     ANSWERING, "same as KERAS_BACKEND  (default: the run's, or the first one installed)"
 )
+@input_range_option
 @as_json
 @path_option("--out", "folder for confusion.png and mistakes.png, the worst mistakes")
 def command(
@@ -29,6 +36,7 @@ def command(
     code: str | None,
     data: str | None,
     backend: str | None,
+    input_range: str | None,
     as_json: bool,
     out: Path | None,
 ) -> None:
@@ -47,17 +55,21 @@ def command(
     """
     from lenet_multi.inference import evaluate, saved, tables, with_code
 
-    found = saved.find(model, with_code=code is not None)
+    found = saved.find(model, with_code=code is not None, asked_range=input_range)
     chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if code is None:
         evaluation = evaluate.evaluate_saved(found, data, backend=chosen)
+        if not found.inputs.is_usual:
+            click.echo(found.inputs.range_words(), err=True)
     else:
-        if out:
-            raise UserError("--out is for classifiers of images of this package; drop it")
+        for flag, given in (("--out", out), ("--input-range", input_range)):
+            if given:
+                raise UserError(f"{flag} is for classifiers of images of this package; drop it")
         evaluation = with_code.evaluate_saved(found, code, data, backend=chosen)
     if as_json:
         figures = evaluate.as_json(evaluation) if code is None else with_code.as_json(evaluation)
-        content = {"model": str(found.path), "backend": chosen, **figures}
+        fed = {"input_range": found.inputs.range} if code is None else {}
+        content = {"model": str(found.path), "backend": chosen, **fed, **figures}
         click.echo(json.dumps(content, indent=2))
     elif code is None:
         tables.print_evaluation(evaluation, console())
@@ -70,6 +82,8 @@ def command(
                 draw_evaluation(evaluation, out)
             click.echo(f"Pictures: {out}", err=as_json)
     finally:
+        for doubt in evaluation.doubts:
+            click.echo(f"lenet-multi: warning: {doubt}", err=True)
         if not as_json:
             click.echo(f"Test loss: {evaluation.loss}")
             for name, value in evaluation.metrics.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import Name, backend_option, path_option
+from lenet_multi.commands._options import Name, backend_option, input_range_option, path_option
 from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.inference.formats import FORMATS
 from lenet_multi.machine.frameworks import BACKENDS
@@ -23,6 +23,7 @@ from lenet_multi.machine.frameworks import BACKENDS
 @path_option("--out", "file or folder to write  (default: beside MODEL, with its name)")
 @click.option("--overwrite", is_flag=True, help="replace an earlier export in --out")
 @click.option("--data", help="data to check on, as for train  (default: the run's, or mnist)")
+@input_range_option
 def command(
     model: Path,
     wanted: str,
@@ -30,6 +31,7 @@ def command(
     out: Path | None,
     overwrite: bool,
     data: str | None,
+    input_range: str | None,
 ) -> None:
     """Write MODEL, a run folder or .keras file, for another runtime, and check it there.
 
@@ -39,8 +41,9 @@ def command(
       lenet-multi export runs/jax --format torch --out digits.pt2
       lenet-multi export model.keras --format saved_model --backend tensorflow
 
-    The export takes float32 images in [0, 1] and returns probabilities. Its runtime answers 1,000
-    test images; if an answer differs from Keras's, nothing is kept and the exit status is 1.
+    The export takes float32 images in the range that MODEL takes, and returns probabilities; its
+    metadata say which. Its runtime answers 1,000 test images; if an answer differs from Keras's,
+    nothing is kept and the exit status is 1.
     """
     from lenet_multi.inference import formats
     from lenet_multi.inference.runtimes import ExportError
@@ -49,7 +52,7 @@ def command(
     from lenet_multi.runs.durable import drafted
     from lenet_multi.runs.tolerances import EXPORTED
 
-    kind, saved = FORMATS[wanted], find(model)
+    kind, saved = FORMATS[wanted], find(model, asked_range=input_range)
     chosen = formats.choose_backend(kind, asked=backend, trained_on=saved.trained_on)
     out = out or formats.default_path(kind, model)
     try:
@@ -58,6 +61,8 @@ def command(
             config = TrainConfig(data=data or saved.data, classes=MOST_CLASSES)
             images = saved.task.load(config).test[: formats.COMPARED]
             click.echo(f"exporting through {chosen}, then checking in {kind.runtime}", err=True)
+            if not saved.inputs.is_usual:
+                click.echo(saved.inputs.range_words(), err=True)
             keras_start.start(chosen)
             from lenet_multi.inference.export import export
 

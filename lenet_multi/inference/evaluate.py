@@ -1,6 +1,7 @@
 """Evaluate a model on a test set: count every example; average no batches of unequal size."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.data import metrics
 from lenet_multi.data.examples import Arrays, Examples
 from lenet_multi.errors import UserError, by
+from lenet_multi.inference.doubts import TRIED, doubts
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import start_and_load
@@ -23,12 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's outputs on a test set, its mean loss, and its metrics by Keras's names."""
+    """A model's outputs on a test set, its mean loss, and its metrics by Keras's names.
+
+    `doubts` are lines that warn of it.
+    """
 
     test: Examples
     outputs: Arrays  # (N, ...), or several; a classifier's are logits (N, classes) float32
     loss: float  # a classifier's is in nats
     metrics: dict[str, float]  # a classifier's is "accuracy"
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def correct(self) -> int:
@@ -76,7 +82,18 @@ def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Ev
     network = with_logits(network)
     _quicken(network)
     with computing(model.path):
-        return evaluate(network, model.task, test)
+        found = evaluate(network, model.task, test)
+        counts = partial(_right_when_fed, network, model.task, test)
+        return replace(found, doubts=doubts(found.confusion, model.inputs, counts))
+
+
+def _right_when_fed(model: "keras.Model", task: Task, test: Examples) -> dict[str, int]:
+    """Return the number of right answers to some of `test` for each range of the task's inputs."""
+    some = test[:: -(-len(test) // TRIED)]
+    return {
+        name: evaluate(model, replace(task, prepare=prepare), some).correct
+        for name, prepare in task.ranges.items()
+    }
 
 
 def _refuse_misfit(model: "keras.Model", test: Examples, source: str) -> None:

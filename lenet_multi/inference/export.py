@@ -25,9 +25,9 @@ def export(
     """Write the saved model to `path`, and run it on `images` in the format's own runtime.
 
     The backend that Keras was started on writes it. The file takes any number of float32 images in
-    [0, 1] and gives probabilities. Return their largest deviation from Keras's, and the metadata.
-    Raises `UserError` when the model or the images do not fit, `ExportError` when the file does not
-    run, lost its metadata, or deviates by more than `EXPORTED`.
+    the model's own range and gives probabilities. Return their largest deviation from Keras's, and
+    the metadata. Raises `UserError` when the model or the images do not fit, `ExportError` when the
+    file does not run, lost its metadata, or deviates by more than `EXPORTED`.
     """
     model = with_probabilities(saved.load())
     taken, given = model.input_shape[1:], images.x.shape[1:]
@@ -51,7 +51,8 @@ def describe(saved: SavedModel, kind: Format, model: keras.Model) -> Metadata:
     }
     return {
         "classes": json.dumps([str(number) for number in range(model.output_shape[-1])]),
-        "input": f"{by(model.input_shape[1:])} float32{saved.task.input_words(saved.data)}",
+        "input": f"{by(model.input_shape[1:])} float32"
+        + saved.task.input_words(saved.inputs.recorded, saved.inputs.range),
         "output": "probabilities of the classes",
         "source_sha256": file_sha256(saved.path),
         "trained_on": trained.backend if trained else "not recorded",

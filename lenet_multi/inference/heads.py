@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from lenet_multi.backends.layers import layers as walked
 from lenet_multi.backends.private import tensorflow_left_out
 from lenet_multi.errors import UserError
 
@@ -50,4 +51,7 @@ def _copied(model: keras.Model, **change: Any) -> keras.Model:
     with tensorflow_left_out():
         twin = keras.models.clone_model(model, clone_function=copy)
     twin.set_weights(model.get_weights())
+    for layer in walked(twin):
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()  # it computes with a copy of what `adapt` found
     return twin

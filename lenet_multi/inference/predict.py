@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.config import DIGIT
 from lenet_multi.data.metrics import as_probabilities
 from lenet_multi.errors import UserError, printable, reason
 from lenet_multi.inference.saved import SavedModel
@@ -27,6 +29,7 @@ STDIN = Path("-")
 
 _AT_ONCE = 1000  # images in a batch: takes 60 MB in the LeNet
 _MOST_SIDE = 1024  # pixels; no classifier of digits has more
+_IMAGES = (".avif", ".heic", ".heif", ".webp")  # Python does not know them everywhere
 _CAPTION = 18  # letters; more do not fit under an image
 
 
@@ -55,20 +58,27 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
     if read_input is None:
         raise UserError(f"{model.path} is of a task that reads no image files; use another model")
     shape = _image_shape(model)
-    names, pixels, refused = start_and_load(backend, lambda: prepare_all(paths, read_input, shape))
+    read = partial(read_input, prepared=model.inputs.prepared)
+    names, pixels, refused = start_and_load(backend, lambda: prepare_all(paths, read, shape))
     network = model.load()
     with computing(model.path):
         return Prediction(names, pixels, refused, probabilities(network, model.task, pixels))
 
 
 def _image_shape(model: SavedModel) -> tuple[int, int, int]:
+    is_digit = model.inputs.prepared == DIGIT
     match model.input_shape:
-        case (_, int(height), int(width), 1 | 3 as channels) if 0 < height == width <= _MOST_SIDE:
+        case (_, int(height), int(width), 1 | 3 as channels) if 0 < min(height, width) <= max(
+            height, width
+        ) <= _MOST_SIDE and (height == width or not is_digit):
             return height, width, channels
         case shape:
+            wanted, remedy = "(N, height, width, 1 or 3)", ""
+            if is_digit:
+                wanted, remedy = "(N, side, side, 1 or 3)", ", or --prepare resize"
             raise UserError(
-                f"{model.path} takes {shape}, but digits are read as (N, side, side, 1 or 3), side "
-                f"at most {_MOST_SIDE}; use another model"
+                f"{model.path} takes {shape}, but image files are read as {wanted}, sides at most "
+                f"{_MOST_SIDE}; use another model{remedy}"
             )
 
 
@@ -132,7 +142,8 @@ def _sources(path: Path) -> list[Path]:
 
 def _is_called_image(path: Path) -> bool:
     kind, _ = mimetypes.guess_type(path.name, strict=False)
-    return (kind or "").startswith("image/") and not path.name.startswith(".")
+    is_image = (kind or "").startswith("image/") or path.suffix.lower() in _IMAGES
+    return is_image and not path.name.startswith(".")
 
 
 def as_json(prediction: Prediction) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Open a saved model, from a run folder or a `.keras` file, and refuse one that carries code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import DIGIT, INPUT_RANGES, TrainConfig
 from lenet_multi.errors import UserError
-from lenet_multi.own import keras_file
+from lenet_multi.inference.inputs import Inputs, inputs_of
+from lenet_multi.own import input_range, keras_file
 from lenet_multi.own.find import find_task, of_record
 from lenet_multi.runs.folder import RUNS, finished
 from lenet_multi.runs.record import MODEL, RESULT, Result, file_sha256, read_result
@@ -18,11 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A `.keras` file: its path, the record of its run if any, and its model's configuration."""
+    """A `.keras` file: its path, the record of its run if any, and its model's configuration.
+
+    `asked_range` and `asked_prepared` are what the user said about its inputs.
+    """
 
     path: Path
     result: Result | None = None
     config: Any = None
+    asked_range: str | None = None
+    asked_prepared: str | None = None
 
     @property
     def trained_on(self) -> str | None:
@@ -36,10 +43,36 @@ class SavedModel:
 
     @property
     def task(self) -> Task:
-        """The task of its run, or the default task; raises `UserError` when it is not our own."""
+        """The task of its run, or the default task, with the model's own range of inputs.
+
+        Raises `UserError` when it is not our own.
+        """
+        task, range_ = self._task, self.inputs.range
+        if range_ not in task.ranges or task.ranges[range_] is task.prepare:
+            return task
+        return replace(task, prepare=task.ranges[range_])
+
+    @property
+    def _task(self) -> Task:
         if not self.result:
             return find_task(TrainConfig())
         return of_record(self.result.config, self.path)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """How its inputs are made, and from where that is known."""
+        recorded: dict[str, str] = {}
+        if self.result:  # of an older program, unless it records them
+            recorded = {"range": INPUT_RANGES[0]} | self.result.inputs
+            if self.data == TrainConfig.data:
+                recorded = {"prepared": DIGIT} | recorded
+        return inputs_of(
+            recorded,
+            input_range.told(self.path, self.config),
+            self._task.prepared_for(self.input_shape),
+            asked_range=self.asked_range,
+            asked_prepared=self.asked_prepared,
+        )
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
@@ -62,10 +95,17 @@ class SavedModel:
         return model
 
 
-def find(source: Path, *, with_code: bool = False) -> SavedModel:
+def find(
+    source: Path,
+    *,
+    with_code: bool = False,
+    asked_range: str | None = None,
+    asked_prepared: str | None = None,
+) -> SavedModel:
     """Open a run folder or `.keras` file without Keras; raise `UserError` if it is unusable.
 
     A model of anyone's own code is usable `with_code` alone: when the user names the code.
+    `asked_range` and `asked_prepared` are what the user said about its inputs.
     """
     if not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
@@ -78,10 +118,10 @@ def find(source: Path, *, with_code: bool = False) -> SavedModel:
         )
     if result and not with_code:
         of_record(result.config, path)
-    config = keras_file.read_config(path)
+    config = keras_file.used(keras_file.read_config(path))
     if not with_code:
         keras_file.refuse_code(path, config)
-    return SavedModel(path, result, config)
+    return SavedModel(path, result, config, asked_range, asked_prepared)
 
 
 def newest_run(folder: Path = RUNS) -> Path:

@@ -145,16 +145,18 @@ def evaluate(
     *,
     model: str | None = None,
     backend: str | None = None,
+    input_range: str | None = None,
     out: str | Path | None = None,
 ) -> EvaluationResult:
     """Evaluate a run, its folder or a `.keras` file, as `lenet-multi evaluate` does.
 
     `data` is a `--data` of `train` (default: the run's). `model` is the place of the code of a run
-    of your own model. `backend` is by default the run's. `out` is a folder for pictures (default:
-    none are drawn). Raises `UserError` for bad input.
+    of your own model. `backend` is by default the run's. `input_range` is what a model takes for
+    a pixel, such as "0,255", if neither its run nor its layers tell. `out` is a folder for pictures
+    (default: none are drawn). Raises `UserError` for bad input.
     """
     path = run.folder if isinstance(run, Run) else Path(run)
-    given = {"data": data, "model": model, "backend": backend}
+    given = {"data": data, "model": model, "backend": backend, "input_range": input_range}
     words = flags(_command("evaluate"), given) + ([f"--out={out}"] if out else [])
     return EvaluationResult.of(_answer(["evaluate", str(path), "--json", *words], {}))
 

@@ -13,15 +13,24 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 from scipy import ndimage
 
-from lenet_multi.errors import UserError, cannot_read, reason
+from lenet_multi.errors import UserError, by, cannot_read, reason
 
 SIDE = 28  # of MNIST's images
 _BOX = 20 / 28  # of the side: the box that the ink fills
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow runs no program for these
+_ALSO = ("AVIF",) if features.check("avif") else ()  # Pillow may be built without it
+# How files of formats that are not read begin.
+_FOREIGN = {
+    b"\x00\x00\x00\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"\x00\x00\x00\x0cjP  ": "JPEG 2000",
+    b"%PDF": "PDF",
+    b"8BPS": "PSD",
+}
 MOST_PIXELS = 50_000_000  # the largest phone cameras; larger is a decompression bomb
 MOST_BYTES = 256 * 2**20  # more than such an image takes without compression
 
@@ -40,6 +49,14 @@ _FINE = 4  # scale at which the strokes of small images are measured
 _THINNEST = 1.5  # pixels of a 28x28 image: MNIST's thinnest strokes
 _USUAL = 2.6  # pixels: the median of MNIST's strokes
 
+_TWO_LEVELS = 0.8  # of the variance; of even light it is 0.75, of noise 0.64
+_WIDE, _TALL = 1.25, 0.6  # of the height: ink that is wider, and its parts, are several digits
+_SMOOTH = Image.Resampling.BICUBIC
+_LEAST_SIDE = 16  # pixels: on smaller images, strokes have no width
+_COMPARED = 100  # images, to decide whether all are like MNIST's
+_LIKE, _MOST_OF_THEM = 0.45, 0.9  # of the blurred ink is where `prepare` puts it, on most images
+_SMALLEST, _LARGEST, _SIZES_APART = 0.5, 0.9, 0.1  # of the side: their ink's size, and its range
+
 # Pillow warns of odd files, and of bombs only above a higher limit; `read` refuses bad files.
 warnings.filterwarnings("ignore", module="PIL")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -51,21 +68,23 @@ def read(
     source: Path | BinaryIO,
     *,
     name: str | None = None,
-    formats: tuple[str, ...] = FORMATS,
+    formats: tuple[str, ...] = (*FORMATS, *_ALSO),
     most_pixels: int = MOST_PIXELS,
+    draft: tuple[int, int] = (2 * _WORKING_SIDE, 2 * _WORKING_SIDE),
 ) -> Image.Image:
     """Return the first frame of an image file as RGB, upright, on a plain ground if transparent.
 
-    A large JPEG is decoded at a smaller size. Errors call the file `name`. Raises `UserError` when
-    it is unreadable, not an image or damaged, or, undecoded, has more than `most_pixels` pixels.
+    A large JPEG is decoded at a smaller size, no smaller than `draft`. Errors call the file `name`.
+    Raises `UserError` when it is unreadable, not an image or damaged, or, undecoded, has more than
+    `most_pixels` pixels.
     """
     name = name or (str(source) if isinstance(source, Path) else "the image")
-    content = io.BytesIO(_read_bytes(source, name))
+    content = _read_bytes(source, name)
     try:
-        image = Image.open(content, formats=formats)
+        image = Image.open(io.BytesIO(content), formats=formats)
         if image.width * image.height > most_pixels:
             raise Image.DecompressionBombError
-        image.draft(None, (_WORKING_SIDE * 2, _WORKING_SIDE * 2))
+        image.draft(None, draft)
         image.load()
         return _plain(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -73,6 +92,10 @@ def read(
             f"{name} has more than {most_pixels / 10**6:.0f} megapixels; give a smaller image"
         ) from error
     except UnidentifiedImageError as error:
+        if kind := _foreign_format(content):
+            raise UserError(
+                f"{name} is in the format {kind}, which is not read; save it as JPEG or PNG"
+            ) from error
         raise UserError(f"{name} is no image; give one of {', '.join(formats)}") from error
     except Exception as error:  # Pillow raises errors of any class on a file it cannot decode
         why = reason(error)
@@ -105,6 +128,17 @@ def _read_bytes(source: Path | BinaryIO, name: str) -> bytes:
     if len(content) > MOST_BYTES:
         raise UserError(f"{name} is larger than {MOST_BYTES // 2**20} MiB; give a smaller image")
     return content
+
+
+def _foreign_format(content: bytes) -> str | None:
+    """Return the name of a format of pictures that is known but not read."""
+    if content[4:8] == b"ftyp":
+        brands = content[8 : max(16, min(int.from_bytes(content[:4]), 256))]
+        if b"avif" in brands or b"avis" in brands:
+            return "AVIF"
+        if any(brand in brands for brand in (b"heic", b"heix", b"heim", b"hevc", b"mif1", b"msf1")):
+            return "HEIC, as telephones do (iPhone: Settings, Camera, Formats, Most Compatible)"
+    return next((name for start, name in _FOREIGN.items() if content.startswith(start)), None)
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -148,10 +182,101 @@ def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
     if not all(image.size):
         raise UserError("it has no pixels; give another image")
     image = _plain(image)
+    try:
+        digit = _digit(image)
+    except UserError as error:
+        digit = _digit_without_margin(image, error)
+    _refuse_several(digit)
+    return _place(_fit(digit, round(side * _BOX)), side)
+
+
+def _digit(image: Image.Image) -> Array:
+    """Return the ink of the strokes (H, W), without the ground around them."""
     digit, box = _find(image)
     if 2 * max(box[2] - box[0], box[3] - box[1]) < max(image.size):
         digit, _ = _find(image.crop(box))  # a closer crop is finer and more evenly lit
-    return _place(_fit(digit, round(side * _BOX)), side)
+    return digit
+
+
+def _digit_without_margin(image: Image.Image, error: UserError) -> Array:
+    """Return the ink in an image that is tiny or whose ink reaches the edges; or raise `error`."""
+    image = Image.fromarray(np.rint(_reduced(image)).astype(np.uint8))
+    is_tiny = max(image.size) < _LEAST_SIDE and np.ptp(np.asarray(image)) >= _LEAST_CONTRAST
+    if not is_tiny and not _has_two_levels(image):
+        raise error
+    try:
+        return _digit(_with_margin(image))
+    except UserError:
+        raise UserError(
+            f"no digit stands out in its {by(image.size)} pixels; give a larger image, with a "
+            "margin around the digit"
+        ) from error
+
+
+def _has_two_levels(image: Image.Image) -> bool:
+    """Return whether pixels are either ground or ink: light and noise alone have levels between.
+
+    Otsu's criterion: the share of the variance that the best threshold explains.
+    """
+    levels = np.sort(np.asarray(image.convert("L"), np.float64).ravel())
+    if levels[-1] - levels[0] < _LEAST_CONTRAST:
+        return False
+    below = np.arange(1, len(levels))
+    above = len(levels) - below
+    sums = np.cumsum(levels)[:-1]
+    apart = sums / below - (levels.sum() - sums) / above
+    return bool((below * above * apart**2).max() / len(levels) ** 2 >= _TWO_LEVELS * levels.var())
+
+
+def _with_margin(image: Image.Image) -> Image.Image:
+    """Return the image, enlarged if it is tiny, with a margin of its median colour, the ground."""
+    ground = np.median(np.asarray(image).reshape(-1, 3), axis=0)
+    larger = -(-_WORKING_SIDE // (4 * max(image.size)))
+    if larger > 1:
+        image = image.resize((image.width * larger, image.height * larger), _SMOOTH)
+    margin = max(image.size) // 2
+    return ImageOps.expand(image, margin, fill=tuple(map(int, ground)))
+
+
+def _refuse_several(digit: Array) -> None:
+    """Raise `UserError` when wide ink has gaps between parts that are about as tall: digits."""
+    inked = digit > _THRESHOLD
+    parts, count = ndimage.label(inked.any(axis=0))
+    heights = [np.ptp(np.nonzero(inked[:, parts == part])[0]) + 1 for part in range(1, count + 1)]
+    tall = sum(height >= _TALL * max(heights) for height in heights)
+    if tall > 1 and digit.shape[1] > _WIDE * digit.shape[0]:
+        raise UserError(f"{tall} digits are drawn on it; give an image of each digit")
+
+
+def are_prepared(images: NDArray[np.uint8]) -> bool:
+    """Return whether images (N, height, width, channels) are like MNIST's.
+
+    Then ink is light on black, and `prepare` puts it at the same place: all digits have one size,
+    perhaps another than MNIST's, such as EMNIST's.
+    """
+    some = images[:: -(-len(images) // _COMPARED)]
+    _, side, width, _ = images.shape
+    if side != width or side < _LEAST_SIDE or (some != some[..., :1]).any():
+        return False
+    sizes, likenesses = np.transpose([_likeness(image[..., 0]) for image in some])
+    usual = float(np.median(sizes))
+    alike = (np.abs(sizes - usual) <= _SIZES_APART * side) & (likenesses >= _LIKE)
+    return _SMALLEST * side <= usual <= _LARGEST * side and bool(alike.mean() >= _MOST_OF_THEM)
+
+
+def _likeness(image: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return the size of the ink in pixels, and the share of it that is where `prepare` puts it."""
+    rows, columns = np.nonzero(image > 255 * _THRESHOLD)
+    try:
+        digit = _digit(_plain(Image.fromarray(image)))
+    except UserError:
+        return 0.0, 0.0
+    size = int(max(np.ptp(rows), np.ptp(columns))) + 1 if len(rows) else 0
+    if not 0 < size < len(image):
+        return 0.0, 0.0
+    placed = _place(_fit(digit, size), len(image))
+    one, other = (ndimage.gaussian_filter(each / 255, len(image) / 14) for each in (image, placed))
+    return float(size), float(np.minimum(one, other).sum() / np.maximum(one, other).sum())
 
 
 def _find(image: Image.Image) -> tuple[Array, tuple[int, int, int, int]]:

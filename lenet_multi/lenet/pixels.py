@@ -1,8 +1,11 @@
 """Scale stored pixels to a network's input; no other module scales them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from lenet_multi.data.examples import Prepare
 
 LARGEST = 255
 
@@ -25,3 +28,21 @@ def scaled(pixels: Any, dtype: str | None = None) -> Any:
         return np.divide(pixels, LARGEST, dtype=dtype)
     most = keras.ops.cast(pixels, dtype) * (1 / (LARGEST + 1))
     return most + most * (1 / LARGEST)
+
+
+def unscaled(pixels: Any, dtype: str | None = None) -> Any:
+    """Return uint8 pixels as floats in [0, 255]; see `scaled`."""
+    if isinstance(pixels, np.ndarray) and dtype:
+        return pixels.astype(dtype)
+    import keras
+
+    dtype = dtype or keras.config.floatx()
+    return pixels.astype(dtype) if isinstance(pixels, np.ndarray) else keras.ops.cast(pixels, dtype)
+
+
+def centred(pixels: Any, dtype: str | None = None) -> Any:
+    """Return uint8 pixels as floats in [-1, 1]; see `scaled`."""
+    return scaled(pixels, dtype) * 2 - 1
+
+
+RANGES: Mapping[str, Prepare] = {"0,1": scaled, "0,255": unscaled, "-1,1": centred}

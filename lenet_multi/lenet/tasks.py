@@ -1,19 +1,22 @@
 """The package's own guests: the LeNet and softmax regression, on images of digits."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import DIGIT, INPUT_RANGES, RESIZE, TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.lenet import image_sets, reference
-from lenet_multi.lenet.pixels import scaled
+from lenet_multi.lenet.pixels import RANGES, scaled
 from lenet_multi.task import Task
 
 if TYPE_CHECKING:
     import keras
+
+_MNISTS = (28, 28, 1)  # the shape of its images
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
@@ -39,10 +42,31 @@ def _targets(config: TrainConfig, labels: NDArray[np.uint8]) -> NDArray[Any]:
     return labels
 
 
-def _read_digit(source: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    from lenet_multi.lenet import photographs  # here, to import SciPy while Keras is imported
+def _read_input(
+    source: Any, name: str, shape: tuple[int, ...], prepared: str = DIGIT
+) -> NDArray[np.uint8]:
+    # Imported here, to import SciPy while Keras is imported.
+    from lenet_multi.lenet import photographs, resized
 
-    return photographs.read_input(source, name, shape)
+    read = photographs.read_input if prepared == DIGIT else resized.read_input
+    return read(source, name, shape)
+
+
+def _inputs(config: TrainConfig, dataset: Dataset) -> dict[str, str]:
+    """Return how the model's inputs are made, for the record: by what its training images are."""
+    from lenet_multi.lenet import photographs
+
+    of_digits = config.data == "mnist" or photographs.are_prepared(dataset.train.x)
+    return {"prepared": DIGIT if of_digits else RESIZE, "range": INPUT_RANGES[0]}
+
+
+def _prepared_for(shape: Sequence[int | None] | None) -> str:
+    return DIGIT if shape and tuple(shape[1:]) == _MNISTS else RESIZE
+
+
+def _input_words(prepared: str | None, range_: str) -> str:
+    pixel = {"0,1": "pixel/255", "0,255": "pixel from 0 to 255", "-1,1": "pixel/127.5 - 1"}[range_]
+    return f", {pixel}" + (", light ink on black" if prepared == DIGIT else "")
 
 
 def _misfit(model: "keras.Model") -> str | None:
@@ -65,8 +89,11 @@ LENET = Task(
     classifies=True,
     draws=True,
     reference=reference.lenet,
-    read_input=_read_digit,
-    input_words=lambda data: ", pixel/255" + (", light ink on black" if data == "mnist" else ""),
+    read_input=_read_input,
+    ranges=RANGES,
+    inputs=_inputs,
+    prepared_for=_prepared_for,
+    input_words=_input_words,
     misfit=_misfit,
 )
 SOFTMAX_REGRESSION = dataclasses.replace(

@@ -18,8 +18,9 @@ from lenet_multi.errors import UserError, cannot_read, reason
 if TYPE_CHECKING:
     import keras
 
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_MEMBERS = {_CONFIG, "metadata.json", _WEIGHTS}
+_CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+_MEMBERS = {_CONFIG, "metadata.json", WEIGHTS}
+_FOR_TRAINING = ("_regularizer", "_constraint")
 _CONFIG_BYTES = 16 * 2**20  # more than a large model needs; a LeNet's takes 5,000
 
 
@@ -32,9 +33,16 @@ def load(path: Path, *, compiled: bool = False) -> "keras.Model":
     if not path.exists():
         raise UserError(f"no model at {path}: give a .keras file")
     config = read_config(path)
+    settings = config.get("compile_config") if compiled and isinstance(config, dict) else None
+    if code := _code_in(settings):
+        raise UserError(
+            f"{path} was compiled with code of its own ({code}), which is not run; give the "
+            "FILE.py:FUNCTION that builds it, or compile it with Keras's own"
+        )
+    config = used(config, trains=compiled)
     refuse_code(path, config)
     model = model_of(path, config)
-    if compiled and (settings := config.get("compile_config")):
+    if settings:
         from lenet_multi.backends.portable import portable
 
         model.compile_from_config(portable(settings))
@@ -42,12 +50,12 @@ def load(path: Path, *, compiled: bool = False) -> "keras.Model":
 
 
 def model_of(path: Path, config: Any) -> "keras.Model":
-    """Return the model of a file's configuration with the file's weights, uncompiled."""
+    """Return the model of what is `used` of a file, with the file's weights, uncompiled."""
     import keras
 
     try:
         with ZipFile(path) as archive:
-            most_bytes = archive.getinfo(_WEIGHTS).file_size
+            most_bytes = archive.getinfo(WEIGHTS).file_size
         if keras.config.floatx() == "float64":  # the file may hold float32
             most_bytes *= 2
         model = _undrawn(config, most_bytes)
@@ -82,18 +90,49 @@ def read_config(path: Path) -> Any:
         raise refusal(f", or it is damaged: {reason(error)}") from error
 
 
+def used(config: Any, *, trains: bool = False) -> Any:
+    """Return a copy of a file's configuration, with only what a model needs to compute.
+
+    It needs no compile settings, and no initializers, because the file has the weights. Only a
+    model that `trains` needs regularizers and constraints; else those of other code are left out.
+    """
+    kept = copy.deepcopy(config)
+    for part in dictionaries(kept):
+        if "class_name" in part:
+            part.pop("compile_config", None)
+        for key, value in part.items():
+            if key.endswith("_initializer") and isinstance(value, dict | str):
+                part[key] = "zeros"
+            elif not trains and key.endswith(_FOR_TRAINING) and _code_in(value):
+                part[key] = None
+    return kept
+
+
 def refuse_code(path: Path, config: Any) -> None:
-    """Refuse objects that Keras would import or run: a Lambda, or one that is not Keras's own."""
-    for part in _dictionaries(config):
+    """Refuse what is `used` of a file when Keras would import or run code for it."""
+    if code := _code_in(config):
+        raise UserError(
+            f"{path} carries code of its own ({code}), which is not run; save the model with only "
+            "Keras's own layers"
+        )
+
+
+def _code_in(config: Any) -> str | None:
+    """Return the name of the first object that is a Lambda or not Keras's own, if there is one."""
+    for part in dictionaries(config):
         if "class_name" not in part:
             continue
         name, module = part["class_name"], part.get("module")
+        if module is None and part.get(
+            "registered_name"
+        ):  # as Keras writes what a notebook defines
+            module = "__main__"
         root = str(module).partition(".")[0]
         if "lambda" in str(name).lower() or (module is not None and root != "keras"):
-            raise UserError(
-                f"{path} carries code of its own ({module}.{name}), which is not run; save the "
-                "model with only Keras's own layers"
+            return (
+                f"the function {part.get('config')}" if name == "function" else f"{module}.{name}"
             )
+    return None
 
 
 def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
@@ -111,7 +150,7 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
             dtype = keras.backend.standardize_dtype(dtype)
             left -= math.prod(shape) * np.dtype(dtype).itemsize
             if left < 0:
-                raise UserError(f"its configuration has more weights than its {_WEIGHTS} holds")
+                raise UserError(f"its configuration has more weights than its {WEIGHTS} holds")
             # Without a dtype JAX would compile a function that passes the array on.
             return keras.ops.convert_to_tensor(np.zeros(shape, dtype), dtype)
 
@@ -120,15 +159,14 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
     taken = [name for name in (*defaults, "uniform") if name.islower()]
     name = Zeros.__name__
     zeros = {"module": None, "class_name": name, "config": {}, "registered_name": name}
-    own = copy.deepcopy(config)
-    uncompiled = {key: part for key, part in own.items() if key != "compile_config"}
-    for part in _dictionaries(uncompiled):
+    undrawn = copy.deepcopy(config)
+    for part in dictionaries(undrawn):
         _follow_precision(part)
         for key, value in part.items():
             if key.endswith("_initializer") and isinstance(value, dict | str):
                 part[key] = zeros
     return keras.saving.deserialize_keras_object(
-        uncompiled,
+        undrawn,
         custom_objects=dict.fromkeys((name, *taken), Zeros),
         safe_mode=True,
     )
@@ -145,7 +183,8 @@ def _follow_precision(part: dict[str, Any]) -> None:
         part["dtype"] = {**policy, "config": {"name": floatx}}
 
 
-def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:
+def dictionaries(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield each dictionary in a configuration, at any depth."""
     waiting = [config]
     while waiting:
         part = waiting.pop()

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,3 +251,61 @@ def test_another_head_and_a_functional_model_are_evaluated(backend: str, tmp_pat
     assert found.confusion.trace() == count_correct(shares, labels)
     surprise = -np.log(shares[np.arange(len(labels)), labels])
     assert found.loss == pytest.approx(surprise.mean(), rel=1e-4)
+
+
+def saved_as(path: Path, run: Path, first: str) -> Path:
+    """Save the model of `run` with a softmax, so that it takes pixels as its `first` layer says."""
+    import keras
+
+    before = find(run).load()
+    inputs = keras.Input(before.input_shape[1:])
+    front: list[Any] = []
+    if first == "rescaling":
+        front = [keras.layers.Rescaling(1 / 255)]
+    elif first == "normalization":
+        front = [keras.layers.Normalization(axis=None)]
+        front[0].adapt(np.array([-255.0, 255.0]))  # mean 0, deviation 255
+    elif first == "nested":
+        front = [keras.Sequential([inputs, keras.layers.Rescaling(1 / 255)])]
+    model = keras.Sequential([inputs, *front, *before.layers])
+    if first == "nothing":
+        weights = model.get_weights()
+        model.set_weights([weights[0] / 255, *weights[1:]])
+    model.layers[-1].activation = keras.activations.softmax
+    model.save(path)
+    return path
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("first", ["rescaling", "normalization", "nested"])
+def test_a_model_is_fed_what_its_first_layers_take(
+    backend: str, small_run: Path, small_npz: Path, tmp_path: Path, first: str
+) -> None:
+    """A model that scales pixels itself gets them unscaled, and is right as often as before."""
+    path = saved_as(tmp_path / "model.keras", small_run, first)
+    found = evaluate_saved(find(path), str(small_npz), backend=backend)
+    assert found.correct == read_run(small_run).result.test_correct
+    assert found.doubts == []
+    wrong = find(path, asked_range="0,1")
+    worse = evaluate_saved(wrong, str(small_npz), backend=backend)
+    assert any(line.endswith("try --input-range 0,255") for line in worse.doubts)
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_the_command_warns_of_a_wrong_range(
+    tmp_path: Path, lenet: Lenet, small_run: Path, small_npz: Path
+) -> None:
+    """Where layers do not tell, the range is said to be assumed, doubted, and can be given."""
+    path = saved_as(tmp_path / "model.keras", small_run, "nothing")
+    done = lenet("evaluate", path, "--data", small_npz)
+    assert done.returncode == 0
+    fed, *_, better = done.stderr.splitlines()
+    assert fed.startswith("Fed: pixels in [0, 1], assumed, as its layers do not tell")
+    assert better.startswith("lenet-multi: warning: of the same images, ")
+    assert better.endswith("try --input-range 0,255")
+    done = lenet("evaluate", path, "--data", small_npz, "--input-range", "0,255", "--json")
+    assert done.stderr == "Fed: pixels in [0, 255], as asked\n"
+    content = json.loads(done.stdout)
+    assert content["test_correct"] == read_run(small_run).result.test_correct
+    assert content["input_range"] == "0,255"

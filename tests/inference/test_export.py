@@ -134,6 +134,37 @@ def test_what_is_unfaithful_is_not_kept(
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("asked", "scale", "words"),
+    [
+        (None, 1 / 255, "28x28x1 float32, pixel from 0 to 255"),
+        (None, 2.0, "28x28x1 float32, pixel/255"),
+        ("-1,1", 1.0, "28x28x1 float32, pixel/127.5 - 1"),
+    ],
+    ids=["raw", "[0, 1]", "asked"],
+)
+def test_the_metadata_say_what_the_model_takes(
+    tmp_path: Path, asked: str | None, scale: float, words: str
+) -> None:
+    """The metadata give the range that the first layers tell, or that the user asked for.
+
+    They do not claim light ink on black of a model of unknown origin.
+    """
+    import keras
+
+    from lenet_multi.inference.export import describe
+    from lenet_multi.inference.heads import with_probabilities
+
+    layers = [keras.layers.Rescaling(scale), keras.layers.Flatten(), keras.layers.Dense(3)]
+    keras.Sequential([keras.Input((28, 28, 1)), *layers]).save(tmp_path / "model.keras")
+    saved = find(tmp_path / "model.keras", asked_range=asked)
+    model = with_probabilities(saved.load())
+    form = dataclasses.replace(FORMATS["onnx"], routes={keras.backend.backend(): ()})
+    assert describe(saved, form, model)["input"] == words
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
 def test_images_that_do_not_fit_are_refused(small_run: Path, tmp_path: Path) -> None:
     """The error names both shapes and the flag for other images."""
     from lenet_multi.inference.export import export

@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.errors import UserError
 from lenet_multi.inference.predict import (
     Prediction,
@@ -19,9 +21,11 @@ from lenet_multi.inference.predict import (
     predict,
     prepare_all,
 )
-from lenet_multi.inference.saved import SavedModel
+from lenet_multi.inference.saved import SavedModel, find
 from lenet_multi.lenet.tasks import LENET
-from tests.conftest import Lenet
+from lenet_multi.runs.folder import new_run_folder
+from lenet_multi.runs.record import Run, write_run
+from tests.conftest import Lenet, train_quietly
 from tests.lenet.test_photographs import seven
 
 SHAPE = (28, 28, 1)
@@ -119,7 +123,7 @@ def test_without_any_image_it_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "shape",
     [
-        (None, 28, 20, 1),
+        (None, 28, 2000, 1),
         (None, 28, 28, 2),
         (None, 10**6, 10**6, 1),
         (None, 0, 0, 1),
@@ -209,6 +213,78 @@ def test_standard_input_is_read(tmp_path: Path, small_run: Path) -> None:
         check=True,
     )
     assert json.loads(done.stdout)["images"][0]["image"] == "standard input"
+
+
+def squares(count: int, shape: tuple[int, ...], seed: int) -> Examples:
+    """Return images of squares on dark noise; the class is the square's place: left or right."""
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 30, (count, *shape)).astype(np.uint8)
+    labels = generator.integers(0, 2, count).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        left = label * shape[1] // 2 + 2
+        image[8:14, left : left + 6] = generator.integers(120, 256, shape[-1])
+    return Examples(images, labels)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1)], ids=["colour", "grey"])
+def test_pictures_of_the_test_set_are_answered_as_evaluated(
+    tmp_path: Path, backend: str, shape: tuple[int, ...]
+) -> None:
+    """A model of images that are no digits answers the same pictures, saved as PNG, alike.
+
+    A digit would be moved to the middle, which is the wrong class.
+    """
+    dataset = Dataset(squares(400, shape, 0), squares(40, shape, 1))
+    config = TrainConfig(data="squares.npz", classes=2, epochs=3, batch_size=16)
+    run = train_quietly(config, dataset, backend)
+    assert run.result.inputs == {"prepared": "resize", "range": "0,1"}
+    with new_run_folder(tmp_path / "run") as draft:
+        seen = run.evaluation
+        write_run(Run(draft, run.result, seen.outputs, seen.test.y), run.model.save)
+    paths = []
+    for index, image in enumerate(dataset.test.x):
+        paths.append(tmp_path / f"{index:02}.png")
+        Image.fromarray(image.squeeze(-1) if shape[-1] == 1 else image).save(paths[-1])
+    found = predict(paths, find(tmp_path / "run"), backend=backend)
+    np.testing.assert_array_equal(found.pixels, dataset.test.x)
+    np.testing.assert_array_equal(found.probabilities.argmax(1), seen.outputs.argmax(1))
+    assert np.mean(found.probabilities.argmax(1) == dataset.test.y) > 0.9
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_the_command_says_what_it_assumes(tmp_path: Path, lenet: Lenet) -> None:
+    """For a model of unknown origin, both lines say what is assumed, and the flags change it."""
+    import keras
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    keras.Sequential([keras.Input((20, 30, 3)), *layers]).save(tmp_path / "own.keras")
+    page(tmp_path / "seven.png")
+    done = lenet("predict", "seven.png", "--model", "own.keras")
+    assert done.returncode == 0, done.stderr
+    fed, prepared = done.stderr.splitlines()
+    assert fed.startswith("Fed: pixels in [0, 1], assumed")
+    assert prepared.startswith("Images: each is resized as a whole, and stretched")
+    done = lenet("predict", "seven.png", "--model", "own.keras", "--prepare", "digit")
+    assert done.returncode == 2
+    assert done.stderr.endswith("use another model, or --prepare resize\n")
+    flags = ("--prepare", "resize", "--input-range", "-1,1", "--json")
+    done = lenet("predict", "seven.png", "--model", "own.keras", *flags)
+    content = json.loads(done.stdout)
+    assert (content["prepared"], content["input_range"]) == ("resize", "-1,1")
+
+
+@pytest.mark.parametrize("name", ["a.heic", "b.AVIF", "c.webp", "d.HEIF"])
+def test_pictures_of_telephones_in_a_folder_are_not_passed_over(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture in a folder is read or refused, also where Python does not know its kind."""
+    monkeypatch.setattr("mimetypes.guess_type", lambda *given, **named: (None, None))
+    page(tmp_path / "seven.webp")
+    (tmp_path / name).write_bytes(b"no picture")
+    _, _, (refusal,) = prepared(tmp_path)
+    assert name in refusal
 
 
 @pytest.mark.backend

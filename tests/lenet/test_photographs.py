@@ -1,6 +1,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, features
 
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.lenet.photographs import FORMATS, MOST_PIXELS, prepare, read
+from lenet_multi.lenet.photographs import FORMATS, MOST_PIXELS, are_prepared, prepare, read
 
 NEGATIVE = 8  # of 255, if a pixel at the threshold changes side; none of 4,000 images was above 3
 ROUNDING = 2  # of 255 levels, for the rounding of a mode or a format; measured 1
@@ -196,6 +197,52 @@ def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes, message: st
     assert str(caught.value).replace(f"{tmp_path}/", "").startswith(message)
 
 
+def boxed(brand: bytes, *compatible: bytes) -> bytes:
+    """Return the beginning of a file of a telephone's camera: a box that names its kinds."""
+    brands = brand + bytes(4) + b"".join(compatible)
+    return (len(brands) + 8).to_bytes(4) + b"ftyp" + brands + bytes(64)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (boxed(b"heic", b"mif1"), "HEIC"),
+        (boxed(b"mif1", b"heic"), "HEIC"),
+        (boxed(b"hevc"), "HEIC"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"\xff\x0a1234", "JPEG XL"),
+        (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"8BPS\x00\x01", "PSD"),
+    ],
+    ids=["HEIC", "HEIF", "HEVC", "PDF", "JPEG XL", "JPEG 2000", "PSD"],
+)
+def test_a_picture_of_another_format_is_named(content: bytes, name: str) -> None:
+    """A picture in a format that is not read is called by its name, with a format to save it in."""
+    with pytest.raises(UserError, match=f"^the image is in the format {name}.*; save it as JPEG"):
+        read(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("brand", [b"isom", b"qt  ", b"mp42"])
+def test_a_film_is_no_image(brand: bytes) -> None:
+    """A film has the same kind of beginning, but is no image."""
+    with pytest.raises(UserError, match="the image is no image"):
+        read(io.BytesIO(boxed(brand)))
+
+
+def test_avif_is_read() -> None:
+    """An AVIF is read; where Pillow lacks it, the error names the format."""
+    file = io.BytesIO()
+    if not features.check("avif"):
+        with pytest.raises(UserError, match="is in the format AVIF"):
+            read(io.BytesIO(boxed(b"avif", b"mif1")))
+        return
+    seven().convert("RGB").save(file, "AVIF", quality=95)
+    file.seek(0)
+    assert gap(prepare(read(file)), prepare(seven())) <= 40
+    with pytest.raises(UserError, match="is in the format AVIF"):
+        read(io.BytesIO(boxed(b"avif", b"mif1")), formats=FORMATS)
+
+
 def test_a_bomb_is_refused_where_warnings_are_errors(
     recwarn: pytest.WarningsRecorder, tmp_path: Path
 ) -> None:
@@ -261,6 +308,102 @@ def test_an_image_of_nothing_is_refused() -> None:
         prepare(read(clear))
     with pytest.raises(UserError, match="it has no pixels"):
         prepare(Image.new("L", (0, 90)))
+
+
+def tight(digit: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a digit (28, 28) cut out along its ink."""
+    rows, columns = np.nonzero(digit > 40)
+    return digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+def enlarged(digit: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    """Return a smoothly enlarged image."""
+    height, width = (max(1, round(length * factor)) for length in digit.shape)
+    return np.asarray(Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def shared(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Return the share of ink that two images have in common."""
+    return float(np.minimum(one, other).sum() / np.maximum(one, other).sum())
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_tight_crop_is_read(small: Dataset, *, dark: bool) -> None:
+    """A digit without any margin, whose ink touches the edges, is read as with a margin."""
+    likeness = []
+    for digit in small.test.x[:60, ..., 0]:
+        crop = tight(digit)
+        found = prepare(Image.fromarray(255 - crop if dark else crop))
+        likeness.append(shared(found, prepare(Image.fromarray(digit))))
+    assert np.median(likeness) > 0.8
+
+
+@pytest.mark.parametrize("side", [8, 12, 16])
+def test_a_tiny_digit_is_read(small: Dataset, side: int) -> None:
+    """A digit of a few pixels is read, and looks like the larger one."""
+    likeness = []
+    for digit in small.test.x[:60, ..., 0]:
+        tiny = Image.fromarray(digit).resize((side, side), Image.Resampling.BOX)
+        likeness.append(shared(prepare(tiny), prepare(Image.fromarray(digit))))
+    assert np.median(likeness) > 0.5
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 6])
+@pytest.mark.parametrize("factor", [1, 5])
+def test_several_digits_in_a_row_are_refused(small: Dataset, count: int, factor: int) -> None:
+    """A strip of digits is not read as one; the error says what to do."""
+    for begin in range(0, 60, count):
+        digits = [tight(digit) for digit in small.test.x[begin : begin + count, ..., 0]]
+        strip = np.hstack([np.pad(one, ((4, 28 - len(one)), (4, 4))) for one in digits])
+        with pytest.raises(UserError, match="digits are drawn on it; give an image of each digit"):
+            prepare(Image.fromarray(enlarged(strip, factor)))
+
+
+def test_mnists_own_images_are_prepared(small: Dataset) -> None:
+    """MNIST's images are like MNIST's, also with a wider or narrower margin, or equal channels."""
+    images = small.train.x
+    assert are_prepared(images)
+    assert are_prepared(np.repeat(images, 3, axis=-1))
+    assert are_prepared(np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0))))
+    assert are_prepared(images[:, 2:-2, 2:-2])  # EMNIST's margin is as narrow
+    assert are_prepared(images.transpose(0, 2, 1, 3))
+
+
+def clothes(count: int) -> NDArray[np.uint8]:
+    """Return light filled shapes on black that fill the image, as clothes do in Fashion-MNIST."""
+    generator = np.random.default_rng(0)
+    images = np.zeros((count, 28, 28, 1), np.uint8)
+    for image in images:
+        left, right = generator.integers(0, 8), generator.integers(20, 28)
+        image[:, left:right] = generator.integers(60, 255, (28, right - left, 1))
+    return images
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda images: 255 - images,
+        lambda images: images // 2 + 100,
+        lambda images: np.roll(images, 6, axis=2),
+        lambda images: np.maximum(images, np.random.default_rng(0).integers(0, 80, images.shape)),
+        lambda images: images[:, 4:-4, 4:-4],
+        lambda images: np.concatenate([images, images[..., ::-1], images * 0], axis=-1),
+        lambda images: images[:, :24],
+        lambda images: images[:, ::2, ::2],
+        lambda images: np.pad(images, ((0, 0), (14, 14), (14, 14), (0, 0))),
+        lambda images: clothes(len(images)),
+        lambda images: images * 0,
+    ],
+    ids=[
+        *("dark on light", "grey ground", "shifted", "noise", "fills the image", "colour"),
+        *("not square", "tiny", "small in the image", "clothes", "nothing"),
+    ],
+)
+def test_other_images_are_not_prepared(
+    small: Dataset, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+) -> None:
+    """Images that `prepare` would change are not like MNIST's."""
+    assert not are_prepared(change(small.train.x).astype(np.uint8))
 
 
 def test_a_small_digit_is_looked_at_nearer() -> None:

@@ -394,6 +394,14 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
 
 def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
     """result.json has exactly the fields of `Result`, and its signature."""
-    path = keep(example_values_run(), tmp_path / "run") / "result.json"
+    path = keep(example_values_run(inputs={"range": "0,1"}), tmp_path / "run") / "result.json"
     fields = [field.name for field in dataclasses.fields(Result)]
     assert list(json.loads(path.read_text())) == [*fields, "sha256"]
+
+
+def test_inputs_that_no_program_makes_are_refused(tmp_path: Path) -> None:
+    """A record of inputs that this package does not know is reported as damage."""
+    for name, value in (("range", "0,2"), ("prepared", "cut")):
+        run = keep(example_run(inputs={name: value}), tmp_path / name)
+        with pytest.raises(UserError, match="damaged at inputs"):
+            read_run(run)
