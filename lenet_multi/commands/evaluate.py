@@ -19,6 +19,11 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
     help="code of a model of your own, as in train: a saved run may not start it by itself",
 )
 @click.option("--data", help="same as for train  (default: the run's, or mnist)")
+@click.option(
+    "--transpose",
+    is_flag=True,
+    help="exchange rows and columns of the images, as in train  (default: the run's)",
+)
 @backend_option(
     ANSWERING, "same as KERAS_BACKEND  (default: the run's, or the first one installed)"
 )
@@ -28,6 +33,7 @@ def command(
     model: Path,
     code: str | None,
     data: str | None,
+    transpose: bool,
     backend: str | None,
     as_json: bool,
     out: Path | None,
@@ -50,11 +56,15 @@ def command(
     found = saved.find(model, with_code=code is not None)
     chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if code is None:
-        evaluation = evaluate.evaluate_saved(found, data, backend=chosen)
+        evaluation = evaluate.evaluate_saved(found, data, backend=chosen, transpose=transpose)
     else:
         if out:
             raise UserError("--out is for classifiers of images of this package; drop it")
+        if transpose:
+            raise UserError("--transpose is for images of this package's tasks; drop it")
         evaluation = with_code.evaluate_saved(found, code, data, backend=chosen)
+    for line in evaluation.notes:
+        click.echo(f"Data: {line}", err=True)
     if as_json:
         figures = evaluate.as_json(evaluation) if code is None else with_code.as_json(evaluation)
         content = {"model": str(found.path), "backend": chosen, **figures}

@@ -33,8 +33,9 @@ from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
 from lenet_multi.runs.shown import Shown
 
-# A classifier's record is of version 4, without `test_metrics`: older programs can read it.
-OF_CLASSIFIERS, SCHEMA_VERSION = 4, 5
+# What older programs write and read: version 4 of classifiers, without `test_metrics`, 5 of others.
+# The fields after `test_metrics` that may be missing came with version 6.
+OF_CLASSIFIERS, OF_OTHERS, SCHEMA_VERSION = VERSIONS = (4, 5, 6)
 
 RESULT, HISTORY = "result.json", "history.csv"
 MODEL, PREDICTIONS = "model.keras", "predictions.npz"
@@ -46,6 +47,7 @@ JOURNAL, RESUME = "journal.json", "resume"
 # The figures of one epoch: `epoch`, its number from 1; `train_seconds`; `validation_seconds`; and
 # Keras's, such as `loss` and `val_accuracy`. Those of training are means over the epoch.
 Epoch = dict[str, float]
+_MAY_BE_MISSING = ("test_metrics", "class_counts")
 NUMBERS = "fiub"  # the `dtype.kind` of NumPy's numbers
 OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
@@ -79,13 +81,15 @@ class Result:
     seconds: dict[str, float]
     peak_memory_bytes: int
     test_metrics: dict[str, float] = field(default_factory=dict)  # the others, by Keras's names
+    # Of a classifier: examples by label, of "training" and "validation".
+    class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     starts: list[dict[str, Any]] = field(default_factory=list)  # see `journal.Journal`
     files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 
     def as_json(self) -> dict[str, Any]:
-        """Return the content of `result.json` and `--json`, without an empty `test_metrics`."""
+        """Return the content of `result.json` and `--json`, without what may be missing and is."""
         content = dataclasses.asdict(self)
-        return {name: v for name, v in content.items() if name != "test_metrics" or v}
+        return {name: v for name, v in content.items() if name not in _MAY_BE_MISSING or v}
 
     @property
     def classifies(self) -> bool:
@@ -229,14 +233,14 @@ def read_result(path: Path) -> Result:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version not in (OF_CLASSIFIERS, SCHEMA_VERSION):
+    if version not in VERSIONS:
         remedy = "train again"
         if isinstance(version, int) and version > SCHEMA_VERSION:
             remedy = "install a newer lenet-multi: pip install --upgrade lenet-multi"
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; {remedy}"
         )
-    content = {"test_metrics": {}, **check_record(path, content)}
+    content = {**{name: {} for name in _MAY_BE_MISSING}, **check_record(path, content)}
     if wrong := _wrong_parts(content):
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
