@@ -35,7 +35,7 @@ def read(module: str, path: Path) -> Found:
             text=True,
         )
         if done.returncode == _REFUSED:
-            raise UserError(f"{done.stdout}")
+            raise UserError(done.stdout)
         if done.returncode:
             raise UserError(
                 f"{path} is damaged: its reader ended with status {done.returncode}; save it "
