@@ -34,7 +34,7 @@ def main() -> None:
     keras.utils.set_random_seed(asked.seed)
     config = RECIPES["one-epoch"]
     dataset = load(asked.data)
-    training, _ = split(dataset.train, config.validation_split)  # the images that ours trains on
+    training, _ = split(dataset, config)  # the images that ours trains on
     x_train, y_train = notebook_arrays(training.x, training.y)
     test = notebook_arrays(dataset.test.x, dataset.test.y)
 

@@ -31,8 +31,9 @@ def setting(
 
 
 DATA_SOURCES = (
-    "'mnist' (in the package), a folder of IDX files (plain or .gz), an .npz, or a data set of a "
-    "library: keras:NAME, tfds:NAME[/CONFIG][:VERSION] or hf:NAME_OR_FOLDER"
+    "'mnist' (in the package), a file (.npz, .csv, .mat, .h5 or .parquet), a folder (of IDX files, "
+    "of .npy files, of a folder of pictures for each class, or of pictures with labels.csv), or a "
+    "data set of a library: keras:NAME, tfds:NAME[/CONFIG][:VERSION] or hf:NAME_OR_FOLDER"
 )
 
 # The tasks of this package, and the place of each (see `models.find`).
@@ -124,7 +125,18 @@ class TrainConfig:
     )
     classes: int = setting(10, "number of classes", unit="classes", own=True)
     validation_split: float = setting(
-        0.05, "share of the training images, the last ones, used for VALIDATION", unit="fraction"
+        0.05,
+        "share of the training images, the last ones, used for VALIDATION, unless the data have a "
+        "validation set",
+        unit="fraction",
+    )
+    shuffle_split: bool = setting(
+        False,
+        "draw the validation images by --seed, not the last ones; those of a folder of pictures "
+        "always are",
+    )
+    transpose: bool = setting(
+        False, "exchange rows and columns of the images, which EMNIST's files have so", own=True
     )
     batch_size: int = setting(128, "size of a training batch", unit="images")
     epochs: int = setting(6, "passes over the training images", unit="epochs")

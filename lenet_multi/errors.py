@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _MOST_LISTED = 20  # names in a message
+_LONGEST = 60  # letters of such a name
 
 
 class UserError(Exception):
@@ -45,6 +46,18 @@ def printable(text: str) -> str:
 def by(shape: Iterable[int | None]) -> str:
     """Return a shape as messages show it, such as 28x28x1; a length of None is shown as "any"."""
     return "x".join("any" if length is None else str(length) for length in shape)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Return names with commas between them; of many, the first ones and how many more there are.
+
+    A name of many letters is cut.
+    """
+    words = [
+        name if len(name := str(one)) <= _LONGEST else f"{name[:_LONGEST]}..." for one in names
+    ]
+    more = len(words) - _MOST_LISTED
+    return ", ".join(words[:_MOST_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def cannot_read(source: object, error: OSError) -> str:

@@ -39,8 +39,9 @@ class Reference(Protocol):
 class Task:
     """A model to train, with its data, loss and metrics.
 
-    `load` reads the examples, and `build` returns the uncompiled model for them. `loss` returns a
-    loss of Keras or its name. The first of `metrics` is the headline. `prepare` turns stored inputs
+    `load` reads the examples, `load_test` (default: `load`) the same where those for training may
+    be missing, and `build` returns the uncompiled model for them. `loss` returns a loss of Keras or
+    its name. The first of `metrics` is the headline. `prepare` turns stored inputs
     (NumPy arrays or a backend's tensors) into the model's, and `targets` stored targets into the
     loss's. `classifies`: outputs are logits of classes or their softmax, targets are labels.
     `draws`: `build` itself draws the same initial weights on every backend. `reference` returns an
@@ -57,6 +58,7 @@ class Task:
 
     name: str
     load: Callable[[TrainConfig], Dataset]
+    load_test: Callable[[TrainConfig], Dataset] | None = None
     build: Callable[[TrainConfig, Dataset], "keras.Model"]
     loss: Callable[[TrainConfig], Any]
     metrics: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """Train and evaluate one model on one backend; `python -m lenet_multi.train` runs it."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from lenet_multi.backends import choice
 from lenet_multi.config import TrainConfig
-from lenet_multi.data.examples import Dataset, are_pictures, split
+from lenet_multi.data.examples import (
+    Dataset,
+    Examples,
+    are_pictures,
+    class_counts,
+    left_out,
+    split,
+)
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, keras_start
 from lenet_multi.machine.stopwatch import Stopwatch
@@ -33,6 +41,21 @@ class TrainedRun:
     result: Result
 
 
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _class_counts(training: Examples, validation: Examples) -> dict[str, dict[str, int]]:
+    return {"training": class_counts(training.y), "validation": class_counts(validation.y)}
+
+
+def _remedy(dataset: Dataset, config: TrainConfig) -> str:
+    if dataset.validation:
+        return f"add such images to {config.data}"
+    shuffled = dataset.is_sorted or config.shuffle_split
+    return "give more images, or another --validation-split" if shuffled else "give --shuffle-split"
+
+
 def train(
     config: TrainConfig,
     load: Callable[[], Dataset] | None = None,
@@ -45,6 +68,7 @@ def train(
     folder: Path | None = None,
     state: State | None = None,
     announce: Callable[[str], None] = print,
+    warn: Callable[[str], None] = _warn,
     quiet: bool = False,
 ) -> TrainedRun:
     """Train the model of `task` (default: the one that `config` names) and evaluate it.
@@ -54,7 +78,8 @@ def train(
     `answer_form` how validation and evaluation do (default: the fastest; see `backends.choice`).
     `computed_in(form, answer_form)` is called once they are chosen. `folder` gets checkpoints and
     logs; without it nothing is written. Training continues from `state`. `announce` gets the lines
-    on what trains where, and why stock Keras must train it; `quiet` shows no progress.
+    on what trains where, and why stock Keras must train it; `warn` those on what was converted,
+    assumed or is missing in the data. `quiet` shows no progress.
 
     Raises `UserError` when no data is left to train or validate on, the data does not fit the model
     or is not that of `state`, or the backend cannot compute `form`; `StoppedError` when a signal
@@ -85,7 +110,10 @@ def train(
             f"{config.data} is not the data that the run was trained on; put that data back"
         )
     inputs = task.inputs(config, dataset)
-    training, validation = split(dataset.train, config.validation_split)
+    training, validation = split(dataset, config)
+    counts = _class_counts(training, validation) if task.classifies else {}
+    for line in (*dataset.notes, *left_out(counts, remedy=_remedy(dataset, config))):
+        warn(f"Data: {line}")
     with stopwatch("build_and_compile"):
         model = build(task, config, dataset)
         how = compile_model(model, task, config, how, examples=len(training))
@@ -132,6 +160,7 @@ def train(
         train_images=len(training),
         validation_images=len(validation),
         test_images=len(dataset.test),
+        class_counts=counts,
         parameters=model.count_params(),
         weights=[
             {"path": path_of(weight), "shape": list(weight.shape), "dtype": weight.dtype}

@@ -70,6 +70,53 @@ def test_the_counts_are_announced_before_training(
     assert f"{PARAMETERS:,} parameters" in told[0]
 
 
+def in_order(dataset: Dataset) -> Dataset:
+    """Return a data set with its training images sorted by class."""
+    order = np.argsort(dataset.train.y, kind="stable")
+    return Dataset(dataset.train[order], dataset.test, notes=("it was sorted",))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_class_that_validation_lacks_is_said_before_training(
+    backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch, shuffle: bool
+) -> None:
+    """Sorted data validate on one class: a line says so with the remedy, and the remedy helps."""
+    from lenet_multi.train import train
+    from lenet_multi.training import fit
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise RuntimeError("training began")
+
+    monkeypatch.setattr(fit, "fit", refuse)
+    told: list[str] = []
+    with pytest.raises(RuntimeError, match="training began"):
+        train(
+            tiny(shuffle_split=shuffle),
+            lambda: in_order(small),
+            backend=backend,
+            announce=lambda line: None,
+            warn=told.append,
+        )
+    assert told[0] == "Data: it was sorted"
+    assert len(told) == (1 if shuffle else 2)
+    if not shuffle:
+        assert told[1].startswith("Data: no validation image is of classes 0, 1, ")
+        assert told[1].endswith("; give --shuffle-split")
+
+
+def test_the_record_counts_each_class(backend: str, small: Dataset) -> None:
+    """The record has how many training and validation images each class has."""
+    from lenet_multi.train import train
+
+    run = train(tiny(), lambda: small, backend=backend, announce=lambda line: None, quiet=True)
+    counts = run.result.class_counts
+    assert {part: sum(each.values()) for part, each in counts.items()} == {
+        "training": 950,
+        "validation": 50,
+    }
+    assert counts["training"]["3"] == int((small.train.y[:950] == 3).sum())
+
+
 def test_the_same_seed_gives_the_same_bits(backend: str, small: Dataset) -> None:
     """The same seed gives bit-identical weights twice, and another seed does not."""
     from lenet_multi.train import train

@@ -25,6 +25,11 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
     help="code of a model of your own, as in train: a saved run may not start it by itself",
 )
 @click.option("--data", help="same as for train  (default: the run's, or mnist)")
+@click.option(
+    "--transpose",
+    is_flag=True,
+    help="exchange rows and columns of the images, as in train  (default: the run's)",
+)
 @backend_option(
     ANSWERING, "same as KERAS_BACKEND  (default: the run's, or the first one installed)"
 )
@@ -35,6 +40,7 @@ def command(
     model: Path,
     code: str | None,
     data: str | None,
+    transpose: bool,
     backend: str | None,
     input_range: str | None,
     as_json: bool,
@@ -58,14 +64,17 @@ def command(
     found = saved.find(model, with_code=code is not None, asked_range=input_range)
     chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if code is None:
-        evaluation = evaluate.evaluate_saved(found, data, backend=chosen)
+        evaluation = evaluate.evaluate_saved(found, data, backend=chosen, transpose=transpose)
         if not found.inputs.is_usual:
             click.echo(found.inputs.range_words(), err=True)
     else:
-        for flag, given in (("--out", out), ("--input-range", input_range)):
+        of_images = {"--out": out, "--transpose": transpose, "--input-range": input_range}
+        for flag, given in of_images.items():
             if given:
                 raise UserError(f"{flag} is for classifiers of images of this package; drop it")
         evaluation = with_code.evaluate_saved(found, code, data, backend=chosen)
+    for line in evaluation.notes:
+        click.echo(f"Data: {line}", err=True)
     if as_json:
         figures = evaluate.as_json(evaluation) if code is None else with_code.as_json(evaluation)
         fed = {"input_range": found.inputs.range} if code is None else {}

@@ -59,7 +59,8 @@ def command(
         with drafted(out, partial(formats.refuse_target, kind, overwrite=overwrite)) as draft:
             # Labels are not used: allow every class.
             config = TrainConfig(data=data or saved.data, classes=MOST_CLASSES)
-            images = saved.task.load(config).test[: formats.COMPARED]
+            load = saved.task.load_test or saved.task.load
+            images = load(config).test[: formats.COMPARED]
             click.echo(f"exporting through {chosen}, then checking in {kind.runtime}", err=True)
             if not saved.inputs.is_usual:
                 click.echo(saved.inputs.range_words(), err=True)

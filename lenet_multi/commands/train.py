@@ -164,5 +164,6 @@ def _train(
             folder=draft,
             state=state,
             announce=say,
+            warn=partial(click.echo, err=True),
             quiet=quiet,
         )

@@ -10,9 +10,12 @@ _MOST_TIMES = 100  # MNIST unpacks to 5 times its size, zeros to 1000 times
 _HARMLESS = 64 * 2**20  # bytes: all of MNIST fits, even if it were blank
 
 
-def refuse_bomb(path: Path, unpacked: int) -> None:
-    """Raise `UserError` if `unpacked` bytes are too many for the size of `path`; or `OSError`."""
-    size = path.stat().st_size
+def refuse_bomb(path: Path | str, unpacked: int, size: int | None = None) -> None:
+    """Raise `UserError` if `unpacked` bytes are too many for `size` (default: that of the file).
+
+    Raises `OSError` when that cannot be read.
+    """
+    size = Path(path).stat().st_size if size is None else size
     if unpacked > max(_HARMLESS, _MOST_TIMES * size):
         raise UserError(
             f"{path} announces {unpacked:,} bytes, over {_MOST_TIMES} times its own {size:,}: it "

@@ -2,14 +2,22 @@
 
 import hashlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.errors import UserError
+from lenet_multi.config import TrainConfig
+from lenet_multi.errors import UserError, listed
+
+TEST_SHARE = 10  # without data for the test, a tenth of the examples is for it
+_SPLIT = 1  # tells the draws of a split from those of an epoch's order
+_SO = {
+    "training": "the model cannot learn what it does not see",
+    "validation": "early stopping and the best checkpoint would judge by the others alone",
+}
 
 Arrays = Any  # an array, or a tuple or dictionary of arrays, as the model takes them
 Prepare = Callable[..., Arrays]
@@ -70,29 +78,103 @@ class Examples:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples for training and validation, and others for the test."""
+    """Examples for training, others for the test, and what is known about them.
+
+    `validation`: a set of its own; without it, a part of `train` validates. `notes`: lines on what
+    was converted or assumed, for people. `is_sorted`: the source may be sorted by its nature, so
+    `split` shuffles it. `held_out`: `test` was split off `train`, as the source has no test set.
+    `class_names`: the name of each label, from 0, where the source names its classes.
+    """
 
     train: Examples
     test: Examples
+    _: KW_ONLY
+    validation: Examples | None = None
+    notes: tuple[str, ...] = ()
+    is_sorted: bool = False
+    held_out: bool = False
+    class_names: tuple[str, ...] | None = None
 
     def sha256(self) -> str:
         """Return the SHA-256 of the bytes of all arrays, as hexadecimal digits."""
         digest = hashlib.sha256()
-        for side in (self.train.x, self.train.y, self.test.x, self.test.y):
+        sets = (self.train, self.test, *([self.validation] if self.validation else []))
+        for side in (side for one in sets for side in (one.x, one.y)):
             for array in parts(side):
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 
-def split(examples: Examples, validation_split: float) -> tuple[Examples, Examples]:
-    """Return training and validation examples; raise `UserError` if either would be empty."""
-    at = math.floor(len(examples) * (1 - validation_split))  # the rest validates: Keras's `fit`
+def split(dataset: Dataset, config: TrainConfig) -> tuple[Examples, Examples]:
+    """Return the examples that train and those that validate.
+
+    They are the data set's own validation examples, or else the last ones of its training examples:
+    of these in an order drawn from the seed, if they are sorted or the settings say so. Raises
+    `UserError` when either would be empty.
+    """
+    if dataset.validation:
+        return dataset.train, dataset.validation
+    examples, share = dataset.train, config.validation_split
+    at = math.floor(len(examples) * (1 - share))  # the rest validates: Keras's `fit`
     if not 0 < at < len(examples):
         raise UserError(
-            f"--validation-split {validation_split} of {len(examples)} images leaves {at} for "
+            f"--validation-split {share} of {len(examples)} images leaves {at} for "
             f"training and {len(examples) - at} for validation; choose one so that neither is 0"
         )
+    if dataset.is_sorted or config.shuffle_split:
+        examples = examples[drawn_order(len(examples), seed=config.seed)]
     return examples[:at], examples[at:]
+
+
+def hold_out(dataset: Dataset, source: str) -> Dataset:
+    """Return a data set without a test set with a tenth of its training examples as the test.
+
+    They are drawn from one seed, whatever that of a run is: every run and every command tests on
+    the same. Raises `UserError` when there are fewer than two.
+    """
+    count = len(dataset.train)
+    held = -(-count // TEST_SHARE)
+    if held == count:
+        raise UserError(f"{source} has {count} images and no test images; give two or more")
+    order = drawn_order(count, seed=0)
+    note = (
+        f"{source} has no test images: {held:,} of its {count:,} training images, drawn by a fixed "
+        "seed, are for the test"
+    )
+    return replace(
+        dataset,
+        train=dataset.train[np.sort(order[held:])],
+        test=dataset.train[np.sort(order[:held])],
+        notes=(*dataset.notes, note),
+        is_sorted=True,
+        held_out=True,
+    )
+
+
+def drawn_order(count: int, *, seed: int) -> NDArray[np.int64]:
+    """Return the order (count,) int64 of the examples from which a part is split off."""
+    return np.random.default_rng([seed, 0, _SPLIT]).permutation(count)
+
+
+def class_counts(labels: Arrays) -> dict[str, int]:
+    """Return the number of examples of each label (N,), by the label as text, in order."""
+    found, counts = np.unique(labels, return_counts=True)
+    return {str(label): int(count) for label, count in zip(found, counts, strict=True)}
+
+
+def left_out(counts: Mapping[str, Mapping[str, int]], *, remedy: str) -> list[str]:
+    """Return a warning for each class that the training or the validation examples lack.
+
+    `counts`: those of `class_counts` of "training" and "validation"; `remedy`: what to do.
+    """
+    known = sorted({label for each in counts.values() for label in each}, key=int)
+    lacks = {part: [one for one in known if one not in each] for part, each in counts.items()}
+    return [
+        f"no {part} image is of {'class' if len(labels) == 1 else 'classes'} {listed(labels)}: "
+        f"{_SO[part]}; {remedy}"
+        for part, labels in lacks.items()
+        if labels
+    ]
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from lenet_multi import backends
 from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.data import metrics
-from lenet_multi.data.examples import Arrays, Examples
+from lenet_multi.data.examples import Arrays, Dataset, Examples
 from lenet_multi.errors import UserError, by
+from lenet_multi.inference import transposed
 from lenet_multi.inference.doubts import TRIED, doubts
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.frameworks import BACKENDS
@@ -35,6 +36,7 @@ class Evaluation:
     loss: float  # a classifier's is in nats
     metrics: dict[str, float]  # a classifier's is "accuracy"
     doubts: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()  # on the data, for people
 
     @property
     def correct(self) -> int:
@@ -65,15 +67,25 @@ class Evaluation:
         ]
 
 
-def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Evaluation:
+def evaluate_saved(
+    model: SavedModel, source: str | None, *, backend: str, transpose: bool = False
+) -> Evaluation:
     """Import Keras on `backend`; return a classifier's evaluation on the test images of `source`.
 
-    `source` is a `--data` of `train` (default: the data of the model's run, or MNIST). Raises
-    `UserError` when images are unreadable or do not fit, or the backend cannot compute the model.
+    `source` is a `--data` of `train` (default: the data of the model's run, or MNIST), which needs
+    no training images. `transpose` exchanges rows and columns of images other than the run's.
+    Raises `UserError` when images are unreadable or do not fit, or the backend cannot compute the
+    model.
     """
+    classes = MOST_CLASSES
+    if source is None and model.result:
+        transpose = transpose or bool(model.result.config.get("transpose"))
+        classes = model.result.config["classes"]
     source = source or model.data
-    config = TrainConfig(data=source, classes=MOST_CLASSES)
-    test = start_and_load(backend, lambda: model.task.load(config).test)
+    config = TrainConfig(data=source, classes=classes, transpose=transpose)
+    dataset = start_and_load(backend, lambda: (model.task.load_test or model.task.load)(config))
+    dataset = _all_unless_trained_on(model, dataset, source)
+    test = dataset.test
     from lenet_multi.inference.heads import with_logits
     from lenet_multi.inference.predict import computing
 
@@ -83,8 +95,10 @@ def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Ev
     _quicken(network)
     with computing(model.path):
         found = evaluate(network, model.task, test)
+        hint = transposed.hint(network, model.task, found, transpose=transpose)
         counts = partial(_right_when_fed, network, model.task, test)
-        return replace(found, doubts=doubts(found.confusion, model.inputs, counts))
+        doubted = [] if hint else doubts(found.confusion, model.inputs, counts)
+    return replace(found, doubts=doubted, notes=(*dataset.notes, *hint))
 
 
 def _right_when_fed(model: "keras.Model", task: Task, test: Examples) -> dict[str, int]:
@@ -94,6 +108,21 @@ def _right_when_fed(model: "keras.Model", task: Task, test: Examples) -> dict[st
         name: evaluate(model, replace(task, prepare=prepare), some).correct
         for name, prepare in task.ranges.items()
     }
+
+
+def _all_unless_trained_on(model: SavedModel, dataset: Dataset, source: str) -> Dataset:
+    """Return all images of a source without a test set as the test, if they are not the run's."""
+    if not dataset.held_out or (model.result and dataset.sha256() == model.result.data_sha256):
+        return dataset
+    count = len(dataset.train) + len(dataset.test)
+    both = zip(*((one.x, one.y) for one in (dataset.train, dataset.test)), strict=True)
+    note = (
+        f"{source} has no test images: all its {count:,} images are the test, and a model that was "
+        "trained on them is judged too well"
+    )
+    return replace(
+        dataset, test=Examples(*map(np.concatenate, both)), notes=(*dataset.notes[:-1], note)
+    )
 
 
 def _refuse_misfit(model: "keras.Model", test: Examples, source: str) -> None:

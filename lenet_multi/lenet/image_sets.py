@@ -1,6 +1,8 @@
 """Sets of labelled images: the packaged MNIST, or a user's own."""
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,80 +10,95 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.config import DATA_SOURCES
-from lenet_multi.data.examples import Dataset, Examples
-from lenet_multi.data.idx import read_idx
-from lenet_multi.data.npz import read_npz
+from lenet_multi.data import files, idx_folder
+from lenet_multi.data.converted import converted
+from lenet_multi.data.examples import Dataset, Examples, hold_out
+from lenet_multi.data.found import TEST, TRAIN, VALIDATION, WHOLE, Found
 from lenet_multi.data.sources import LIBRARIES, reader
 from lenet_multi.errors import UserError
 
 PACKAGED_MNIST = Path(__file__).parent / "mnist"
 
-_IDX_NAMES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
 
-
-def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
+def load(source: str = "mnist", *, classes: int = 10, transpose: bool = False) -> Dataset:
     """Return images (N, height, width, channels) uint8 and labels (N,) uint8 of `source`.
 
-    `source` is "mnist", a folder with four IDX files (plain or .gz), an .npz with the arrays
-    x_train, y_train, x_test and y_test, or LIBRARY:NAME (see `data.sources`). Raises `UserError`
-    when something is missing, damaged or not an image set.
+    `source` is "mnist", a file or folder (see `data.files`), or LIBRARY:NAME (see `data.sources`).
+    Without a test set, a part of the training images is for the test. `transpose` exchanges rows
+    and columns. Raises `UserError` when something is missing, damaged or not an image set.
     """
-    x_train, y_train, x_test, y_test = _read(source)
-    dataset = Dataset(
-        _labelled(x_train, y_train, f"{source} (training)", classes),
-        _labelled(x_test, y_test, f"{source} (test)", classes),
-    )
-    if dataset.test.x.shape[1:] != dataset.train.x.shape[1:]:
-        raise UserError(f"{source}: training and test images differ in shape; make them alike")
+    dataset = load_test(source, classes=classes, transpose=transpose)
+    if not len(dataset.train):
+        raise UserError(f"{source} has no training images; give data that have")
     return dataset
 
 
-def _read(source: str) -> list[NDArray[Any]]:
-    path = PACKAGED_MNIST if source == "mnist" else Path(source)
+def load_test(source: str = "mnist", *, classes: int = 10, transpose: bool = False) -> Dataset:
+    """Return the same as `load`, but training images may be missing."""
+    found = converted(_read(source), source, classes=classes)
+    examples = {
+        part: _checked(x, y, f"{source} ({_SAID[part]})", classes)
+        for part, (x, y) in found.parts.items()
+    }
+    if transpose:
+        examples = {part: transposed(one) for part, one in examples.items()}
+    train, test = examples.get(TRAIN) or examples.get(WHOLE), examples.get(TEST)
+    some = train or test
+    if some is None:
+        raise UserError(f"{source} has no labelled training or test images; give data that have")
+    for one in examples.values():
+        if one.x.shape[1:] != some.x.shape[1:]:
+            raise UserError(f"{source}: training and test images differ in shape; make them alike")
+    dataset = Dataset(
+        train or some[:0],
+        test or some[:0],
+        validation=examples.get(VALIDATION),
+        notes=found.notes + _on_emnist(source, transpose),
+        is_sorted=found.is_sorted,
+        class_names=found.class_names,
+    )
+    return dataset if test else hold_out(dataset, source)
+
+
+def transposed(examples: Examples) -> Examples:
+    """Return examples with rows and columns of their images exchanged."""
+    return replace(examples, x=np.ascontiguousarray(examples.x.swapaxes(1, 2)))
+
+
+def _read(source: str) -> Found:
+    if source == "mnist":
+        return idx_folder.read(PACKAGED_MNIST, idx_folder.sets_in(PACKAGED_MNIST))
     library, _, name = source.partition(":")
-    if source == "mnist" or os.path.isdir(path):  # no error if access is denied
-        return [_read_idx(path, name) for name in _IDX_NAMES]
-    if path.suffix == ".npz":
-        return read_npz(path, reader.ARRAYS)
-    if name and library in LIBRARIES:
-        return reader.read(library, name)
+    path = Path(os.path.expanduser(source))  # no error for an unknown user
+    if name and library in LIBRARIES and not os.path.exists(path):
+        return _of_library(library, name)
+    if found := files.read(path):
+        return found
     raise UserError(f"no data at {source!r}: give {DATA_SOURCES}")
 
 
-def _read_idx(folder: Path, name: str) -> NDArray[np.uint8]:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if os.path.isfile(path):
-            return read_idx(path, dimensions=int(name[-7]))
-    raise UserError(f"{folder} holds neither {name} nor {name}.gz; put one of them there")
+def _of_library(library: str, name: str) -> Found:
+    x_train, y_train, x_test, y_test = reader.read(library, name)
+    return Found(
+        {TRAIN: (x_train, y_train), TEST: (x_test, y_test)},
+        is_sorted=library == "hf",  # it reads folders class by class
+    )
 
 
-def _labelled(images: NDArray[Any], labels: NDArray[Any], name: str, classes: int) -> Examples:
-    if images.ndim == 3:
-        images = images[..., np.newaxis]  # (N, H, W) -> (N, H, W, 1)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]  # (N, 1) -> (N,), for CIFAR
-    if images.dtype != np.uint8 or images.ndim != 4:
-        raise UserError(
-            f"{name}: images must be uint8 of 3 or 4 axes, not {images.dtype} of {images.ndim}"
-        )
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise UserError(
-            f"{name}: labels must be integers of 1 axis, not {labels.dtype} of {labels.ndim}"
-        )
-    if len(images) != len(labels):
-        raise UserError(
-            f"{name}: {len(images)} images but {len(labels)} labels; give as many of both"
-        )
-    if not images.size:
-        raise UserError(f"{name}: there are no images, or they have no pixels; give others")
-    low, high = labels.min(), labels.max()
+def _on_emnist(source: str, transpose: bool) -> tuple[str, ...]:
+    is_emnist = "emnist" in re.split(r"[^a-z0-9]", source.lower())
+    words = "EMNIST's own files have rows and columns exchanged; give --transpose, if these are so"
+    return (words,) if is_emnist and not transpose else ()
+
+
+_SAID = {TRAIN: "training", VALIDATION: "validation", TEST: "test", WHOLE: "images"}
+
+
+def _checked(images: NDArray[Any], labels: NDArray[Any], name: str, classes: int) -> Examples:
+    low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
+        remedy = f"give --classes {high + 1}" if low >= 0 else "give labels from 0"
         raise UserError(
-            f"{name}: labels run from {low} to {high}, outside 0 to {classes - 1}; see --classes"
+            f"{name}: labels run from {low} to {high}, outside 0 to {classes - 1}; {remedy}"
         )
     return Examples(images, labels.astype(np.uint8, copy=False))

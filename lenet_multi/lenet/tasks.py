@@ -80,7 +80,12 @@ def _misfit(model: "keras.Model") -> str | None:
 
 LENET = Task(
     name="lenet",
-    load=lambda config: image_sets.load(config.data, classes=config.classes),
+    load=lambda config: image_sets.load(
+        config.data, classes=config.classes, transpose=config.transpose
+    ),
+    load_test=lambda config: image_sets.load_test(
+        config.data, classes=config.classes, transpose=config.transpose
+    ),
     build=_build,
     loss=_loss,
     metrics=("accuracy",),

@@ -8,12 +8,11 @@ import numpy as np
 from keras import tree
 
 from lenet_multi.config import DRAWN, TrainConfig
-from lenet_multi.data.examples import Arrays, Dataset, Examples, named, parts
+from lenet_multi.data.examples import TEST_SHARE, Arrays, Dataset, Examples, named, parts
 from lenet_multi.data.npz import names_in, read_side
 from lenet_multi.errors import UserError, by
 from lenet_multi.own import builder, drawn, place
 
-_TEST_SHARE = 10  # without data for the test, the last tenth of the examples is for it
 _EXAMPLES = 2048  # drawn
 
 
@@ -36,7 +35,7 @@ def load(config: TrainConfig, model: keras.Model, loss: Any) -> Dataset:
     if len(examples) == 2:
         return Dataset(*examples)
     whole = examples[0]
-    test = -(-len(whole) // _TEST_SHARE)
+    test = -(-len(whole) // TEST_SHARE)  # the last ones
     if test == len(whole):
         raise UserError(f"--data {source} has {len(whole)} examples; give two or more")
     return Dataset(whole[: len(whole) - test], whole[len(whole) - test :])

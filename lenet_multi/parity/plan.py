@@ -109,7 +109,7 @@ class Plan:
         if self.config.is_own:  # a small data set is used again
             wanted = self.float64_images
             return dataset.train[np.arange(wanted) % len(dataset.train)]
-        training, _ = split(dataset.train, self.config.validation_split)
+        training, _ = split(dataset, self.config)
         images = training[: self.float32_images if precision == "float32" else self.float64_images]
         steps = self.training_config(precision).steps_per_epoch(len(images))
         if steps < 2 * self.saved_after:

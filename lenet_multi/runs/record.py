@@ -47,7 +47,7 @@ JOURNAL, RESUME = "journal.json", "resume"
 # The figures of one epoch: `epoch`, its number from 1; `train_seconds`; `validation_seconds`; and
 # Keras's, such as `loss` and `val_accuracy`. Those of training are means over the epoch.
 Epoch = dict[str, float]
-_MAY_BE_MISSING = ("test_metrics", "inputs")
+_MAY_BE_MISSING = ("test_metrics", "inputs", "class_counts")
 NUMBERS = "fiub"  # the `dtype.kind` of NumPy's numbers
 OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
@@ -82,6 +82,8 @@ class Result:
     peak_memory_bytes: int
     test_metrics: dict[str, float] = field(default_factory=dict)  # the others, by Keras's names
     inputs: dict[str, str] = field(default_factory=dict)  # how they are made; see `Task.inputs`
+    # Of a classifier: examples by label, of "training" and "validation".
+    class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     starts: list[dict[str, Any]] = field(default_factory=list)  # see `journal.Journal`
     files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 

@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet_multi.data.examples import Dataset, Examples, are_pictures, epoch_order, named, split
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import (
+    Dataset,
+    Examples,
+    are_pictures,
+    class_counts,
+    epoch_order,
+    hold_out,
+    left_out,
+    named,
+    split,
+)
 from lenet_multi.errors import UserError
 
 
@@ -17,13 +28,18 @@ def test_the_hash_sees_one_pixel(small: Dataset) -> None:
     assert changed.sha256() != small.sha256()
 
 
+def only(examples: Examples, **facts: Any) -> Dataset:
+    """Return a data set with these training examples and no others."""
+    return Dataset(examples, examples[:0], **facts)
+
+
 @given(count=st.integers(1, 60_000), share=st.floats(0.001, 0.999))
 def test_split_keeps_every_image_once_and_in_order(count: int, share: float) -> None:
     """Training and validation images together are all images in order; validation is the end."""
     labels = np.arange(count)
     images = Examples(labels.reshape(-1, 1, 1, 1), labels)
     try:
-        training, validation = split(images, share)
+        training, validation = split(only(images), TrainConfig(validation_split=share))
     except UserError:
         assert int(count * (1 - share)) in (0, count)
     else:
@@ -35,7 +51,7 @@ def test_split_keeps_every_image_once_and_in_order(count: int, share: float) -> 
 def test_split_that_leaves_nothing_is_refused(small: Dataset, share: float) -> None:
     """A split that leaves a part empty is refused, with both counts."""
     with pytest.raises(UserError, match="so that neither is 0"):
-        split(small.train[:10], share)
+        split(only(small.train[:10]), TrainConfig(validation_split=share))
 
 
 @given(count=st.integers(1, 1000), seed=st.integers(0, 2**40), epoch=st.integers(0, 100))
@@ -62,7 +78,7 @@ def test_several_arrays_are_taken_together() -> None:
     numbers = np.arange(10)
     examples = Examples({"number": numbers, "square": numbers**2}, (numbers, -numbers))
     assert len(examples) == 10
-    training, validation = split(examples, 0.3)
+    training, validation = split(only(examples), TrainConfig(validation_split=0.3))
     assert (len(training), len(validation)) == (7, 3)
     assert list(validation.x["square"]) == [49, 64, 81]
     assert [list(array) for array in validation.y] == [[7, 8, 9], [-7, -8, -9]]
@@ -101,3 +117,104 @@ def test_single_arrays_have_names() -> None:
     assert named(one) == {"": one}
     assert named({"a": one, "b": (two, three)}) == {"a": one, "b.0": two, "b.1": three}
     assert list(named([one, two])) == ["0", "1"]
+
+
+def numbered(count: int) -> Examples:
+    """Return so many examples in order of class, a hundred each; an input is its number."""
+    numbers = np.arange(count)
+    return Examples(numbers, numbers // 100)
+
+
+@given(seed=st.integers(0, 2**40))
+def test_a_sorted_source_is_split_by_seed(seed: int) -> None:
+    """What is sorted by its nature is shuffled first: no class is left out, and no image twice."""
+    examples = numbered(1000)
+    config = TrainConfig(seed=seed, validation_split=0.2)
+    training, validation = split(only(examples, is_sorted=True), config)
+    assert set(training.y) == set(validation.y) == set(range(10))
+    both = np.concatenate([training.x, validation.x])
+    np.testing.assert_array_equal(np.sort(both), examples.x)
+    again = split(only(examples, is_sorted=True), config)
+    np.testing.assert_array_equal(again[1].x, validation.x)
+
+
+def test_another_seed_validates_on_other_images() -> None:
+    """The seed decides which images validate."""
+    drawn = [
+        frozenset(split(only(numbered(1000), is_sorted=True), TrainConfig(seed=seed))[1].x.tolist())
+        for seed in range(5)
+    ]
+    assert len(set(drawn)) == 5
+
+
+def test_the_setting_shuffles_as_a_sorted_source_does() -> None:
+    """With shuffle_split any data are split like those that are sorted."""
+    of_setting = split(only(numbered(500)), TrainConfig(shuffle_split=True))
+    of_source = split(only(numbered(500), is_sorted=True), TrainConfig())
+    for one, other in zip(of_setting, of_source, strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+
+
+def test_a_validation_set_of_its_own_is_taken() -> None:
+    """Data with a validation set train on all their training examples, in order."""
+    dataset = only(numbered(500), validation=numbered(60), is_sorted=True)
+    training, validation = split(dataset, TrainConfig(shuffle_split=True))
+    assert training is dataset.train
+    assert validation is dataset.validation
+
+
+@given(count=st.integers(2, 3000))
+def test_a_tenth_is_held_out(count: int) -> None:
+    """Without a test set a tenth is drawn for it; both parts keep their order, and it is said."""
+    found = hold_out(only(numbered(count)), "digits.csv")
+    assert len(found.test) == -(-count // 10)
+    assert found.held_out
+    assert found.notes[-1].startswith("digits.csv has no test images")
+    for part in (found.train, found.test):
+        np.testing.assert_array_equal(part.x, np.sort(part.x))
+    both = np.concatenate([found.train.x, found.test.x])
+    np.testing.assert_array_equal(np.sort(both), np.arange(count))
+    again = hold_out(only(numbered(count)), "digits.csv")
+    np.testing.assert_array_equal(again.test.x, found.test.x)
+
+
+def test_what_cannot_be_split_is_refused() -> None:
+    """A single image cannot be both for training and for the test."""
+    with pytest.raises(UserError, match="has 1 images and no test images"):
+        hold_out(only(numbered(1)), "one.csv")
+
+
+def test_the_hash_sees_the_validation_set() -> None:
+    """Data with another validation set are other data."""
+    hashes = {only(numbered(9), validation=numbered(count)).sha256() for count in (1, 2)}
+    assert len({*hashes, only(numbered(9)).sha256()}) == 3
+
+
+def test_classes_are_counted_in_order() -> None:
+    """The counts of labels are in the order of their values."""
+    counts = class_counts(np.array([10, 2, 2, 0], np.uint8))
+    assert list(counts.items()) == [("0", 1), ("2", 2), ("10", 1)]
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "warnings"),
+    [
+        ([0, 1], [1, 0], []),
+        ([0, 1, 2], [2], ["no validation image is of classes 0, 1: early stopping"]),
+        ([0], [0, 10], ["no training image is of class 10: the model cannot learn what"]),
+        ([0], [1], ["no training image is of class 1", "no validation image is of class 0"]),
+    ],
+)
+def test_a_class_that_is_left_out_is_named(
+    training: list[int], validation: list[int], warnings: list[str]
+) -> None:
+    """Each part that lacks a class of the other has a line with the remedy."""
+    counts = {
+        "training": class_counts(np.array(training)),
+        "validation": class_counts(np.array(validation)),
+    }
+    found = left_out(counts, remedy="do this")
+    assert len(found) == len(warnings)
+    for line, warning in zip(found, warnings, strict=True):
+        assert line.startswith(warning)
+        assert line.endswith("; do this")

@@ -18,6 +18,7 @@ from lenet_multi.inference.evaluate import (
     evaluate_saved,
 )
 from lenet_multi.inference.saved import find
+from lenet_multi.lenet.image_sets import load
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.lenet.tasks import LENET
 from lenet_multi.own.find import find_task
@@ -233,6 +234,63 @@ def test_data_that_does_not_fit_is_refused(backend: str, small_run: Path, tmp_pa
         np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
         with pytest.raises(UserError, match=message):
             evaluate_saved(model, str(path), backend=backend)
+
+
+@pytest.mark.backend
+def test_the_test_half_is_enough(
+    backend: str, small_run: Path, small: Dataset, tmp_path: Path
+) -> None:
+    """Data without training images are evaluated like data with them."""
+    whole = evaluate_saved(find(small_run), _saved(tmp_path / "whole.npz", small), backend=backend)
+    only = tmp_path / "only.npz"
+    np.savez(only, x_test=small.test.x, y_test=small.test.y)
+    found = evaluate_saved(find(small_run), str(only), backend=backend)
+    np.testing.assert_array_equal(found.outputs, whole.outputs)
+    assert not found.notes
+
+
+@pytest.mark.backend
+def test_images_in_no_parts_are_all_evaluated_unless_they_taught(
+    backend: str, small_run: Path, small: Dataset, tmp_path: Path
+) -> None:
+    """Of data without a test set all images are the test, but for a model that learned of them."""
+    path = tmp_path / "digits.npz"
+    np.savez(path, x=small.test.x, y=small.test.y)
+    model = find(small_run)
+    found = evaluate_saved(model, str(path), backend=backend)
+    assert len(found.test) == len(small.test)
+    assert "all its 500 images are the test" in found.notes[-1]
+    assert model.result
+    trained_on = dataclasses.replace(model.result, data_sha256=load(str(path)).sha256())
+    found = evaluate_saved(
+        dataclasses.replace(model, result=trained_on), str(path), backend=backend
+    )
+    assert len(found.test) == len(small.test) // 10
+    assert "50 of its 500 training images, drawn by a fixed seed" in found.notes[-1]
+
+
+@pytest.mark.backend
+def test_a_run_on_transposed_images_is_evaluated_on_such(
+    backend: str, small_run: Path, small: Dataset, tmp_path: Path
+) -> None:
+    """The run's own data are transposed as in its training; other data only if the user says so."""
+    model, source = find(small_run), _saved(tmp_path / "a.npz", small)
+    assert model.result
+    settings = model.result.config | {"transpose": True, "data": source}
+    turned = dataclasses.replace(model, result=dataclasses.replace(model.result, config=settings))
+    own = evaluate_saved(turned, None, backend=backend)
+    np.testing.assert_array_equal(own.test.x, small.test.x.swapaxes(1, 2))
+    asked = evaluate_saved(model, source, backend=backend, transpose=True)
+    np.testing.assert_array_equal(asked.outputs, own.outputs)
+    np.testing.assert_array_equal(
+        evaluate_saved(turned, source, backend=backend).test.x, small.test.x
+    )
+
+
+def _saved(path: Path, dataset: Dataset) -> str:
+    train, test = dataset.train, dataset.test
+    np.savez(path, x_train=train.x, y_train=train.y, x_test=test.x, y_test=test.y)
+    return str(path)
 
 
 @pytest.mark.backend

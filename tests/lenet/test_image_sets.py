@@ -1,15 +1,20 @@
 import gzip
 import hashlib
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from lenet_multi.data.examples import Dataset
+from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset, split
+from lenet_multi.data.sources import reader
 from lenet_multi.errors import UserError
-from lenet_multi.lenet.image_sets import PACKAGED_MNIST, load
+from lenet_multi.lenet.image_sets import PACKAGED_MNIST, load, load_test
 
 # Hashes of the unpacked original files, as published with them.
 ORIGINAL_SHA256 = {
@@ -86,9 +91,10 @@ def arrays(**changes: Any) -> dict[str, Any]:
         ({"y_train": np.array([0, 1, 2, 10])}, "labels run from 0 to 10"),
         ({"y_test": np.array([-1, 0])}, "labels run from -1 to 0"),
         ({"y_train": np.arange(3)}, "4 images but 3 labels"),
-        ({"y_train": np.zeros(4)}, "labels must be integers"),
-        ({"x_train": np.zeros((4, 28, 28))}, "images must be uint8"),
-        ({"x_train": np.zeros((4, 784), np.uint8)}, "3 or 4 axes"),
+        ({"y_train": np.full(4, 0.5)}, "labels must be integers"),
+        ({"x_train": np.full((4, 28, 28), 999.0)}, "pixels run from 0 to 999"),
+        ({"x_train": np.zeros((4, 783), np.uint8)}, "3 or 4 axes, .* not the shape 4x783"),
+        ({"y_train": np.array([1, 2, 3, 10])}, "outside 0 to 9; give --classes 11"),
         ({"x_test": np.zeros((2, 27, 28), np.uint8)}, "differ in shape"),
         ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.arange(0)}, "no images"),
         ({"x_test": np.zeros((2, 28, 28, 0), np.uint8)}, "no pixels"),
@@ -112,9 +118,10 @@ def test_labels_in_a_column_load(tmp_path: Path) -> None:
 
 
 def test_an_npz_that_lacks_an_array_is_refused(tmp_path: Path) -> None:
-    """The error lists the required arrays."""
+    """The error names the array, and lists the names that are read once."""
     np.savez(tmp_path / "half.npz", x_train=np.zeros((4, 28, 28), np.uint8))
-    with pytest.raises(UserError, match="; give x_train, y_train, x_test, y_test"):
+    names = "name its arrays x_train, y_train, x_test and y_test"
+    with pytest.raises(UserError, match=f"has x_train but not its labels; {names}"):
         load(str(tmp_path / "half.npz"))
 
 
@@ -134,3 +141,125 @@ def test_missing_data_is_refused_by_name(tmp_path: Path) -> None:
         load(str(tmp_path))
     with pytest.raises(UserError, match=r"nowhere\.npz"):
         load("nowhere.npz")
+
+
+def test_mnist_is_as_it_was(mnist: Dataset) -> None:
+    """The packaged MNIST is not sorted, nothing is said of it, and no byte is copied for it."""
+    facts = (mnist.notes, mnist.is_sorted, mnist.held_out, mnist.validation, mnist.class_names)
+    assert facts == ((), False, False, None, None)
+    assert mnist.train.x.base is not None
+
+
+def test_a_validation_set_is_read(tmp_path: Path, small: Dataset) -> None:
+    """MedMNIST's names give three sets, with labels in a column."""
+    parts = {"train": small.train[:100], "val": small.train[100:130], "test": small.test[:20]}
+    arrays = {f"{part}_images": one.x[..., 0] for part, one in parts.items()}
+    arrays |= {f"{part}_labels": one.y[:, np.newaxis] for part, one in parts.items()}
+    np.savez(tmp_path / "pathmnist.npz", **arrays)
+    found = load(str(tmp_path / "pathmnist.npz"))
+    assert found.validation
+    for one, given in zip((found.train, found.validation, found.test), parts.values(), strict=True):
+        np.testing.assert_array_equal(one.x, given.x)
+        np.testing.assert_array_equal(one.y, given.y)
+    assert not found.held_out
+
+
+def twelve(folder: Path, names: Sequence[str], *, each: int = 4) -> str:
+    """Make a folder of pictures for each name; the first row has as many white ones as its rank."""
+    for index, name in enumerate(names):
+        picture = np.zeros((16, 16), np.uint8)
+        picture[0, :index] = 255
+        for number in range(each):
+            path = folder / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+    return str(folder)
+
+
+def test_folders_of_classes_are_split_by_seed(tmp_path: Path) -> None:
+    """Classes called 0 to 11 keep their numbers; all are in each of the three parts."""
+    names = [str(index) for index in range(12)]
+    source = twelve(tmp_path, names, each=20)
+    found = load(source, classes=12)
+    np.testing.assert_array_equal(found.train.x[:, 0].sum(axis=(1, 2)) // 255, found.train.y)
+    assert found.held_out
+    assert found.is_sorted
+    assert any("has no test images" in note for note in found.notes)
+    assert found.class_names == tuple(names)
+    assert load(source, classes=256).class_names is None
+    training, validation = split(found, TrainConfig(validation_split=0.3))
+    assert set(training.y) == set(validation.y) == set(range(12))
+
+
+def test_folders_with_names_give_them(tmp_path: Path) -> None:
+    """Other names are sorted as texts and kept."""
+    found = load(twelve(tmp_path, ["fish", "cat", "dog"]))
+    assert found.class_names == ("cat", "dog", "fish")
+    assert set(found.train.y) == {0, 1, 2}
+    with pytest.raises(UserError, match="labels run from 0 to 2, outside 0 to 1; give --classes 3"):
+        load(str(tmp_path), classes=2)
+
+
+def test_a_test_set_alone_is_for_evaluation(tmp_path: Path, small: Dataset) -> None:
+    """Without training images data can be evaluated on; to train they are refused."""
+    source = str(tmp_path / "only.npz")
+    np.savez(source, x_test=small.test.x, y_test=small.test.y)
+    found = load_test(source)
+    np.testing.assert_array_equal(found.test.x, small.test.x)
+    assert not len(found.train)
+    with pytest.raises(UserError, match=r"only\.npz has no training images; give"):
+        load(source)
+
+
+def test_rows_and_columns_are_exchanged(tmp_path: Path, small: Dataset, small_npz: Path) -> None:
+    """With transpose every image of every part has its rows and columns exchanged."""
+    found = load(str(small_npz), transpose=True)
+    for one, given in ((found.train, small.train), (found.test, small.test)):
+        np.testing.assert_array_equal(one.x, given.x.transpose(0, 2, 1, 3))
+        assert one.x.flags.c_contiguous
+
+
+def test_emnists_files_are_known_by_name(tmp_path: Path, small: Dataset) -> None:
+    """A note advises --transpose for what is called EMNIST, until it is given."""
+    for name, told in (
+        ("emnist-letters.npz", True),
+        ("kmnist.npz", False),
+        ("somemnist.npz", False),
+    ):
+        np.savez(
+            tmp_path / name,
+            x_train=small.train.x,
+            y_train=small.train.y,
+            x_test=small.test.x,
+            y_test=small.test.y,
+        )
+        source = str(tmp_path / name)
+        assert any("--transpose" in note for note in load(source).notes) is told
+        assert not load(source, transpose=True).notes
+
+
+def test_a_library_is_asked_for_its_prefix_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hf:NAME is a library's, and its sets are split by seed: they may be sorted by class."""
+    given = [np.full((4, 8, 8), 99, np.uint8), np.arange(4), np.full((2, 8, 8), 99, np.uint8)]
+    asked = []
+
+    def read(library: str, name: str) -> Any:
+        asked.append((library, name))
+        return [*given, np.arange(2)]
+
+    monkeypatch.setattr(reader, "read", read)
+    assert [load(f"{library}:it").is_sorted for library in ("hf", "tfds")] == [True, False]
+    assert asked == [("hf", "it"), ("tfds", "it")]
+
+
+def test_a_home_is_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_npz: Path, small: Dataset
+) -> None:
+    """A path may begin with ~, as Keras's own folder does."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".keras" / "datasets").mkdir(parents=True)
+    os.link(small_npz, tmp_path / ".keras" / "datasets" / "mnist.npz")
+    for source in ("~/.keras/datasets/mnist.npz", "~/.keras/datasets"):
+        assert load(source).sha256() == small.sha256()

@@ -394,7 +394,8 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
 
 def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
     """result.json has exactly the fields of `Result`, and its signature."""
-    path = keep(example_values_run(inputs={"range": "0,1"}), tmp_path / "run") / "result.json"
+    run = example_values_run(inputs={"range": "0,1"}, class_counts={"training": {"0": 1}})
+    path = keep(run, tmp_path / "run") / "result.json"
     fields = [field.name for field in dataclasses.fields(Result)]
     assert list(json.loads(path.read_text())) == [*fields, "sha256"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.errors import UserError, by
+from lenet_multi.errors import UserError, by, listed
 
 SPLITS = ("train", "test")
 
@@ -43,7 +43,7 @@ def check_splits(found: Iterable[str]) -> None:
     """Raise `UserError` when a split is missing."""
     found = list(found)
     if not {*SPLITS} <= {*found}:
-        raise UserError(f"it must have splits {' and '.join(SPLITS)}, but has {', '.join(found)}")
+        raise UserError(f"it must have splits {' and '.join(SPLITS)}, but has {listed(found)}")
 
 
 def first_of(kind: type, features: dict[str, Any]) -> str:
@@ -51,5 +51,5 @@ def first_of(kind: type, features: dict[str, Any]) -> str:
     for name, feature in features.items():
         if isinstance(feature, kind):
             return name
-    listed = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
-    raise UserError(f"it must have a column of type {kind.__name__}, but has {listed}")
+    found = listed(f"{name} ({type(feature).__name__})" for name, feature in features.items())
+    raise UserError(f"it must have a column of type {kind.__name__}, but has {found}")

@@ -1,0 +1,176 @@
+"""Read folders of pictures: a folder for each class, or a table of files and labels beside them."""
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lenet_multi.data import pictures
+from lenet_multi.data.csv import delimiter
+from lenet_multi.data.found import LABEL_COLUMNS, TRAIN, WHOLE, Found, part_of
+from lenet_multi.errors import UserError, cannot_read, listed, reason
+
+LABELS = "labels.csv"
+_FILES = ("file", "filename", "file_name", "image", "image_name", "img", "name", "path", "filepath")
+_NUMBERS = ("id", "image_id", "imageid")  # a file's name, mostly without its ending
+_CLASSES = (*LABEL_COLUMNS, "class_name", "category")
+_PARTS = ("split", "part", "set", "subset", "usage")
+
+Labelled = list[tuple[Path, str]]  # files of pictures and the names of their classes
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table have the files, the classes and, if any, the parts."""
+
+    file: int
+    label: int
+    part: int | None
+
+
+def read(folder: Path) -> Found | None:
+    """Return the pictures in a folder, labelled by their classes' names; None if it has none.
+
+    It may have folders such as `train` and `test`. In it or in each of these is either a folder of
+    pictures for each class, or pictures and labels.csv. Raises `UserError` when something cannot
+    be read or pictures do not fit together.
+    """
+    labelled: dict[str, Labelled] = {}
+    notes = []
+    try:
+        for name, part, files in _labelled(folder):
+            labelled.setdefault(part, []).extend(files)
+            if not files:
+                notes.append(f"{name} has no labelled pictures; it is not used")
+    except OSError as error:
+        raise UserError(cannot_read(error.filename or folder, error)) from error
+    parts = {
+        part: (
+            pictures.read(folder, [path for path, _ in files]),
+            np.asarray([label for _, label in files]),
+        )
+        for part, files in labelled.items()
+        if files
+    }
+    return Found(parts, tuple(notes), is_sorted=True) if parts else None
+
+
+def columns(names: list[str]) -> Columns | None:
+    """Return the columns of a table of files and labels; None if it is no such table."""
+
+    def first(known: tuple[str, ...]) -> int | None:
+        lower = [name.strip().lower() for name in names]
+        return next((lower.index(name) for name in known if name in lower), None)
+
+    file, label = first(_FILES), first(_CLASSES)
+    file = first(_NUMBERS) if file is None else file
+    is_table = file is not None and label is not None and len(names) < _OF_PIXELS
+    return Columns(file, label, first(_PARTS)) if is_table else None  # type: ignore[arg-type]
+
+
+_OF_PIXELS = 16  # columns or more: a table of pixels, not of files
+
+
+def _labelled(folder: Path) -> Iterator[tuple[Path, str, Labelled]]:
+    """Yield a folder or those of its parts, each with its part and labelled files."""
+    inside = _folders(folder)
+    of_parts = {path: part for path in inside if (part := part_of(path.name))}
+    if TRAIN in of_parts.values() or len(of_parts) == len(inside):
+        found = [(path, part, _in_part(path, folder)) for path, part in of_parts.items()]
+        if any(files for _, _, files in found):
+            yield from found
+            return
+    if table := _table(folder):
+        for part, files in _of_table(table, folder).items():
+            yield folder, part, files
+    elif files := _of_classes(folder):
+        yield folder, WHOLE, files
+
+
+def _in_part(folder: Path, beside: Path) -> Labelled:
+    """Return the labelled files of a part, whose table may lie beside it with its name."""
+    names = (f"{folder.name}.csv", f"{folder.name}_labels.csv", f"labels_{folder.name}.csv")
+    for table in (_table(folder), *(beside / name for name in names)):
+        if table and table.is_file() and _names_in(table) and any(_pictures(folder)):
+            return [one for files in _of_table(table, folder).values() for one in files]
+    return _of_classes(folder)
+
+
+def _of_classes(folder: Path) -> Labelled:
+    inside = _folders(folder)
+    found = [(path, one.name) for one in inside for path in sorted(_pictures(one))]
+    # Some archives unpack into a folder in a folder of the same name.
+    return found or (_of_classes(inside[0]) if len(inside) == 1 else [])
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, without hidden ones; a link to a folder counts."""
+    with os.scandir(folder) as entries:
+        return sorted(Path(one.path) for one in entries if one.is_dir() and one.name[0] not in "._")
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            ending = os.path.splitext(entry.name)[1].lower()
+            if ending in pictures.SUFFIXES and entry.name[0] != "." and entry.is_file():
+                yield Path(entry.path)
+
+
+def _table(folder: Path) -> Path | None:
+    """Return labels.csv of a folder, or else its only table of files and labels, if any."""
+    if (folder / LABELS).is_file():
+        return folder / LABELS
+    if not any(any(_pictures(place)) for place in (folder, *_folders(folder))):
+        return None  # Kaggle's sample_submission.csv looks like such a table
+    found = [path for path in sorted(folder.glob("*.csv")) if _names_in(path)]
+    return found[0] if len(found) == 1 else None
+
+
+def _names_in(table: Path) -> list[str]:
+    """Return the columns of a table if it is one of files and labels, else none."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            names = next(csv.reader(file, delimiter=delimiter(table)), [])
+    except (ValueError, csv.Error):
+        return []
+    return names if columns(names) else []
+
+
+def _of_table(table: Path, folder: Path) -> dict[str, Labelled]:
+    """Return the labelled files of a table by part; `folder` has them."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            names, *rows = [row for row in csv.reader(file, delimiter=delimiter(table)) if row]
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{table} is no table: {reason(error)}; give file and label") from error
+    chosen = columns(names)
+    if not chosen:
+        raise UserError(f"{table} has columns {listed(names)}; name two of them file and label")
+    known = _by_name(folder)
+    parts: dict[str, Labelled] = {}
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(names):
+            raise UserError(f"{table} has {len(row)} values in line {number}; give {len(names)}")
+        name = row[chosen.file].strip().replace("\\", "/")
+        path = known.get(name) or known.get(name.rpartition("/")[2])
+        if not path:
+            raise UserError(f"{table} names {name} in line {number}, which is not there; add it")
+        part = WHOLE if chosen.part is None else part_of(row[chosen.part]) or TRAIN
+        parts.setdefault(part, []).append((path, row[chosen.label].strip()))
+    return parts
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Return the pictures in a folder and one level deeper by path, name, and name without end."""
+    found: dict[str, Path] = {}
+    for path in (
+        *_pictures(folder),
+        *(one for deep in _folders(folder) for one in _pictures(deep)),
+    ):
+        for name in (path.relative_to(folder).as_posix(), path.name, path.stem):
+            found.setdefault(name, path)
+    return found

@@ -1,0 +1,90 @@
+"""Read Parquet tables: of encoded pictures, as Hugging Face has them, or of pixels."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_multi.data.bombs import refuse_bomb
+from lenet_multi.data.found import LABEL_COLUMNS, NUMBERING_COLUMNS, WHOLE, Found
+from lenet_multi.data.pictures import decoded, stacked
+from lenet_multi.errors import UserError, cannot_read, listed, reason
+from lenet_multi.machine import extras
+
+_LABELS = (*LABEL_COLUMNS, "fine_label")
+_PICTURES = ("image", "img", "picture", "png", "jpg", "jpeg")
+_WIDEST = 8  # bytes of a number
+
+
+def read(path: Path) -> Found:
+    """Return the images and labels of a table; a column of pictures has their encoded bytes.
+
+    Raises `UserError` when pyarrow is missing, or the table cannot be read or lacks a column.
+    """
+    parquet = extras.require("pyarrow.parquet", "huggingface")
+    try:
+        with parquet.ParquetFile(path) as file:
+            _refuse_bomb(path, file.metadata)
+            table = file.read()
+    except UserError:
+        raise
+    except Exception as error:  # pyarrow raises errors of its own, and `OSError` for damage
+        if isinstance(error, OSError) and error.errno:
+            raise UserError(cannot_read(path, error)) from error
+        raise UserError(
+            f"{path} is no readable Parquet file: {reason(error)}; save it again"
+        ) from error
+    columns = {name.lower(): name for name in table.column_names}
+    label = next((columns[name] for name in _LABELS if name in columns), None)
+    if label is None:
+        found = listed(table.column_names)
+        raise UserError(f"{path} has columns {found}; name the one of the labels label")
+    labels = np.asarray(table[label].to_pylist())
+    names = _class_names(table.schema.metadata, label)
+    picture = next((columns[name] for name in _PICTURES if name in columns), None)
+    if picture:
+        images = stacked(path, _pictures(path, table[picture]), len(table), path.stat().st_size)
+    else:
+        left_out = {label, *(columns.get(name) for name in NUMBERING_COLUMNS)}
+        pixels = [name for name in table.column_names if name not in left_out]
+        try:
+            images = np.stack([table[name].to_numpy() for name in pixels], axis=1)
+        except Exception as error:
+            raise UserError(
+                f"{path} has columns {listed(pixels)}; name the one of the pictures image, or give "
+                "columns of pixels"
+            ) from error
+    return Found({WHOLE: (images, labels)}, class_names=names)
+
+
+def _refuse_bomb(path: Path, metadata: Any) -> None:
+    """Raise `UserError` when a table announces too many bytes: Parquet packs equal values."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    stored = sum(group.total_byte_size for group in groups)
+    refuse_bomb(path, max(stored, metadata.num_rows * metadata.num_columns * _WIDEST))
+
+
+def _pictures(path: Path, column: Any) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    for row, value in enumerate(column):
+        name = f"{path}, row {row}"
+        yield name, decoded(_bytes(path, value.as_py()), name)
+
+
+def _bytes(path: Path, value: Any) -> bytes:
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(content, bytes):
+        raise UserError(f"{path} has pictures that are no encoded bytes; save them in the table")
+    return content
+
+
+def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
+    """Return the names that Hugging Face's `datasets` keeps beside a table."""
+    try:
+        content = json.loads((metadata or {})[b"huggingface"])
+        names = content["info"]["features"][label]["names"]
+        return tuple(str(name) for name in names) if isinstance(names, list) else None
+    except (LookupError, TypeError, ValueError):
+        return None

@@ -1,0 +1,196 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from lenet_multi.data.converted import converted
+from lenet_multi.data.found import Found
+from lenet_multi.errors import UserError
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.integers(0, 256, (6, 5, 5), dtype=np.uint8)
+COLOUR = RANDOM.integers(0, 256, (6, 5, 5, 3), dtype=np.uint8)
+LABELS = np.array([0, 1, 2, 0, 1, 2])
+
+
+def convert(x: Any, y: Any = LABELS, *, classes: int = 10) -> tuple[Any, Any, Found]:
+    """Return images and labels as converted, and all that was found."""
+    found = converted(Found({"train": (x, y)}), "some data", classes=classes)
+    return *found.parts["train"], found
+
+
+@given(
+    images=hnp.arrays(np.uint8, (6, 4, 4)),
+    dtype=st.sampled_from(["f2", "f4", "f8"]),
+)
+def test_bytes_come_back_from_floats(images: np.ndarray, dtype: str) -> None:
+    """Bytes divided by 255 in any precision become the same bytes again."""
+    images[0, 0, 0] = 255
+    x, _, found = convert(images.astype(dtype) / np.dtype(dtype).type(255))
+    np.testing.assert_array_equal(x[..., 0], images)
+    assert "floats in [0, 1]" in found.notes[0]
+
+
+def test_floats_of_both_signs_come_back() -> None:
+    """Floats in [-1, 1] become bytes, and it is said."""
+    x, _, found = convert(IMAGES / np.float32(127.5) - 1)
+    np.testing.assert_array_equal(x[..., 0], IMAGES)
+    assert "floats in [-1, 1]" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "note"),
+    [
+        (IMAGES, None),
+        (IMAGES[..., np.newaxis], None),
+        (IMAGES.astype(np.int64), None),
+        (IMAGES.astype(np.float64), None),
+        (IMAGES.reshape(6, 25), "rows of 25 pixels are taken for images of 5x5"),
+        (IMAGES[:, np.newaxis], "images have their channels first"),
+        (np.moveaxis(IMAGES, 0, -1), "the last axis of the images counts them"),
+        (IMAGES.astype(np.float32) + 0.2 * (IMAGES > 0) * (IMAGES < 255), "were rounded to bytes"),
+    ],
+    ids=["plain", "channel", "int64", "float64", "rows", "channels first", "MATLAB", "fractions"],
+)
+def test_images_of_any_layout_are_one(given: np.ndarray, note: str | None) -> None:
+    """Images in another layout or dtype equal the plain ones; what changes them is said."""
+    x, y, found = convert(given)
+    np.testing.assert_array_equal(x, IMAGES[..., np.newaxis])
+    assert x.dtype == np.uint8
+    np.testing.assert_array_equal(y, LABELS)
+    assert len(found.notes) == (note is not None)
+    assert note is None or note in found.notes[0]
+
+
+@pytest.mark.parametrize("given", [COLOUR, COLOUR.transpose(0, 3, 1, 2), COLOUR / 255])
+def test_coloured_images_of_any_layout_are_one(given: np.ndarray) -> None:
+    """Channels first, or floats, make the same coloured images."""
+    np.testing.assert_array_equal(convert(given)[0], COLOUR)
+
+
+def test_zeros_and_ones_are_black_and_white() -> None:
+    """Images of 0 and 1 become 0 and 255, of any dtype, and it is said."""
+    for dtype in (bool, np.uint8, np.int32, np.float32):
+        x, _, found = convert((IMAGES > 99).astype(dtype))
+        np.testing.assert_array_equal(x[..., 0], (IMAGES > 99) * np.uint8(255))
+        assert "multiplied by 255" in found.notes[0]
+
+
+def test_both_halves_have_one_scale() -> None:
+    """A dark test half is on the scale of the training half, not on one of its own."""
+    dark = np.minimum(IMAGES, 1)
+    found = converted(Found({"train": (IMAGES, LABELS), "test": (dark, LABELS)}), "some", classes=3)
+    np.testing.assert_array_equal(found.parts["test"][0][..., 0], dark)
+
+
+def test_images_of_few_levels_are_asked_about() -> None:
+    """Pixels from 0 to 16, as scikit-learn's digits have, stay as they are, and a note asks."""
+    x, _, found = convert(IMAGES.astype(np.float64) // 16)
+    np.testing.assert_array_equal(x[..., 0], IMAGES // 16)
+    assert "the brightest pixel is 15 of 255" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (LABELS[:, np.newaxis], None),
+        (LABELS[np.newaxis], None),
+        (LABELS.astype(np.float64), None),
+        (LABELS.astype(np.uint8), None),
+        (np.eye(3)[LABELS], None),
+        (np.eye(3, dtype=bool)[LABELS], None),
+        (np.eye(3, dtype=np.int32)[LABELS].T, None),
+        (np.array(["0", "1", "2"])[LABELS], None),
+        (np.array([b"a", b"b", b"c"])[LABELS], ("a", "b", "c")),
+        (np.array(["cat", "dog", "fish"])[LABELS], ("cat", "dog", "fish")),
+    ],
+    ids=[
+        *("column", "row", "floats", "bytes", "one-hot", "booleans", "one-hot columns"),
+        *("digits", "byte strings", "names"),
+    ],
+)
+def test_labels_of_any_layout_are_one(given: np.ndarray, names: tuple[str, ...] | None) -> None:
+    """Columns, whole floats, one-hot rows and names become integers."""
+    _, y, found = convert(IMAGES, given)
+    np.testing.assert_array_equal(y, LABELS)
+    assert y.ndim == 1
+    assert found.class_names == names
+    assert ("one-hot" in str(found.notes)) == (given.ndim == 2 and min(given.shape) == 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "labels", "class_names"),
+    [
+        (("0", "10", "2"), 11, [0, 10, 2], None),
+        (("1", "9", "3"), 10, [1, 9, 3], None),
+        (("10", "9", "30"), 3, [1, 0, 2], ("9", "10", "30")),
+        (("01", "02", "10"), 100, [1, 2, 10], None),
+        (("b", "10", "9"), 10, [2, 1, 0], ("9", "10", "b")),
+    ],
+    ids=["by value", "as they are", "by rank", "with zeros", "mixed"],
+)
+def test_numbers_as_names_keep_their_value(
+    names: tuple[str, ...], classes: int, labels: list[int], class_names: tuple[str, ...] | None
+) -> None:
+    """Classes named by integers keep them if all are labels, and are else counted by value."""
+    _, y, found = convert(IMAGES, np.array(names)[LABELS], classes=classes)
+    np.testing.assert_array_equal(y, np.array(labels)[LABELS])
+    assert found.class_names == class_names
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "kept"),
+    [
+        (("2", "0", "1"), [2, 0, 1], ("0", "1", "2")),
+        (("dog", "cat", "fish"), [0, 1, 2], ("dog", "cat", "fish")),
+        (("0", "1", "7"), [0, 1, 2], ("0", "1", "7")),
+    ],
+)
+def test_names_beside_integer_labels_are_kept(
+    names: tuple[str, ...], labels: list[int], kept: tuple[str, ...]
+) -> None:
+    """Names that a source gives besides integers stay in its order, unless they are the labels."""
+    given = Found({"train": (IMAGES, LABELS)}, class_names=names)
+    found = converted(given, "some", classes=3)
+    np.testing.assert_array_equal(found.parts["train"][1], np.array(labels)[LABELS])
+    assert found.class_names == kept
+
+
+def test_all_parts_share_their_names() -> None:
+    """A class that one part lacks does not shift the labels of that part."""
+    few = np.array(["fish", "fish", "dog", "dog", "fish", "dog"])
+    all_three = np.array(["cat", "dog", "fish"])[LABELS]
+    found = converted(
+        Found({"train": (IMAGES, all_three), "test": (IMAGES, few)}), "some", classes=9
+    )
+    assert list(found.parts["test"][1]) == [2, 2, 1, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (IMAGES.reshape(6, 5, 5, 1, 1), LABELS, "not the shape 6x5x5x1x1"),
+        (IMAGES[:, 0], LABELS, "not the shape 6x5"),
+        (IMAGES.reshape(-1), LABELS, "not the shape 150"),
+        (np.full((6, 5, 5), 510.0), LABELS, "pixels run from 510 to 510; give them from 0 to 255"),
+        (IMAGES - 128.0, LABELS, "pixels run from -128 to"),
+        (np.full((6, 5, 5), np.nan), LABELS, "must be finite"),
+        (IMAGES.astype(np.uint16) * 257, LABELS, "pixels run from"),
+        (IMAGES.astype(complex), LABELS, "must be numbers from 0 to 255, not complex128"),
+        (IMAGES.astype(str), LABELS, "must be numbers"),
+        (IMAGES, LABELS + 0.5, "labels must be integers .* not float64 of the shape 6"),
+        (IMAGES, np.full(6, np.inf), "labels must be integers"),
+        (IMAGES, np.ones((6, 3)), "labels must be integers .* not float64 of the shape 6x3"),
+        (IMAGES, np.int64(3), "labels must be integers"),
+        (IMAGES, LABELS[:5], "6 images but 5 labels"),
+        (IMAGES[:0], LABELS[:0], "there are no images"),
+    ],
+)
+def test_what_is_no_image_or_label_is_refused(x: np.ndarray, y: np.ndarray, message: str) -> None:
+    """The error names the shape or the values that were given, not those made of them."""
+    with pytest.raises(UserError, match=message) as caught:
+        convert(x, y)
+    assert "some data" in str(caught.value)

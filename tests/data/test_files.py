@@ -1,0 +1,182 @@
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pyarrow
+import pytest
+from PIL import Image
+from pyarrow import parquet
+from scipy import io
+
+from lenet_multi.data import files
+from lenet_multi.errors import UserError
+from tests.data.test_idx_folder import write as write_idx
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 16), dtype=np.uint8)
+LABELS = np.arange(6, dtype=np.uint8) % 3
+
+
+def write(path: Path) -> None:
+    """Write the images and labels as the kind of file that the path's ending names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {"label": LABELS} | {f"p{index}": IMAGES[:, index] for index in range(16)}
+    match path.suffix:
+        case ".npz":
+            np.savez(path, x=IMAGES, y=LABELS)
+        case ".csv":
+            pairs = zip(*columns.values(), strict=True)
+            rows = [",".join(columns), *(",".join(map(str, row)) for row in pairs)]
+            path.write_text("\n".join(rows))
+        case ".mat":
+            io.savemat(path, {"X": IMAGES, "y": LABELS[:, np.newaxis]})
+        case ".h5" | ".hdf5":
+            with h5py.File(path, "w") as file:
+                file["x"], file["y"] = IMAGES, LABELS
+        case ".parquet":
+            parquet.write_table(pyarrow.table(columns), path)
+
+
+def read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return what is read at a path, which must be something."""
+    found = files.read(path)
+    assert found
+    return found.parts
+
+
+KINDS = (".npz", ".csv", ".mat", ".h5", ".hdf5", ".parquet")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("stem", "part"), [("digits", "whole"), ("mnist_test", "test"), ("Train", "train")]
+)
+def test_each_kind_of_file_is_read(tmp_path: Path, kind: str, stem: str, part: str) -> None:
+    """A file of each kind gives the same arrays, as the part that its name has."""
+    write(tmp_path / f"{stem}{kind}")
+    ((found, (images, labels)),) = read(tmp_path / f"{stem}{kind}").items()
+    assert found == part
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels.ravel(), LABELS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_has_a_file_for_each_part(tmp_path: Path, kind: str) -> None:
+    """Files whose names have a part are the parts; others in the folder are left alone."""
+    for stem in ("train", "val", "test", "sample"):
+        write(tmp_path / f"{stem}{kind}")
+    assert set(read(tmp_path)) == {"train", "validation", "test"}
+
+
+def test_what_kaggle_gives_is_read(tmp_path: Path) -> None:
+    """The images of test.csv have no labels: train.csv alone is read, and it is said."""
+    write(tmp_path / "train.csv")
+    names = [f"p{index}" for index in range(16)]
+    (tmp_path / "test.csv").write_text(",".join(names) + "\n" + ",".join("1" * 16))
+    (tmp_path / "sample_submission.csv").write_text("ImageId,Label\n1,0\n")
+    found = files.read(tmp_path)
+    assert found
+    assert set(found.parts) == {"train"}
+    assert "also holds sample_submission.csv" in found.notes[0]
+    assert "test.csv has no labels" in found.notes[1]
+
+
+def test_a_part_may_be_in_pieces(tmp_path: Path) -> None:
+    """Pieces that differ by their numbers are put together in order."""
+    for piece in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"):
+        write(tmp_path / f"{piece}.parquet")
+    images, labels = read(tmp_path)["train"]
+    np.testing.assert_array_equal(images, np.concatenate([IMAGES, IMAGES]))
+    np.testing.assert_array_equal(labels, np.concatenate([LABELS, LABELS]))
+
+
+def test_pairs_of_arrays_lie_in_a_folder(tmp_path: Path) -> None:
+    """A folder of .npy files is read by their names; a pickled one is refused."""
+    for part in ("train", "test"):
+        np.save(tmp_path / f"x_{part}.npy", IMAGES)
+        np.save(tmp_path / f"y_{part}.npy", LABELS)
+    images, labels = read(tmp_path)["test"]
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels, LABELS)
+    with pytest.raises(UserError, match=r"x_test\.npy is one array; give its folder"):
+        files.read(tmp_path / "x_test.npy")
+    np.save(tmp_path / "x_test.npy", np.array([{}], object))
+    with pytest.raises(UserError, match=r"x_test\.npy is no \.npy of a plain array: Object arrays"):
+        files.read(tmp_path)
+
+
+def test_a_set_among_several_has_a_place(tmp_path: Path) -> None:
+    """FOLDER/NAME is the set of IDX files whose names begin so."""
+    for name in ("emnist-letters", "emnist-digits"):
+        for part in ("train", "test"):
+            write_idx(tmp_path / f"{name}-{part}-images-idx3-ubyte", IMAGES.reshape(6, 4, 4))
+            write_idx(tmp_path / f"{name}-{part}-labels-idx1-ubyte", LABELS)
+    with pytest.raises(UserError, match=f"give one of them: {tmp_path}/emnist-digits, "):
+        files.read(tmp_path)
+    assert set(read(tmp_path / "emnist-letters")) == {"train", "test"}
+    assert files.read(tmp_path / "emnist") is None
+
+
+def test_a_set_may_lie_deeper(tmp_path: Path) -> None:
+    """Torchvision's ROOT/MNIST/raw is found from ROOT, from MNIST and from raw."""
+    for part in ("train", "t10k"):
+        raw = tmp_path / "MNIST" / "raw"
+        write_idx(raw / f"{part}-images-idx3-ubyte", IMAGES.reshape(6, 4, 4))
+        write_idx(raw / f"{part}-labels-idx1-ubyte", LABELS)
+    for place in ("", "MNIST", "MNIST/raw"):
+        assert set(read(tmp_path / place)) == {"train", "test"}
+
+
+def test_a_folder_of_pictures_is_read(tmp_path: Path) -> None:
+    """Without IDX and .npy files, folders of classes are read, one folder deeper too."""
+    for name in ("cat", "dog"):
+        (tmp_path / "archive" / name).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(tmp_path / "archive" / name / "0.png")
+    for place in ("", "archive"):
+        assert list(read(tmp_path / place)["whole"][1]) == ["cat", "dog"]
+
+
+def test_a_file_of_another_kind_is_there(tmp_path: Path) -> None:
+    """The error says that the file exists, which kinds are read, and one line that converts."""
+    for name in ("usps.pkl", "digits.xyz", "digits"):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(
+            UserError, match=r"is there, but no kind that is read: \.npz, "
+        ) as found:
+            files.read(tmp_path / name)
+        assert "numpy.savez(" in str(found.value)
+        assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "holds nothing, no data that are read; give IDX files"),
+        (("notes.txt",), "holds notes.txt, no data"),
+        (("a.csv", "b.csv"), "holds a.csv, b.csv; give one of them"),
+        (("train.csv", "test.mat"), "leave files of one kind there"),
+        (("emnist-letters-train.csv", "emnist-digits-train.csv"), "holds several sets"),
+    ],
+)
+def test_a_folder_that_is_not_understood_is_refused(
+    tmp_path: Path, names: tuple[str, ...], message: str
+) -> None:
+    """The error lists what the folder holds."""
+    for name in names:
+        write(tmp_path / name)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=message):
+        files.read(tmp_path)
+
+
+def test_pieces_of_two_shapes_are_refused(tmp_path: Path) -> None:
+    """Pieces whose images differ in shape are not put together."""
+    write(tmp_path / "train-0.npz")
+    np.savez(tmp_path / "train-1.npz", x=IMAGES[:, :9], y=LABELS)
+    with pytest.raises(UserError, match="images of its files differ in shape; make"):
+        files.read(tmp_path)
+
+
+def test_what_is_not_there_is_none(tmp_path: Path) -> None:
+    """A path to nothing gives None, and the caller says what it may be."""
+    assert files.read(tmp_path / "nothing") is None
+    assert files.read(tmp_path / "nothing" / "here.npz") is None

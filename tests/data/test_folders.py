@@ -1,0 +1,160 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lenet_multi.data import folders
+from lenet_multi.errors import UserError
+
+
+def draw(path: Path, value: int) -> None:
+    """Save a picture of one grey."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (4, 4), value).save(path)
+
+
+def classes(folder: Path, names: Sequence[str], *, each: int = 2) -> None:
+    """Make a folder for each class; a picture's grey is ten times its class, and its number."""
+    for index, name in enumerate(names):
+        for number in range(each):
+            draw(folder / name / f"{number}.png", 10 * index + number)
+
+
+def seen(folder: Path) -> dict[str, list[tuple[str, int]]]:
+    """Return, by part, the classes and greys of the pictures that are read."""
+    found = folders.read(folder)
+    assert found
+    assert found.is_sorted
+    return {
+        part: [(str(label), int(image[0, 0])) for image, label in zip(x, y, strict=True)]
+        for part, (x, y) in found.parts.items()
+    }
+
+
+PAIR = [("cat", 0), ("cat", 1), ("dog", 10), ("dog", 11)]
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("train", "test"), ("Training", "Testing"), ("seg_train/seg_train", "seg_test/seg_test")],
+)
+def test_parts_have_a_folder_for_each_class(tmp_path: Path, train: str, test: str) -> None:
+    """Each part has a folder of pictures for each class, maybe in a folder of its own."""
+    classes(tmp_path / train, ["cat", "dog"])
+    classes(tmp_path / test, ["cat", "dog"])
+    assert seen(tmp_path) == {"train": PAIR, "test": PAIR}
+
+
+def test_a_validation_part_is_one(tmp_path: Path) -> None:
+    """A folder val beside train is the validation set."""
+    for part in ("train", "val", "test"):
+        classes(tmp_path / part, ["cat", "dog"])
+    assert set(seen(tmp_path)) == {"train", "validation", "test"}
+
+
+def test_two_folders_of_one_part_are_put_together(tmp_path: Path) -> None:
+    """No picture is lost where two folders are for training."""
+    classes(tmp_path / "train", ["cat", "dog"])
+    classes(tmp_path / "training", ["cat", "dog"])
+    assert seen(tmp_path) == {"train": PAIR + PAIR}
+
+
+def test_classes_alone_are_in_no_part(tmp_path: Path) -> None:
+    """Folders of classes without parts are the whole; other files are left alone."""
+    classes(tmp_path, ["cat", "dog"])
+    (tmp_path / "README.txt").write_text("cats and dogs")
+    (tmp_path / "cat" / "Thumbs.db").write_bytes(b"x")
+    (tmp_path / "cat" / "._0.png").write_bytes(b"x")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "__MACOSX").mkdir()
+    assert seen(tmp_path) == {"whole": PAIR}
+
+
+def test_a_class_may_be_called_like_a_part(tmp_path: Path) -> None:
+    """Of classes called train and bus, pictures in train are of trains."""
+    classes(tmp_path, ["bus", "train"])
+    assert seen(tmp_path) == {"whole": [("bus", 0), ("bus", 1), ("train", 10), ("train", 11)]}
+
+
+def test_a_part_without_labels_is_said(tmp_path: Path) -> None:
+    """Pictures of a test part without classes are not used, and a note says so."""
+    classes(tmp_path / "train", ["cat", "dog"])
+    draw(tmp_path / "test" / "0.png", 1)
+    found = folders.read(tmp_path)
+    assert found
+    assert set(found.parts) == {"train"}
+    assert str(tmp_path / "test") in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "filename,label\n0.png,cat\n1.png,cat\n10.png,dog\n11.png,dog\n",
+        "label;image\ncat;0.png\ncat;1.png\ndog;10.png\ndog;11.png\n",
+        "id,class\n0,cat\n1,cat\n10,dog\n11,dog\n",
+        "\ufefffile,width,label\nflat/0.png,4,cat\n./1.png,4,cat\n10.png,4,dog\nflat\\11.png,4,dog\n",
+    ],
+    ids=["names", "semicolons", "ids", "paths"],
+)
+def test_a_flat_folder_has_its_labels_in_a_table(tmp_path: Path, table: str) -> None:
+    """labels.csv names files with or without a path and an ending, and their classes."""
+    for value in (0, 1, 10, 11):
+        draw(tmp_path / f"{value}.png", value)
+    (tmp_path / "labels.csv").write_text(table)
+    assert seen(tmp_path) == {"whole": PAIR}
+
+
+def test_pictures_may_lie_beside_their_table(tmp_path: Path) -> None:
+    """The pictures of a table may lie in a folder beside it; the table may name the parts."""
+    for value in (0, 1, 10, 11):
+        draw(tmp_path / "images" / f"{value}.png", value)
+    rows = ["0.png,cat,train", "1.png,cat,train", "10.png,dog,val", "11.png,dog,test"]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+    assert seen(tmp_path) == {"train": PAIR[:2], "validation": PAIR[2:3], "test": PAIR[3:]}
+
+
+@pytest.mark.parametrize("place", ["train/labels.csv", "train.csv", "train_labels.csv"])
+def test_each_part_may_have_a_table(tmp_path: Path, place: str) -> None:
+    """A flat part has its table in its folder, or beside it under its name, as on Kaggle."""
+    for value in (0, 1, 10, 11):
+        draw(tmp_path / "train" / f"{value}.png", value)
+        draw(tmp_path / "test" / f"{value}.png", value)
+    for part in ("train", "test"):
+        table = "id,label\n0,cat\n1,cat\n10,dog\n11,dog\n"
+        (tmp_path / place.replace("train", part)).write_text(table)
+    assert seen(tmp_path) == {"train": PAIR, "test": PAIR}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("filename,label\n0.png,cat\n2.png,dog\n", r"names 2\.png in line 3, which is not there"),
+        ("filename,label\n0.png\n", "has 1 values in line 2; give 2"),
+        ("a,b\n0.png,cat\n", "has columns a, b; name two of them file and label"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, table: str, message: str) -> None:
+    """The error names the table and the line."""
+    draw(tmp_path / "0.png", 0)
+    (tmp_path / "labels.csv").write_text(table)
+    with pytest.raises(UserError, match=message):
+        folders.read(tmp_path)
+
+
+def test_a_folder_without_labelled_pictures_is_none(tmp_path: Path) -> None:
+    """A folder of unlabelled pictures, or of no pictures, is left to other readers."""
+    assert folders.read(tmp_path) is None
+    draw(tmp_path / "0.png", 0)
+    (tmp_path / "empty").mkdir()
+    assert folders.read(tmp_path) is None
+
+
+def test_order_is_that_of_names(tmp_path: Path) -> None:
+    """Pictures come in the order of their names on every file system."""
+    for number in (2, 0, 1):
+        draw(tmp_path / "a" / f"{number}.png", number)
+    found = folders.read(tmp_path)
+    assert found
+    np.testing.assert_array_equal(found.parts["whole"][0][:, 0, 0], [0, 1, 2])

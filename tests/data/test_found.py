@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+
+from lenet_multi.data.found import named_arrays, part_of
+from lenet_multi.errors import UserError
+
+FILE = Path("some.npz")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (
+            ("x_train", "y_train", "x_test", "y_test"),
+            {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")},
+        ),
+        (
+            (
+                *("train_images", "val_images", "test_images"),
+                *("train_labels", "val_labels", "test_labels"),
+            ),
+            {
+                "train": ("train_images", "train_labels"),
+                "validation": ("val_images", "val_labels"),
+                "test": ("test_images", "test_labels"),
+            },
+        ),
+        (
+            ("train/data", "train/target", "test/data", "test/target"),
+            {"train": ("train/data", "train/target"), "test": ("test/data", "test/target")},
+        ),
+        (
+            (
+                *("dataset.train.images", "dataset.train.labels", "dataset.train.writers"),
+                "dataset.mapping",
+            ),
+            {"train": ("dataset.train.images", "dataset.train.labels")},
+        ),
+        (
+            ("list_classes", "test_set_x", "test_set_y"),
+            {"test": ("test_set_x", "test_set_y")},
+        ),
+        (
+            ("trainX", "trainY", "Xtest", "ytest"),
+            {"train": ("trainX", "trainY")} | {"test": ("Xtest", "ytest")},
+        ),
+        (("X", "y"), {"whole": ("X", "y")}),
+        (("data", "label", "mldata_descr_ordering"), {"whole": ("data", "label")}),
+    ],
+    ids=["Keras", "MedMNIST", "groups", "EMNIST", "test alone", "camel case", "X and y", "OpenML"],
+)
+def test_arrays_are_known_by_the_names_that_people_give(
+    names: tuple[str, ...], found: dict[str, tuple[str, str]]
+) -> None:
+    """A part and a side make a name, in any order and case; other names are left alone."""
+    assert named_arrays(FILE, names) == found
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "some.npz has no arrays; name its arrays x_train, y_train, x_test and y_test"),
+        (("a", "weights"), "some.npz has a, weights; name its arrays"),
+        (("x_train",), "has x_train but not its labels; name"),
+        (("x_test", "y_test", "y_train"), "has y_train but not its images; name"),
+        (("X", "data", "y"), "has both X and data; name one of them otherwise"),
+    ],
+)
+def test_arrays_that_are_not_told_apart_are_refused(names: tuple[str, ...], message: str) -> None:
+    """The error says what the file has, and which names are read, each once."""
+    with pytest.raises(UserError, match=message) as caught:
+        named_arrays(FILE, names)
+    assert str(caught.value).count("x_test") <= 1 + names.count("x_test")
+
+
+def test_many_names_make_a_short_message() -> None:
+    """Of a thousand long names the error shows a few."""
+    with pytest.raises(UserError, match=r"and 980 more; name") as caught:
+        named_arrays(FILE, [f"{'pixel' * 100}{index}" for index in range(1000)])
+    assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        *(("train-00000-of-00001", "train"), ("fashion-mnist_test", "test"), ("val", "validation")),
+        *(("train_32x32", "train"), ("Testing", "test"), ("digits", None), ("latest", None)),
+        *(("contrast", None), ("sign_mnist_valid", "validation"), ("t10k", "test")),
+    ],
+)
+def test_a_part_is_a_word_of_a_name(name: str, part: str | None) -> None:
+    """A part is a whole word of a file's name, not letters in another word."""
+    assert part_of(name) == part

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from lenet_multi.data import h5
+from lenet_multi.errors import UserError
+
+IMAGES = np.random.default_rng(0).random((6, 256)).astype(np.float32)
+LABELS = np.arange(6) % 3
+
+
+def test_groups_are_parts(tmp_path: Path) -> None:
+    """USPS's usual file has groups train and test, each with data and target."""
+    with h5py.File(tmp_path / "usps.h5", "w") as file:
+        for part in ("train", "test"):
+            file[f"{part}/data"], file[f"{part}/target"] = IMAGES, LABELS
+    found = h5.read(tmp_path / "usps.h5")
+    assert set(found.parts) == {"train", "test"}
+    np.testing.assert_array_equal(found.parts["test"][0], IMAGES)
+    np.testing.assert_array_equal(found.parts["test"][1], LABELS)
+
+
+def test_names_may_be_labels(tmp_path: Path) -> None:
+    """Texts of any length are labels too."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"] = IMAGES, ["cat", "dog", "é"] * 2
+    assert list(h5.read(tmp_path / "a.h5").parts["whole"][1]) == ["cat", "dog", "é"] * 2
+
+
+def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    """Arrays that only announce their size take no memory."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", (2**20, 28, 28), "u1", chunks=True)
+        file["y"] = LABELS
+    with pytest.raises(UserError, match="decompression bomb"):
+        h5.read(tmp_path / "a.h5")
+
+
+def test_another_file_is_not_read(tmp_path: Path) -> None:
+    """Links, virtual arrays and external storage lead to other files: none is followed."""
+    (tmp_path / "secret").write_bytes(bytes(6 * 256))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = IMAGES
+    with h5py.File(tmp_path / "linked.h5", "w") as file:
+        file["x"] = h5py.ExternalLink("other.h5", "x")
+        file["y"] = LABELS
+    with pytest.raises(UserError, match="has y but not its images"):
+        h5.read(tmp_path / "linked.h5")
+    with h5py.File(tmp_path / "external.h5", "w") as file:
+        external = [(str(tmp_path / "secret"), 0, 6 * 256)]
+        file.create_dataset("x", (6, 256), "u1", external=external)
+        file["y"] = LABELS
+    with pytest.raises(UserError, match="in another file; save it in one file"):
+        h5.read(tmp_path / "external.h5")
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        layout = h5py.VirtualLayout((6, 256), "f4")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", (6, 256))
+        file.create_virtual_dataset("x", layout)
+        file["y"] = LABELS
+    with pytest.raises(UserError, match="in another file; save it in one file"):
+        h5.read(tmp_path / "virtual.h5")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n" + bytes(99), b"x" * 999])
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Bytes that are no HDF5 give one line that names the file."""
+    (tmp_path / "bad.h5").write_bytes(content)
+    with pytest.raises(UserError, match=r"bad\.h5 is no readable HDF5 file"):
+        h5.read(tmp_path / "bad.h5")
+    with pytest.raises(UserError, match=r"missing\.h5"):
+        h5.read(tmp_path / "missing.h5")

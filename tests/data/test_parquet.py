@@ -1,0 +1,113 @@
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pyarrow import parquet as files
+
+from lenet_multi.data import parquet
+from lenet_multi.data.found import WHOLE
+from lenet_multi.errors import UserError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 5), dtype=np.uint8)
+LABELS = np.arange(6) % 3
+NAMES = ["cat", "dog", "fish"]
+
+
+def png(image: np.ndarray) -> bytes:
+    """Return an image as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write(path: Path, columns: dict[str, Any], **metadata: str) -> Path:
+    """Write a table."""
+    table = pyarrow.table(columns).replace_schema_metadata(metadata)
+    files.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize("as_dictionary", [True, False])
+def test_encoded_pictures_come_back(tmp_path: Path, as_dictionary: bool) -> None:
+    """Hugging Face's tables have pictures as bytes and path, and the names beside them."""
+    encoded: list[Any] = [png(image) for image in IMAGES]
+    if as_dictionary:
+        encoded = [{"bytes": one, "path": None} for one in encoded]
+    features = {"label": {"names": NAMES, "_type": "ClassLabel"}}
+    beside = {"huggingface": json.dumps({"info": {"features": features}})}
+    path = write(tmp_path / "a.parquet", {"image": encoded, "label": LABELS}, **beside)
+    found = parquet.read(path)
+    np.testing.assert_array_equal(found.parts[WHOLE][0], IMAGES)
+    np.testing.assert_array_equal(found.parts[WHOLE][1], LABELS)
+    assert found.class_names == tuple(NAMES)
+
+
+def test_columns_of_pixels_come_back(tmp_path: Path) -> None:
+    """A table may have a column for each pixel."""
+    columns = {f"pixel{index}": IMAGES.reshape(6, 25)[:, index] for index in range(25)}
+    path = write(tmp_path / "a.parquet", {"label": LABELS, **columns})
+    images, labels = parquet.read(path).parts[WHOLE]
+    np.testing.assert_array_equal(images, IMAGES.reshape(6, 25))
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"image": [b"x"] * 6}, "has columns image; name the one of the labels label"),
+        ({"image": [b"x"] * 6, "label": LABELS}, "row 0 is no readable picture"),
+        ({"image": ["x"] * 6, "label": LABELS}, "pictures that are no encoded bytes"),
+        (
+            {"label": [0] * 2**20, "pixel": [0] * 2**20} | {f"p{i}": [0] * 2**20 for i in range(9)},
+            "decompression bomb",
+        ),
+    ],
+    ids=["no labels", "no pictures", "texts", "bomb"],
+)
+def test_other_tables_are_refused(tmp_path: Path, columns: Any, message: str) -> None:
+    """The error names the file and what it lacks."""
+    path = write(tmp_path / "bad.parquet", columns)
+    with pytest.raises(UserError, match=message) as caught:
+        parquet.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    """Bytes that are no Parquet give one line that names the file."""
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1" + b"x" * 99)
+    with pytest.raises(UserError, match=r"bad\.parquet"):
+        parquet.read(tmp_path / "bad.parquet")
+
+
+def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pyarrow the message says how to install it."""
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(UserError, match=r"pyarrow\.parquet .* install it with: pip install"):
+        parquet.read(tmp_path / "a.parquet")
+
+
+@settings(max_examples=200)
+@given(position=st.integers(0, 10_000), byte=st.integers(1, 255))
+def test_a_damaged_byte_is_no_traceback(
+    position: int, byte: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """If any byte of a table changes, reading succeeds or raises one line."""
+    path = tmp_path_factory.mktemp("parquet") / "a.parquet"
+    write(path, {"label": LABELS, "pixel": LABELS})
+    content = bytearray(path.read_bytes())
+    content[position % len(content)] ^= byte
+    path.write_bytes(content)
+    told: list[str] = []
+    try:
+        parquet.read(path)
+    except UserError as error:
+        told.append(str(error))
+    assert "\n" not in "".join(told)
