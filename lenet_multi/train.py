@@ -11,7 +11,7 @@ from lenet_multi.backends import choice
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, are_pictures, split
 from lenet_multi.errors import UserError
-from lenet_multi.machine import environment, keras_start
+from lenet_multi.machine import environment, keras_start, threads
 from lenet_multi.machine.stopwatch import Stopwatch
 from lenet_multi.own.find import find_task
 from lenet_multi.runs.checkpoint import State
@@ -119,7 +119,7 @@ def train(
         versions=versions,
         machine=environment.machine(backend),
         device=str(keras.ops.zeros(()).device),
-        threads=environment.threads(),
+        threads=threads.used(backend),
         keras_config={
             "floatx": keras.config.floatx(),
             "epsilon": keras.config.epsilon(),

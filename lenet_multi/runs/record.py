@@ -77,7 +77,7 @@ class Result:
     test_accuracy: float | None  # None without a classifier
     test_loss: float
     seconds: dict[str, float]
-    peak_memory_bytes: int
+    peak_memory_bytes: int | None  # None on Windows
     test_metrics: dict[str, float] = field(default_factory=dict)  # the others, by Keras's names
     starts: list[dict[str, Any]] = field(default_factory=list)  # see `journal.Journal`
     files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
