@@ -64,7 +64,7 @@ def grow(backend: str, size: int, *, times: int) -> dict[str, Any]:
     return {
         "images": size,
         "epoch of a set": [epoch["train_seconds"] for epoch in epochs],
-        "memory beyond the data": environment.peak_memory_bytes() - held(dataset, training),
+        "memory beyond the data": (environment.peak_memory_bytes() or 0) - held(dataset, training),
     }
 
 

@@ -44,7 +44,7 @@ def ours(backend: str, images: int, began: float) -> dict[str, float]:
         "import": ready - began,
         "build and compile": built - ready,
         "first step": first_step - built,
-        "peak memory": environment.peak_memory_bytes(),
+        "peak memory": environment.peak_memory_bytes() or 0,
     }
 
 
@@ -75,7 +75,7 @@ def stock(backend: str, images: int, began: float) -> dict[str, float]:
         "import": ready - began,
         "build and compile": built - ready,
         "first step": first_step - loaded,
-        "peak memory": environment.peak_memory_bytes(),
+        "peak memory": environment.peak_memory_bytes() or 0,
     }
 
 

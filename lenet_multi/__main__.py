@@ -70,9 +70,16 @@ def come_again(dropped: "sys.UnraisableHookArgs") -> None:
     if dropped.exc_type in (KeyboardInterrupt, StoppedError):
         number = getattr(dropped.exc_value, "signal_number", signal.SIGINT)
         again = (threading.get_ident(), number)  # Python runs handlers in its main thread
-        threading.Timer(0.05, signal.pthread_kill, again).start()
+        threading.Timer(0.05, _send, again).start()
     else:
         sys.__unraisablehook__(dropped)
+
+
+def _send(thread: int, number: int) -> None:
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, number)
+    else:  # Windows
+        signal.raise_signal(number)
 
 
 def leave(status: int) -> NoReturn:

@@ -19,7 +19,7 @@ from lenet_multi.data.examples import (
     split,
 )
 from lenet_multi.errors import UserError
-from lenet_multi.machine import environment, keras_start
+from lenet_multi.machine import environment, keras_start, threads
 from lenet_multi.machine.stopwatch import Stopwatch
 from lenet_multi.own.find import find_task
 from lenet_multi.runs.checkpoint import State
@@ -148,7 +148,7 @@ def train(
         versions=versions,
         machine=environment.machine(backend),
         device=str(keras.ops.zeros(()).device),
-        threads=environment.threads(),
+        threads=threads.used(backend),
         keras_config={
             "floatx": keras.config.floatx(),
             "epsilon": keras.config.epsilon(),

@@ -1,7 +1,6 @@
 """What tests share: the backend under test, small image sets, the command as a process."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -144,6 +143,7 @@ def child_environment(**environ: str) -> dict[str, str]:
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     """Limit files of processes started in the block to `size` bytes, as a full disk would."""
+    resource = pytest.importorskip("resource", reason="Windows limits no files")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -1,6 +1,6 @@
 import pytest
 
-from lenet_multi.errors import cannot_read, printable, reason
+from lenet_multi.errors import cannot_read, named_reason, printable, reason, reason_in
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,115 @@ from lenet_multi.errors import cannot_read, printable, reason
 def test_the_reason_is_one_line(error: Exception, line: str) -> None:
     """Another library's error becomes the one line with its reason."""
     assert reason(error) == line
+
+
+NHWC = "The Conv2D op currently only supports the NHWC tensor format on the CPU."
+IN_A_GRAPH = """Graph execution error:
+
+Detected at node functional_1/conv2d_1/convolution defined at (most recent call last):
+  File "/home/me/train.py", line 3, in <module>
+
+  File "/lib/keras/src/utils/traceback_utils.py", line 117, in error_handler
+
+{} The op was given the format: NCHW
+\t [[{{{{node functional_1/conv2d_1/convolution}}}}]] [Op:__inference_train_steps_1090]"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (IN_A_GRAPH.format(NHWC), f"{NHWC} The op was given the format: NCHW"),
+        (
+            "2 root error(s) found.\n  (0) INVALID_ARGUMENT:  indices = 99 is not in [0, 3)\n\t "
+            "[[{{node embedding}}]]\n\t [[while/exit/_12]]\n  (1) INVALID_ARGUMENT:  indices = 99 "
+            "is not in [0, 3)\n\t [[{{node embedding}}]]\n0 successful operations.",
+            "indices = 99 is not in [0, 3)",
+        ),
+        (
+            "{{function_node __wrapped__MatMul_device_/job:localhost/replica:0}} Matrix size-"
+            "incompatible: In[0]: [2,3], In[1]: [7,2] [Op:MatMul] name: ",
+            "Matrix size-incompatible: In[0]: [2,3], In[1]: [7,2]",
+        ),
+        (
+            'in user code:\n\n    File "my.py", line 3, in call  *\n        return 1 / zero\n\n'
+            "    ZeroDivisionError: division by zero\n",
+            "division by zero",
+        ),
+        (
+            "Exception encountered when calling Bad.call().\n\n\x1b[1mshapes (7, 3) and (4, 2) do "
+            "not match\x1b[0m\n\nArguments received by Bad.call():\n  • x=Tensor(shape=(7, 3))",
+            "shapes (7, 3) and (4, 2) do not match (in Bad.call())",
+        ),
+        (
+            "<class 'Dense'> could not be deserialized properly. Please ensure that components are "
+            "right.\n\nconfig={'module': 'keras.layers'}.\n\nException encountered: unknown "
+            "initializer 'Nope'",
+            "unknown initializer 'Nope'",
+        ),
+        (
+            "Unable to automatically build the model. Please build it yourself.\nException "
+            "encountered:\n'Exception encountered when calling Bad.call().\n\n\x1b[1mno 'mode'"
+            "\x1b[0m\n\nArguments received by Bad.call():\n  • x=Tensor(shape=(8, 3))'",
+            "no 'mode' (in Bad.call())",
+        ),
+        (
+            "The following operation failed in the TorchScript interpreter.\nTraceback of "
+            'TorchScript (most recent call last):\n  File "linear.py", line 3, in forward\n    def '
+            "f(x):\nRuntimeError: mat1 and mat2 shapes cannot be multiplied\n",
+            "mat1 and mat2 shapes cannot be multiplied",
+        ),
+    ],
+    ids=["graph", "roots", "eager", "autograph", "layer", "config", "build", "torchscript"],
+)
+def test_the_cause_is_found(text: str, line: str) -> None:
+    """A backend puts places before the cause and after it; the line has the cause alone."""
+    assert reason(RuntimeError(text)) == line
+    assert named_reason(RuntimeError(text)) == f"RuntimeError: {line}"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (KeyError("layers"), "KeyError: 'layers'"),
+        (ValueError("ValueError: twice"), "ValueError: twice"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_a_type_is_named_once(error: Exception, line: str) -> None:
+    """The type of the error stands in front, also where the text begins with it."""
+    assert named_reason(error) == line
+
+
+TRACE = "Traceback (most recent call last):\n  File 'a.py', line 1, in <module>\n    raise\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "line"),
+    [
+        (f"noise\n{TRACE}ImportError: no libcuda\n", "ImportError: no libcuda"),
+        (f"{TRACE}KeyError: 1\n\nDuring it:\n\n{TRACE}OSError: full\n", "OSError: full"),
+        (f"{TRACE}lenet_multi.errors.UserError: a is b; drop a\n", "a is b; drop a"),
+        (
+            f"{TRACE}jax.errors.JaxRuntimeError: no CUDA\n--------------------\nFor simplicity, "
+            "JAX has removed its internal frames from the traceback of the following exception.\n",
+            "JaxRuntimeError: no CUDA",
+        ),
+        (f"{TRACE}RuntimeError: {IN_A_GRAPH.format(NHWC)}\n", f"RuntimeError: {NHWC} The op was"),
+        (f"{TRACE}MemoryError\n", "MemoryError"),
+        (
+            "I0000 00:00:1 cpu.cc:1] hello\nF0000 00:00:17.1 12 parse_flags_from_env.cc:234] "
+            "Unknown flag in XLA_FLAGS: --foo\n*** Check failure stack trace: ***\n    @ 0x7f\n",
+            "Unknown flag in XLA_FLAGS: --foo",
+        ),
+        ("odd\nlast\n\n", "last"),
+        ("", ""),
+    ],
+    ids=["error", "two", "ours", "jax", "tensorflow", "silent", "fatal", "words", "nothing"],
+)
+def test_the_reason_of_a_processs_end_is_found(output: str, line: str) -> None:
+    """It is the last error that a process printed, or what a library logged as fatal."""
+    assert reason_in(output)[: len(line)] == line
+    assert bool(reason_in(output)) is bool(line)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import pkgutil
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -30,8 +29,9 @@ def test_help_answers_at_once(lenet: Lenet, verb: list[str]) -> None:
 
 def processor_seconds() -> float:
     """Return the processor time used by this process's finished children."""
+    resource = pytest.importorskip("resource", reason="Windows has no such figures")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return float(used.ru_utime + used.ru_stime)
 
 
 def test_importing_the_package_imports_no_keras() -> None:

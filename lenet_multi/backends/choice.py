@@ -10,7 +10,7 @@ from lenet_multi.backends import private
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError, unknown
 from lenet_multi.machine import measured
-from lenet_multi.machine.keras_start import CPU, GPU, device
+from lenet_multi.machine.keras_start import CPU, GPU, device, untried_device
 
 STOCK = "stock"  # as Keras's layers compute
 POOL_FIRST, CHANNELS_FIRST = "pool-first", "channels-first"
@@ -122,6 +122,8 @@ def here(
 
     backend = keras.backend.backend()
     why_stock = private.why_not(backend)
+    if untried := untried_device():
+        why_stock = why_stock or f"nothing faster was tried on {untried}"
     forms = (STOCK, STOCK) if why_stock else (form, answer_form)
     how = execution(
         backend, *forms, batch_size=batch_size, dtype_policy=dtype_policy, device=device()

@@ -6,6 +6,7 @@ from typing import Any
 
 from lenet_multi.backends import private
 from lenet_multi.backends.unfit import UnfitError
+from lenet_multi.errors import named_reason
 
 Tensor = Any  # PyTorch's
 
@@ -74,8 +75,7 @@ def _traced(compute: Computation, *tensors: Tensor) -> Any:
             raise UnfitError(
                 "Python reads values in its step, as dropout with a seed does"
             ) from error
-        message = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UnfitError(f"PyTorch cannot record its step ({message})") from error
+        raise UnfitError(f"PyTorch cannot record its step ({named_reason(error)})") from error
     given = (value for node in graph.graph.nodes for value in (*node.args, *node.kwargs.values()))
     if any(isinstance(value, torch.Generator) for value in given):
         raise UnfitError("its step has a random generator of its own, as dropout with a seed")

@@ -18,6 +18,7 @@ from keras import ops, tree
 from lenet_multi import backends
 from lenet_multi.backends.unfit import UnfitError
 from lenet_multi.backends.variables import Array, State, changed_by_steps, make_variables
+from lenet_multi.errors import named_reason
 from lenet_multi.runs import tolerances
 
 Batch = Any
@@ -112,8 +113,7 @@ class SelfCheck:
         except UnfitError as error:
             self.why_not = str(error)
         except Exception as error:  # whatever it is, stock Keras trains
-            words = f"{type(error).__name__}: {error}".splitlines()[0]
-            self.why_not = f"{_way()} failed with {words[:200]}"
+            self.why_not = f"{_way()} failed with {named_reason(error)[:200]}"
         with as_stock(self.model):
             for course in (*(twins if self.why_not is None else []), stock):
                 done.append(module.trained(self.model, self.stock, course, batches))

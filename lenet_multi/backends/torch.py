@@ -54,11 +54,12 @@ def training_feed(batches: Batches, model: keras.Model) -> Feed:
 
 
 def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Tensor) -> None:
-    """Update weights by PyTorch's kernel; on a GPU it needs a float32 rate."""
+    """Update weights by PyTorch's kernel, where it was tried; on a GPU it needs a float32 rate."""
     import torch
 
     first = updates[0][1]
-    if first.dtype != "float32" and first.value.is_cuda:
+    place = first.value.device.type
+    if place not in ("cpu", "cuda") or (place == "cuda" and first.dtype != "float32"):
         optimizer.by_formula(updates, rate)
         return
     gradients, weights, means, squares = zip(*updates, strict=True)
@@ -199,7 +200,7 @@ def _recorded_step(model: keras.Model) -> Step:
 
     optimizer = model.optimizer
     optimizer.build(model.trainable_variables)
-    on_gpu = model.trainable_variables[0].value.is_cuda
+    on_gpu = model.trainable_variables[0].value.device.type != "cpu"
     rate = _rate_by_host(optimizer) if on_gpu else lambda: optimizer.learning_rate
     recordings: list[tuple[Any, Play]] = []
 

@@ -128,7 +128,8 @@ class Trial:
     def round(self) -> dict[str, Any]:
         """Return the milliseconds of a training step and of a batch of `predict`."""
         found = {f"{name}_ms": pace.milliseconds() for name, pace in self.paces.items()}
-        return {**found, "peak_mib": environment.peak_memory_bytes() / MEBIBYTE}
+        peak = environment.peak_memory_bytes()
+        return {**found, "peak_mib": None if peak is None else peak / MEBIBYTE}
 
     def stages(self) -> dict[str, Any]:
         """Return the milliseconds of a step, of its stages, and of each layer."""

@@ -2,16 +2,17 @@
 
 import contextlib
 import json
-import select
-import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from lenet_multi.bench.ways import Job
 from lenet_multi.bench.worker import OTHER
-from lenet_multi.machine import cache, children
+from lenet_multi.errors import reason_in
+from lenet_multi.machine import cache, children, signals
 
 _TRACEBACK = "Traceback (most recent call last):"
 
@@ -35,13 +36,16 @@ class Worker:
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lenet_multi.bench.worker", job.as_json()],
-                env={**children.environment(folder), **caches},
+                env={**children.environment(), **caches},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 process_group=0,  # Ctrl-C in a terminal is for the bench alone
             )
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        # Windows can wait for no pipe; a thread can.
+        threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, request: str, *, timeout: float) -> dict[str, Any]:
         """Return the answer to `request`; raise `FailedError` after `timeout` seconds, or on one.
@@ -49,13 +53,13 @@ class Worker:
         After a failure without an answer the process is gone.
         """
         assert self._process.stdin
-        assert self._process.stdout
         with contextlib.suppress(BrokenPipeError):
             print(request, file=self._process.stdin, flush=True)
-        if not select.select([self._process.stdout], [], [], timeout)[0]:
+        try:
+            line = self._lines.get(timeout=timeout)
+        except Empty:
             self.close()
-            raise FailedError(f"took longer than {timeout:g} s; give a longer --timeout")
-        line = self._process.stdout.readline()
+            raise FailedError(f"took longer than {timeout:g} s; give a longer --timeout") from None
         if not line:
             raise FailedError(self._ended())
         answer: dict[str, Any] = json.loads(line)
@@ -63,12 +67,19 @@ class Worker:
             raise FailedError(answer["error"], answer["fault"])
         return answer
 
+    def _read(self) -> None:
+        assert self._process.stdout
+        with self._process.stdout as lines:
+            for line in lines:
+                self._lines.put(line)
+        self._lines.put("")  # the end
+
     def _ended(self) -> str:
         status = self._process.wait()
-        if status == -signal.SIGKILL:
+        if status == -signals.KILL:
             return "was killed; the system does that when memory runs out"
-        last = (self._log.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
-        return f"its process ended with status {status}: {last}"
+        why = reason_in(self._log.read_text(errors="replace")) or "no message"
+        return f"its process ended with status {status}: {why}"
 
     @property
     def traceback(self) -> str:
@@ -80,7 +91,6 @@ class Worker:
         """End the process."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                if pipe:
-                    pipe.close()
+        with contextlib.suppress(BrokenPipeError):
+            if self._process.stdin:
+                self._process.stdin.close()

@@ -28,6 +28,7 @@ class Row:
     predict_ms: Sequence[float] = ()  # of a batch of `predict`
     peak_mib: float | None = None  # the process's largest memory
     device: str | None = None
+    threads: int | None = None  # that the backend computes with, on a CPU
     versions: Mapping[str, str] = field(default_factory=dict)
     why_stock: str | None = None  # why stock Keras's step trains the model, where ours was asked
     failure: str | None = None

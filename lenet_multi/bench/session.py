@@ -50,6 +50,7 @@ class _Trial:
             predict_ms=[found["predict_ms"] for found in self.rounds],
             peak_mib=self.rounds[-1]["peak_mib"] if self.rounds else None,
             device=facts.get("device"),
+            threads=facts.get("threads"),
             versions=facts.get("versions", {}),
             why_stock=facts.get("why_stock"),
             failure=self.failure,

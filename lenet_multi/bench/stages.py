@@ -180,7 +180,7 @@ def _compiled(function: Callable[..., Any], arguments: list[Any], jit: bool) -> 
 
     def run_to_the_end() -> None:
         run(*arguments)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if torch.accelerator.is_available():
+            torch.accelerator.synchronize()
 
     return run_to_the_end

@@ -52,5 +52,5 @@ def _cells(row: Row, best: Row, batch_size: int) -> list[str]:
         f"{verdict.factor(ratio(row, best))}",
         f"{1000 * batch_size / row.step:,.0f}",
         f"{median(row.predict_ms):.3g}",
-        f"{row.peak_mib:,.0f}",
+        "-" if row.peak_mib is None else f"{row.peak_mib:,.0f}",
     ]

@@ -151,7 +151,11 @@ def _parts(stages: Stages) -> dict[str, float]:
 
 
 def remarks(bench: Bench) -> list[str]:
-    """Return a line for each way that failed, for ours on stock Keras, and where ours is slower."""
+    """Return a line for what a reader of the table must know.
+
+    For each way that failed, for ours on stock Keras, for another number of threads than the
+    bench's, and where ours is slower.
+    """
     lines = [f"{row.name}: cannot: {row.failure}" for row in bench.rows if row.failure]
     lines += [
         f"{row.name}: trains through stock Keras: {row.why_stock}"
@@ -159,6 +163,13 @@ def remarks(bench: Bench) -> list[str]:
         if row.why_stock
     ]
     for backend in bench.backends:
+        known = (row.threads for row in bench.rows if row.backend == backend)
+        threads = next(filter(None, known), bench.threads)
+        if threads != bench.threads:
+            lines.append(
+                f"{backend}: computes with {threads} thread{'s' * (threads > 1)}, not "
+                f"{bench.threads}; variables such as OMP_NUM_THREADS change it"
+            )
         times = bench.against_stock(backend)
         if times is not None and times > TOLERATED:
             lines.append(

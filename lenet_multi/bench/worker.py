@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lenet_multi.bench.ways import Job
-from lenet_multi.errors import UserCodeError, UserError, reason
-from lenet_multi.machine import environment, keras_start
+from lenet_multi.errors import StartError, UserCodeError, UserError, reason
+from lenet_multi.machine import environment, keras_start, threads
 
 BUILD, FIRST, ROUND, STAGES = "build", "first", "round", "stages"
 
@@ -55,6 +55,7 @@ def _requests(job: Job) -> dict[str, Callable[[], dict[str, Any]]]:
             "parameters": trial.model.count_params(),
             "versions": environment.versions(job.backend),
             "device": keras_start.device(),
+            "threads": threads.used(job.backend),
         }
 
     return {
@@ -70,6 +71,8 @@ def _answer(request: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return request()
     except UserCodeError as error:
         return {"error": str(error), "fault": CODE}
+    except StartError as error:  # the backend's, and another may start
+        return {"error": str(error), "fault": OTHER}
     except UserError as error:
         return {"error": str(error), "fault": INPUT}
     except Exception as error:  # the answer names it, and the other ways go on

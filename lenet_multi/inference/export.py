@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from lenet_multi.data.examples import Examples
-from lenet_multi.errors import UserError, by
+from lenet_multi.errors import UserError, by, reason
 from lenet_multi.inference.formats import OPENVINO_MODEL, Format
 from lenet_multi.inference.heads import with_probabilities
 from lenet_multi.inference.runtimes import RUNTIMES, ExportError, Floats, Metadata, run
@@ -76,9 +76,8 @@ def convert(model: keras.Model, kind: Format, path: Path) -> None:
         try:
             model.export(str(target), format=kind.keras_name or kind.name, verbose=False, **options)
         except Exception as error:  # converters raise errors of any class
-            reason = str(error).strip().partition("\n")[0]
             raise UserError(
-                f"the model cannot be exported as {kind.name} through {backend}: {reason}; "
+                f"the model cannot be exported as {kind.name} through {backend}: {reason(error)}; "
                 "choose another --format or --backend"
             ) from error
 

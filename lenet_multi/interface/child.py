@@ -6,7 +6,6 @@ A notebook may have imported Keras on one backend already; a child starts afresh
 import io
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from lenet_multi.errors import UserError
+from lenet_multi.machine import signals
 
 _PATIENCE = 30.0  # seconds for a stopped command to end its own processes and clean up
 _NAME = "lenet-multi: "  # begins the line of an error
@@ -86,4 +86,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait(_PATIENCE)
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signals.KILL)
+            else:  # Windows has no groups of processes
+                process.kill()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import tempfile
 import warnings
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -17,7 +18,12 @@ def place(name: str, environ: Mapping[str, str] = os.environ) -> Path:
 
     Machines may share a home folder, and one may be unable to run what another compiled.
     """
-    home = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~"), ".cache").expanduser()
+    try:
+        home = (
+            environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~"), ".cache").expanduser()
+        )
+    except RuntimeError:  # a user without a home, as in some containers
+        home = tempfile.gettempdir()
     known = instruction_sets.cpuinfo()
     instructions = known.get("flags") or known.get("Features") or ""
     kind = platform.uname().machine + platform.processor() + instructions

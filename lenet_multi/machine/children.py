@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -22,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lenet_multi.machine import keras_start, signals
+from lenet_multi.machine import signals
 
 _LINES_SHOWN = 5
 _WATCH_EVERY = 0.2  # seconds
@@ -129,7 +128,7 @@ def _run(
         child.log.open("w") as log,
         subprocess.Popen(
             child.command,
-            env={**environment(child.log.parent), **child.environ},
+            env={**environment(), **child.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -154,7 +153,7 @@ def _run(
         return None
     if late.is_set():
         reason = f"took longer than {timeout:g} s"
-    elif status == -signal.SIGKILL:
+    elif status == -signals.KILL:
         reason = "was killed; the system does that when memory runs out"
     else:
         reason = f"ended with status {status}"
@@ -162,12 +161,14 @@ def _run(
     return Failure(child.name, reason, lines[-_LINES_SHOWN:])
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a child: no variable of Keras, and an empty home of Keras."""
-    inherited = {name: v for name, v in os.environ.items() if not name.startswith("KERAS_")}
-    return {
-        **inherited,
-        "KERAS_HOME": str(folder / "keras"),
-        keras_start.HOME: str(keras_start.keras_home()),  # for --data keras:NAME
-        "PYTHONUNBUFFERED": "1",
+def environment() -> dict[str, str]:
+    """Return the environment of a child: of Keras's variables, the folder of its downloads alone.
+
+    Settings in that folder change nothing: `keras_start.start` does not read them.
+    """
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "KERAS_HOME" or not name.startswith("KERAS_")
     }
+    return {**inherited, "PYTHONUNBUFFERED": "1"}

@@ -4,11 +4,15 @@ import functools
 import os
 import platform
 import re
-import resource
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 from lenet_multi import __version__
 from lenet_multi.machine import instruction_sets
@@ -62,19 +66,26 @@ def threads() -> int:
     return os.cpu_count() or 1
 
 
-def peak_memory_bytes() -> int:
-    """Return the largest resident memory of this process so far, in bytes."""
+def peak_memory_bytes() -> int | None:
+    """Return the largest resident memory of this process so far, in bytes; None on Windows."""
     # On Linux `getrusage` also counts what a large parent had before it started this program.
     with suppress(OSError):
         status = Path("/proc/self/status").read_text()
         if found := re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE):
             return int(found[1]) * 1024
+    if resource is None:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes
 
 
-def memory_bytes() -> int:
-    """Return the memory in bytes that this process may use: the machine's or its container's."""
+def memory_bytes() -> int | None:
+    """Return the memory in bytes that this process may use: the machine's or its container's.
+
+    None on Windows.
+    """
+    if not hasattr(os, "sysconf"):
+        return None
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))

@@ -7,8 +7,14 @@ from contextlib import suppress
 from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import (
+    PackageNotFoundError,
+    distributions,
+    packages_distributions,
+    version,
+)
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -20,7 +26,45 @@ ANSWERING = (*BACKENDS, "numpy", "openvino")  # on NumPy and OpenVINO Keras cann
 
 def installed(known: Sequence[str] = BACKENDS) -> tuple[str, ...]:
     """Return the `known` backends that are installed, without importing one."""
-    return tuple(name for name in known if find_spec(framework(name)) is not None)
+    return tuple(name for name in known if _is_installed(framework(name)))
+
+
+def _is_installed(package: str) -> bool:
+    spec = find_spec(package)
+    # Any folder is a package without code to Python, also one for the results of TensorFlow.
+    return spec is not None and spec.origin is not None and hiding(package) is None
+
+
+def hiding(package: str) -> Path | None:
+    """Return the user's file or folder that Python would import as `package`; None if none is.
+
+    A user's is a lone module, which no framework is, or what lies in the working folder.
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    origin = Path(spec.origin)
+    if not spec.submodule_search_locations:
+        return origin
+    folder = origin.parent
+    in_work = folder.parent == Path.cwd() and not _holds_installed(folder.parent, package)
+    return folder if in_work else None
+
+
+def _holds_installed(folder: Path, package: str) -> bool:
+    """Return whether pip put `package` into `folder`."""
+    files = (file for known in distributions(path=[str(folder)]) for file in known.files or ())
+    return any(file.parts[:1] == (package,) for file in files)
+
+
+def refuse_hidden(*packages: str) -> None:
+    """Raise `UserError` when a user's file or folder has the name of one of `packages`."""
+    for package in packages:
+        if path := hiding(package):
+            raise UserError(
+                f"{path} has the name of the package {package} and hides it; rename it, or work in "
+                "another folder"
+            )
 
 
 def framework(backend: str) -> str:
@@ -59,6 +103,8 @@ def choose(
             f"--backend {asked} conflicts with KERAS_BACKEND={from_environment}; drop one of them"
         )
     present = installed(known)
+    if not (asked or from_environment) and not present:
+        refuse_hidden(*map(framework, known))
     default = preferred if preferred in present else next(iter(present), None)
     name = asked or from_environment or default
     remedy = f"install it with: pip install {framework(name or 'jax')}"
@@ -72,9 +118,25 @@ def choose(
     if name not in known:
         raise UserError(unknown("backend", name, known))
     if name not in present:
+        refuse_hidden(framework(name))
         others = f" (installed: {', '.join(present)})" if present else ""
         raise UserError(f"backend {name!r} is not installed{others}; {remedy}")
     return name
+
+
+def leave_out_false_tensorflow() -> None:
+    """Make each import of a folder or file fail that has TensorFlow's name but is not TensorFlow.
+
+    On every backend Keras takes what it can import under this name for TensorFlow: to seed it, to
+    save a model.
+    """
+    name = BACKENDS[0]
+    spec = find_spec(name)
+    if spec is None or isinstance(spec.loader, OthersLeftOut) or _is_installed(name):
+        return
+    finder = OthersLeftOut(name)
+    finder.names = {name}
+    sys.meta_path.insert(0, finder)
 
 
 class OthersLeftOut(MetaPathFinder, Loader):

@@ -33,6 +33,8 @@ _SETTINGS = {
     "MKL": ("MKL_ENABLE_INSTRUCTIONS", ("SSE4_2", "AVX2", "AVX512")),
 }
 
+OF_XLA = set(_SETTINGS["XLA"][1])  # what `held_to` sets XLA_FLAGS to
+
 # The libraries of each backend. PyTorch also uses MKL, which does not report its choice.
 _LIBRARIES = {"tensorflow": ("oneDNN", "XLA"), "jax": ("XLA",), "torch": ("ATen", "oneDNN")}
 

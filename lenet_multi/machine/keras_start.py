@@ -4,15 +4,14 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TypeVar
 
 from lenet_multi.errors import UserError
-from lenet_multi.machine import cache
-from lenet_multi.machine.frameworks import OthersLeftOut
+from lenet_multi.machine import cache, frameworks, start_error
+from lenet_multi.machine.keras_home import settings_left_out
 
 # Keras reads these at import, and then ends every `fit` early without a message.
 CUTTING_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
@@ -25,14 +24,11 @@ FOR_A_GPU = {
 
 CPU, GPU = "cpu", "gpu"
 
-# Keras's home for downloads, for processes with a private KERAS_HOME, such as parity's.
-HOME = "LENET_MULTI_KERAS_HOME"
-
 Loaded = TypeVar("Loaded")
 
 _HEAD_START = 0.03  # seconds; bad data found by then is reported without starting a backend
 
-# Keras's defaults; ~/.keras/keras.json may change them.
+# Keras's defaults.
 KERAS_SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
@@ -43,29 +39,40 @@ def start(
     dtype_policy: str | None = None,
     stock: bool = False,
 ) -> None:
-    """Import Keras on `backend`, with Keras's defaults whatever ~/.keras/keras.json says.
+    """Import Keras on `backend`, with Keras's defaults; it never reads ~/.keras/keras.json.
 
     `floatx`: precision of weights and sums, "float32" or "float64". `dtype_policy`: that of layers
     (default: `floatx`). On a GPU, float32 products are computed in full, not from numbers of ten
     bits (TF32). On PyTorch, subnormal numbers become zero in all that this thread computes on a CPU
     from now on; with `stock` they stay, as in plain Keras. Raises `UserError` when the environment
-    would make Keras end training early.
+    would make Keras end training early, and `StartError` when Keras or the backend do not start.
     """
     for variable in CUTTING_VARIABLES:
         if variable in os.environ:
             raise UserError(f"{variable} would cut training short; unset it and use --epochs")
+    frameworks.refuse_hidden("keras", frameworks.framework(backend))
+    frameworks.leave_out_false_tensorflow()
+    start_error.refuse_deadly_flags(backend)
     os.environ["KERAS_BACKEND"] = backend
     os.environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
     cache.keep_compiled(os.environ)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no warnings about the build
     for variable, value in FOR_A_GPU.items():
         os.environ.setdefault(variable, value)
-    with stderr_held_back(), _garbage_left_alone(), OthersLeftOut(backend):
-        import keras
+    with (
+        stderr_held_back(),
+        start_error.explained(backend),
+        _garbage_left_alone(),
+        frameworks.OthersLeftOut(backend),
+    ):
+        with settings_left_out():
+            import keras
 
-        keras.ops.zeros(())  # the first tensor prints the other messages of the start
+        # The first tensor prints the other messages of the start. A device may not give its value.
+        keras.ops.convert_to_numpy(keras.ops.zeros(()))
         if device() == GPU:
             _multiply_in_full(backend)
+
     if keras.backend.backend() != backend:
         raise RuntimeError(f"Keras was imported before, on {keras.backend.backend()}")
     if backend == "torch" and not stock:
@@ -82,17 +89,21 @@ def start(
     keras.config.set_image_data_format(KERAS_SETTINGS["image_data_format"])
 
 
-def keras_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of Keras's settings and downloads."""
-    return Path(environ.get(HOME) or environ.get("KERAS_HOME") or "~/.keras").expanduser()
-
-
 def device() -> str:
-    """Return what the started Keras computes on: `CPU` or `GPU`."""
+    """Return what the started Keras computes on: `CPU` or `GPU`, which is any accelerator."""
+    return CPU if "cpu" in _device_name() else GPU  # such as cuda:0, mps:0 (Apple), xpu:0 (Intel)
+
+
+def untried_device() -> str | None:
+    """Return the device of the started Keras if this package was never tried on its kind."""
+    name = _device_name()
+    return None if any(kind in name for kind in ("cpu", "cuda", "gpu", "rocm")) else name
+
+
+def _device_name() -> str:
     import keras
 
-    name = str(getattr(keras.ops.zeros(()), "device", CPU)).lower()  # OpenVINO has none
-    return GPU if any(word in name for word in ("cuda", "gpu", "rocm")) else CPU
+    return str(getattr(keras.ops.zeros(()), "device", CPU)).lower()  # OpenVINO has none
 
 
 def start_and_load(

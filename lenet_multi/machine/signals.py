@@ -8,6 +8,8 @@ from typing import NoReturn
 
 from lenet_multi.errors import StoppedError
 
+KILL = 9  # SIGKILL, which no process can refuse; Windows has no name for it
+
 
 @contextmanager
 def obeying(note: Callable[[int, FrameType | None], None]) -> Iterator[None]:

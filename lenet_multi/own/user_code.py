@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from lenet_multi.errors import UserCodeError, UserError, reason
+from lenet_multi.errors import UserCodeError, UserError, named_reason
 
 _OURS = str(Path(__file__).parents[1])
 
@@ -29,8 +29,7 @@ def user_code(what: str, *, let: tuple[type[Exception], ...] = ()) -> Iterator[N
         traceback.print_exception(type(error), error, _without_ours(error.__traceback__))
         backend = os.environ.get("KERAS_BACKEND")
         where = f" on {backend}" if backend and "keras" in sys.modules else ""
-        kind = type(error).__name__
-        why = f"{kind}: {reason(error).removeprefix(f'{kind}: ')}"
+        why = named_reason(error)
         raise UserCodeError(f"{what} failed{where}: {why}; see the traceback") from error
 
 

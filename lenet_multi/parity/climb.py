@@ -21,6 +21,7 @@ from lenet_multi.backends.layers import seed_generators
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import Arrays, Dataset, named
+from lenet_multi.errors import named_reason
 from lenet_multi.machine import environment, instruction_sets
 from lenet_multi.parity import layer_calls, randomness, slopes, terms, twins
 from lenet_multi.parity.evidence import Array, Evidence, read
@@ -202,8 +203,8 @@ class Climb:
                 ]
             except Exception as error:  # L6 reports any error that stops a move
                 traceback.print_exc()
-                words = f"{type(error).__name__}: {error}".splitlines()[0]
-                self.evidence.facts.setdefault("errors", {})[writer] = words[:200].replace("/", " ")
+                words = named_reason(error)[:200].replace("/", " ")
+                self.evidence.facts.setdefault("errors", {})[writer] = words
             else:
                 twins.file_losses(self.evidence, f"L6/{writer}/losses", *losses)
 

@@ -30,7 +30,7 @@ def announce(
     minutes = seconds(facts, plan, len(backends), at_once) / 60
     needed, has = at_once * memory_bytes(facts, plan), environment.memory_bytes()
     name = plan.config.architecture
-    if needed > has:
+    if has is not None and needed > has:
         raise UserError(
             f"{name}: {facts['parameters']:,} parameters need about {needed / 2**30:.0f} GiB of "
             f"memory for the climb; this machine has {has / 2**30:.0f} GiB: give fewer --steps, "

@@ -36,7 +36,7 @@ def prepare(plan: Plan, backends: Sequence[str], folder: Path) -> Start:
         progress.add_task(f"{backends[0]} builds the model", total=None)
         done = subprocess.run(
             [*command, json.dumps(dataclasses.asdict(plan)), str(folder)],
-            env=children.environment(folder),
+            env=children.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

@@ -214,7 +214,7 @@ def results_table(runs: Sequence[Run]) -> Table:
         "epochs": lambda result: str(len(result.epochs)),
         "seconds per epoch": lambda result: f"{seconds_per_epoch(result):.2f}",
         "seconds in total": lambda result: f"{sum(result.seconds.values()):.1f}",
-        "peak memory": lambda result: f"{result.peak_memory_bytes / 2**20:,.0f} MiB",
+        "peak memory": lambda result: _mebibytes(result.peak_memory_bytes),
     }
     if not runs[0].result.classifies:
         del rows["correct"]
@@ -227,6 +227,10 @@ def shown_headline(result: Result) -> str:
     """Return a run's headline as text: accuracy in percent, any other metric in four digits."""
     value = result.headline[1]
     return f"{value:.2%}" if result.classifies else f"{value:.4g}"
+
+
+def _mebibytes(size: int | None) -> str:
+    return "-" if size is None else f"{size / 2**20:,.0f} MiB"
 
 
 def seconds_per_epoch(result: Result) -> float:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, reason
 
 SHA256 = "sha256"
 
@@ -76,7 +77,12 @@ def put_in_place(draft: Path, target: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush the file or folder at `path` to the disk."""
+    """Flush the file or folder at `path` to the disk.
+
+    Windows flushes no folder, and no file that is open for reading, so this does nothing there.
+    """
+    if sys.platform == "win32":
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -112,8 +118,8 @@ def writing(
     try:
         yield
     except refusals as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise UserError(f"cannot write {target}: {reason}; choose another {flag}") from error
+        why = getattr(error, "strerror", None) or reason(error)
+        raise UserError(f"cannot write {target}: {why}; choose another {flag}") from error
 
 
 @contextmanager

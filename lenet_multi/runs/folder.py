@@ -4,13 +4,17 @@ A run fills NAME.unfinished and renames it when it is complete. Until then the f
 `journal.json` (see `journal`) and `resume/`, what the run needs to continue (see `checkpoint`).
 """
 
-import fcntl
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from lenet_multi.errors import UserError
 from lenet_multi.machine.signals import put_off
@@ -95,7 +99,13 @@ def new_run_folder(
 
 @contextmanager
 def _locked(draft: Path) -> Iterator[None]:
-    """Keep other processes away from `draft`; the lock ends with the process, even if killed."""
+    """Keep other processes away from `draft`; the lock ends with the process, even if killed.
+
+    Windows locks no folder: there, nothing notices two processes that write the same one.
+    """
+    if fcntl is None:
+        yield
+        return
     with writing(draft):
         handle = os.open(draft, os.O_RDONLY)
     try:

@@ -79,7 +79,7 @@ class Result:
     test_accuracy: float | None  # None without a classifier
     test_loss: float
     seconds: dict[str, float]
-    peak_memory_bytes: int
+    peak_memory_bytes: int | None  # None on Windows
     test_metrics: dict[str, float] = field(default_factory=dict)  # the others, by Keras's names
     inputs: dict[str, str] = field(default_factory=dict)  # how they are made; see `Task.inputs`
     # Of a classifier: examples by label, of "training" and "validation".

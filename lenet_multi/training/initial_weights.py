@@ -1,9 +1,8 @@
 """The initial weights of any model: from its own initializers, the same on every backend.
 
 Keras's initializers draw different numbers on each backend. So NumPy draws for initializers that
-`draw` knows. A child process on JAX draws for the others, whichever backend trains (`python -m
-lenet_multi.training.initial_weights CONFIG FILE.npz`). Weights that do not depend on the seed,
-such as zeros, ones or pretrained ones, stay.
+`draw` knows. A child process on JAX draws for the others, whichever backend trains (`write`).
+Weights that do not depend on the seed, such as zeros, ones or pretrained ones, stay.
 """
 
 import dataclasses
@@ -25,7 +24,7 @@ from lenet_multi.backends.private import tensorflow_left_out
 from lenet_multi.backends.variables import path_of
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, reason_in
 from lenet_multi.own.find import find_task
 from lenet_multi.task import Task
 
@@ -198,21 +197,27 @@ def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Arra
     settings = json.dumps(dataclasses.asdict(config))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights.npz")
-        command = [sys.executable, "-m", __name__, settings, str(path)]
+        command = [sys.executable, "-c", _WRITE, settings, str(path)]
         environ = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            why = reason_in(done.stderr) or "it said nothing"
             raise UserError(
                 f"{task.name}: {weight} has an unknown initializer, and drawing it on JAX failed "
-                f"({last}); give it one of Keras's own"
+                f"({why}); give it one of Keras's own"
             )
         with np.load(path) as file:
             return [file[name] for name in file.files]
 
 
-if __name__ == "__main__":
-    settings, path = sys.argv[1:]
+_WRITE = (
+    "import sys; from lenet_multi.machine import keras_start; keras_start.start('jax');"
+    f"from {__name__} import write; write(*sys.argv[1:])"
+)
+
+
+def write(settings: str, path: str) -> None:
+    """Write the initial weights of a task to `path`; `settings` are its config's, as JSON."""
     config = TrainConfig(**json.loads(settings))
     task = find_task(config)
     model = _built(task, config, task.load(config), config.seed)

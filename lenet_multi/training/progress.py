@@ -5,7 +5,11 @@ from rich import progress
 from rich.console import Console
 from rich.text import Text
 
-from lenet_multi.machine.keras_start import GPU, device
+from lenet_multi.machine.keras_start import CPU, GPU, device
+from lenet_multi.machine.threads import Waiting, used
+
+_LOOKS_AFTER = 5.0  # seconds
+_MUCH = 0.25  # of the time; threads that have their processors wait for a hundredth of it
 
 
 class ImageRate(progress.ProgressColumn):
@@ -22,7 +26,10 @@ class ImageRate(progress.ProgressColumn):
 
 
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
-    """A bar over all steps, on a terminal, and a line per epoch; `quiet` shows neither."""
+    """A bar over all steps, on a terminal, and a line per epoch; `quiet` shows neither.
+
+    It says once when PyTorch's threads wait for a processor, and so for each other.
+    """
 
     def __init__(self, *, epochs: int, steps: int, batch_size: int, quiet: bool = False) -> None:
         super().__init__()
@@ -46,6 +53,8 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
             disable=quiet or not self.console.is_terminal,
             transient=True,
         )
+        self.threads = used("torch") if keras.backend.backend() == "torch" else 1
+        self.waiting = Waiting() if self.threads > 1 and device() == CPU else None
         self.task = self.progress.add_task("epoch 1", total=epochs * steps)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -57,6 +66,18 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         """Move the bar to the end of step `batch`, from 0; Keras counts beyond the epoch's end."""
         done = self.steps_before + min(self.skipped + batch + 1, self.steps)
         self.progress.update(self.task, completed=done)
+        if self.waiting and self.waiting.seconds > _LOOKS_AFTER:
+            self._tell_of_waiting(self.waiting.share())
+
+    def _tell_of_waiting(self, share: float) -> None:
+        """Tell once if a thread waited for much of the time; if not, look again later."""
+        self.waiting = None if share > _MUCH else Waiting()
+        if share > _MUCH:
+            self.console.print(
+                f"a thread waited for a processor {share:.0%} of the time, which other programs "
+                f"use, and torch's {self.threads} threads wait for each other; OMP_NUM_THREADS=1 "
+                "may be faster, but rounds differently"
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Print a line with the epoch's metrics."""

@@ -1,5 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
 
+from lenet_multi.backends import choice
 from lenet_multi.backends.choice import (
     FASTEST_FORM,
     FASTEST_FORM_IN_BFLOAT16,
@@ -53,3 +56,19 @@ def test_an_execution_keeps_nobody_waiting(batch_size: int, steps: int) -> None:
 def test_torch_takes_one_step_at_a_time() -> None:
     """On PyTorch an execution has one step, because Keras refuses more there."""
     assert {execution("torch", form).steps_per_execution for form in FORMS} == {1}
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("name", ["mps:0", "xpu:0", "TPU_0"])
+def test_stock_keras_trains_where_nothing_was_tried(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An accelerator that is no CPU and no known GPU gets stock Keras, and the run says why."""
+    import keras
+
+    monkeypatch.setattr(keras.ops, "zeros", lambda shape: SimpleNamespace(device=name))
+    how = choice.here()
+    assert how.form == how.answer_form == choice.STOCK
+    assert not how.xla_loops
+    assert how.why_stock == f"nothing faster was tried on {name.lower()}"

@@ -75,18 +75,20 @@ def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "is_cuda", "has"),
+    ("dtype", "device", "has"),
     [
-        ("float32", True, True),
-        ("float32", False, True),
-        ("float64", False, True),
-        ("float64", True, False),
+        ("float32", "cuda", True),
+        ("float32", "cpu", True),
+        ("float64", "cpu", True),
+        ("float64", "cuda", False),
+        ("float32", "mps", False),
+        ("float32", "xpu", False),
     ],
 )
 def test_pytorchs_kernel_is_taken_where_it_is_exact(
-    backend: str, dtype: str, is_cuda: bool, has: bool, monkeypatch: pytest.MonkeyPatch
+    backend: str, dtype: str, device: str, has: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU PyTorch's Adam kernel takes a float32 rate, so float64 uses Keras's formula."""
+    """The kernel takes a float32 rate on a GPU, and was tried on no other accelerator."""
     if backend != "torch":
         return
     import torch
@@ -97,6 +99,7 @@ def test_pytorchs_kernel_is_taken_where_it_is_exact(
     kernel, optimizer = Mock(), Mock()
     optimizer.corrected.return_value = rate = torch.ones(())
     monkeypatch.setattr(private, "find", lambda name: kernel)
-    weight = SimpleNamespace(dtype=dtype, value=SimpleNamespace(is_cuda=is_cuda))
+    value = SimpleNamespace(device=SimpleNamespace(type=device))
+    weight = SimpleNamespace(dtype=dtype, value=value)
     update_by_adam(optimizer, [(Mock(), weight, Mock(), Mock())], rate)
     assert (kernel.call_count, optimizer.by_formula.call_count) == (has, not has)

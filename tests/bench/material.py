@@ -77,13 +77,12 @@ def stages(step: float, forward: float, both: float, **layers: float) -> Stages:
 
 def bench(rows: Sequence[Row], **more: Any) -> Bench:
     """Return a bench of `rows`."""
-    given = {"stages": {}, "stopped_by": None, **more}
+    given = {"stages": {}, "stopped_by": None, "threads": 1, **more}
     return Bench(
         model="my_model.py:build",
         config=TrainConfig(batch_size=32),
         rows=rows,
         rounds=3,
-        threads=1,
         machine={},
         seconds=9.0,
         parameters=1234,

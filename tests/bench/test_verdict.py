@@ -99,3 +99,11 @@ def test_a_backend_without_any_figure_failed() -> None:
     """A backend fails if no way was timed on it."""
     rows = (row("jax", STOCK, failure="no layer"), *THREE[4:])
     assert verdict.failed(bench(rows)) == ["jax"]
+
+
+def test_another_number_of_threads_is_told() -> None:
+    """A backend that a variable holds to fewer threads than the others is not compared silently."""
+    rows = (row("jax", OURS, 1.0, threads=2), row("torch", STOCK, 2.0, threads=1))
+    assert verdict.remarks(bench(rows, threads=2)) == [
+        "torch: computes with 1 thread, not 2; variables such as OMP_NUM_THREADS change it"
+    ]

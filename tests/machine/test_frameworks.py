@@ -63,6 +63,75 @@ def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPa
         choose("torch", {})
 
 
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, in which Python looks for modules first."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in (*BACKENDS, "openvino"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", [*BACKENDS, "openvino"])
+def test_a_folder_of_a_backends_name_is_no_backend(name: str, work: Path) -> None:
+    """A folder without code, such as one for results, changes nothing of what is installed."""
+    before = frameworks.installed(ANSWERING)
+    (work / name / "runs").mkdir(parents=True)
+    importlib.invalidate_caches()
+    assert frameworks.installed(ANSWERING) == before
+    assert frameworks.hiding(name) is None
+
+
+@pytest.mark.parametrize("name", [*BACKENDS, "openvino"])
+@pytest.mark.parametrize("is_package", [False, True], ids=["file", "package"])
+def test_a_users_module_of_a_backends_name_is_named(
+    name: str, is_package: bool, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backend does not count as installed, and who asks for it is told what hides it."""
+    path = work / name if is_package else work / f"{name}.py"
+    file = path / "__init__.py" if is_package else path
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    importlib.invalidate_caches()
+    assert name not in frameworks.installed(ANSWERING)
+    with pytest.raises(UserError, match=rf"{path} has the name of the package {name} and hides it"):
+        choose(name, {}, known=ANSWERING)
+    monkeypatch.setattr(frameworks, "installed", lambda known: ())
+    with pytest.raises(UserError, match="hides it; rename it, or work in another folder"):
+        choose(None, {}, known=ANSWERING)
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "tensorflow.py"], ids=["folder", "file"])
+def test_a_false_tensorflow_is_never_imported(
+    name: str, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras imports what has this name at any time, to seed TensorFlow or to save a model."""
+    monkeypatch.setattr(sys, "path", [str(work)])
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    path = work / name
+    path.touch() if path.suffix else path.mkdir()
+    importlib.invalidate_caches()
+    for _ in range(2):
+        frameworks.leave_out_false_tensorflow()
+        with pytest.raises(ImportError, match="tensorflow is left out"):
+            importlib.import_module("tensorflow")
+    assert sum(isinstance(finder, OthersLeftOut) for finder in sys.meta_path) == 1
+
+
+def test_what_pip_installed_into_the_working_folder_is_no_users(work: Path) -> None:
+    """`pip install --target .` puts packages there, as some services ask for."""
+    (work / "jax").mkdir()
+    (work / "jax" / "__init__.py").touch()
+    record = work / "jax-0.10.2.dist-info" / "RECORD"
+    record.parent.mkdir()
+    record.write_text("jax/__init__.py,,\n")
+    (record.parent / "METADATA").write_text("Name: jax\nVersion: 0.10.2\n")
+    importlib.invalidate_caches()
+    assert frameworks.hiding("jax") is None
+    assert "jax" in frameworks.installed()
+
+
 def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """If no backend is installed, the error says how to install one."""
     monkeypatch.setattr(frameworks, "installed", lambda known: ())

@@ -22,11 +22,30 @@ SHOW = (
 )
 
 
+# The last ones stop plain Keras with a traceback.
+KERAS_JSON = {
+    "other": {"floatx": "float64", "epsilon": 1e-3, "image_data_format": "channels_first"},
+    "nnx": {"nnx_enabled": True},
+    "backend": {"backend": "mxnet"},
+    "floatx": {"floatx": "float8"},
+    "list": ["floatx"],
+    "word": "float32",
+    "types": {"floatx": ["float32"], "epsilon": "small", "image_data_format": 1},
+    "layout": {"image_data_format": "channels_middle"},
+    "epsilon": {"epsilon": 1},
+}
+
+
 @pytest.mark.backend
-def test_a_users_keras_json_changes_nothing(backend: str, tmp_path: Path) -> None:
-    """Precision, epsilon and layout are Keras's defaults, whatever ~/.keras/keras.json says."""
-    settings = {"floatx": "float64", "epsilon": 1e-3, "image_data_format": "channels_first"}
-    (tmp_path / "keras.json").write_text(json.dumps(settings))
+@pytest.mark.parametrize("content", [*map(json.dumps, KERAS_JSON.values()), "{", "[" * 10**5, None])
+def test_a_users_keras_json_changes_nothing(
+    backend: str, content: str | None, tmp_path: Path
+) -> None:
+    """Precision, epsilon and layout are Keras's defaults, whatever is in ~/.keras/keras.json."""
+    if content is None:
+        (tmp_path / "keras.json").mkdir()
+    else:
+        (tmp_path / "keras.json").write_text(content)
     done = subprocess.run(
         [sys.executable, "-c", SHOW, backend],
         env={**os.environ, "KERAS_HOME": str(tmp_path)},
@@ -72,6 +91,10 @@ def test_garbage_is_collected_again() -> None:
         ("/job:localhost/replica:0/task:0/device:CPU:0", CPU),
         ("cuda:0", GPU),
         ("rocm:0", GPU),
+        ("mps:0", GPU),
+        ("xpu:0", GPU),
+        ("TPU_0(process=0,(0,0,0,0))", GPU),
+        ("METAL(id=0)", GPU),
         ("/job:localhost/replica:0/task:0/device:GPU:0", GPU),
     ],
 )

@@ -1,10 +1,10 @@
 import os
-import pty
 import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +15,7 @@ def test_a_terminal_shows_a_bar_with_the_time_left(
     backend: str, small_npz: Path, tmp_path: Path
 ) -> None:
     """On a terminal stderr has a live bar with steps and time, and stdout only the results."""
+    pty = pytest.importorskip("pty", reason="Windows has no such terminals")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [
@@ -62,3 +63,25 @@ def test_a_thread_waits_where_figures_come_later(backend: str) -> None:
     callbacks.on_train_batch_end(0)
     callbacks.on_train_end()
     assert (called_in == [threading.main_thread()]) == (backend != "jax")
+
+
+@pytest.mark.parametrize(("share", "lines"), [(0.1, 0), (0.5, 1)], ids=["little", "much"])
+def test_threads_that_wait_are_told_once(
+    backend: str,
+    share: float,
+    lines: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """PyTorch's threads wait for each other, so a thread without a processor is worth a line."""
+    from lenet_multi.training import progress
+
+    waiting = SimpleNamespace(seconds=60.0, share=lambda: share)
+    monkeypatch.setattr(progress, "used", lambda backend: 2)
+    monkeypatch.setattr(progress, "Waiting", lambda: waiting)
+    bar = progress.ProgressBar(epochs=1, steps=9, batch_size=1)
+    for batch in range(9):
+        bar.on_train_batch_end(batch)
+    told = capsys.readouterr().err
+    wanted = lines if backend == "torch" else 0
+    assert told.count("\n") == told.count(f"{share:.0%} of the time") == wanted

@@ -15,6 +15,7 @@ from typing import IO, Any
 import click
 
 from lenet_multi.commands.demo import worker
+from lenet_multi.errors import reason_in
 
 _LOG_BYTES_READ = 4096
 
@@ -102,9 +103,8 @@ class BackendProcess:
 
 
 def _reason(status: int, log: IO[bytes]) -> str:
-    """Return the last line in `log`, with the process's signal or exit status."""
+    """Return the reason in `log`, with the process's signal or exit status."""
     log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES_READ))
-    lines = log.read().decode(errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+    why = reason_in(log.read().decode(errors="replace")) or "it printed nothing"
     end = signal.Signals(-status).name if status < 0 else f"status {status}"
-    return f"{last} ({end})"
+    return f"{why} ({end})"

@@ -18,18 +18,22 @@ from lenet_multi.machine.extras import Extra
 from lenet_multi.runs.folder import NEEDED_BYTES, RUNS
 
 NEEDED_MEMORY = 2**30  # bytes; a training run took 771 MiB at most
+COSTLY = 1.5  # times as long as one thread; threads that have their processors take no longer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The machine, by default this one; `memory` and `disk_free` in bytes, `runs`: runs' folder."""
+    """The machine, by default this one; `memory` and `disk_free` in bytes, `runs`: runs' folder.
+
+    The memory is None where the system does not tell it.
+    """
 
     python: str = platform.python_version()
     lenet_multi: str = __version__
     system: str = f"{platform.system()} {platform.machine()}"
     processor: str = field(default_factory=environment.processor)
     cores: int = field(default_factory=environment.threads)
-    memory: int = field(default_factory=environment.memory_bytes)
+    memory: int | None = field(default_factory=environment.memory_bytes)
     runs: str = field(default_factory=lambda: str(Path.cwd() / RUNS))
     disk_free: int = field(default_factory=lambda: shutil.disk_usage(Path.cwd()).free)
 
@@ -71,11 +75,22 @@ def _of_backends(probes: Sequence[Probe]) -> Iterator[Problem]:
     working = [probe for probe in probes if probe.works]
     for probe in probes:
         if probe.trouble:
+            named = " ".join(filter(None, (probe.backend, probe.version)))
             yield Problem(
-                f"{probe.backend} {probe.version} does not work: {probe.trouble}",
-                f"read its whole output with: python -m {MODULE} {probe.backend}; if it is only "
+                f"{named} does not work: {probe.trouble}",
+                probe.remedy
+                or f"read its whole output with: python -m {MODULE} {probe.backend}; if it is only "
                 "slow, give a longer --timeout",
                 grave=not working,
+            )
+        elif probe.thread_cost > COSTLY:
+            yield Problem(
+                f"{probe.backend}'s {probe.threads} threads take {probe.thread_cost:.1f} times as "
+                "long as one for a small step: other programs use the processors, and the threads "
+                "wait for each other",
+                "set OMP_NUM_THREADS=1 while the machine is shared; sums are then rounded in "
+                "another order",
+                grave=False,
             )
     if not any(probe.installed for probe in probes):
         yield Problem("no backend is installed", f"install one, e.g. {extras.install_line('jax')}")
@@ -93,7 +108,7 @@ def _of_settings(found: Sequence[Setting]) -> Iterator[Problem]:
 
 
 def _of_machine(machine: Machine) -> Iterator[Problem]:
-    if machine.memory < NEEDED_MEMORY:
+    if machine.memory is not None and machine.memory < NEEDED_MEMORY:
         yield Problem(
             f"the machine has {machine.memory / 2**20:.0f} MiB of memory; training needs up to "
             f"{NEEDED_MEMORY / 2**20:.0f}",

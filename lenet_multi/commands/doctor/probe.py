@@ -5,17 +5,17 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from lenet_multi.machine import environment, frameworks, keras_start, measured
+from lenet_multi.errors import StartError, reason_in
+from lenet_multi.machine import frameworks, keras_start, measured, threads
 
 MODULE = "lenet_multi.commands.doctor.probe"
 
@@ -24,8 +24,10 @@ MODULE = "lenet_multi.commands.doctor.probe"
 class Probe:
     """The state of a backend; `trouble` says why it does not work, empty if it works.
 
-    `threads`: processors it may use. `bfloat16`: the speed of its bfloat16 products relative to
-    float32 (see `measured`). `seconds`: from the start of the process to a result.
+    `remedy`: for the trouble, where it is known. `threads`: that compute an operation;
+    `thread_cost`: the time of a small step on them relative to one thread (0 if not measured).
+    `bfloat16`: the speed of its bfloat16 products relative to float32 (see `measured`). `seconds`:
+    from the start of the process to a result.
     """
 
     backend: str
@@ -33,9 +35,11 @@ class Probe:
     version: str = ""
     device: str = ""
     threads: int = 0
+    thread_cost: float = 0.0
     bfloat16: float = 0.0
     seconds: float = 0.0
     trouble: str = ""
+    remedy: str = ""
 
     @property
     def works(self) -> bool:
@@ -44,21 +48,33 @@ class Probe:
 
 
 def probe_all(names: Sequence[str], *, timeout: float) -> list[Probe]:
-    """Check backends at the same time; one that takes over `timeout` seconds does not work."""
+    """Check backends; one that takes over `timeout` seconds does not work.
+
+    One after another, because each measures what the processors give it.
+    """
     console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    with (
-        Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar,
-        ThreadPoolExecutor(len(names)) as pool,
-    ):
-        bar.add_task(f"starting {', '.join(names)}", total=None)
-        return list(pool.map(partial(probe, timeout=timeout), names))
+    found = []
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as bar:
+        starting = bar.add_task("", total=None)
+        for name in names:
+            bar.update(starting, description=f"starting {name}")
+            found.append(probe(name, timeout=timeout))
+    return found
 
 
 def probe(name: str, *, timeout: float) -> Probe:
     """Return the state of the backend `name`."""
     if name not in frameworks.installed():
-        return Probe(backend=name, installed=False)
+        hidden = frameworks.hiding(frameworks.framework(name))
+        return Probe(
+            backend=name,
+            installed=False,
+            trouble=f"{hidden} has its name and hides it" if hidden else "",
+            remedy="rename it, or work in another folder" if hidden else "",
+        )
     try:
         version = frameworks.installed_version(name)
     except PackageNotFoundError:  # importable, but from no distribution
@@ -86,15 +102,20 @@ def _ask(name: str, timeout: float) -> dict[str, Any]:
     if done.returncode < 0:
         return {"trouble": f"ended by signal {-done.returncode}"}
     if done.returncode:
-        last_line = done.stderr.strip().rpartition("\n")[2]
-        return {"trouble": last_line or f"ended with status {done.returncode}"}
+        why = reason_in(done.stderr)
+        return {"trouble": why or f"ended with status {done.returncode}"}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def main(name: str) -> None:
     """Start Keras on the backend, compute a convolution, and print the findings as JSON."""
-    keras_start.start(name)
+    try:
+        keras_start.start(name)
+    except StartError as error:
+        traceback.print_exc()
+        print(json.dumps({"trouble": error.why, "remedy": error.remedy}))
+        return
     import keras
 
     sums = keras.ops.conv(keras.ops.ones((1, 5, 5, 1)), keras.ops.ones((3, 3, 1, 1)))
@@ -102,7 +123,8 @@ def main(name: str) -> None:
         raise ArithmeticError(f"{name} computes a convolution wrongly")
     found = {
         "device": str(sums.device),
-        "threads": environment.threads(),
+        "threads": threads.used(name),
+        "thread_cost": threads.cost(name),
         "bfloat16": measured.measure_bfloat16(name),
     }
     print(json.dumps(found))

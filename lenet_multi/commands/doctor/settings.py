@@ -2,10 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from lenet_multi.errors import reason
 from lenet_multi.machine import keras_start
+from lenet_multi.machine.keras_home import SETTINGS, keras_home
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,27 @@ CHANGE_RESULTS = {
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "torch multiplies in TF32 on a GPU",
     "XLA_FLAGS": "XLA may compile differently, for JAX and TensorFlow",
 }
+_OTHER_ORDER = "another number adds in another order and rounds differently"
 CHOOSE_MEANS = {
     "CUDA_VISIBLE_DEVICES": "backends see only these GPUs",
     "JAX_PLATFORMS": "JAX computes only on these devices",
     "KERAS_BACKEND": "chooses the backend, like --backend",
     "KERAS_HOME": "folder of Keras's settings and downloads",
     "KERAS_TORCH_DEVICE": "torch computes on this device",
-    "OMP_NUM_THREADS": "torch uses this many threads",
+    "MKL_NUM_THREADS": f"torch's MKL uses this many threads; {_OTHER_ORDER}",
+    "NPROC": f"JAX uses this many threads; {_OTHER_ORDER}",
+    "OMP_NUM_THREADS": f"torch uses this many threads; {_OTHER_ORDER}",
     "TF_NUM_INTEROP_THREADS": "TensorFlow runs this many operations at once",
-    "TF_NUM_INTRAOP_THREADS": "TensorFlow uses this many threads for an operation",
+    "TF_NUM_INTRAOP_THREADS": f"TensorFlow uses this many threads for an operation; {_OTHER_ORDER}",
+}
+
+_OVERRIDDEN = "changes results of plain Keras; lenet-multi does not read it"
+
+# What Keras accepts in keras.json; it raises an error for another value.
+_VALID: dict[str, Callable[[object], bool]] = {
+    "floatx": lambda value: value in ["float16", "float32", "float64"],
+    "epsilon": lambda value: isinstance(value, float),
+    "image_data_format": lambda value: value in ["channels_last", "channels_first"],
 }
 
 
@@ -61,17 +76,31 @@ def found(environ: Mapping[str, str] = os.environ) -> list[Setting]:
 
 
 def _of_keras_json(environ: Mapping[str, str]) -> Iterator[Setting]:
-    path = keras_start.keras_home(environ) / "keras.json"
+    path = keras_home(environ) / SETTINGS
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):  # Keras then uses its defaults, too
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # Keras then uses its defaults
+        return
+    except (OSError, RecursionError) as error:
+        yield _stopping(path, reason(error))
         return
     if not isinstance(content, dict):
+        yield _stopping(path, _short(content))
         return
-    overridden = "changes results of plain Keras; lenet-multi overrides it"
-    effects = {"nnx_enabled": CHANGE_RESULTS["KERAS_NNX_ENABLED"]}
     for name, own in {**keras_start.KERAS_SETTINGS, "nnx_enabled": False}.items():
-        if (value := content.get(name, own)) != own:
-            effect = effects.get(name, overridden)
+        value = content.get(name, own)
+        shown = f"{name} in {SETTINGS}"
+        if name in _VALID and not _VALID[name](value):
+            yield _stopping(path, _short(value), shown)
+        elif value != own:
             remedy = f"set {name} to {json.dumps(own)} in {path}"
-            yield Setting(f"{name} in keras.json", json.dumps(value), effect, True, remedy)
+            yield Setting(shown, _short(value), _OVERRIDDEN, True, remedy)
+
+
+def _stopping(path: Path, value: str, name: str = SETTINGS) -> Setting:
+    effect = "plain Keras does not start with it; lenet-multi does not read it"
+    return Setting(name, value, effect, False, f"correct or delete {path}")
+
+
+def _short(value: object) -> str:
+    return json.dumps(value)[:60]

@@ -62,6 +62,6 @@ def _machine(machine: Machine) -> Sequence[tuple[str, str]]:
         ("lenet-multi", machine.lenet_multi),
         ("system", machine.system),
         ("processor", f"{machine.processor}, {machine.cores} cores available"),
-        ("memory", f"{machine.memory / 2**30:.1f} GiB"),
+        ("memory", f"{machine.memory / 2**30:.1f} GiB" if machine.memory else "unknown"),
         ("runs go to", f"{machine.runs}, {machine.disk_free / 2**30:.1f} GiB free"),
     )

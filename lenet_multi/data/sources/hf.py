@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.data.sources.pictures import SPLITS, check_splits, first_of, stack
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, reason
 from lenet_multi.machine import extras
 
 _PATIENCE = 5.0  # seconds for the Hub to answer; the library waits half a minute
@@ -39,10 +39,12 @@ def read(name: str) -> list[NDArray[Any]]:
     except UserError:
         raise
     except Exception as error:  # the library and its libraries raise errors of any class
-        reason, remedy = str(error).partition("\n")[0], "give another data set or folder"
+        remedy = "give another data set or folder"
         if "HF_HUB_OFFLINE" in os.environ:
             remedy = "the Hub is not reached; give a folder, or a data set downloaded before"
-        raise UserError(f"Hugging Face's datasets cannot read it: {reason}; {remedy}") from error
+        raise UserError(
+            f"Hugging Face's datasets cannot read it: {reason(error)}; {remedy}"
+        ) from error
 
 
 def _hub_answers() -> bool:

@@ -1,7 +1,6 @@
 """Keras's own image sets, which Keras downloads into ~/.keras/datasets."""
 
 import contextlib
-import os
 import shutil
 import socket
 import sys
@@ -11,8 +10,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lenet_multi.errors import UserError, unknown
+from lenet_multi.errors import UserError, reason, unknown
 from lenet_multi.machine import frameworks, keras_start
+from lenet_multi.machine.keras_home import keras_home
 
 # The files that Keras looks for before it downloads them.
 FILES = {
@@ -34,8 +34,7 @@ def read(name: str) -> list[NDArray[Any]]:
     """Return the arrays of `keras.datasets.NAME`; raise `UserError` if Keras cannot give them."""
     if name not in FILES:
         raise UserError(unknown("data set of Keras", name, FILES))
-    home = keras_start.keras_home()
-    os.environ["KERAS_HOME"] = str(home)
+    home = keras_home()
     keras_start.start(frameworks.choose(None))  # Keras needs a backend, though it computes nothing
     import keras
 
@@ -53,16 +52,16 @@ def read(name: str) -> list[NDArray[Any]]:
 
 
 def _explain(error: Exception, files: list[Path], missing: list[Path]) -> str:
-    reason = str(error) or type(error).__name__
+    why = reason(error)
     if missing:
         what = "that file" if len(missing) == 1 else "such files"
         return (
-            f"Keras cannot download it ({reason}); put {what} at {', '.join(map(str, missing))}, "
+            f"Keras cannot download it ({why}); put {what} at {', '.join(map(str, missing))}, "
             "if there is no network"
         )
     return (
         f"Keras cannot read {', '.join(map(str, files))}, or its hash is wrong and Keras cannot "
-        f"download the original ({reason}); delete it if there is a network, or give your own data "
+        f"download the original ({why}); delete it if there is a network, or give your own data "
         "as --data FILE.npz"
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lenet_multi.data.sources.pictures import SPLITS, check_splits, first_of, stack
-from lenet_multi.errors import UserError, unknown
+from lenet_multi.errors import UserError, reason, unknown
 from lenet_multi.machine import extras
 
 
@@ -41,7 +41,7 @@ def read(name: str) -> list[NDArray[Any]]:
             f"and {remedy}"
         ) from error
     except Exception as error:  # the library and its libraries raise errors of any class
-        why = str(error).partition("\n")[0]
+        why = reason(error)
         raise UserError(f"TensorFlow Datasets cannot read it: {why}; prepare it again") from error
 
 
@@ -54,7 +54,7 @@ def _builder(tfds: Any, name: str) -> Any:
         known = [*prepared, *re.findall(r"^\t- (\w+)$", str(error), re.MULTILINE)]
         raise UserError(unknown("data set", name, known)) from error
     except Exception as error:
-        why = str(error).strip().partition("\n")[0]
+        why = reason(error)
         raise UserError(f"TensorFlow Datasets lacks it: {why}; choose another data set") from error
 
 

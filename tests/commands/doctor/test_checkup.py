@@ -93,6 +93,29 @@ def test_what_changes_results_is_a_problem(
     assert [problem.remedy for problem in found.problems] == [f"unset {variable}"] * (not healthy)
 
 
+@pytest.mark.parametrize(("cost", "is_told"), [(0.0, False), (0.6, False), (7.3, True)])
+def test_threads_that_wait_for_each_other_are_told(
+    monkeypatch: pytest.MonkeyPatch, cost: float, is_told: bool
+) -> None:
+    """Two threads that take much longer than one are a note, with what it costs and a remedy."""
+    torch = Probe(backend="torch", installed=True, threads=2, thread_cost=cost)
+    found = examined(monkeypatch, torch)
+    assert found.healthy
+    assert len(found.problems) == is_told
+    for problem in found.problems:
+        assert problem.text.startswith("torch's 2 threads take 7.3 times as long as one")
+        assert problem.remedy.startswith("set OMP_NUM_THREADS=1")
+
+
+def test_a_remedy_that_is_known_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor gives the variable to unset, instead of where to read the whole output."""
+    remedy = "unset JAX_PLATFORMS (now 'cuda')"
+    stopped = Probe(backend="jax", installed=True, trouble="no cuda", remedy=remedy)
+    problem, *_ = examined(monkeypatch, stopped).problems
+    assert problem.text == "jax does not work: no cuda"
+    assert problem.remedy == remedy
+
+
 def test_everything_found_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The output holds backends, settings, extras, and each problem with its remedy."""
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
@@ -170,5 +193,6 @@ def test_the_command_tells_what_is_here(lenet: Lenet, tmp_path: Path) -> None:
         assert found[name]["trouble"] == ""
         assert found[name]["device"]
         assert found[name]["threads"] >= 1
+        assert (found[name]["thread_cost"] > 0) is (name == "torch" and found[name]["threads"] > 1)
         kept = float(place(f"bfloat16-{name}", cache).read_text())
         assert found[name]["bfloat16"] == kept > 0

@@ -9,7 +9,7 @@ from lenet_multi.commands.doctor.probe import probe, probe_all
 from lenet_multi.machine import frameworks
 
 BROKEN = {
-    "raises": ("raise ImportError('libcuda.so is missing')", "ImportError: libcuda.so is missing"),
+    "raises": ("raise ImportError('libcuda.so is missing')", "libcuda.so is missing"),
     "crashes": ("import os; os.kill(os.getpid(), 11)", "ended by signal 11"),
     "exits": ("raise SystemExit(3)", "ended with status 3"),
     "hangs": ("import time; time.sleep(60)", "did not start within 3 s"),
@@ -19,9 +19,9 @@ BROKEN = {
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of a package that child processes import as JAX and that looks installed."""
-    package = tmp_path / "jax" / "__init__.py"
-    package.parent.mkdir()
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    package = tmp_path / "stand-ins" / "jax" / "__init__.py"
+    package.parent.mkdir(parents=True)
+    path = os.pathsep.join([str(tmp_path / "stand-ins"), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setattr(frameworks, "installed", lambda: ("jax",))
     return package
@@ -36,6 +36,28 @@ def test_a_backend_that_does_not_start_is_told(stand_in: Path, how: str) -> None
     assert found.installed
     assert not found.works
     assert found.trouble == trouble
+
+
+def test_the_variable_that_stops_a_backend_is_named(
+    stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remedy is to unset it, not the last line of a traceback."""
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    stand_in.write_text("raise RuntimeError('Unable to initialize backend cuda\\nfor simplicity')")
+    found = probe("jax", timeout=60)
+    assert found.trouble == "Unable to initialize backend cuda"
+    assert found.remedy == "unset JAX_PLATFORMS (now 'cuda')"
+
+
+def test_what_hides_a_backend_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user's file of a backend's name is no backend, and is to be renamed."""
+    path = tmp_path / "jax.py"
+    monkeypatch.setattr(frameworks, "installed", lambda: ())
+    monkeypatch.setattr(frameworks, "hiding", lambda package: path)
+    found = probe("jax", timeout=1)
+    assert not found.works
+    assert found.trouble == f"{path} has its name and hides it"
+    assert found.remedy == "rename it, or work in another folder"
 
 
 def test_what_is_not_installed_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,40 @@ def test_keras_json_that_changes_results_is_found(name: str, value: object, tmp_
     assert found.remedy == f"set {name} to {json.dumps(own)} in {path}"
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{", "{}", '{"epsilon": 1e-07}', "[" * 10**5])
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("[]", "keras.json"),
+        ('"float32"', "keras.json"),
+        ("[" * 10**5, "keras.json"),
+        ('{"floatx": "float8"}', "floatx in keras.json"),
+        ('{"floatx": ["float32"]}', "floatx in keras.json"),
+        ('{"epsilon": 1}', "epsilon in keras.json"),
+        ('{"image_data_format": null}', "image_data_format in keras.json"),
+    ],
+)
+def test_keras_json_that_stops_plain_keras_is_named(
+    content: str, name: str, tmp_path: Path
+) -> None:
+    """The file does not stop this package, and the finding says what it does to plain Keras."""
+    path = tmp_path / "keras.json"
+    path.write_text(content)
+    _, found = settings.found({"KERAS_HOME": str(tmp_path)})
+    assert found.name == name
+    assert found.effect == "plain Keras does not start with it; lenet-multi does not read it"
+    assert found.remedy == f"correct or delete {path}"
+    assert not found.changes_results
+
+
+def test_keras_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A folder of this name stops plain Keras too."""
+    (tmp_path / "keras.json").mkdir()
+    _, found = settings.found({"KERAS_HOME": str(tmp_path)})
+    assert found.name == "keras.json"
+    assert "Is a directory" in found.value
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "{}", '{"epsilon": 1e-07}'])
 def test_keras_json_that_changes_nothing_is_silent(content: str | None, tmp_path: Path) -> None:
     """No file, a damaged one (Keras ignores it) or Keras's defaults give no finding."""
     if content is not None:

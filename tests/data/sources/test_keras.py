@@ -17,7 +17,6 @@ from lenet_multi.data.examples import Dataset
 from lenet_multi.data.sources import keras
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import image_sets
-from lenet_multi.machine.keras_start import keras_home
 from tests.conftest import Lenet, child_environment
 
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9"}  # the discard port: nobody listens
@@ -154,10 +153,3 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         keras.read("cifra10")
     with pytest.raises(UserError, match="choose from mnist, fashion_mnist, cifar10, cifar100"):
         keras.read("imdb")
-
-
-def test_children_of_parity_find_the_downloads() -> None:
-    """Parity's children have their own Keras home for settings but read the user's downloads."""
-    from lenet_multi.machine.children import environment
-
-    assert keras_home(environment(Path("run"))) == keras_home(os.environ)

@@ -7,7 +7,6 @@ from typing import Any
 from lenet_multi.commands.doctor.settings import CHANGE_RESULTS, CHOOSE_MEANS
 from lenet_multi.config import TrainConfig, flag
 from lenet_multi.lenet.recipes import RECIPES
-from lenet_multi.machine.keras_start import HOME
 from tests.fuzz import stand_ins
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.kinds import models
@@ -20,7 +19,7 @@ _KERAS_JSON = {
     "image_data_format": "channels_last",
     "nnx_enabled": False,
 }
-_VARIABLES = (*CHANGE_RESULTS, *CHOOSE_MEANS, HOME, "COLUMNS", "NO_COLOR", "LANG", "TERM")
+_VARIABLES = (*CHANGE_RESULTS, *CHOOSE_MEANS, "COLUMNS", "NO_COLOR", "LANG", "TERM")
 
 
 def _encodes(value: str) -> bool:
@@ -47,7 +46,7 @@ def _make(chance: Random) -> Input:
     if chance.random() < 0.5:
         content = json_bytes(changed_json(_KERAS_JSON, chance), chance)
         files["home/keras.json"] = damaged(content, chance) if chance.random() < 0.2 else content
-        environ[chance.choice((HOME, "KERAS_HOME"))] = "home"
+        environ["KERAS_HOME"] = "home"
         return Input(
             arguments=("doctor", *_sometimes(chance, "--json")), files=files, environ=environ
         )

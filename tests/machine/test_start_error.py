@@ -1,0 +1,128 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lenet_multi.errors import StartError
+from lenet_multi.machine import start_error
+from lenet_multi.machine.start_error import explained, suspects
+
+START = (
+    "import sys; from lenet_multi.errors import UserError;"
+    "from lenet_multi.machine.keras_start import start\n"
+    "try: start(sys.argv[1])\n"
+    "except UserError as error: print(error)\n"
+    "else: print('started')"
+)
+
+
+def started(backend: str, **environ: str) -> str:
+    """Return what a process says that starts `backend` with `environ`."""
+    done = subprocess.run(
+        [sys.executable, "-c", START, backend],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+# What stops each backend where there is no such device, or no such flag.
+STOPPING = {
+    "tensorflow": [("XLA_FLAGS", "--no_such_flag"), ("TF_XLA_FLAGS", "--no_such_flag")],
+    "jax": [
+        *(("JAX_PLATFORMS", "rocm"), ("JAX_PLATFORMS", "nonsense"), ("JAX_DISABLE_JIT", "perhaps")),
+        *(("KERAS_NNX_ENABLED", "1"), ("XLA_FLAGS", "--no_such_flag=1")),
+        ("JAX_DEFAULT_MATMUL_PRECISION", "exact"),
+    ],
+    "torch": [
+        *(("KERAS_TORCH_DEVICE", "xpu"), ("KERAS_TORCH_DEVICE", "nonsense")),
+        *(("KERAS_TORCH_DEVICE", ""), ("KERAS_TORCH_DEVICE", "meta")),
+    ],
+}
+
+
+@pytest.mark.backend
+def test_what_stops_a_backend_is_named(backend: str) -> None:
+    """Each variable that stops a start is in the one line, with its value, and is to be unset."""
+    for name, value in STOPPING[backend]:
+        line = started(backend, **{name: value})
+        assert line.startswith(f"{backend} does not start: "), (name, value)
+        assert line.endswith(f"; unset {name} (now {value!r})"), line
+        assert "\n" not in line
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "XLA_FLAGS"])
+def test_what_a_backend_accepts_does_not_stop_it(backend: str, name: str) -> None:
+    """Other values, some of them odd, change nothing or are a library's to accept."""
+    value = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}.get(name, "nonsense")
+    assert started(backend, **{name: value}) == "started"
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "found"),
+    [
+        (
+            "Unable to initialize 'cuda'",
+            {"JAX_PLATFORMS": "cuda", "JAX_TRACE": "1"},
+            "JAX_PLATFORMS",
+        ),
+        ("see PROTO_KIND_X; cuda", {"PROTO_KIND_X": "c", "JAX_PLATFORMS": "cuda"}, "PROTO_KIND_X"),
+        ("it failed", {"JAX_A": "x", "XLA_B": "y", "TF_C": "z", "PATH": "/bin"}, "JAX_A XLA_B"),
+        ("no module", {"PATH": "/bin", "JAX_ENABLE_X64": "0", "KERAS_BACKEND": "jax"}, ""),
+    ],
+    ids=["value", "name", "all", "none"],
+)
+def test_the_suspects_are_few(text: str, environ: dict[str, str], found: str) -> None:
+    """A name in the error's text is taken first, then a value, then all that the backend reads."""
+    assert suspects("jax", text, environ) == found.split()
+
+
+def test_without_a_suspect_the_backend_is_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that is damaged needs another copy; no variable is to blame."""
+    monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
+    with pytest.raises(StartError) as raised, explained("torch"):
+        raise ImportError("libtorch_cpu.so: cannot open shared object file.")
+    assert str(raised.value) == (
+        "torch does not start: libtorch_cpu.so: cannot open shared object file; install it again "
+        "with: pip install --force-reinstall torch"
+    )
+
+
+def test_an_error_without_a_word_is_named_and_a_long_one_is_cut() -> None:
+    """The line says what it can, and fits on a screen."""
+    with (
+        pytest.raises(StartError, match="does not start: AssertionError without a word; "),
+        explained("jax"),
+    ):
+        raise AssertionError
+    with pytest.raises(StartError) as raised, explained("torch"):
+        raise RuntimeError("no such device " * 100)
+    assert len(raised.value.why) < 300
+
+
+def test_flags_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process and its children try the same flags once, and those that we set not at all."""
+    tried = []
+
+    def run(*given: object, **named: object) -> object:
+        tried.append(given)
+        return subprocess.CompletedProcess((), 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.delenv("LENET_MULTI_FLAGS_TRIED", raising=False)
+    for flags, trials in (
+        ("", 0),
+        ("--xla_cpu_max_isa=AVX2", 0),
+        ("--a", 1),
+        ("--a", 1),
+        ("--b", 2),
+    ):
+        monkeypatch.setenv("XLA_FLAGS", flags)
+        start_error.refuse_deadly_flags("jax")
+        start_error.refuse_deadly_flags("torch")
+        assert len(tried) == trials, flags
