@@ -79,7 +79,7 @@ def sabotaged(action: Callable[[], object]) -> Kind:
 
     def prepare() -> None:
         stand_ins.install()
-        patch("lenet_multi.lenet.image_sets.read_idx", lambda path, dimensions: action()).start()
+        patch("lenet_multi.data.idx_folder.read_idx", lambda path, dimensions: action()).start()
 
     return Kind(name="sabotaged", make=lambda chance: GOOD, share=1, mebibytes=64, prepare=prepare)
 

@@ -1,5 +1,6 @@
 import tomllib
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from itertools import chain
 from pathlib import Path
 
@@ -25,8 +26,11 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
 
     def only(*modules: str) -> None:
-        def find_spec(name: str) -> object | None:
-            return name if name in modules else None
+        def find_spec(name: str) -> ModuleSpec | None:
+            place = f"/installed/{name}/__init__.py"
+            spec = ModuleSpec(name, None, origin=place, is_package=True)
+            spec.submodule_search_locations = [f"/installed/{name}"]
+            return spec if name in modules else None
 
         monkeypatch.setattr("lenet_multi.machine.frameworks.find_spec", find_spec)
         monkeypatch.setattr("lenet_multi.inference.formats.find_spec", find_spec)
