@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 
 from lenet_multi.backends import choice
 from lenet_multi.config import TrainConfig
+from lenet_multi.data import class_names
 from lenet_multi.data.examples import Dataset, are_pictures, split
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment, keras_start
 from lenet_multi.machine.stopwatch import Stopwatch
 from lenet_multi.own.find import find_task
 from lenet_multi.runs.checkpoint import State
-from lenet_multi.runs.record import OF_CLASSIFIERS, SCHEMA_VERSION, TENSORBOARD, Result
+from lenet_multi.runs.record import (
+    OF_CLASSIFIERS,
+    OF_OTHERS,
+    SCHEMA_VERSION,
+    TENSORBOARD,
+    Result,
+)
 from lenet_multi.task import Task
 
 if TYPE_CHECKING:
@@ -67,6 +74,7 @@ def train(
         task = task or find_task(config)
         load = load or partial(task.load, config)
         dataset = keras_start.start_and_load(backend, load, dtype_policy=config.dtype_policy)
+        dataset = class_names.named(dataset, config.class_names, config.data)
         how = choice.here(
             form, answer_form, batch_size=config.batch_size, dtype_policy=config.dtype_policy
         )
@@ -87,6 +95,9 @@ def train(
     training, validation = split(dataset.train, config.validation_split)
     with stopwatch("build_and_compile"):
         model = build(task, config, dataset)
+        names = dataset.class_names if task.classifies else None
+        if names:
+            _refuse_misfit(names, model.output_shape[-1], config)
         how = compile_model(model, task, config, how, examples=len(training))
         computed_in(how.form, how.answer_form)
         initial_weights_sha256 = weights_sha256(model)
@@ -96,6 +107,8 @@ def train(
         f"{len(training):,} training, {len(validation):,} validation, "
         f"{len(dataset.test):,} test {examples}"
     )
+    if names:
+        announce(f"Classes: {class_names.few(names)}")
     with stopwatch("build_and_compile"):
         form_is_asked = bool(form and not answer_form)
         how = checked(model, task, config, how, training, form_is_asked=form_is_asked)
@@ -110,11 +123,15 @@ def train(
     if folder and config.tensorboard and task.classifies and are_pictures(dataset.test.x):
         from lenet_multi.training.tensorboard import log_wrong_answers
 
-        log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.outputs)
+        log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.outputs, names)
 
     execution = dataclasses.asdict(how)
     result = Result(
-        schema_version=OF_CLASSIFIERS if task.classifies else SCHEMA_VERSION,
+        schema_version=SCHEMA_VERSION
+        if names
+        else OF_CLASSIFIERS
+        if task.classifies
+        else OF_OTHERS,
         backend=backend,
         versions=versions,
         machine=environment.machine(backend),
@@ -144,10 +161,21 @@ def train(
         test_accuracy=evaluation.metrics["accuracy"] if task.classifies else None,
         test_loss=evaluation.loss,
         test_metrics={} if task.classifies else evaluation.metrics,
+        class_names=list(names or ()),
         seconds=stopwatch.seconds,
         peak_memory_bytes=environment.peak_memory_bytes(),
     )
     return TrainedRun(model, evaluation, result)
+
+
+def _refuse_misfit(names: class_names.Names, classes: int, config: TrainConfig) -> None:
+    source = class_names.FLAG if config.class_names else config.data
+    remedy = f"give --classes {len(names)}"
+    if config.class_names:
+        remedy += f", or {classes} names"
+    if config.is_own:
+        remedy = "make them as many"
+    class_names.refuse_misfit(names, classes, source, remedy)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,13 @@ def path_option(name: str, help_text: str, **more: Any) -> Callable[[Any], Any]:
     return click.option(name, type=path, show_default=True, help=help_text, **more)
 
 
+class_names_option = click.option(
+    "--class-names",
+    help="names of MODEL's classes, if it has none: with commas between them, or a file with one "
+    "on each line  (default: the run's)",
+)
+
+
 def timeout_option(default: float, help_text: str) -> Callable[[Any], Any]:
     """Return the flag --timeout, a finite number of seconds above 0."""
 
@@ -64,6 +71,7 @@ def setting_options(command: Any) -> Any:
         unit = f" [{setting.metadata['unit']}]" if setting.metadata["unit"] else ""
         switch = setting.type is bool
         default = ("no", "yes")[setting.default] if switch else setting.default
+        default = "none" if default == "" else default
         command = click.option(
             flag(setting.name) + (f"/{flag('no_' + setting.name)}" if switch else ""),
             setting.name,

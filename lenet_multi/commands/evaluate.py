@@ -5,7 +5,13 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import as_json, backend_option, console, path_option
+from lenet_multi.commands._options import (
+    as_json,
+    backend_option,
+    class_names_option,
+    console,
+    path_option,
+)
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import ANSWERING, choose
 
@@ -22,6 +28,7 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
 @backend_option(
     ANSWERING, "same as KERAS_BACKEND  (default: the run's, or the first one installed)"
 )
+@class_names_option
 @as_json
 @path_option("--out", "folder for confusion.png and mistakes.png, the worst mistakes")
 def command(
@@ -29,6 +36,7 @@ def command(
     code: str | None,
     data: str | None,
     backend: str | None,
+    class_names: str | None,
     as_json: bool,
     out: Path | None,
 ) -> None:
@@ -47,14 +55,18 @@ def command(
     """
     from lenet_multi.inference import evaluate, saved, tables, with_code
 
-    found = saved.find(model, with_code=code is not None)
+    found = saved.find(model, with_code=code is not None, names=class_names)
     chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if code is None:
         evaluation = evaluate.evaluate_saved(found, data, backend=chosen)
     else:
         if out:
             raise UserError("--out is for classifiers of images of this package; drop it")
+        if class_names:
+            raise UserError("--class-names is for classifiers of this package; drop it")
         evaluation = with_code.evaluate_saved(found, code, data, backend=chosen)
+    for line in evaluation.notes:
+        click.echo(f"Data: {line}", err=True)
     if as_json:
         figures = evaluate.as_json(evaluation) if code is None else with_code.as_json(evaluation)
         content = {"model": str(found.path), "backend": chosen, **figures}

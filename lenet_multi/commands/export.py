@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import Name, backend_option, path_option
+from lenet_multi.commands._options import Name, backend_option, class_names_option, path_option
 from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.inference.formats import FORMATS
 from lenet_multi.machine.frameworks import BACKENDS
@@ -23,6 +23,7 @@ from lenet_multi.machine.frameworks import BACKENDS
 @path_option("--out", "file or folder to write  (default: beside MODEL, with its name)")
 @click.option("--overwrite", is_flag=True, help="replace an earlier export in --out")
 @click.option("--data", help="data to check on, as for train  (default: the run's, or mnist)")
+@class_names_option
 def command(
     model: Path,
     wanted: str,
@@ -30,6 +31,7 @@ def command(
     out: Path | None,
     overwrite: bool,
     data: str | None,
+    class_names: str | None,
 ) -> None:
     """Write MODEL, a run folder or .keras file, for another runtime, and check it there.
 
@@ -49,7 +51,7 @@ def command(
     from lenet_multi.runs.durable import drafted
     from lenet_multi.runs.tolerances import EXPORTED
 
-    kind, saved = FORMATS[wanted], find(model)
+    kind, saved = FORMATS[wanted], find(model, names=class_names)
     chosen = formats.choose_backend(kind, asked=backend, trained_on=saved.trained_on)
     out = out or formats.default_path(kind, model)
     try:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import as_json, backend_option, console, path_option
+from lenet_multi.commands._options import (
+    as_json,
+    backend_option,
+    class_names_option,
+    console,
+    path_option,
+)
 from lenet_multi.errors import printable
 from lenet_multi.machine.frameworks import ANSWERING, choose
 
@@ -17,12 +23,14 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
 @backend_option(
     ANSWERING, "same as KERAS_BACKEND  (default: the run's, or the first one installed)"
 )
+@class_names_option
 @as_json
 @path_option("--show", "picture to write: network inputs and answers", metavar="FILE.png")
 def command(
     images: tuple[Path, ...],
     model: Path | None,
     backend: str | None,
+    class_names: str | None,
     as_json: bool,
     show: Path | None,
 ) -> None:
@@ -41,7 +49,7 @@ def command(
     from lenet_multi.inference import predict, saved, tables
     from lenet_multi.machine import keras_start
 
-    found = saved.find(model or saved.newest_run())
+    found = saved.find(model or saved.newest_run(), names=class_names)
     chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if not model:
         click.echo(f"Model: {found.path.parent}", err=True)

@@ -70,10 +70,14 @@ class Examples:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples for training and validation, and others for the test."""
+    """Examples for training and validation, and others for the test.
+
+    `class_names`: the name of each label, from 0, where the source names its classes.
+    """
 
     train: Examples
     test: Examples
+    class_names: tuple[str, ...] | None = None
 
     def sha256(self) -> str:
         """Return the SHA-256 of the bytes of all arrays, as hexadecimal digits."""

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lenet_multi import backends
 from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.data import metrics
-from lenet_multi.data.examples import Arrays, Examples
+from lenet_multi.data.class_names import Names, matched
+from lenet_multi.data.examples import Arrays, Dataset, Examples
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.frameworks import BACKENDS
@@ -29,6 +30,8 @@ class Evaluation:
     outputs: Arrays  # (N, ...), or several; a classifier's are logits (N, classes) float32
     loss: float  # a classifier's is in nats
     metrics: dict[str, float]  # a classifier's is "accuracy"
+    notes: tuple[str, ...] = ()  # on the data, for people
+    class_names: Names | None = None  # a classifier's; without them labels are the names
 
     @property
     def correct(self) -> int:
@@ -41,7 +44,7 @@ class Evaluation:
         return metrics.confusion_matrix(self.outputs, self.test.y)
 
     def by_class(self) -> list[dict[str, Any]]:
-        """Return the number of images, right answers, precision and recall of each class.
+        """Return the name, if any, the counts of images and right answers, precision and recall.
 
         Precision is right / answers, recall is right / images; None instead of dividing by zero.
         """
@@ -50,6 +53,7 @@ class Evaluation:
         return [
             {
                 "class": index,
+                **({"name": self.class_names[index]} if self.class_names else {}),
                 "images": images,
                 "right": right,
                 "precision": right / answered if answered else None,
@@ -62,29 +66,53 @@ class Evaluation:
 def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Evaluation:
     """Import Keras on `backend`; return a classifier's evaluation on the test images of `source`.
 
-    `source` is a `--data` of `train` (default: the data of the model's run, or MNIST). Raises
-    `UserError` when images are unreadable or do not fit, or the backend cannot compute the model.
+    `source` is a `--data` of `train` (default: the data of the model's run, or MNIST). Its labels
+    are matched to the model's classes by name. Raises `UserError` when images are unreadable or do
+    not fit, classes are others, or the backend cannot compute the model.
     """
     source = source or model.data
     config = TrainConfig(data=source, classes=MOST_CLASSES)
-    test = start_and_load(backend, lambda: model.task.load(config).test)
+    dataset = start_and_load(backend, lambda: model.task.load(config))
     from lenet_multi.inference.heads import with_logits
     from lenet_multi.inference.predict import computing
 
     network = model.load()
-    _refuse_misfit(network, test, source)
+    _refuse_other_images(network, dataset.test, source)
+    test, names, notes = _matched(model, network.output_shape[1], dataset, source)
+    _refuse_other_labels(network, test, source)
     network = with_logits(network)
     _quicken(network)
     with computing(model.path):
-        return evaluate(network, model.task, test)
+        found = evaluate(network, model.task, test)
+    return replace(found, notes=notes, class_names=names)
 
 
-def _refuse_misfit(model: "keras.Model", test: Examples, source: str) -> None:
+def _matched(
+    model: SavedModel, classes: int, dataset: Dataset, source: str
+) -> tuple[Examples, Names | None, tuple[str, ...]]:
+    """Return the test examples with the model's labels, names of its classes, and lines to say."""
+    test, of_data, of_model = dataset.test, dataset.class_names, model.class_names
+    if model.result and source == model.data:  # the data that the model was trained on
+        if of_data is None and model.result.config.get("class_names"):
+            return test, of_model, ()  # the user named the classes
+        if of_model is None and of_data and len(of_data) < classes:  # as older programs allowed
+            of_data += tuple(map(str, range(len(of_data), classes)))
+        of_model = of_model or of_data
+    elif model.result and of_model is None and model.data == TrainConfig.data:
+        of_model = tuple(map(str, range(classes)))  # MNIST's digits
+    labels, names, notes = matched(test.y, of_data, of_model, classes, source)
+    return Examples(test.x, labels), names if model.class_names or of_data else None, notes
+
+
+def _refuse_other_images(model: "keras.Model", test: Examples, source: str) -> None:
     taken, shape = model.input_shape[1:], test.x.shape[1:]
     if any(wanted not in (None, is_) for wanted, is_ in zip(taken, shape, strict=True)):
         raise UserError(
             f"the model takes images of {by(taken)} but {source!r} has {by(shape)}; see --data"
         )
+
+
+def _refuse_other_labels(model: "keras.Model", test: Examples, source: str) -> None:
     classes, highest = model.output_shape[1], int(test.y.max())
     if highest >= (classes or 0):
         raise UserError(

@@ -144,17 +144,19 @@ def evaluate(
     data: str | Path | None = None,
     *,
     model: str | None = None,
+    class_names: str | None = None,
     backend: str | None = None,
     out: str | Path | None = None,
 ) -> EvaluationResult:
     """Evaluate a run, its folder or a `.keras` file, as `lenet-multi evaluate` does.
 
     `data` is a `--data` of `train` (default: the run's). `model` is the place of the code of a run
-    of your own model. `backend` is by default the run's. `out` is a folder for pictures (default:
-    none are drawn). Raises `UserError` for bad input.
+    of your own model. `class_names` are the names of the classes of a `.keras` file, "a,b" or a
+    file. `backend` is by default the run's. `out` is a folder for pictures (default: none are
+    drawn). Raises `UserError` for bad input.
     """
     path = run.folder if isinstance(run, Run) else Path(run)
-    given = {"data": data, "model": model, "backend": backend}
+    given = {"data": data, "model": model, "class_names": class_names, "backend": backend}
     words = flags(_command("evaluate"), given) + ([f"--out={out}"] if out else [])
     return EvaluationResult.of(_answer(["evaluate", str(path), "--json", *words], {}))
 

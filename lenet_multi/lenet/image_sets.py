@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.config import DATA_SOURCES
+from lenet_multi.data.class_names import Names, by_value
 from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.data.idx import read_idx
 from lenet_multi.data.npz import read_npz
@@ -31,23 +32,25 @@ def load(source: str = "mnist", *, classes: int = 10) -> Dataset:
     x_train, y_train, x_test and y_test, or LIBRARY:NAME (see `data.sources`). Raises `UserError`
     when something is missing, damaged or not an image set.
     """
-    x_train, y_train, x_test, y_test = _read(source)
+    (x_train, y_train, x_test, y_test), names = _read(source)
+    (y_train, y_test), names = by_value([y_train, y_test], names, classes)
     dataset = Dataset(
         _labelled(x_train, y_train, f"{source} (training)", classes),
         _labelled(x_test, y_test, f"{source} (test)", classes),
+        class_names=names,
     )
     if dataset.test.x.shape[1:] != dataset.train.x.shape[1:]:
         raise UserError(f"{source}: training and test images differ in shape; make them alike")
     return dataset
 
 
-def _read(source: str) -> list[NDArray[Any]]:
+def _read(source: str) -> tuple[list[NDArray[Any]], Names | None]:
     path = PACKAGED_MNIST if source == "mnist" else Path(source)
     library, _, name = source.partition(":")
     if source == "mnist" or os.path.isdir(path):  # no error if access is denied
-        return [_read_idx(path, name) for name in _IDX_NAMES]
+        return [_read_idx(path, name) for name in _IDX_NAMES], None
     if path.suffix == ".npz":
-        return read_npz(path, reader.ARRAYS)
+        return read_npz(path, reader.ARRAYS), None
     if name and library in LIBRARIES:
         return reader.read(library, name)
     raise UserError(f"no data at {source!r}: give {DATA_SOURCES}")

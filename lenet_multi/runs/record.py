@@ -33,8 +33,9 @@ from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
 from lenet_multi.runs.shown import Shown
 
-# A classifier's record is of version 4, without `test_metrics`: older programs can read it.
-OF_CLASSIFIERS, SCHEMA_VERSION = 4, 5
+# What older programs write and read: version 4 of classifiers, without `test_metrics`, 5 of others.
+# The fields of `_NEWER` but for `test_metrics` came with version 6.
+OF_CLASSIFIERS, OF_OTHERS, SCHEMA_VERSION = VERSIONS = (4, 5, 6)
 
 RESULT, HISTORY = "result.json", "history.csv"
 MODEL, PREDICTIONS = "model.keras", "predictions.npz"
@@ -47,6 +48,8 @@ JOURNAL, RESUME = "journal.json", "resume"
 # Keras's, such as `loss` and `val_accuracy`. Those of training are means over the epoch.
 Epoch = dict[str, float]
 NUMBERS = "fiub"  # the `dtype.kind` of NumPy's numbers
+# Fields that older records do not have; a record leaves them out where they are empty.
+_NEWER: dict[str, type] = {"test_metrics": dict, "class_names": list}
 OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
 
@@ -79,13 +82,14 @@ class Result:
     seconds: dict[str, float]
     peak_memory_bytes: int
     test_metrics: dict[str, float] = field(default_factory=dict)  # the others, by Keras's names
+    class_names: list[str] = field(default_factory=list)  # by label; empty: labels are the names
     starts: list[dict[str, Any]] = field(default_factory=list)  # see `journal.Journal`
     files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 
     def as_json(self) -> dict[str, Any]:
-        """Return the content of `result.json` and `--json`, without an empty `test_metrics`."""
+        """Return the content of `result.json` and `--json`, without empty fields of `_NEWER`."""
         content = dataclasses.asdict(self)
-        return {name: v for name, v in content.items() if name != "test_metrics" or v}
+        return {name: v for name, v in content.items() if name not in _NEWER or v}
 
     @property
     def classifies(self) -> bool:
@@ -209,6 +213,11 @@ def _refuse_foreign(run: Run) -> None:
         found = f"outputs and targets {shown} for {count} test examples"
     if not fit:
         raise UserError(f"{path} is not of the run in {RESULT}: {found}; train again")
+    if result.class_names and len(result.class_names) != outputs.shape[1]:
+        raise UserError(
+            f"{run.folder / RESULT} is damaged: it names {len(result.class_names)} classes of "
+            f"{outputs.shape[1]}; train again"
+        )
     for label in (int(targets.min()), int(targets.max())) if result.classifies else ():
         if not 0 <= label < outputs.shape[1]:
             raise UserError(
@@ -229,14 +238,14 @@ def read_result(path: Path) -> Result:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version not in (OF_CLASSIFIERS, SCHEMA_VERSION):
+    if version not in VERSIONS:
         remedy = "train again"
         if isinstance(version, int) and version > SCHEMA_VERSION:
             remedy = "install a newer lenet-multi: pip install --upgrade lenet-multi"
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; {remedy}"
         )
-    content = {"test_metrics": {}, **check_record(path, content)}
+    content = {name: kind() for name, kind in _NEWER.items()} | check_record(path, content)
     if wrong := _wrong_parts(content):
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
@@ -260,6 +269,8 @@ def _wrong_parts(content: dict[str, Any]) -> list[str]:
     sound = {
         "epochs": content["epochs"],
         "test_images": content["test_images"] > 0,
+        "class_names": len({*content["class_names"]}) == len(content["class_names"])
+        and (content["test_correct"] is not None or not content["class_names"]),
         "files_sha256": recorded >= {Path(name) for name in FILES if name != RESULT}
         and not any(name.is_absolute() or ".." in name.parts for name in recorded),
         "config": all(name in config for name in ("data", "classes"))
