@@ -11,11 +11,12 @@ from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.data import metrics
 from lenet_multi.data.class_names import Names, matched
 from lenet_multi.data.examples import Arrays, Dataset, Examples
+from lenet_multi.data.sources import LIBRARIES
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import start_and_load
-from lenet_multi.runs.record import NUMBERS
+from lenet_multi.runs.record import NUMBERS, Result
 from lenet_multi.task import Task
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def evaluate_saved(model: SavedModel, source: str | None, *, backend: str) -> Ev
 
     network = model.load()
     _refuse_other_images(network, dataset.test, source)
-    test, names, notes = _matched(model, network.output_shape[1], dataset, source)
+    test, names, notes = _matched(model, network.output_shape[1] or 0, dataset, source)
     _refuse_other_labels(network, test, source)
     network = with_logits(network)
     _quicken(network)
@@ -95,6 +96,8 @@ def _matched(
     if model.result and source == model.data:  # the data that the model was trained on
         if of_data is None and model.result.config.get("class_names"):
             return test, of_model, ()  # the user named the classes
+        if of_model is None and source.partition(":")[0] in LIBRARIES:
+            _refuse_other_numbers(model.result, dataset, source)
         if of_model is None and of_data and len(of_data) < classes:  # as older programs allowed
             of_data += tuple(map(str, range(len(of_data), classes)))
         of_model = of_model or of_data
@@ -102,6 +105,15 @@ def _matched(
         of_model = tuple(map(str, range(classes)))  # MNIST's digits
     labels, names, notes = matched(test.y, of_data, of_model, classes, source)
     return Examples(test.x, labels), names if model.class_names or of_data else None, notes
+
+
+def _refuse_other_numbers(result: Result, dataset: Dataset, source: str) -> None:
+    """Raise `UserError` for a run of an older program, if that gave the classes other labels."""
+    if dataset.sha256() != result.data_sha256:
+        raise UserError(
+            f"{source} is not the data that the run was trained on, or an older program gave its "
+            "classes other labels; train again"
+        )
 
 
 def _refuse_other_images(model: "keras.Model", test: Examples, source: str) -> None:

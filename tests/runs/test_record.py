@@ -428,7 +428,7 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
 
 
 def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
-    """result.json has exactly the fields of `Result`, and its signature."""
+    """result.json has exactly the fields of `Result` that are not empty, and its signature."""
     path = keep(example_values_run(), tmp_path / "run") / "result.json"
-    fields = [field.name for field in dataclasses.fields(Result)]
+    fields = [one.name for one in dataclasses.fields(Result) if one.name != "class_names"]
     assert list(json.loads(path.read_text())) == [*fields, "sha256"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.data.class_names import few
 from lenet_multi.data.sources.pictures import SPLITS, check_splits, first_of, stack
 from lenet_multi.errors import UserError
 from lenet_multi.machine import extras
@@ -66,7 +67,7 @@ def _arrays(datasets: Any, part: Any, split: str) -> tuple[NDArray[Any], NDArray
 def _class_names(datasets: Any, features: list[Any]) -> list[str]:
     first, second = (list(each[first_of(datasets.ClassLabel, each)].names) for each in features)
     if first != second:
-        raise UserError("its splits train and test name their classes differently; make them alike")
+        raise UserError(f"its split train names classes {few(first)}, test {few(second)}; make them alike")
     return first
 
 
