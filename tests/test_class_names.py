@@ -25,7 +25,7 @@ def drawn(kind: int, seed: int) -> np.ndarray:
 
 def npz(path: Path, order: tuple[int, ...] = (0, 1, 2)) -> Path:
     """Write 300 training and 60 test images; the shape of label i is `order[i]`."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for part, count, first in (("train", 300, 0), ("test", 60, 1000)):
         labels = np.arange(count) % 3
         images = [drawn(order[label], first + place) for place, label in enumerate(labels)]
@@ -214,7 +214,7 @@ def test_wrong_answers_are_logged_by_name(backend: str, tmp_path: Path) -> None:
     from lenet_multi.training.tensorboard import log_wrong_answers
 
     images = Examples(np.zeros((1, 8, 8, 1), np.uint8), np.array([1]))
-    log_wrong_answers(tmp_path, images, np.float32([[1, 0]]), ("T-shirt/top", "bag"))
+    log_wrong_answers(tmp_path, images, np.array([[1, 0]], np.float32), ("T-shirt/top", "bag"))
     log = EventAccumulator(str(tmp_path / "test"), {"images": 0})
     log.Reload()
     assert log.Tags()["images"] == ["wrong/bag_taken_for_T-shirt-top_image_0"]

@@ -43,7 +43,8 @@ def evaluate_saved(saved: SavedModel, code: str, source: str | None, *, backend:
             "give --data"
         )
     model = _model(saved, task, config, dataset)
-    test, names, notes = dataset.test, dataset.class_names, ()
+    test, names = dataset.test, dataset.class_names
+    notes: tuple[str, ...] = ()
     if task.classifies and saved.class_names and names:
         classes = model.output_shape[-1]
         labels, names, notes = matched(test.y, names, saved.class_names, classes, config.data)

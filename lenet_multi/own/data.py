@@ -34,7 +34,7 @@ def load(config: TrainConfig, model: keras.Model, loss: Any) -> Dataset:
     examples = [_examples(source, *pair) for pair in pairs]
     refuse_misfit(model, examples[0].x, source)
     if len(examples) == 2:
-        return Dataset(*examples)
+        return Dataset(examples[0], examples[1])
     whole = examples[0]
     test = -(-len(whole) // _TEST_SHARE)
     if test == len(whole):

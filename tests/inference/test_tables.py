@@ -41,9 +41,9 @@ def test_the_tables_show_names() -> None:
     """Classes with names are shown by them, in the rows of both tables and as columns."""
     output = io.StringIO()
     console = Console(file=output, width=140)
-    named = {"class_names": ("cat", "$dog$", "\x1b[2Jowl")}
-    print_evaluation(dataclasses.replace(example_evaluation(), **named), console)
-    print_prediction(dataclasses.replace(example(), **named), console)
+    names = ("cat", "$dog$", "\x1b[2Jowl")
+    print_evaluation(dataclasses.replace(example_evaluation(), class_names=names), console)
+    print_prediction(dataclasses.replace(example(), class_names=names), console)
     lines = [line.split() for line in output.getvalue().splitlines()]
     rows = [line[1] for line in lines if line and line[0] == "│"]
     assert rows == [*("cat", "$dog$", "\\x1b[2Jowl") * 2, "a.png", "far/b.png"]

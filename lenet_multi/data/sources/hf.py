@@ -67,7 +67,9 @@ def _arrays(datasets: Any, part: Any, split: str) -> tuple[NDArray[Any], NDArray
 def _class_names(datasets: Any, features: list[Any]) -> list[str]:
     first, second = (list(each[first_of(datasets.ClassLabel, each)].names) for each in features)
     if first != second:
-        raise UserError(f"its split train names classes {few(first)}, test {few(second)}; make them alike")
+        raise UserError(
+            f"its split train names classes {few(first)}, test {few(second)}; make them alike"
+        )
     return first
 
 

@@ -55,8 +55,8 @@ def main(library: str, name: str, path: str) -> None:
         with contextlib.redirect_stdout(sys.stderr):
             read = importlib.import_module(f"lenet_multi.data.sources.{library}").read
             arrays, names = read(name)
-            named = {_NAMES: np.array(names or [], str)}
-            np.savez(path, **dict(zip(ARRAYS, arrays, strict=True)), **named)
+            named: dict[str, Any] = dict(zip(ARRAYS, arrays, strict=True))
+            np.savez(path, **named | {_NAMES: np.array(names or [], str)})
     except UserError as error:
         print(error, end="")
         sys.exit(_REFUSED)
