@@ -127,11 +127,7 @@ def train(
 
     execution = dataclasses.asdict(how)
     result = Result(
-        schema_version=SCHEMA_VERSION
-        if names
-        else OF_CLASSIFIERS
-        if task.classifies
-        else OF_OTHERS,
+        schema_version=_schema_version(task, names),
         backend=backend,
         versions=versions,
         machine=environment.machine(backend),
@@ -166,6 +162,13 @@ def train(
         peak_memory_bytes=environment.peak_memory_bytes(),
     )
     return TrainedRun(model, evaluation, result)
+
+
+def _schema_version(task: Task, names: class_names.Names | None) -> int:
+    """Return the oldest version that has all fields of the record: older programs can read it."""
+    if names:
+        return SCHEMA_VERSION
+    return OF_CLASSIFIERS if task.classifies else OF_OTHERS
 
 
 def _refuse_misfit(names: class_names.Names, classes: int, config: TrainConfig) -> None:

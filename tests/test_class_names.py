@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def drawn(kind: int, seed: int) -> np.ndarray:
 
 def npz(path: Path, order: tuple[int, ...] = (0, 1, 2)) -> Path:
     """Write 300 training and 60 test images; the shape of label i is `order[i]`."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for part, count, first in (("train", 300, 0), ("test", 60, 1000)):
         labels = np.arange(count) % 3
         images = [drawn(order[label], first + place) for place, label in enumerate(labels)]

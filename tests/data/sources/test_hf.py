@@ -113,7 +113,7 @@ def test_splits_that_name_classes_otherwise_are_refused(
     for split, part in splits.items():
         part.save_to_disk(tmp_path / split)
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
-    with pytest.raises(UserError, match="split train names classes 0, .* test 9, 8"):
+    with pytest.raises(UserError, match=r"split train names classes 0, .* test 9, 8"):
         hf.read(str(tmp_path))
 
 
