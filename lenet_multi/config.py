@@ -124,6 +124,13 @@ class TrainConfig:
         f"an .npz with x and y, or {DRAWN!r}: numbers that fit the model",
     )
     classes: int = setting(10, "number of classes", unit="classes", own=True)
+    class_names: str = setting(
+        "",
+        "names of the classes in the order of their labels, if the data have none: with commas "
+        "between them, or a file with one on each line",
+        teaches=False,
+        own=True,
+    )
     validation_split: float = setting(
         0.05,
         "share of the training images, the last ones, used for VALIDATION, unless the data have a "

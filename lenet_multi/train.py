@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lenet_multi.backends import choice
 from lenet_multi.config import TrainConfig
+from lenet_multi.data import class_names
 from lenet_multi.data.examples import (
     Dataset,
     Examples,
@@ -92,6 +93,7 @@ def train(
         task = task or find_task(config)
         load = load or partial(task.load, config)
         dataset = keras_start.start_and_load(backend, load, dtype_policy=config.dtype_policy)
+        dataset = class_names.named(dataset, config.class_names, config.data)
         how = choice.here(
             form, answer_form, batch_size=config.batch_size, dtype_policy=config.dtype_policy
         )
@@ -112,10 +114,14 @@ def train(
     inputs = task.inputs(config, dataset)
     training, validation = split(dataset, config)
     counts = _class_counts(training, validation) if task.classifies else {}
-    for line in (*dataset.notes, *left_out(counts, remedy=_remedy(dataset, config))):
+    names = dataset.class_names if task.classifies else None
+    lacking = left_out(counts, names, remedy=_remedy(dataset, config))
+    for line in (*dataset.notes, *lacking):
         warn(f"Data: {line}")
     with stopwatch("build_and_compile"):
         model = build(task, config, dataset)
+        if names:
+            _refuse_misfit(names, model.output_shape[-1], config)
         how = compile_model(model, task, config, how, examples=len(training))
         computed_in(how.form, how.answer_form)
         initial_weights_sha256 = weights_sha256(model)
@@ -125,6 +131,8 @@ def train(
         f"{len(training):,} training, {len(validation):,} validation, "
         f"{len(dataset.test):,} test {examples}"
     )
+    if names:
+        announce(f"Classes: {class_names.few(names)}")
     with stopwatch("build_and_compile"):
         form_is_asked = bool(form and not answer_form)
         how = checked(model, task, config, how, training, form_is_asked=form_is_asked)
@@ -139,7 +147,7 @@ def train(
     if folder and config.tensorboard and task.classifies and are_pictures(dataset.test.x):
         from lenet_multi.training.tensorboard import log_wrong_answers
 
-        log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.outputs)
+        log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.outputs, names)
 
     execution = dataclasses.asdict(how)
     result = Result(
@@ -175,10 +183,21 @@ def train(
         test_loss=evaluation.loss,
         test_metrics={} if task.classifies else evaluation.metrics,
         inputs=inputs,
+        class_names=list(names or ()),
         seconds=stopwatch.seconds,
         peak_memory_bytes=environment.peak_memory_bytes(),
     )
     return TrainedRun(model, evaluation, result)
+
+
+def _refuse_misfit(names: class_names.Names, classes: int, config: TrainConfig) -> None:
+    source = class_names.FLAG if config.class_names else config.data
+    remedy = f"give --classes {len(names)}"
+    if config.class_names:
+        remedy += f", or {classes} names"
+    if config.is_own:
+        remedy = "make them as many"
+    class_names.refuse_misfit(names, classes, source, remedy)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ input_range_option = click.option(
     help="numbers that MODEL takes for black to white  (default: the run's, or as the first layers "
     f"tell, or {INPUT_RANGES[0]}, which is said)",
 )
+class_names_option = click.option(
+    "--class-names",
+    help="names of MODEL's classes, if it has none: with commas between them, or a file with one "
+    "on each line  (default: the run's)",
+)
 
 
 def timeout_option(default: float, help_text: str) -> Callable[[Any], Any]:
@@ -72,6 +77,7 @@ def setting_options(command: Any) -> Any:
         unit = f" [{setting.metadata['unit']}]" if setting.metadata["unit"] else ""
         switch = setting.type is bool
         default = ("no", "yes")[setting.default] if switch else setting.default
+        default = "none" if default == "" else default
         command = click.option(
             flag(setting.name) + (f"/{flag('no_' + setting.name)}" if switch else ""),
             setting.name,

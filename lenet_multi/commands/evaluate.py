@@ -8,6 +8,7 @@ import click
 from lenet_multi.commands._options import (
     as_json,
     backend_option,
+    class_names_option,
     console,
     input_range_option,
     path_option,
@@ -34,6 +35,7 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
     ANSWERING, "same as KERAS_BACKEND  (default: the run's, or the first one installed)"
 )
 @input_range_option
+@class_names_option
 @as_json
 @path_option("--out", "folder for confusion.png and mistakes.png, the worst mistakes")
 def command(
@@ -43,6 +45,7 @@ def command(
     transpose: bool,
     backend: str | None,
     input_range: str | None,
+    class_names: str | None,
     as_json: bool,
     out: Path | None,
 ) -> None:
@@ -61,14 +64,21 @@ def command(
     """
     from lenet_multi.inference import evaluate, saved, tables, with_code
 
-    found = saved.find(model, with_code=code is not None, asked_range=input_range)
+    found = saved.find(
+        model, with_code=code is not None, asked_range=input_range, names=class_names
+    )
     chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if code is None:
         evaluation = evaluate.evaluate_saved(found, data, backend=chosen, transpose=transpose)
         if not found.inputs.is_usual:
             click.echo(found.inputs.range_words(), err=True)
     else:
-        of_images = {"--out": out, "--transpose": transpose, "--input-range": input_range}
+        of_images = {
+            "--out": out,
+            "--transpose": transpose,
+            "--input-range": input_range,
+            "--class-names": class_names,
+        }
         for flag, given in of_images.items():
             if given:
                 raise UserError(f"{flag} is for classifiers of images of this package; drop it")

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from lenet_multi.commands._options import Name, backend_option, input_range_option, path_option
+from lenet_multi.commands._options import (
+    Name,
+    backend_option,
+    class_names_option,
+    input_range_option,
+    path_option,
+)
 from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.inference.formats import FORMATS
 from lenet_multi.machine.frameworks import BACKENDS
@@ -24,6 +30,7 @@ from lenet_multi.machine.frameworks import BACKENDS
 @click.option("--overwrite", is_flag=True, help="replace an earlier export in --out")
 @click.option("--data", help="data to check on, as for train  (default: the run's, or mnist)")
 @input_range_option
+@class_names_option
 def command(
     model: Path,
     wanted: str,
@@ -32,6 +39,7 @@ def command(
     overwrite: bool,
     data: str | None,
     input_range: str | None,
+    class_names: str | None,
 ) -> None:
     """Write MODEL, a run folder or .keras file, for another runtime, and check it there.
 
@@ -52,7 +60,8 @@ def command(
     from lenet_multi.runs.durable import drafted
     from lenet_multi.runs.tolerances import EXPORTED
 
-    kind, saved = FORMATS[wanted], find(model, asked_range=input_range)
+    kind = FORMATS[wanted]
+    saved = find(model, asked_range=input_range, names=class_names)
     chosen = formats.choose_backend(kind, asked=backend, trained_on=saved.trained_on)
     out = out or formats.default_path(kind, model)
     try:

@@ -10,6 +10,7 @@ from lenet_multi.commands._options import (
     Name,
     as_json,
     backend_option,
+    class_names_option,
     console,
     input_range_option,
     path_option,
@@ -32,6 +33,7 @@ from lenet_multi.machine.frameworks import ANSWERING, choose
     "a whole  (default: the run's, or a guess from what MODEL takes, which is said)",
 )
 @input_range_option
+@class_names_option
 @as_json
 @path_option("--show", "picture to write: network inputs and answers", metavar="FILE.png")
 def command(
@@ -40,6 +42,7 @@ def command(
     backend: str | None,
     prepare: str | None,
     input_range: str | None,
+    class_names: str | None,
     as_json: bool,
     show: Path | None,
 ) -> None:
@@ -59,7 +62,7 @@ def command(
     from lenet_multi.machine import keras_start
 
     source = model or saved.newest_run()
-    found = saved.find(source, asked_range=input_range, asked_prepared=prepare)
+    found = saved.find(source, asked_range=input_range, asked_prepared=prepare, names=class_names)
     chosen = choose(backend, known=ANSWERING, preferred=found.trained_on)
     if not model:
         click.echo(f"Model: {found.path.parent}", err=True)

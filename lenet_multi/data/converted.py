@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.data.class_names import by_value
 from lenet_multi.data.found import Found, Pair
 from lenet_multi.errors import UserError, by
 
@@ -179,24 +180,8 @@ def _numbered(
         for part, array in found.items():
             of_part, places = np.unique(array.astype(str), return_inverse=True)
             found[part] = np.array([number[str(name)] for name in of_part])[places]
-    numbers, names = _by_value(list(found.values()), names, classes)
+    numbers, names = by_value(list(found.values()), names, classes)
     return dict(zip(found, numbers, strict=True)), names
-
-
-def _by_value(
-    labels: Sequence[Array], names: tuple[str, ...] | None, classes: int
-) -> tuple[list[Array], tuple[str, ...] | None]:
-    """Return labels and names so that names which are whole numbers below `classes` keep theirs.
-
-    Names are returned where they still say more than the labels, or no class is without one.
-    """
-    values = [int(name) for name in names or () if _is_whole(name)]
-    keeps = bool(names) and len({*values}) == len(names or ()) and max(values) < classes
-    if not keeps or any(array.min() < 0 or array.max() >= len(values) for array in labels):
-        return list(labels), names
-    is_whole = sorted(values) == list(range(classes))
-    table = np.array(values)
-    return [table[array] for array in labels], tuple(map(str, range(classes))) if is_whole else None
 
 
 def _order(name: str) -> tuple[bool, int, str]:

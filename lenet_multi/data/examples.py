@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.config import TrainConfig
+from lenet_multi.data.class_names import shown
 from lenet_multi.errors import UserError, listed
 
 TEST_SHARE = 10  # without data for the test, a tenth of the examples is for it
@@ -162,15 +163,19 @@ def class_counts(labels: Arrays) -> dict[str, int]:
     return {str(label): int(count) for label, count in zip(found, counts, strict=True)}
 
 
-def left_out(counts: Mapping[str, Mapping[str, int]], *, remedy: str) -> list[str]:
-    """Return a warning for each class that the training or the validation examples lack.
+def left_out(
+    counts: Mapping[str, Mapping[str, int]], names: Sequence[str] | None = None, *, remedy: str
+) -> list[str]:
+    """Return a warning of the classes that the training or the validation examples lack.
 
-    `counts`: those of `class_counts` of "training" and "validation"; `remedy`: what to do.
+    `counts`: those of `class_counts` of "training" and "validation"; `names`: those of the classes,
+    if they have any; `remedy`: what to do.
     """
     known = sorted({label for each in counts.values() for label in each}, key=int)
     lacks = {part: [one for one in known if one not in each] for part, each in counts.items()}
     return [
-        f"no {part} image is of {'class' if len(labels) == 1 else 'classes'} {listed(labels)}: "
+        f"no {part} image is of {'class' if len(labels) == 1 else 'classes'} "
+        f"{listed(shown(names, int(label)) for label in labels)}: "
         f"{_SO[part]}; {remedy}"
         for part, labels in lacks.items()
         if labels

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from lenet_multi import backends
 from lenet_multi.config import MOST_CLASSES, TrainConfig
 from lenet_multi.data import metrics
+from lenet_multi.data.class_names import Names, matched
 from lenet_multi.data.examples import Arrays, Dataset, Examples
+from lenet_multi.data.sources import LIBRARIES
 from lenet_multi.errors import UserError, by
 from lenet_multi.inference import transposed
 from lenet_multi.inference.doubts import TRIED, doubts
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import start_and_load
-from lenet_multi.runs.record import NUMBERS
+from lenet_multi.runs.record import NUMBERS, Result
 from lenet_multi.task import Task
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class Evaluation:
     metrics: dict[str, float]  # a classifier's is "accuracy"
     doubts: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()  # on the data, for people
+    class_names: Names | None = None  # a classifier's; without them labels are the names
 
     @property
     def correct(self) -> int:
@@ -49,7 +52,7 @@ class Evaluation:
         return metrics.confusion_matrix(self.outputs, self.test.y)
 
     def by_class(self) -> list[dict[str, Any]]:
-        """Return the number of images, right answers, precision and recall of each class.
+        """Return the name, if any, the counts of images and right answers, precision and recall.
 
         Precision is right / answers, recall is right / images; None instead of dividing by zero.
         """
@@ -58,6 +61,7 @@ class Evaluation:
         return [
             {
                 "class": index,
+                **({"name": self.class_names[index]} if self.class_names else {}),
                 "images": images,
                 "right": right,
                 "precision": right / answered if answered else None,
@@ -73,9 +77,9 @@ def evaluate_saved(
     """Import Keras on `backend`; return a classifier's evaluation on the test images of `source`.
 
     `source` is a `--data` of `train` (default: the data of the model's run, or MNIST), which needs
-    no training images. `transpose` exchanges rows and columns of images other than the run's.
-    Raises `UserError` when images are unreadable or do not fit, or the backend cannot compute the
-    model.
+    no training images. Its labels are matched to the model's classes by name. `transpose` exchanges
+    rows and columns of images other than the run's. Raises `UserError` when images are unreadable
+    or do not fit, classes are others, or the backend cannot compute the model.
     """
     classes = MOST_CLASSES
     if source is None and model.result:
@@ -85,12 +89,13 @@ def evaluate_saved(
     config = TrainConfig(data=source, classes=classes, transpose=transpose)
     dataset = start_and_load(backend, lambda: (model.task.load_test or model.task.load)(config))
     dataset = _all_unless_trained_on(model, dataset, source)
-    test = dataset.test
     from lenet_multi.inference.heads import with_logits
     from lenet_multi.inference.predict import computing
 
     network = model.load()
-    _refuse_misfit(network, test, source)
+    _refuse_other_images(network, dataset.test, source)
+    test, names, notes = _matched(model, network.output_shape[1] or 0, dataset, source)
+    _refuse_other_labels(network, test, source)
     network = with_logits(network)
     _quicken(network)
     with computing(model.path):
@@ -98,7 +103,8 @@ def evaluate_saved(
         hint = transposed.hint(network, model.task, found, transpose=transpose)
         counts = partial(_right_when_fed, network, model.task, test)
         doubted = [] if hint else doubts(found.confusion, model.inputs, counts)
-    return replace(found, doubts=doubted, notes=(*dataset.notes, *hint))
+    said = (*dataset.notes, *notes, *hint)
+    return replace(found, doubts=doubted, notes=said, class_names=names)
 
 
 def _right_when_fed(model: "keras.Model", task: Task, test: Examples) -> dict[str, int]:
@@ -125,12 +131,43 @@ def _all_unless_trained_on(model: SavedModel, dataset: Dataset, source: str) -> 
     )
 
 
-def _refuse_misfit(model: "keras.Model", test: Examples, source: str) -> None:
+def _matched(
+    model: SavedModel, classes: int, dataset: Dataset, source: str
+) -> tuple[Examples, Names | None, tuple[str, ...]]:
+    """Return the test examples with the model's labels, names of its classes, and lines to say."""
+    test, of_data, of_model = dataset.test, dataset.class_names, model.class_names
+    if model.result and source == model.data:  # the data that the model was trained on
+        if of_data is None and model.result.config.get("class_names"):
+            return test, of_model, ()  # the user named the classes
+        if of_model is None and source.partition(":")[0] in LIBRARIES:
+            _refuse_other_numbers(model.result, dataset, source)
+        if of_model is None and of_data and len(of_data) < classes:  # as older programs allowed
+            of_data += tuple(map(str, range(len(of_data), classes)))
+        of_model = of_model or of_data
+    elif model.result and of_model is None and model.data == TrainConfig.data:
+        of_model = tuple(map(str, range(classes)))  # MNIST's digits
+    labels, names, notes = matched(test.y, of_data, of_model, classes, source)
+    return Examples(test.x, labels), names if model.class_names or of_data else None, notes
+
+
+def _refuse_other_numbers(result: Result, dataset: Dataset, source: str) -> None:
+    """Raise `UserError` for a run of an older program, if that gave the classes other labels."""
+    if dataset.sha256() != result.data_sha256:
+        raise UserError(
+            f"{source} is not the data that the run was trained on, or an older program gave its "
+            "classes other labels; train again"
+        )
+
+
+def _refuse_other_images(model: "keras.Model", test: Examples, source: str) -> None:
     taken, shape = model.input_shape[1:], test.x.shape[1:]
     if any(wanted not in (None, is_) for wanted, is_ in zip(taken, shape, strict=True)):
         raise UserError(
             f"the model takes images of {by(taken)} but {source!r} has {by(shape)}; see --data"
         )
+
+
+def _refuse_other_labels(model: "keras.Model", test: Examples, source: str) -> None:
     classes, highest = model.output_shape[1], int(test.y.max())
     if highest >= (classes or 0):
         raise UserError(

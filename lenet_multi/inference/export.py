@@ -50,7 +50,7 @@ def describe(saved: SavedModel, kind: Format, model: keras.Model) -> Metadata:
         **{module: installed_version(module) for module in kind.routes[backend]},
     }
     return {
-        "classes": json.dumps([str(number) for number in range(model.output_shape[-1])]),
+        "classes": json.dumps(saved.class_names or [*map(str, range(model.output_shape[-1]))]),
         "input": f"{by(model.input_shape[1:])} float32"
         + saved.task.input_words(saved.inputs.recorded, saved.inputs.range),
         "output": "probabilities of the classes",

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.config import DIGIT
+from lenet_multi.data.class_names import Names, shortened, shown
 from lenet_multi.data.metrics import as_probabilities
 from lenet_multi.errors import UserError, printable, reason
 from lenet_multi.inference.saved import SavedModel
@@ -31,6 +32,7 @@ _AT_ONCE = 1000  # images in a batch: takes 60 MB in the LeNet
 _MOST_SIDE = 1024  # pixels; no classifier of digits has more
 _IMAGES = (".avif", ".heic", ".heif", ".webp")  # Python does not know them everywhere
 _CAPTION = 18  # letters; more do not fit under an image
+_NAME = 11  # letters of a class's name, before a probability
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class Prediction:
     pixels: NDArray[np.uint8]
     refused: list[str]  # messages about the images that could not be used
     probabilities: NDArray[np.float64]
+    class_names: Names | None = None  # without them labels are the names
 
     def ranked(self) -> Iterator[tuple[str, list[tuple[int, float]]]]:
-        """Yield each image's name, and its classes with their probabilities, likeliest first."""
+        """Yield each image's name, and its labels with their probabilities, likeliest first."""
         for name, row in zip(self.names, self.probabilities, strict=True):
             yield name, [(int(place), float(row[place])) for place in np.argsort(-row)]
 
@@ -62,7 +65,8 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
     names, pixels, refused = start_and_load(backend, lambda: prepare_all(paths, read, shape))
     network = model.load()
     with computing(model.path):
-        return Prediction(names, pixels, refused, probabilities(network, model.task, pixels))
+        found = probabilities(network, model.task, pixels)
+    return Prediction(names, pixels, refused, found, model.class_names)
 
 
 def _image_shape(model: SavedModel) -> tuple[int, int, int]:
@@ -148,11 +152,14 @@ def _is_called_image(path: Path) -> bool:
 
 def as_json(prediction: Prediction) -> dict[str, Any]:
     """Return the prediction as `--json` prints it."""
+    names = prediction.class_names
     return {
+        **({"class_names": list(names)} if names else {}),
         "images": [
             {
                 "image": name,
                 "class": ranked[0][0],
+                **({"name": names[ranked[0][0]]} if names else {}),
                 "probability": ranked[0][1],
                 "probabilities": [probability for _, probability in sorted(ranked)],
             }
@@ -165,10 +172,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
 def captions(prediction: Prediction) -> list[str]:
     """Return the caption that `--show` writes under each image."""
     return [
-        f"{_shortened(printable(Path(name).name))}\n{ranked[0][0]} ({ranked[0][1]:.1%})"
+        f"{shortened(printable(Path(name).name), _CAPTION)}\n"
+        f"{shortened(shown(prediction.class_names, ranked[0][0]), _NAME)} ({ranked[0][1]:.1%})"
         for name, ranked in prediction.ranked()
     ]
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _CAPTION else f"{name[:7]}…{name[7 - _CAPTION + 1 :]}"

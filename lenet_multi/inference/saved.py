@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lenet_multi.config import DIGIT, INPUT_RANGES, TrainConfig
+from lenet_multi.data import class_names
+from lenet_multi.data.class_names import Names
 from lenet_multi.errors import UserError
 from lenet_multi.inference.inputs import Inputs, inputs_of
 from lenet_multi.own import input_range, keras_file
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 class SavedModel:
     """A `.keras` file: its path, the record of its run if any, and its model's configuration.
 
-    `asked_range` and `asked_prepared` are what the user said about its inputs.
+    `asked_range` and `asked_prepared` are what the user said about its inputs, and `asked_names`
+    the names that the user gave its classes.
     """
 
     path: Path
@@ -30,6 +33,7 @@ class SavedModel:
     config: Any = None
     asked_range: str | None = None
     asked_prepared: str | None = None
+    asked_names: Names | None = None
 
     @property
     def trained_on(self) -> str | None:
@@ -40,6 +44,11 @@ class SavedModel:
     def data(self) -> str:
         """The `--data` of its run (see `lenet.image_sets.load`), or MNIST."""
         return str(self.result.config["data"]) if self.result else TrainConfig.data
+
+    @property
+    def class_names(self) -> Names | None:
+        """The names of its classes, of its run or from the user; None: labels are the names."""
+        return self.asked_names or (tuple(self.result.class_names) or None if self.result else None)
 
     @property
     def task(self) -> Task:
@@ -87,11 +96,16 @@ class SavedModel:
     def load(self) -> "keras.Model":
         """Return the model, uncompiled, on the backend that Keras was started on.
 
-        Raises `UserError` when it cannot be loaded or is not a model of its `task`.
+        Raises `UserError` when it cannot be loaded, is not a model of its `task`, or has not as
+        many classes as names.
         """
         model = keras_file.model_of(self.path, self.config)
         if why := self.task.misfit(model):
             raise UserError(f"{self.path} {why}; use another model")
+        classes = model.output_shape[-1]
+        remedy = f"give {classes} names" if self.asked_names else "train again"
+        source = class_names.FLAG if self.asked_names else self.path
+        class_names.refuse_misfit(self.class_names, classes, source, remedy)
         return model
 
 
@@ -101,11 +115,13 @@ def find(
     with_code: bool = False,
     asked_range: str | None = None,
     asked_prepared: str | None = None,
+    names: str | None = None,
 ) -> SavedModel:
     """Open a run folder or `.keras` file without Keras; raise `UserError` if it is unusable.
 
     A model of anyone's own code is usable `with_code` alone: when the user names the code.
-    `asked_range` and `asked_prepared` are what the user said about its inputs.
+    `asked_range` and `asked_prepared` are what the user said about its inputs. `names` are the
+    user's `--class-names`, for a model that has none.
     """
     if not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
@@ -121,7 +137,11 @@ def find(
     config = keras_file.used(keras_file.read_config(path))
     if not with_code:
         keras_file.refuse_code(path, config)
-    return SavedModel(path, result, config, asked_range, asked_prepared)
+    asked = class_names.given(names or "")
+    if asked and result and result.class_names and result.class_names != list(asked):
+        own = class_names.few(result.class_names)
+        raise UserError(f"{source} names its classes {own}; drop {class_names.FLAG}")
+    return SavedModel(path, result, config, asked_range, asked_prepared, asked)
 
 
 def newest_run(folder: Path = RUNS) -> Path:

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lenet_multi.data.class_names import shown
 from lenet_multi.errors import printable
 from lenet_multi.inference.evaluate import Evaluation
 from lenet_multi.inference.predict import Prediction
@@ -26,7 +27,7 @@ def _class_table(found: Evaluation) -> Table:
         counts = [f"{of_class[name]:,}" for name in ("images", "right")]
         shares = [of_class[name] for name in ("precision", "recall")]
         percentages = ["none" if share is None else f"{share:.2%}" for share in shares]
-        table.add_row(str(of_class["class"]), *counts, *percentages)
+        table.add_row(shown(found.class_names, of_class["class"]), *counts, *percentages)
     return table
 
 
@@ -35,13 +36,13 @@ def _confusion_table(found: Evaluation) -> Table:
     table = Table("", title=title, title_justify="left")
     matrix = found.confusion
     for answer in range(len(matrix)):
-        table.add_column(str(answer), justify="right")
+        table.add_column(shown(found.class_names, answer), justify="right")
     for label, row in enumerate(matrix):
         cells = [
             Text(str(count or ""), "bold green" if answer == label else "")
             for answer, count in enumerate(row)
         ]
-        table.add_row(str(label), *cells)
+        table.add_row(shown(found.class_names, label), *cells)
     return table
 
 
@@ -51,5 +52,6 @@ def print_prediction(prediction: Prediction, console: Console) -> None:
     for column in ("class", "probability", "second class", "probability"):
         table.add_column(column, justify="right")
     for name, [(first, likely), (second, less), *_] in prediction.ranked():
-        table.add_row(printable(name), str(first), f"{likely:.1%}", str(second), f"{less:.1%}")
+        said = (shown(prediction.class_names, label) for label in (first, second))
+        table.add_row(printable(name), next(said), f"{likely:.1%}", next(said), f"{less:.1%}")
     console.print(table)

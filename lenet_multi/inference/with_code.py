@@ -5,10 +5,12 @@ builds the model and compiles it, and only the weights are read from the file.
 """
 
 import dataclasses
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lenet_multi.config import DRAWN, TASKS, TrainConfig, with_settings
-from lenet_multi.data.examples import Dataset
+from lenet_multi.data.class_names import matched
+from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.errors import UserError, reason
 from lenet_multi.inference.evaluate import Evaluation, evaluate
 from lenet_multi.inference.saved import SavedModel
@@ -24,9 +26,10 @@ def evaluate_saved(saved: SavedModel, code: str, source: str | None, *, backend:
     """Import Keras on `backend`; return the evaluation of `saved` as a model of `code`.
 
     `code` is a user's FILE.py:FUNCTION, package.module:FUNCTION or .keras file. `source` is a
-    `--data` of `train` (default: the run's, if its code is in the file or module of `code`). Loss
-    and metrics are those of the run's settings. Raises `UserError` when the code, the data or the
-    weights do not fit, or the backend cannot compute the model.
+    `--data` of `train` (default: the run's, if its code is in the file or module of `code`); where
+    it names classes, they are matched to the run's. Loss and metrics are those of the run's
+    settings. Raises `UserError` when the code, the data, the classes or the weights do not fit, or
+    the backend cannot compute the model.
     """
     config = _settings(saved, code, source)
     keras_start.start(backend, dtype_policy=config.dtype_policy)
@@ -40,8 +43,15 @@ def evaluate_saved(saved: SavedModel, code: str, source: str | None, *, backend:
             "give --data"
         )
     model = _model(saved, task, config, dataset)
+    test, names = dataset.test, dataset.class_names
+    notes = dataset.notes
+    if task.classifies and saved.class_names and names:
+        classes = model.output_shape[-1]
+        labels, names, said = matched(test.y, names, saved.class_names, classes, config.data)
+        notes += said
+        test = Examples(test.x, labels)
     with computing(saved.path):
-        return evaluate(model, task, dataset.test)
+        return replace(evaluate(model, task, test), class_names=names, notes=notes)
 
 
 def _settings(saved: SavedModel, code: str, source: str | None) -> TrainConfig:

@@ -144,6 +144,7 @@ def evaluate(
     data: str | Path | None = None,
     *,
     model: str | None = None,
+    class_names: str | None = None,
     backend: str | None = None,
     input_range: str | None = None,
     out: str | Path | None = None,
@@ -151,12 +152,14 @@ def evaluate(
     """Evaluate a run, its folder or a `.keras` file, as `lenet-multi evaluate` does.
 
     `data` is a `--data` of `train` (default: the run's). `model` is the place of the code of a run
-    of your own model. `backend` is by default the run's. `input_range` is what a model takes for
-    a pixel, such as "0,255", if neither its run nor its layers tell. `out` is a folder for pictures
-    (default: none are drawn). Raises `UserError` for bad input.
+    of your own model. `class_names` are the names of the classes of a `.keras` file, "a,b" or a
+    file. `backend` is by default the run's. `input_range` is what a model takes for a pixel, such
+    as "0,255", if neither its run nor its layers tell. `out` is a folder for pictures (default:
+    none are drawn). Raises `UserError` for bad input.
     """
     path = run.folder if isinstance(run, Run) else Path(run)
-    given = {"data": data, "model": model, "backend": backend, "input_range": input_range}
+    given = {"data": data, "model": model, "class_names": class_names, "backend": backend}
+    given |= {"input_range": input_range}
     words = flags(_command("evaluate"), given) + ([f"--out={out}"] if out else [])
     return EvaluationResult.of(_answer(["evaluate", str(path), "--json", *words], {}))
 

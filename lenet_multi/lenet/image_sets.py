@@ -78,10 +78,11 @@ def _read(source: str) -> Found:
 
 
 def _of_library(library: str, name: str) -> Found:
-    x_train, y_train, x_test, y_test = reader.read(library, name)
+    (x_train, y_train, x_test, y_test), class_names = reader.read(library, name)
     return Found(
         {TRAIN: (x_train, y_train), TEST: (x_test, y_test)},
         is_sorted=library == "hf",  # it reads folders class by class
+        class_names=class_names,
     )
 
 

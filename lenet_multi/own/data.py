@@ -33,7 +33,7 @@ def load(config: TrainConfig, model: keras.Model, loss: Any) -> Dataset:
     examples = [_examples(source, *pair) for pair in pairs]
     refuse_misfit(model, examples[0].x, source)
     if len(examples) == 2:
-        return Dataset(*examples)
+        return Dataset(examples[0], examples[1])
     whole = examples[0]
     test = -(-len(whole) // TEST_SHARE)  # the last ones
     if test == len(whole):

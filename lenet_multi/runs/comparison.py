@@ -96,6 +96,7 @@ def premises(result: Result) -> dict[str, Any]:
         "data validation_images": result.validation_images,
         "model classifies": result.classifies,
         "model headline": result.headline[0],
+        "model class names": ", ".join(result.class_names) or "numbers",
     }
 
 

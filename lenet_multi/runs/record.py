@@ -34,7 +34,7 @@ from lenet_multi.runs.schema import fits, wrong_fields
 from lenet_multi.runs.shown import Shown
 
 # What older programs write and read: version 4 of classifiers, without `test_metrics`, 5 of others.
-# The fields after `test_metrics` that may be missing came with version 6.
+# The fields of `_MAY_BE_MISSING` but for `test_metrics` came with version 6.
 OF_CLASSIFIERS, OF_OTHERS, SCHEMA_VERSION = VERSIONS = (4, 5, 6)
 
 RESULT, HISTORY = "result.json", "history.csv"
@@ -47,8 +47,14 @@ JOURNAL, RESUME = "journal.json", "resume"
 # The figures of one epoch: `epoch`, its number from 1; `train_seconds`; `validation_seconds`; and
 # Keras's, such as `loss` and `val_accuracy`. Those of training are means over the epoch.
 Epoch = dict[str, float]
-_MAY_BE_MISSING = ("test_metrics", "inputs", "class_counts")
 NUMBERS = "fiub"  # the `dtype.kind` of NumPy's numbers
+# Fields that older records do not have; a record leaves them out where they are empty.
+_MAY_BE_MISSING: dict[str, type] = {
+    "test_metrics": dict,
+    "inputs": dict,
+    "class_counts": dict,
+    "class_names": list,
+}
 OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
 
@@ -84,6 +90,7 @@ class Result:
     inputs: dict[str, str] = field(default_factory=dict)  # how they are made; see `Task.inputs`
     # Of a classifier: examples by label, of "training" and "validation".
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    class_names: list[str] = field(default_factory=list)  # by label; empty: labels are the names
     starts: list[dict[str, Any]] = field(default_factory=list)  # see `journal.Journal`
     files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 
@@ -214,6 +221,11 @@ def _refuse_foreign(run: Run) -> None:
         found = f"outputs and targets {shown} for {count} test examples"
     if not fit:
         raise UserError(f"{path} is not of the run in {RESULT}: {found}; train again")
+    if result.class_names and len(result.class_names) != outputs.shape[1]:
+        raise UserError(
+            f"{run.folder / RESULT} is damaged: it names {len(result.class_names)} classes of "
+            f"{outputs.shape[1]}; train again"
+        )
     for label in (int(targets.min()), int(targets.max())) if result.classifies else ():
         if not 0 <= label < outputs.shape[1]:
             raise UserError(
@@ -241,7 +253,8 @@ def read_result(path: Path) -> Result:
         raise UserError(
             f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; {remedy}"
         )
-    content = {**{name: {} for name in _MAY_BE_MISSING}, **check_record(path, content)}
+    missing = {name: kind() for name, kind in _MAY_BE_MISSING.items()}
+    content = missing | check_record(path, content)
     if wrong := _wrong_parts(content):
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
@@ -268,6 +281,8 @@ def _wrong_parts(content: dict[str, Any]) -> list[str]:
         "test_images": content["test_images"] > 0,
         "inputs": inputs.get("prepared", DIGIT) in PREPARED
         and inputs.get("range", INPUT_RANGES[0]) in INPUT_RANGES,
+        "class_names": len({*content["class_names"]}) == len(content["class_names"])
+        and (content["test_correct"] is not None or not content["class_names"]),
         "files_sha256": recorded >= {Path(name) for name in FILES if name != RESULT}
         and not any(name.is_absolute() or ".." in name.parts for name in recorded),
         "config": all(name in config for name in ("data", "classes"))

@@ -15,6 +15,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from lenet_multi.data.class_names import Names, shown
 from lenet_multi.data.examples import Examples
 from lenet_multi.data.metrics import worst_first
 
@@ -83,10 +84,12 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         self.validation.close()
 
 
-def log_wrong_answers(folder: Path, images: Examples, logits: NDArray[np.float32]) -> None:
+def log_wrong_answers(
+    folder: Path, images: Examples, logits: NDArray[np.float32], names: Names | None = None
+) -> None:
     """Add test/ to the log in `folder`: pictures of wrong answers to `images`, the surest first.
 
-    `logits` are (N, classes), in the order of `images`.
+    `logits` are (N, classes), in the order of `images`. `names` are those of the classes.
     """
     answers = logits.argmax(axis=1)
     sureness = logits.max(axis=1) - logits[np.arange(len(images)), images.y]
@@ -94,6 +97,9 @@ def log_wrong_answers(folder: Path, images: Examples, logits: NDArray[np.float32
     log = _Log(folder / "test")
     log.add(0, summary=summary.scalar("wrong_images", int(wrong.sum())))
     for index in worst_first(wrong, sureness, _PICTURES):
-        tag = f"wrong/{images.y[index]}_taken_for_{answers[index]}_image_{index}"
+        label, answer = (
+            shown(names, int(of[index])).replace("/", "-") for of in (images.y, answers)
+        )
+        tag = f"wrong/{label}_taken_for_{answer}_image_{index}"
         log.add(0, summary=summary.image(tag, images.x[index], dataformats="HWC"))
     log.close()

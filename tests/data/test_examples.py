@@ -218,3 +218,10 @@ def test_a_class_that_is_left_out_is_named(
     for line, warning in zip(found, warnings, strict=True):
         assert line.startswith(warning)
         assert line.endswith("; do this")
+
+
+def test_a_class_with_a_name_is_left_out_by_name() -> None:
+    """The warning has the name of the class instead of its label, without codes."""
+    counts = {"training": {"0": 3, "1": 1}, "validation": {"0": 1}}
+    (found,) = left_out(counts, ("cat", "dog\x1b"), remedy="do this")
+    assert found.startswith("no validation image is of class dog\\x1b: ")

@@ -36,8 +36,11 @@ TIMES = {
     "train_seconds",
     "validation_seconds",
 }
-# Today's package adds these on purpose: why two processors give other bits, how data were split.
-ADDED = {"instruction_set", "class_counts", "schema_version", "shuffle_split", "transpose"}
+# Today's package adds these on purpose: why two processors give other bits, and settings that came.
+ADDED = {
+    *("instruction_set", "class_counts", "schema_version", "shuffle_split", "transpose"),
+    "class_names",
+}
 
 # In text: rows of seconds and of memory, and the rules of a table, which grow with them.
 _TEXT = ((r"(?m)^│ (seconds|peak memory).*", r"│ \1"), (r"[━─┏┳┓┡╇┩└┴┘]+", "─"))

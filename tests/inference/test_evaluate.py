@@ -60,6 +60,16 @@ def test_each_class_is_counted() -> None:
     assert missed.by_class()[0]["recall"] is None
 
 
+def test_classes_with_names_have_them_beside_their_numbers() -> None:
+    """The figures of each class begin with its number and its name."""
+    named = dataclasses.replace(example(), class_names=("cat", "dog", "owl"))
+    assert [[*one.items()][:2] for one in named.by_class()] == [
+        [("class", label), ("name", name)] for label, name in enumerate(("cat", "dog", "owl"))
+    ]
+    assert as_json(named)["classes"][1]["name"] == "dog"
+    assert "name" not in as_json(example())["classes"][1]
+
+
 def test_json_holds_what_the_tables_show() -> None:
     """The JSON holds counts, shares and the confusion matrix, with labels as rows."""
     content = as_json(example())

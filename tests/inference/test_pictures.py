@@ -37,6 +37,31 @@ def test_wrong_answers_are_coloured(tmp_path: Path) -> None:
         assert (np.asarray(saturation).max() > 100) == (name == "wrong")
 
 
+def test_names_are_drawn_beside_the_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both axes have the names, shortened if need be, and no formula is made of a dollar."""
+    drawn = []
+    monkeypatch.setattr(pictures, "_save", lambda figure, path: drawn.append(figure.axes[0]))
+    names = ("$cat^$", "dog", "an owl with a name that is far too long")
+    draw_confusion(np.eye(3, dtype=np.int64), tmp_path / "a.png", names)
+    for ticks in (drawn[0].get_xticklabels(), drawn[0].get_yticklabels()):
+        assert [tick.get_text() for tick in ticks][:2] == ["$cat^$", "dog"]
+        assert len(ticks[2].get_text()) < 30
+        assert not any(tick.get_parse_math() for tick in ticks)
+
+
+def test_mistakes_are_captioned_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caption of a wrong answer names the label and the answer."""
+    sheets = []
+    monkeypatch.setattr(pictures, "draw_sheet", lambda *given: sheets.append(given))
+    named = dataclasses.replace(example(), class_names=("cat", "dog", "great horned owl"))
+    pictures.draw_evaluation(named, tmp_path)
+    assert [caption.partition("\n")[0] for caption in sheets[0][1]] == [
+        "is dog, said cat",
+        "is gr…d owl, said cat",
+        "is cat, said dog",
+    ]
+
+
 def test_many_classes_are_drawn_without_numbers(tmp_path: Path) -> None:
     """The matrix of a hundred classes has no numbers, but a mistake still shows."""
     matrix = np.diag(np.full(100, 5))

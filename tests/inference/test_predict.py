@@ -165,6 +165,20 @@ def test_json_holds_every_probability() -> None:
     }
 
 
+def test_json_and_captions_hold_names() -> None:
+    """If the classes have names, the JSON has them beside the numbers, and captions instead."""
+    named = dataclasses.replace(example(), class_names=("cat", "dog", "owl"))
+    content = as_json(named)
+    assert content["class_names"] == ["cat", "dog", "owl"]
+    assert [(image["class"], image["name"]) for image in content["images"]] == [
+        (1, "dog"),
+        (0, "cat"),
+    ]
+    assert captions(named) == ["a.png\ndog (75.0%)", "b.png\ncat (50.0%)"]
+    long = dataclasses.replace(named, class_names=("great horned owl", "dog", "owl"))
+    assert captions(long)[1] == "b.png\ngre…ned owl (50.0%)"
+
+
 def test_captions_are_short() -> None:
     """A caption keeps the beginning and the end of a long name."""
     (caption,) = captions(likely_one("a-name-much-longer-than-its-image-7.png"))

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -7,6 +8,7 @@ from rich.console import Console
 from lenet_multi.data.examples import Examples
 from lenet_multi.inference.evaluate import Evaluation
 from lenet_multi.inference.tables import print_evaluation, print_prediction
+from tests.inference.test_evaluate import example as example_evaluation
 from tests.inference.test_predict import example, likely_one
 
 
@@ -33,6 +35,21 @@ def test_the_table_shows_the_two_likeliest() -> None:
         ["a.png", "1", "75.0%", "0", "25.0%"],
         ["far/b.png", "0", "50.0%", "2", "40.0%"],
     ]
+
+
+def test_the_tables_show_names() -> None:
+    """Classes with names are shown by them, in the rows of both tables and as columns."""
+    output = io.StringIO()
+    console = Console(file=output, width=140)
+    names = ("cat", "$dog$", "\x1b[2Jowl")
+    print_evaluation(dataclasses.replace(example_evaluation(), class_names=names), console)
+    print_prediction(dataclasses.replace(example(), class_names=names), console)
+    lines = [line.split() for line in output.getvalue().splitlines()]
+    rows = [line[1] for line in lines if line and line[0] == "│"]
+    assert rows == [*("cat", "$dog$", "\\x1b[2Jowl") * 2, "a.png", "far/b.png"]
+    assert ["┃", "┃", "cat", "┃", "$dog$", "┃", "\\x1b[2Jowl", "┃"] in lines
+    answers = [line[3::2] for line in lines if "a.png" in line or "far/b.png" in line]
+    assert answers == [["$dog$", "75.0%", "cat", "25.0%"], ["cat", "50.0%", "\\x1b[2Jowl", "40.0%"]]
 
 
 def test_a_name_cannot_command_the_terminal() -> None:

@@ -241,16 +241,21 @@ def test_emnists_files_are_known_by_name(tmp_path: Path, small: Dataset) -> None
 def test_a_library_is_asked_for_its_prefix_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """hf:NAME is a library's, and its sets are split by seed: they may be sorted by class."""
+    """hf:NAME is a library's, and its sets are split by seed: they may be sorted by class.
+
+    Its names of the classes are kept.
+    """
     given = [np.full((4, 8, 8), 99, np.uint8), np.arange(4), np.full((2, 8, 8), 99, np.uint8)]
     asked = []
 
     def read(library: str, name: str) -> Any:
         asked.append((library, name))
-        return [*given, np.arange(2)]
+        return [*given, np.arange(2)], ("b", "a", "d", "c")
 
     monkeypatch.setattr(reader, "read", read)
-    assert [load(f"{library}:it").is_sorted for library in ("hf", "tfds")] == [True, False]
+    found = [load(f"{library}:it") for library in ("hf", "tfds")]
+    assert [one.is_sorted for one in found] == [True, False]
+    assert [one.class_names for one in found] == [("b", "a", "d", "c")] * 2
     assert asked == [("hf", "it"), ("tfds", "it")]
 
 

@@ -291,6 +291,7 @@ def test_runs_share_what_teaches_and_the_data() -> None:
         "data SHA-256": "d" * 64,
         "model classifies": True,
         "model headline": "accuracy",
+        "model class names": "numbers",
     }
 
 

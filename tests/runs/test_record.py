@@ -305,6 +305,41 @@ def test_a_result_of_another_make_is_refused(
     assert str(caught.value) == f"{path} {message}"
 
 
+def test_names_of_classes_are_kept(tmp_path: Path) -> None:
+    """The record has the names of the classes; without any it lacks the field."""
+    names = [f"class-{label}" for label in range(10)]
+    keep(example_run(class_names=names, schema_version=SCHEMA_VERSION), tmp_path / "named")
+    assert read_run(tmp_path / "named").result.class_names == names
+    path = keep(example_run(), tmp_path / "unnamed") / "result.json"
+    assert "class_names" not in json.loads(path.read_text())
+    assert read_run(tmp_path / "unnamed").result.class_names == []
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["cat", "cat"], "is damaged at class_names; train again"),
+        ([1, 2], "is damaged at class_names; train again"),
+        (["cat", "dog"], "is damaged: it names 2 classes of 10; train again"),
+    ],
+    ids=["twice", "numbers", "too few"],
+)
+def test_names_that_no_model_has_are_refused(
+    tmp_path: Path, names: list[Any], message: str
+) -> None:
+    """A record with a name twice, numbers instead of names or too few names is damaged."""
+    path = keep(example_run(class_names=names), tmp_path / "run") / "result.json"
+    with pytest.raises(UserError) as caught:
+        read_run(tmp_path / "run")
+    assert str(caught.value) == f"{path} {message}"
+
+
+def test_names_of_a_regression_are_refused(tmp_path: Path) -> None:
+    """A model without classes has no names for them."""
+    with pytest.raises(UserError, match="is damaged at class_names"):
+        read_run(keep(example_values_run(class_names=["cat"]), tmp_path / "run"))
+
+
 def test_older_programs_read_a_classifiers_record(tmp_path: Path) -> None:
     """A classifier's record has the fields of schema 4, without test_metrics."""
     run = example_run(schema_version=OF_CLASSIFIERS)
@@ -393,11 +428,19 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
 
 
 def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
-    """result.json has exactly the fields of `Result`, and its signature."""
-    run = example_values_run(inputs={"range": "0,1"}, class_counts={"training": {"0": 1}})
-    path = keep(run, tmp_path / "run") / "result.json"
+    """result.json has exactly the fields of `Result` that are not empty, and its signature."""
+    given: dict[str, Any] = {
+        "test_metrics": {"mae": 1.0},
+        "inputs": {"range": "0,1"},
+        "class_counts": {"training": {"0": 1}},
+        "class_names": [f"class-{label}" for label in range(10)],
+    }
     fields = [field.name for field in dataclasses.fields(Result)]
-    assert list(json.loads(path.read_text())) == [*fields, "sha256"]
+    empty = {name: type(value)() for name, value in given.items()}
+    for name, some in (("whole", given), ("bare", empty)):
+        path = keep(example_run(**some), tmp_path / name) / "result.json"
+        wanted = [field for field in fields if some.get(field, True)]
+        assert list(json.loads(path.read_text())) == [*wanted, "sha256"]
 
 
 def test_inputs_that_no_program_makes_are_refused(tmp_path: Path) -> None:

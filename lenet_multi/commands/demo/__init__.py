@@ -64,11 +64,23 @@ def command(
     from lenet_multi.commands.demo import process
     from lenet_multi.commands.demo.app import serve
 
+    names = _class_names([*assigned.values()])
     backends = [
-        process.BackendProcess(name, str(model), process.command(name, model))
+        process.BackendProcess(name, str(model), process.command(name, model), class_names=names)
         for name, model in assigned.items()
     ]
     serve(backends, host=host, port=port, open_browser=open_browser)
+
+
+def _class_names(models: Sequence[Path]) -> tuple[str, ...] | None:
+    """Return the names of the models' classes; raise `UserError` if theirs differ."""
+    from lenet_multi.inference import saved
+
+    names = [saved.find(model).class_names for model in models]
+    for model, others in zip(models, names, strict=True):
+        if others != names[0]:
+            raise UserError(f"{models[0]} and {model} name their classes differently; drop one")
+    return names[0]
 
 
 def assign(models: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path]:

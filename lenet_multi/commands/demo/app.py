@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 
 from lenet_multi.commands._palette import style
 from lenet_multi.commands.demo.process import BackendProcess
+from lenet_multi.data.class_names import shown
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import photographs
 
@@ -117,7 +118,8 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
             for each in answers
             if "probabilities" in each
         }
-        content = {"seen": image.tolist(), "backends": answers, "agreement": agreement(found)}
+        words = agreement(found, backends[0].class_names)
+        content = {"seen": image.tolist(), "backends": answers, "agreement": words}
         return JSONResponse(content)
 
     return Starlette(
@@ -140,9 +142,11 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
 _ALL = {2: "Both agree", 3: "All three agree"}
 
 
-def agreement(answers: Mapping[str, NDArray[np.float64]]) -> str:
-    """Say whether all probabilities (10,) give one digit, and the largest gap of a probability."""
-    digits = {backend: int(each.argmax()) for backend, each in answers.items()}
+def agreement(
+    answers: Mapping[str, NDArray[np.float64]], names: Sequence[str] | None = None
+) -> str:
+    """Say whether all probabilities (10,) give one class, and the largest gap of a probability."""
+    digits = {backend: shown(names, int(each.argmax())) for backend, each in answers.items()}
     if len(answers) < 2:
         answered = (f"{backend} answers {digit}" for backend, digit in digits.items())
         return next(answered, "No backend answers")

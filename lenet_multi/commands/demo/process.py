@@ -37,6 +37,7 @@ class BackendProcess:
     command: Sequence[str]
     start_seconds: float = 120.0  # three starting at once on two busy processors take 24
     answer_seconds: float = 30.0  # an answer takes 1/1000 of it
+    class_names: Sequence[str] | None = None
     version: str | None = field(default=None, init=False)
     failure: str | None = field(default=None, init=False)
     _process: asyncio.subprocess.Process = field(init=False)
@@ -45,8 +46,8 @@ class BackendProcess:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Return `backend` and `model`, and `version` and `failure`, each None if unset."""
-        names = ("backend", "model", "version", "failure")
+        """Return `backend`, `model`, `version`, `failure` and `class_names`; None if unset."""
+        names = ("backend", "model", "version", "failure", "class_names")
         return {name: getattr(self, name) for name in names}
 
     async def run(self) -> None:

@@ -13,7 +13,7 @@ from lenet_multi.commands.report import charts, pictures
 from lenet_multi.commands.report.answers import often_confused, worst_mistakes
 from lenet_multi.commands.report.climb import Climb
 from lenet_multi.commands.report.groups import Group, Shown, group
-from lenet_multi.config import PRECISIONS
+from lenet_multi.config import MOST_CLASSES, PRECISIONS
 from lenet_multi.data.metrics import confusion_matrix
 from lenet_multi.errors import UserError
 from lenet_multi.parity.figure import Line
@@ -126,6 +126,7 @@ def _part(found: Group, number: int) -> dict[str, Any]:
         ],
         "confusions": [_confusion(one) for one in found.runs if found.classifies],
         "mistakes": mistakes,
+        "names": _names(found.runs[0].result, MOST_CLASSES),
         "pictures": shown,
         "no_pictures": no_pictures,
     }
@@ -145,10 +146,16 @@ def _confusion(shown: Shown) -> dict[str, Any]:
     return {
         "shown": shown,
         "counts": counts,
+        "names": _names(shown.result, len(counts)),
+        "is_named": bool(shown.result.class_names),
         "fits": len(counts) <= _MOST_CLASSES,
         "often": often,
         "most": often[0][2] if often else 0,
     }
+
+
+def _names(result: Result, classes: int) -> list[str]:
+    return result.class_names or [*map(str, range(classes))]
 
 
 def _facts(
@@ -180,6 +187,7 @@ def _environment(result: Result) -> dict[str, Any]:
 def _settings(result: Result) -> dict[str, Any]:
     return {
         **result.config,
+        "class_names": ", ".join(result.class_names) or "numbers",
         "data, SHA-256": result.data_sha256,
         "initial weights, SHA-256": result.initial_weights_sha256,
         "first epoch's order, SHA-256": result.first_epoch_order_sha256,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.data.class_names import few
 from lenet_multi.data.sources.pictures import SPLITS, check_splits, first_of, stack
 from lenet_multi.errors import UserError, reason
 from lenet_multi.machine import extras
@@ -18,8 +19,10 @@ _PATIENCE = 5.0  # seconds for the Hub to answer; the library waits half a minut
 _MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB"}
 
 
-def read(name: str) -> list[NDArray[Any]]:
+def read(name: str) -> tuple[list[NDArray[Any]], list[str]]:
     """Return the four arrays of a set on the Hub, or in a folder of image files or tables.
+
+    Also return the names of its classes, which for a folder are those of the folders in it.
 
     The folder may also come from `save_to_disk`. Of the columns, the first Image and the first
     ClassLabel are read. Raises `UserError` when the library is missing, or the set cannot be read
@@ -35,7 +38,8 @@ def read(name: str) -> list[NDArray[Any]]:
         saved = (path / datasets.config.DATASETDICT_JSON_FILENAME).exists()
         found = (datasets.load_from_disk if saved else datasets.load_dataset)(str(path))
         check_splits(found)
-        return [array for split in SPLITS for array in _arrays(datasets, found[split], split)]
+        arrays = [array for split in SPLITS for array in _arrays(datasets, found[split], split)]
+        return arrays, _class_names(datasets, [found[split].features for split in SPLITS])
     except UserError:
         raise
     except Exception as error:  # the library and its libraries raise errors of any class
@@ -60,6 +64,15 @@ def _arrays(datasets: Any, part: Any, split: str) -> tuple[NDArray[Any], NDArray
     image = first_of(datasets.Image, part.features)
     label = first_of(datasets.ClassLabel, part.features)
     return stack(part.select_columns([image, label]), (image, label), split, _pixels)
+
+
+def _class_names(datasets: Any, features: list[Any]) -> list[str]:
+    first, second = (list(each[first_of(datasets.ClassLabel, each)].names) for each in features)
+    if first != second:
+        raise UserError(
+            f"its split train names classes {few(first)}, test {few(second)}; make them alike"
+        )
+    return first
 
 
 def _pixels(picture: Any) -> NDArray[np.uint8]:

@@ -27,11 +27,37 @@ FILES = {
     "cifar100": ("cifar-100-python-target_archive",),  # is cifar-100-python.tar.gz
 }
 
+# The names that the authors of each set gave its classes, in the order of their labels.
+_CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
+_CIFAR100 = (
+    "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus "
+    "butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch "
+    "crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house "
+    "kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle "
+    "mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree "
+    "plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark "
+    "shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table "
+    "tank telephone television tiger tractor train trout tulip turtle wardrobe whale "
+    "willow_tree wolf woman worm"
+)
+CLASS_NAMES = {
+    "mnist": [*"0123456789"],
+    "fashion_mnist": [
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker"),
+        *("Bag", "Ankle boot"),
+    ],
+    "cifar10": _CIFAR10.split(),
+    "cifar100": _CIFAR100.split(),
+}
+
 _PATIENCE = 15.0  # seconds for a host to answer; Keras alone waits forever
 
 
-def read(name: str) -> list[NDArray[Any]]:
-    """Return the arrays of `keras.datasets.NAME`; raise `UserError` if Keras cannot give them."""
+def read(name: str) -> tuple[list[NDArray[Any]], list[str]]:
+    """Return the arrays of `keras.datasets.NAME` and the names of its classes.
+
+    Raises `UserError` if Keras cannot give them.
+    """
     if name not in FILES:
         raise UserError(unknown("data set of Keras", name, FILES))
     home = keras_home()
@@ -48,7 +74,7 @@ def read(name: str) -> list[NDArray[Any]]:
             (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
         except Exception as error:  # Keras raises `Exception`, NumPy and pickle their own classes
             raise UserError(_explain(error, files, missing)) from error
-    return [x_train, y_train, x_test, y_test]
+    return [x_train, y_train, x_test, y_test], CLASS_NAMES[name]
 
 
 def _explain(error: Exception, files: list[Path], missing: list[Path]) -> str:

@@ -16,16 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.data.class_names import Names
 from lenet_multi.data.npz import read_npz
 from lenet_multi.errors import UserError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's own mnist.npz
+_NAMES = "class_names"
 _REFUSED = 2  # exit status of the process when its stdout is the message of a `UserError`
 
 
-def read(library: str, name: str) -> list[NDArray[Any]]:
+def read(library: str, name: str) -> tuple[list[NDArray[Any]], Names | None]:
     """Return training images and labels, test images and labels of a set of one of `LIBRARIES`.
 
+    Also return the names of its classes, if it has any.
     The library reports a download on stderr. Raises `UserError` when it is missing, or cannot find
     or read the set.
     """
@@ -42,15 +45,18 @@ def read(library: str, name: str) -> list[NDArray[Any]]:
             raise UserError(f"{source}: {done.stdout}")
         if done.returncode:
             raise UserError(f"{source}: its reader ended with status {done.returncode}; see above")
-        return read_npz(path, ARRAYS)
+        *arrays, names = read_npz(path, (*ARRAYS, _NAMES))
+        return arrays, tuple(names.tolist()) or None
 
 
 def main(library: str, name: str, path: str) -> None:
-    """Write the arrays of the image set `name` to `path`; the second process runs this."""
+    """Write the image set `name` to `path`, an .npz; the second process runs this."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            arrays = importlib.import_module(f"lenet_multi.data.sources.{library}").read(name)
-            np.savez(path, **dict(zip(ARRAYS, arrays, strict=True)))
+            read = importlib.import_module(f"lenet_multi.data.sources.{library}").read
+            arrays, names = read(name)
+            named: dict[str, Any] = dict(zip(ARRAYS, arrays, strict=True))
+            np.savez(path, **named | {_NAMES: np.array(names or [], str)})
     except UserError as error:
         print(error, end="")
         sys.exit(_REFUSED)

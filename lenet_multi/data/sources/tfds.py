@@ -12,8 +12,8 @@ from lenet_multi.errors import UserError, reason, unknown
 from lenet_multi.machine import extras
 
 
-def read(name: str) -> list[NDArray[Any]]:
-    """Return the four arrays of NAME[/CONFIG][:VERSION], prepared in TFDS_DATA_DIR.
+def read(name: str) -> tuple[list[NDArray[Any]], list[str]]:
+    """Return the four arrays of NAME[/CONFIG][:VERSION], prepared in TFDS_DATA_DIR, and its names.
 
     Nothing is downloaded, because preparing a set needs TensorFlow. Raises `UserError` when the
     library is missing, or the set is unknown, not prepared or in another format, or lacks a split,
@@ -31,7 +31,9 @@ def read(name: str) -> list[NDArray[Any]]:
         raise UserError(f"it is not at {builder.data_path} (see TFDS_DATA_DIR); {remedy}")
     check_splits(builder.info.splits)
     try:
-        return [array for split in SPLITS for array in _arrays(tfds, builder, split)]
+        arrays = [array for split in SPLITS for array in _arrays(tfds, builder, split)]
+        features = dict(builder.info.features)
+        return arrays, list(features[first_of(tfds.features.ClassLabel, features)].names)
     except UserError:
         raise
     except NotImplementedError as error:  # the library raises it for the format tfrecord

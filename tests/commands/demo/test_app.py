@@ -323,3 +323,10 @@ def test_a_host_that_is_not_here_is_told(host: str) -> None:
 def test_agreement_is_told_in_words(answers: dict[str, np.ndarray], words: str) -> None:
     """The line counts the backends, names the answer and the largest gap of a probability."""
     assert agreement(answers) == words
+
+
+def test_agreement_is_told_by_name() -> None:
+    """If the classes have names, the line has them instead of numbers."""
+    names = [f"class-{label}" for label in range(10)]
+    assert agreement({"jax": SURE, "torch": SURE}, names).startswith("Both agree: class-7;")
+    assert "jax class-7, torch class-1" in agreement({"jax": SURE, "torch": ONE}, names)

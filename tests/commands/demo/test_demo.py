@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -9,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet_multi.commands.demo import assign
+from lenet_multi.commands.demo import _class_names, assign
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import BACKENDS, installed
+from lenet_multi.runs.durable import check_record, write_record
 from lenet_multi.runs.folder import new_run_folder
-from lenet_multi.runs.record import write_run
+from lenet_multi.runs.record import file_sha256, write_run
 from tests.browser import Open
 from tests.commands.demo.test_app import wait_for_backends
 from tests.commands.demo.test_page import answers, assert_quiet, draw, wait_for
 from tests.conftest import Lenet, child_environment
-from tests.examples import example_run
+from tests.examples import example_run, keep
 from tests.inference.test_saved import keras_file
 
 IMAGES = 6000  # training images: enough for a clear 7
@@ -151,3 +153,21 @@ def test_three_backends_see_a_seven(demo: str, open_page: Open) -> None:
     assert answers(visit.page) == ["7", "7", "7"]
     assert visit.page.locator(".name").all_text_contents() == list(BACKENDS)
     assert_quiet(visit, demo)
+
+
+def test_models_name_their_classes_alike(tmp_path: Path) -> None:
+    """The page has the names of the models' classes; models of other names are refused."""
+    names = [f"class-{label}" for label in range(10)]
+    given = {"a": names, "b": names, "c": names[::-1], "d": []}
+    for folder, own in given.items():
+        keep(example_run(class_names=own), tmp_path / folder)
+        keras_file(tmp_path / folder / "model.keras")
+        path = tmp_path / folder / "result.json"
+        content = check_record(path, json.loads(path.read_text()))
+        content["files_sha256"]["model.keras"] = file_sha256(tmp_path / folder / "model.keras")
+        write_record(path, content)
+    assert _class_names([tmp_path / "a", tmp_path / "b"]) == tuple(names)
+    assert _class_names([tmp_path / "d"]) is None
+    for other in ("c", "d"):
+        with pytest.raises(UserError, match="name their classes differently; drop one"):
+            _class_names([tmp_path / "a", tmp_path / other])

@@ -37,7 +37,8 @@ def test_a_process_answers_again_and_again(capsys: pytest.CaptureFixture[str]) -
     """Each question gets its answer, with the backend's name; stderr says when it is ready."""
     answers = asked("answers", times=3)
     version = answers[0]["version"]
-    state = {"backend": "jax", "model": "runs/a", "version": version, "failure": None}
+    unset = {"failure": None, "class_names": None}
+    state = {"backend": "jax", "model": "runs/a", "version": version, **unset}
     assert answers == 3 * [{**state, **SEVEN}]
     announced = capsys.readouterr().err.splitlines()
     assert [line.partition(" in")[0] for line in announced] == [f"jax {version}: ready"]

@@ -57,3 +57,11 @@ def test_an_unknown_backend_has_a_colour() -> None:
     """A future backend, or a hostile name, gets the colour that belongs to no backend."""
     (found,) = group([example_run("ground; }")])
     assert found.runs[0].accent == "other"
+
+
+def test_other_names_of_classes_part_runs() -> None:
+    """Runs whose classes have other names are not trained alike."""
+    names = [f"class-{label}" for label in range(10)]
+    first, second = example_run(class_names=names), example_run("torch", class_names=names)
+    assert len(group([first, second])) == 1
+    assert len(group([first, example_run("torch", class_names=names[::-1])])) == 2

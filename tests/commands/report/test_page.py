@@ -57,6 +57,23 @@ def test_the_page_holds(whole: str, text: str) -> None:
     assert text in whole
 
 
+def test_names_of_classes_are_on_the_page(tmp_path: Path) -> None:
+    """Confusions, their summary and mistakes name the classes; a hostile name is only text."""
+    names = [f"class-{label}" for label in range(9)] + [HOSTILE]
+    run = of_data(picture_data(tmp_path), right=989, class_names=names)
+    html = page.render(page.read_runs([keep(run, tmp_path / "run")]))
+    assert html.count('<th scope="col">class-3</th>') == 1
+    assert html.count('<th scope="row">class-3</th>') == 1
+    assert 'class="matrix named"' in html
+    assert re.search(r"class-0 as class-1 \(1\)", html)
+    assert re.search(r"<b>class-\d</b> <small", html)
+    assert re.search(r"said <b>class-\d</b>", html)
+    assert re.search(r"labelled class-\d", html)
+    assert "class-0, class-1" in html
+    assert HOSTILE not in html
+    assert "&lt;img src=x" in html
+
+
 def test_the_page_needs_nothing_beside_it(whole: str) -> None:
     """The page has no script and no address outside itself, and its policy forbids both."""
     assert "http" not in whole.replace("http-equiv", "")

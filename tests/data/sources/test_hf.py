@@ -48,7 +48,8 @@ def test_a_folder_of_tables_loads(datasets: Any, few: Dataset, tmp_path: Path) -
     """A folder of Parquet files, laid out as on the Hub, loads too."""
     for split, images in {"train": few.train, "test": few.test}.items():
         rows(datasets, images).to_parquet(tmp_path / "data" / f"{split}-00000-of-00001.parquet")
-    arrays = hf.read(str(tmp_path))
+    arrays, names = hf.read(str(tmp_path))
+    assert names == [*"0123456789"]
     np.testing.assert_array_equal(arrays[0][..., np.newaxis], few.train.x)
     np.testing.assert_array_equal(arrays[3], few.test.y)
 
@@ -61,8 +62,9 @@ def test_a_folder_of_image_files_loads(few: Dataset, tmp_path: Path) -> None:
             path = tmp_path / split / f"class-{label}" / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image[..., 0]).save(path)
-    x_train, y_train, _, _ = hf.read(str(tmp_path))
+    (x_train, y_train, _, _), names = hf.read(str(tmp_path))
     classes = sorted({f"class-{label}" for label in few.train.y})
+    assert names == classes
     expected = {
         (classes.index(f"class-{label}"), image.tobytes())
         for image, label in zip(few.train.x, few.train.y, strict=True)
@@ -72,11 +74,54 @@ def test_a_folder_of_image_files_loads(few: Dataset, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("datasets")
+@pytest.mark.parametrize(
+    ("names", "classes", "labels", "left"),
+    [
+        (["owl", "cat", "dog"], 3, [0, 1, 2], ("cat", "dog", "owl")),
+        (["0", "1", "2", "10"], 11, [0, 1, 2, 10], None),
+        (["1", "2", "9"], 10, [1, 2, 9], None),
+    ],
+    ids=["words", "0 to 10", "1 to 9"],
+)
+def test_a_folders_names_come_along(
+    tmp_path: Path,
+    names: list[str],
+    classes: int,
+    labels: list[int],
+    left: tuple[str, ...] | None,
+) -> None:
+    """The names of the folders are those of the classes; numbers are the labels themselves."""
+    for shade, name in enumerate(sorted(names, key=lambda name: (len(name), name))):
+        for split in ("train", "test"):
+            path = tmp_path / split / name / "0.png"
+            path.parent.mkdir(parents=True)
+            Image.new("L", (8, 8), shade).save(path)
+    dataset = image_sets.load(f"hf:{tmp_path}", classes=classes)
+    assert dataset.class_names == left
+    pairs = zip(dataset.test.x[:, 0, 0, 0].tolist(), dataset.test.y.tolist(), strict=True)
+    assert sorted(pairs) == [*enumerate(labels)]
+
+
+def test_splits_that_name_classes_otherwise_are_refused(
+    datasets: Any, few: Dataset, tmp_path: Path
+) -> None:
+    """A label means the same in both splits, or the set is refused."""
+    train, test = rows(datasets, few.train), rows(datasets, few.test)
+    other = datasets.ClassLabel(names=[*"9876543210"])
+    splits = {"train": train, "test": test.cast_column("digit", other)}
+    for split, part in splits.items():
+        part.save_to_disk(tmp_path / split)
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    with pytest.raises(UserError, match=r"split train names classes 0, .* test 9, 8"):
+        hf.read(str(tmp_path))
+
+
 def test_colour_has_three_channels(datasets: Any, few: Dataset, tmp_path: Path) -> None:
     """Images with transparency or a palette load with three colour channels."""
     splits = {"train": rows(datasets, few.train, "RGBA"), "test": rows(datasets, few.test, "P")}
     datasets.DatasetDict(splits).save_to_disk(tmp_path)
-    x_train, _, x_test, _ = hf.read(str(tmp_path))
+    (x_train, _, x_test, _), _ = hf.read(str(tmp_path))
     assert (x_train.shape, x_test.shape) == ((20, 28, 28, 3), (10, 28, 28, 3))
     np.testing.assert_array_equal(x_train[..., 1:2], few.train.x)
 

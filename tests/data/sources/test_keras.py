@@ -52,6 +52,7 @@ def test_training_reads_the_files_at_hand(lenet: Lenet, fashion: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"on {os.environ['KERAS_BACKEND']}" in done.stdout
     assert "95 training, 5 validation, 50 test images" in done.stdout
+    assert "Classes: T-shirt/top, Trouser, Pullover, Dress, Coat, ..." in done.stdout
 
 
 @pytest.mark.backend
@@ -105,6 +106,15 @@ def test_a_users_own_file_is_refused_and_kept(
         image_sets.load("keras:mnist")
     assert own.read_bytes() == small_npz.read_bytes()
     assert list(own.parent.iterdir()) == [own]
+
+
+def test_names_are_those_of_the_archives() -> None:
+    """Each set names as many classes as it has, all differently, and CIFAR's by the alphabet."""
+    counts = {name: len({*names}) for name, names in keras.CLASS_NAMES.items()}
+    assert counts == {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100}
+    assert keras.FILES.keys() == counts.keys()
+    for name in ("cifar10", "cifar100"):
+        assert sorted(keras.CLASS_NAMES[name]) == keras.CLASS_NAMES[name]
 
 
 def batch(images: NDArray[np.uint8], labels: list[int]) -> bytes:

@@ -44,6 +44,11 @@ store("digits", {"train": examples("train", 30), "test": examples("test", 20)})
 store("untested", {"train": examples("train", 3), "validation": examples("test", 3)})
 store("uneven", {"train": examples("train", 9, shrunk=7), "test": examples("test", 3)})
 store("records", {"train": examples("train", 3), "test": examples("test", 3)}, "tfrecord")
+pets = tfds.features.ClassLabel(names=["owl", "cat", "dog"])
+labelled = {"image": grey, "label": pets}
+few = {split: ((i, {**one, "label": i % 3}) for i, one in examples(split, 6))
+       for split in ("train", "test")}
+store("pets", few, features=labelled)
 numbers = {"train": [(0, {"label": 1})], "test": [(0, {"label": 1})]}
 store("blind", numbers, features={"label": digit})
 """
@@ -75,6 +80,14 @@ def test_a_prepared_data_set_loads(name: str, small: Dataset) -> None:
     """A prepared data set gives its original images, by name or by name, config and version."""
     dataset = image_sets.load(f"tfds:{name}")
     assert dataset.sha256() == Dataset(small.train[:30], small.test[:20]).sha256()
+
+
+@pytest.mark.usefixtures("folder")
+def test_names_of_classes_come_along() -> None:
+    """The names of the label feature pass from the second process."""
+    dataset = image_sets.load("tfds:pets", classes=3)
+    assert dataset.class_names == ("owl", "cat", "dog")
+    assert image_sets.load("tfds:digits").class_names == tuple("0123456789")
 
 
 def test_reading_imports_no_backend(folder: Path) -> None:

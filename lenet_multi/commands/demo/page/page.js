@@ -166,25 +166,28 @@ function card() {
     for (const name of ["digit", "track", "percent"]) {
       row.appendChild(document.createElement("span")).className = name;
     }
-    row.querySelector(".digit").textContent = digit;
     row.querySelector(".track").appendChild(document.createElement("div")).className = "bar";
     made.querySelector("ol").append(row);
   }
   return find("backends").appendChild(made);
 }
 
-function showBackend(made, { backend, version, failure, answer, probabilities, milliseconds }) {
+function showBackend(made, state) {
+  const { backend, version, failure, answer, probabilities, milliseconds } = state;
+  const name = (digit) => state.class_names?.[digit] ?? digit;
   const write = (name, text) => (made.querySelector(`.${name}`).textContent = text);
   const percent = (share, digits) => `${(100 * share).toFixed(digits)}%`;
   const timed = milliseconds ? `${milliseconds.toFixed(1)} ms` : "ready";
   made.dataset.backend = backend;
+  made.classList.toggle("named", Boolean(state.class_names));
   write("name", backend);
   write("version", version ?? "");
-  write("answer", answer ?? "");
+  write("answer", answer == null ? "" : name(answer));
   write("share", probabilities ? percent(probabilities[answer], 1) : "");
   write("note", failure ? `Failed: ${failure}` : !version ? "starting …" : timed);
   made.classList.toggle("failed", Boolean(failure));
   made.querySelectorAll("li").forEach((row, digit) => {
+    row.querySelector(".digit").textContent = name(digit);
     row.classList.toggle("chosen", digit === answer);
     row.querySelector(".bar").style.width = `${100 * (probabilities?.[digit] ?? 0)}%`;
     row.querySelector(".percent").textContent = probabilities
