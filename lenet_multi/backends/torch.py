@@ -349,11 +349,11 @@ def _on_gpu(batches: Batches) -> Callable[[int], tuple[Any, ...]]:
     def sent(array: Any) -> Tensor:
         return torch.tensor(array, device=place)
 
-    sides = [changed(sent, side) for side in (batches.examples.x, batches.examples.y)]
+    sides = [changed(sent, side) for side in batches.examples.sides]
 
     def get(index: int) -> tuple[Any, ...]:
         chosen = torch.from_numpy(batches.chosen(index)).to(place, non_blocking=True)
-        x, y = (changed(lambda tensor: tensor[chosen], side) for side in sides)
-        return batches.prepare(x), y
+        x, *rest = (changed(lambda tensor: tensor[chosen], side) for side in sides)
+        return batches.prepare(x), *rest
 
     return get

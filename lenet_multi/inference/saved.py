@@ -1,6 +1,7 @@
 """Open a saved model, from a run folder or a `.keras` file, and refuse one that carries code."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,11 @@ class SavedModel:
     path: Path
     result: Result | None = None
     config: Any = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the file."""
+        return self.result.files_sha256[MODEL] if self.result else file_sha256(self.path)
 
     @property
     def trained_on(self) -> str | None:

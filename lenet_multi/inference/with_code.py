@@ -59,7 +59,7 @@ def _settings(saved: SavedModel, code: str, source: str | None) -> TrainConfig:
     if (own := recorded.get("architecture")) in TASKS:
         raise UserError(f"{saved.path} is of {own}, not of {code}; drop --model")
     config = TrainConfig(**{**recorded, **asked})
-    if not source and _is_foreign(config.data, code):
+    if not source and is_foreign(config.data, code):
         raise UserError(
             f"{saved.path} was trained on {config.data}, code that a saved run may not start; "
             f"give --data {config.data}"
@@ -67,7 +67,7 @@ def _settings(saved: SavedModel, code: str, source: str | None) -> TrainConfig:
     return config
 
 
-def _is_foreign(source: str, code: str) -> bool:
+def is_foreign(source: str, code: str) -> bool:
     """Return whether data come of code in another file or module than the user named."""
     is_code = source != DRAWN and not source.endswith(".npz")
     return is_code and source.rpartition(":")[0] != code.rpartition(":")[0]

@@ -5,20 +5,23 @@ import json
 import math
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 from lzma import LZMAError
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from lenet_multi.data.bombs import refuse_bombs_in
-from lenet_multi.errors import UserError, cannot_read, reason
+from lenet_multi.errors import UserError, by, cannot_read, reason
 
 if TYPE_CHECKING:
     import keras
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_OPTIMIZER = "optimizer/"  # where a file of weights has the state of the optimizer
 _MEMBERS = {_CONFIG, "metadata.json", _WEIGHTS}
 _CONFIG_BYTES = 16 * 2**20  # more than a large model needs; a LeNet's takes 5,000
 
@@ -55,6 +58,49 @@ def model_of(path: Path, config: Any) -> "keras.Model":
     except Exception as error:  # Keras raises errors of any class on a file it cannot read
         raise UserError(f"{path} cannot be loaded: {reason(error)}; use another model") from error
     return model
+
+
+def fill(model: "keras.Model", path: Path, of: str) -> None:
+    """Give a built `model` the weights of a `.keras` file, and its optimizer, if any, its state.
+
+    Only arrays are read, so no code of the file runs. `of` names the model. Raises `UserError`
+    unless the file has exactly the arrays that this model would save: Keras alone passes over
+    layers that a file lacks, and over those that it has besides.
+    """
+    with TemporaryDirectory() as folder:
+        own = Path(folder, _WEIGHTS)
+        model.save_weights(own)
+        wanted = _shapes(own.read_bytes())
+    try:
+        with ZipFile(path) as archive:
+            found = _shapes(archive.read(_WEIGHTS))
+    except Exception as error:  # h5py raises errors of any class on a file it cannot read
+        raise UserError(f"{path} cannot be loaded: {reason(error)}; use another model") from error
+    if not any(name.startswith(_OPTIMIZER) for name in wanted):  # it is not compiled
+        found = {name: shape for name, shape in found.items() if not name.startswith(_OPTIMIZER)}
+    for name in sorted(found.keys() | wanted.keys()):
+        if (here := found.get(name)) != (there := wanted.get(name)):
+            has, takes = (f"{name} {shape}" if shape else f"no {name}" for shape in (here, there))
+            raise UserError(
+                f"{path} does not fit {of}: it has {has}, the model has {takes}; give a model of "
+                "the same architecture"
+            )
+    model.load_weights(path)
+
+
+def _shapes(content: bytes) -> dict[str, str]:
+    """Return the shape of each array in a file of weights, by name."""
+    import h5py
+
+    found: dict[str, str] = {}
+
+    def see(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = by(item.shape) or "a number"
+
+    with h5py.File(BytesIO(content)) as file:
+        file.visititems(see)
+    return found
 
 
 def read_config(path: Path) -> Any:

@@ -33,8 +33,9 @@ from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
 from lenet_multi.runs.shown import Shown
 
-# A classifier's record is of version 4, without `test_metrics`: older programs can read it.
-OF_CLASSIFIERS, SCHEMA_VERSION = 4, 5
+# A classifier's record is of version 4, without `test_metrics`: older programs can read it. One
+# with `earlier`, `start_from` or `class_weights` is of version 6; others lack these fields.
+OF_CLASSIFIERS, SCHEMA_VERSION, OF_OPTIONS = 4, 5, 6
 
 RESULT, HISTORY = "result.json", "history.csv"
 MODEL, PREDICTIONS = "model.keras", "predictions.npz"
@@ -48,6 +49,15 @@ JOURNAL, RESUME = "journal.json", "resume"
 Epoch = dict[str, float]
 NUMBERS = "fiub"  # the `dtype.kind` of NumPy's numbers
 OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
+
+
+# Fields that older records do not have; a record leaves them out where they are empty.
+_NEWER: dict[str, type] = {
+    "test_metrics": dict,
+    "earlier": list,
+    "start_from": dict,
+    "class_weights": dict,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +90,15 @@ class Result:
     peak_memory_bytes: int
     test_metrics: dict[str, float] = field(default_factory=dict)  # the others, by Keras's names
     starts: list[dict[str, Any]] = field(default_factory=list)  # see `journal.Journal`
+    earlier: list[dict[str, Any]] = field(default_factory=list)  # see `runs.earlier`
+    start_from: dict[str, str] = field(default_factory=dict)  # path and SHA-256 of the model file
+    class_weights: dict[str, float] = field(default_factory=dict)  # in the training loss, by label
     files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 
     def as_json(self) -> dict[str, Any]:
-        """Return the content of `result.json` and `--json`, without an empty `test_metrics`."""
+        """Return the content of `result.json` and `--json`, without empty fields of `_NEWER`."""
         content = dataclasses.asdict(self)
-        return {name: v for name, v in content.items() if name != "test_metrics" or v}
+        return {name: v for name, v in content.items() if name not in _NEWER or v}
 
     @property
     def classifies(self) -> bool:
@@ -229,14 +242,15 @@ def read_result(path: Path) -> Result:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; train again") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version not in (OF_CLASSIFIERS, SCHEMA_VERSION):
+    if version not in (OF_CLASSIFIERS, SCHEMA_VERSION, OF_OPTIONS):
         remedy = "train again"
-        if isinstance(version, int) and version > SCHEMA_VERSION:
+        if isinstance(version, int) and version > OF_OPTIONS:
             remedy = "install a newer lenet-multi: pip install --upgrade lenet-multi"
         raise UserError(
-            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; {remedy}"
+            f"{path} has schema version {version}, this program reads {OF_OPTIONS}; {remedy}"
         )
-    content = {"test_metrics": {}, **check_record(path, content)}
+    newer = {name: kind() for name, kind in _NEWER.items()}
+    content = newer | check_record(path, content)
     if wrong := _wrong_parts(content):
         raise UserError(f"{path} is damaged at {', '.join(wrong)}; train again")
     return Result(**content)
@@ -259,6 +273,7 @@ def _wrong_parts(content: dict[str, Any]) -> list[str]:
     settings = {name: hint for name, hint in get_type_hints(TrainConfig).items() if name in config}
     sound = {
         "epochs": content["epochs"],
+        "earlier": all(fits(one.get("epochs"), int) for one in content["earlier"]),
         "test_images": content["test_images"] > 0,
         "files_sha256": recorded >= {Path(name) for name in FILES if name != RESULT}
         and not any(name.is_absolute() or ".." in name.parts for name in recorded),

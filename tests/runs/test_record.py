@@ -18,6 +18,7 @@ from lenet_multi.runs.folder import (
 )
 from lenet_multi.runs.record import (
     OF_CLASSIFIERS,
+    OF_OPTIONS,
     SCHEMA_VERSION,
     Result,
     Run,
@@ -246,11 +247,11 @@ def test_a_result_that_is_no_number_is_refused(tmp_path: Path, loss: float) -> N
     [
         (
             {"schema_version": 0},
-            f"has schema version 0, this program reads {SCHEMA_VERSION}; train again",
+            f"has schema version 0, this program reads {OF_OPTIONS}; train again",
         ),
         (
             {"schema_version": 99},
-            f"has schema version 99, this program reads {SCHEMA_VERSION}; install a newer "
+            f"has schema version 99, this program reads {OF_OPTIONS}; install a newer "
             "lenet-multi: pip install --upgrade lenet-multi",
         ),
         ({"test_accuracy": "high"}, "is damaged at test_accuracy; train again"),
@@ -318,7 +319,7 @@ def test_older_programs_read_a_classifiers_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", f"has schema version None, this program reads {SCHEMA_VERSION}; train again"),
+        ("[]", f"has schema version None, this program reads {OF_OPTIONS}; train again"),
         (
             f'{{"schema_version": {SCHEMA_VERSION}}}',
             "is damaged: its SHA-256 is not that of its content; train again",
@@ -394,6 +395,8 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
 
 def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
     """result.json has exactly the fields of `Result`, and its signature."""
-    path = keep(example_values_run(), tmp_path / "run") / "result.json"
+    options = {"earlier": [{"epochs": 1}], "start_from": {"path": "m"}, "class_weights": {"0": 1}}
+    run = example_values_run(schema_version=OF_OPTIONS, **options)
+    path = keep(run, tmp_path / "run") / "result.json"
     fields = [field.name for field in dataclasses.fields(Result)]
     assert list(json.loads(path.read_text())) == [*fields, "sha256"]
