@@ -198,7 +198,8 @@ def _recorded_step(model: keras.Model) -> Step:
     import torch
 
     optimizer = model.optimizer
-    optimizer.build(model.trainable_variables)
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
     on_gpu = model.trainable_variables[0].value.is_cuda
     rate = _rate_by_host(optimizer) if on_gpu else lambda: optimizer.learning_rate
     recordings: list[tuple[Any, Play]] = []

@@ -5,7 +5,6 @@ import json
 import math
 import zlib
 from collections.abc import Iterator
-from io import BytesIO
 from lzma import LZMAError
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,45 +59,46 @@ def model_of(path: Path, config: Any) -> "keras.Model":
     return model
 
 
-def fill(model: "keras.Model", path: Path, of: str) -> None:
-    """Give a built `model` the weights of a `.keras` file, and its optimizer, if any, its state.
+def fill(model: "keras.Model", path: Path, of: str, *, optimizer: bool = False) -> None:
+    """Give a built `model` the weights of a `.keras` file, and with `optimizer` that one's state.
 
     Only arrays are read, so no code of the file runs. `of` names the model. Raises `UserError`
     unless the file has exactly the arrays that this model would save: Keras alone passes over
     layers that a file lacks, and over those that it has besides.
     """
     with TemporaryDirectory() as folder:
-        own = Path(folder, _WEIGHTS)
+        own, given = (Path(folder, f"{name}.weights.h5") for name in ("own", "given"))
         model.save_weights(own)
-        wanted = _shapes(own.read_bytes())
-    try:
-        with ZipFile(path) as archive:
-            found = _shapes(archive.read(_WEIGHTS))
-    except Exception as error:  # h5py raises errors of any class on a file it cannot read
-        raise UserError(f"{path} cannot be loaded: {reason(error)}; use another model") from error
-    if not any(name.startswith(_OPTIMIZER) for name in wanted):  # it is not compiled
-        found = {name: shape for name, shape in found.items() if not name.startswith(_OPTIMIZER)}
-    for name in sorted(found.keys() | wanted.keys()):
-        if (here := found.get(name)) != (there := wanted.get(name)):
-            has, takes = (f"{name} {shape}" if shape else f"no {name}" for shape in (here, there))
+        try:
+            with ZipFile(path) as archive:
+                given.write_bytes(archive.read(_WEIGHTS))
+            found, wanted = (_shapes(file, optimizer=optimizer) for file in (given, own))
+        except Exception as error:  # h5py raises errors of any class on a file it cannot read
             raise UserError(
-                f"{path} does not fit {of}: it has {has}, the model has {takes}; give a model of "
-                "the same architecture"
-            )
-    model.load_weights(path)
+                f"{path} cannot be loaded: {reason(error)}; use another model"
+            ) from error
+        for name in sorted(found.keys() | wanted.keys()):
+            if (here := found.get(name)) != (there := wanted.get(name)):
+                has, takes = (f"{name} {one}" if one else f"no {name}" for one in (here, there))
+                raise UserError(
+                    f"{path} does not fit {of}: it has {has}, the model has {takes}; give a model "
+                    "of the same architecture"
+                )
+        other = None if optimizer else getattr(model, "optimizer", None)
+        model.load_weights(given, objects_to_skip=[other] if other else None)
 
 
-def _shapes(content: bytes) -> dict[str, str]:
+def _shapes(path: Path, *, optimizer: bool) -> dict[str, str]:
     """Return the shape of each array in a file of weights, by name."""
     import h5py
 
     found: dict[str, str] = {}
 
     def see(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
+        if isinstance(item, h5py.Dataset) and (optimizer or not name.startswith(_OPTIMIZER)):
             found[name] = by(item.shape) or "a number"
 
-    with h5py.File(BytesIO(content)) as file:
+    with h5py.File(path) as file:
         file.visititems(see)
     return found
 

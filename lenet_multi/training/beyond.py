@@ -41,7 +41,7 @@ def state_after(
     some = training[:1]
     wanted = dataclasses.replace(some, y=task.targets(config, some.y))
     make_variables(model, *Batches(wanted, batch_size=1, prepare=task.prepare)[0][:2])
-    keras_file.fill(model, run / MODEL, task.name)
+    keras_file.fill(model, run / MODEL, task.name, optimizer=True)
     losses = [epoch["val_loss"] for epoch in result.epochs]
     best = {"best": min(losses)}
     changed = variables(model)

@@ -66,12 +66,12 @@ def failed(comparison: Comparison) -> list[str]:
 def test_runs_that_began_again_elsewhere_are_not_compared(tmp_path: Path) -> None:
     """A schedule that began again, or other first weights, make another training."""
     plain = example_run()
-    for change, words in (
-        ({"schema_version": 6, "earlier": [{"epochs": 3}]}, "epochs before is "),
-        ({"schema_version": 6, "start_from": {"path": "m", "sha256": "f" * 64}}, "start from is "),
-    ):
+    on = example_run("torch", schema_version=6, earlier=[{"epochs": 3}])
+    of_start = {"path": "m", "sha256": "f" * 64}
+    from_model = example_run("torch", schema_version=6, start_from=of_start)
+    for run, words in ((on, "epochs before is "), (from_model, "start from is ")):
         with pytest.raises(UserError, match=f"cannot be compared: {words}"):
-            compared(tmp_path / words, plain, example_run("torch", **change))
+            compared(tmp_path / words, plain, run)
 
 
 def test_runs_from_copies_of_one_model_are_compared(tmp_path: Path) -> None:

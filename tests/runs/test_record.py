@@ -395,8 +395,12 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
 
 def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
     """result.json has exactly the fields of `Result`, and its signature."""
-    options = {"earlier": [{"epochs": 1}], "start_from": {"path": "m"}, "class_weights": {"0": 1}}
-    run = example_values_run(schema_version=OF_OPTIONS, **options)
+    run = example_values_run(
+        schema_version=OF_OPTIONS,
+        earlier=[{"epochs": 1}],
+        start_from={"path": "m"},
+        class_weights={"0": 1},
+    )
     path = keep(run, tmp_path / "run") / "result.json"
     fields = [field.name for field in dataclasses.fields(Result)]
     assert list(json.loads(path.read_text())) == [*fields, "sha256"]
