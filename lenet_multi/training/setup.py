@@ -59,6 +59,9 @@ def compile_model(
         jit_compile=how.jit_compile,
         steps_per_execution=how.steps_per_execution,
     )
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        # Where a step builds it, its variables get other names, which a checkpoint keeps.
+        model.optimizer.build(model.trainable_variables)
     return how
 
 
