@@ -123,9 +123,7 @@ def train(
     )
     with stopwatch("build_and_compile"), _in_its_precision(config, backend, task):
         form_is_asked = bool(form and not answer_form)
-        how = checked(
-            model, task, config, how, training, form_is_asked=form_is_asked, begun=before
-        )
+        how = checked(model, task, config, how, training, form_is_asked=form_is_asked, begun=before)
     if how.why_stock:
         announce(f"{backend} trains through stock Keras: {how.why_stock}")
     if folder and run and finished:
