@@ -49,6 +49,8 @@ INPUT_RANGES = ("0,1", "0,255", "-1,1")
 # How an image file becomes a model's input: the digit on it like MNIST's, or the whole image.
 DIGIT, RESIZE = PREPARED = ("digit", "resize")
 
+NOTHING = "none"  # start_from: the weights are drawn
+
 # What a model of your own brings itself, unless you give another.
 MODELS_OWN = "model"
 DRAWN = "drawn"  # data: random numbers that fit the model's inputs and its loss
@@ -160,8 +162,20 @@ class TrainConfig:
     beta_2: float = setting(0.999, "Adam's decay of the mean squared gradient", unit="per step")
     dtype_policy: str = setting(
         "float32",
-        "precision of the computation; weights and sums are float32 with both",
-        choices=("float32", "mixed_bfloat16"),
+        "precision of the computation; weights are float32 with all. With mixed_float16 Keras "
+        "scales the loss, and skips a step whose gradient is not finite",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    class_weights: str = setting(
+        "none",
+        "weights of the classes in the training loss. balanced: a class with n of N training "
+        "labels weighs N / (classes * n), as in scikit-learn; validation and test do not weigh",
+        choices=("none", "balanced"),
+    )
+    start_from: str = setting(
+        NOTHING,
+        "model whose weights training begins with: a run folder or a .keras file of the same "
+        "architecture, of any backend; the optimizer begins anew",
     )
     seed: int = setting(0, "seed of the initial weights and of the batch order")
     early_stopping: int = setting(

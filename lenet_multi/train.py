@@ -2,14 +2,15 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lenet_multi.backends import choice
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import NOTHING, TrainConfig
 from lenet_multi.data import class_names
 from lenet_multi.data.examples import (
     Dataset,
@@ -19,11 +20,15 @@ from lenet_multi.data.examples import (
     left_out,
     split,
 )
-from lenet_multi.errors import UserError
+from lenet_multi.errors import UserError, reason
+from lenet_multi.inference import saved
+from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine import environment, keras_start, threads
 from lenet_multi.machine.stopwatch import Stopwatch
-from lenet_multi.own.find import find_task
+from lenet_multi.own import keras_file
+from lenet_multi.own.find import KERAS_FILE, find_task
 from lenet_multi.runs.checkpoint import State
+from lenet_multi.runs.earlier import Earlier, epochs_of, read_last
 from lenet_multi.runs.record import SCHEMA_VERSION, TENSORBOARD, Result
 from lenet_multi.task import Task
 
@@ -68,6 +73,8 @@ def train(
     computed_in: Callable[[str, str], None] = lambda form, answer_form: None,
     folder: Path | None = None,
     state: State | None = None,
+    earlier: Sequence[Earlier] = (),
+    start: SavedModel | None = None,
     announce: Callable[[str], None] = print,
     warn: Callable[[str], None] = _warn,
     quiet: bool = False,
@@ -78,15 +85,21 @@ def train(
     `load` (default: the task's) for the examples. `form` is how training computes blocks, and
     `answer_form` how validation and evaluation do (default: the fastest; see `backends.choice`).
     `computed_in(form, answer_form)` is called once they are chosen. `folder` gets checkpoints and
-    logs; without it nothing is written. Training continues from `state`. `announce` gets the lines
-    on what trains where, and why stock Keras must train it; `warn` those on what was converted,
-    assumed or is missing in the data. `quiet` shows no progress.
+    logs; without it nothing is written. Training continues from `state`; without one, beyond the
+    end of the last of the finished runs `earlier`. A new run begins with the weights of `start`
+    (default: the model that `config` names, if any). `announce` gets the lines on what trains
+    where, and why stock Keras must train it; `warn` those on what was converted, assumed or is
+    missing in the data. `quiet` shows no progress.
 
     Raises `UserError` when no data is left to train or validate on, the data does not fit the model
-    or is not that of `state`, or the backend cannot compute `form`; `StoppedError` when a signal
-    ended training, which can be resumed; `DivergedError` when the loss is not finite.
+    or is not that of `state`, or the backend cannot compute `form`, or the model in float16;
+    `StoppedError` when a signal ended training, which can be resumed; `DivergedError` when the loss
+    is not finite.
     """
+    assert folder or not (state or earlier), "checkpoints have no place to go"
     stopwatch = Stopwatch()
+    start = start or (None if earlier else starting_model(config))
+    run, finished = read_last(earlier) if earlier and not state else (None, None)
     with stopwatch("import"):
         if config.is_own:  # a user's file imports Keras
             keras_start.start(backend, dtype_policy=config.dtype_policy)
@@ -101,13 +114,15 @@ def train(
         import keras
 
         from lenet_multi.backends.variables import path_of
+        from lenet_multi.data.class_weights import balanced
         from lenet_multi.inference.evaluate import evaluate
+        from lenet_multi.training.beyond import state_after
         from lenet_multi.training.fit import fit
         from lenet_multi.training.resume import Keeping
         from lenet_multi.training.setup import build, checked, compile_model, weights_sha256
 
     data_sha256 = dataset.sha256()
-    if state and state.data_sha256 != data_sha256:
+    if (begun := state or finished) and begun.data_sha256 != data_sha256:
         raise UserError(
             f"{config.data} is not the data that the run was trained on; put that data back"
         )
@@ -118,13 +133,23 @@ def train(
     lacking = left_out(counts, names, remedy=_remedy(dataset, config))
     for line in (*dataset.notes, *lacking):
         warn(f"Data: {line}")
+    class_weights: dict[str, float] = {}
+    if config.class_weights == "balanced":
+        training, class_weights = balanced(training)
+    before = epochs_of(earlier)
     with stopwatch("build_and_compile"):
         model = build(task, config, dataset)
         if names:
             _refuse_misfit(names, model.output_shape[-1], config)
-        how = compile_model(model, task, config, how, examples=len(training))
+        if start:
+            keras_file.fill(model, start.path, task.name)
+        how = compile_model(model, task, config, how, examples=len(training), begun=before)
         computed_in(how.form, how.answer_form)
         initial_weights_sha256 = weights_sha256(model)
+    start_from = {"path": str(start.path), "sha256": start.sha256} if start else {}
+    if earlier:  # what the first of the finished runs began with
+        initial_weights_sha256 = earlier[0]["initial_weights_sha256"]
+        start_from = earlier[0]["start_from"]
     examples = "images" if are_pictures(dataset.train.x) else "examples"
     announce(
         f"{task.name} ({model.count_params():,} parameters) on {backend} (form {how.form}): "
@@ -133,12 +158,14 @@ def train(
     )
     if names:
         announce(f"Classes: {class_names.few(names)}")
-    with stopwatch("build_and_compile"):
+    with stopwatch("build_and_compile"), _in_its_precision(config, backend, task):
         form_is_asked = bool(form and not answer_form)
-        how = checked(model, task, config, how, training, form_is_asked=form_is_asked)
+        how = checked(model, task, config, how, training, form_is_asked=form_is_asked, begun=before)
     if how.why_stock:
         announce(f"{backend} trains through stock Keras: {how.why_stock}")
-    with stopwatch("train"):
+    if folder and run and finished:
+        state = state_after(run, finished, model, task, config, training, folder)
+    with stopwatch("train"), _in_its_precision(config, backend, task):
         keeping = Keeping(folder, data_sha256, state) if folder else None
         fitted = fit(model, task, training, validation, config, keeping=keeping, quiet=quiet)
     stopwatch.seconds["train"] += state.train_seconds if state else 0.0
@@ -186,6 +213,9 @@ def train(
         class_names=list(names or ()),
         seconds=stopwatch.seconds,
         peak_memory_bytes=environment.peak_memory_bytes(),
+        earlier=list(earlier),
+        start_from=start_from,
+        class_weights=class_weights,
     )
     return TrainedRun(model, evaluation, result)
 
@@ -198,6 +228,39 @@ def _refuse_misfit(names: class_names.Names, classes: int, config: TrainConfig) 
     if config.is_own:
         remedy = "make them as many"
     class_names.refuse_misfit(names, classes, source, remedy)
+
+
+@contextmanager
+def _in_its_precision(config: TrainConfig, backend: str, task: Task) -> Iterator[None]:
+    """Raise `UserError` for what `backend` cannot compute in float16 in the block.
+
+    No list says which operations these are: they differ between devices and versions.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # whatever a backend raises
+        if config.dtype_policy != "mixed_float16":
+            raise
+        raise UserError(
+            f"--dtype-policy mixed_float16: {backend} cannot train {task.name} in float16 here: "
+            f"{reason(error)}; use mixed_bfloat16 or another --backend"
+        ) from error
+
+
+def starting_model(config: TrainConfig) -> SavedModel | None:
+    """Return the model whose weights `config` starts from, if any; Keras is not needed.
+
+    Only its weights are read. Raises `UserError` when there is none, when it is damaged, or when it
+    carries code and the user names none.
+    """
+    if config.start_from == NOTHING:
+        return None
+    found = saved.find(Path(config.start_from), with_code=True)
+    if not config.is_own or config.architecture.endswith(KERAS_FILE):
+        keras_file.refuse_code(found.path, found.config)
+    return found
 
 
 if __name__ == "__main__":

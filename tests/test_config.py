@@ -64,6 +64,12 @@ def test_what_is_no_interval_is_refused(text: str) -> None:
         TrainConfig(save_every=text)
 
 
+@pytest.mark.parametrize(("images", "steps"), [(1, 1), (10, 1), (11, 2), (95, 10), (100, 10)])
+def test_a_smaller_last_batch_is_a_step(images: int, steps: int) -> None:
+    """An epoch has a step for each whole batch, and one more for what is left."""
+    assert TrainConfig(batch_size=10).steps_per_epoch(images) == steps
+
+
 def test_configuration_is_frozen() -> None:
     """A configuration cannot change during a run."""
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -88,6 +94,7 @@ def test_configuration_is_frozen() -> None:
         ("beta_2", -0.1),
         ("beta_2", math.nan),
         ("dtype_policy", "float16"),
+        ("class_weights", "even"),
         ("validation_split", 0.0),
         ("validation_split", 1.0),
         ("validation_split", math.nan),

@@ -170,6 +170,8 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
         case ["nox", "-s", "train", "--", *rest]:  # the first command trains on all three
             nox = [python, "-m", "nox", "--no-venv", "--no-install", "-s", "train(torch)", "--"]
             return [*nox, *rest, *data], environ
+        case ["lenet-multi", "train", "--resume", run, "--epochs", _]:  # after one epoch
+            return [python, "-m", "lenet_multi", "train", "--resume", run, "--epochs", "2"], environ
         case ["lenet-multi", "train", "--resume", _]:  # test_resume interrupts and resumes
             return [python, "-m", "lenet_multi", "train", "--help"], environ
         case ["lenet-multi", "parity", "my_model.py:build", *rest] if "--seeds" in rest:

@@ -1,11 +1,14 @@
 import dataclasses
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,7 @@ from lenet_multi.runs.journal import Journal
 from lenet_multi.runs.record import Result, read_run
 from lenet_multi.runs.tolerances import LOGITS_ACROSS_BACKENDS
 from lenet_multi.train import TrainedRun
-from tests.conftest import Lenet, files_of_at_most
+from tests.conftest import Lenet, files_of_at_most, train_quietly
 from tests.training.test_setup import INITIAL_SHA256, PARAMETERS
 
 pytestmark = pytest.mark.backend
@@ -317,3 +320,165 @@ def test_a_disk_that_refuses_keeps_the_figures(
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1].startswith("Test accuracy: ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("of_file", [False, True], ids=["run", "file"])
+def test_training_starts_from_a_models_weights(
+    of_file: bool, backend: str, small: Dataset, small_run: Path
+) -> None:
+    """The first weights are the model's; its path and SHA-256 are recorded; Adam begins anew."""
+    start = small_run / "model.keras" if of_file else small_run
+    config = tiny(start_from=str(start), lr_schedule="constant", learning_rate=1e-9, seed=5)
+    run = train_quietly(config, small, backend)
+    before = read_run(small_run).result
+    assert run.result.initial_weights_sha256 == before.final_weights_sha256
+    assert run.result.start_from == {
+        "path": str(small_run / "model.keras"),
+        "sha256": before.files_sha256["model.keras"],
+    }
+    assert run.result.schema_version == 6
+    assert run.result.test_loss == pytest.approx(before.test_loss, rel=1e-3)
+    import keras
+
+    steps = keras.ops.convert_to_numpy(run.model.optimizer.iterations)
+    assert steps == config.steps_per_epoch(950)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"classes": 12}, r"it has layers/dense_1/vars/0 500x10, the model has .* 500x12"),
+        ({"architecture": "softmax-regression"}, r"it has layers/conv2d/vars/0 5x5x1x20, the "),
+    ],
+    ids=["classes", "architecture"],
+)
+def test_a_start_of_another_architecture_is_refused(
+    settings: dict[str, object], words: str, backend: str, small: Dataset, small_run: Path
+) -> None:
+    """The error names the file, the first array that differs, and what to give."""
+    with pytest.raises(UserError, match=f"model.keras does not fit .*{words}.*; give a model of"):
+        train_quietly(tiny(start_from=str(small_run), **settings), small, backend)
+
+
+OWN = """
+import keras
+
+class Doubled(keras.layers.Dense):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+def build():
+    model = keras.Sequential([keras.Input((3,)), Doubled(4), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+"""
+
+
+def test_a_start_with_code_needs_the_code_from_the_user(
+    backend: str, lenet: Lenet, tmp_path: Path
+) -> None:
+    """A model of one's own starts from a run of it; for another model, its code is refused.
+
+    A run that was killed starts from the same file, and refuses a changed one.
+    """
+    (tmp_path / "my_model.py").write_text(OWN)
+    train = ("train", "--epochs", 1, "--quiet")
+    made = lenet(*train, "my_model.py:build", "--out", "a-run")
+    assert made.returncode == 0, made.stderr
+    again = lenet(*train, "my_model.py:build", "--start-from", "a-run", "--out", "b-run")
+    assert again.returncode == 0, again.stderr
+    first, second = (read_run(tmp_path / name).result for name in ("a-run", "b-run"))
+    assert second.initial_weights_sha256 == first.final_weights_sha256
+    refused = lenet(*train, "--start-from", "a-run", "--out", "c-run")
+    assert refused.returncode == 2
+    assert "carries code of its own" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+    draft = tmp_path / "d-run.unfinished"
+    draft.mkdir()
+    config = TrainConfig(**second.config)
+    journal = Journal(draft, config, start_from=second.start_from)
+    with journal.started(backend=backend, at=(0, 0)):
+        pass
+    resumed = lenet("train", "--resume", "d-run")
+    assert resumed.returncode == 0, resumed.stderr
+    assert read_run(tmp_path / "d-run").result.final_weights_sha256 == second.final_weights_sha256
+    draft.mkdir()
+    journal = Journal(draft, config, start_from={**second.start_from, "sha256": "0" * 64})
+    with journal.started(backend=backend, at=(0, 0)):
+        pass
+    refused = lenet("train", "--resume", "d-run", "--overwrite")
+    assert refused.returncode == 2
+    assert "is not what the run started from; put that model back" in refused.stderr
+
+
+def test_float16_learns_as_well(backend: str, small: Dataset, tmp_path: Path) -> None:
+    """In mixed_float16 the weights stay float32, the loss is scaled, and as much is learned.
+
+    Plain Keras opens the file, and a run that is resumed within an epoch ends with the same bits.
+    """
+    import keras
+
+    full = train_quietly(tiny(epochs=3, batch_size=20), small, backend)
+    config = tiny(epochs=3, batch_size=20, dtype_policy="mixed_float16", save_every="30")
+    with half_precision():
+        half = train_quietly(config, small, backend, tmp_path)
+        assert isinstance(half.model.optimizer, keras.optimizers.LossScaleOptimizer)
+        assert {weight["dtype"] for weight in half.result.weights} == {"float32"}
+        assert half.result.final_weights_sha256 != full.result.final_weights_sha256
+        assert half.evaluation.metrics["accuracy"] > full.evaluation.metrics["accuracy"] - 0.03
+        half.model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert type(loaded.optimizer.inner_optimizer).__module__.startswith("keras.")
+        newest, _ = sorted((tmp_path / "resume").iterdir(), reverse=True)
+        newest.unlink()
+        state = checkpoint.read(newest.parent, pytest.fail)
+        assert state
+        again = train_quietly(config, small, backend, tmp_path, state)
+    assert again.result.final_weights_sha256 == half.result.final_weights_sha256
+
+
+ATTENTION = """
+import keras
+
+def build():
+    inputs = keras.Input((6, 8))
+    attended = keras.layers.MultiHeadAttention(2, 4)(inputs, inputs)
+    model = keras.Model(inputs, keras.layers.Dense(1)(attended[:, 0]))
+    model.compile("adam", "mse")
+    return model
+"""
+
+
+def test_what_cannot_be_computed_in_float16_is_refused(
+    backend: str, lenet: Lenet, tmp_path: Path
+) -> None:
+    """JAX has no float16 attention on a CPU: one line names backend, model and reason.
+
+    The other backends train it.
+    """
+    (tmp_path / "my_model.py").write_text(ATTENTION)
+    done = lenet(
+        *("train", "my_model.py:build", "--dtype-policy", "mixed_float16"),
+        *("--epochs", 1, "--quiet", "--out", "a-run"),
+    )
+    if backend != "jax":
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    words = r"mixed_float16: jax cannot train my_model.py:build in float16 here: .*F16.*on CPU; use"
+    assert re.search(words, line)
+    assert list(tmp_path.iterdir()) == [tmp_path / "my_model.py"]
+
+
+@contextmanager
+def half_precision() -> Iterator[None]:
+    """Put Keras's policy back after the block: later tests train in float32."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -92,8 +92,9 @@ def execution(
             raise UserError(f"--form {wanted}: {backend} cannot compute it; use {', '.join(able)}")
     if form is not None:
         answer_form = answer_form or form
-    elif dtype_policy == "mixed_bfloat16":
-        pays = measured.bfloat16_pays(backend)
+    elif dtype_policy != "float32":
+        # float16's products are slow on a CPU: float32's forms compute in float32 (see `forms`).
+        pays = dtype_policy == "mixed_bfloat16" and measured.bfloat16_pays(backend)
         fastest = FASTEST_FORM_IN_BFLOAT16 if pays else FASTEST_FORM
         form = answer_form = fastest[device][backend]
     else:

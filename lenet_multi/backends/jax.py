@@ -158,13 +158,13 @@ class _OnGpu(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no t
 
         super().__init__()
         self.batches = batches
-        self.sides = jax.device_put((batches.examples.x, batches.examples.y))  # sent once
+        self.sides = jax.device_put(batches.examples.sides)  # sent once
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        return _taken(self.batches.prepare)(*self.sides, self.batches.chosen(index))
+        return _taken(self.batches.prepare)(self.sides, self.batches.chosen(index))
 
 
 @functools.cache  # compiled once
@@ -172,8 +172,8 @@ def _taken(prepare: Prepare) -> Callable[..., tuple[Tensor, ...]]:
     import jax
 
     @jax.jit  # type: ignore[untyped-decorator]
-    def taken(x: Tensor, y: Tensor, chosen: Tensor) -> tuple[Tensor, ...]:
-        x, y = (changed(lambda array: array[chosen], side) for side in (x, y))
-        return prepare(x), y
+    def taken(sides: tuple[Tensor, ...], chosen: Tensor) -> tuple[Tensor, ...]:
+        x, *rest = (changed(lambda array: array[chosen], side) for side in sides)
+        return prepare(x), *rest
 
     return taken  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from lenet_multi.backends import private
+from lenet_multi.backends.later import Later
 
 
 class Portable(keras.Model):  # type: ignore[misc]  # Keras carries no types
@@ -36,9 +37,20 @@ def portable(settings: dict[str, Any] | None) -> dict[str, Any] | None:
     """
     if not settings:
         return settings
-    optimizer = settings["optimizer"]
+    optimizer = _portable_optimizer(settings["optimizer"])
+    return {**settings, "optimizer": optimizer, "jit_compile": "auto", "steps_per_execution": 1}
+
+
+def _portable_optimizer(optimizer: dict[str, Any]) -> dict[str, Any]:
+    config = dict(optimizer["config"])
+    if inner := config.get("inner_optimizer"):  # that of a LossScaleOptimizer
+        config["inner_optimizer"] = _portable_optimizer(inner)
+    rate = config.get("learning_rate")
+    if isinstance(rate, dict) and rate.get("class_name") == Later.__name__:
+        config["learning_rate"] = rate["config"]["schedule"]
+    optimizer = {**optimizer, "config": config}
     is_known = optimizer["module"].partition(".")[0] in {"keras", "lenet_multi"}
     if is_known and hasattr(keras.optimizers, optimizer["class_name"]):
         # Keras's, PyTorch's and ours have the same formula and state.
-        optimizer = {**optimizer, "module": "keras.optimizers", "registered_name": None}
-    return {**settings, "optimizer": optimizer, "jit_compile": "auto", "steps_per_execution": 1}
+        optimizer |= {"module": "keras.optimizers", "registered_name": None}
+    return optimizer

@@ -35,8 +35,8 @@ MASK_OF = "keras.src.backend.common.masking:get_keras_mask"
 SET_MASK = "keras.src.backend.common.masking:set_keras_mask"
 
 NAMES = {
-    "tensorflow": (DATA_ADAPTER, VARIABLE_INDEX),
-    "jax": (DATA_ADAPTER, VARIABLE_INDEX),
+    "tensorflow": (DATA_ADAPTER, VARIABLE_INDEX, SCHEDULE),
+    "jax": (DATA_ADAPTER, VARIABLE_INDEX, SCHEDULE),
     "torch": (VARIABLE_INDEX, SCHEDULE, MAKE_FX, SPLIT_CONSTANTS, FUSED_ADAM, CHANGES, SCHEMA),
 }
 

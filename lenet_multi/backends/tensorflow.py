@@ -43,17 +43,16 @@ def feed(batches: Batches) -> Feed:
     def signature(array: Any) -> Any:
         return tf.TensorSpec((None, None, *array.shape[1:]), array.dtype)
 
-    def one_by_one(x: Tensor, y: Tensor) -> Any:
-        return tf.data.Dataset.from_tensor_slices((x, y))
+    def one_by_one(*some: Tensor) -> Any:
+        return tf.data.Dataset.from_tensor_slices(some)
 
-    def prepare(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return batches.prepare(x), y
+    def prepare(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        return batches.prepare(x), *rest
 
+    sides = batches.examples.sides
     pipeline = tf.data.Dataset.from_generator(
-        lambda: map(tuple, batches.stored()),
-        output_signature=tuple(
-            changed(signature, side) for side in (batches.examples.x, batches.examples.y)
-        ),
+        lambda: (tuple(some)[: len(sides)] for some in batches.stored()),
+        output_signature=tuple(changed(signature, side) for side in sides),
     )
     pipeline = pipeline.flat_map(one_by_one).map(prepare).prefetch(2)
     pipeline = pipeline.apply(tf.data.experimental.assert_cardinality(len(batches)))

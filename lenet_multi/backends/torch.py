@@ -199,7 +199,8 @@ def _recorded_step(model: keras.Model) -> Step:
     import torch
 
     optimizer = model.optimizer
-    optimizer.build(model.trainable_variables)
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
     on_gpu = model.trainable_variables[0].value.device.type != "cpu"
     rate = _rate_by_host(optimizer) if on_gpu else lambda: optimizer.learning_rate
     recordings: list[tuple[Any, Play]] = []
@@ -350,11 +351,11 @@ def _on_gpu(batches: Batches) -> Callable[[int], tuple[Any, ...]]:
     def sent(array: Any) -> Tensor:
         return torch.tensor(array, device=place)
 
-    sides = [changed(sent, side) for side in (batches.examples.x, batches.examples.y)]
+    sides = [changed(sent, side) for side in batches.examples.sides]
 
     def get(index: int) -> tuple[Any, ...]:
         chosen = torch.from_numpy(batches.chosen(index)).to(place, non_blocking=True)
-        x, y = (changed(lambda tensor: tensor[chosen], side) for side in sides)
-        return batches.prepare(x), y
+        x, *rest = (changed(lambda tensor: tensor[chosen], side) for side in sides)
+        return batches.prepare(x), *rest
 
     return get

@@ -65,7 +65,8 @@ def make_variables(model: keras.Model, x: Any, y: Any) -> None:
     outputs = tree.map_structure(
         lambda spec: ops.zeros(tuple(spec.shape), spec.dtype), model(inputs, training=False)
     )
-    model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:  # a LossScaleOptimizer would make its variables again
+        model.optimizer.build(model.trainable_variables)
     x, y = (
         tree.map_structure(lambda part: part if part is None else ops.convert_to_tensor(part), side)
         for side in (x, y)

@@ -93,6 +93,7 @@ _OF_OWN = _OF_CLIMB | {"batch_size", "loss", "optimizer", "metrics"}
 )
 @click.option("--epochs", type=int, help="for --seeds  (default: the recipe's)")
 @click.option("--dtype-policy", help="for --seeds, as in train  (default: the recipe's)")
+@click.option("--class-weights", help="for --seeds, as in train  (default: the recipe's)")
 @timeout_option(1800.0, "seconds after which a backend's process is killed, which is a failure")
 @path_option(
     "--out",
@@ -153,7 +154,7 @@ def command(
     for name in given.keys() & (refused if is_own else _OF_OWN):
         kind = "a setting of a climb of your own MODEL alone" if name in _OF_OWN else "for ours"
         raise UserError(f"{flag(name)} is {kind}; drop it")
-    of_seeds = {"recipe", "epochs", "dtype_policy", "margin"}
+    of_seeds = {"recipe", "epochs", "dtype_policy", "class_weights", "margin"}
     for name in given.keys() & (of_seeds if seeds is None else {"seed", "images", "threads"}):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"{flag(name)} is {without}; drop it")

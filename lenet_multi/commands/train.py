@@ -26,6 +26,7 @@ from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
 
 if TYPE_CHECKING:
+    from lenet_multi.inference.saved import SavedModel
     from lenet_multi.runs.journal import Journal
     from lenet_multi.train import TrainedRun
 
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="replace the run in --out")
 @path_option(
     "--resume",
-    "continue an interrupted or killed run with its own settings, on any --backend",
+    "continue an interrupted or killed run with its own settings, on any --backend; or with "
+    "--epochs go on beyond the end of a finished one, see above",
     metavar="RUN",
 )
 @click.option(
@@ -72,26 +74,53 @@ def command(
     MODEL is the LeNet by default. Your own is FILE.py:FUNCTION or package.module:FUNCTION, a
     function that returns a Keras model; or a .keras file.
 
+    --resume RUN --epochs 9 on a finished run of six epochs trains three more, in a folder of their
+    own (--out, or else RUN-9-epochs); RUN stays as it is. The learning rate's schedule begins again
+    and spans the three epochs. The optimizer's state goes on, but Dropout draws from its seed
+    again. Early stopping has a new patience; it and the best checkpoint compare with the best loss
+    of all epochs. The history and the kept checkpoints hold all nine, and result.json says under
+    "earlier" which run trained the first six, and how.
+
     \b
     Examples:
       lenet-multi train --backend jax
       lenet-multi train --recipe baseline --seed 1 --out runs/seed-1
       lenet-multi train --tensorboard --checkpoint best --early-stopping 3 --epochs 30
       lenet-multi train --resume runs/seed-1
+      lenet-multi train --resume runs/seed-1 --epochs 9
+      lenet-multi train --start-from runs/seed-1 --learning-rate 0.0001
       lenet-multi train my_model.py:build --data my_model.py:data
     """
+    from lenet_multi.commands._beyond import beyond
     from lenet_multi.machine import frameworks, signals
     from lenet_multi.runs import folder
     from lenet_multi.runs.journal import Journal
     from lenet_multi.runs.record import RESULT, RESUME, Run, write_run
+    from lenet_multi.train import starting_model
 
     given = given_settings(model, settings)
-    if resume:
+    goes_on = bool(resume and "epochs" in given and folder.is_finished(resume))
+    start = None
+    if resume and goes_on:
+        if recipe:
+            raise UserError("--resume keeps the run's settings; drop --recipe")
+        config, earlier = beyond(resume, given)
+        if not backend and "KERAS_BACKEND" not in os.environ:
+            backend = earlier[-1]["backend"]
+        chosen = frameworks.choose(backend)
+        out = out or folder.beyond(resume, config.epochs)
+        journal = Journal(folder.unfinished(out), config, earlier=earlier)
+    elif resume:
         for name, value in {"recipe": recipe, "out": out, **given}.items():
             if value is not None:
                 raise UserError(f"--resume keeps the run's settings and folder; drop {flag(name)}")
         out = folder.finished(resume)
+        if folder.is_finished(out) and not folder.unfinished(out).exists():
+            raise UserError(f"{out} is finished; add --epochs, more than it has, to train on")
         journal = Journal.read(folder.unfinished(out))
+        start = None if journal.earlier else starting_model(journal.config)
+        if start and journal.start_from.get("sha256", start.sha256) != start.sha256:
+            raise UserError(f"{start.path} is not what the run started from; put that model back")
         if not backend and "KERAS_BACKEND" not in os.environ:
             backend = journal.starts[-1]["backend"]
         chosen = frameworks.choose(backend)
@@ -99,17 +128,21 @@ def command(
         config = with_settings(RECIPES[recipe or DEFAULT_RECIPE], given)
         chosen = frameworks.choose(backend)
         out = out or folder.default_folder(f"{config.recipe}-{chosen}")
-        journal = Journal(folder.unfinished(out), config)
+        start = starting_model(config)
+        of_start = {"path": str(start.path), "sha256": start.sha256} if start else {}
+        journal = Journal(folder.unfinished(out), config, start_from=of_start)
     execution(chosen, form)  # fails early, before any folder exists, if the backend lacks the form
     say = (lambda line: None) if as_json else click.echo
     result = draft = None
     try:
         with (
             signals.obeying(signals.stop),
-            folder.new_run_folder(out, overwrite=overwrite, resume=bool(resume)) as draft,
+            folder.new_run_folder(
+                out, overwrite=overwrite, resume=bool(resume) and not goes_on
+            ) as draft,
         ):
             if not (result := folder.whole_result(draft)):
-                trained = _train(draft, journal, chosen, form, say, quiet=quiet)
+                trained = _train(draft, journal, chosen, form, say, start, quiet=quiet)
                 result = dataclasses.replace(trained.result, starts=journal.starts)
                 seen = trained.evaluation
                 run = Run(draft, result, seen.outputs, seen.test.y)
@@ -136,23 +169,29 @@ def _train(
     backend: str,
     form: str | None,
     say: Callable[[str], None],
+    start: "SavedModel | None",
     *,
     quiet: bool,
 ) -> "TrainedRun":
     """Train by `journal`'s settings, from the newest checkpoint in `draft` or from the start."""
     from lenet_multi.runs import checkpoint
     from lenet_multi.runs.durable import writing
+    from lenet_multi.runs.earlier import epochs_of
     from lenet_multi.runs.record import RESUME
     from lenet_multi.train import train
 
     state = checkpoint.read(draft / RESUME, partial(click.echo, err=True))
-    at = (state.epoch, state.steps) if state else (0, 0)
+    before = epochs_of(journal.earlier)
+    at = (state.epoch, state.steps) if state else (before, 0)
     forms = (form, None) if form else journal.forms_on(backend)
     config = journal.config
     if journal.starts:
         trained = at[0] == config.epochs
         place = "after the last epoch" if trained else f"at step {at[1]} of epoch {at[0] + 1}"
         say(f"Continuing {place}")
+    elif before:
+        run = journal.earlier[-1]["run"]
+        say(f"Going on from {run}: epochs {before + 1} to {config.epochs}")
     # A checkpoint may not fit on the disk: `OSError`. A `RuntimeError` comes from a backend.
     with writing(draft, refusals=(OSError,)), journal.started(backend=backend, at=at):
         return train(
@@ -163,6 +202,8 @@ def _train(
             computed_in=journal.computed_in,
             folder=draft,
             state=state,
+            earlier=journal.earlier,
+            start=start,
             announce=say,
             warn=partial(click.echo, err=True),
             quiet=quiet,

@@ -20,10 +20,13 @@ class StoredBatch(NamedTuple):
 
     x: Arrays
     y: Arrays
+    weights: Arrays = None  # of the examples, if any
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no types
-    """Batches (x, y) of `examples`, in the order set by `set_epoch`, or else as stored.
+    """Batches of `examples`, in the order set by `set_epoch`, or else as stored.
+
+    A batch is (x, y), or (x, y, weights) where the examples have weights.
 
     `prepare` turns each batch of stored inputs into the model's input. Gathering bytes and then
     dividing is as fast as gathering floats, and takes a quarter of the memory.
@@ -71,8 +74,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
         def take(array: NDArray[Any]) -> NDArray[Any]:
             return array.take(chosen, axis=0)  # twice as fast as array[chosen]
 
-        return StoredBatch(changed(take, self.examples.x), changed(take, self.examples.y))
+        return StoredBatch(*(changed(take, side) for side in self.examples.sides))
 
-    def __getitem__(self, index: int) -> tuple[Arrays, Arrays]:
-        x, y = self._taken(self.chosen(index))
-        return self.prepare(x), y
+    def __getitem__(self, index: int) -> tuple[Arrays, ...]:
+        x, *rest = self._taken(self.chosen(index))[: len(self.examples.sides)]
+        return self.prepare(x), *rest

@@ -65,16 +65,25 @@ def are_pictures(x: Arrays) -> bool:
 
 @dataclass(frozen=True)
 class Examples:
-    """Stored inputs `x` and targets `y` of N examples: (N, ...) of any dtype."""
+    """Stored inputs `x` and targets `y` of N examples: (N, ...) of any dtype.
+
+    `weights` (N,) float32 are how much each example counts in the training loss (default: 1).
+    """
 
     x: Arrays
     y: Arrays
+    weights: NDArray[np.float32] | None = None
+
+    @property
+    def sides(self) -> tuple[Arrays, ...]:
+        """Inputs, targets, and the weights if there are any: what a batch holds."""
+        return (self.x, self.y) if self.weights is None else (self.x, self.y, self.weights)
 
     def __len__(self) -> int:
         return len(parts(self.y)[0])
 
     def __getitem__(self, part: slice | NDArray[np.int64]) -> "Examples":
-        return Examples(*(changed(lambda array: array[part], side) for side in (self.x, self.y)))
+        return Examples(*(changed(lambda array: array[part], side) for side in self.sides))
 
 
 @dataclass(frozen=True)

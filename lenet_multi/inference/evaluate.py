@@ -147,7 +147,7 @@ def _matched(
     elif model.result and of_model is None and model.data == TrainConfig.data:
         of_model = tuple(map(str, range(classes)))  # MNIST's digits
     labels, names, notes = matched(test.y, of_data, of_model, classes, source)
-    return Examples(test.x, labels), names if model.class_names or of_data else None, notes
+    return replace(test, y=labels), names if model.class_names or of_data else None, notes
 
 
 def _refuse_other_numbers(result: Result, dataset: Dataset, source: str) -> None:

@@ -35,6 +35,11 @@ class SavedModel:
     asked_prepared: str | None = None
     asked_names: Names | None = None
 
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the file."""
+        return self.result.files_sha256[MODEL] if self.result else file_sha256(self.path)
+
     @property
     def trained_on(self) -> str | None:
         """The backend of its run, if known."""

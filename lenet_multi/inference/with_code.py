@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lenet_multi.config import DRAWN, TASKS, TrainConfig, with_settings
 from lenet_multi.data.class_names import matched
-from lenet_multi.data.examples import Dataset, Examples
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError, reason
 from lenet_multi.inference.evaluate import Evaluation, evaluate
 from lenet_multi.inference.saved import SavedModel
@@ -49,7 +49,7 @@ def evaluate_saved(saved: SavedModel, code: str, source: str | None, *, backend:
         classes = model.output_shape[-1]
         labels, names, said = matched(test.y, names, saved.class_names, classes, config.data)
         notes += said
-        test = Examples(test.x, labels)
+        test = replace(test, y=labels)
     with computing(saved.path):
         return replace(evaluate(model, task, test), class_names=names, notes=notes)
 
@@ -69,7 +69,7 @@ def _settings(saved: SavedModel, code: str, source: str | None) -> TrainConfig:
     if (own := recorded.get("architecture")) in TASKS:
         raise UserError(f"{saved.path} is of {own}, not of {code}; drop --model")
     config = TrainConfig(**{**recorded, **asked})
-    if not source and _is_foreign(config.data, code):
+    if not source and is_foreign(config.data, code):
         raise UserError(
             f"{saved.path} was trained on {config.data}, code that a saved run may not start; "
             f"give --data {config.data}"
@@ -77,7 +77,7 @@ def _settings(saved: SavedModel, code: str, source: str | None) -> TrainConfig:
     return config
 
 
-def _is_foreign(source: str, code: str) -> bool:
+def is_foreign(source: str, code: str) -> bool:
     """Return whether data come of code in another file or module than the user named."""
     is_code = source != DRAWN and not source.endswith(".npz")
     return is_code and source.rpartition(":")[0] != code.rpartition(":")[0]

@@ -105,7 +105,8 @@ def train(
     `model` and `data` are as in `parity`. `backend` is by default that of KERAS_BACKEND, or the
     first one installed. `out` is the run's folder (default: one that lasts as long as this
     process). `settings` are the command's other flags: `epochs=3, learning_rate=0.01`. With
-    `resume=RUN`, an interrupted run goes on with its own settings.
+    `resume=RUN`, an interrupted run goes on with its own settings; with `epochs` too, a finished
+    run goes on beyond its end, into `out`.
 
     Raises `UserError` for bad input, and `TypeError` for a flag that the command does not have.
     """
@@ -177,7 +178,7 @@ def _ask(
     """Run the command `verb` on a model and data; without `out` its folder is temporary."""
     command = _command(verb)
     words = flags(command, given)
-    resumed = given.get("resume")
+    resumed = given.get("resume") if given.get("epochs") is None else None  # in the same folder
     own = Path(mkdtemp(dir=_session().name))
     folder = Path(resumed or out or own / verb)
     try:

@@ -7,18 +7,20 @@ import zlib
 from collections.abc import Iterator
 from lzma import LZMAError
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from lenet_multi.data.bombs import refuse_bombs_in
-from lenet_multi.errors import UserError, cannot_read, reason
+from lenet_multi.errors import UserError, by, cannot_read, reason
 
 if TYPE_CHECKING:
     import keras
 
 _CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+_OPTIMIZER = "optimizer/"  # where a file of weights has the state of the optimizer
 _MEMBERS = {_CONFIG, "metadata.json", WEIGHTS}
 _FOR_TRAINING = ("_regularizer", "_constraint")
 _CONFIG_BYTES = 16 * 2**20  # more than a large model needs; a LeNet's takes 5,000
@@ -63,6 +65,50 @@ def model_of(path: Path, config: Any) -> "keras.Model":
     except Exception as error:  # Keras raises errors of any class on a file it cannot read
         raise UserError(f"{path} cannot be loaded: {reason(error)}; use another model") from error
     return model
+
+
+def fill(model: "keras.Model", path: Path, of: str, *, optimizer: bool = False) -> None:
+    """Give a built `model` the weights of a `.keras` file, and with `optimizer` that one's state.
+
+    Only arrays are read, so no code of the file runs. `of` names the model. Raises `UserError`
+    unless the file has exactly the arrays that this model would save: Keras alone passes over
+    layers that a file lacks, and over those that it has besides.
+    """
+    with TemporaryDirectory() as folder:
+        own, given = (Path(folder, f"{name}.weights.h5") for name in ("own", "given"))
+        model.save_weights(own)
+        try:
+            with ZipFile(path) as archive:
+                given.write_bytes(archive.read(WEIGHTS))
+            found, wanted = (_shapes(file, optimizer=optimizer) for file in (given, own))
+        except Exception as error:  # h5py raises errors of any class on a file it cannot read
+            raise UserError(
+                f"{path} cannot be loaded: {reason(error)}; use another model"
+            ) from error
+        for name in sorted(found.keys() | wanted.keys()):
+            if (here := found.get(name)) != (there := wanted.get(name)):
+                has, takes = (f"{name} {one}" if one else f"no {name}" for one in (here, there))
+                raise UserError(
+                    f"{path} does not fit {of}: it has {has}, the model has {takes}; give a model "
+                    "of the same architecture"
+                )
+        other = None if optimizer else getattr(model, "optimizer", None)
+        model.load_weights(given, objects_to_skip=[other] if other else None)
+
+
+def _shapes(path: Path, *, optimizer: bool) -> dict[str, str]:
+    """Return the shape of each array in a file of weights, by name."""
+    import h5py
+
+    found: dict[str, str] = {}
+
+    def see(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and (optimizer or not name.startswith(_OPTIMIZER)):
+            found[name] = by(item.shape) or "a number"
+
+    with h5py.File(path) as file:
+        file.visititems(see)
+    return found
 
 
 def read_config(path: Path) -> Any:

@@ -205,7 +205,8 @@ def _read(folder: Path, who: tuple[int, str], config: TrainConfig) -> Run | Fail
         run = read_run(place)
     except UserError as error:  # damaged, or diverged
         return Failure(_name(who), f"left no run to compare: {error}", [])
-    found = {**run.result.config, **run.result.versions}
+    # An older run lacks newer settings, which have their defaults.
+    found = {**dataclasses.asdict(TrainConfig()), **run.result.config, **run.result.versions}
     settings = dataclasses.asdict(config) | {"seed": who[0]}
     for name, asked in {**settings, **environment.versions(who[1])}.items():
         if found.get(name) != asked:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from lenet_multi.config import TEACHING, TrainConfig
+from lenet_multi.config import NOTHING, TEACHING, TrainConfig
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.errors import UserError
 from lenet_multi.runs import durable, tolerances
@@ -88,8 +88,11 @@ def premises(result: Result) -> dict[str, Any]:
     return {  # without the data's place: the SHA-256 of its bytes is compared instead
         **{
             f"setting {name}": result.config.get(name, getattr(TrainConfig, name))
-            for name in sorted(TEACHING - {"data"})
+            for name in sorted(TEACHING - {"data", "start_from"})
         },
+        # A finished run's end restarts the learning rate's schedule.
+        "epochs before": [one["epochs"] for one in result.earlier],
+        "start from": result.start_from.get("sha256", NOTHING),
         "data SHA-256": result.data_sha256,
         "data test_images": result.test_images,
         "data train_images": result.train_images,

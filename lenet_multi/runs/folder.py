@@ -52,6 +52,17 @@ def finished(folder: Path) -> Path:
     return folder.with_name(folder.name.removesuffix(_UNFINISHED))
 
 
+def is_finished(folder: Path) -> bool:
+    """Return whether a finished run is in `folder`; a draft is not in its place yet."""
+    return finished(folder) == folder and (folder / RESULT).exists()
+
+
+def beyond(folder: Path, epochs: int) -> Path:
+    """Return the folder of the run that goes on from that in `folder` to so many `epochs`."""
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
+    return folder.with_name(f"{folder.name}-{epochs}-epochs")
+
+
 @contextmanager
 def new_run_folder(
     folder: Path, *, overwrite: bool = False, resume: bool = False

@@ -13,10 +13,12 @@ from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment
 from lenet_multi.runs.durable import check_record, write_record, writing
+from lenet_multi.runs.earlier import Earlier, is_sound
 from lenet_multi.runs.record import JOURNAL
 from lenet_multi.runs.schema import fits, wrong_fields
 
 SCHEMA_VERSION = 4
+OF_OPTIONS = 5  # with `earlier` or `start_from`: an older program would pass over them
 
 
 @dataclass
@@ -25,12 +27,15 @@ class Journal:
 
     A start is a dictionary: backend, form and answer form (once known), versions, `began` and
     `ended` (local time, ISO 8601), the epoch (from 0) and the step at which it began, and the
-    reason for its end. A start without an end was killed.
+    reason for its end. A start without an end was killed. `earlier` are the finished runs that it
+    goes on from (see `earlier`), and `start_from` is the model that its weights came from.
     """
 
     folder: Path
     config: TrainConfig
     starts: list[dict[str, Any]] = field(default_factory=list)
+    earlier: list[Earlier] = field(default_factory=list)
+    start_from: dict[str, str] = field(default_factory=dict)  # its path and SHA-256
 
     @classmethod
     def read(cls, folder: Path) -> "Journal":
@@ -42,14 +47,16 @@ class Journal:
             raise UserError(f"{folder} holds no unfinished run; give the folder of one") from error
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {error}; train again with --overwrite") from error
-        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        versions = (SCHEMA_VERSION, OF_OPTIONS)
+        if not isinstance(content, dict) or content.get("schema_version") not in versions:
             raise UserError(f"{path} is of another version of lenet-multi; train again")
         content = check_record(path, content)
         if wrong := _wrong(content):
             raise UserError(
                 f"{path} is damaged at {', '.join(wrong)}; train again with --overwrite"
             )
-        return cls(folder, TrainConfig(**content["config"]), content["starts"])
+        more = {name: content[name] for name in ("earlier", "start_from") if name in content}
+        return cls(folder, TrainConfig(**content["config"]), content["starts"], **more)
 
     @contextmanager
     def started(self, *, backend: str, at: tuple[int, int]) -> Iterator[None]:
@@ -87,16 +94,20 @@ class Journal:
 
         A resumed run keeps them: measured again on another day, others could be fastest.
         """
-        for start in reversed(self.starts):
+        earlier = [start for one in self.earlier for start in one["starts"]]
+        for start in reversed(earlier + self.starts):
             if start["backend"] == backend and start.get("answer_form"):
                 return start["form"], start["answer_form"]
         return None, None
 
     def _write(self) -> None:
+        more = {"earlier": self.earlier, "start_from": self.start_from}
+        more = {name: value for name, value in more.items() if value}
         content = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": OF_OPTIONS if more else SCHEMA_VERSION,
             "config": dataclasses.asdict(self.config),
             "starts": self.starts,
+            **more,
         }
         with writing(self.folder):
             write_record(self.folder / JOURNAL, content)
@@ -112,6 +123,10 @@ def _wrong(content: dict[str, Any]) -> list[str]:
         return wrong
     if not (starts and fits(starts, list[dict[str, Any]])):
         return ["starts"]
+    if not is_sound(content.get("earlier", [])):
+        return ["earlier"]
+    if not fits(content.get("start_from", {}), dict[str, str]):
+        return ["start_from"]
     hints = {"backend": str, "form": str | None, "answer_form": str | None}
     sound = all(fits(start.get(name), hint) for start in starts for name, hint in hints.items())
     return [] if sound else ["starts"]

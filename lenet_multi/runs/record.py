@@ -54,6 +54,9 @@ _MAY_BE_MISSING: dict[str, type] = {
     "inputs": dict,
     "class_counts": dict,
     "class_names": list,
+    "earlier": list,
+    "start_from": dict,
+    "class_weights": dict,
 }
 OF_EACH_EPOCH = {"epoch", "loss", "val_loss", "train_seconds", "validation_seconds"}
 
@@ -92,6 +95,9 @@ class Result:
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     class_names: list[str] = field(default_factory=list)  # by label; empty: labels are the names
     starts: list[dict[str, Any]] = field(default_factory=list)  # see `journal.Journal`
+    earlier: list[dict[str, Any]] = field(default_factory=list)  # see `runs.earlier`
+    start_from: dict[str, str] = field(default_factory=dict)  # path and SHA-256 of the model file
+    class_weights: dict[str, float] = field(default_factory=dict)  # in the training loss, by label
     files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 
     def as_json(self) -> dict[str, Any]:
@@ -278,6 +284,7 @@ def _wrong_parts(content: dict[str, Any]) -> list[str]:
     settings = {name: hint for name, hint in get_type_hints(TrainConfig).items() if name in config}
     sound = {
         "epochs": content["epochs"],
+        "earlier": all(fits(one.get("epochs"), int) for one in content["earlier"]),
         "test_images": content["test_images"] > 0,
         "inputs": inputs.get("prepared", DIGIT) in PREPARED
         and inputs.get("range", INPUT_RANGES[0]) in INPUT_RANGES,

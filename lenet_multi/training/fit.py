@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
@@ -45,7 +45,7 @@ def fit(
     """
 
     def batched(examples: Examples, batch_size: int) -> Batches:
-        wanted = Examples(examples.x, task.targets(config, examples.y))
+        wanted = replace(examples, y=task.targets(config, examples.y))
         return Batches(wanted, batch_size=batch_size, prepare=task.prepare)
 
     batches = batched(training, config.batch_size)

@@ -37,9 +37,9 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
     """Write checkpoints in `keeping.folder` at each `interval`; begin from its state, if any.
 
     `interval` is (steps, seconds). `history` and the `others` must run before this callback, which
-    keeps their state too. `sample` is a training batch (x, y). Raises `StoppedError` after a
-    checkpoint when a signal asked for it, and `DivergedError`, without a checkpoint, when the loss
-    or a weight is not finite.
+    keeps their state too. `sample` is a training batch (x, y) or (x, y, weights). Raises
+    `StoppedError` after a checkpoint when a signal asked for it, and `DivergedError`, without a
+    checkpoint, when the loss or a weight is not finite.
     """
 
     async_safe = True  # if a loss comes later, a thread of Keras's waits for it
@@ -51,7 +51,7 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         history: EpochHistory,
         others: list[keras.callbacks.Callback],
         *,
-        sample: tuple[Any, Any],
+        sample: tuple[Any, ...],
     ) -> None:
         super().__init__()
         self.interval, self.history, self.others, self.sample = interval, history, others, sample
@@ -134,9 +134,9 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
     def _take_up(self) -> None:
         if not (state := self.state):
             return
-        make_variables(self.model, *self.sample)
+        make_variables(self.model, *self.sample[:2])
         changed = variables(self.model)
-        found = [(_name(variable), tuple(variable.shape)) for variable in changed]
+        found = [(name_of(variable), tuple(variable.shape)) for variable in changed]
         names = map(unnumbered, state.names)
         kept = [(path, array.shape) for path, array in zip(names, state.variables, strict=True)]
         if found != kept:
@@ -168,14 +168,14 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
             epoch_seconds=self.history.epoch_seconds if steps else 0.0,
             train_seconds=self.earlier_seconds + time.perf_counter() - self.began,
             data_sha256=self.data_sha256,
-            names=[_name(variable) for variable in changed],
+            names=[name_of(variable) for variable in changed],
             callbacks=_remembered(self.others),
             variables=arrays,
             best_weights=_best_weights(self.others),
         )
 
 
-def _name(variable: keras.Variable) -> str:
+def name_of(variable: keras.Variable) -> str:
     """Return a variable's path without the model's or the optimizer's name."""
     return path_of(variable).partition("/")[2]
 

@@ -13,6 +13,7 @@ from lenet_multi.backends import private, selfcheck
 from lenet_multi.backends.adam import Adam
 from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.backends.fast import fitting, make_fast, why_not
+from lenet_multi.backends.later import Later
 from lenet_multi.backends.variables import path_of
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.data.batches import Batches
@@ -30,21 +31,46 @@ def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
 
 
 def compile_model(
-    model: keras.Model, task: Task, config: TrainConfig, how: Execution, *, examples: int
+    model: keras.Model,
+    task: Task,
+    config: TrainConfig,
+    how: Execution,
+    *,
+    examples: int,
+    begun: int = 0,
 ) -> Execution:
-    """Compile `model` for epochs of `examples`; return `how`, adapted to the model."""
+    """Compile `model` for epochs of `examples`; return `how`, adapted to the model.
+
+    The learning rate's schedule spans the epochs after those of finished runs, which are `begun`.
+    """
     how = fitting(model, how)
     if how.keep_freed_memory:
         keep_freed_memory()
     make_fast(model, how, prepare=task.prepare, batch_size=config.batch_size)
-    steps = config.epochs * config.steps_per_epoch(examples)
+    steps = config.steps_per_epoch(examples)
     lacks_a_name = private.why_not(keras.backend.backend()) is not None  # our Adam needs them
+    arguments = compile_arguments(
+        task, config, steps=(config.epochs - begun) * steps, kerass=lacks_a_name
+    )
+    if begun:
+        _begin_again(arguments["optimizer"], after=begun * steps)
     model.compile(
-        **compile_arguments(task, config, steps=steps, kerass=lacks_a_name),
+        **arguments,
         jit_compile=how.jit_compile,
         steps_per_execution=how.steps_per_execution,
     )
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        # Where a step builds it, its variables get other names, which a checkpoint keeps.
+        model.optimizer.build(model.trainable_variables)
     return how
+
+
+def _begin_again(optimizer: keras.optimizers.Optimizer, *, after: int) -> None:
+    """Let the schedule of an optimizer, if it has one, begin `after` that many of its steps."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = private.schedule(optimizer)
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        optimizer.learning_rate = Later(rate, after)
 
 
 def compile_arguments(
@@ -68,6 +94,7 @@ def checked(
     training: Examples,
     *,
     form_is_asked: bool = False,
+    begun: int = 0,
 ) -> Execution:
     """Return `how` with the reason why stock Keras trains the compiled `model`, if it does.
 
@@ -81,14 +108,14 @@ def checked(
     if reason is None:
         return how
     how = replace(how, form=STOCK, answer_form=STOCK, xla_loops=False, why_stock=reason)
-    return compile_model(model, task, config, how, examples=len(training))
+    return compile_model(model, task, config, how, examples=len(training), begun=begun)
 
 
 def _why_unequal(
     model: keras.Model, task: Task, config: TrainConfig, training: Examples
 ) -> str | None:
     """Return what the self-check finds in the first batches of the training."""
-    wanted = Examples(training.x, task.targets(config, training.y))
+    wanted = replace(training, y=task.targets(config, training.y))
     order = epoch_order(len(wanted), seed=config.seed, epoch=0)
     some = wanted[order[: selfcheck.ENDS[-1] * config.batch_size]]
     batches = Batches(some, batch_size=config.batch_size, prepare=task.prepare)

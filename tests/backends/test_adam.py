@@ -63,6 +63,30 @@ def test_the_steps_are_those_of_keras_formula(
     np.testing.assert_allclose(found, wanted, rtol=0, atol=ROUNDING * max(1, np.abs(wanted).max()))
 
 
+@pytest.mark.parametrize("way", ["kernel", "formula"])
+def test_epsilon_is_added_to_the_root(way: str) -> None:
+    """Gradients as small as epsilon show that it is added to the root, not under it."""
+    import keras
+
+    from lenet_multi import backends
+    from lenet_multi.backends.adam import Adam
+
+    start, gradient = np.ones(4, np.float32), np.full(4, 1e-6, np.float32)
+    variable, optimizer = keras.Variable(start), Adam(0.1)
+    optimizer.build([variable])
+    update = (keras.ops.convert_to_tensor(gradient), variable, *optimizer.variables[-2:])
+    rate = keras.ops.convert_to_tensor(np.float32(0.1))
+    if way == "formula":
+        optimizer.by_formula([update], rate)
+    else:
+        module = backends.module(keras.backend.backend())
+        module.update_by_adam(optimizer, [update], rate)
+    found = keras.ops.convert_to_numpy(variable) - start
+    wanted = by_numpy(start, [gradient], 0.1, 0.9, 0.999) - start
+    assert 0.01 < abs(wanted[0]) < 0.05  # without epsilon it would be 0.1
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
 def test_adam_is_keras_to_its_users() -> None:
     """Our Adam has the config and state of Keras's Adam, so each can continue the other's run."""
     import keras

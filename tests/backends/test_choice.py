@@ -36,6 +36,14 @@ def test_a_gpu_has_forms_of_its_own(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_float16_takes_the_forms_of_float32(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU blocks are computed in float32's form, in training and in answers alike."""
+    monkeypatch.setattr(measured, "bfloat16_pays", lambda backend: True)
+    how = execution(backend, dtype_policy="mixed_float16")
+    assert how.form == how.answer_form == FASTEST_FORM[CPU][backend]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_bfloat16_is_convolved_where_it_pays(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """bfloat16 has its own form where it is faster; elsewhere it takes float32's fastest form."""
     for pays, fastest in ((True, FASTEST_FORM_IN_BFLOAT16), (False, FASTEST_FORM)):

@@ -61,6 +61,16 @@ def test_two_trainings_of_a_function_can_be_compared(backend: str, tmp_path: Pat
 
 
 @pytest.mark.backend
+def test_a_finished_run_goes_on(backend: str) -> None:
+    """With `resume` and `epochs`, a longer run comes back, from a folder of its own."""
+    run = lm.train(build, (X, Y), backend=backend, epochs=1)
+    longer = lm.train(build, (X, Y), backend=backend, resume=run.folder, epochs=2)
+    assert longer.folder != run.folder
+    assert longer.result.epochs[0] == run.result.epochs[0]
+    assert [one["epochs"] for one in longer.result.earlier] == [1]
+
+
+@pytest.mark.backend
 def test_what_cannot_be_resumed_is_refused(backend: str, tmp_path: Path) -> None:
     """The command's own line comes back."""
     with pytest.raises(lm.UserError, match="none"):

@@ -1,7 +1,10 @@
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lenet_multi.parity import twins
@@ -76,6 +79,19 @@ def test_the_band_is_the_largest_gap_of_either_backend_so_far() -> None:
     assert list(Band((first, second)).of_losses("L4/losses", 3)) == [1e-3, 2e-3, 3e-3]
     eps = np.finfo(np.float32).eps
     assert list(Band((second,)).of_losses("L4/losses", 3)) == [eps, eps, 3e-3]
+
+
+@given(
+    gaps=st.lists(st.floats(1e-6, 1), min_size=2, max_size=5),
+    order=st.randoms(use_true_random=False),
+)
+def test_the_band_does_not_ask_which_twin_came_last(gaps: list[float], order: Random) -> None:
+    """Every limit comes from the largest gap of all twins, in whichever order they ran."""
+    order.shuffle(gaps)
+    band = Band((filed({1: gaps}, [[gap] for gap in gaps]),))
+    assert list(band.of_losses("L4/losses", 1)) == [max(gaps)]
+    assert band.limit_of_gap("L4/weights/1/bias") == FACTOR * max(gaps)
+    assert band.limits_of_weights("L4/weights", {"1/bias": 0.0}) == {"1/bias": FACTOR * max(gaps)}
 
 
 def test_a_pair_is_held_to_the_band_at_twice_the_step() -> None:

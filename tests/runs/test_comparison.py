@@ -63,6 +63,29 @@ def failed(comparison: Comparison) -> list[str]:
     return [check.name for check in comparison.checks if not check.passed]
 
 
+def test_runs_that_began_again_elsewhere_are_not_compared(tmp_path: Path) -> None:
+    """A schedule that began again, or other first weights, make another training."""
+    plain = example_run()
+    on = example_run("torch", schema_version=6, earlier=[{"epochs": 3}])
+    of_start = {"path": "m", "sha256": "f" * 64}
+    from_model = example_run("torch", schema_version=6, start_from=of_start)
+    for run, words in ((on, "epochs before is "), (from_model, "start from is ")):
+        with pytest.raises(UserError, match=f"cannot be compared: {words}"):
+            compared(tmp_path / words, plain, run)
+
+
+def test_runs_from_copies_of_one_model_are_compared(tmp_path: Path) -> None:
+    """The bytes of the first weights' model count, not its place."""
+    runs = []
+    for backend in ("jax", "torch"):
+        run = example_run(
+            backend, schema_version=6, start_from={"path": backend, "sha256": "f" * 64}
+        )
+        run.result.config["start_from"] = backend
+        runs.append(run)
+    assert compared(tmp_path, *runs).passed
+
+
 def test_runs_that_agree_pass(tmp_path: Path) -> None:
     """Equal starts and nearly equal accuracies pass every check, for three runs at once."""
     runs = [
@@ -284,7 +307,9 @@ def test_runs_share_what_teaches_and_the_data() -> None:
     """Runs are comparable with equal data and settings, except settings of what they keep."""
     result = example_run().result
     assert premises(result) == {
-        **{f"setting {name}": result.config[name] for name in TEACHING - {"data"}},
+        **{f"setting {name}": result.config[name] for name in TEACHING - {"data", "start_from"}},
+        "epochs before": [],
+        "start from": "none",
         "data train_images": 57_000,
         "data validation_images": 3_000,
         "data test_images": 1_000,

@@ -12,8 +12,10 @@ from lenet_multi.errors import UserError
 from lenet_multi.runs import folder
 from lenet_multi.runs.durable import put_in_place, writing
 from lenet_multi.runs.folder import (
+    beyond,
     default_folder,
     finished,
+    is_finished,
     new_run_folder,
     unfinished,
     whole_result,
@@ -283,3 +285,14 @@ def test_where_a_run_comes_to_be(tmp_path: Path) -> None:
     assert unfinished(tmp_path / "run") == tmp_path / "run.unfinished"
     for name in ("run.unfinished", "run"):
         assert finished(tmp_path / name) == tmp_path / "run"
+
+
+def test_a_run_goes_on_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    """Only a finished run's folder is finished; the longer run stands beside it."""
+    folder = keep(example_run(), tmp_path / "a-run")
+    draft = keep(example_run(), tmp_path / "b-run.unfinished")
+    assert is_finished(folder)
+    assert not is_finished(draft)  # a kill at the end leaves that
+    assert not is_finished(tmp_path / "none")
+    assert beyond(folder, 9) == tmp_path / "a-run-9-epochs"
+    assert beyond(Path(), 9) == Path.cwd().with_name(f"{Path.cwd().name}-9-epochs")

@@ -83,6 +83,35 @@ def test_a_journal_of_schema_4_is_read(tmp_path: Path) -> None:
     assert read.forms_on(BACKEND) == (None, None)
 
 
+def test_a_run_that_goes_on_keeps_what_it_goes_on_from(tmp_path: Path) -> None:
+    """Finished runs and the first weights' model are read back; the forms go on too."""
+    entry = {
+        "run": "a-run",
+        "epochs": 2,
+        "starts": [{"backend": BACKEND, "form": "tiles", "answer_form": "stock"}],
+        "start_from": {},
+        "initial_weights_sha256": "a" * 64,
+        "model_sha256": "e" * 64,
+    }
+    of_start = {"path": "m.keras", "sha256": "f" * 64}
+    journal = Journal(tmp_path, TrainConfig(), earlier=[entry], start_from=of_start)
+    assert journal.forms_on(BACKEND) == ("tiles", "stock")
+    with journal.started(backend=BACKEND, at=(2, 0)):
+        pass
+    read = Journal.read(tmp_path)
+    assert (read.earlier, read.start_from) == ([entry], of_start)
+    content = json.loads((tmp_path / "journal.json").read_text())
+    assert content["schema_version"] == 5  # an older program would train from the first epoch
+
+
+def test_other_journals_stay_as_they_were(tmp_path: Path) -> None:
+    """The journal of a run without these options is of the version that older programs read."""
+    started(tmp_path)
+    content = json.loads((tmp_path / "journal.json").read_text())
+    assert content["schema_version"] == 4
+    assert not {"earlier", "start_from"} & content.keys()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -109,6 +138,8 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None, me
         ({"config": {**dataclasses.asdict(TrainConfig()), "epochs": "many"}}, "damaged at epochs"),
         ({"config": {**dataclasses.asdict(TrainConfig()), "epochs": 0}}, "--epochs must be at"),
         ({"starts": []}, "damaged at starts"),
+        ({"earlier": [{"run": 5}]}, "damaged at earlier"),
+        ({"start_from": {"path": 5}}, "damaged at start_from"),
         ({"starts": [{"form": "stock"}]}, "damaged at starts"),
         ({"starts": [{"backend": BACKEND, "form": 5}]}, "damaged at starts"),
         ({"starts": [{"backend": BACKEND, "answer_form": [1]}]}, "damaged at starts"),
@@ -119,6 +150,8 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes | None, me
         "odd type",
         "out of range",
         "never started",
+        "odd finished run",
+        "odd model to start from",
         "no backend",
         "odd form",
         "odd answer form",

@@ -434,6 +434,9 @@ def test_every_field_of_a_result_is_written(tmp_path: Path) -> None:
         "inputs": {"range": "0,1"},
         "class_counts": {"training": {"0": 1}},
         "class_names": [f"class-{label}" for label in range(10)],
+        "earlier": [{"epochs": 1}],
+        "start_from": {"path": "m"},
+        "class_weights": {"0": 1.0},
     }
     fields = [field.name for field in dataclasses.fields(Result)]
     empty = {name: type(value)() for name, value in given.items()}

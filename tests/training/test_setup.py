@@ -70,6 +70,47 @@ def test_a_schedule_spans_all_epochs(backend: str, small: Dataset) -> None:
     assert end == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle", "step"])
+def test_a_schedule_begins_again_after_finished_runs(
+    schedule: str, backend: str, small: Dataset
+) -> None:
+    """After two finished epochs, three more have the rates of a run of three, to the bit."""
+    import keras
+
+    from lenet_multi.backends.choice import execution
+    from lenet_multi.training.setup import build, compile_model
+
+    def rates(epochs: int, begun: int) -> list[float]:
+        config = TrainConfig(epochs=epochs, batch_size=10, lr_schedule=schedule)
+        model = build(LENET, config, small)
+        how = execution(backend, "stock")
+        compile_model(model, LENET, config, how, examples=95, begun=begun)
+        found = []
+        for step in range(30):
+            model.optimizer.iterations.assign(begun * 10 + step)
+            found.append(float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)))
+        return found
+
+    assert rates(5, 2) == rates(3, 0)
+
+
+def test_a_users_own_schedule_begins_again() -> None:
+    """Also the schedule in an optimizer that a user compiled, inside a loss scale too."""
+    import keras
+
+    from lenet_multi.training.setup import _begin_again
+
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    plain = keras.optimizers.SGD(schedule)
+    for optimizer in (plain, keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(schedule))):
+        _begin_again(optimizer, after=4)
+        optimizer.iterations.assign(6)
+        assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == pytest.approx(0.025)
+    constant = keras.optimizers.SGD(0.1)
+    _begin_again(constant, after=4)
+    assert float(keras.ops.convert_to_numpy(constant.learning_rate)) == pytest.approx(0.1)
+
+
 def test_the_hash_of_the_weights_is_the_same_everywhere(small: Dataset) -> None:
     """Seed 0 gives the same hash on every backend, and another seed gives another hash."""
     from lenet_multi.training.setup import build, weights_sha256

@@ -78,8 +78,9 @@ def _call(layer: keras.layers.Layer) -> Step:
 def _compute(form: str, conv: keras.layers.Layer, images: Tensor, training: bool | None) -> Tensor:
     # Read the weights here, because JAX replaces them; cast them as the layer would.
     tensors = [ops.cast(tensor, conv.compute_dtype) for tensor in (images, conv.kernel, conv.bias)]
-    if form not in {choice.POOL_FIRST, choice.CHANNELS_FIRST} and conv.compute_dtype == "bfloat16":
-        # XLA multiplies bfloat16 matrices slowly, and Winograd's sums would lose digits.
+    halves = ("bfloat16", "float16")
+    if form not in {choice.POOL_FIRST, choice.CHANNELS_FIRST} and conv.compute_dtype in halves:
+        # XLA multiplies such matrices slowly, and Winograd's sums would lose digits.
         tensors = [ops.cast(tensor, "float32") for tensor in tensors]
     return ops.cast(BLOCKS[form](*tensors), conv.compute_dtype)
 

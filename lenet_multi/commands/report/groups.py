@@ -85,13 +85,17 @@ def _named(run: Run, place: str) -> str:
     return place if backend in place else f"{backend}, {place}"
 
 
+_PLACES = ("data", "start_from")  # settings that are paths
+
+
 def _title(result: Result) -> str:
     """Return the recipe's name, and the settings that changed what the run learned."""
     name = str(result.config.get("recipe"))
     recipe = dataclasses.asdict(RECIPES[name]) if name in RECIPES else {}
     changed = [
-        f"{setting.replace('_', ' ')} {Path(str(value)).name if setting == 'data' else value}"
+        f"{setting.replace('_', ' ')} {Path(str(value)).name if setting in _PLACES else value}"
         for setting, value in result.config.items()
         if setting in TEACHING & recipe.keys() and value != recipe[setting]
     ]
-    return ", ".join([name, *changed])
+    went_on = [f"went on after epoch {one['epochs']}" for one in result.earlier]
+    return ", ".join([name, *changed, *went_on])
