@@ -105,6 +105,48 @@ def test_data_of_other_classes_are_refused(run: Path, lenet: Lenet, tmp_path: Pa
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+def test_a_folder_for_each_class_gives_names_without_a_library(
+    run: Path, lenet: Lenet, tmp_path: Path
+) -> None:
+    """`evaluate` matches the folders of pictures by name, and refuses a class that is new."""
+    data = folders(tmp_path / "data", {"disc": 1, "ring": 2})
+    done = lenet("evaluate", run, "--data", data, "--json")
+    assert "they are matched by name" in done.stderr
+    content = json.loads(done.stdout)
+    assert content["test_accuracy"] > 0.9
+    assert [one["images"] for one in content["classes"]] == [0, 9, 9]
+    folders(tmp_path / "data", {"cross": 0})
+    done = lenet("evaluate", run, "--data", data)
+    assert done.returncode == 2
+    assert "has a class 'cross', but the model has bar, disc, ring; give data" in done.stderr
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_names_of_folders_stay_with_a_run_that_goes_on(lenet: Lenet, tmp_path: Path) -> None:
+    """A class that is left out is called by its name; added epochs keep names and weights."""
+    folders(tmp_path / "data", dict(zip(SHAPES, range(3), strict=True)))
+    data = ("--data", "data", "--classes", 3, "--class-weights", "balanced", "--out", "first")
+    done = lenet("train", "--epochs", 1, "--quiet", *data)
+    assert done.returncode == 0, done.stderr
+    assert "Classes: bar, disc, ring\n" in done.stdout
+    (line,) = (line for line in done.stderr.splitlines() if "no validation image" in line)
+    assert [name for name in SHAPES if name in line]
+    assert not [word for word in line.split(":")[1].split() if word.strip(",").isdigit()]
+    done = lenet("train", "--resume", "first", "--epochs", 2, "--quiet")
+    assert done.returncode == 0, done.stderr
+    first, longer = (
+        json.loads((tmp_path / name / "result.json").read_text())
+        for name in ("first", "first-2-epochs")
+    )
+    for field in ("class_names", "class_weights", "class_counts", "inputs"):
+        assert longer[field] == first[field]
+    assert first["class_names"] == [*SHAPES]
+    assert longer["earlier"][0]["epochs"] == 1
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
 def test_predict_names_classes(run: Path, lenet: Lenet, tmp_path: Path) -> None:
     """The table and the JSON of predictions have the names."""
     Image.fromarray(255 - drawn(2, 5)).resize((200, 200)).save(tmp_path / "page.png")

@@ -19,7 +19,7 @@ from lenet_multi.inference.doubts import TRIED, doubts
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import start_and_load
-from lenet_multi.runs.record import NUMBERS, Result
+from lenet_multi.runs.record import NUMBERS, SCHEMA_VERSION, Result
 from lenet_multi.task import Task
 
 if TYPE_CHECKING:
@@ -84,8 +84,9 @@ def evaluate_saved(
     classes = MOST_CLASSES
     if source is None and model.result:
         transpose = transpose or bool(model.result.config.get("transpose"))
-        classes = model.result.config["classes"]
     source = source or model.data
+    if model.result and source == model.data:  # its names that are numbers are read as in training
+        classes = model.result.config["classes"]
     config = TrainConfig(data=source, classes=classes, transpose=transpose)
     dataset = start_and_load(backend, lambda: (model.task.load_test or model.task.load)(config))
     dataset = _all_unless_trained_on(model, dataset, source)
@@ -139,7 +140,8 @@ def _matched(
     if model.result and source == model.data:  # the data that the model was trained on
         if of_data is None and model.result.config.get("class_names"):
             return test, of_model, ()  # the user named the classes
-        if of_model is None and source.partition(":")[0] in LIBRARIES:
+        is_old = model.result.schema_version < SCHEMA_VERSION
+        if is_old and source.partition(":")[0] in LIBRARIES:
             _refuse_other_numbers(model.result, dataset, source)
         if of_model is None and of_data and len(of_data) < classes:  # as older programs allowed
             of_data += tuple(map(str, range(len(of_data), classes)))
@@ -151,7 +153,10 @@ def _matched(
 
 
 def _refuse_other_numbers(result: Result, dataset: Dataset, source: str) -> None:
-    """Raise `UserError` for a run of an older program, if that gave the classes other labels."""
+    """Raise `UserError` for a run of an older program, if that gave the classes other labels.
+
+    It gave those that are called 0 to 11 the labels of their names' alphabetical order.
+    """
     if dataset.sha256() != result.data_sha256:
         raise UserError(
             f"{source} is not the data that the run was trained on, or an older program gave its "
