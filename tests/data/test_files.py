@@ -2,10 +2,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import pyarrow
 import pytest
 from PIL import Image
-from pyarrow import parquet
 from scipy import io
 
 from lenet_multi.data import files
@@ -33,6 +31,9 @@ def write(path: Path) -> None:
             with h5py.File(path, "w") as file:
                 file["x"], file["y"] = IMAGES, LABELS
         case ".parquet":
+            import pyarrow
+            from pyarrow import parquet
+
             parquet.write_table(pyarrow.table(columns), path)
 
 

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pyarrow import parquet as files
 
 from lenet_multi.data import parquet
 from lenet_multi.data.found import WHOLE
@@ -29,7 +27,10 @@ def png(image: np.ndarray) -> bytes:
 
 
 def write(path: Path, columns: dict[str, Any], **metadata: str) -> Path:
-    """Write a table."""
+    """Write a table; the environments of single backends have no library for it."""
+    import pyarrow
+    from pyarrow import parquet as files
+
     table = pyarrow.table(columns).replace_schema_metadata(metadata)
     files.write_table(table, path)
     return path
