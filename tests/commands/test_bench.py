@@ -101,7 +101,7 @@ def test_ctrl_c_prints_what_was_measured(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(25)  # three times what the first round takes to come
+    time.sleep(25)  # a whole bench of one round takes 14 seconds on two busy cores
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
