@@ -45,7 +45,7 @@ def by_keras(config: TrainConfig, dataset: Dataset, *, weighs: bool = True) -> l
     """Return the weights after Keras's own `fit` with `class_weight`, on the same batches."""
     from lenet_multi.training.setup import build, make_optimizer
 
-    training, _ = split(dataset.train, config.validation_split)
+    training, _ = split(dataset, config)
     by_class = {int(label): weight for label, weight in balanced(training)[1].items()}
     model = build(LENET, config, dataset)
     steps = config.epochs * config.steps_per_epoch(len(training))
@@ -115,7 +115,7 @@ def test_the_command_records_the_weights(
     )
     assert done.returncode == 0, done.stderr
     result = read_run(tmp_path / "a-run").result
-    training, _ = split(uneven.train, TrainConfig.validation_split)
+    training, _ = split(uneven, CONFIG)
     assert result.class_weights == balanced(training)[1]
     assert [*result.class_weights] == [str(digit) for digit in range(9)]
     assert result.config["class_weights"] == "balanced"
