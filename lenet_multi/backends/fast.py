@@ -14,6 +14,7 @@ from lenet_multi import backends
 from lenet_multi.backends import choice, selfcheck
 from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.backends.forms import Step, are_plain_layers, holds_convolution, steps_of
+from lenet_multi.backends.mixin import Mixin
 from lenet_multi.backends.portable import Portable
 from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION
 from lenet_multi.config import TrainConfig
@@ -38,7 +39,7 @@ class Fast:
     fit: "FastFit | None" = None  # in a block of `fast`
 
 
-class InForm(keras.Model):  # type: ignore[misc]  # Keras carries no types
+class InForm(Mixin):  # type: ignore[misc]  # for mypy it is Any
     """A plain stack of layers whose convolution blocks are computed in a form (see `forms`)."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -157,18 +158,21 @@ def fast(model: keras.Model) -> Iterator[FastFit]:
     try:
         yield fit
     finally:
+        if fit.check:
+            fit.check.let_go()
+        fit.made.clear()
         model.__class__ = model.fast.stock
         del model.fast
         model.train_function = model.test_function = model.predict_function = None
 
 
 def _stay_stock(model: keras.Model, reason: str) -> None:
-    model.fast.fit.why_stock = reason
+    model.fast.fit.why_stock, model.fast.fit.check = reason, None
     model.__class__ = model.fast.stock
     print(f"{keras.backend.backend()} trains through stock Keras: {reason}", file=sys.stderr)
 
 
-class Checked(keras.Model):  # type: ignore[misc]  # Keras carries no types
+class Checked(Mixin):  # type: ignore[misc]  # for mypy it is Any
     """A model that compares its first steps with stock Keras's."""
 
     train_function: Any
@@ -231,6 +235,8 @@ def _steps_at_once(model: keras.Model, steps: int) -> Iterator[None]:
         yield
     finally:
         change(steps, own)
+        if model.fast.fit.why_stock:
+            _forget(model)
 
 
 def _steps(model: keras.Model, asked: dict[str, Any]) -> int:

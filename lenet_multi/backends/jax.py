@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from lenet_multi.backends.mixin import Mixin
 from lenet_multi.backends.selfcheck import SelfCheck
 from lenet_multi.backends.stored import Feed, alike, first_of, laid, one_of, padded, stored_feed
 from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION, UnfitError
@@ -44,7 +45,7 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
     optimizer.by_formula(updates, rate)
 
 
-class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
+class Training(Mixin):  # type: ignore[misc]  # for mypy it is Any
     """A model that trains on several batches in one XLA program.
 
     Keras 3 compiles one step by XLA and loops over an execution's steps in Python. Here XLA loops

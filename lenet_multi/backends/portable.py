@@ -7,9 +7,10 @@ import keras
 
 from lenet_multi.backends import private
 from lenet_multi.backends.later import Later
+from lenet_multi.backends.mixin import Mixin
 
 
-class Portable(keras.Model):  # type: ignore[misc]  # Keras carries no types
+class Portable(Mixin):  # type: ignore[misc]  # for mypy it is Any
     """A model whose file any backend can load, continue to train, and compile in its own way."""
 
     get_compile_config: Callable[[], dict[str, Any] | None]

@@ -79,6 +79,15 @@ class SelfCheck:
         """The train function to go on with."""
         return self.fast if self.why_not is None else self.stock
 
+    def let_go(self) -> None:
+        """Let go of the train functions, when no more steps come.
+
+        On JAX, stock Keras's would also train the model after it was compiled with another loss
+        (`parity/FINDINGS.md`, compiled again).
+        """
+        self.fast = self.stock = None
+        self._courses = []
+
     def train(
         self, state: State, batches: Sequence[Batch], stored: Sequence[Batch] | None = None
     ) -> tuple[Logs, State, Sequence[Batch]]:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from lenet_multi.backends.mixin import Mixin
 from lenet_multi.backends.selfcheck import SelfCheck
 from lenet_multi.backends.stored import (
     Feed,
@@ -94,7 +95,7 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
         )
 
 
-class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
+class Training(Mixin):  # type: ignore[misc]  # for mypy it is Any
     """A model that trains on several batches in one XLA program.
 
     Keras 3 compiles one step by XLA and loops over an execution's steps in TensorFlow. Here XLA
@@ -178,7 +179,8 @@ def checking(model: keras.Model, check: SelfCheck) -> Any:
             batches = list(islice(_without_optionals(iterator), model.steps_per_execution))
             if not batches:
                 raise StopIteration  # Keras expects it
-            if not check.steps:  # other backends have done so
+            if not check.steps and all(map(is_dense, tree.flatten(batches[0]))):
+                # Keras makes the variables in the first step; other backends have them already.
                 make_variables(model, *keras.utils.unpack_x_y_sample_weight(batches[0])[:2])
             logs, _, left = check.train(state_of(model), batches)
             if not left:

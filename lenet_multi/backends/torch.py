@@ -12,6 +12,7 @@ from keras import ops, tree
 from lenet_multi.backends import private
 from lenet_multi.backends import variables as variables_of
 from lenet_multi.backends.adam import Adam
+from lenet_multi.backends.mixin import Mixin
 from lenet_multi.backends.recording import Computation, ManyKindsError, recorded
 from lenet_multi.backends.selfcheck import SelfCheck
 from lenet_multi.backends.stored import Feed
@@ -83,7 +84,7 @@ def update_by_adam(optimizer: Any, updates: Sequence[tuple[Any, ...]], rate: Ten
         )
 
 
-class Training(keras.Model):  # type: ignore[misc]  # Keras carries no types
+class Training(Mixin):  # type: ignore[misc]  # for mypy it is Any
     """A model whose step is recorded once for each shape of batch, and then replayed.
 
     PyTorch computes on a CPU only while it is called. So both cores wait while Keras looks up

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -215,6 +216,47 @@ def test_what_changes_between_two_fits_counts() -> None:
         model.fit(X, Y, batch_size=16, verbose=0, sample_weight=WEIGHTS)
         assert fit.check.steps == 10
         assert fit.why_stock is None
+
+
+@pytest.mark.parametrize("in_one_block", [True, False], ids=["in one block", "in two blocks"])
+@pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "stock"])
+def test_a_model_compiled_again_trains_with_the_new_loss(
+    in_one_block: bool, is_fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled with another loss and metric, a model trains like one that never had others."""
+    import keras
+
+    from lenet_multi.backends.fast import fast
+    from lenet_multi.runs import tolerances
+
+    def compile_again(model: Any) -> None:
+        model.compile(keras.optimizers.Adam(0.01), "mae", metrics=["mse"])
+
+    def trained(model: Any) -> Any:
+        return model.fit(X, Y, batch_size=16, shuffle=False, verbose=0).history
+
+    if not is_fast:  # no gap passes
+        monkeypatch.setattr(tolerances, "TWINS", Mock(value=-1))
+    ours, stock = plain(), plain()
+    ours.optimizer.learning_rate = 0.0
+    kept: Any
+    with fast(ours) as kept:
+        trained(ours)
+        assert (kept.why_stock is None) == is_fast
+        if in_one_block:
+            compile_again(ours)
+            found = trained(ours)
+    if not in_one_block:
+        compile_again(ours)
+        with fast(ours) as again:
+            found = trained(ours)
+        assert (again.why_stock is None) == is_fast
+    compile_again(stock)
+    wanted = trained(stock)
+    assert found.keys() == wanted.keys() == {"loss", "mse"}
+    assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
+    for one, other in zip(ours.get_weights(), stock.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)  # measured: 1e-7
 
 
 def test_everything_is_restored(backend: str) -> None:

@@ -50,3 +50,21 @@ def test_a_loop_gets_what_is_stored(
     looped = training_feed(batches, Mock(spec=Training))
     assert type(looped).__name__ == type(stored_feed(batches)).__name__
     assert type(training_feed(batches, Mock())) is type(feed(batches))
+
+
+def test_ragged_examples_train_through_stock_keras(backend: str) -> None:
+    """In a block of `fast`, a model of ragged inputs trains, and the block says why it is stock."""
+    if backend != "tensorflow":  # others have no ragged tensors
+        return
+    import keras
+    import tensorflow as tf
+
+    from lenet_multi.backends.fast import fast
+
+    ragged = tf.ragged.constant([[1.0], [2.0, 3.0]] * 8)
+    inputs = keras.Input((None,), ragged=True)
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x)(inputs))
+    model.compile("adam", loss=lambda y, y_pred: 0.0)
+    with fast(model) as fit:
+        model.fit(ragged, ragged, verbose=0)
+    assert fit.why_stock == "its batches are ragged or sparse"

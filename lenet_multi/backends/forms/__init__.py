@@ -40,6 +40,8 @@ def are_plain_layers(model: keras.Model) -> bool:
 
 def holds_convolution(model: keras.Model, form: str) -> bool:
     """Return whether `model` has a convolution outside the blocks that `form` computes."""
+    if form == choice.STOCK:  # the model may be no stack of layers
+        return _convolves(model)
     return any(_convolves(layer) for layer, is_block in _parts(model.layers, form) if not is_block)
 
 
