@@ -314,6 +314,13 @@ def mutants(session: nox.Session) -> None:
     session.run("python", "-m", "tests.mutants", *session.posargs)
 
 
+@nox.session(name="keras-tests", default=False)
+def keras_tests(session: nox.Session) -> None:
+    """Run Keras's own tests of training with stock Keras and with our training; half an hour."""
+    install(session, *BACKENDS, "test", "keras-tests")
+    session.run("python", "-m", "tests.keras_tests", *session.posargs)
+
+
 @nox.session(default=False)
 def models(session: nox.Session) -> None:
     """Climb with thirteen models from several seeds, and run the long tests; half an hour."""

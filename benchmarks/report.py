@@ -196,6 +196,21 @@ def _differing(climb: dict[str, Any], rung: str) -> str:
     return " and ".join(odd) + ("" if both else f", {precisions.pop()}")
 
 
+def keras_tests_table(record: dict[str, Any]) -> str:
+    """Return how many of Keras's own tests each way trained, by backend, most first."""
+    found = record["backends"]
+    names = {way for of in found.values() for way in of["ways"]}
+
+    def counts(way: str) -> list[int]:
+        return [len(of["ways"].get(way, [])) for of in found.values()]
+
+    rows = [[way, *map(str, counts(way))] for way in sorted(names, key=counts, reverse=True)]
+    passed = [str(of["passed_by_stock_keras"]) for of in found.values()]
+    failed = [str(len(of["failed"])) for of in found.values()]
+    rows += [["passed with stock Keras", *passed], ["of these, failed with ours", *failed]]
+    return markdown(["what trained in a test", *found], rows)
+
+
 def clean_pairs(
     study: dict[str, Any], explained: Callable[[str, Finding], bool]
 ) -> tuple[int, int]:

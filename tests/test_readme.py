@@ -164,7 +164,9 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
                 "train": data,
                 "parity": ["--help"],  # the next commands climb
                 "exports": ["--help"],  # test_benchmarks exports
-                **{name: ["--help"] for name in ("faults", "fuzz", "mutants")},  # have their tests
+                **{
+                    name: ["--help"] for name in ("faults", "fuzz", "mutants", "keras-tests")
+                },  # have their tests
             }
             return [*nox, *small[session]], environ
         case ["nox", "-s", "train", "--", *rest]:  # the first command trains on all three
@@ -196,6 +198,8 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
             network = ["--architecture", "softmax-regression"] if "torch@avx2" in rest else []
             few = [*network, "--images", "2560"]
             return [python, "-m", "lenet_multi", *climbers, *few, *rest], environ
+        case ["lenet-multi", "predict", "cat.png", *_]:  # test_class_names names a file's classes
+            return [python, "-m", "lenet_multi", "predict", "--help"], environ
         case ["lenet-multi", "demo", *_]:
             return [python, "-m", "lenet_multi", "demo", "--help"], environ  # test_demo serves
         case ["lenet-multi", *rest]:

@@ -84,7 +84,9 @@ def test_a_crash_is_shown(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert "ImportError: no libtorch" in done.stdout, done.stdout + done.stderr
+    assert "torch does not start: no libtorch; install it again" in done.stdout, (
+        done.stdout + done.stderr
+    )
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["passed"] is False
     assert written["failures"]
