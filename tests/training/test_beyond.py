@@ -19,7 +19,9 @@ from tests.training.test_resume import assert_same, figures
 
 pytestmark = pytest.mark.backend
 
-CONFIG = TrainConfig(epochs=2, batch_size=10, save_every="7")  # 95 steps an epoch
+CONFIG = TrainConfig(
+    architecture="softmax-regression", epochs=2, batch_size=10, save_every="7"
+)  # 95 steps an epoch
 
 
 def finished(config: TrainConfig, dataset: Dataset, backend: str, folder: Path) -> list[Earlier]:
