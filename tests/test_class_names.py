@@ -70,6 +70,7 @@ def run(trained: Path, lenet: Lenet) -> Path:
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.any_backend
 def test_evaluate_names_classes(run: Path, lenet: Lenet, tmp_path: Path) -> None:
     """The tables and the JSON of a run have the names, and pictures are drawn."""
     done = lenet("evaluate", run, "--out", tmp_path / "pictures")
@@ -105,6 +106,7 @@ def test_data_of_other_classes_are_refused(run: Path, lenet: Lenet, tmp_path: Pa
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.any_backend
 def test_a_folder_for_each_class_gives_names_without_a_library(
     run: Path, lenet: Lenet, tmp_path: Path
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_folder_for_each_class_gives_names_without_a_library(
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.any_backend
 def test_names_of_folders_stay_with_a_run_that_goes_on(lenet: Lenet, tmp_path: Path) -> None:
     """A class that is left out is called by its name; added epochs keep names and weights."""
     folders(tmp_path / "data", dict(zip(SHAPES, range(3), strict=True)))
@@ -147,6 +150,7 @@ def test_names_of_folders_stay_with_a_run_that_goes_on(lenet: Lenet, tmp_path: P
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.any_backend
 def test_predict_names_classes(run: Path, lenet: Lenet, tmp_path: Path) -> None:
     """The table and the JSON of predictions have the names."""
     Image.fromarray(255 - drawn(2, 5)).resize((200, 200)).save(tmp_path / "page.png")
@@ -159,6 +163,7 @@ def test_predict_names_classes(run: Path, lenet: Lenet, tmp_path: Path) -> None:
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.any_backend
 def test_a_bare_file_takes_names(run: Path, lenet: Lenet, tmp_path: Path) -> None:
     """`--class-names` names the classes of a .keras file; a wrong number of names is refused."""
     model, data = run / "model.keras", run.parent / "shapes.npz"
@@ -173,6 +178,7 @@ def test_a_bare_file_takes_names(run: Path, lenet: Lenet, tmp_path: Path) -> Non
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.any_backend
 def test_a_run_keeps_its_names(run: Path, lenet: Lenet) -> None:
     """Other names than those of the run are refused; the same may be repeated."""
     for command in (("evaluate", run), ("export", run, "--format", "onnx"), ("predict", "a.png")):
@@ -184,6 +190,7 @@ def test_a_run_keeps_its_names(run: Path, lenet: Lenet) -> None:
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_exports_name_classes(run: Path, backend: str) -> None:
     """The metadata of an export have the names of the run, or those that the user gives a file."""
     from lenet_multi.inference.export import describe
@@ -249,6 +256,7 @@ def test_data_without_the_models_names_are_assumed_to_have_its_order(
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_wrong_answers_are_logged_by_name(backend: str, tmp_path: Path) -> None:
     """TensorBoard's pictures of wrong answers have the names of label and answer."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -40,6 +40,7 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_a_run_trains_without_what_windows_lacks(small_npz: Path, tmp_path: Path) -> None:
     """A tiny run trains, is kept and is evaluated."""
     data = "--data", str(small_npz)

@@ -384,6 +384,7 @@ def test_a_model_is_fed_what_its_first_layers_take(
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.any_backend
 def test_the_command_warns_of_a_wrong_range(
     tmp_path: Path, lenet: Lenet, small_run: Path, small_npz: Path
 ) -> None:

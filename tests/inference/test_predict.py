@@ -242,6 +242,7 @@ def squares(count: int, shape: tuple[int, ...], seed: int) -> Examples:
 
 @pytest.mark.backend
 @pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1)], ids=["colour", "grey"])
+@pytest.mark.any_backend
 def test_pictures_of_the_test_set_are_answered_as_evaluated(
     tmp_path: Path, backend: str, shape: tuple[int, ...]
 ) -> None:
@@ -268,6 +269,7 @@ def test_pictures_of_the_test_set_are_answered_as_evaluated(
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.any_backend
 def test_the_command_says_what_it_assumes(tmp_path: Path, lenet: Lenet) -> None:
     """For a model of unknown origin, both lines say what is assumed, and the flags change it."""
     import keras

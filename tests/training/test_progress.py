@@ -11,6 +11,7 @@ import pytest
 pytestmark = pytest.mark.backend
 
 
+@pytest.mark.any_backend
 def test_a_terminal_shows_a_bar_with_the_time_left(
     backend: str, small_npz: Path, tmp_path: Path
 ) -> None:
