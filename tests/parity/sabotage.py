@@ -53,6 +53,17 @@ class Sabotage:
 SABOTAGES: dict[str, Sabotage] = {}
 
 
+def cases(precisions: dict[str, tuple[str, ...]]) -> list[Any]:
+    """Return a case for each name and precision; the gate runs the first, `nox -s models` all."""
+    return [
+        pytest.param(
+            name, one, id=f"{name}, {one}", marks=[] if one == first else pytest.mark.study
+        )
+        for name, (first, *others) in precisions.items()
+        for one in (first, *others)
+    ]
+
+
 def sabotage(
     rung: str, what: str, where: str, *, precisions: tuple[str, ...] = BOTH
 ) -> Callable[[Callable[[Patch, Modules], None]], Callable[[Patch, Modules], None]]:

@@ -14,7 +14,7 @@ from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent, ascend
 from lenet_multi.parity.figure import draw_gaps
 from tests.parity.again import PLAN, SABOTAGED, climb_again, in_this_process
-from tests.parity.sabotage import SABOTAGES, Modules, Sabotage
+from tests.parity.sabotage import SABOTAGES, Modules, cases
 
 pytestmark = pytest.mark.all_backends
 
@@ -48,15 +48,10 @@ def test_climbing_again_unharmed_passes(
 
 
 @pytest.mark.parametrize(
-    ("sabotage", "precision"),
-    [
-        pytest.param(sabotage, precision, id=f"{name}, {precision}")
-        for name, sabotage in SABOTAGES.items()
-        for precision in sabotage.precisions
-    ],
+    ("name", "precision"), cases({name: one.precisions for name, one in SABOTAGES.items()})
 )
 def test_a_sabotage_is_caught_where_it_belongs(
-    sabotage: Sabotage,
+    name: str,
     precision: str,
     torch: Modules,
     ascent: Ascent,
@@ -68,6 +63,7 @@ def test_a_sabotage_is_caught_where_it_belongs(
 
     Each precision climbs alone, so neither is caught by the other's limits.
     """
+    sabotage = SABOTAGES[name]
     sabotage.do(monkeypatch, torch)
     findings = climb_again(
         torch, ascent, mnist, tmp_path, precisions=(precision,), rung=sabotage.rung

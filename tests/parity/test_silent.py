@@ -10,7 +10,7 @@ from lenet_multi.parity import ladder
 from tests.conftest import PROJECT
 from tests.parity.again import in_this_process
 from tests.parity.layers import HARMS
-from tests.parity.sabotage import SABOTAGES, Modules
+from tests.parity.sabotage import SABOTAGES, Modules, cases
 from tests.parity.silent import NOWHERE, SILENT
 from tests.parity.small import HARMED, Trial
 
@@ -27,12 +27,7 @@ def torch() -> Iterator[Modules]:
 @pytest.mark.all_backends
 @pytest.mark.parametrize(
     ("name", "precision"),
-    [
-        pytest.param(name, precision, id=f"{name}, {precision}")
-        for name, silent in SILENT.items()
-        if silent.rung != NOWHERE
-        for precision in silent.precisions
-    ],
+    cases({name: one.precisions for name, one in SILENT.items() if one.rung != NOWHERE}),
 )
 def test_a_silent_error_is_caught(
     name: str, precision: str, torch: Modules, tmp_path: Path
@@ -50,8 +45,10 @@ def test_a_silent_error_is_caught(
 
 
 @pytest.mark.all_backends
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", [n for n, silent in SILENT.items() if silent.rung == NOWHERE])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    cases({name: PRECISIONS for name, one in SILENT.items() if one.rung == NOWHERE}),
+)
 def test_the_ladder_does_not_see_everything(
     name: str, precision: str, torch: Modules, tmp_path: Path
 ) -> None:
