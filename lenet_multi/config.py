@@ -145,7 +145,9 @@ class TrainConfig:
         "and hf: sets always do",
     )
     transpose: bool = setting(
-        False, "exchange rows and columns of the images; EMNIST's files store them exchanged", own=True
+        False,
+        "exchange rows and columns of the images; EMNIST's files store them exchanged",
+        own=True,
     )
     batch_size: int = setting(128, "size of a training batch", unit="images")
     epochs: int = setting(6, "passes over the training images", unit="epochs")
