@@ -14,7 +14,7 @@ _MAY_BE_GIVEN = {"epochs", "architecture", "data"}  # the data's bytes must be t
 
 
 def beyond(run: Path, given: dict[str, Any]) -> tuple[TrainConfig, list[Earlier]]:
-    """Return the settings to train on after a finished `run`, and all finished runs, the last `run`.
+    """Return settings to train on after a finished `run`, and all finished runs, `run` the last.
 
     Raises `UserError` when there are no epochs to add, for settings other than epochs, and when the
     user does not name the code that the run is of.

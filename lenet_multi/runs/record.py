@@ -102,7 +102,7 @@ class Result:
     files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 
     def as_json(self) -> dict[str, Any]:
-        """Return the content of `result.json` and `--json`, without fields that may be missing."""
+        """Return the content of `result.json` and `--json`; some fields are left out if empty."""
         content = dataclasses.asdict(self)
         return {name: v for name, v in content.items() if name not in _MAY_BE_MISSING or v}
 
