@@ -34,7 +34,8 @@ def test_the_number_is_the_one_in_use(backend: str) -> None:
         command = [sys.executable, "-c", USED, backend]
         output = subprocess.check_output(command, env={**free, **environ}, text=True)
         used, in_pool = map(int, output.split())
-        assert in_pool in (0, used)
+        has_pool = backend != "torch" and sys.platform == "linux"
+        assert in_pool == (used if has_pool else 0)
         return used
 
     others = {name: "7" for name in VARIABLE.values() if name != VARIABLE[backend]}
