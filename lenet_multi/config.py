@@ -49,7 +49,7 @@ INPUT_RANGES = ("0,1", "0,255", "-1,1")
 # How an image file becomes a model's input: the digit on it like MNIST's, or the whole image.
 DIGIT, RESIZE = PREPARED = ("digit", "resize")
 
-NOTHING = "none"  # start_from: the weights are drawn
+NOTHING = "none"  # value of start_from: the initial weights are drawn
 
 # What a model of your own brings itself, unless you give another.
 MODELS_OWN = "model"
@@ -141,11 +141,13 @@ class TrainConfig:
     )
     shuffle_split: bool = setting(
         False,
-        "draw the validation images by --seed, not the last ones; those of a folder of pictures "
-        "always are",
+        "draw the validation images by --seed instead of taking the last ones; folders of pictures "
+        "and hf: sets always do",
     )
     transpose: bool = setting(
-        False, "exchange rows and columns of the images, which EMNIST's files have so", own=True
+        False,
+        "exchange rows and columns of the images; EMNIST's files store them exchanged",
+        own=True,
     )
     batch_size: int = setting(128, "size of a training batch", unit="images")
     epochs: int = setting(6, "passes over the training images", unit="epochs")
@@ -162,7 +164,7 @@ class TrainConfig:
     beta_2: float = setting(0.999, "Adam's decay of the mean squared gradient", unit="per step")
     dtype_policy: str = setting(
         "float32",
-        "precision of the computation; weights are float32 with all. With mixed_float16 Keras "
+        "precision of the computation; weights are always float32. With mixed_float16 Keras "
         "scales the loss, and skips a step whose gradient is not finite",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
@@ -174,8 +176,8 @@ class TrainConfig:
     )
     start_from: str = setting(
         NOTHING,
-        "model whose weights training begins with: a run folder or a .keras file of the same "
-        "architecture, of any backend; the optimizer begins anew",
+        "model whose weights training begins with: a run folder or .keras file of the same "
+        "architecture, from any backend; the optimizer begins anew",
     )
     seed: int = setting(0, "seed of the initial weights and of the batch order")
     early_stopping: int = setting(

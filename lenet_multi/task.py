@@ -39,19 +39,19 @@ class Reference(Protocol):
 class Task:
     """A model to train, with its data, loss and metrics.
 
-    `load` reads the examples, `load_test` (default: `load`) the same where those for training may
-    be missing, and `build` returns the uncompiled model for them. `loss` returns a loss of Keras or
-    its name. The first of `metrics` is the headline. `prepare` turns stored inputs
-    (NumPy arrays or a backend's tensors) into the model's, and `targets` stored targets into the
-    loss's. `classifies`: outputs are logits of classes or their softmax, targets are labels.
+    `load` reads the examples; `load_test` (default: `load`) reads them for an evaluation, where
+    training examples may be missing. `build` returns the uncompiled model for them. `loss` returns
+    a loss of Keras or its name. The first of `metrics` is the headline. `prepare` turns stored
+    inputs (NumPy arrays or a backend's tensors) into the model's, and `targets` stored targets into
+    the loss's. `classifies`: outputs are logits of classes or their softmax, targets are labels.
     `draws`: `build` itself draws the same initial weights on every backend. `reference` returns an
     independent float64 model. `read_input` makes an input (height, width, channels) of an image
     file, given the model's input shape and one of `config.PREPARED`. `ranges` holds a `prepare` for
-    each of `config.INPUT_RANGES`, for saved models of others. `inputs` returns what `result.json`
-    records of both: `prepared` and `range`; `prepared_for` guesses the first for a model of unknown
-    origin from its input shape. `input_words` describes a model's input to users of its export,
-    given `prepared`, if it is recorded, and `range`. `misfit` says why a saved model is none of
-    this task.
+    each of `config.INPUT_RANGES`, for saved models from elsewhere. `inputs` returns what
+    `result.json` records of both: `prepared` and `range`. `prepared_for` guesses `prepared` from
+    the input shape of a model without a record. `input_words` describes a model's input to users of
+    its export, given `prepared`, if it is recorded, and `range`. `misfit` says why a saved model is
+    none of this task.
     `compile_arguments` returns what Keras's `compile` takes (default: our Adam, `loss`, `metrics`);
     `reads_settings`: it obeys the settings loss, optimizer and metrics.
     """

@@ -9,7 +9,7 @@ import numpy as np
 from lenet_multi.config import TrainConfig, with_settings
 from lenet_multi.data.metrics import count_correct, cross_entropy, errors
 from lenet_multi.runs.folder import new_run_folder
-from lenet_multi.runs.record import OF_CLASSIFIERS, SCHEMA_VERSION, Epoch, Result, Run, write_run
+from lenet_multi.runs.record import SCHEMA_VERSION, VERSIONS, Epoch, Result, Run, write_run
 
 IMAGES, RIGHT = 1000, 990
 
@@ -24,7 +24,7 @@ def example_run(backend: str = "jax", *, right: int = RIGHT, seed: int = 0, **ch
     correct = count_correct(logits, labels)
     result = _result(
         backend,
-        schema_version=OF_CLASSIFIERS,
+        schema_version=VERSIONS[0],
         config=dataclasses.asdict(TrainConfig(seed=seed)),
         epochs=example_epochs(1),
         test_correct=correct,

@@ -8,7 +8,7 @@ import pytest
 
 from lenet_multi.machine.frameworks import BACKENDS, installed
 from lenet_multi.runs.comparison import compare
-from lenet_multi.runs.record import Run, read_run
+from lenet_multi.runs.record import Result, Run, read_run
 from lenet_multi.runs.tolerances import LOGITS_ACROSS_BACKENDS
 from tests.conftest import child_environment
 
@@ -129,21 +129,21 @@ def test_every_saved_model_reads_on_every_backend(
         )
 
 
+def trained(folder: Path, *flags: str) -> list[Result]:
+    """Return the records of runs of all backends with these flags, in folders of their names."""
+    for backend in BACKENDS:
+        command = [sys.executable, "-m", "lenet_multi", "train", "--backend", backend, *flags]
+        out = str(folder / backend)
+        subprocess.run([*command, "--out", out], env=child_environment(), check=True)
+    return [read_run(folder / backend).result for backend in BACKENDS]
+
+
 def test_a_run_of_any_backend_gives_the_first_weights(
     folders: dict[str, Path], small_npz: Path, tmp_path: Path
 ) -> None:
-    """From one model, weighing the classes, all backends start alike and end alike."""
-    for backend in BACKENDS:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "lenet_multi", "train", "--backend", backend),
-                *("--epochs", "1", "--data", str(small_npz), "--out", str(tmp_path / backend)),
-                *("--start-from", str(folders["torch"]), "--class-weights", "balanced"),
-            ],
-            env=child_environment(),
-            check=True,
-        )
-    results = [read_run(tmp_path / backend).result for backend in BACKENDS]
+    """From one model and with class weights, all backends start and end alike."""
+    of_start = ("--start-from", str(folders["torch"]), "--class-weights", "balanced")
+    results = trained(tmp_path, "--epochs", "1", "--data", str(small_npz), *of_start)
     start = read_run(folders["torch"]).result.final_weights_sha256
     assert {result.initial_weights_sha256 for result in results} == {start}
     assert len({json.dumps(result.class_weights) for result in results}) == 1
@@ -155,18 +155,8 @@ def test_a_run_of_any_backend_gives_the_first_weights(
 def test_a_run_goes_on_beyond_its_end_on_another_backend(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Each backend trains the second epoch after a first one on JAX, and comes to the same."""
-    for backend in BACKENDS:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "lenet_multi", "train", "--backend", backend),
-                *("--resume", str(folders["jax"]), "--epochs", "2"),
-                *("--out", str(tmp_path / backend)),
-            ],
-            env=child_environment(),
-            check=True,
-        )
-    results = [read_run(tmp_path / backend).result for backend in BACKENDS]
+    """All backends agree after a second epoch that follows a first one on JAX."""
+    results = trained(tmp_path, "--resume", str(folders["jax"]), "--epochs", "2")
     assert {result.earlier[0]["backend"] for result in results} == {"jax"}
     losses = [result.epochs[1]["loss"] for result in results]
     assert max(losses) == pytest.approx(min(losses), rel=1e-3)

@@ -47,8 +47,8 @@ def folders(path: Path, names: dict[str, int]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data, a file of names, and a run of which all else is told."""
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images and a file of the names of their classes."""
     folder = tmp_path_factory.mktemp("named")
     npz(folder / "shapes.npz")
     (folder / "names.txt").write_text("\n".join(SHAPES))
@@ -56,12 +56,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(trained: Path, lenet: Lenet) -> Path:
+def run(material: Path, lenet: Lenet) -> Path:
     """The run folder of a model of bars, discs and rings; it is trained once."""
-    out = trained / "run"
+    out = material / "run"
     if not out.exists():
-        names = ("--class-names", trained / "names.txt", "--classes", 3)
-        done = lenet("train", *FAST, "--data", trained / "shapes.npz", *names, "--out", out)
+        names = ("--class-names", material / "names.txt", "--classes", 3)
+        done = lenet("train", *FAST, "--data", material / "shapes.npz", *names, "--out", out)
         assert done.returncode == 0, done.stderr
         assert "Classes: bar, disc, ring\n" in done.stdout
         assert json.loads((out / "result.json").read_text())["class_names"] == [*SHAPES]
@@ -72,7 +72,7 @@ def run(trained: Path, lenet: Lenet) -> Path:
 @pytest.mark.usefixtures("backend")
 @pytest.mark.any_backend
 def test_evaluate_names_classes(run: Path, lenet: Lenet, tmp_path: Path) -> None:
-    """The tables and the JSON of a run have the names, and pictures are drawn."""
+    """The tables and the JSON of a run's evaluation have the names, and pictures are drawn."""
     done = lenet("evaluate", run, "--out", tmp_path / "pictures")
     assert done.returncode == 0, done.stderr
     rows = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("│")]
@@ -85,7 +85,7 @@ def test_evaluate_names_classes(run: Path, lenet: Lenet, tmp_path: Path) -> None
 
 @pytest.mark.all_backends
 def test_labels_of_other_data_are_matched_by_name(run: Path, lenet: Lenet, tmp_path: Path) -> None:
-    """The same names in another order, or fewer of them, are the same classes."""
+    """`evaluate` matches fewer names in another order to the model's classes."""
     data = folders(tmp_path / "data", {"disc": 1, "ring": 2})
     done = lenet("evaluate", run, "--data", f"hf:{data}", "--json")
     assert "they are matched by name" in done.stderr
@@ -127,7 +127,7 @@ def test_a_folder_for_each_class_gives_names_without_a_library(
 @pytest.mark.usefixtures("backend")
 @pytest.mark.any_backend
 def test_names_of_folders_stay_with_a_run_that_goes_on(lenet: Lenet, tmp_path: Path) -> None:
-    """A class that is left out is called by its name; added epochs keep names and weights."""
+    """A warning calls a class by its name, and added epochs keep names and weights."""
     folders(tmp_path / "data", dict(zip(SHAPES, range(3), strict=True)))
     data = ("--data", "data", "--classes", 3, "--class-weights", "balanced", "--out", "first")
     done = lenet("train", "--epochs", 1, "--quiet", *data)
@@ -165,7 +165,7 @@ def test_predict_names_classes(run: Path, lenet: Lenet, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("backend")
 @pytest.mark.any_backend
 def test_a_bare_file_takes_names(run: Path, lenet: Lenet, tmp_path: Path) -> None:
-    """`--class-names` names the classes of a .keras file; a wrong number of names is refused."""
+    """`--class-names` names the classes of a .keras file, and must name them all."""
     model, data = run / "model.keras", run.parent / "shapes.npz"
     given = ("evaluate", model, "--data", data, "--json")
     content = json.loads(lenet(*given, "--class-names", "a,b,c").stdout)
@@ -180,7 +180,7 @@ def test_a_bare_file_takes_names(run: Path, lenet: Lenet, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("backend")
 @pytest.mark.any_backend
 def test_a_run_keeps_its_names(run: Path, lenet: Lenet) -> None:
-    """Other names than those of the run are refused; the same may be repeated."""
+    """Commands refuse names other than the run's; the user may repeat these."""
     for command in (("evaluate", run), ("export", run, "--format", "onnx"), ("predict", "a.png")):
         model = ("--model", run) if command[0] == "predict" else ()
         done = lenet(*command, *model, "--class-names", "ring,disc,bar")
@@ -192,7 +192,7 @@ def test_a_run_keeps_its_names(run: Path, lenet: Lenet) -> None:
 @pytest.mark.backend
 @pytest.mark.any_backend
 def test_exports_name_classes(run: Path, backend: str) -> None:
-    """The metadata of an export have the names of the run, or those that the user gives a file."""
+    """The metadata of an export have the names of the run, or those that the user gives."""
     from lenet_multi.inference.export import describe
     from lenet_multi.inference.formats import FORMATS
     from lenet_multi.inference.saved import find
@@ -220,7 +220,7 @@ def test_exports_name_classes(run: Path, backend: str) -> None:
 def test_names_that_do_not_fit_are_refused_before_training(
     lenet: Lenet, tmp_path: Path, flags: list[str], message: str
 ) -> None:
-    """Names that cannot be right end `train` in one line, and no folder is left."""
+    """Names that do not fit end `train` in one line, and it leaves no folder."""
     npz(tmp_path / "shapes.npz")
     done = lenet("train", *FAST, "--data", "shapes.npz", *flags)
     assert done.returncode == 2

@@ -42,7 +42,7 @@ def test_flags_say_every_setting(recipe: str) -> None:
 
 
 def test_what_is_kept_teaches_nothing() -> None:
-    """All settings affect what is learned, except those of what is kept or only named."""
+    """All settings affect what is learned, except those that only keep or name something."""
     assert {field.name for field in dataclasses.fields(TrainConfig)} - TEACHING == {
         *("checkpoint", "tensorboard", "save_every", "class_names")
     }

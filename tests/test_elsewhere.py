@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import child_environment
 
-# What Windows lacks of the modules and functions that this package uses or used.
+# Modules and functions that this package uses or used, and that Windows lacks.
 WITHOUT = """
 import os, select, signal, sys
 for name in ("fcntl", "resource", "pty", "termios"):
@@ -63,7 +63,7 @@ def test_a_run_trains_without_what_windows_lacks(small_npz: Path, tmp_path: Path
     ids=" ".join,
 )
 def test_a_command_starts_without_what_windows_lacks(command: list[str], tmp_path: Path) -> None:
-    """Each answers or refuses in one line; none ends with a traceback."""
+    """The command answers or refuses, without a traceback."""
     done = run(tmp_path, *command)
     assert done.returncode in (0, 2), done.stderr
     assert "Traceback" not in done.stderr

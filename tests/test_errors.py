@@ -81,7 +81,7 @@ Detected at node functional_1/conv2d_1/convolution defined at (most recent call 
     ids=["graph", "roots", "eager", "autograph", "layer", "config", "build", "torchscript"],
 )
 def test_the_cause_is_found(text: str, line: str) -> None:
-    """A backend puts places before the cause and after it; the line has the cause alone."""
+    """A backend puts places in the code around the cause; the line has the cause alone."""
     assert reason(RuntimeError(text)) == line
     assert named_reason(RuntimeError(text)) == f"RuntimeError: {line}"
 
@@ -95,7 +95,7 @@ def test_the_cause_is_found(text: str, line: str) -> None:
     ],
 )
 def test_a_type_is_named_once(error: Exception, line: str) -> None:
-    """The type of the error stands in front, also where the text begins with it."""
+    """The type of the error stands in front once, even if the text begins with it."""
     assert named_reason(error) == line
 
 
@@ -126,7 +126,7 @@ TRACE = "Traceback (most recent call last):\n  File 'a.py', line 1, in <module>\
     ids=["error", "two", "ours", "jax", "tensorflow", "silent", "fatal", "words", "nothing"],
 )
 def test_the_reason_of_a_processs_end_is_found(output: str, line: str) -> None:
-    """It is the last error that a process printed, or what a library logged as fatal."""
+    """The reason is the last error that a process printed, or what a library logged as fatal."""
     assert reason_in(output)[: len(line)] == line
     assert bool(reason_in(output)) is bool(line)
 

@@ -164,9 +164,8 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
                 "train": data,
                 "parity": ["--help"],  # the next commands climb
                 "exports": ["--help"],  # test_benchmarks exports
-                **{
-                    name: ["--help"] for name in ("faults", "fuzz", "mutants", "keras-tests")
-                },  # have their tests
+                # These have their own tests.
+                **{name: ["--help"] for name in ("faults", "fuzz", "mutants", "keras-tests")},
             }
             return [*nox, *small[session]], environ
         case ["nox", "-s", "train", "--", *rest]:  # the first command trains on all three

@@ -55,20 +55,30 @@ def test_a_tiny_run_learns(backend: str, small: Dataset, recipe: str) -> None:
     assert losses == sorted(losses, reverse=True)
 
 
-def test_the_counts_are_announced_before_training(
-    backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Training, validation and test counts are printed before the first step."""
-    from lenet_multi.train import train
+@pytest.fixture
+def stopped_backend(backend: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A backend on which each training ends before its first step with a `RuntimeError`."""
     from lenet_multi.training import fit
 
     def refuse(*arguments: object, **options: object) -> None:
         raise RuntimeError("training began")
 
     monkeypatch.setattr(fit, "fit", refuse)
+    return backend
+
+
+def test_the_counts_are_announced_before_training(stopped_backend: str, small: Dataset) -> None:
+    """Training, validation and test counts are printed before the first step."""
+    from lenet_multi.train import train
+
     told: list[str] = []
     with pytest.raises(RuntimeError, match="training began"):
-        train(tiny(validation_split=0.95), lambda: small, backend=backend, announce=told.append)
+        train(
+            tiny(validation_split=0.95),
+            lambda: small,
+            backend=stopped_backend,
+            announce=told.append,
+        )
     assert "50 training, 950 validation, 500 test images" in told[0]
     assert f"{PARAMETERS:,} parameters" in told[0]
 
@@ -81,22 +91,17 @@ def in_order(dataset: Dataset) -> Dataset:
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_class_that_validation_lacks_is_said_before_training(
-    backend: str, small: Dataset, monkeypatch: pytest.MonkeyPatch, shuffle: bool
+    stopped_backend: str, small: Dataset, shuffle: bool
 ) -> None:
-    """Sorted data validate on one class: a line says so with the remedy, and the remedy helps."""
+    """A line names the classes that sorted data lack in validation, and its remedy helps."""
     from lenet_multi.train import train
-    from lenet_multi.training import fit
 
-    def refuse(*arguments: object, **options: object) -> None:
-        raise RuntimeError("training began")
-
-    monkeypatch.setattr(fit, "fit", refuse)
     told: list[str] = []
     with pytest.raises(RuntimeError, match="training began"):
         train(
             tiny(shuffle_split=shuffle),
             lambda: in_order(small),
-            backend=backend,
+            backend=stopped_backend,
             announce=lambda line: None,
             warn=told.append,
         )
@@ -328,7 +333,7 @@ def test_a_disk_that_refuses_keeps_the_figures(
 def test_training_starts_from_a_models_weights(
     of_file: bool, backend: str, small: Dataset, small_run: Path
 ) -> None:
-    """The first weights are the model's; its path and SHA-256 are recorded; Adam begins anew."""
+    """Training begins with the model's weights and a new Adam, and records the model's file."""
     start = small_run / "model.keras" if of_file else small_run
     config = tiny(start_from=str(start), lr_schedule="constant", learning_rate=1e-9, seed=5)
     run = train_quietly(config, small, backend)
@@ -380,9 +385,9 @@ def build():
 def test_a_start_with_code_needs_the_code_from_the_user(
     backend: str, lenet: Lenet, tmp_path: Path
 ) -> None:
-    """A model of one's own starts from a run of it; for another model, its code is refused.
+    """A start with its own code is refused, unless the user names the code.
 
-    A run that was killed starts from the same file, and refuses a changed one.
+    A run that was killed starts from the same file again, and refuses a changed one.
     """
     (tmp_path / "my_model.py").write_text(OWN)
     train = ("train", "--epochs", 1, "--quiet")

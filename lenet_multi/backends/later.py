@@ -1,4 +1,4 @@
-"""A learning-rate schedule that begins after other steps, for a run that goes on."""
+"""A learning-rate schedule that begins after earlier steps, for a run that goes on."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class Later(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mi
         self.schedule, self.before = schedule, before
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the rate at `step`, from 0; a step that a loss scale skipped is not counted."""
+        """Return the rate at `step`, from 0; steps that a loss scale skipped do not count."""
         return self.schedule(keras.ops.maximum(step - self.before, 0))
 
     def get_config(self) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class SelfCheck:
         return self.fast if self.why_not is None else self.stock
 
     def let_go(self) -> None:
-        """Let go of the train functions, when no more steps come.
+        """Drop the train functions, once no more steps come.
 
         On JAX, stock Keras's would also train the model after it was compiled with another loss
         (`parity/FINDINGS.md`, compiled again).

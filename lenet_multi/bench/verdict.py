@@ -153,8 +153,8 @@ def _parts(stages: Stages) -> dict[str, float]:
 def remarks(bench: Bench) -> list[str]:
     """Return a line for what a reader of the table must know.
 
-    For each way that failed, for ours on stock Keras, for another number of threads than the
-    bench's, and where ours is slower.
+    That is: ways that failed, ours on stock Keras, backends with another number of threads than
+    the bench's, and ours where it is slower.
     """
     lines = [f"{row.name}: cannot: {row.failure}" for row in bench.rows if row.failure]
     lines += [

@@ -14,10 +14,10 @@ _MAY_BE_GIVEN = {"epochs", "architecture", "data"}  # the data's bytes must be t
 
 
 def beyond(run: Path, given: dict[str, Any]) -> tuple[TrainConfig, list[Earlier]]:
-    """Return the settings that train on after a finished `run`, and all finished runs before them.
+    """Return settings to train on after a finished `run`, and all finished runs, `run` the last.
 
-    Raises `UserError` when there are no epochs to add, for other settings than epochs, and when the
-    run is of code that the user does not name.
+    Raises `UserError` when there are no epochs to add, for settings other than epochs, and when the
+    user does not name the code that the run is of.
     """
     for name in given.keys() - _MAY_BE_GIVEN:
         raise UserError(f"--resume keeps the run's settings; drop {flag(name)}")

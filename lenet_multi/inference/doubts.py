@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from lenet_multi.inference.inputs import Inputs, in_brackets
 
-_DEVIATIONS = 3  # standard ones: a model that guesses has more right once in 700 evaluations
+_DEVIATIONS = 3  # standard deviations: a model that guesses exceeds them once in 700 evaluations
 TRIED = 1000  # images: enough to tell two ranges apart
 
 
 def most_by_chance(confusion: NDArray[np.int64]) -> float:
     """Return the most right answers that chance explains, of images by label and answer.
 
-    If answers do not depend on labels, each pair of them is as frequent as both together. More than
-    three standard deviations above the right answers of that is no chance.
+    If answers do not depend on labels, the frequency of a pair is the product of both frequencies.
+    Chance explains up to three standard deviations above the right answers that this predicts.
     """
     images = int(confusion.sum())
     expected = float(confusion.sum(axis=0) @ confusion.sum(axis=1)) / images

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Evaluation:
     """A model's outputs on a test set, its mean loss, and its metrics by Keras's names.
 
-    `doubts` are lines that warn of it.
+    `doubts` are lines that warn the user of the result.
     """
 
     test: Examples
@@ -118,7 +118,7 @@ def _right_when_fed(model: "keras.Model", task: Task, test: Examples) -> dict[st
 
 
 def _all_unless_trained_on(model: SavedModel, dataset: Dataset, source: str) -> Dataset:
-    """Return all images of a source without a test set as the test, if they are not the run's."""
+    """Return `dataset`; if it had no test set and is not the run's, with all images as the test."""
     if not dataset.held_out or (model.result and dataset.sha256() == model.result.data_sha256):
         return dataset
     count = len(dataset.train) + len(dataset.test)
@@ -135,7 +135,7 @@ def _all_unless_trained_on(model: SavedModel, dataset: Dataset, source: str) -> 
 def _matched(
     model: SavedModel, classes: int, dataset: Dataset, source: str
 ) -> tuple[Examples, Names | None, tuple[str, ...]]:
-    """Return the test examples with the model's labels, names of its classes, and lines to say."""
+    """Return the test examples with the model's labels, the names of its classes, and notes."""
     test, of_data, of_model = dataset.test, dataset.class_names, model.class_names
     if model.result and source == model.data:  # the data that the model was trained on
         if of_data is None and model.result.config.get("class_names"):
@@ -153,9 +153,9 @@ def _matched(
 
 
 def _refuse_other_numbers(result: Result, dataset: Dataset, source: str) -> None:
-    """Raise `UserError` for a run of an older program, if that gave the classes other labels.
+    """Raise `UserError` if the older program of a run may have given the classes other labels.
 
-    It gave those that are called 0 to 11 the labels of their names' alphabetical order.
+    It labelled classes that are called 0 to 11 in the alphabetical order of these names.
     """
     if dataset.sha256() != result.data_sha256:
         raise UserError(

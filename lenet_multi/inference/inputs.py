@@ -12,7 +12,7 @@ _ASSUMED = "assumed"
 class Inputs:
     """How an image file is `prepared` (one of `config.PREPARED`), and the `range` that is fed.
 
-    `why_prepared` and `why_range` say where each is known from; assumed, it is not known.
+    `why_prepared` and `why_range` say how each is known, or that it is only assumed.
     """
 
     prepared: str
@@ -52,30 +52,27 @@ _RECORDED = "as its run records"
 
 def inputs_of(
     recorded: Mapping[str, str],
-    told: tuple[str, str] | None,
+    from_layers: tuple[str, str] | None,
     guess: str,
     *,
     asked_range: str | None,
     asked_prepared: str | None,
 ) -> Inputs:
-    """Return how inputs are made: as asked, or else recorded, or told by the layers, or assumed.
+    """Return how inputs are made: as asked, else recorded, else told by the layers, else assumed.
 
-    `told` is a range and the layer that tells it, `guess` how image files would be prepared.
+    `from_layers` is a range and the layer that tells it, `guess` how image files would be prepared.
     """
     prepared, why_prepared = guess, f"{_ASSUMED}, as no run records it: see --prepare"
     range_, why_range = INPUT_RANGES[0], f"{_ASSUMED}, as its layers do not tell: see --input-range"
-    if told:
-        range_, why_range = told[0], f"as its first layers tell ({told[1]})"
+    if from_layers:
+        range_, why_range = from_layers[0], f"as its first layers tell ({from_layers[1]})"
     if "range" in recorded:
         range_, why_range = recorded["range"], _RECORDED
     if "prepared" in recorded:
         prepared, why_prepared = recorded["prepared"], _RECORDED
     if asked_range:
-        known = (
-            ""
-            if why_range.startswith(_ASSUMED) or asked_range == range_
-            else (f", not {in_brackets(range_)} {why_range}")
-        )
+        differs = asked_range != range_ and not why_range.startswith(_ASSUMED)
+        known = f", not {in_brackets(range_)} {why_range}" if differs else ""
         range_, why_range = asked_range, f"as asked{known}"
     if asked_prepared:
         prepared, why_prepared = asked_prepared, "as asked"

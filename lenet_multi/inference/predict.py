@@ -30,7 +30,7 @@ STDIN = Path("-")
 
 _AT_ONCE = 1000  # images in a batch: takes 60 MB in the LeNet
 _MOST_SIDE = 1024  # pixels; no classifier of digits has more
-_IMAGES = (".avif", ".heic", ".heif", ".webp")  # Python does not know them everywhere
+_IMAGES = (".avif", ".heic", ".heif", ".webp")  # some systems' `mimetypes` lack them
 _CAPTION = 18  # letters; more do not fit under an image
 _NAME = 11  # letters of a class's name, before a probability
 
@@ -72,9 +72,11 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
 def _image_shape(model: SavedModel) -> tuple[int, int, int]:
     is_digit = model.inputs.prepared == DIGIT
     match model.input_shape:
-        case (_, int(height), int(width), 1 | 3 as channels) if 0 < min(height, width) <= max(
-            height, width
-        ) <= _MOST_SIDE and (height == width or not is_digit):
+        case (_, int(height), int(width), 1 | 3 as channels) if (
+            min(height, width) > 0
+            and max(height, width) <= _MOST_SIDE
+            and (height == width or not is_digit)
+        ):
             return height, width, channels
         case shape:
             wanted, remedy = "(N, height, width, 1 or 3)", ""

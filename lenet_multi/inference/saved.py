@@ -76,13 +76,13 @@ class SavedModel:
     def inputs(self) -> Inputs:
         """How its inputs are made, and from where that is known."""
         recorded: dict[str, str] = {}
-        if self.result:  # of an older program, unless it records them
+        if self.result:  # older programs recorded none; all fed [0, 1], and MNIST's digits
             recorded = {"range": INPUT_RANGES[0]} | self.result.inputs
             if self.data == TrainConfig.data:
                 recorded = {"prepared": DIGIT} | recorded
         return inputs_of(
             recorded,
-            input_range.told(self.path, self.config),
+            input_range.from_layers(self.path, self.config),
             self._task.prepared_for(self.input_shape),
             asked_range=self.asked_range,
             asked_prepared=self.asked_prepared,
@@ -101,8 +101,8 @@ class SavedModel:
     def load(self) -> "keras.Model":
         """Return the model, uncompiled, on the backend that Keras was started on.
 
-        Raises `UserError` when it cannot be loaded, is not a model of its `task`, or has not as
-        many classes as names.
+        Raises `UserError` when it cannot be loaded, is not a model of its `task`, or has more or
+        fewer classes than names.
         """
         model = keras_file.model_of(self.path, self.config)
         if why := self.task.misfit(model):
@@ -124,7 +124,7 @@ def find(
 ) -> SavedModel:
     """Open a run folder or `.keras` file without Keras; raise `UserError` if it is unusable.
 
-    A model of anyone's own code is usable `with_code` alone: when the user names the code.
+    A model with its own code is usable only `with_code`: when the user names that code.
     `asked_range` and `asked_prepared` are what the user said about its inputs. `names` are the
     user's `--class-names`, for a model that has none.
     """

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenet_multi.data import metrics
 from lenet_multi.data.examples import are_pictures
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
     from lenet_multi.inference.evaluate import Evaluation
 
-_LOW = 0.5  # an accuracy above this is not asked about
-_GAIN = 0.3  # of the accuracy: what is less may be chance or a likeness of classes
-_ASKED = 1000  # images: an accuracy of them is exact to 0.016
+_LOW = 0.5  # accuracy; with a higher one, nothing is tried
+_GAIN = 0.3  # of accuracy; a smaller one may be chance, or classes that look alike transposed
+_ASKED = 1000  # images; their accuracy has a standard deviation of at most 0.016
 _BATCH = 500
 _REMEDY = "give --transpose, as for EMNIST's files; if the model learned from such, train with it"
 
@@ -25,7 +26,7 @@ def hint(
 ) -> tuple[str, ...]:
     """Return what to say when `model` reads the images of `found` far better transposed.
 
-    `transpose`: they are transposed already.
+    `transpose`: whether the user has transposed them already.
     """
     x = found.test.x
     accuracy = found.metrics["accuracy"]
@@ -45,6 +46,6 @@ def hint(
     )
 
 
-def _spread(count: int) -> np.ndarray:
-    """Return the places of at most `_ASKED` of so many examples, spread over all classes."""
+def _spread(count: int) -> NDArray[np.int64]:
+    """Return at most `_ASKED` places among `count` examples, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, _ASKED)).astype(np.int64))

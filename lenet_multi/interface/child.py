@@ -17,6 +17,7 @@ from lenet_multi.machine import signals
 
 _PATIENCE = 30.0  # seconds for a stopped command to end its own processes and clean up
 _NAME = "lenet-multi: "  # begins the line of an error
+_WARNING = f"{_NAME}warning: "
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:
@@ -70,7 +71,7 @@ def _pass_on(lines: io.TextIOWrapper) -> str:
     """Copy lines to stderr, but for the line of the command's error, which is returned."""
     error = ""
     for line in lines:
-        if line.startswith(_NAME):
+        if line.startswith(_NAME) and not line.startswith(_WARNING):
             error = line.removeprefix(_NAME).strip()
         else:
             sys.stderr.write(line)

@@ -199,7 +199,7 @@ def _digit(image: Image.Image) -> Array:
 
 
 def _digit_without_margin(image: Image.Image, error: UserError) -> Array:
-    """Return the ink in an image that is tiny or whose ink reaches the edges; or raise `error`."""
+    """Return the ink in an image that is tiny or inked up to its edges; else raise `error`."""
     image = Image.fromarray(np.rint(_reduced(image)).astype(np.uint8))
     is_tiny = max(image.size) < _LEAST_SIDE and np.ptp(np.asarray(image)) >= _LEAST_CONTRAST
     if not is_tiny and not _has_two_levels(image):
@@ -214,7 +214,7 @@ def _digit_without_margin(image: Image.Image, error: UserError) -> Array:
 
 
 def _has_two_levels(image: Image.Image) -> bool:
-    """Return whether pixels are either ground or ink: light and noise alone have levels between.
+    """Return whether pixels are either ground or ink; light and noise alone have levels between.
 
     Otsu's criterion: the share of the variance that the best threshold explains.
     """
@@ -251,8 +251,8 @@ def _refuse_several(digit: Array) -> None:
 def are_prepared(images: NDArray[np.uint8]) -> bool:
     """Return whether images (N, height, width, channels) are like MNIST's.
 
-    Then ink is light on black, and `prepare` puts it at the same place: all digits have one size,
-    perhaps another than MNIST's, such as EMNIST's.
+    They are if the ink is light on black, `prepare` would put it at the same place, and all digits
+    have one size, which may be another than MNIST's, as in EMNIST.
     """
     some = images[:: -(-len(images) // _COMPARED)]
     _, side, width, _ = images.shape

@@ -16,7 +16,7 @@ from lenet_multi.task import Task
 if TYPE_CHECKING:
     import keras
 
-_MNISTS = (28, 28, 1)  # the shape of its images
+_MNIST_SHAPE = (28, 28, 1)  # of an image
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
@@ -45,7 +45,7 @@ def _targets(config: TrainConfig, labels: NDArray[np.uint8]) -> NDArray[Any]:
 def _read_input(
     source: Any, name: str, shape: tuple[int, ...], prepared: str = DIGIT
 ) -> NDArray[np.uint8]:
-    # Imported here, to import SciPy while Keras is imported.
+    # Imported here, so that SciPy is imported while Keras is.
     from lenet_multi.lenet import photographs, resized
 
     read = photographs.read_input if prepared == DIGIT else resized.read_input
@@ -53,7 +53,7 @@ def _read_input(
 
 
 def _inputs(config: TrainConfig, dataset: Dataset) -> dict[str, str]:
-    """Return how the model's inputs are made, for the record: by what its training images are."""
+    """Return how the model's inputs are made, for the record; its training images decide."""
     from lenet_multi.lenet import photographs
 
     of_digits = config.data == "mnist" or photographs.are_prepared(dataset.train.x)
@@ -61,7 +61,7 @@ def _inputs(config: TrainConfig, dataset: Dataset) -> dict[str, str]:
 
 
 def _prepared_for(shape: Sequence[int | None] | None) -> str:
-    return DIGIT if shape and tuple(shape[1:]) == _MNISTS else RESIZE
+    return DIGIT if shape and tuple(shape[1:]) == _MNIST_SHAPE else RESIZE
 
 
 def _input_words(prepared: str | None, range_: str) -> str:

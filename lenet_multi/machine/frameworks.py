@@ -31,14 +31,15 @@ def installed(known: Sequence[str] = BACKENDS) -> tuple[str, ...]:
 
 def _is_installed(package: str) -> bool:
     spec = find_spec(package)
-    # Any folder is a package without code to Python, also one for the results of TensorFlow.
+    # Python imports any folder as a package without code, even one for TensorFlow's results.
     return spec is not None and spec.origin is not None and hiding(package) is None
 
 
 def hiding(package: str) -> Path | None:
     """Return the user's file or folder that Python would import as `package`; None if none is.
 
-    A user's is a lone module, which no framework is, or what lies in the working folder.
+    Every framework is a package, so a lone module is a user's. So is a package in the working
+    folder that pip did not install.
     """
     spec = find_spec(package)
     if spec is None or spec.origin is None:
@@ -125,10 +126,9 @@ def choose(
 
 
 def leave_out_false_tensorflow() -> None:
-    """Make each import of a folder or file fail that has TensorFlow's name but is not TensorFlow.
+    """Block the import of a folder or file that is called tensorflow but is not TensorFlow.
 
-    On every backend Keras takes what it can import under this name for TensorFlow: to seed it, to
-    save a model.
+    On every backend Keras imports `tensorflow` if it can, to seed it or to save a model.
     """
     name = BACKENDS[0]
     spec = find_spec(name)

@@ -1,4 +1,4 @@
-"""The threads that compute an operation: how many they are, and whether they must wait."""
+"""The threads that compute an operation: how many there are, and whether they must wait."""
 
 import os
 import time
@@ -72,7 +72,7 @@ def cost(backend: str) -> float:
 
 
 class Waiting:
-    """How much of the time a thread of this process was ready but had no processor."""
+    """Measures how much of the time a thread of this process was ready but had no processor."""
 
     def __init__(self) -> None:
         self._began, self._waited = time.perf_counter(), _waited()
@@ -82,10 +82,9 @@ class Waiting:
 
         Linux counts it; on other systems this returns 0.
         """
-        seconds = time.perf_counter() - self._began
         waited = _waited()
         most = max((waited[task] - self._waited.get(task, 0) for task in waited), default=0)
-        return most / 1e9 / seconds
+        return most / 1e9 / self.seconds
 
     @property
     def seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""Which numbers a saved model takes for a pixel, as its first layers tell; none of them is run."""
+"""Read from a saved model's first layers which numbers it takes for a pixel; run none of them."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import numpy as np
 
 from lenet_multi.own.keras_file import WEIGHTS, dictionaries
 
-# Layers that a pixel passes, when a model answers, without leaving the range of its numbers.
+# Layers that leave the range of pixels as it is when a model answers.
 _PASSING = {
     *("InputLayer", "Identity", "Reshape", "Flatten", "Permute", "Concatenate", "RepeatVector"),
     *("CenterCrop", "Resizing", "ZeroPadding2D", "Cropping2D", "UpSampling2D", "MaxPooling2D"),
@@ -19,14 +19,14 @@ _PASSING = {
     *("GetItem", "Cast", "ExpandDims", "Repeat", "Tile", "Transpose", "Stack", "Flip"),
 }
 _OF_LAYERS = ("Sequential", "Functional", "Model", "Pipeline")
-_FORK = {"class_name": "", "config": {}}
+_FORK = {"class_name": "", "config": {}}  # stands for layers that share one input
 
-_MOST = 30  # the largest number that weights are trained on, where they are trained well
+_MOST = 30  # models train well on numbers up to this
 _ROUNDING = 1e-6
 _MOST_STATISTICS = 2**20  # numbers: a mean for each pixel of a large image
 
 
-def told(path: Path, config: Any) -> tuple[str, str] | None:
+def from_layers(path: Path, config: Any) -> tuple[str, str] | None:
     """Return the one of `INPUT_RANGES` that the model at `path` takes, and the layer that tells it.
 
     `config` is the configuration in the file. Returns None when the layers do not tell.
@@ -54,7 +54,7 @@ def told(path: Path, config: Any) -> tuple[str, str] | None:
 def _from_the_input(model: Any) -> Iterator[Any]:
     """Yield the layers that change a pixel one after the other, and `_FORK` where it goes two ways.
 
-    The layers of a model within the model are among them, also some that change nothing.
+    Yields the layers of models within the model too, and among them some that change nothing.
     """
     layers = model["config"]["layers"]
     if model["class_name"] in ("Sequential", "Pipeline"):

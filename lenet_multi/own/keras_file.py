@@ -52,7 +52,7 @@ def load(path: Path, *, compiled: bool = False) -> "keras.Model":
 
 
 def model_of(path: Path, config: Any) -> "keras.Model":
-    """Return the model of what is `used` of a file, with the file's weights, uncompiled."""
+    """Return the uncompiled model of a configuration (see `used`), with the weights of its file."""
     import keras
 
     try:
@@ -68,11 +68,11 @@ def model_of(path: Path, config: Any) -> "keras.Model":
 
 
 def fill(model: "keras.Model", path: Path, of: str, *, optimizer: bool = False) -> None:
-    """Give a built `model` the weights of a `.keras` file, and with `optimizer` that one's state.
+    """Load the weights of a `.keras` file into a built `model`; with `optimizer`, its state too.
 
-    Only arrays are read, so no code of the file runs. `of` names the model. Raises `UserError`
-    unless the file has exactly the arrays that this model would save: Keras alone passes over
-    layers that a file lacks, and over those that it has besides.
+    This reads only arrays, so no code of the file runs. `of` names the model in messages. Raises
+    `UserError` unless the file has exactly the arrays that this model would save: Keras alone
+    ignores layers that the file lacks or has in excess.
     """
     with TemporaryDirectory() as folder:
         own, given = (Path(folder, f"{name}.weights.h5") for name in ("own", "given"))
@@ -137,10 +137,11 @@ def read_config(path: Path) -> Any:
 
 
 def used(config: Any, *, trains: bool = False) -> Any:
-    """Return a copy of a file's configuration, with only what a model needs to compute.
+    """Return a copy of a file's configuration with only what a model needs to compute.
 
     It needs no compile settings, and no initializers, because the file has the weights. Only a
-    model that `trains` needs regularizers and constraints; else those of other code are left out.
+    model that `trains` needs regularizers and constraints; else the copy lacks those that are not
+    Keras's own.
     """
     kept = copy.deepcopy(config)
     for part in dictionaries(kept):
@@ -155,7 +156,7 @@ def used(config: Any, *, trains: bool = False) -> Any:
 
 
 def refuse_code(path: Path, config: Any) -> None:
-    """Refuse what is `used` of a file when Keras would import or run code for it."""
+    """Raise `UserError` if Keras would import or run code of a configuration (see `used`)."""
     if code := _code_in(config):
         raise UserError(
             f"{path} carries code of its own ({code}), which is not run; save the model with only "
@@ -169,10 +170,8 @@ def _code_in(config: Any) -> str | None:
         if "class_name" not in part:
             continue
         name, module = part["class_name"], part.get("module")
-        if module is None and part.get(
-            "registered_name"
-        ):  # as Keras writes what a notebook defines
-            module = "__main__"
+        if module is None and part.get("registered_name"):
+            module = "__main__"  # Keras leaves it out for what a notebook defines
         root = str(module).partition(".")[0]
         if "lambda" in str(name).lower() or (module is not None and root != "keras"):
             return (

@@ -1,4 +1,4 @@
-"""The finished runs that a run goes on from, the oldest first, as records keep them.
+"""The finished runs that a run goes on from, as records keep them, oldest first.
 
 Each is a dictionary: the `run` (its folder), how many `epochs` were trained at its end, the hash of
 its model's file (`model_sha256`), and fields of its `Result`.
@@ -25,7 +25,7 @@ _HINTS = {
 
 
 def of_run(run: Path, result: Result) -> Earlier:
-    """Return what is kept of a finished `run`."""
+    """Return what a record keeps of a finished `run`."""
     return {
         "run": str(run),
         "epochs": len(result.epochs),
@@ -58,7 +58,7 @@ def read_last(earlier: Sequence[Earlier]) -> tuple[Path, Result]:
 
 
 def is_sound(earlier: Any) -> bool:
-    """Return whether what a record holds is a list of finished runs."""
+    """Return whether `earlier`, read from a record, is a list of finished runs."""
     return fits(earlier, list[dict[str, Any]]) and all(
         fits(one.get(name), hint) for one in earlier for name, hint in _HINTS.items()
     )

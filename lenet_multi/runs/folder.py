@@ -53,12 +53,12 @@ def finished(folder: Path) -> Path:
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether a finished run is in `folder`; a draft is not in its place yet."""
+    """Return whether `folder` holds a finished run; a draft is still in NAME.unfinished."""
     return finished(folder) == folder and (folder / RESULT).exists()
 
 
 def beyond(folder: Path, epochs: int) -> Path:
-    """Return the folder of the run that goes on from that in `folder` to so many `epochs`."""
+    """Return the folder for a run that goes on from the one in `folder` to `epochs` epochs."""
     folder = folder if folder.name not in ("", "..") else folder.resolve()
     return folder.with_name(f"{folder.name}-{epochs}-epochs")
 
@@ -112,7 +112,7 @@ def new_run_folder(
 def _locked(draft: Path) -> Iterator[None]:
     """Keep other processes away from `draft`; the lock ends with the process, even if killed.
 
-    Windows locks no folder: there, nothing notices two processes that write the same one.
+    Windows locks no folder, so there nothing stops two processes that write the same one.
     """
     if fcntl is None:
         yield

@@ -33,9 +33,10 @@ from lenet_multi.runs.durable import check_record, write_record, writing
 from lenet_multi.runs.schema import fits, wrong_fields
 from lenet_multi.runs.shown import Shown
 
-# What older programs write and read: version 4 of classifiers, without `test_metrics`, 5 of others.
-# The fields of `_MAY_BE_MISSING` but for `test_metrics` came with version 6.
-OF_CLASSIFIERS, OF_OTHERS, SCHEMA_VERSION = VERSIONS = (4, 5, 6)
+# Older programs wrote version 4 for classifiers, without `test_metrics`, and 5 for other models.
+# Of `_MAY_BE_MISSING`, all fields but `test_metrics` came with version 6.
+VERSIONS = (4, 5, 6)
+SCHEMA_VERSION = VERSIONS[-1]
 
 RESULT, HISTORY = "result.json", "history.csv"
 MODEL, PREDICTIONS = "model.keras", "predictions.npz"
@@ -48,7 +49,7 @@ JOURNAL, RESUME = "journal.json", "resume"
 # Keras's, such as `loss` and `val_accuracy`. Those of training are means over the epoch.
 Epoch = dict[str, float]
 NUMBERS = "fiub"  # the `dtype.kind` of NumPy's numbers
-# Fields that older records do not have; a record leaves them out where they are empty.
+# Fields that older records lack; a record leaves them out if they are empty.
 _MAY_BE_MISSING: dict[str, type] = {
     "test_metrics": dict,
     "inputs": dict,
@@ -101,7 +102,7 @@ class Result:
     files_sha256: dict[str, str] = field(default_factory=dict)  # of all other files, once written
 
     def as_json(self) -> dict[str, Any]:
-        """Return the content of `result.json` and `--json`, without what may be missing and is."""
+        """Return the content of `result.json` and `--json`; some fields are left out if empty."""
         content = dataclasses.asdict(self)
         return {name: v for name, v in content.items() if name not in _MAY_BE_MISSING or v}
 

@@ -1,8 +1,8 @@
 """Go on beyond the end of a finished run, as if it were one more start of it.
 
-The weights and the optimizer come from its model, and all else from its record: `.keras` files keep
-no random generators, so Dropout draws from its seed again. Early stopping has a new patience. It
-and the best checkpoint go on to compare with the best loss so far.
+The weights and the optimizer come from its model, and all else from its record. A `.keras` file
+keeps no random generators, so Dropout draws from its seed again. Early stopping has a new patience.
+Early stopping and the best checkpoint go on to compare with the best loss so far.
 """
 
 import dataclasses
@@ -33,9 +33,9 @@ def state_after(
     training: Examples,
     folder: Path,
 ) -> State:
-    """Return the state after a finished `run`, to train the compiled `model` from there.
+    """Return the state after a finished `run`, from which the compiled `model` trains on.
 
-    `folder` gets what the run kept on its way, and the state as its first checkpoint. Raises
+    `folder` gets copies of what the run kept, and the state as its first checkpoint. Raises
     `UserError` when the run is of another model, or the disk refuses.
     """
     some = training[:1]

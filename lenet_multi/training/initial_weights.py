@@ -217,7 +217,7 @@ _WRITE = (
 
 
 def write(settings: str, path: str) -> None:
-    """Write the initial weights of a task to `path`; `settings` are its config's, as JSON."""
+    """Write the initial weights of a task to `path`; `settings` is its config as JSON."""
     config = TrainConfig(**json.loads(settings))
     task = find_task(config)
     model = _built(task, config, task.load(config), config.seed)

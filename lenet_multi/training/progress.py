@@ -9,7 +9,7 @@ from lenet_multi.machine.keras_start import CPU, GPU, device
 from lenet_multi.machine.threads import Waiting, used
 
 _LOOKS_AFTER = 5.0  # seconds
-_MUCH = 0.25  # of the time; threads that have their processors wait for a hundredth of it
+_MUCH = 0.25  # of the time; where each thread has a processor, they wait for a hundredth of it
 
 
 class ImageRate(progress.ProgressColumn):
@@ -28,7 +28,7 @@ class ImageRate(progress.ProgressColumn):
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carries no types
     """A bar over all steps, on a terminal, and a line per epoch; `quiet` shows neither.
 
-    It says once when PyTorch's threads wait for a processor, and so for each other.
+    It prints one line when PyTorch's threads wait for a processor, and so for each other.
     """
 
     def __init__(self, *, epochs: int, steps: int, batch_size: int, quiet: bool = False) -> None:
@@ -67,17 +67,19 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carr
         done = self.steps_before + min(self.skipped + batch + 1, self.steps)
         self.progress.update(self.task, completed=done)
         if self.waiting and self.waiting.seconds > _LOOKS_AFTER:
-            self._tell_of_waiting(self.waiting.share())
+            self._report_waiting(self.waiting.share())
 
-    def _tell_of_waiting(self, share: float) -> None:
-        """Tell once if a thread waited for much of the time; if not, look again later."""
-        self.waiting = None if share > _MUCH else Waiting()
-        if share > _MUCH:
-            self.console.print(
-                f"a thread waited for a processor {share:.0%} of the time, which other programs "
-                f"use, and torch's {self.threads} threads wait for each other; OMP_NUM_THREADS=1 "
-                "may be faster, but rounds differently"
-            )
+    def _report_waiting(self, share: float) -> None:
+        """Print a line, once, if a thread waited for much of the time; else look again later."""
+        if share <= _MUCH:
+            self.waiting = Waiting()
+            return
+        self.waiting = None
+        self.console.print(
+            f"a thread waited {share:.0%} of the time for a processor that other programs use, and "
+            f"torch's {self.threads} threads wait for each other; OMP_NUM_THREADS=1 may be faster, "
+            "but rounds differently"
+        )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Print a line with the epoch's metrics."""

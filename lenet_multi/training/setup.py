@@ -41,7 +41,7 @@ def compile_model(
 ) -> Execution:
     """Compile `model` for epochs of `examples`; return `how`, adapted to the model.
 
-    The learning rate's schedule spans the epochs after those of finished runs, which are `begun`.
+    `begun`: the epochs of finished runs; the learning rate's schedule spans those that follow.
     """
     how = fitting(model, how)
     if how.keep_freed_memory:
@@ -66,7 +66,7 @@ def compile_model(
 
 
 def _begin_again(optimizer: keras.optimizers.Optimizer, *, after: int) -> None:
-    """Let the schedule of an optimizer, if it has one, begin `after` that many of its steps."""
+    """Make the schedule of an optimizer, if it has one, begin `after` that many of its steps."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     rate = private.schedule(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):

@@ -37,7 +37,7 @@ def test_a_gpu_has_forms_of_its_own(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_float16_takes_the_forms_of_float32(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a CPU blocks are computed in float32's form, in training and in answers alike."""
+    """In float16 a CPU computes blocks in float32's form, in training and in answers."""
     monkeypatch.setattr(measured, "bfloat16_pays", lambda backend: True)
     how = execution(backend, dtype_policy="mixed_float16")
     assert how.form == how.answer_form == FASTEST_FORM[CPU][backend]
@@ -72,7 +72,7 @@ def test_torch_takes_one_step_at_a_time() -> None:
 def test_stock_keras_trains_where_nothing_was_tried(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An accelerator that is no CPU and no known GPU gets stock Keras, and the run says why."""
+    """An accelerator that is neither a CPU nor a known GPU gets stock Keras, with the reason."""
     import keras
 
     monkeypatch.setattr(keras.ops, "zeros", lambda shape: SimpleNamespace(device=name))

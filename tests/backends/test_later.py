@@ -26,7 +26,7 @@ def test_a_later_schedule_begins_after_other_steps() -> None:
 
 @pytest.mark.parametrize("scaled", [False, True], ids=["adam", "loss-scaled adam"])
 def test_a_file_holds_the_schedule_itself(scaled: bool, tmp_path: Path) -> None:
-    """Plain Keras opens the file of a run that went on: it names no class of this package."""
+    """The file of a run that went on names no class of this package, so plain Keras opens it."""
     import keras
 
     from lenet_multi.backends.adam import Adam

@@ -223,7 +223,7 @@ def test_what_changes_between_two_fits_counts() -> None:
 def test_a_model_compiled_again_trains_with_the_new_loss(
     in_one_block: bool, is_fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compiled with another loss and metric, a model trains like one that never had others."""
+    """A model that is compiled again trains like one that never had the first loss."""
     import keras
 
     from lenet_multi.backends.fast import fast

@@ -88,7 +88,7 @@ def test_a_gpus_rates_are_counted_on_the_host(backend: str) -> None:
 def test_pytorchs_kernel_is_taken_where_it_is_exact(
     backend: str, dtype: str, device: str, has: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel takes a float32 rate on a GPU, and was tried on no other accelerator."""
+    """PyTorch's kernel updates float32 on a GPU, any weights on a CPU, and none elsewhere."""
     if backend != "torch":
         return
     import torch

@@ -101,8 +101,8 @@ def test_a_backend_without_any_figure_failed() -> None:
     assert verdict.failed(bench(rows)) == ["jax"]
 
 
-def test_another_number_of_threads_is_told() -> None:
-    """A backend that a variable holds to fewer threads than the others is not compared silently."""
+def test_another_number_of_threads_is_reported() -> None:
+    """A remark names a backend that computes with fewer threads than the bench."""
     rows = (row("jax", OURS, 1.0, threads=2), row("torch", STOCK, 2.0, threads=1))
     assert verdict.remarks(bench(rows, threads=2)) == [
         "torch: computes with 1 thread, not 2; variables such as OMP_NUM_THREADS change it"

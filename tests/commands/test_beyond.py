@@ -20,8 +20,8 @@ def kept(folder: Path, **settings: Any) -> Path:
     return keep(example_values_run(config=dataclasses.asdict(config)), folder)
 
 
-def test_the_settings_stay_but_for_the_epochs(tmp_path: Path) -> None:
-    """Settings come from the record; the finished run is added to those before it."""
+def test_only_the_epochs_change(tmp_path: Path) -> None:
+    """All other settings come from the record, and the finished run joins the earlier ones."""
     before = {"run": "first", "epochs": 1}
     run = example_run(seed=3, epochs=example_epochs(2), schema_version=6, earlier=[before])
     folder = keep(run, tmp_path / "run")
@@ -43,13 +43,13 @@ def test_the_settings_stay_but_for_the_epochs(tmp_path: Path) -> None:
 def test_what_does_not_go_on_is_refused(
     tmp_path: Path, given: dict[str, Any], message: str
 ) -> None:
-    """The error names the run or the flag."""
+    """The error names the run or the flag, and says what to give or drop."""
     with pytest.raises(UserError, match=re.escape(message)):
         beyond(keep(example_run(), tmp_path / "run"), given)
 
 
 def test_a_finished_run_starts_no_code_by_itself(tmp_path: Path) -> None:
-    """A stranger's run may name any module; so the user names the code of model and data."""
+    """The user must name the code of a run's model and data."""
     own = kept(tmp_path / "own")
     with pytest.raises(UserError, match="may not start; give it as MODEL too: lenet-multi train"):
         beyond(own, {"epochs": 9})

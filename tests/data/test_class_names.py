@@ -66,10 +66,7 @@ def test_a_file_that_names_no_classes_is_refused(
 
 
 def test_a_users_names_are_for_data_without() -> None:
-    """Data without names get the user's; data with other names, or the same in another order, not.
-
-    The data's own names may be repeated.
-    """
+    """Only data without names take the user's; the user may repeat the data's own names."""
     assert named(dataset(None), "cat,dog,owl", "a.npz").class_names == PETS
     assert named(dataset(PETS), "cat,dog,owl", "hf:pets").class_names == PETS
     assert named(dataset(PETS), "", "hf:pets").class_names == PETS
@@ -79,7 +76,7 @@ def test_a_users_names_are_for_data_without() -> None:
 
 
 def test_as_many_names_as_classes_are_needed() -> None:
-    """Another number of names than the model has classes is refused; no names fit any model."""
+    """Names must be as many as the model's classes; no names fit any model."""
     refuse_misfit(PETS, 3, "a", "b")
     refuse_misfit(None, 10, "a", "b")
     with pytest.raises(UserError) as refused:
@@ -205,6 +202,6 @@ def test_the_name_of_every_label_stays(first: list[str], second: list[str]) -> N
     assert [names[label] for label in found] == first
 
 
-def test_a_data_sets_hash_does_not_know_names() -> None:
-    """Names change no hash, so that older runs still know their data."""
+def test_names_do_not_change_the_hash() -> None:
+    """Data have the same hash with and without names, so older runs still know their data."""
     assert dataset(PETS).sha256() == dataset(None).sha256()

@@ -18,17 +18,14 @@ def weighted(y: object) -> tuple[list[float], dict[str, float]]:
 
 
 def test_the_weights_are_those_of_scikit_learn() -> None:
-    """The example of its page: compute_class_weight("balanced", ..., [1, 1, 1, 1, 0, 0]).
-
-    A class without a label is none of the classes.
-    """
+    """The weights are those in the documentation of scikit-learn's `compute_class_weight`."""
     assert weighted([1, 1, 1, 1, 0, 0]) == ([0.75] * 4 + [1.5] * 2, {"0": 1.5, "1": 0.75})
     assert weighted([7, 7, 7, 2])[1] == pytest.approx({"2": 2, "7": 2 / 3})
 
 
 @given(labels=st.lists(st.integers(0, 9), min_size=1, max_size=50))
 def test_all_classes_weigh_the_same(labels: list[int]) -> None:
-    """The examples of each class weigh as much as those of another, and all of them N."""
+    """The weights of each class have the same sum, and all weights together have the sum N."""
     weights, by_class = weighted(labels)
     assert sum(weights) == pytest.approx(len(labels))
     for label, weight in by_class.items():
@@ -46,7 +43,7 @@ def test_all_classes_weigh_the_same(labels: list[int]) -> None:
     ids=["labels", "column", "floats", "one-hot"],
 )
 def test_labels_come_in_the_shapes_that_keras_takes(y: object) -> None:
-    """Labels alone or in a column, as whole numbers of any dtype, or one-hot."""
+    """Labels in a row, in a column, of any dtype or one-hot get the same weights."""
     assert weighted(y) == ([1.5, 0.75, 0.75], {"0": 0.75, "2": 1.5})
 
 
@@ -63,7 +60,7 @@ def test_labels_come_in_the_shapes_that_keras_takes(y: object) -> None:
     ids=["values", "sequences", "several labels", "nan", "pictures", "two targets"],
 )
 def test_targets_that_are_no_labels_are_refused(y: object, words: str) -> None:
-    """What has no class for each example is refused in one line that says what it is."""
+    """Targets without one class for each example are refused with their dtype and shape."""
     with pytest.raises(UserError, match=f"--class-weights balanced .*{words}"):
         balanced(Examples(np.zeros(2), y))
 

@@ -35,7 +35,7 @@ def test_bytes_come_back_from_floats(images: np.ndarray, dtype: str) -> None:
 
 
 def test_floats_of_both_signs_come_back() -> None:
-    """Floats in [-1, 1] become bytes, and it is said."""
+    """Floats in [-1, 1] become bytes, and a note says so."""
     x, _, found = convert(IMAGES / np.float32(127.5) - 1)
     np.testing.assert_array_equal(x[..., 0], IMAGES)
     assert "floats in [-1, 1]" in found.notes[0]
@@ -56,7 +56,7 @@ def test_floats_of_both_signs_come_back() -> None:
     ids=["plain", "channel", "int64", "float64", "rows", "channels first", "MATLAB", "fractions"],
 )
 def test_images_of_any_layout_are_one(given: np.ndarray, note: str | None) -> None:
-    """Images in another layout or dtype equal the plain ones; what changes them is said."""
+    """Images in any layout or dtype become the plain ones, and a note says what changed them."""
     x, y, found = convert(given)
     np.testing.assert_array_equal(x, IMAGES[..., np.newaxis])
     assert x.dtype == np.uint8
@@ -72,7 +72,7 @@ def test_coloured_images_of_any_layout_are_one(given: np.ndarray) -> None:
 
 
 def test_zeros_and_ones_are_black_and_white() -> None:
-    """Images of 0 and 1 become 0 and 255, of any dtype, and it is said."""
+    """Images of 0 and 1 of any dtype become 0 and 255, and a note says so."""
     for dtype in (bool, np.uint8, np.int32, np.float32):
         x, _, found = convert((IMAGES > 99).astype(dtype))
         np.testing.assert_array_equal(x[..., 0], (IMAGES > 99) * np.uint8(255))
@@ -80,14 +80,14 @@ def test_zeros_and_ones_are_black_and_white() -> None:
 
 
 def test_both_halves_have_one_scale() -> None:
-    """A dark test half is on the scale of the training half, not on one of its own."""
+    """A dark test set keeps the scale of the training set."""
     dark = np.minimum(IMAGES, 1)
     found = converted(Found({"train": (IMAGES, LABELS), "test": (dark, LABELS)}), "some", classes=3)
     np.testing.assert_array_equal(found.parts["test"][0][..., 0], dark)
 
 
 def test_images_of_few_levels_are_asked_about() -> None:
-    """Pixels from 0 to 16, as scikit-learn's digits have, stay as they are, and a note asks."""
+    """Pixels from 0 to 16, as in scikit-learn's digits, stay, and a note asks about them."""
     x, _, found = convert(IMAGES.astype(np.float64) // 16)
     np.testing.assert_array_equal(x[..., 0], IMAGES // 16)
     assert "the brightest pixel is 15 of 255" in found.notes[0]
@@ -135,7 +135,7 @@ def test_labels_of_any_layout_are_one(given: np.ndarray, names: tuple[str, ...] 
 def test_numbers_as_names_keep_their_value(
     names: tuple[str, ...], classes: int, labels: list[int], class_names: tuple[str, ...] | None
 ) -> None:
-    """Classes named by integers keep them if all are labels, and are else counted by value."""
+    """Integer names are the labels if all are below the classes; else they are counted by value."""
     _, y, found = convert(IMAGES, np.array(names)[LABELS], classes=classes)
     np.testing.assert_array_equal(y, np.array(labels)[LABELS])
     assert found.class_names == class_names
@@ -152,7 +152,7 @@ def test_numbers_as_names_keep_their_value(
 def test_names_beside_integer_labels_are_kept(
     names: tuple[str, ...], labels: list[int], kept: tuple[str, ...]
 ) -> None:
-    """Names that a source gives besides integers stay in its order, unless they are the labels."""
+    """Names beside integer labels keep the order of the source, unless they are the labels."""
     given = Found({"train": (IMAGES, LABELS)}, class_names=names)
     found = converted(given, "some", classes=3)
     np.testing.assert_array_equal(found.parts["train"][1], np.array(labels)[LABELS])
@@ -190,7 +190,7 @@ def test_all_parts_share_their_names() -> None:
     ],
 )
 def test_what_is_no_image_or_label_is_refused(x: np.ndarray, y: np.ndarray, message: str) -> None:
-    """The error names the shape or the values that were given, not those made of them."""
+    """The error names the given shape or values, not those of a converted array."""
     with pytest.raises(UserError, match=message) as caught:
         convert(x, y)
     assert "some data" in str(caught.value)

@@ -127,7 +127,7 @@ def numbered(count: int) -> Examples:
 
 @given(seed=st.integers(0, 2**40))
 def test_a_sorted_source_is_split_by_seed(seed: int) -> None:
-    """What is sorted by its nature is shuffled first: no class is left out, and no image twice."""
+    """Sorted data are shuffled first, so both parts have every class and no image is in both."""
     examples = numbered(1000)
     config = TrainConfig(seed=seed, validation_split=0.2)
     training, validation = split(only(examples, is_sorted=True), config)
@@ -165,7 +165,7 @@ def test_a_validation_set_of_its_own_is_taken() -> None:
 
 @given(count=st.integers(2, 3000))
 def test_a_tenth_is_held_out(count: int) -> None:
-    """Without a test set a tenth is drawn for it; both parts keep their order, and it is said."""
+    """Without a test set, a tenth is drawn for it in order, and a note says so."""
     found = hold_out(only(numbered(count)), "digits.csv")
     assert len(found.test) == -(-count // 10)
     assert found.held_out
@@ -221,7 +221,7 @@ def test_a_class_that_is_left_out_is_named(
 
 
 def test_a_class_with_a_name_is_left_out_by_name() -> None:
-    """The warning has the name of the class instead of its label, without codes."""
+    """The warning has the name of the class instead of its label, without terminal codes."""
     counts = {"training": {"0": 3, "1": 1}, "validation": {"0": 1}}
     (found,) = left_out(counts, ("cat", "dog\x1b"), remedy="do this")
     assert found.startswith("no validation image is of class dog\\x1b: ")

@@ -79,7 +79,7 @@ def test_a_class_may_be_called_like_a_part(tmp_path: Path) -> None:
 
 
 def test_a_part_without_labels_is_said(tmp_path: Path) -> None:
-    """Pictures of a test part without classes are not used, and a note says so."""
+    """A note says that pictures of a test part without classes are not used."""
     classes(tmp_path / "train", ["cat", "dog"])
     draw(tmp_path / "test" / "0.png", 1)
     found = folders.read(tmp_path)

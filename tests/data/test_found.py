@@ -53,7 +53,7 @@ FILE = Path("some.npz")
 def test_arrays_are_known_by_the_names_that_people_give(
     names: tuple[str, ...], found: dict[str, tuple[str, str]]
 ) -> None:
-    """A part and a side make a name, in any order and case; other names are left alone."""
+    """A name has a part and a side, in any order and case; other names are ignored."""
     assert named_arrays(FILE, names) == found
 
 
@@ -68,14 +68,14 @@ def test_arrays_are_known_by_the_names_that_people_give(
     ],
 )
 def test_arrays_that_are_not_told_apart_are_refused(names: tuple[str, ...], message: str) -> None:
-    """The error says what the file has, and which names are read, each once."""
+    """The error lists what the file has and which names are read, each once."""
     with pytest.raises(UserError, match=message) as caught:
         named_arrays(FILE, names)
     assert str(caught.value).count("x_test") <= 1 + names.count("x_test")
 
 
 def test_many_names_make_a_short_message() -> None:
-    """Of a thousand long names the error shows a few."""
+    """The error shows only a few of a thousand long names."""
     with pytest.raises(UserError, match=r"and 980 more; name") as caught:
         named_arrays(FILE, [f"{'pixel' * 100}{index}" for index in range(1000)])
     assert len(str(caught.value)) < 2000

@@ -18,7 +18,7 @@ def confusion(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> NDArray[
 
 
 def fed(range_: str | None = None) -> Inputs:
-    """Return inputs whose range was asked for, or is assumed."""
+    """Return inputs with the range that the user asked for, or an assumed one."""
     return inputs_of({}, None, "resize", asked_range=range_, asked_prepared=None)
 
 
@@ -50,7 +50,7 @@ def test_worse_than_chance_is_no_better() -> None:
 
 @pytest.mark.parametrize("images", [1, 2])
 def test_too_few_images_tell_nothing(images: int) -> None:
-    """Where even right answers could be chance, there is no warning."""
+    """There is no warning if even right answers could be chance."""
     labels = np.arange(images)
     assert not is_chance(confusion(labels, (labels + 1) % 10))
     assert not is_chance(confusion(np.zeros(500, int), np.zeros(500, int)))

@@ -65,10 +65,7 @@ def test_each_class_is_counted() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_labels_of_older_runs_are_not_taken_for_others(version: int) -> None:
-    """A library's data whose labels an older program gave otherwise are refused; today's are not.
-
-    What has no names and other bytes may have been transposed.
-    """
+    """A library's data are refused if an older program may have labelled them otherwise."""
     examples = Examples(np.zeros((3, 2, 2, 1), np.uint8), np.array([0, 9, 1], np.uint8))
     dataset = Dataset(examples, examples)
     config = dataclasses.asdict(TrainConfig(data="hf:digits"))
@@ -84,7 +81,7 @@ def test_labels_of_older_runs_are_not_taken_for_others(version: int) -> None:
 
 
 def test_classes_with_names_have_them_beside_their_numbers() -> None:
-    """The figures of each class begin with its number and its name."""
+    """The figures of each class have its number and its name."""
     named = dataclasses.replace(example(), class_names=("cat", "dog", "owl"))
     assert [[*one.items()][:2] for one in named.by_class()] == [
         [("class", label), ("name", name)] for label, name in enumerate(("cat", "dog", "owl"))
@@ -283,10 +280,10 @@ def test_the_test_half_is_enough(
 
 
 @pytest.mark.backend
-def test_images_in_no_parts_are_all_evaluated_unless_they_taught(
+def test_images_in_no_parts_are_all_evaluated_unless_trained_on(
     backend: str, small_run: Path, small: Dataset, tmp_path: Path
 ) -> None:
-    """Of data without a test set all images are the test, but for a model that learned of them."""
+    """All images of data without a test set are the test, unless the model trained on them."""
     path = tmp_path / "digits.npz"
     np.savez(path, x=small.test.x, y=small.test.y)
     model = find(small_run)
@@ -306,7 +303,7 @@ def test_images_in_no_parts_are_all_evaluated_unless_they_taught(
 def test_a_run_on_transposed_images_is_evaluated_on_such(
     backend: str, small_run: Path, small: Dataset, tmp_path: Path
 ) -> None:
-    """The run's own data are transposed as in its training; other data only if the user says so."""
+    """A run's own data are transposed as in its training, other data only if the user asks."""
     model, source = find(small_run), _saved(tmp_path / "a.npz", small)
     assert model.result
     settings = model.result.config | {"transpose": True, "data": source}
@@ -345,7 +342,7 @@ def test_another_head_and_a_functional_model_are_evaluated(backend: str, tmp_pat
 
 
 def saved_as(path: Path, run: Path, first: str) -> Path:
-    """Save the model of `run` with a softmax, so that it takes pixels as its `first` layer says."""
+    """Save the model of `run` with a softmax and a `first` layer, so that it takes raw pixels."""
     import keras
 
     before = find(run).load()
@@ -388,7 +385,7 @@ def test_a_model_is_fed_what_its_first_layers_take(
 def test_the_command_warns_of_a_wrong_range(
     tmp_path: Path, lenet: Lenet, small_run: Path, small_npz: Path
 ) -> None:
-    """Where layers do not tell, the range is said to be assumed, doubted, and can be given."""
+    """If the layers do not tell the range, the command says what it assumes and what to try."""
     path = saved_as(tmp_path / "model.keras", small_run, "nothing")
     done = lenet("evaluate", path, "--data", small_npz)
     assert done.returncode == 0

@@ -146,10 +146,7 @@ def test_what_is_unfaithful_is_not_kept(
 def test_the_metadata_say_what_the_model_takes(
     tmp_path: Path, asked: str | None, scale: float, words: str
 ) -> None:
-    """The metadata give the range that the first layers tell, or that the user asked for.
-
-    They do not claim light ink on black of a model of unknown origin.
-    """
+    """The metadata give the range that the first layers tell, or that the user asked for."""
     import keras
 
     from lenet_multi.inference.export import describe

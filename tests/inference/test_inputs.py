@@ -7,31 +7,31 @@ from lenet_multi.inference.inputs import Inputs, inputs_of
 LENETS = {"prepared": "digit", "range": "0,1"}
 
 
-def of(recorded: dict[str, str] | None = None, told: Any = None, **asked: Any) -> Inputs:
-    """Return the inputs of a model of which that is known."""
+def of(recorded: dict[str, str] | None = None, from_layers: Any = None, **asked: Any) -> Inputs:
+    """Return the inputs of a model with this record, these layers and these flags."""
     given = {"asked_range": None, "asked_prepared": None, **asked}
-    return inputs_of(recorded or {}, told, "resize", **given)
+    return inputs_of(recorded or {}, from_layers, "resize", **given)
 
 
 @pytest.mark.parametrize(
     ("found", "prepared", "range_"),
     [
         (of(), "resize", "0,1"),
-        (of(told=("0,255", "Rescaling")), "resize", "0,255"),
+        (of(from_layers=("0,255", "Rescaling")), "resize", "0,255"),
         (of(LENETS), "digit", "0,1"),
-        (of(LENETS, told=("0,255", "Rescaling")), "digit", "0,1"),
+        (of(LENETS, from_layers=("0,255", "Rescaling")), "digit", "0,1"),
         (of(LENETS, asked_range="-1,1", asked_prepared="resize"), "resize", "-1,1"),
-        (of(told=("0,255", "Rescaling"), asked_range="0,1"), "resize", "0,1"),
+        (of(from_layers=("0,255", "Rescaling"), asked_range="0,1"), "resize", "0,1"),
     ],
-    ids=["unknown", "told", "recorded", "recorded before told", "asked", "asked before told"],
+    ids=["unknown", "layers", "record", "record before layers", "asked", "asked before layers"],
 )
 def test_the_best_source_decides(found: Inputs, prepared: str, range_: str) -> None:
-    """What the user asks comes first, then the record, then the layers, then an assumption."""
+    """The flags decide first, then the record, then the layers, then an assumption."""
     assert (found.prepared, found.range) == (prepared, range_)
 
 
-def test_an_assumption_says_so_and_names_the_flag() -> None:
-    """What nobody knows is said to be assumed, with the flag that changes it."""
+def test_an_assumption_names_the_flag() -> None:
+    """A line says what is assumed, and names the flag that changes it."""
     assert of().is_assumed
     assert of().recorded is None
     assert of().range_words() == (
@@ -45,15 +45,15 @@ def test_an_assumption_says_so_and_names_the_flag() -> None:
 
 def test_a_contradiction_is_said() -> None:
     """If the user asks for another range than the layers tell, the line says both."""
-    found = of(told=("0,255", "Rescaling"), asked_range="0,1")
+    found = of(from_layers=("0,255", "Rescaling"), asked_range="0,1")
     assert not found.is_assumed
     assert found.range_words() == (
         "Fed: pixels in [0, 1], as asked, not [0, 255] as its first layers tell (Rescaling)"
     )
 
 
-def test_only_the_lenets_own_go_without_saying() -> None:
-    """A line is left out only where a run records digits in [0, 1]."""
+def test_recorded_digits_need_no_line() -> None:
+    """Only inputs that a run records as digits in [0, 1] need no line."""
     assert of(LENETS).is_usual
     assert not of(LENETS, asked_range="0,1").is_usual
     assert not of({**LENETS, "prepared": "resize"}).is_usual

@@ -38,7 +38,7 @@ def test_wrong_answers_are_coloured(tmp_path: Path) -> None:
 
 
 def test_names_are_drawn_beside_the_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both axes have the names, shortened if need be, and no formula is made of a dollar."""
+    """Both axes have the names, long ones shortened, and a dollar sign makes no formula."""
     drawn = []
     monkeypatch.setattr(pictures, "_save", lambda figure, path: drawn.append(figure.axes[0]))
     names = ("$cat^$", "dog", "an owl with a name that is far too long")

@@ -166,7 +166,7 @@ def test_json_holds_every_probability() -> None:
 
 
 def test_json_and_captions_hold_names() -> None:
-    """If the classes have names, the JSON has them beside the numbers, and captions instead."""
+    """The JSON has names beside the numbers, and captions have names instead of numbers."""
     named = dataclasses.replace(example(), class_names=("cat", "dog", "owl"))
     content = as_json(named)
     assert content["class_names"] == ["cat", "dog", "owl"]
@@ -246,9 +246,9 @@ def squares(count: int, shape: tuple[int, ...], seed: int) -> Examples:
 def test_pictures_of_the_test_set_are_answered_as_evaluated(
     tmp_path: Path, backend: str, shape: tuple[int, ...]
 ) -> None:
-    """A model of images that are no digits answers the same pictures, saved as PNG, alike.
+    """`predict` answers test images saved as PNG as `evaluate` does, for images of no digits.
 
-    A digit would be moved to the middle, which is the wrong class.
+    To move a square to the middle, as a digit, would change its class.
     """
     dataset = Dataset(squares(400, shape, 0), squares(40, shape, 1))
     config = TrainConfig(data="squares.npz", classes=2, epochs=3, batch_size=16)
@@ -271,7 +271,7 @@ def test_pictures_of_the_test_set_are_answered_as_evaluated(
 @pytest.mark.usefixtures("backend")
 @pytest.mark.any_backend
 def test_the_command_says_what_it_assumes(tmp_path: Path, lenet: Lenet) -> None:
-    """For a model of unknown origin, both lines say what is assumed, and the flags change it."""
+    """For a model without a record, two lines say what is assumed, and flags change it."""
     import keras
 
     layers = [keras.layers.Flatten(), keras.layers.Dense(2)]
@@ -292,10 +292,10 @@ def test_the_command_says_what_it_assumes(tmp_path: Path, lenet: Lenet) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.heic", "b.AVIF", "c.webp", "d.HEIF"])
-def test_pictures_of_telephones_in_a_folder_are_not_passed_over(
+def test_no_picture_in_a_folder_is_passed_over(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picture in a folder is read or refused, also where Python does not know its kind."""
+    """A picture in a folder is read or refused, also where `mimetypes` does not know its kind."""
     monkeypatch.setattr("mimetypes.guess_type", lambda *given, **named: (None, None))
     page(tmp_path / "seven.webp")
     (tmp_path / name).write_bytes(b"no picture")

@@ -38,7 +38,7 @@ def test_the_table_shows_the_two_likeliest() -> None:
 
 
 def test_the_tables_show_names() -> None:
-    """Classes with names are shown by them, in the rows of both tables and as columns."""
+    """Both tables show the names of classes in rows and columns."""
     output = io.StringIO()
     console = Console(file=output, width=140)
     names = ("cat", "$dog$", "\x1b[2Jowl")

@@ -18,7 +18,7 @@ LIT[np.arange(len(LABELS)), LABELS] = 255  # the row with the number of the clas
 
 
 class Rows:
-    """A stand-in for a model: it answers with the brightest row; all are alike where none is."""
+    """A stand-in for a model: it answers with the brightest row."""
 
     asked = 0
 
@@ -46,10 +46,10 @@ def hint(x: np.ndarray, *, labels: np.ndarray = LABELS, transpose: bool = False)
     [(False, "give --transpose, as for EMNIST"), (True, "drop --transpose")],
 )
 def test_transposed_images_are_recognised(transpose: bool, remedy: str) -> None:
-    """A model that is right on transposed images alone gets a line with both figures."""
+    """A model that is right only on transposed images gets a line with both accuracies."""
     (line,) = hint(LIT.swapaxes(1, 2), transpose=transpose)
     assert "answers 10.0% of these images right, but 100.0% of 1,000" in line
-    assert line.endswith(remedy) or remedy in line
+    assert remedy in line
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -65,7 +65,7 @@ def test_other_failures_are_not_called_so(seed: int) -> None:
 
 
 def test_a_good_model_is_not_asked_again() -> None:
-    """Where the images are answered well, the model computes nothing more."""
+    """A model with a good accuracy computes nothing more; a bad one answers 1,000 more."""
     model: Any = Rows()
     transposed.hint(model, TASK, evaluated(LIT), transpose=False)
     assert model.asked == 0

@@ -55,6 +55,16 @@ def test_what_it_writes_to_stderr_is_passed_on(
     assert capsys.readouterr().err == "one\rtwo\nthree x\n"
 
 
+def test_a_warning_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A warning of a command, such as that a model is no better than chance, appears on stderr."""
+    line = "lenet-multi: warning: 9 of 99 right is no better than chance\n"
+    as_module(tmp_path, f"import sys; sys.stderr.write({line!r})", monkeypatch)
+    assert child.run([], {}) == (0, "")
+    assert capsys.readouterr().err == line
+
+
 @pytest.mark.parametrize(
     ("arguments", "left"),
     [(["train"], "jax"), (["train", "--backend=torch"], "None")],

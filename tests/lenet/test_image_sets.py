@@ -118,7 +118,7 @@ def test_labels_in_a_column_load(tmp_path: Path) -> None:
 
 
 def test_an_npz_that_lacks_an_array_is_refused(tmp_path: Path) -> None:
-    """The error names the array, and lists the names that are read once."""
+    """The error names the array, and lists once the names that are read."""
     np.savez(tmp_path / "half.npz", x_train=np.zeros((4, 28, 28), np.uint8))
     names = "name its arrays x_train, y_train, x_test and y_test"
     with pytest.raises(UserError, match=f"has x_train but not its labels; {names}"):
@@ -144,7 +144,7 @@ def test_missing_data_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_mnist_is_as_it_was(mnist: Dataset) -> None:
-    """The packaged MNIST is not sorted, nothing is said of it, and no byte is copied for it."""
+    """The packaged MNIST is not shuffled, has no notes, and no byte of it is copied."""
     facts = (mnist.notes, mnist.is_sorted, mnist.held_out, mnist.validation, mnist.class_names)
     assert facts == ((), False, False, None, None)
     assert mnist.train.x.base is not None
@@ -177,7 +177,7 @@ def twelve(folder: Path, names: Sequence[str], *, each: int = 4) -> str:
 
 
 def test_folders_of_classes_are_split_by_seed(tmp_path: Path) -> None:
-    """Classes called 0 to 11 keep their numbers; all are in each of the three parts."""
+    """Classes called 0 to 11 keep their numbers, and each of the three parts has all of them."""
     names = [str(index) for index in range(12)]
     source = twelve(tmp_path, names, each=20)
     found = load(source, classes=12)
@@ -201,7 +201,7 @@ def test_folders_with_names_give_them(tmp_path: Path) -> None:
 
 
 def test_a_test_set_alone_is_for_evaluation(tmp_path: Path, small: Dataset) -> None:
-    """Without training images data can be evaluated on; to train they are refused."""
+    """Data without training images serve an evaluation, and training refuses them."""
     source = str(tmp_path / "only.npz")
     np.savez(source, x_test=small.test.x, y_test=small.test.y)
     found = load_test(source)
@@ -220,8 +220,8 @@ def test_rows_and_columns_are_exchanged(tmp_path: Path, small: Dataset, small_np
 
 
 def test_emnists_files_are_known_by_name(tmp_path: Path, small: Dataset) -> None:
-    """A note advises --transpose for what is called EMNIST, until it is given."""
-    for name, told in (
+    """A note advises --transpose for files called EMNIST, unless it is given."""
+    for name, is_advised in (
         ("emnist-letters.npz", True),
         ("kmnist.npz", False),
         ("somemnist.npz", False),
@@ -234,17 +234,14 @@ def test_emnists_files_are_known_by_name(tmp_path: Path, small: Dataset) -> None
             y_test=small.test.y,
         )
         source = str(tmp_path / name)
-        assert any("--transpose" in note for note in load(source).notes) is told
+        assert any("--transpose" in note for note in load(source).notes) is is_advised
         assert not load(source, transpose=True).notes
 
 
 def test_a_library_is_asked_for_its_prefix_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """hf:NAME is a library's, and its sets are split by seed: they may be sorted by class.
-
-    Its names of the classes are kept.
-    """
+    """A library reads hf:NAME; only sets of hf: may be sorted, and names of classes are kept."""
     given = [np.full((4, 8, 8), 99, np.uint8), np.arange(4), np.full((2, 8, 8), 99, np.uint8)]
     asked = []
 
@@ -262,7 +259,7 @@ def test_a_library_is_asked_for_its_prefix_alone(
 def test_a_home_is_the_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_npz: Path, small: Dataset
 ) -> None:
-    """A path may begin with ~, as Keras's own folder does."""
+    """A path may begin with ~, the user's home."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".keras" / "datasets").mkdir(parents=True)
     os.link(small_npz, tmp_path / ".keras" / "datasets" / "mnist.npz")

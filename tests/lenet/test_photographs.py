@@ -217,14 +217,14 @@ def boxed(brand: bytes, *compatible: bytes) -> bytes:
     ids=["HEIC", "HEIF", "HEVC", "PDF", "JPEG XL", "JPEG 2000", "PSD"],
 )
 def test_a_picture_of_another_format_is_named(content: bytes, name: str) -> None:
-    """A picture in a format that is not read is called by its name, with a format to save it in."""
+    """The error names the format of a picture that is not read, and a format to save it in."""
     with pytest.raises(UserError, match=f"^the image is in the format {name}.*; save it as JPEG"):
         read(io.BytesIO(content))
 
 
 @pytest.mark.parametrize("brand", [b"isom", b"qt  ", b"mp42"])
 def test_a_film_is_no_image(brand: bytes) -> None:
-    """A film has the same kind of beginning, but is no image."""
+    """A film, whose file begins like a HEIC, is no image."""
     with pytest.raises(UserError, match="the image is no image"):
         read(io.BytesIO(boxed(brand)))
 
@@ -329,7 +329,7 @@ def shared(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_a_tight_crop_is_read(small: Dataset, *, dark: bool) -> None:
-    """A digit without any margin, whose ink touches the edges, is read as with a margin."""
+    """A digit whose ink touches the edges is read as with a margin."""
     likeness = []
     for digit in small.test.x[:60, ..., 0]:
         crop = tight(digit)
@@ -340,7 +340,7 @@ def test_a_tight_crop_is_read(small: Dataset, *, dark: bool) -> None:
 
 @pytest.mark.parametrize("side", [8, 12, 16])
 def test_a_tiny_digit_is_read(small: Dataset, side: int) -> None:
-    """A digit of a few pixels is read, and looks like the larger one."""
+    """A digit of a few pixels looks like the larger one once it is read."""
     likeness = []
     for digit in small.test.x[:60, ..., 0]:
         tiny = Image.fromarray(digit).resize((side, side), Image.Resampling.BOX)

@@ -21,7 +21,7 @@ LOSSLESS = ("BMP", "PNG", "PPM", "TIFF")
 def test_an_image_of_the_models_size_keeps_its_pixels(
     shape: tuple[int, int, int], kind: str, seed: int
 ) -> None:
-    """A picture as stored in the data, saved as a file, is read to the same pixels."""
+    """An image of the model's size, saved as a lossless file, is read back to the same pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels.squeeze(-1) if shape[2] == 1 else pixels).save(file, kind)
@@ -50,7 +50,7 @@ def test_a_large_jpeg_is_not_read_smaller_than_asked(tmp_path: Path) -> None:
 
 
 def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
-    """The error is that of every picture."""
+    """The error names the file."""
     (tmp_path / "x.png").write_text("text")
     with pytest.raises(UserError, match=r"x\.png is no image"):
         resized.read_input(tmp_path / "x.png", "x.png", (8, 8, 3))

@@ -80,7 +80,7 @@ def test_a_child_waits_for_those_it_comes_after(tmp_path: Path) -> None:
 def test_a_child_gets_no_variable_of_keras_but_its_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A child downloads to the same folder as its parent; nothing else of Keras's reaches it."""
+    """Of Keras's variables, a child gets only the folder of downloads."""
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     code = "import os; print({k: v for k, v in os.environ.items() if k.startswith('KERAS_')})"

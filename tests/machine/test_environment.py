@@ -33,8 +33,10 @@ def test_peak_memory_is_in_bytes() -> None:
     assert before + 100_000_000 <= after < before + 2 * held.nbytes
 
 
-def test_what_a_system_does_not_tell_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows has neither of the two calls that tell the memory used and the machine's."""
+def test_memory_is_none_where_the_system_does_not_report_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Windows has neither of the two calls that report memory, so both figures are None."""
 
     def refuse(path: Path) -> str:
         raise FileNotFoundError(path)

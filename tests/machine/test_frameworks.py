@@ -75,7 +75,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", [*BACKENDS, "openvino"])
 def test_a_folder_of_a_backends_name_is_no_backend(name: str, work: Path) -> None:
-    """A folder without code, such as one for results, changes nothing of what is installed."""
+    """A folder without code, such as one for results, changes no backend's state."""
     before = frameworks.installed(ANSWERING)
     (work / name / "runs").mkdir(parents=True)
     importlib.invalidate_caches()
@@ -88,7 +88,7 @@ def test_a_folder_of_a_backends_name_is_no_backend(name: str, work: Path) -> Non
 def test_a_users_module_of_a_backends_name_is_named(
     name: str, is_package: bool, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The backend does not count as installed, and who asks for it is told what hides it."""
+    """A backend that a user's module hides is not installed, and the error names the module."""
     path = work / name if is_package else work / f"{name}.py"
     file = path / "__init__.py" if is_package else path
     file.parent.mkdir(exist_ok=True)
@@ -119,7 +119,7 @@ def test_a_false_tensorflow_is_never_imported(
     assert sum(isinstance(finder, OthersLeftOut) for finder in sys.meta_path) == 1
 
 
-def test_what_pip_installed_into_the_working_folder_is_no_users(work: Path) -> None:
+def test_a_package_that_pip_put_into_the_working_folder_is_installed(work: Path) -> None:
     """`pip install --target .` puts packages there, as some services ask for."""
     (work / "jax").mkdir()
     (work / "jax" / "__init__.py").touch()

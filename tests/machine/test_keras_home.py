@@ -11,8 +11,8 @@ from lenet_multi.machine.keras_home import keras_home, settings_left_out
 DOWNLOAD = (
     "import sys; from lenet_multi.machine.keras_start import start; start(sys.argv[1])\n"
     "import keras, keras.src.utils.file_utils as files\n"
-    "def told(origin, path, bar): print(path); open(path, 'wb').close()\n"
-    "files.urlretrieve = told\n"
+    "def print_path(origin, path, bar): print(path); open(path, 'wb').close()\n"
+    "files.urlretrieve = print_path\n"
     "keras.config.disable_interactive_logging()\n"
     "keras.utils.get_file('weights.h5', 'https://example.invalid/', cache_subdir='models')\n"
 )
@@ -39,7 +39,7 @@ def test_downloads_keep_their_folder(backend: str, named: bool, tmp_path: Path) 
 def test_a_user_without_a_home_downloads_to_the_folder_for_temporary_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Some containers run with a user that has none; Keras itself takes such a folder, too."""
+    """Without a home, as in some containers, downloads go to the folder for temporary files."""
 
     def none(path: Path) -> Path:
         raise RuntimeError("Could not determine home directory.")
@@ -51,7 +51,7 @@ def test_a_user_without_a_home_downloads_to_the_folder_for_temporary_files(
 
 @pytest.mark.parametrize("given", [None, "somewhere"])
 def test_the_variable_is_as_before(given: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The block alone sees another KERAS_HOME, which exists and is empty."""
+    """KERAS_HOME is another, empty folder in the block, and as before after an error in it."""
     monkeypatch.delenv("KERAS_HOME", raising=False)
     if given:
         monkeypatch.setenv("KERAS_HOME", str(Path(given).resolve()))

@@ -47,7 +47,7 @@ STOPPING = {
 
 @pytest.mark.backend
 def test_what_stops_a_backend_is_named(backend: str) -> None:
-    """Each variable that stops a start is in the one line, with its value, and is to be unset."""
+    """The one line names the variable that stops a start, with its value, and says to unset it."""
     for name, value in STOPPING[backend]:
         line = started(backend, **{name: value})
         assert line.startswith(f"{backend} does not start: "), (name, value)
@@ -58,7 +58,7 @@ def test_what_stops_a_backend_is_named(backend: str) -> None:
 @pytest.mark.backend
 @pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "XLA_FLAGS"])
 def test_what_a_backend_accepts_does_not_stop_it(backend: str, name: str) -> None:
-    """Other values, some of them odd, change nothing or are a library's to accept."""
+    """A backend starts with odd values of variables that it ignores, and with right ones."""
     value = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}.get(name, "nonsense")
     assert started(backend, **{name: value}) == "started"
 
@@ -78,12 +78,12 @@ def test_what_a_backend_accepts_does_not_stop_it(backend: str, name: str) -> Non
     ids=["value", "name", "all", "none"],
 )
 def test_the_suspects_are_few(text: str, environ: dict[str, str], found: str) -> None:
-    """A name in the error's text is taken first, then a value, then all that the backend reads."""
+    """Suspects are variables named in the error, else values in it, else all that it reads."""
     assert suspects("jax", text, environ) == found.split()
 
 
 def test_without_a_suspect_the_backend_is_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend that is damaged needs another copy; no variable is to blame."""
+    """If no variable is to blame, the remedy is to install the backend again."""
     monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
     with pytest.raises(StartError) as raised, explained("torch"):
         raise ImportError("libtorch_cpu.so: cannot open shared object file.")

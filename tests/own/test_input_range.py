@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet_multi.own.input_range import told
+from lenet_multi.own.input_range import from_layers
 from lenet_multi.own.keras_file import read_config, used
 
 NOWHERE = Path("nowhere.keras")
@@ -70,15 +70,15 @@ RAW, UNIT, SIGNED = "0,255", "0,1", "-1,1"
     ],
 )
 def test_the_first_layers_tell(layers: list[dict[str, Any]], expected: str | None) -> None:
-    """A range is told if the first layers turn it, and no other one, into numbers around 0."""
-    found = told(NOWHERE, stack(INPUT, *layers, CONVOLUTION))
+    """Layers tell a range if they turn it, and no other one, into numbers around 0."""
+    found = from_layers(NOWHERE, stack(INPUT, *layers, CONVOLUTION))
     assert (found and found[0]) == expected
 
 
 def test_an_input_of_bytes_tells() -> None:
     """A model whose input is of whole numbers takes pixels as they are stored."""
     whole = layer("InputLayer", batch_shape=[None, 28, 28, 1], dtype="uint8")
-    assert told(NOWHERE, stack(whole, CONVOLUTION)) == (RAW, "an input of uint8")
+    assert from_layers(NOWHERE, stack(whole, CONVOLUTION)) == (RAW, "an input of uint8")
 
 
 @pytest.mark.parametrize(
@@ -103,18 +103,18 @@ def test_an_input_of_bytes_tells() -> None:
 )
 def test_an_odd_file_tells_nothing(config: Any) -> None:
     """A configuration that Keras would refuse tells nothing, and raises nothing here."""
-    assert told(NOWHERE, config) is None
+    assert from_layers(NOWHERE, config) is None
 
 
 def test_layers_in_a_circle_end() -> None:
-    """A configuration whose layers take each other's outputs is read to an end."""
+    """Reading ends for a configuration whose layers take each other's outputs."""
 
     def after(name: str, source: str) -> dict[str, Any]:
         node = {"args": [{"config": {"keras_history": [source, 0, 0]}}]}
         return {**layer("Reshape", name=name), "inbound_nodes": [node]}
 
     layers = [layer("InputLayer"), after("a", "b"), after("b", "a"), after("a", "InputLayer")]
-    assert told(NOWHERE, {"class_name": "Functional", "config": {"layers": layers}}) is None
+    assert from_layers(NOWHERE, {"class_name": "Functional", "config": {"layers": layers}}) is None
 
 
 def _sequential(keras: Any, *layers: Any) -> Any:
@@ -186,9 +186,9 @@ def _two_ways(keras: Any) -> Any:
 def test_a_file_of_keras_tells(
     tmp_path: Path, build: Callable[[Any], Any], expected: str | None
 ) -> None:
-    """What Keras wrote tells the range: from layers, operations, and statistics in the weights."""
+    """A file of Keras tells the range by its layers, operations and statistics in the weights."""
     import keras
 
     build(keras).save(tmp_path / "model.keras")
-    found = told(tmp_path / "model.keras", used(read_config(tmp_path / "model.keras")))
+    found = from_layers(tmp_path / "model.keras", used(read_config(tmp_path / "model.keras")))
     assert (found and found[0]) == expected

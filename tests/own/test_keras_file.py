@@ -11,7 +11,7 @@ import pytest
 from lenet_multi.errors import UserError
 from lenet_multi.own import keras_file
 
-# A user's file: everything that a model may have of one's own. Importing it leaves a trace.
+# A user's file with everything of a model that may be the user's own code.
 CODE = """
 import keras
 from keras import layers, ops
@@ -111,7 +111,7 @@ def own(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Any:
 @pytest.mark.backend
 @pytest.mark.parametrize("line", UNUSED.values(), ids=UNUSED)
 def test_code_that_is_not_used_is_not_needed(own: Any, line: str) -> None:
-    """A model of one's own loss, metric, optimizer or initializer loads, and answers as before."""
+    """A model with its own loss, metric, optimizer or initializer loads and answers as before."""
     path = own(line)
     found = keras_file.load(path)
     x = np.random.default_rng(0).uniform(size=(4, 6, 6, 1)).astype(np.float32)
@@ -123,7 +123,7 @@ def test_code_that_is_not_used_is_not_needed(own: Any, line: str) -> None:
 @pytest.mark.backend
 @pytest.mark.parametrize("line", NEEDED.values(), ids=NEEDED)
 def test_code_that_is_needed_is_refused(own: Any, line: str) -> None:
-    """A layer or an activation of one's own is refused, because the answers depend on it."""
+    """A model with its own layer or activation is refused, as the answers depend on it."""
     with pytest.raises(UserError, match="carries code of its own"):
         keras_file.load(own(line))
 
@@ -131,7 +131,7 @@ def test_code_that_is_needed_is_refused(own: Any, line: str) -> None:
 @pytest.mark.backend
 @pytest.mark.parametrize("name", ["loss", "metric class", "optimizer", "schedule"])
 def test_code_that_training_needs_is_refused(own: Any, name: str) -> None:
-    """A model that is to be trained is refused for what it was compiled with."""
+    """A model that is to be trained is refused if it was compiled with its own code."""
     with pytest.raises(UserError, match="was compiled with code of its own"):
         keras_file.load(own(UNUSED[name]), compiled=True)
 
@@ -139,13 +139,13 @@ def test_code_that_training_needs_is_refused(own: Any, name: str) -> None:
 @pytest.mark.backend
 @pytest.mark.parametrize("name", ["regularizer", "constraint"])
 def test_code_that_acts_in_training_is_refused_there(own: Any, name: str) -> None:
-    """A model that is to be trained is refused for its own regularizers and constraints."""
+    """A model that is to be trained is refused if it has its own regularizer or constraint."""
     with pytest.raises(UserError, match="carries code of its own"):
         keras_file.load(own(UNUSED[name]), compiled=True)
 
 
 def test_what_is_checked_is_what_keras_gets() -> None:
-    """Nothing that names other code is left in what is used, at any depth, but what is refused."""
+    """At any depth, `used` leaves only such other code as `refuse_code` refuses."""
     code = {"module": "os", "class_name": "system", "config": {}}
     dense = {"kernel_initializer": {"config": code}, "kernel_regularizer": code, "x": [code]}
     layer = {"module": "keras.layers", "class_name": "Dense", "config": dense}
@@ -159,7 +159,7 @@ def test_what_is_checked_is_what_keras_gets() -> None:
 
 
 def test_a_function_is_called_by_its_name(tmp_path: Path) -> None:
-    """The error names a function of one's own as its author did."""
+    """The error gives a user's function the name that its author gave."""
     part = {"module": "builtins", "class_name": "function", "config": "my_act"}
     config = {"module": "keras", "class_name": "Sequential", "config": {"layers": [part]}}
     with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
@@ -171,7 +171,7 @@ def test_a_function_is_called_by_its_name(tmp_path: Path) -> None:
 
 
 def network(units: int = 5, *, deep: bool = False, normal: bool = True) -> Any:
-    """Return a model with layers that have state, and with as many weights as asked."""
+    """Return a model with layers that have state; the arguments change its weights."""
     import keras
 
     layers = keras.layers
@@ -182,7 +182,7 @@ def network(units: int = 5, *, deep: bool = False, normal: bool = True) -> Any:
 
 
 def trained(folder: Path, **settings: Any) -> tuple[Any, Path]:
-    """Return a model that was trained, and its file, which has an optimizer's state too."""
+    """Return a trained model and its file, which has the optimizer's state too."""
     model = network(**settings)
     model.compile("adam", "mse")
     model.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0)
@@ -191,10 +191,18 @@ def trained(folder: Path, **settings: Any) -> tuple[Any, Path]:
     return model, path
 
 
+def compiled(optimizer: str) -> Any:
+    """Return a model with an optimizer that has its state."""
+    model = network()
+    model.compile(optimizer, "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_a_file_gives_all_of_its_weights(tmp_path: Path) -> None:
-    """Moving means too come from the file, and the optimizer of the file is not looked at."""
+    """All weights come from the file, moving means too, and its optimizer is ignored."""
     model, path = trained(tmp_path)
     other = network()
     keras_file.fill(other, path, "mine")
@@ -205,13 +213,11 @@ def test_a_file_gives_all_of_its_weights(tmp_path: Path) -> None:
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_a_compiled_model_gets_the_optimizers_state(tmp_path: Path) -> None:
-    """Moments and steps come from the file."""
+    """The moments and the count of steps come from the file."""
     import keras
 
     model, path = trained(tmp_path)
-    other = network()
-    other.compile("adam", "mse")
-    other.optimizer.build(other.trainable_variables)
+    other = compiled("adam")
     keras_file.fill(other, path, "mine", optimizer=True)
     for wanted, found in zip(model.optimizer.variables, other.optimizer.variables, strict=True):
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (found, wanted)))
@@ -233,7 +239,7 @@ def test_a_compiled_model_gets_the_optimizers_state(tmp_path: Path) -> None:
 def test_a_file_of_another_architecture_is_refused(
     of_file: dict[str, Any], of_model: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    """The error names the file, the model and the first array that differs; nothing changes."""
+    """The error names the first array that differs, and the model keeps its weights."""
     _, path = trained(tmp_path, **of_file)
     other = network(**of_model)
     before = other.get_weights()
@@ -247,13 +253,11 @@ def test_a_file_of_another_architecture_is_refused(
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 def test_a_file_of_another_optimizer_is_refused(tmp_path: Path) -> None:
-    """Keras alone would only warn, and train on with an optimizer that begins anew."""
+    """A file with another optimizer's state is refused, where Keras alone would only warn."""
     import keras
 
     _, path = trained(tmp_path)
-    other = network()
-    other.compile("sgd", "mse")
-    other.optimizer.build(other.trainable_variables)
+    other = compiled("sgd")
     with pytest.raises(UserError, match="it has optimizer/vars/"):
         keras_file.fill(other, path, "mine", optimizer=True)
     keras_file.fill(other, path, "mine")  # the weights alone

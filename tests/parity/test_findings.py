@@ -154,3 +154,9 @@ def test_links_within_the_page_lead_somewhere() -> None:
     """Each link to another finding has its anchor."""
     linked = set(re.findall(r"\]\(#([\w-]+)\)", PAGE.read_text()))
     assert linked <= {finding.anchor for finding in FINDINGS}
+
+
+def test_both_front_pages_count_the_findings() -> None:
+    """README.md and README.zh-CN.md have the number of findings."""
+    assert f"has all {len(FINDINGS)}, each with a program" in (PROJECT / "README.md").read_text()
+    assert f"全部 {len(FINDINGS)} 项" in (PROJECT / "README.zh-CN.md").read_text()

@@ -86,7 +86,7 @@ def test_the_band_is_the_largest_gap_of_either_backend_so_far() -> None:
     order=st.randoms(use_true_random=False),
 )
 def test_the_band_does_not_ask_which_twin_came_last(gaps: list[float], order: Random) -> None:
-    """Every limit comes from the largest gap of all twins, in whichever order they ran."""
+    """Every limit comes from the largest gap of all twins, in any order."""
     order.shuffle(gaps)
     band = Band((filed({1: gaps}, [[gap] for gap in gaps]),))
     assert list(band.of_losses("L4/losses", 1)) == [max(gaps)]

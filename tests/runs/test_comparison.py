@@ -63,8 +63,8 @@ def failed(comparison: Comparison) -> list[str]:
     return [check.name for check in comparison.checks if not check.passed]
 
 
-def test_runs_that_began_again_elsewhere_are_not_compared(tmp_path: Path) -> None:
-    """A schedule that began again, or other first weights, make another training."""
+def test_runs_with_other_starts_are_not_compared(tmp_path: Path) -> None:
+    """Runs are not compared if one restarted its schedule or began with other weights."""
     plain = example_run()
     on = example_run("torch", schema_version=6, earlier=[{"epochs": 3}])
     of_start = {"path": "m", "sha256": "f" * 64}
@@ -75,7 +75,7 @@ def test_runs_that_began_again_elsewhere_are_not_compared(tmp_path: Path) -> Non
 
 
 def test_runs_from_copies_of_one_model_are_compared(tmp_path: Path) -> None:
-    """The bytes of the first weights' model count, not its place."""
+    """Runs are compared if they started from the same bytes, wherever the file was."""
     runs = []
     for backend in ("jax", "torch"):
         run = example_run(

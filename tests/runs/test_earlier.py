@@ -16,8 +16,8 @@ def finished(folder: Path, **change: Any) -> dict[str, Any]:
     return of_run(folder, read_run(folder).result)
 
 
-def test_what_is_kept_says_what_was_trained_with_which_settings(tmp_path: Path) -> None:
-    """The entry has the run's own settings, its backend, its epochs and the hash of its model."""
+def test_an_entry_has_the_settings_of_its_run(tmp_path: Path) -> None:
+    """An entry has the run's settings, backend, epochs and the hash of its model."""
     entry = finished(tmp_path / "run")
     result = read_run(tmp_path / "run").result
     assert entry["run"] == str(tmp_path / "run")
@@ -28,14 +28,14 @@ def test_what_is_kept_says_what_was_trained_with_which_settings(tmp_path: Path) 
 
 
 def test_the_last_run_is_read_again(tmp_path: Path) -> None:
-    """A run that was stopped before its first checkpoint reads the finished one once more."""
+    """`read_last` returns the folder and the record of the last entry."""
     folder, result = read_last([{"model_sha256": "old"}, finished(tmp_path / "run")])
     assert folder == tmp_path / "run"
     assert result.epochs == example_epochs(2)
 
 
 def test_another_run_in_its_place_is_refused(tmp_path: Path) -> None:
-    """A run does not go on from what was put in the finished run's folder since."""
+    """Another run in the folder of a finished one is refused."""
     entry = finished(tmp_path / "run")
     with pytest.raises(UserError, match="run is not the run that this one goes on from; put that"):
         read_last([entry | {"model_sha256": "0" * 64}])
@@ -55,7 +55,7 @@ def test_a_damaged_entry_is_seen(name: str, tmp_path: Path) -> None:
 
 
 def test_a_record_with_earlier_runs_reads_back(tmp_path: Path) -> None:
-    """result.json holds the finished runs, and is of a version that older programs refuse."""
+    """result.json has the finished runs, and only where there are any."""
     entry = finished(tmp_path / "run")
     run = example_run(schema_version=6, earlier=[entry], class_weights={"0": 1.5})
     read = read_run(keep(run, tmp_path / "longer")).result

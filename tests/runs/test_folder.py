@@ -288,7 +288,7 @@ def test_where_a_run_comes_to_be(tmp_path: Path) -> None:
 
 
 def test_a_run_goes_on_in_a_folder_of_its_own(tmp_path: Path) -> None:
-    """Only a finished run's folder is finished; the longer run stands beside it."""
+    """A longer run gets a folder beside that of the finished run."""
     folder = keep(example_run(), tmp_path / "a-run")
     draft = keep(example_run(), tmp_path / "b-run.unfinished")
     assert is_finished(folder)

@@ -84,7 +84,7 @@ def test_a_journal_of_schema_4_is_read(tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_on_keeps_what_it_goes_on_from(tmp_path: Path) -> None:
-    """Finished runs and the first weights' model are read back; the forms go on too."""
+    """A journal keeps the finished runs, their forms and the model that training started from."""
     entry = {
         "run": "a-run",
         "epochs": 2,
@@ -105,7 +105,7 @@ def test_a_run_that_goes_on_keeps_what_it_goes_on_from(tmp_path: Path) -> None:
 
 
 def test_other_journals_stay_as_they_were(tmp_path: Path) -> None:
-    """The journal of a run without these options is of the version that older programs read."""
+    """The journal of a run without these options has the version that older programs read."""
     started(tmp_path)
     content = json.loads((tmp_path / "journal.json").read_text())
     assert content["schema_version"] == 4

@@ -57,10 +57,7 @@ def go_on(
 def test_without_a_schedule_it_ends_as_if_trained_at_once(
     architecture: str, small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """At a constant rate, two epochs and two more are four epochs, to the bit.
-
-    So weights, moments, steps and the order of the images go on, and the history has all epochs.
-    """
+    """At a constant rate, two epochs and two more equal four epochs, to the bit."""
     config = dataclasses.replace(CONFIG, architecture=architecture, lr_schedule="constant")
     earlier = finished(config, small, backend, tmp_path / "run")
     config = dataclasses.replace(config, epochs=4)
@@ -73,7 +70,7 @@ def test_without_a_schedule_it_ends_as_if_trained_at_once(
 
 
 def test_the_schedule_begins_again(small: Dataset, backend: str, tmp_path: Path) -> None:
-    """The rate falls along a whole cosine over the added epochs: 0.001 at their first step."""
+    """The rate falls along a whole cosine over the added epochs, from 0.001."""
     earlier = finished(CONFIG, small, backend, tmp_path / "run")
     config = dataclasses.replace(CONFIG, epochs=5)
     longer = go_on(config, small, backend, earlier, tmp_path / "longer")
@@ -116,7 +113,7 @@ def test_a_kill_in_the_middle_loses_nothing(small: Dataset, backend: str, tmp_pa
 
 
 def test_a_run_goes_on_from_what_went_on(small: Dataset, backend: str, tmp_path: Path) -> None:
-    """A third part goes on too, and the record names both parts before it."""
+    """A run goes on from one that went on, and its record names both."""
     config = dataclasses.replace(CONFIG, epochs=1, lr_schedule="constant")
     earlier = finished(config, small, backend, tmp_path / "one")
     config = dataclasses.replace(config, epochs=2)
@@ -131,7 +128,7 @@ def test_a_run_goes_on_from_what_went_on(small: Dataset, backend: str, tmp_path:
 
 
 def test_the_best_of_all_epochs_is_kept(small: Dataset, backend: str, tmp_path: Path) -> None:
-    """Where more training makes it worse, the finished run's weights and best model stay."""
+    """If more training makes the loss worse, the finished run's weights and best model stay."""
     labels = np.random.default_rng(0).permutation(small.train.y)  # nothing to learn
     astray = Dataset(Examples(small.train.x, labels), small.test)
     config = TrainConfig(
@@ -152,7 +149,7 @@ def test_the_best_of_all_epochs_is_kept(small: Dataset, backend: str, tmp_path: 
 def test_other_data_and_other_runs_are_refused(
     small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """A run goes on with the data that it began with, from the run that it names."""
+    """Other data, or no run in the named folder, are refused."""
     earlier = finished(CONFIG, small, backend, tmp_path / "run")
     config = dataclasses.replace(CONFIG, epochs=3)
     with pytest.raises(UserError, match="is not the data that the run was trained on"):
@@ -165,10 +162,10 @@ def test_other_data_and_other_runs_are_refused(
 def test_the_command_trains_on_in_another_folder(
     small_npz: Path, backend: str, lenet: Lenet, tmp_path: Path
 ) -> None:
-    """The finished run stays as it is, byte by byte; the longer one says what was trained how.
+    """The command leaves every byte of the finished run, and records it in the longer one.
 
-    It keeps the form, although the finished run's was asked for. A run that was killed before its
-    first checkpoint ends the same.
+    The longer run keeps the form that the user asked for in the finished one. A longer run that was
+    killed before its first checkpoint ends the same.
     """
     made = lenet(
         *("train", "--epochs", 1, "--data", small_npz, "--out", "a-run", "--form", "stock"),
@@ -225,7 +222,7 @@ def test_what_the_first_weights_came_from_is_not_needed_again(
 def test_the_history_has_the_figures_of_all_epochs(
     small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """The finished run's rows come first, as they were."""
+    """The history begins with the rows of the finished run, unchanged."""
     earlier = finished(CONFIG, small, backend, tmp_path / "run")
     before = read_run(tmp_path / "run").result.epochs
     longer = go_on(

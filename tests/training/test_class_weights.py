@@ -1,4 +1,4 @@
-"""Weights of classes in training: what Keras's own `class_weight` computes, on every way."""
+"""Weights of classes in training: each way computes what Keras's `class_weight` does."""
 
 import dataclasses
 from pathlib import Path
@@ -24,7 +24,7 @@ CONFIG = TrainConfig(
 )
 
 ROUNDING = 1e-5  # relative to the largest weight; measured 2e-7
-OTHERWISE = 1e-2  # the same: by how much training without weights differs at least
+OTHERWISE = 1e-2  # relative to it too: training without weights differs by more
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def uneven(small: Dataset) -> Dataset:
 
 
 def apart(run: TrainedRun, weights: list[Any]) -> float:
-    """Return the largest difference of a run's weights to others, over the largest weight."""
+    """Return the largest difference of a run's weights from others, over the largest weight."""
     pairs = zip(run.model.get_weights(), weights, strict=True)
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
 
@@ -67,7 +67,9 @@ def by_keras(config: TrainConfig, dataset: Dataset, *, weighs: bool = True) -> l
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
 @pytest.mark.parametrize("form", [None, "stock"], ids=["fastest", "stock"])
-def test_they_are_kerass_own(uneven: Dataset, backend: str, form: str | None, loss: str) -> None:
+def test_class_weights_compute_what_keras_does(
+    uneven: Dataset, backend: str, form: str | None, loss: str
+) -> None:
     """The fast way and stock Keras end where `fit(class_weight=...)` ends, within rounding."""
     config = dataclasses.replace(CONFIG, loss=loss)
     run = train(
@@ -141,8 +143,8 @@ def values():
 
 
 @pytest.mark.usefixtures("backend")
-def test_a_model_of_ones_own_weighs_its_labels(lenet: Lenet, tmp_path: Path) -> None:
-    """Labels 0.0 and 1.0 weigh, and the self-check sees them; values are refused in one line."""
+def test_a_users_model_weighs_its_labels(lenet: Lenet, tmp_path: Path) -> None:
+    """Labels 0.0 and 1.0 of a user's model weigh in a fast way; values are refused in one line."""
     (tmp_path / "my_model.py").write_text(OWN)
     model = ("train", "my_model.py:build", "--class-weights", "balanced")
     done = lenet(*model, "--data", "my_model.py:data", "--epochs", 2, "--out", "a-run")
@@ -157,7 +159,7 @@ def test_a_model_of_ones_own_weighs_its_labels(lenet: Lenet, tmp_path: Path) -> 
 
 
 def test_validation_does_not_weigh(uneven: Dataset, backend: str) -> None:
-    """With weights or without, the validation loss of the same weights is the same number."""
+    """Class weights change the training loss but not the validation loss."""
     config = dataclasses.replace(CONFIG, learning_rate=1e-12, epochs=1)
     weighted = train_quietly(config, uneven, backend).result.epochs[0]
     plain = train_quietly(

@@ -67,14 +67,14 @@ def test_a_thread_waits_where_figures_come_later(backend: str) -> None:
 
 
 @pytest.mark.parametrize(("share", "lines"), [(0.1, 0), (0.5, 1)], ids=["little", "much"])
-def test_threads_that_wait_are_told_once(
+def test_waiting_threads_are_reported_once(
     backend: str,
     share: float,
     lines: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """PyTorch's threads wait for each other, so a thread without a processor is worth a line."""
+    """The bar prints one line if a thread of PyTorch waited for much of the time."""
     from lenet_multi.training import progress
 
     waiting = SimpleNamespace(seconds=60.0, share=lambda: share)
@@ -83,6 +83,6 @@ def test_threads_that_wait_are_told_once(
     bar = progress.ProgressBar(epochs=1, steps=9, batch_size=1)
     for batch in range(9):
         bar.on_train_batch_end(batch)
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     wanted = lines if backend == "torch" else 0
-    assert told.count("\n") == told.count(f"{share:.0%} of the time") == wanted
+    assert printed.count("\n") == printed.count(f"{share:.0%} of the time") == wanted

@@ -95,7 +95,7 @@ def test_a_schedule_begins_again_after_finished_runs(
 
 
 def test_a_users_own_schedule_begins_again() -> None:
-    """Also the schedule in an optimizer that a user compiled, inside a loss scale too."""
+    """A schedule in a user's optimizer begins again too, also inside a loss scale."""
     import keras
 
     from lenet_multi.training.setup import _begin_again

@@ -18,14 +18,14 @@ from lenet_multi.machine.extras import Extra
 from lenet_multi.runs.folder import NEEDED_BYTES, RUNS
 
 NEEDED_MEMORY = 2**30  # bytes; a training run took 771 MiB at most
-COSTLY = 1.5  # times as long as one thread; threads that have their processors take no longer
+COSTLY = 1.5  # times as long as one thread; threads with a processor each take no longer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """The machine, by default this one; `memory` and `disk_free` in bytes, `runs`: runs' folder.
 
-    The memory is None where the system does not tell it.
+    `memory` is None if the system does not report it.
     """
 
     python: str = platform.python_version()
@@ -86,7 +86,7 @@ def _of_backends(probes: Sequence[Probe]) -> Iterator[Problem]:
         elif probe.thread_cost > COSTLY:
             yield Problem(
                 f"{probe.backend}'s {probe.threads} threads take {probe.thread_cost:.1f} times as "
-                "long as one for a small step: other programs use the processors, and the threads "
+                "long as one for a small step: other programs use the processors, so the threads "
                 "wait for each other",
                 "set OMP_NUM_THREADS=1 while the machine is shared; sums are then rounded in "
                 "another order",

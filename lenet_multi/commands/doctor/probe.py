@@ -24,7 +24,7 @@ MODULE = "lenet_multi.commands.doctor.probe"
 class Probe:
     """The state of a backend; `trouble` says why it does not work, empty if it works.
 
-    `remedy`: for the trouble, where it is known. `threads`: that compute an operation;
+    `remedy`: for the trouble, if known. `threads`: how many compute an operation;
     `thread_cost`: the time of a small step on them relative to one thread (0 if not measured).
     `bfloat16`: the speed of its bfloat16 products relative to float32 (see `measured`). `seconds`:
     from the start of the process to a result.
@@ -50,7 +50,7 @@ class Probe:
 def probe_all(names: Sequence[str], *, timeout: float) -> list[Probe]:
     """Check backends; one that takes over `timeout` seconds does not work.
 
-    One after another, because each measures what the processors give it.
+    They run one after another, because each measures its speed.
     """
     console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()

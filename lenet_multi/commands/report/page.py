@@ -13,7 +13,7 @@ from lenet_multi.commands.report import charts, pictures
 from lenet_multi.commands.report.answers import often_confused, worst_mistakes
 from lenet_multi.commands.report.climb import Climb
 from lenet_multi.commands.report.groups import Group, Shown, group
-from lenet_multi.config import MOST_CLASSES, PRECISIONS
+from lenet_multi.config import PRECISIONS
 from lenet_multi.data.metrics import confusion_matrix
 from lenet_multi.errors import UserError
 from lenet_multi.parity.figure import Line
@@ -117,6 +117,7 @@ def _part(found: Group, number: int) -> dict[str, Any]:
         except UserError as error:
             no_pictures = str(error)
     runs = [one.run for one in found.runs]
+    confusions = [_confusion(one) for one in found.runs if found.classifies]
     return {
         "group": found,
         "comparison": put_to_the_checks(runs) if len(runs) > 1 else None,
@@ -124,9 +125,9 @@ def _part(found: Group, number: int) -> dict[str, Any]:
             charts.curves(found, metric, name=f"curve-{number}-{place}")
             for place, metric in enumerate(found.metrics)
         ],
-        "confusions": [_confusion(one) for one in found.runs if found.classifies],
+        "confusions": confusions,
         "mistakes": mistakes,
-        "names": _names(found.runs[0].result, MOST_CLASSES),
+        "names": confusions[0]["names"] if confusions else [],
         "pictures": shown,
         "no_pictures": no_pictures,
     }
@@ -146,16 +147,12 @@ def _confusion(shown: Shown) -> dict[str, Any]:
     return {
         "shown": shown,
         "counts": counts,
-        "names": _names(shown.result, len(counts)),
+        "names": shown.result.class_names or [*map(str, range(len(counts)))],
         "is_named": bool(shown.result.class_names),
         "fits": len(counts) <= _MOST_CLASSES,
         "often": often,
         "most": often[0][2] if often else 0,
     }
-
-
-def _names(result: Result, classes: int) -> list[str]:
-    return result.class_names or [*map(str, range(classes))]
 
 
 def _facts(

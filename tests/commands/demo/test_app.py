@@ -325,8 +325,8 @@ def test_agreement_is_told_in_words(answers: dict[str, np.ndarray], words: str) 
     assert agreement(answers) == words
 
 
-def test_agreement_is_told_by_name() -> None:
-    """If the classes have names, the line has them instead of numbers."""
+def test_agreement_has_the_names_of_classes() -> None:
+    """The line has the names of the classes instead of their numbers."""
     names = [f"class-{label}" for label in range(10)]
     assert agreement({"jax": SURE, "torch": SURE}, names).startswith("Both agree: class-7;")
     assert "jax class-7, torch class-1" in agreement({"jax": SURE, "torch": ONE}, names)

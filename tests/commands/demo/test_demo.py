@@ -155,8 +155,8 @@ def test_three_backends_see_a_seven(demo: str, open_page: Open) -> None:
     assert_quiet(visit, demo)
 
 
-def test_models_name_their_classes_alike(tmp_path: Path) -> None:
-    """The page has the names of the models' classes; models of other names are refused."""
+def test_models_that_name_classes_differently_are_refused(tmp_path: Path) -> None:
+    """Models whose classes have different names cannot share a page."""
     names = [f"class-{label}" for label in range(10)]
     given = {"a": names, "b": names, "c": names[::-1], "d": []}
     for folder, own in given.items():

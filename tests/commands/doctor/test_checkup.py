@@ -93,22 +93,22 @@ def test_what_changes_results_is_a_problem(
     assert [problem.remedy for problem in found.problems] == [f"unset {variable}"] * (not healthy)
 
 
-@pytest.mark.parametrize(("cost", "is_told"), [(0.0, False), (0.6, False), (7.3, True)])
-def test_threads_that_wait_for_each_other_are_told(
-    monkeypatch: pytest.MonkeyPatch, cost: float, is_told: bool
+@pytest.mark.parametrize(("cost", "is_reported"), [(0.0, False), (0.6, False), (7.3, True)])
+def test_threads_that_wait_for_each_other_are_reported(
+    monkeypatch: pytest.MonkeyPatch, cost: float, is_reported: bool
 ) -> None:
-    """Two threads that take much longer than one are a note, with what it costs and a remedy."""
+    """The doctor reports threads that take much longer than one, with the factor and a remedy."""
     torch = Probe(backend="torch", installed=True, threads=2, thread_cost=cost)
     found = examined(monkeypatch, torch)
     assert found.healthy
-    assert len(found.problems) == is_told
+    assert len(found.problems) == is_reported
     for problem in found.problems:
         assert problem.text.startswith("torch's 2 threads take 7.3 times as long as one")
         assert problem.remedy.startswith("set OMP_NUM_THREADS=1")
 
 
 def test_a_remedy_that_is_known_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor gives the variable to unset, instead of where to read the whole output."""
+    """The doctor gives the probe's remedy instead of a command that shows the whole output."""
     remedy = "unset JAX_PLATFORMS (now 'cuda')"
     stopped = Probe(backend="jax", installed=True, trouble="no cuda", remedy=remedy)
     problem, *_ = examined(monkeypatch, stopped).problems

@@ -41,7 +41,7 @@ def test_a_backend_that_does_not_start_is_told(stand_in: Path, how: str) -> None
 def test_the_variable_that_stops_a_backend_is_named(
     stand_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The remedy is to unset it, not the last line of a traceback."""
+    """The remedy names the variable to unset."""
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     stand_in.write_text("raise RuntimeError('Unable to initialize backend cuda\\nfor simplicity')")
     found = probe("jax", timeout=60)
@@ -50,7 +50,7 @@ def test_the_variable_that_stops_a_backend_is_named(
 
 
 def test_what_hides_a_backend_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A user's file of a backend's name is no backend, and is to be renamed."""
+    """The probe names a user's file that hides a backend, and says to rename it."""
     path = tmp_path / "jax.py"
     monkeypatch.setattr(frameworks, "installed", lambda: ())
     monkeypatch.setattr(frameworks, "hiding", lambda package: path)

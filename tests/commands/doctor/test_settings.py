@@ -59,7 +59,7 @@ def test_keras_json_that_changes_results_is_found(name: str, value: object, tmp_
 def test_keras_json_that_stops_plain_keras_is_named(
     content: str, name: str, tmp_path: Path
 ) -> None:
-    """The file does not stop this package, and the finding says what it does to plain Keras."""
+    """The finding says that the file stops plain Keras but not this package."""
     path = tmp_path / "keras.json"
     path.write_text(content)
     _, found = settings.found({"KERAS_HOME": str(tmp_path)})
@@ -70,7 +70,7 @@ def test_keras_json_that_stops_plain_keras_is_named(
 
 
 def test_keras_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A folder of this name stops plain Keras too."""
+    """A folder called keras.json is a finding, because it stops plain Keras too."""
     (tmp_path / "keras.json").mkdir()
     _, found = settings.found({"KERAS_HOME": str(tmp_path)})
     assert found.name == "keras.json"

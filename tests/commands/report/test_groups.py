@@ -59,8 +59,8 @@ def test_an_unknown_backend_has_a_colour() -> None:
     assert found.runs[0].accent == "other"
 
 
-def test_other_names_of_classes_part_runs() -> None:
-    """Runs whose classes have other names are not trained alike."""
+def test_runs_with_other_class_names_are_in_other_groups() -> None:
+    """Runs share a group only if their classes have the same names."""
     names = [f"class-{label}" for label in range(10)]
     first, second = example_run(class_names=names), example_run("torch", class_names=names)
     assert len(group([first, second])) == 1

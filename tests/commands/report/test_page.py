@@ -281,6 +281,16 @@ def test_many_classes_get_no_matrix() -> None:
     assert "most often 1 as 0 (100)" in made
 
 
+def test_a_class_beyond_256_is_shown_by_its_number() -> None:
+    """The page shows the mistakes of a user's classifier with 500 classes."""
+    logits = np.zeros((1000, 500), np.float32)
+    logits[:, 499] = 1
+    config = example_run().result.config | {"classes": 500}
+    assert "said <b>499</b>" in page.render(
+        [dataclasses.replace(example_run(config=config), outputs=logits)]
+    )
+
+
 def test_a_page_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the page would be too large, the error gives its size."""
     monkeypatch.setattr(page, "MOST_BYTES", 10_000)

@@ -84,14 +84,14 @@ def test_a_folder_of_image_files_loads(few: Dataset, tmp_path: Path) -> None:
     ],
     ids=["words", "0 to 10", "1 to 9"],
 )
-def test_a_folders_names_come_along(
+def test_a_folder_names_its_classes(
     tmp_path: Path,
     names: list[str],
     classes: int,
     labels: list[int],
     left: tuple[str, ...] | None,
 ) -> None:
-    """The names of the folders are those of the classes; numbers are the labels themselves."""
+    """Folders give their names to the classes; whole numbers become the labels."""
     for shade, name in enumerate(sorted(names, key=lambda name: (len(name), name))):
         for split in ("train", "test"):
             path = tmp_path / split / name / "0.png"

@@ -83,8 +83,8 @@ def test_a_prepared_data_set_loads(name: str, small: Dataset) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_names_of_classes_come_along() -> None:
-    """The names of the label feature pass from the second process."""
+def test_the_label_feature_names_the_classes() -> None:
+    """The names of the label feature come back from the second process."""
     dataset = image_sets.load("tfds:pets", classes=3)
     assert dataset.class_names == ("owl", "cat", "dog")
     assert image_sets.load("tfds:digits").class_names == tuple("0123456789")
