@@ -117,7 +117,8 @@ def _why_never(model: keras.Model) -> str | None:
     optimizers = (value for value in vars(model).values() if isinstance(value, _OPTIMIZER))
     if any(optimizer is not model.optimizer for optimizer in optimizers):
         return "it has more than one optimizer"
-    if keras.distribution.distribution() is not None:
+    strategy = getattr(model, "distribute_strategy", None)  # on TensorFlow
+    if keras.distribution.distribution() or (strategy and strategy.num_replicas_in_sync > 1):
         return "it is distributed over devices"
     return None
 
@@ -184,6 +185,9 @@ class Checked(Mixin):  # type: ignore[misc]  # for mypy it is Any
 
     def fit(self, *given: Any, **named: Any) -> Any:
         """Train like Keras, with more steps per execution where nobody can tell."""
+        if reason := _why_never(self):
+            _stay_stock(self, reason)
+            return self.fit(*given, **named)  # the stock one
         asked = inspect.signature(keras.Model.fit).bind(self, *given, **named).arguments
         whole = ("y", "sample_weight", "class_weight")
         fed = type(asked.get("x")), *(asked.get(name) is None for name in whole)

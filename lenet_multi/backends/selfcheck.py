@@ -88,6 +88,17 @@ class SelfCheck:
         self.fast = self.stock = None
         self._courses = []
 
+    def can_make_variables(self, batch: Batch) -> bool:
+        """Make the model's missing variables; where that fails, stock Keras trains."""
+        if not _are_dense(batch):
+            return True  # they are not needed: the first step says that stock Keras trains
+        try:
+            make_variables(self.model, *keras.utils.unpack_x_y_sample_weight(batch)[:2])
+        except Exception as error:  # whatever it is, stock Keras trains or raises it
+            self.why_not = f"Keras cannot tell its outputs: {named_reason(error)[:200]}"
+            self.tell(self.why_not)
+        return self.why_not is None
+
     def train(
         self, state: State, batches: Sequence[Batch], stored: Sequence[Batch] | None = None
     ) -> tuple[Logs, State, Sequence[Batch]]:
@@ -115,7 +126,7 @@ class SelfCheck:
         self.steps += len(batches)
         done: list[tuple[Logs, State]] = []
         try:
-            if not all(map(module.is_dense, tree.flatten(batches[0]))):
+            if not _are_dense(batches[0]):
                 raise UnfitError("its batches are ragged or sparse")
             done.append(module.trained(self.model, self.fast, fast, stored))
             self.why_not = self.model.fast.why_stock
@@ -224,6 +235,11 @@ def started(model: keras.Model, tell: Callable[[str], None] = lambda reason: Non
         model.make_train_function(force=True)
     stock, model.train_function = model.train_function, fast
     return SelfCheck(model, fast, stock, tell)
+
+
+def _are_dense(batch: Batch) -> bool:
+    is_dense = backends.module(keras.backend.backend()).is_dense
+    return all(map(is_dense, tree.flatten(batch)))
 
 
 def _gap(found: Array, wanted: Array) -> float:

@@ -21,7 +21,7 @@ from lenet_multi.backends.stored import (
     stored_feed,
 )
 from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION, UnfitError
-from lenet_multi.backends.variables import State, make_variables, set_state, state_of
+from lenet_multi.backends.variables import State, set_state, state_of
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import changed
 from lenet_multi.machine.keras_start import CPU, device
@@ -179,13 +179,12 @@ def checking(model: keras.Model, check: SelfCheck) -> Any:
             batches = list(islice(_without_optionals(iterator), model.steps_per_execution))
             if not batches:
                 raise StopIteration  # Keras expects it
-            if not check.steps and all(map(is_dense, tree.flatten(batches[0]))):
-                # Keras makes the variables in the first step; other backends have them already.
-                make_variables(model, *keras.utils.unpack_x_y_sample_weight(batches[0])[:2])
-            logs, _, left = check.train(state_of(model), batches)
-            if not left:
-                return logs
-            iterator = iter(left)
+            # Keras makes the variables in the first step; other backends have them already.
+            if check.steps or check.can_make_variables(batches[0]):
+                logs, _, batches = check.train(state_of(model), batches)
+                if not batches:
+                    return logs
+            iterator = iter(batches)
         done: Logs = check.chosen(iterator)
         return done
 

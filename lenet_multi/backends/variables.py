@@ -56,12 +56,17 @@ def unnumbered(path: str) -> str:
     return re.sub(r"_\d+(?=[/_]|$)", "", path)
 
 
+def _like(part: Any) -> keras.KerasTensor | None:
+    return None if part is None else keras.KerasTensor(part.shape, part.dtype)
+
+
 def make_variables(model: keras.Model, x: Any, y: Any) -> None:
     """Create missing variables of a compiled `model`, as a first step would.
 
-    `x` and `y` (N, ...) are a batch of training data, in NumPy or the backend; `y` may be None.
+    `x` and `y` (N, ...) are a batch of training data, in NumPy or the backend; `y` and parts of
+    `x` may be None.
     """
-    inputs = tree.map_structure(lambda part: keras.KerasTensor(part.shape, part.dtype), x)
+    inputs = tree.map_structure(_like, x)
     outputs = tree.map_structure(
         lambda spec: ops.zeros(tuple(spec.shape), spec.dtype), model(inputs, training=False)
     )

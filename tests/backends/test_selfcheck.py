@@ -39,7 +39,7 @@ def fitted(model: Any, **of_fit: Any) -> Any:
     from lenet_multi.backends.fast import fast
 
     with fast(model) as fit:
-        model.fit(X, Y, batch_size=16, verbose=0, **of_fit)
+        model.fit(**{"x": X, "y": Y, "batch_size": 16, "verbose": 0} | of_fit)
     return fit
 
 
@@ -257,6 +257,40 @@ def test_a_model_compiled_again_trains_with_the_new_loss(
     assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
     for one, other in zip(ours.get_weights(), stock.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)  # measured: 1e-7
+
+
+def test_an_input_may_be_absent(backend: str) -> None:
+    """A model with an optional input trains without it, as stock Keras does."""
+    import keras
+
+    given, absent = keras.Input((8,), name="x"), keras.Input((8,), name="absent", optional=True)
+
+    class First(keras.layers.Layer):  # type: ignore[misc]  # Keras carries no types
+        def call(self, first: Any, second: Any = None) -> Any:
+            return first if second is None else first + second
+    outputs = keras.layers.Dense(1, kernel_initializer="ones")(First()(given, absent))
+    ours = keras.Model({"x": given, "absent": absent}, outputs)
+    stock = keras.models.clone_model(ours)
+    for model in (ours, stock):
+        model.compile(keras.optimizers.SGD(0.01), "mse")
+    fitted(ours, x={"x": X, "absent": None}, shuffle=False)
+    stock.fit({"x": X, "absent": None}, Y, batch_size=16, shuffle=False, verbose=0)
+    for one, other in zip(ours.get_weights(), stock.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)  # measured: 1e-7
+
+
+def test_a_model_on_several_devices_stays_stock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where TensorFlow's strategy has two replicas, the reason is known before the first step."""
+    import keras
+
+    from lenet_multi.backends.fast import why_not
+    from tests.backends.models import fast
+
+    model = plain()
+    fast(model)
+    strategy = Mock(num_replicas_in_sync=2)
+    monkeypatch.setattr(keras.Model, "distribute_strategy", strategy, raising=False)
+    assert why_not(model) == "it is distributed over devices"
 
 
 def test_everything_is_restored(backend: str) -> None:

@@ -28,10 +28,13 @@ from tests.keras_tests import IN_PLACE, REPORT
 PLACES = ("trainers/trainer_test.py", "callbacks", "models/model_test.py", "optimizers")
 OF_BACKEND = {"jax": ("backend/jax/trainer_test.py",)}
 
-# Why a test that stock Keras passes fails with our training. Each of these must fail.
+# Why a test that stock Keras passes fails with our training, on at least one backend.
 KNOWN = {
     "TestTrainer::test_retracing": (
         "it allows two traces of a step, and the check of the fast way traces both ways"
+    ),
+    "SwapEMAWeightsTest::test_swap_ema_weights_on_epoch": (
+        "it loads a file in which our training left jit_compile to the backend, and wants XLA's bits"
     ),
 }
 
