@@ -77,10 +77,20 @@ def _read(source: str) -> Found:
     raise UserError(f"no data at {source!r}: give {DATA_SOURCES}")
 
 
+_NO_LABEL = -1  # of a split whose labels are kept secret
+
+
 def _of_library(library: str, name: str) -> Found:
-    (x_train, y_train, x_test, y_test), class_names = reader.read(library, name)
+    pairs, class_names = reader.read(library, name)
+    labelled = {part: (x, y) for part, (x, y) in pairs.items() if not (y == _NO_LABEL).all()}
     return Found(
-        {TRAIN: (x_train, y_train), TEST: (x_test, y_test)},
+        labelled,
+        tuple(
+            f"{library}:{name} keeps the labels of its {_SAID[part]} images secret (-1); they are "
+            "not used"
+            for part in pairs
+            if part not in labelled
+        ),
         is_sorted=library == "hf",  # it reads folders class by class
         class_names=class_names,
     )

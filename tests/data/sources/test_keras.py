@@ -153,7 +153,9 @@ def test_cifar_loads(tmp_path: Path) -> None:
     dataset = image_sets.load(str(path), classes=100)
     np.testing.assert_array_equal(dataset.train.x, images)
     assert list(dataset.test.y) == [0, 99, 1, 2, 3, 4]
-    with pytest.raises(UserError, match="labels run from 0 to 99, outside 0 to 9; see --classes"):
+    with pytest.raises(
+        UserError, match="labels run from 0 to 99, outside 0 to 9; give --classes 100"
+    ):
         image_sets.load(str(path))
 
 
