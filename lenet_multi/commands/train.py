@@ -21,6 +21,7 @@ from lenet_multi.commands._options import (
     setting_options,
 )
 from lenet_multi.config import flag, with_settings
+from lenet_multi.data import class_names
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
@@ -125,6 +126,8 @@ def command(
             backend = journal.starts[-1]["backend"]
         chosen = frameworks.choose(backend)
     else:
+        if "class_names" in given:  # the run keeps the names, not the place of a file
+            given["class_names"] = class_names.as_setting(given["class_names"])
         config = with_settings(RECIPES[recipe or DEFAULT_RECIPE], given)
         chosen = frameworks.choose(backend)
         out = out or folder.default_folder(f"{config.recipe}-{chosen}")
