@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
@@ -173,20 +173,31 @@ def class_counts(labels: Arrays) -> dict[str, int]:
 
 
 def left_out(
-    counts: Mapping[str, Mapping[str, int]], names: Sequence[str] | None = None, *, remedy: str
+    counts: Mapping[str, Mapping[str, int]],
+    names: Sequence[str] | None = None,
+    *,
+    remedy: str,
+    tested: Collection[str] = (),
+    kind: str = "image",
 ) -> list[str]:
-    """Return a warning of the classes that the training or the validation examples lack.
+    """Return warnings of the classes that the training or the validation examples lack.
 
     `counts`: those of `class_counts` of "training" and "validation"; `names`: those of the classes,
-    if they have any; `remedy`: what to do.
+    if they have any; `remedy`: what to do; `tested`: the labels of the test examples. An example is
+    called `kind`.
     """
-    known = sorted({label for each in counts.values() for label in each}, key=int)
-    lacks = {part: [one for one in known if one not in each] for part, each in counts.items()}
+    known = {label for each in counts.values() for label in each}
+    if len(known) == 1:
+        only = shown(names, int(*known))
+        return [f"every {kind} to learn from is of class {only}: give {kind}s of another class too"]
+    lacks = [(part, known - each.keys(), remedy) for part, each in counts.items()]
+    if counts:
+        lacks.append(("training", {*tested} - known, f"give {kind}s of every class to train on"))
     return [
-        f"no {part} image is of {'class' if len(labels) == 1 else 'classes'} "
-        f"{listed(shown(names, int(label)) for label in labels)}: "
-        f"{_SO[part]}; {remedy}"
-        for part, labels in lacks.items()
+        f"no {part} {kind} is of {'class' if len(labels) == 1 else 'classes'} "
+        f"{listed(shown(names, label) for label in sorted(map(int, labels)))}: "
+        f"{_SO[part]}; {what_to_do}"
+        for part, labels, what_to_do in lacks
         if labels
     ]
 

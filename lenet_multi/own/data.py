@@ -8,7 +8,15 @@ import numpy as np
 from keras import tree
 
 from lenet_multi.config import DRAWN, TrainConfig
-from lenet_multi.data.examples import TEST_SHARE, Arrays, Dataset, Examples, named, parts
+from lenet_multi.data.examples import (
+    TEST_SHARE,
+    Arrays,
+    Dataset,
+    Examples,
+    hold_out,
+    named,
+    parts,
+)
 from lenet_multi.data.npz import names_in, read_side
 from lenet_multi.errors import UserError, by
 from lenet_multi.own import builder, drawn, place
@@ -35,6 +43,8 @@ def load(config: TrainConfig, model: keras.Model, loss: Any) -> Dataset:
     if len(examples) == 2:
         return Dataset(examples[0], examples[1])
     whole = examples[0]
+    if config.shuffle_split:
+        return hold_out(Dataset(whole, whole[:0]), source)
     test = -(-len(whole) // TEST_SHARE)  # the last ones
     if test == len(whole):
         raise UserError(f"--data {source} has {len(whole)} examples; give two or more")
