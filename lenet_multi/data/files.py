@@ -82,10 +82,7 @@ def _of_folder(folder: Path) -> Found:
     inside = [path for path in inside if path.name[0] not in "._"]
     if len(inside) == 1:  # as archives unpack, maybe beside a README
         return _of_folder(inside[0])
-    if picture := folders.foreign(folder):
-        raise UserError(
-            f"{folder} has pictures such as {picture}, whose format is not read; save them as PNG"
-        )
+    folders.refuse_unlabelled(folder)
     names = listed(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise UserError(
         f"{folder} holds {names}, no data that are read; give IDX files such as "

@@ -56,10 +56,18 @@ def read(folder: Path) -> Found | None:
     return Found(parts, notes, is_sorted=True) if parts else None
 
 
-def foreign(folder: Path) -> Path | None:
-    """Return the first picture in a folder, or in one in it, of a format that is not read."""
-    found = (path for path in _all_pictures(folder) if _is_foreign(path))
-    return next(found, None)
+def refuse_unlabelled(folder: Path) -> None:
+    """Raise `UserError` when a folder where `read` finds nothing has pictures, with the reason."""
+    found = [*_all_pictures(folder)]
+    if foreign := next(filter(_is_foreign, found), None):
+        raise UserError(
+            f"{folder} has pictures such as {foreign}, whose format is not read; save them as PNG"
+        )
+    if found:
+        raise UserError(
+            f"{folder} has pictures such as {found[0]}, but nothing tells their classes; give a "
+            "folder for each class, or labels.csv with the columns file and label"
+        )
 
 
 def _on_unused(folder: Path, labelled: dict[str, Labelled]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.config import DATA_SOURCES
+from lenet_multi.config import DATA_SOURCES, MOST_CLASSES
 from lenet_multi.data import files, idx_folder
 from lenet_multi.data.converted import converted
 from lenet_multi.data.examples import Dataset, Examples, hold_out
@@ -35,7 +35,10 @@ def load(source: str = "mnist", *, classes: int = 10, transpose: bool = False) -
 
 def load_test(source: str = "mnist", *, classes: int = 10, transpose: bool = False) -> Dataset:
     """Return the same as `load`, but training images may be missing."""
-    found = converted(_read(source), source, classes=classes)
+    unconverted = _read(source)
+    if not unconverted.parts:
+        raise UserError(f"{source} has no labels; give data that have")
+    found = converted(unconverted, source, classes=classes)
     examples = {
         part: _checked(x, y, f"{source} ({_SAID[part]})", classes)
         for part, (x, y) in found.parts.items()
@@ -109,6 +112,8 @@ def _checked(images: NDArray[Any], labels: NDArray[Any], name: str, classes: int
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         remedy = f"give --classes {high + 1}" if low >= 0 else "give labels from 0"
+        if high >= MOST_CLASSES:
+            remedy = f"give labels below {MOST_CLASSES}, the most classes"
         raise UserError(
             f"{name}: labels run from {low} to {high}, outside 0 to {classes - 1}; {remedy}"
         )

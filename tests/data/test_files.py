@@ -157,6 +157,14 @@ def test_pictures_that_are_not_read_are_named_with_the_remedy(tmp_path: Path) ->
         files.read(tmp_path)
 
 
+def test_pictures_without_classes_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    """Of a flat folder the error does not list the files but says how to tell the classes."""
+    for number in range(3):
+        Image.new("L", (4, 4)).save(tmp_path / f"{number}.png")
+    with pytest.raises(UserError, match=r"such as .*/0\.png, but nothing tells .* or labels\.csv"):
+        files.read(tmp_path)
+
+
 def test_a_file_of_another_kind_is_there(tmp_path: Path) -> None:
     """The error says that the file exists, which kinds are read, and one line that converts."""
     for name in ("usps.pkl", "digits.xyz", "digits"):
