@@ -139,16 +139,15 @@ def _refuse_two_scales(images: Mapping[str, Array], source: str) -> None:
     """Raise `UserError` when floats of one part end at 1, or begin at 0, and another's do not."""
     ends = {part: (float(array.min()), float(array.max())) for part, array in images.items()}
     floats = [part for part, array in images.items() if array.dtype.kind == "f"]
-    for has_one, has_other in (
-        (lambda low, high: 0 < high <= 1, lambda low, high: high > 1),
-        (lambda low, high: 0 <= low < high, lambda low, high: low < 0),
-    ):
-        one = next((part for part in floats if has_one(*ends[part])), None)
-        other = next((part for part in ends if has_other(*ends[part])), None)
-        if one and other:
+    to_one = [part for part in floats if 0 < ends[part][1] <= 1]
+    beyond = [part for part, (_, high) in ends.items() if high > 1]
+    from_zero = [part for part in floats if 0 <= ends[part][0] < ends[part][1]]
+    below = [part for part, (low, _) in ends.items() if low < 0]
+    for these, others in ((to_one, beyond), (from_zero, below)):
+        if these and others:
             first, second = (
                 f"{_SAID.get(part, part)} pixels run from {ends[part][0]:g} to {ends[part][1]:g}"
-                for part in (one, other)
+                for part in (these[0], others[0])
             )
             raise UserError(f"{source}: {first}, but {second}; give both on one scale")
 
@@ -163,8 +162,9 @@ def _scale(
     if low >= 0 and high <= 1:
         kind = "floats in [0, 1]" if are_floats else "of 0 and 1"
         words = f"pixels are {kind}; they were multiplied by 255 and kept as bytes"
-        dark = f"; {_DARK.format(high * _LARGEST)}" if high * _LARGEST <= _FAINT else ""
-        return _LARGEST, 0, words + dark
+        if high * _LARGEST <= _FAINT:
+            words += f"; {_DARK.format(high * _LARGEST)}"
+        return _LARGEST, 0, words
     if are_floats and -1 <= low <= -_NEARLY and _NEARLY <= high <= 1:
         words = "pixels are floats in [-1, 1]; they were brought to 0 to 255 and kept as bytes"
         return _LARGEST / 2, _LARGEST / 2, words

@@ -136,7 +136,7 @@ def split(dataset: Dataset, config: TrainConfig) -> tuple[Examples, Examples]:
     return examples[:at], examples[at:]
 
 
-def hold_out(dataset: Dataset, source: str) -> Dataset:
+def hold_out(dataset: Dataset, source: str, kind: str = "images") -> Dataset:
     """Return a data set without a test set with a tenth of its training examples as the test.
 
     They are drawn from one seed, whatever that of a run is: every run and every command tests on
@@ -145,10 +145,10 @@ def hold_out(dataset: Dataset, source: str) -> Dataset:
     count = len(dataset.train)
     held = -(-count // TEST_SHARE)
     if held == count:
-        raise UserError(f"{source} has {count} images and no test images; give two or more")
+        raise UserError(f"{source} has {count} {kind} and no test {kind}; give two or more")
     order = drawn_order(count, seed=0)
     note = (
-        f"{source} has no test images: {held:,} of its {count:,} training images, drawn by a fixed "
+        f"{source} has no test {kind}: {held:,} of its {count:,} training {kind}, drawn by a fixed "
         "seed, are for the test"
     )
     return replace(

@@ -136,7 +136,7 @@ def read_config(path: Path) -> Any:
     except BadZipFile as error:
         if path.suffix in _OLDER:
             raise UserError(
-                f"{path} is no .keras file; load it with keras.models.load_model, and save it as "
+                f"{path} is no .keras file; save what keras.models.load_model makes of it as "
                 f"{path.stem}.keras"
             ) from error
         raise refusal(f", or it is damaged: {reason(error)}") from error

@@ -92,9 +92,13 @@ def test_both_halves_have_one_scale() -> None:
         (
             IMAGES / 255,
             IMAGES,
-            "training pixels run from 0.* to 1, but test pixels .* to 255; give",
+            "training pixels run from 0 to 0.9.*, but test pixels .* to 249; give",
         ),
-        (IMAGES, IMAGES / 255, "test pixels run from .* to 1, but training pixels .* to 255; give"),
+        (
+            IMAGES,
+            IMAGES / 255,
+            "test pixels run from .* to 0.9.*, but training pixels .* to 249; give",
+        ),
         (IMAGES / 255, IMAGES / 127.5 - 1, "training pixels run .*, but test pixels run from -1 "),
     ],
 )
@@ -110,7 +114,7 @@ def test_parts_of_two_scales_are_refused(
 def test_floats_divided_twice_are_asked_about() -> None:
     """Pixels that end far below 1 stay dark, and a note says how bright the brightest is."""
     _, _, found = convert(IMAGES / 255 / 255)
-    assert "the brightest pixel is 1 of 255" in found.notes[0]
+    assert "the brightest pixel is 0.976471 of 255" in found.notes[0]
 
 
 def test_images_of_few_levels_are_asked_about() -> None:

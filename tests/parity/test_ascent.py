@@ -38,10 +38,10 @@ def test_what_was_done_to_the_data_is_said(tmp_path: Path, monkeypatch: pytest.M
         raise RuntimeError("it climbs")
 
     monkeypatch.setattr(ascent, "_run", climb)
-    images = np.random.default_rng(0).integers(0, 256, (40, 784), np.uint8)
-    np.savez(tmp_path / "rows.npz", X=images, y=np.arange(40) % 10)
-    config = TrainConfig(data=str(tmp_path / "rows.npz"), batch_size=8)
-    plan = Plan(config=config, float64_images=16, float32_images=16)
+    images = np.random.default_rng(0).integers(0, 256, (800, 784), np.uint8)
+    np.savez(tmp_path / "rows.npz", X=images, y=np.arange(800) % 10)
+    config = TrainConfig(data=str(tmp_path / "rows.npz"), batch_size=4)
+    plan = Plan(config=config, float64_images=640, float32_images=100)
     told: list[str] = []
     with pytest.raises(RuntimeError, match="it climbs"):
         ascend(BACKENDS, plan, tmp_path / "out", timeout=1, announce=told.append)

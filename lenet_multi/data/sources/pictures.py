@@ -43,10 +43,10 @@ def splits_of(found: Iterable[str]) -> dict[str, str]:
 
     Raises `UserError` when it has neither the first nor the second.
     """
-    found = list(found)
-    of_parts = {
-        part: name for name in reversed(found) if name.isalpha() and (part := part_of(name))
-    }
+    found, of_parts = list(found), {}
+    for name in found:
+        if name.isalpha() and (part := part_of(name)):
+            of_parts.setdefault(part, name)
     if not {TRAIN, TEST} & of_parts.keys():
         raise UserError(f"it must have a split train or test, but has {listed(found)}")
     return of_parts
