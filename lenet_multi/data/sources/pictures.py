@@ -43,7 +43,8 @@ def splits_of(found: Iterable[str]) -> dict[str, str]:
 
     Raises `UserError` when it has neither the first nor the second.
     """
-    found, of_parts = list(found), {}
+    found = list(found)
+    of_parts: dict[str, str] = {}
     for name in found:
         if name.isalpha() and (part := part_of(name)):
             of_parts.setdefault(part, name)
