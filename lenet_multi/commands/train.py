@@ -21,7 +21,6 @@ from lenet_multi.commands._options import (
     setting_options,
 )
 from lenet_multi.config import flag, with_settings
-from lenet_multi.data import class_names
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
@@ -93,6 +92,7 @@ def command(
       lenet-multi train my_model.py:build --data my_model.py:data
     """
     from lenet_multi.commands._beyond import beyond
+    from lenet_multi.data import class_names
     from lenet_multi.machine import frameworks, signals
     from lenet_multi.runs import folder
     from lenet_multi.runs.journal import Journal
