@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lenet_multi.backends import choice
 from lenet_multi.config import NOTHING, TrainConfig
 from lenet_multi.data import class_names
+from lenet_multi.data.class_weights import balanced, labels_of
 from lenet_multi.data.examples import (
     Dataset,
     Examples,
@@ -51,15 +52,26 @@ def _warn(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _class_counts(training: Examples, validation: Examples) -> dict[str, dict[str, int]]:
-    return {"training": class_counts(training.y), "validation": class_counts(validation.y)}
+def _class_counts(task: Task, config: TrainConfig, **parts: Examples) -> dict[str, dict[str, int]]:
+    """Return the examples of each part by class; none where targets are no labels of classes."""
+    if task.classifies:
+        return {part: class_counts(examples.y) for part, examples in parts.items()}
+    loss = task.loss(config)
+    if "crossentropy" not in str(getattr(loss, "name", getattr(loss, "__name__", loss))).lower():
+        return {}
+    try:
+        return {part: class_counts(labels_of(examples.y)) for part, examples in parts.items()}
+    except UserError:  # of several outputs, or a label for each pixel
+        return {}
 
 
 def _remedy(dataset: Dataset, config: TrainConfig) -> str:
     if dataset.validation:
-        return f"add such images to {config.data}"
+        return f"add some to {config.data}"
     shuffled = dataset.is_sorted or config.shuffle_split
-    return "give more images, or another --validation-split" if shuffled else "give --shuffle-split"
+    return (
+        "give more of them, or another --validation-split" if shuffled else "give --shuffle-split"
+    )
 
 
 def train(
@@ -114,7 +126,6 @@ def train(
         import keras
 
         from lenet_multi.backends.variables import path_of
-        from lenet_multi.data.class_weights import balanced
         from lenet_multi.inference.evaluate import evaluate
         from lenet_multi.training.beyond import state_after
         from lenet_multi.training.fit import fit
@@ -128,9 +139,13 @@ def train(
         )
     inputs = task.inputs(config, dataset)
     training, validation = split(dataset, config)
-    counts = _class_counts(training, validation) if task.classifies else {}
+    counts = _class_counts(
+        task, config, training=training, validation=validation, test=dataset.test
+    )
+    tested = counts.pop("test", {})
     names = dataset.class_names if task.classifies else None
-    lacking = left_out(counts, names, remedy=_remedy(dataset, config))
+    kind = "image" if are_pictures(dataset.train.x) else "example"
+    lacking = left_out(counts, names, remedy=_remedy(dataset, config), tested=tested, kind=kind)
     for line in (*dataset.notes, *lacking):
         warn(f"Data: {line}")
     class_weights: dict[str, float] = {}
@@ -150,11 +165,10 @@ def train(
     if earlier:  # what the first of the finished runs began with
         initial_weights_sha256 = earlier[0]["initial_weights_sha256"]
         start_from = earlier[0]["start_from"]
-    examples = "images" if are_pictures(dataset.train.x) else "examples"
     announce(
         f"{task.name} ({model.count_params():,} parameters) on {backend} (form {how.form}): "
         f"{len(training):,} training, {len(validation):,} validation, "
-        f"{len(dataset.test):,} test {examples}"
+        f"{len(dataset.test):,} test {kind}s"
     )
     if names:
         announce(f"Classes: {class_names.few(names)}")
@@ -227,6 +241,8 @@ def _refuse_misfit(names: class_names.Names, classes: int, config: TrainConfig) 
         remedy += f", or {classes} names"
     if config.is_own:
         remedy = "make them as many"
+    if len(names) == 1:
+        remedy = "give a folder of pictures for each class, or labels.csv with the class of each"
     class_names.refuse_misfit(names, classes, source, remedy)
 
 

@@ -64,7 +64,9 @@ def run(material: Path, lenet: Lenet) -> Path:
         done = lenet("train", *FAST, "--data", material / "shapes.npz", *names, "--out", out)
         assert done.returncode == 0, done.stderr
         assert "Classes: bar, disc, ring\n" in done.stdout
-        assert json.loads((out / "result.json").read_text())["class_names"] == [*SHAPES]
+        content = json.loads((out / "result.json").read_text())
+        assert content["class_names"] == [*SHAPES]
+        assert content["config"]["class_names"] == "bar,disc,ring"  # and not the file's place
     return out
 
 

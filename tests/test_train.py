@@ -112,6 +112,48 @@ def test_a_class_that_validation_lacks_is_said_before_training(
         assert told[1].endswith("; give --shuffle-split")
 
 
+OWN_MODEL = """
+import keras
+
+def build():
+    layers = [keras.Input((2,)), keras.layers.Dense(3, activation="softmax")]
+    model = keras.Sequential(layers)
+    model.compile("adam", LOSS)
+    return model
+"""
+
+
+@pytest.mark.parametrize("kind", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
+def test_a_model_of_ones_own_is_told_of_missing_classes(
+    lenet: Lenet, tmp_path: Path, kind: str
+) -> None:
+    """A user's classifier on sorted data is warned like ours, and the remedy helps it too."""
+    labels = np.repeat(np.arange(3), 40)
+    y = labels if kind.startswith("sparse") else np.eye(3, dtype=np.float32)[labels]
+    np.savez(tmp_path / "sorted.npz", x=np.eye(3, 2, dtype=np.float32)[labels], y=y)
+    (tmp_path / "mine.py").write_text(OWN_MODEL.replace("LOSS", repr(kind)))
+    how = ["train", "mine.py:build", "--data", "sorted.npz", "--epochs", 1, "--quiet"]
+    how += ["--validation-split", 0.2]
+    done = lenet(*how, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert "Data: no validation example is of classes 0, 1: early stopping" in done.stderr
+    assert done.stderr.rstrip().endswith("; give --shuffle-split")
+    counts = json.loads((tmp_path / "run" / "result.json").read_text())["class_counts"]
+    assert counts == {"training": {"0": 40, "1": 40, "2": 6}, "validation": {"2": 22}}
+    done = lenet(*how, "--shuffle-split")
+    assert done.returncode == 0, done.stderr
+    assert "is of class" not in done.stderr
+
+
+def test_whole_numbers_to_predict_are_no_classes(lenet: Lenet, tmp_path: Path) -> None:
+    """The targets of a regression are not counted as classes."""
+    np.savez(tmp_path / "sorted.npz", x=np.ones((90, 2), np.float32), y=np.arange(90) // 30)
+    (tmp_path / "mine.py").write_text(OWN_MODEL.replace("LOSS", "'mse'").replace("(3", "(1"))
+    done = lenet("train", "mine.py:build", "--data", "sorted.npz", "--epochs", 1, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "Data:" not in done.stderr
+
+
 def test_the_record_counts_each_class(backend: str, small: Dataset) -> None:
     """The record has how many training and validation images each class has."""
     from lenet_multi.train import train

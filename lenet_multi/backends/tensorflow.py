@@ -176,7 +176,9 @@ def checking(model: keras.Model, check: SelfCheck) -> Any:
 
     def train_function(iterator: Iterator[Any]) -> Logs:
         if check.is_open:
-            batches = list(islice(_without_optionals(iterator), model.steps_per_execution))
+            batches: Sequence[Any] = list(
+                islice(_without_optionals(iterator), model.steps_per_execution)
+            )
             if not batches:
                 raise StopIteration  # Keras expects it
             # Keras makes the variables in the first step; other backends have them already.

@@ -324,7 +324,8 @@ def _computation(
                         gradients, list(compress(weights, known.has_gradient)), rate
                     )
                     model.optimizer.iterations.assign_add(1)
-                tracker.update_state(loss, sample_weight=len(tree.flatten(x)[0]))
+                size = next(len(part) for part in tree.flatten(x) if part is not None)
+                tracker.update_state(loss, sample_weight=size)
                 logs = model.compute_metrics(x, y, outputs, sample_weight)
         if scope.state_mapping.keys() - set(map(id, held)):
             raise UnfitError("its step changes a variable that the model does not list")

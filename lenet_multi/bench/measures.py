@@ -73,7 +73,7 @@ class Trial:
         with stopwatch("data"):
             self.task = find_task(self.config)
             dataset = self.task.load(self.config)
-        self.examples = dataset.train
+        self.examples, self.notes = dataset.train, dataset.notes
         with stopwatch("build"):
             self.model = self.task.build(self.config, dataset)
             if self.way == OURS:

@@ -134,6 +134,7 @@ class _Session:
         self.trials: list[_Trial] = []
         self.stages: dict[str, Stages] = {}
         self.shown: set[str] = set()  # the users' errors whose traceback was printed
+        self.noted: set[str] = set()  # what was said of the data
         self.bar = bars.add_task("start", total=None)
 
     def measure(self, backends: Sequence[str], rounds: int, *, tries_jit: bool) -> None:
@@ -162,6 +163,7 @@ class _Session:
         for request, words in ((BUILD, "import and build"), (FIRST, "first step")):
             if found := self._ask(trial, request, words):
                 trial.seconds |= found.pop("seconds")
+                self._note(found.pop("notes", ()))
                 trial.facts |= found
         return trial
 
@@ -183,14 +185,22 @@ class _Session:
             self.bars.advance(self.bar)
         return None
 
+    def _note(self, notes: Sequence[str]) -> None:
+        """Print each line on the data once: every process reads the same."""
+        for line in notes:
+            if line not in self.noted:
+                self.noted.add(line)
+                self._print(f"Data: {line}\n")
+
+    def _print(self, text: str) -> None:
+        self.bars.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+
     def _show(self, traceback: str) -> None:
         """Print a user's traceback once, however many backends raise the same error."""
         error = traceback.rstrip().rpartition("\n")[2]
         if error not in self.shown:
             self.shown.add(error)
-            self.bars.console.print(
-                traceback, end="", markup=False, highlight=False, soft_wrap=True
-            )
+            self._print(traceback)
 
     def _refuse(self) -> None:
         """Raise `UserError`: nothing trains."""

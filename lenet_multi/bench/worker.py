@@ -52,6 +52,7 @@ def _requests(job: Job) -> dict[str, Callable[[], dict[str, Any]]]:
             "seconds": {**seconds, **trial.seconds},
             "way": trial.way,
             "why_stock": trial.why_stock,
+            "notes": trial.notes,
             "parameters": trial.model.count_params(),
             "versions": environment.versions(job.backend),
             "device": keras_start.device(),

@@ -7,7 +7,7 @@ from typing import Any
 from lenet_multi.config import TASKS, TrainConfig, flag
 from lenet_multi.errors import UserError
 from lenet_multi.inference.with_code import is_foreign
-from lenet_multi.runs.earlier import Earlier, of_run
+from lenet_multi.runs.earlier import Earlier, of_run, refuse_other_split
 from lenet_multi.runs.record import read_run
 
 _MAY_BE_GIVEN = {"epochs", "architecture", "data"}  # the data's bytes must be the same
@@ -22,6 +22,7 @@ def beyond(run: Path, given: dict[str, Any]) -> tuple[TrainConfig, list[Earlier]
     for name in given.keys() - _MAY_BE_GIVEN:
         raise UserError(f"--resume keeps the run's settings; drop {flag(name)}")
     result = read_run(run).result
+    refuse_other_split(result.config, run)
     known = {field.name for field in dataclasses.fields(TrainConfig)}
     recorded = {name: value for name, value in result.config.items() if name in known}
     epochs = len(result.epochs)

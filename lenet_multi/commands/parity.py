@@ -232,6 +232,8 @@ def compare_seeds(
         click.echo(f"Run the same command again to continue with the runs in {folder}", err=True)
         raise
     seeds.write_json(found, config, folder / seeds.STUDY)
+    for line in seeds.notes(folder):
+        click.echo(line, err=True)
     if as_json:
         click.echo((folder / seeds.STUDY).read_text(), nl=False)
     else:

@@ -92,6 +92,7 @@ def command(
       lenet-multi train my_model.py:build --data my_model.py:data
     """
     from lenet_multi.commands._beyond import beyond
+    from lenet_multi.data import class_names
     from lenet_multi.machine import frameworks, signals
     from lenet_multi.runs import folder
     from lenet_multi.runs.journal import Journal
@@ -125,6 +126,8 @@ def command(
             backend = journal.starts[-1]["backend"]
         chosen = frameworks.choose(backend)
     else:
+        if "class_names" in given:  # the run keeps the names, not the place of a file
+            given["class_names"] = class_names.as_setting(given["class_names"])
         config = with_settings(RECIPES[recipe or DEFAULT_RECIPE], given)
         chosen = frameworks.choose(backend)
         out = out or folder.default_folder(f"{config.recipe}-{chosen}")

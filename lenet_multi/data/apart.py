@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lenet_multi.data.found import Found
+from lenet_multi.data.found import Found, Pair
 from lenet_multi.data.npz import names_in, read_npz
 from lenet_multi.errors import UserError
 
@@ -41,10 +44,24 @@ def read(module: str, path: Path) -> Found:
                 f"{path} is damaged: its reader ended with status {done.returncode}; save it "
                 "again, or as .npz"
             )
-        names = names_in(arrays)
-        pairs = zip(names[::2], names[1::2], strict=True)
-        found = iter(read_npz(arrays, names))
-        return Found({x.removesuffix(".x"): (next(found), next(found)) for x, _ in pairs})
+        return Found(read_pairs(arrays))
+
+
+def write_pairs(path: Path, pairs: Mapping[str, Pair], **others: NDArray[Any]) -> None:
+    """Write images and labels by part to an .npz, and `others` by name."""
+    sides = {
+        f"{part}.{side}": one
+        for part, pair in pairs.items()
+        for side, one in zip("xy", pair, strict=True)
+    }
+    np.savez(path, allow_pickle=False, **sides, **others)
+
+
+def read_pairs(path: Path) -> dict[str, Pair]:
+    """Return the images and labels by part that `write_pairs` wrote."""
+    parts = [name.removesuffix(".x") for name in names_in(path) if name.endswith(".x")]
+    found = iter(read_npz(path, [f"{part}.{side}" for part in parts for side in "xy"]))
+    return {part: (next(found), next(found)) for part in parts}
 
 
 def main(module: str, path: str, arrays: str) -> None:
@@ -52,13 +69,7 @@ def main(module: str, path: str, arrays: str) -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             found = importlib.import_module(f"lenet_multi.data.{module}").read(Path(path))
-        parts = found.parts.items()
-        sides = {
-            f"{part}.{side}": one
-            for part, pair in parts
-            for side, one in zip("xy", pair, strict=True)
-        }
-        np.savez(arrays, **sides)
+        write_pairs(Path(arrays), found.parts)
     except UserError as error:
         print(error, end="")
         sys.exit(_REFUSED)

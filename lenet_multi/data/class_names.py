@@ -37,7 +37,7 @@ def shortened(name: str, most: int) -> str:
 
 
 def given(text: str) -> Names | None:
-    """Return the names in a user's `text`: with commas between them, or the lines of a file.
+    """Return the names in a user's `text`, between commas or on lines, or on the lines of a file.
 
     None if the text is empty. Raises `UserError` when the file cannot be read, or a name is empty
     or there twice.
@@ -46,6 +46,8 @@ def given(text: str) -> Names | None:
         return None
     if os.path.isfile(text):
         found = _lines(Path(text))
+    elif "\n" in text:
+        found = text.splitlines()
     elif "," in text:
         found = text.split(",")
     else:
@@ -59,6 +61,15 @@ def given(text: str) -> Names | None:
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{FLAG} {text}: {twice[0]!r} is there twice; name each class differently")
     return names
+
+
+def as_setting(text: str) -> str:
+    """Return the names that `given` finds in a user's `text`, for a record: without a file.
+
+    Raises `UserError` like `given`.
+    """
+    names = given(text) or ()
+    return ("\n" if any("," in name for name in names) else ",").join(names)
 
 
 def _lines(path: Path) -> list[str]:

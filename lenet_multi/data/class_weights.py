@@ -18,7 +18,7 @@ def balanced(training: Examples) -> tuple[Examples, dict[str, float]]:
     regression in rare events data". Keras's `fit(class_weight=...)` gives each example the weight
     of its class in the same way. Raises `UserError` when the targets are no labels of classes.
     """
-    labels = _labels(training.y)
+    labels = labels_of(training.y)
     classes, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
     weights = len(labels) / (len(classes) * counts)
     by_class = {str(label): float(weight) for label, weight in zip(classes, weights, strict=True)}
@@ -26,8 +26,11 @@ def balanced(training: Examples) -> tuple[Examples, dict[str, float]]:
     return dataclasses.replace(training, weights=of_examples), by_class
 
 
-def _labels(y: Arrays) -> NDArray[np.int64]:
-    """Return the label of each example: from whole numbers (N,) or (N, 1), or one-hot (N, C)."""
+def labels_of(y: Arrays) -> NDArray[np.int64]:
+    """Return the label of each example: from whole numbers (N,) or (N, 1), or one-hot (N, C).
+
+    Raises `UserError`, for `balanced`, when the targets are no labels of classes.
+    """
     if not isinstance(y, np.ndarray):
         raise UserError(f"--class-weights balanced weighs one target, not {len(y)}; drop it")
     found: Any = y

@@ -19,6 +19,8 @@ _CHANNELS = (1, 3, 4)
 _LARGEST = 255
 _FAINT = 16  # the brightest pixel of 4 bits: an image of bytes is hardly that dark
 
+_NEARLY = 0.9  # floats in [-1, 1] come this near to both ends; in [-0.5, 0.5] they do not
+
 _DARK = "the brightest pixel is {:g} of 255; if that is white, divide the pixels by it"
 
 Array = NDArray[Any]
@@ -118,6 +120,7 @@ def _bytes(images: Mapping[str, Array], source: str) -> tuple[list[str], dict[st
         raise UserError(f"{source}: images must be numbers from 0 to {_LARGEST}, not {kinds}")
     if all(array.dtype == np.uint8 for array in arrays) and _is_bright(arrays):
         return [], dict(images)
+    _refuse_two_scales(images, source)
     low = min(float(array.min()) for array in arrays)
     high = max(float(array.max()) for array in arrays)
     scale, shift, note = _scale(arrays, low, high, source)
@@ -132,6 +135,23 @@ def _is_bright(arrays: Sequence[Array]) -> bool:
     )
 
 
+def _refuse_two_scales(images: Mapping[str, Array], source: str) -> None:
+    """Raise `UserError` when floats of one part end at 1, or begin at 0, and another's do not."""
+    ends = {part: (float(array.min()), float(array.max())) for part, array in images.items()}
+    floats = [part for part, array in images.items() if array.dtype.kind == "f"]
+    to_one = [part for part in floats if 0 < ends[part][1] <= 1]
+    beyond = [part for part, (_, high) in ends.items() if high > 1]
+    from_zero = [part for part in floats if 0 <= ends[part][0] < ends[part][1]]
+    below = [part for part, (low, _) in ends.items() if low < 0]
+    for these, others in ((to_one, beyond), (from_zero, below)):
+        if these and others:
+            first, second = (
+                f"{_SAID.get(part, part)} pixels run from {ends[part][0]:g} to {ends[part][1]:g}"
+                for part in (these[0], others[0])
+            )
+            raise UserError(f"{source}: {first}, but {second}; give both on one scale")
+
+
 def _scale(
     arrays: Sequence[Array], low: float, high: float, source: str
 ) -> tuple[float, float, str]:
@@ -141,8 +161,11 @@ def _scale(
         raise UserError(f"{source}: pixels must be finite numbers, but some are not")
     if low >= 0 and high <= 1:
         kind = "floats in [0, 1]" if are_floats else "of 0 and 1"
-        return _LARGEST, 0, f"pixels are {kind}; they were multiplied by 255 and kept as bytes"
-    if are_floats and -1 <= low < 0 and high <= 1:
+        words = f"pixels are {kind}; they were multiplied by 255 and kept as bytes"
+        if high * _LARGEST <= _FAINT:
+            words += f"; {_DARK.format(high * _LARGEST)}"
+        return _LARGEST, 0, words
+    if are_floats and -1 <= low <= -_NEARLY and _NEARLY <= high <= 1:
         words = "pixels are floats in [-1, 1]; they were brought to 0 to 255 and kept as bytes"
         return _LARGEST / 2, _LARGEST / 2, words
     if low >= 0 and high <= _LARGEST:

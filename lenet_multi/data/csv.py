@@ -86,8 +86,9 @@ def _read(path: Path) -> Found:
 
 def _of_numbers(path: Path, whole: NDArray[Any]) -> Found:
     """Return images and labels of a table whose columns have no names."""
-    # The first pixel of most pictures never changes; a label does.
-    is_last = (whole[:, 0] == whole[0, 0]).all() and (whole[:, -1] != whole[0, -1]).any()
+    # A label has few values, but more than one; the first pixel of most pictures has only one.
+    first, last = (len(np.unique(whole[:, at])) for at in (0, -1))
+    is_last = first == 1 < last or 1 < last < first
     note = f"{path}: its {'last' if is_last else 'first'} column is taken for the labels"
     images, labels = (whole[:, :-1], whole[:, -1]) if is_last else (whole[:, 1:], whole[:, 0])
     return Found({WHOLE: (images, labels)}, (note,))

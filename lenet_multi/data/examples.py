@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
@@ -136,7 +136,7 @@ def split(dataset: Dataset, config: TrainConfig) -> tuple[Examples, Examples]:
     return examples[:at], examples[at:]
 
 
-def hold_out(dataset: Dataset, source: str) -> Dataset:
+def hold_out(dataset: Dataset, source: str, kind: str = "images") -> Dataset:
     """Return a data set without a test set with a tenth of its training examples as the test.
 
     They are drawn from one seed, whatever that of a run is: every run and every command tests on
@@ -145,10 +145,10 @@ def hold_out(dataset: Dataset, source: str) -> Dataset:
     count = len(dataset.train)
     held = -(-count // TEST_SHARE)
     if held == count:
-        raise UserError(f"{source} has {count} images and no test images; give two or more")
+        raise UserError(f"{source} has {count} {kind} and no test {kind}; give two or more")
     order = drawn_order(count, seed=0)
     note = (
-        f"{source} has no test images: {held:,} of its {count:,} training images, drawn by a fixed "
+        f"{source} has no test {kind}: {held:,} of its {count:,} training {kind}, drawn by a fixed "
         "seed, are for the test"
     )
     return replace(
@@ -173,20 +173,31 @@ def class_counts(labels: Arrays) -> dict[str, int]:
 
 
 def left_out(
-    counts: Mapping[str, Mapping[str, int]], names: Sequence[str] | None = None, *, remedy: str
+    counts: Mapping[str, Mapping[str, int]],
+    names: Sequence[str] | None = None,
+    *,
+    remedy: str,
+    tested: Collection[str] = (),
+    kind: str = "image",
 ) -> list[str]:
-    """Return a warning of the classes that the training or the validation examples lack.
+    """Return warnings of the classes that the training or the validation examples lack.
 
     `counts`: those of `class_counts` of "training" and "validation"; `names`: those of the classes,
-    if they have any; `remedy`: what to do.
+    if they have any; `remedy`: what to do; `tested`: the labels of the test examples. An example is
+    called `kind`.
     """
-    known = sorted({label for each in counts.values() for label in each}, key=int)
-    lacks = {part: [one for one in known if one not in each] for part, each in counts.items()}
+    known = {label for each in counts.values() for label in each}
+    if len(known) == 1:
+        only = shown(names, int(*known))
+        return [f"every {kind} to learn from is of class {only}: give {kind}s of another class too"]
+    lacks = [(part, known - each.keys(), remedy) for part, each in counts.items()]
+    if counts:
+        lacks.append(("training", {*tested} - known, f"give {kind}s of every class to train on"))
     return [
-        f"no {part} image is of {'class' if len(labels) == 1 else 'classes'} "
-        f"{listed(shown(names, int(label)) for label in labels)}: "
-        f"{_SO[part]}; {remedy}"
-        for part, labels in lacks.items()
+        f"no {part} {kind} is of {'class' if len(labels) == 1 else 'classes'} "
+        f"{listed(shown(names, label) for label in sorted(map(int, labels)))}: "
+        f"{_SO[part]}; {what_to_do}"
+        for part, labels, what_to_do in lacks
         if labels
     ]
 

@@ -79,8 +79,10 @@ def _of_folder(folder: Path) -> Found:
     inside = sorted(path for path in folder.iterdir() if path.is_dir())
     if sets := dict(chain.from_iterable(idx_folder.sets_in(path).items() for path in inside)):
         return idx_folder.read(folder, sets)
-    if len(inside) == 1 and len([*folder.iterdir()]) == 1:  # as archives unpack
+    inside = [path for path in inside if path.name[0] not in "._"]
+    if len(inside) == 1:  # as archives unpack, maybe beside a README
         return _of_folder(inside[0])
+    folders.refuse_unlabelled(folder)
     names = listed(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise UserError(
         f"{folder} holds {names}, no data that are read; give IDX files such as "

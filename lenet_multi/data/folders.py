@@ -39,12 +39,10 @@ def read(folder: Path) -> Found | None:
     be read or pictures do not fit together.
     """
     labelled: dict[str, Labelled] = {}
-    notes = []
     try:
-        for name, part, files in _labelled(folder):
+        for part, files in _labelled(folder):
             labelled.setdefault(part, []).extend(files)
-            if not files:
-                notes.append(f"{name} has no labelled pictures; it is not used")
+        notes = _on_unused(folder, labelled)
     except OSError as error:
         raise UserError(cannot_read(error.filename or folder, error)) from error
     parts = {
@@ -55,7 +53,42 @@ def read(folder: Path) -> Found | None:
         for part, files in labelled.items()
         if files
     }
-    return Found(parts, tuple(notes), is_sorted=True) if parts else None
+    return Found(parts, notes, is_sorted=True) if parts else None
+
+
+def refuse_unlabelled(folder: Path) -> None:
+    """Raise `UserError` when a folder where `read` finds nothing has pictures, with the reason."""
+    found = [*_all_pictures(folder)]
+    if foreign := next(filter(_is_foreign, found), None):
+        raise UserError(
+            f"{folder} has pictures such as {foreign}, whose format is not read; save them as PNG"
+        )
+    if found:
+        raise UserError(
+            f"{folder} has pictures such as {found[0]}, but nothing tells their classes; give a "
+            "folder for each class, or labels.csv with the columns file and label"
+        )
+
+
+def _on_unused(folder: Path, labelled: dict[str, Labelled]) -> tuple[str, ...]:
+    """Return what to say of pictures in a folder that are not among those `labelled`."""
+    used = {path for files in labelled.values() for path, _ in files}
+    unused = [path for path in _all_pictures(folder) if path not in used] if used else []
+    without_class = [path for path in unused if not _is_foreign(path)]
+    unread = [path for path in unused if _is_foreign(path)]
+    reasons = (
+        (without_class, "no folder or table gives their class"),
+        (unread, "their format is not read; save them as PNG to use them"),
+    )
+    return tuple(
+        f"pictures that are not used: {len(paths):,}, such as {paths[0]}: {why}"
+        for paths, why in reasons
+        if paths
+    )
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.suffix.lower() in pictures.FOREIGN
 
 
 def columns(names: list[str]) -> Columns | None:
@@ -74,20 +107,19 @@ def columns(names: list[str]) -> Columns | None:
 _OF_PIXELS = 16  # columns or more: a table of pixels, not of files
 
 
-def _labelled(folder: Path) -> Iterator[tuple[Path, str, Labelled]]:
-    """Yield a folder or those of its parts, each with its part and labelled files."""
+def _labelled(folder: Path) -> Iterator[tuple[str, Labelled]]:
+    """Yield the parts of a folder, each with its labelled files."""
     inside = _folders(folder)
     of_parts = {path: part for path in inside if (part := part_of(path.name))}
     if TRAIN in of_parts.values() or len(of_parts) == len(inside):
-        found = [(path, part, _in_part(path, folder)) for path, part in of_parts.items()]
-        if any(files for _, _, files in found):
+        found = [(part, _in_part(path, folder)) for path, part in of_parts.items()]
+        if any(files for _, files in found):
             yield from found
             return
     if table := _table(folder):
-        for part, files in _of_table(table, folder).items():
-            yield folder, part, files
+        yield from _of_table(table, folder).items()
     elif files := _of_classes(folder):
-        yield folder, WHOLE, files
+        yield WHOLE, files
 
 
 def _in_part(folder: Path, beside: Path) -> Labelled:
@@ -118,6 +150,16 @@ def _pictures(folder: Path) -> Iterator[Path]:
             ending = os.path.splitext(entry.name)[1].lower()
             if ending in pictures.SUFFIXES and entry.name[0] != "." and entry.is_file():
                 yield Path(entry.path)
+
+
+def _all_pictures(folder: Path) -> Iterator[Path]:
+    """Yield the pictures in a folder and all folders in it, also those of formats not read."""
+    for place, inside, names in os.walk(folder):
+        inside[:] = sorted(name for name in inside if name[0] not in "._")
+        for name in sorted(names):
+            ending = os.path.splitext(name)[1].lower()
+            if name[0] != "." and (ending in pictures.SUFFIXES or ending in pictures.FOREIGN):
+                yield Path(place, name)
 
 
 def _table(folder: Path) -> Path | None:
@@ -156,21 +198,32 @@ def _of_table(table: Path, folder: Path) -> dict[str, Labelled]:
         if len(row) != len(names):
             raise UserError(f"{table} has {len(row)} values in line {number}; give {len(names)}")
         name = row[chosen.file].strip().replace("\\", "/")
-        path = known.get(name) or known.get(name.rpartition("/")[2])
-        if not path:
+        paths = known.get(name) or known.get(name.rpartition("/")[2])
+        if not paths:
             raise UserError(f"{table} names {name} in line {number}, which is not there; add it")
+        if len(paths) > 1:
+            raise UserError(
+                f"{table} names {name} in line {number}, which may be {paths[0]} or {paths[1]}; "
+                "give the folder too"
+            )
+        (path,) = paths
         part = WHOLE if chosen.part is None else part_of(row[chosen.part]) or TRAIN
         parts.setdefault(part, []).append((path, row[chosen.label].strip()))
     return parts
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    """Return the pictures in a folder and one level deeper by path, name, and name without end."""
-    found: dict[str, Path] = {}
-    for path in (
-        *_pictures(folder),
-        *(one for deep in _folders(folder) for one in _pictures(deep)),
-    ):
-        for name in (path.relative_to(folder).as_posix(), path.name, path.stem):
-            found.setdefault(name, path)
-    return found
+def _by_name(folder: Path) -> dict[str, list[Path]]:
+    """Return the pictures in a folder and one level deeper by path, name, and name without end.
+
+    A name without a folder before it is first of all that of a picture in the folder itself.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in _pictures(folder):
+        for name in (path.name, path.stem):
+            found.setdefault(name, []).append(path)
+    deeper: dict[str, list[Path]] = {}
+    for path in (one for deep in _folders(folder) for one in _pictures(deep)):
+        within = path.relative_to(folder)
+        for name in (within.as_posix(), within.with_suffix("").as_posix(), path.name, path.stem):
+            deeper.setdefault(name, []).append(path)
+    return deeper | found

@@ -77,8 +77,8 @@ def named_arrays(path: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]
             raise UserError(f"{path} has both {other} and {name}; name one of them otherwise")
     if not found:
         raise UserError(f"{path} has {listed(names) or 'no arrays'}; name its arrays {NAMES}")
-    if len(found) > 1:
-        found.pop(WHOLE, None)
+    if len(found) > 1 and (TRAIN in found or len(found.get(WHOLE, ())) < 2):
+        found.pop(WHOLE, None)  # else X and y are beside X_test and y_test
     for sides in found.values():
         if len(sides) == 1:
             lacks, (has,) = ("labels" if "x" in sides else "images"), sides.values()

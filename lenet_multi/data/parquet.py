@@ -45,19 +45,51 @@ def read(path: Path) -> Found:
     labels = np.asarray(table[label].to_pylist())
     names = _class_names(table.schema.metadata, label)
     picture = next((columns[name] for name in _PICTURES if name in columns), None)
-    if picture:
+    left_out = {label, *(columns.get(name) for name in NUMBERING_COLUMNS)}
+    pixels = [name for name in table.column_names if name not in left_out]
+    of_lists = next((one for one in (picture, *pixels) if one and _has_lists(table[one])), None)
+    if picture and not of_lists:
         images = stacked(path, _pictures(path, table[picture]), len(table), path.stat().st_size)
     else:
-        left_out = {label, *(columns.get(name) for name in NUMBERING_COLUMNS)}
-        pixels = [name for name in table.column_names if name not in left_out]
-        try:
-            images = np.stack([table[name].to_numpy() for name in pixels], axis=1)
-        except Exception as error:
-            raise UserError(
-                f"{path} has columns {listed(pixels)}; name the one of the pictures image, or give "
-                "columns of pixels"
-            ) from error
+        images = _numbers(path, table, [of_lists] if of_lists else pixels)
     return Found({WHOLE: (images, labels)}, class_names=names)
+
+
+def _has_lists(column: Any) -> bool:
+    return "list<" in str(column.type).partition("struct")[0]
+
+
+def _numbers(path: Path, table: Any, names: list[str]) -> NDArray[Any]:
+    """Return the pixels in columns of numbers, or in one column of lists of numbers."""
+    try:
+        columns = [table[name] for name in names]
+        if _has_lists(columns[0]):
+            images = _of_lists(columns[0])
+        else:
+            images = np.stack([column.to_numpy() for column in columns], axis=1)
+    except Exception:  # of any class, on other columns than those of numbers
+        images = np.empty(0, object)
+    if images.dtype.kind not in "fiub":
+        raise UserError(
+            f"{path} has columns {listed(names)}; name the one of the pictures image, or give "
+            "columns of pixels"
+        )
+    return images
+
+
+def _of_lists(column: Any) -> NDArray[Any]:
+    """Return lists of numbers, or lists of such lists, as an array; raise if they differ in length.
+
+    No number becomes an object of Python, which would take thirty times the memory.
+    """
+    array, shape = column.combine_chunks(), [len(column)]
+    while _has_lists(array):
+        length = getattr(array.type, "list_size", None)
+        if length is None:
+            (length,) = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
+        shape.append(int(length))
+        array = array.flatten()
+    return np.asarray(array.to_numpy(zero_copy_only=False)).reshape(shape)
 
 
 def _refuse_bomb(path: Path, metadata: Any) -> None:

@@ -130,6 +130,10 @@ def find(
     """
     if not source.exists():
         raise UserError(f"no model at {source}: give a run folder or a .keras file")
+    if source.is_dir() and not (source / RESULT).exists():
+        raise UserError(
+            f"{source} is no run folder: it has no {RESULT}; give a run folder or a .keras file"
+        )
     result = read_result(source / RESULT) if source.is_dir() else None
     path = source / MODEL if result else source
     if result and file_sha256(path) != result.files_sha256[MODEL]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.config import DATA_SOURCES
+from lenet_multi.config import DATA_SOURCES, MOST_CLASSES
 from lenet_multi.data import files, idx_folder
 from lenet_multi.data.converted import converted
 from lenet_multi.data.examples import Dataset, Examples, hold_out
@@ -35,7 +35,10 @@ def load(source: str = "mnist", *, classes: int = 10, transpose: bool = False) -
 
 def load_test(source: str = "mnist", *, classes: int = 10, transpose: bool = False) -> Dataset:
     """Return the same as `load`, but training images may be missing."""
-    found = converted(_read(source), source, classes=classes)
+    unconverted = _read(source)
+    if not unconverted.parts:
+        raise UserError(f"{source} has no labels; give data that have")
+    found = converted(unconverted, source, classes=classes)
     examples = {
         part: _checked(x, y, f"{source} ({_SAID[part]})", classes)
         for part, (x, y) in found.parts.items()
@@ -77,10 +80,20 @@ def _read(source: str) -> Found:
     raise UserError(f"no data at {source!r}: give {DATA_SOURCES}")
 
 
+_NO_LABEL = -1  # of a split whose labels are kept secret
+
+
 def _of_library(library: str, name: str) -> Found:
-    (x_train, y_train, x_test, y_test), class_names = reader.read(library, name)
+    pairs, class_names = reader.read(library, name)
+    labelled = {part: (x, y) for part, (x, y) in pairs.items() if not (y == _NO_LABEL).all()}
     return Found(
-        {TRAIN: (x_train, y_train), TEST: (x_test, y_test)},
+        labelled,
+        tuple(
+            f"{library}:{name} keeps the labels of its {_SAID[part]} images secret (-1); they are "
+            "not used"
+            for part in pairs
+            if part not in labelled
+        ),
         is_sorted=library == "hf",  # it reads folders class by class
         class_names=class_names,
     )
@@ -99,6 +112,8 @@ def _checked(images: NDArray[Any], labels: NDArray[Any], name: str, classes: int
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         remedy = f"give --classes {high + 1}" if low >= 0 else "give labels from 0"
+        if high >= MOST_CLASSES:
+            remedy = f"give labels below {MOST_CLASSES}, the most classes"
         raise UserError(
             f"{name}: labels run from {low} to {high}, outside 0 to {classes - 1}; {remedy}"
         )

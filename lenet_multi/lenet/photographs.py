@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 from scipy import ndimage
 
+from lenet_multi.data.pictures import FORMATS
 from lenet_multi.errors import UserError, by, cannot_read, reason
 
 SIDE = 28  # of MNIST's images
 _BOX = 20 / 28  # of the side: the box that the ink fills
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow runs no program for these
 _ALSO = ("AVIF",) if features.check("avif") else ()  # Pillow may be built without it
 # How files of formats that are not read begin.
 _FOREIGN = {

@@ -8,9 +8,17 @@ import numpy as np
 from keras import tree
 
 from lenet_multi.config import DRAWN, TrainConfig
-from lenet_multi.data.examples import TEST_SHARE, Arrays, Dataset, Examples, named, parts
+from lenet_multi.data.examples import (
+    TEST_SHARE,
+    Arrays,
+    Dataset,
+    Examples,
+    hold_out,
+    named,
+    parts,
+)
 from lenet_multi.data.npz import names_in, read_side
-from lenet_multi.errors import UserError, by
+from lenet_multi.errors import UserError, by, listed
 from lenet_multi.own import builder, drawn, place
 
 _EXAMPLES = 2048  # drawn
@@ -35,6 +43,8 @@ def load(config: TrainConfig, model: keras.Model, loss: Any) -> Dataset:
     if len(examples) == 2:
         return Dataset(examples[0], examples[1])
     whole = examples[0]
+    if config.shuffle_split:
+        return hold_out(Dataset(whole, whole[:0]), source, kind="examples")
     test = -(-len(whole) // TEST_SHARE)  # the last ones
     if test == len(whole):
         raise UserError(f"--data {source} has {len(whole)} examples; give two or more")
@@ -49,14 +59,18 @@ def draw(model: keras.Model, loss: Any, *, seed: int, count: int = _EXAMPLES) ->
 
 
 def _of_npz(path: Path) -> list[tuple[Arrays, Arrays]]:
-    """Return x and y of an .npz, and x_test and y_test if it has them.
+    """Return x and y of an .npz, or x_train and y_train, and x_test and y_test if it has them.
 
     Arrays called x.NAME are the inputs of several by name, and x.0, x.1 those of a list.
     """
     if not path.exists():
         raise UserError(f"no file {path}; give an .npz with x and y")
-    has_test = any(name.partition(".")[0] == "x_test" for name in names_in(path))
-    endings = ("", "_test") if has_test else ("",)
+    names = names_in(path)
+    sides = {name.partition(".")[0] for name in names}
+    first = "_train" if "x_train" in sides and "x" not in sides else ""
+    if f"x{first}" not in sides:
+        raise UserError(f"{path} has {listed(names) or 'no arrays'}; name its arrays x and y")
+    endings = (first, "_test") if "x_test" in sides else (first,)
     return [(_side(path, f"x{ending}"), _side(path, f"y{ending}")) for ending in endings]
 
 
@@ -69,6 +83,11 @@ def _side(path: Path, name: str) -> Arrays:
 
 def _of_function(source: str) -> list[tuple[Arrays, Arrays]]:
     """Return what a user's function returns: (x, y), or two such pairs, for training and test."""
+    if ":" not in source:
+        raise UserError(
+            f"--data {source} is for models of this package; give your own an .npz with x and y, "
+            "or FILE.py:FUNCTION that returns (x, y)"
+        )
     found = place.find(source)
     returned = builder.call(source, found) if callable(found) else found
     try:

@@ -83,6 +83,7 @@ def ascend(
         kinds = list(dict.fromkeys(Climber.of(name).backend for name in backends))
         start = prepare(plan, kinds, folder / FOLDER)
         known = [Known(**one) for one in start.facts["known"]]
+        notes = start.facts["notes"]
         estimate.announce(start.facts, plan, backends, threads, announce)
         for one in known:
             announce(str(one))
@@ -92,9 +93,11 @@ def ascend(
         dataset = task.load(plan.config)
         for precision in plan.precisions:
             plan.training_examples(dataset, precision)  # raise here, once, and not in each child
-        with_oracle = task.reference is not None
+        with_oracle, notes = task.reference is not None, dataset.notes
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
+    for note in notes:
+        announce(f"Data: {note}")
     jobs = _jobs(backends, plan, folder, secrets.token_hex(8), with_oracle=with_oracle)
     failures: list[Failure] = []
     stopped = None

@@ -75,6 +75,7 @@ def make(plan: Plan, backends: Sequence[str]) -> Start:
         "parameters": model.count_params(),
         "forward_seconds": _forward_seconds(model, batch),
         "reference": task.reference is not None,
+        "notes": list(dataset.notes),
         "known": [dataclasses.asdict(one) for one in _known(plan, model, arguments, backends)],
     }
     return Start(examples, weights, facts)

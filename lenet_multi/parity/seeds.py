@@ -117,6 +117,13 @@ def study(
     return Study(runs, list(_outcomes(runs, backends, margin)), failures, margin)
 
 
+def notes(folder: Path) -> list[str]:
+    """Return what the runs in `folder` said of their data, each line once."""
+    logs = [log.read_text(errors="replace") for log in sorted((folder / "logs").glob("*.txt"))]
+    lines = [line for log in logs for line in log.splitlines() if line.startswith("Data: ")]
+    return list(dict.fromkeys(lines))
+
+
 def _margin(given: float | None, config: TrainConfig) -> float:
     """Return the margin; raise `UserError` when a user's model has none, or it is not above 0."""
     if given is None:

@@ -19,6 +19,8 @@ from lenet_multi.runs.shown import Shown
 
 SCHEMA_VERSION = 1
 
+_SHORT = 12  # letters of a value in a message
+
 RECOUNT = "right answers and loss, recounted"
 
 
@@ -107,9 +109,11 @@ def _refuse_incomparable(first: Run, second: Run) -> None:
     others = premises(second.result)
     for name, value in premises(first.result).items():
         if value != others[name]:
+            one, other = str(value), str(others[name])
+            most = _SHORT if one[:_SHORT] != other[:_SHORT] else None  # hashes need no more
             raise UserError(
                 f"{first.folder} and {second.folder} cannot be compared: "
-                f"{name} is {value!s:.12} and {others[name]!s:.12}; train one again"
+                f"{name} is {one[:most]} and {other[:most]}; train one again"
             )
 
 

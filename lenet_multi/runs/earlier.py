@@ -4,7 +4,7 @@ Each is a dictionary: the `run` (its folder), how many `epochs` were trained at 
 its model's file (`model_sha256`), and fields of its `Result`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,18 @@ def read_last(earlier: Sequence[Earlier]) -> tuple[Path, Result]:
     if result.files_sha256[MODEL] != earlier[-1]["model_sha256"]:
         raise UserError(f"{folder} is not the run that this one goes on from; put that run back")
     return folder, result
+
+
+def refuse_other_split(config: Mapping[str, Any], source: object) -> None:
+    """Raise `UserError` for a run at `source` that an older program began on a set of `hf:`.
+
+    Such a program split the set as it is stored, and this one in an order drawn from the seed.
+    """
+    if str(config.get("data")).startswith("hf:") and "shuffle_split" not in config:
+        raise UserError(
+            f"{source} is of an older program, which split {config['data']} otherwise into "
+            "training and validation; train again"
+        )
 
 
 def is_sound(earlier: Any) -> bool:

@@ -13,7 +13,7 @@ from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.machine import environment
 from lenet_multi.runs.durable import check_record, write_record, writing
-from lenet_multi.runs.earlier import Earlier, is_sound
+from lenet_multi.runs.earlier import Earlier, is_sound, refuse_other_split
 from lenet_multi.runs.record import JOURNAL
 from lenet_multi.runs.schema import fits, wrong_fields
 
@@ -39,7 +39,7 @@ class Journal:
 
     @classmethod
     def read(cls, folder: Path) -> "Journal":
-        """Return the journal of the run in `folder`; raise `UserError` if missing or damaged."""
+        """Return the journal of the run in `folder`; raise `UserError` if unusable."""
         path = folder / JOURNAL
         try:
             content = json.loads(path.read_bytes())
@@ -55,6 +55,7 @@ class Journal:
             raise UserError(
                 f"{path} is damaged at {', '.join(wrong)}; train again with --overwrite"
             )
+        refuse_other_split(content["config"], folder)
         more = {name: content[name] for name in ("earlier", "start_from") if name in content}
         return cls(folder, TrainConfig(**content["config"]), content["starts"], **more)
 

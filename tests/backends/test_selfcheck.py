@@ -263,16 +263,18 @@ def test_an_input_may_be_absent(backend: str) -> None:
     """A model with an optional input trains without it, as stock Keras does."""
     import keras
 
-    given, absent = keras.Input((8,), name="x"), keras.Input((8,), name="absent", optional=True)
-
     class First(keras.layers.Layer):  # type: ignore[misc]  # Keras carries no types
         def call(self, first: Any, second: Any = None) -> Any:
             return first if second is None else first + second
-    outputs = keras.layers.Dense(1, kernel_initializer="ones")(First()(given, absent))
-    ours = keras.Model({"x": given, "absent": absent}, outputs)
-    stock = keras.models.clone_model(ours)
-    for model in (ours, stock):
+
+    def build() -> Any:
+        given, absent = keras.Input((8,), name="x"), keras.Input((8,), name="absent", optional=True)
+        outputs = keras.layers.Dense(1, kernel_initializer="ones")(First()(given, absent))
+        model = keras.Model({"x": given, "absent": absent}, outputs)
         model.compile(keras.optimizers.SGD(0.01), "mse")
+        return model
+
+    ours, stock = build(), build()
     fitted(ours, x={"x": X, "absent": None}, shuffle=False)
     stock.fit({"x": X, "absent": None}, Y, batch_size=16, shuffle=False, verbose=0)
     for one, other in zip(ours.get_weights(), stock.get_weights(), strict=True):

@@ -18,6 +18,8 @@ from lenet_multi.machine import environment, frameworks
 STEPS = {"jax": 1.0, "torch": 2.0}
 TRACEBACK = "Traceback (most recent call last):\nValueError: no such thing\n"
 
+NOTES = ["rows are taken for images"]
+
 Fault = Callable[[Job, str], FailedError | None]
 
 
@@ -40,7 +42,7 @@ class StandIn:
         way = JIT_OFF if job.way == OTHER_JIT else job.way
         step = STEPS[job.backend] * (2 if job.is_stock else 1)
         answers: dict[str, dict[str, Any]] = {
-            BUILD: {"seconds": {"import": 1.0}, "way": way, "parameters": 7},
+            BUILD: {"seconds": {"import": 1.0}, "way": way, "parameters": 7, "notes": NOTES},
             FIRST: {"seconds": {"first step": 1.0}, "steps": {"step": 9}},
             ROUND: {"step_ms": step, "predict_ms": 1.0, "peak_mib": 400.0},
             STAGES: {"step": 4.0, "forward": 0.5, "forward_and_backward": 1.0, "layers": []},
@@ -75,6 +77,14 @@ def test_all_ways_start_and_then_take_turns(run: Run) -> None:
     starts = [(*way, request) for way in ways for request in (BUILD, FIRST)]
     rounds = 2 * [(*way, ROUND) for way in ways]
     assert StandIn.asked[: len(starts + rounds)] == starts + rounds
+
+
+def test_what_was_done_to_the_data_is_said_once(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every process reads the same data: one line on stderr says what was converted."""
+    run()
+    assert capsys.readouterr().err.count("Data: rows are taken for images") == 1
 
 
 def test_stock_keras_explains_the_fastest_and_the_slowest_backend(run: Run) -> None:

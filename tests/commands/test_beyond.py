@@ -59,3 +59,12 @@ def test_a_finished_run_starts_no_code_by_itself(tmp_path: Path) -> None:
         beyond(foreign, {"epochs": 9, "architecture": CODE})
     given = {"epochs": 9, "architecture": CODE, "data": "evil.py:data"}
     assert beyond(foreign, given)[0].data == "evil.py:data"
+
+
+def test_a_run_that_an_older_program_split_otherwise_is_refused(tmp_path: Path) -> None:
+    """Such a run of a set of `hf:` would go on with other images for training."""
+    config = dataclasses.asdict(TrainConfig(data="hf:digits"))
+    assert beyond(keep(example_run(config=config), tmp_path / "new"), {"epochs": 9})
+    del config["shuffle_split"]
+    with pytest.raises(UserError, match="old is of an older program, which split hf:digits other"):
+        beyond(keep(example_run(config=config), tmp_path / "old"), {"epochs": 9})

@@ -6,6 +6,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from lenet_multi.data.class_names import (
+    as_setting,
     by_value,
     given,
     matched,
@@ -36,6 +37,16 @@ def test_names_come_from_a_list_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "commas").write_text("black, white\nred")
     assert given(str(tmp_path / "commas")) == ("black, white", "red")
     assert given("") is None
+
+
+def test_a_record_has_the_names_and_no_place_of_a_file(tmp_path: Path) -> None:
+    """A file may change or go: the setting has its names, and they are read from there."""
+    for content, setting in (("cat\ndog\n", "cat,dog"), ("a, b\nc", "a, b\nc")):
+        (tmp_path / "names.txt").write_text(content)
+        assert as_setting(str(tmp_path / "names.txt")) == setting
+        assert given(setting) == tuple(content.split("\n")[:2])
+    assert as_setting("cat, dog") == "cat,dog"
+    assert as_setting("") == ""
 
 
 @pytest.mark.parametrize(

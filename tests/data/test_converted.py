@@ -86,6 +86,37 @@ def test_both_halves_have_one_scale() -> None:
     np.testing.assert_array_equal(found.parts["test"][0][..., 0], dark)
 
 
+@pytest.mark.parametrize(
+    ("training", "test", "message"),
+    [
+        (
+            IMAGES / 255,
+            IMAGES,
+            "training pixels run from 0 to 0.9.*, but test pixels .* to 249; give",
+        ),
+        (
+            IMAGES,
+            IMAGES / 255,
+            "test pixels run from .* to 0.9.*, but training pixels .* to 249; give",
+        ),
+        (IMAGES / 255, IMAGES / 127.5 - 1, "training pixels run .*, but test pixels run from -1 "),
+    ],
+)
+def test_parts_of_two_scales_are_refused(
+    training: np.ndarray, test: np.ndarray, message: str
+) -> None:
+    """Who divides one part by 255 and forgets the other gets no black images for the first."""
+    found = Found({"train": (training, LABELS), "test": (test, LABELS)})
+    with pytest.raises(UserError, match=message):
+        converted(found, "some data", classes=10)
+
+
+def test_floats_divided_twice_are_asked_about() -> None:
+    """Pixels that end far below 1 stay dark, and a note says how bright the brightest is."""
+    _, _, found = convert(IMAGES / 255 / 255)
+    assert "the brightest pixel is 0.976471 of 255" in found.notes[0]
+
+
 def test_images_of_few_levels_are_asked_about() -> None:
     """Pixels from 0 to 16, as in scikit-learn's digits, stay, and a note asks about them."""
     x, _, found = convert(IMAGES.astype(np.float64) // 16)
@@ -177,6 +208,8 @@ def test_all_parts_share_their_names() -> None:
         (IMAGES.reshape(-1), LABELS, "not the shape 150"),
         (np.full((6, 5, 5), 510.0), LABELS, "pixels run from 510 to 510; give them from 0 to 255"),
         (IMAGES - 128.0, LABELS, "pixels run from -128 to"),
+        (IMAGES / 255 - 0.5, LABELS, r"pixels run from -0\.5 to .*; give them from 0 to 255"),
+        (IMAGES / 255 - 0.13, LABELS, r"pixels run from -0\.13 to .*; give them from 0 to 255"),
         (np.full((6, 5, 5), np.nan), LABELS, "must be finite"),
         (IMAGES.astype(np.uint16) * 257, LABELS, "pixels run from"),
         (IMAGES.astype(complex), LABELS, "must be numbers from 0 to 255, not complex128"),

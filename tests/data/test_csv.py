@@ -66,6 +66,17 @@ def test_a_label_may_come_last(tmp_path: Path, header: str) -> None:
     np.testing.assert_array_equal(labels, LABELS)
 
 
+@pytest.mark.parametrize(("place", "word"), [(0, "first"), (16, "last")])
+def test_a_label_has_fewer_values_than_a_pixel(tmp_path: Path, place: int, word: str) -> None:
+    """Where no corner of the pictures is constant, the labels are the column of fewer values."""
+    columns = np.insert(PIXELS, place, LABELS, axis=1)
+    found = csv.read(table(tmp_path / "photographs.csv", columns))
+    images, labels = found.parts[WHOLE]
+    np.testing.assert_array_equal(images, PIXELS)
+    np.testing.assert_array_equal(labels, LABELS)
+    assert f"its {word} column is taken" in found.notes[0]
+
+
 def test_a_table_without_labels_is_said(tmp_path: Path) -> None:
     """Kaggle's test.csv has pixels alone: it gives no images, and a note says so."""
     header = HEADER.removeprefix("label,")

@@ -220,6 +220,21 @@ def test_a_class_that_is_left_out_is_named(
         assert line.endswith("; do this")
 
 
+def test_images_of_one_class_teach_nothing() -> None:
+    """Where all examples are of one class, a line says so: nothing could be told apart."""
+    counts = {"training": {"7": 3}, "validation": {"7": 1}}
+    (found,) = left_out(counts, remedy="do this")
+    assert found.startswith("every image to learn from is of class 7: give images of another")
+
+
+def test_a_class_of_the_test_alone_is_said() -> None:
+    """A class that is only tested is named: no model learns what it does not see."""
+    counts = {"training": {"0": 3, "1": 1}, "validation": {"0": 1, "1": 1}}
+    (found,) = left_out(counts, remedy="do this", tested=["0", "1", "9"], kind="example")
+    assert found.startswith("no training example is of class 9: the model cannot learn what it ")
+    assert left_out({}, remedy="do this", tested=["9"]) == []
+
+
 def test_a_class_with_a_name_is_left_out_by_name() -> None:
     """The warning has the name of the class instead of its label, without terminal codes."""
     counts = {"training": {"0": 3, "1": 1}, "validation": {"0": 1}}

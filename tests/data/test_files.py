@@ -136,6 +136,35 @@ def test_a_folder_of_pictures_is_read(tmp_path: Path) -> None:
         assert list(read(tmp_path / place)["whole"][1]) == ["cat", "dog"]
 
 
+def test_a_folder_may_lie_beside_a_readme(tmp_path: Path) -> None:
+    """Of one folder beside files that are no data, the folder is read."""
+    for name in ("cat", "dog"):
+        for part in ("train", "test"):
+            (tmp_path / "pets" / part / name).mkdir(parents=True)
+            Image.new("L", (4, 4)).save(tmp_path / "pets" / part / name / "0.png")
+    for name in ("README.md", "LICENSE", ".DS_Store"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "__MACOSX").mkdir()
+    assert set(read(tmp_path)) == {"train", "test"}
+
+
+def test_pictures_that_are_not_read_are_named_with_the_remedy(tmp_path: Path) -> None:
+    """A folder of a telephone's pictures is refused with the format to save them in."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.HEIC").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"has pictures such as .*/cat/0\.HEIC, whose format is n"):
+        files.read(tmp_path)
+
+
+def test_pictures_without_classes_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    """Of a flat folder the error does not list the files but says how to tell the classes."""
+    for number in range(3):
+        Image.new("L", (4, 4)).save(tmp_path / f"{number}.png")
+    with pytest.raises(UserError, match=r"such as .*/0\.png, but nothing tells .* or labels\.csv"):
+        files.read(tmp_path)
+
+
 def test_a_file_of_another_kind_is_there(tmp_path: Path) -> None:
     """The error says that the file exists, which kinds are read, and one line that converts."""
     for name in ("usps.pkl", "digits.xyz", "digits"):

@@ -89,6 +89,51 @@ def test_a_part_without_labels_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("train/dog/9.heic", "their format is not read; save them as PNG"),
+        ("train/dog/session/9.png", "no folder or table gives their class"),
+        ("train/9.png", "no folder or table gives their class"),
+        ("extra/fox/9.png", "no folder or table gives their class"),
+    ],
+    ids=["a format", "too deep", "without a class", "no part"],
+)
+def test_pictures_that_are_not_used_are_said(tmp_path: Path, place: str, words: str) -> None:
+    """No picture is passed over in silence: a line counts them, names one, and says why."""
+    for part in ("train", "test"):
+        classes(tmp_path / part, ["cat", "dog"])
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_bytes(b"x")
+    found = folders.read(tmp_path)
+    assert found
+    (note,) = found.notes
+    assert note == f"pictures that are not used: 1, such as {tmp_path / place}: {words}" + (
+        " to use them" if "PNG" in words else ""
+    )
+
+
+def test_pictures_that_a_table_lacks_are_said(tmp_path: Path) -> None:
+    """Of two pictures of which labels.csv names one, a line names the other."""
+    for value in (0, 1):
+        draw(tmp_path / f"{value}.png", value)
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,cat\n")
+    found = folders.read(tmp_path)
+    assert found
+    assert f"not used: 1, such as {tmp_path / '1.png'}" in found.notes[0]
+
+
+def test_a_name_of_two_pictures_needs_its_folder(tmp_path: Path) -> None:
+    """A table that names one of two pictures of a name is refused; with folders it is read."""
+    for folder in ("a", "b"):
+        draw(tmp_path / folder / "0.png", 0 if folder == "a" else 10)
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,cat\n")
+    with pytest.raises(UserError, match=r"0\.png in line 2, which may be .*a/0\.png or .*b/0\.png"):
+        folders.read(tmp_path)
+    (tmp_path / "labels.csv").write_text("file,label\na/0.png,cat\nb/0.png,dog\n")
+    assert seen(tmp_path) == {"whole": [("cat", 0), ("dog", 10)]}
+
+
+@pytest.mark.parametrize(
     "table",
     [
         "filename,label\n0.png,cat\n1.png,cat\n10.png,dog\n11.png,dog\n",

@@ -46,9 +46,20 @@ FILE = Path("some.npz")
             {"train": ("trainX", "trainY")} | {"test": ("Xtest", "ytest")},
         ),
         (("X", "y"), {"whole": ("X", "y")}),
+        (("X", "y", "Xt", "X_test", "y_test"), {"whole": ("X", "y"), "test": ("X_test", "y_test")}),
         (("data", "label", "mldata_descr_ordering"), {"whole": ("data", "label")}),
     ],
-    ids=["Keras", "MedMNIST", "groups", "EMNIST", "test alone", "camel case", "X and y", "OpenML"],
+    ids=[
+        "Keras",
+        "MedMNIST",
+        "groups",
+        "EMNIST",
+        "test alone",
+        "camel case",
+        "X and y",
+        "and test",
+        "OpenML",
+    ],
 )
 def test_arrays_are_known_by_the_names_that_people_give(
     names: tuple[str, ...], found: dict[str, tuple[str, str]]

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from lenet_multi.data import npz
 from lenet_multi.data.npz import read_npz, read_side
-from lenet_multi.data.sources.reader import ARRAYS
 from lenet_multi.errors import UserError
-from tests.fuzz.kinds.npz import headed
+from tests.fuzz.kinds.npz import ARRAYS, headed
 
 
 def test_arrays_come_back_in_the_order_asked(tmp_path: Path) -> None:

@@ -61,17 +61,31 @@ def test_columns_of_pixels_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "shape"), [("pixels", (25,)), ("image", (5, 5))], ids=["rows", "rows of rows"]
+)
+def test_a_column_of_lists_comes_back(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
+    """A column may have the pixels of an image as a list, or as a list for each row of pixels."""
+    lists = IMAGES.reshape(6, *shape).tolist()
+    path = write(tmp_path / "a.parquet", {"label": LABELS, name: lists})
+    images, labels = parquet.read(path).parts[WHOLE]
+    np.testing.assert_array_equal(images, IMAGES.reshape(6, *shape))
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+@pytest.mark.parametrize(
     ("columns", "message"),
     [
         ({"image": [b"x"] * 6}, "has columns image; name the one of the labels label"),
         ({"image": [b"x"] * 6, "label": LABELS}, "row 0 is no readable picture"),
         ({"image": ["x"] * 6, "label": LABELS}, "pictures that are no encoded bytes"),
+        ({"jpegs": [b"x"] * 6, "label": LABELS}, "has columns jpegs; name the one of the pictures"),
+        ({"image": [[1], [1, 2]] * 3, "label": LABELS}, "has columns image; name the one of the"),
         (
             {"label": [0] * 2**20, "pixel": [0] * 2**20} | {f"p{i}": [0] * 2**20 for i in range(9)},
             "decompression bomb",
         ),
     ],
-    ids=["no labels", "no pictures", "texts", "bomb"],
+    ids=["no labels", "no pictures", "texts", "unknown name", "uneven", "bomb"],
 )
 def test_other_tables_are_refused(tmp_path: Path, columns: Any, message: str) -> None:
     """The error names the file and what it lacks."""

@@ -34,7 +34,7 @@ KNOWN = {
         "it allows two traces of a step, and the check of the fast way traces both ways"
     ),
     "SwapEMAWeightsTest::test_swap_ema_weights_on_epoch": (
-        "it loads a file in which our training left jit_compile to the backend, and wants XLA's bits"
+        "it wants XLA's bits from a file in which we leave jit_compile to the backend"
     ),
 }
 

@@ -95,6 +95,7 @@ def arrays(**changes: Any) -> dict[str, Any]:
         ({"x_train": np.full((4, 28, 28), 999.0)}, "pixels run from 0 to 999"),
         ({"x_train": np.zeros((4, 783), np.uint8)}, "3 or 4 axes, .* not the shape 4x783"),
         ({"y_train": np.array([1, 2, 3, 10])}, "outside 0 to 9; give --classes 11"),
+        ({"y_train": np.array([1, 2, 3, 299])}, "outside 0 to 9; give labels below 256, the most"),
         ({"x_test": np.zeros((2, 27, 28), np.uint8)}, "differ in shape"),
         ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.arange(0)}, "no images"),
         ({"x_test": np.zeros((2, 28, 28, 0), np.uint8)}, "no pixels"),
@@ -191,6 +192,14 @@ def test_folders_of_classes_are_split_by_seed(tmp_path: Path) -> None:
     assert set(training.y) == set(validation.y) == set(range(12))
 
 
+def test_a_table_without_labels_alone_is_refused(tmp_path: Path) -> None:
+    """Kaggle's test.csv by itself has nothing to train on or to evaluate."""
+    rows = [",".join(f"pixel{i}" for i in range(256)), ",".join(["0"] * 256)]
+    (tmp_path / "test.csv").write_text("\n".join(rows))
+    with pytest.raises(UserError, match=r"test\.csv has no labels; give data that have"):
+        load(str(tmp_path / "test.csv"))
+
+
 def test_folders_with_names_give_them(tmp_path: Path) -> None:
     """Other names are sorted as texts and kept."""
     found = load(twelve(tmp_path, ["fish", "cat", "dog"]))
@@ -247,7 +256,8 @@ def test_a_library_is_asked_for_its_prefix_alone(
 
     def read(library: str, name: str) -> Any:
         asked.append((library, name))
-        return [*given, np.arange(2)], ("b", "a", "d", "c")
+        pairs = {"train": (given[0], given[1]), "test": (given[2], np.arange(2))}
+        return pairs, ("b", "a", "d", "c")
 
     monkeypatch.setattr(reader, "read", read)
     found = [load(f"{library}:it") for library in ("hf", "tfds")]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, features
 
 from lenet_multi.data.examples import Dataset
+from lenet_multi.data.pictures import FORMATS
 from lenet_multi.errors import UserError
-from lenet_multi.lenet.photographs import FORMATS, MOST_PIXELS, are_prepared, prepare, read
+from lenet_multi.lenet.photographs import MOST_PIXELS, are_prepared, prepare, read
 
 NEGATIVE = 8  # of 255, if a pixel at the threshold changes side; none of 4,000 images was above 3
 ROUNDING = 2  # of 255 levels, for the rounding of a mode or a format; measured 1

@@ -42,6 +42,36 @@ def test_an_npz_holds_one_input_or_several(
             assert np.array_equal(parts(found.train.x)[index], arrays[name][:18])
 
 
+@pytest.mark.backend
+def test_an_npz_may_have_kerass_names(backend: str, tmp_path: Path) -> None:
+    """x_train and y_train are x and y; other names are refused with those that are read."""
+    import keras
+
+    from lenet_multi.own import data
+
+    path = tmp_path / "data.npz"
+    config = TrainConfig(architecture="a:b", data=str(path), **OWN)
+    np.savez(path, x_train=X, y_train=Y, x_test=X[:3], y_test=Y[:3])
+    found = data.load(config, keras.Model(), None)
+    assert (len(found.train), len(found.test)) == (20, 3)
+    np.savez(path, a=X, b=Y)
+    with pytest.raises(UserError, match=r"data\.npz has a, b; name its arrays x and y"):
+        data.load(config, keras.Model(), None)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("source", ["mnist", "some/folder", "table.csv"])
+def test_data_of_the_packages_models_are_refused(backend: str, source: str) -> None:
+    """A user's model has its own kinds of data, and the error names them."""
+    import keras
+
+    from lenet_multi.own import data
+
+    config = TrainConfig(architecture="a:b", data=source, **OWN)
+    with pytest.raises(UserError, match=f"--data {source} is for models of .* an .npz with x and"):
+        data.load(config, keras.Model(), None)
+
+
 OWN: dict[str, Any] = {"loss": "model", "optimizer": "model", "metrics": "model"}
 
 

@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from lenet_multi.config import PRECISIONS
+from lenet_multi.config import PRECISIONS, TrainConfig
 from lenet_multi.errors import UserError
+from lenet_multi.parity import ascent
 from lenet_multi.parity.ascent import _jobs, ascend
 from lenet_multi.parity.climber import CLIMB, GO_ON
 from lenet_multi.parity.plan import ORACLE, Plan
@@ -27,6 +29,24 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "something").touch()
     with pytest.raises(UserError, match="is not an empty folder"):
         ascend(BACKENDS, Plan(), tmp_path, timeout=1)
+
+
+def test_what_was_done_to_the_data_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line says before the climb what was converted, as in `train`."""
+
+    def climb(*arguments: object) -> None:
+        raise RuntimeError("it climbs")
+
+    monkeypatch.setattr(ascent, "_run", climb)
+    images = np.random.default_rng(0).integers(0, 256, (800, 784), np.uint8)
+    np.savez(tmp_path / "rows.npz", X=images, y=np.arange(800) % 10)
+    config = TrainConfig(data=str(tmp_path / "rows.npz"), batch_size=4)
+    plan = Plan(config=config, float64_images=640, float32_images=100)
+    told: list[str] = []
+    with pytest.raises(RuntimeError, match="it climbs"):
+        ascend(BACKENDS, plan, tmp_path / "out", timeout=1, announce=told.append)
+    assert told[0] == "Data: rows of 784 pixels are taken for images of 28x28"
+    assert "has no test images" in told[1]
 
 
 def test_every_backend_goes_on_with_every_model(tmp_path: Path) -> None:

@@ -367,3 +367,11 @@ def test_a_users_model_is_trained_from_seeds(tmp_path: Path, lenet: Lenet) -> No
     assert done.stderr.count("Traceback") == 1
     assert "ValueError: not on any day" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("lenet-multi: bad.py:build failed on ")
+
+
+def test_what_runs_said_of_their_data_is_said_once(tmp_path: Path) -> None:
+    """Each run converts the same data; its lines on them are taken from the logs."""
+    (tmp_path / "logs").mkdir()
+    for name in ("seed-0-jax.txt", "seed-0-torch.txt"):
+        (tmp_path / "logs" / name).write_text("Data: it was sorted\nloss: 1\n")
+    assert seeds.notes(tmp_path) == ["Data: it was sorted"]

@@ -281,6 +281,17 @@ def test_the_incomparable_is_refused(
     )
 
 
+def test_what_begins_alike_is_told_to_its_end(tmp_path: Path) -> None:
+    """Names of classes that differ after their first letters are not shown as if they were one."""
+    names = [f"class number {label}" for label in range(10)]
+    runs = [
+        example_run(schema_version=6, class_names=names),
+        example_run(schema_version=6, class_names=[*names[:9], "another class"]),
+    ]
+    with pytest.raises(UserError, match=r"class number 9 and .* another class; train one again"):
+        compared(tmp_path, *runs)
+
+
 @pytest.mark.parametrize(
     ("metrics", "difference"),
     [

@@ -175,3 +175,17 @@ def test_a_changed_journal_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
     with pytest.raises(UserError, match="its SHA-256 is not that of its content"):
         Journal.read(tmp_path)
+
+
+def test_a_run_that_an_older_program_split_otherwise_is_refused(tmp_path: Path) -> None:
+    """A set of `hf:` was split as stored before it was shuffled: such a run is not resumed."""
+    journal = Journal(tmp_path, TrainConfig(data="hf:digits"))
+    with journal.started(backend=BACKEND, at=(0, 0)):
+        pass
+    assert Journal.read(tmp_path).config.data == "hf:digits"
+    path = tmp_path / "journal.json"
+    content = check_record(path, json.loads(path.read_text()))
+    del content["config"]["shuffle_split"]
+    write_record(path, content)
+    with pytest.raises(UserError, match=r"older program, which split hf:digits otherwise .* train"):
+        Journal.read(tmp_path)

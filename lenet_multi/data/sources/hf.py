@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.data.class_names import few
-from lenet_multi.data.sources.pictures import SPLITS, check_splits, first_of, stack
+from lenet_multi.data.found import Pair
+from lenet_multi.data.sources.pictures import first_of, splits_of, stack
 from lenet_multi.errors import UserError, reason
 from lenet_multi.machine import extras
 
@@ -19,8 +20,8 @@ _PATIENCE = 5.0  # seconds for the Hub to answer; the library waits half a minut
 _MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB"}
 
 
-def read(name: str) -> tuple[list[NDArray[Any]], list[str]]:
-    """Return the four arrays of a set on the Hub, or in a folder of image files or tables.
+def read(name: str) -> tuple[dict[str, Pair], list[str]]:
+    """Return the images and labels of a set on the Hub, or in a folder of image files or tables.
 
     Also return the names of its classes, which for a folder are those of the folders in it.
 
@@ -37,9 +38,10 @@ def read(name: str) -> tuple[list[NDArray[Any]], list[str]]:
     try:
         saved = (path / datasets.config.DATASETDICT_JSON_FILENAME).exists()
         found = (datasets.load_from_disk if saved else datasets.load_dataset)(str(path))
-        check_splits(found)
-        arrays = [array for split in SPLITS for array in _arrays(datasets, found[split], split)]
-        return arrays, _class_names(datasets, [found[split].features for split in SPLITS])
+        splits = splits_of(found)
+        pairs = {part: _pair(datasets, found[split], split) for part, split in splits.items()}
+        features = {split: found[split].features for split in splits.values()}
+        return pairs, _class_names(datasets, features)
     except UserError:
         raise
     except Exception as error:  # the library and its libraries raise errors of any class
@@ -60,19 +62,25 @@ def _hub_answers() -> bool:
     return True
 
 
-def _arrays(datasets: Any, part: Any, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def _pair(datasets: Any, part: Any, split: str) -> Pair:
     image = first_of(datasets.Image, part.features)
     label = first_of(datasets.ClassLabel, part.features)
     return stack(part.select_columns([image, label]), (image, label), split, _pixels)
 
 
-def _class_names(datasets: Any, features: list[Any]) -> list[str]:
-    first, second = (list(each[first_of(datasets.ClassLabel, each)].names) for each in features)
-    if first != second:
-        raise UserError(
-            f"its split train names classes {few(first)}, test {few(second)}; make them alike"
-        )
-    return first
+def _class_names(datasets: Any, features: dict[str, Any]) -> list[str]:
+    named = {
+        split: list(each[first_of(datasets.ClassLabel, each)].names)
+        for split, each in features.items()
+    }
+    (first, names), *others = named.items()
+    for other, of_other in others:
+        if of_other != names:
+            raise UserError(
+                f"its split {first} names classes {few(names)}, {other} {few(of_other)}; make them "
+                "alike"
+            )
+    return names
 
 
 def _pixels(picture: Any) -> NDArray[np.uint8]:

@@ -6,10 +6,8 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
+from lenet_multi.data.found import TEST, TRAIN, Pair
 from lenet_multi.errors import UserError, reason, unknown
 from lenet_multi.machine import frameworks, keras_start
 from lenet_multi.machine.keras_home import keras_home
@@ -53,8 +51,8 @@ CLASS_NAMES = {
 _PATIENCE = 15.0  # seconds for a host to answer; Keras alone waits forever
 
 
-def read(name: str) -> tuple[list[NDArray[Any]], list[str]]:
-    """Return the arrays of `keras.datasets.NAME` and the names of its classes.
+def read(name: str) -> tuple[dict[str, Pair], list[str]]:
+    """Return the images and labels of `keras.datasets.NAME` and the names of its classes.
 
     Raises `UserError` if Keras cannot give them.
     """
@@ -71,10 +69,10 @@ def read(name: str) -> tuple[list[NDArray[Any]], list[str]]:
     missing = [file for file in files if not file.exists()]
     with _kept(files):
         try:
-            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+            training, test = getattr(keras.datasets, name).load_data()
         except Exception as error:  # Keras raises `Exception`, NumPy and pickle their own classes
             raise UserError(_explain(error, files, missing)) from error
-    return [x_train, y_train, x_test, y_test], CLASS_NAMES[name]
+    return {TRAIN: training, TEST: test}, CLASS_NAMES[name]
 
 
 def _explain(error: Exception, files: list[Path], missing: list[Path]) -> str:

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.data.found import TEST, TRAIN, part_of
 from lenet_multi.errors import UserError, by, listed
-
-SPLITS = ("train", "test")
 
 
 def stack(
@@ -39,11 +38,19 @@ def stack(
     return images, np.asarray(labels)
 
 
-def check_splits(found: Iterable[str]) -> None:
-    """Raise `UserError` when a split is missing."""
+def splits_of(found: Iterable[str]) -> dict[str, str]:
+    """Return the name of the split of each part: train, test and validation, or dev.
+
+    Raises `UserError` when it has neither the first nor the second.
+    """
     found = list(found)
-    if not {*SPLITS} <= {*found}:
-        raise UserError(f"it must have splits {' and '.join(SPLITS)}, but has {listed(found)}")
+    of_parts: dict[str, str] = {}
+    for name in found:
+        if name.isalpha() and (part := part_of(name)):
+            of_parts.setdefault(part, name)
+    if not {TRAIN, TEST} & of_parts.keys():
+        raise UserError(f"it must have a split train or test, but has {listed(found)}")
+    return of_parts
 
 
 def first_of(kind: type, features: dict[str, Any]) -> str:

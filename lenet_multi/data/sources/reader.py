@@ -11,22 +11,21 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lenet_multi.data.apart import read_pairs, write_pairs
 from lenet_multi.data.class_names import Names
+from lenet_multi.data.found import Pair
 from lenet_multi.data.npz import read_npz
 from lenet_multi.errors import UserError
 
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's own mnist.npz
 _NAMES = "class_names"
 _REFUSED = 2  # exit status of the process when its stdout is the message of a `UserError`
 
 
-def read(library: str, name: str) -> tuple[list[NDArray[Any]], Names | None]:
-    """Return training images and labels, test images and labels of a set of one of `LIBRARIES`.
+def read(library: str, name: str) -> tuple[dict[str, Pair], Names | None]:
+    """Return images and labels by part (see `data.found`) of a set of one of `LIBRARIES`.
 
     Also return the names of its classes, if it has any.
     The library reports a download on stderr. Raises `UserError` when it is missing, or cannot find
@@ -45,8 +44,8 @@ def read(library: str, name: str) -> tuple[list[NDArray[Any]], Names | None]:
             raise UserError(f"{source}: {done.stdout}")
         if done.returncode:
             raise UserError(f"{source}: its reader ended with status {done.returncode}; see above")
-        *arrays, names = read_npz(path, (*ARRAYS, _NAMES))
-        return arrays, tuple(names.tolist()) or None
+        (names,) = read_npz(path, [_NAMES])
+        return read_pairs(path), tuple(names.tolist()) or None
 
 
 def main(library: str, name: str, path: str) -> None:
@@ -54,9 +53,8 @@ def main(library: str, name: str, path: str) -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             read = importlib.import_module(f"lenet_multi.data.sources.{library}").read
-            arrays, names = read(name)
-            named: dict[str, Any] = dict(zip(ARRAYS, arrays, strict=True))
-            np.savez(path, **named | {_NAMES: np.array(names or [], str)})
+            pairs, names = read(name)
+            write_pairs(Path(path), pairs, **{_NAMES: np.array(names or [], str)})
     except UserError as error:
         print(error, end="")
         sys.exit(_REFUSED)

@@ -5,15 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from lenet_multi.data.sources.pictures import SPLITS, check_splits, first_of, stack
+from lenet_multi.data.found import Pair
+from lenet_multi.data.sources.pictures import first_of, splits_of, stack
 from lenet_multi.errors import UserError, reason, unknown
 from lenet_multi.machine import extras
 
 
-def read(name: str) -> tuple[list[NDArray[Any]], list[str]]:
-    """Return the four arrays of NAME[/CONFIG][:VERSION], prepared in TFDS_DATA_DIR, and its names.
+def read(name: str) -> tuple[dict[str, Pair], list[str]]:
+    """Return images, labels and names of NAME[/CONFIG][:VERSION], prepared in TFDS_DATA_DIR.
 
     Nothing is downloaded, because preparing a set needs TensorFlow. Raises `UserError` when the
     library is missing, or the set is unknown, not prepared or in another format, or lacks a split,
@@ -29,11 +28,11 @@ def read(name: str) -> tuple[list[NDArray[Any]], list[str]]:
     )
     if not builder.is_prepared():
         raise UserError(f"it is not at {builder.data_path} (see TFDS_DATA_DIR); {remedy}")
-    check_splits(builder.info.splits)
+    splits = splits_of(builder.info.splits)
     try:
-        arrays = [array for split in SPLITS for array in _arrays(tfds, builder, split)]
+        pairs = {part: _pair(tfds, builder, split) for part, split in splits.items()}
         features = dict(builder.info.features)
-        return arrays, list(features[first_of(tfds.features.ClassLabel, features)].names)
+        return pairs, list(features[first_of(tfds.features.ClassLabel, features)].names)
     except UserError:
         raise
     except NotImplementedError as error:  # the library raises it for the format tfrecord
@@ -60,7 +59,7 @@ def _builder(tfds: Any, name: str) -> Any:
         raise UserError(f"TensorFlow Datasets lacks it: {why}; choose another data set") from error
 
 
-def _arrays(tfds: Any, builder: Any, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def _pair(tfds: Any, builder: Any, split: str) -> Pair:
     features = dict(builder.info.features)
     image = first_of(tfds.features.Image, features)
     label = first_of(tfds.features.ClassLabel, features)

@@ -48,10 +48,33 @@ def test_a_folder_of_tables_loads(datasets: Any, few: Dataset, tmp_path: Path) -
     """A folder of Parquet files, laid out as on the Hub, loads too."""
     for split, images in {"train": few.train, "test": few.test}.items():
         rows(datasets, images).to_parquet(tmp_path / "data" / f"{split}-00000-of-00001.parquet")
-    arrays, names = hf.read(str(tmp_path))
+    pairs, names = hf.read(str(tmp_path))
     assert names == [*"0123456789"]
-    np.testing.assert_array_equal(arrays[0][..., np.newaxis], few.train.x)
-    np.testing.assert_array_equal(arrays[3], few.test.y)
+    np.testing.assert_array_equal(pairs["train"][0][..., np.newaxis], few.train.x)
+    np.testing.assert_array_equal(pairs["test"][1], few.test.y)
+
+
+@pytest.mark.parametrize("name", ["validation", "val", "dev"])
+def test_a_sets_own_validation_split_validates(
+    datasets: Any, few: Dataset, tmp_path: Path, name: str
+) -> None:
+    """A split of that name is the validation set; without a test split, some are held out."""
+    splits = {"train": rows(datasets, few.train), name: rows(datasets, few.test)}
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
+    dataset = image_sets.load(f"hf:{tmp_path / 'saved'}")
+    assert dataset.validation
+    np.testing.assert_array_equal(dataset.validation.x, few.test.x)
+    assert (len(dataset.train), len(dataset.test), dataset.held_out) == (18, 2, True)
+
+
+def test_a_test_split_without_labels_is_said(datasets: Any, few: Dataset, tmp_path: Path) -> None:
+    """Labels of -1 are secret: those images are not used, and a line says so."""
+    secret = Examples(few.test.x, np.full(len(few.test), -1))
+    splits = {"train": rows(datasets, few.train), "test": rows(datasets, secret)}
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
+    dataset = image_sets.load(f"hf:{tmp_path / 'saved'}")
+    assert "keeps the labels of its test images secret" in dataset.notes[0]
+    assert dataset.held_out
 
 
 @pytest.mark.usefixtures("datasets")
@@ -62,7 +85,8 @@ def test_a_folder_of_image_files_loads(few: Dataset, tmp_path: Path) -> None:
             path = tmp_path / split / f"class-{label}" / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image[..., 0]).save(path)
-    (x_train, y_train, _, _), names = hf.read(str(tmp_path))
+    pairs, names = hf.read(str(tmp_path))
+    x_train, y_train = pairs["train"]
     classes = sorted({f"class-{label}" for label in few.train.y})
     assert names == classes
     expected = {
@@ -121,7 +145,8 @@ def test_colour_has_three_channels(datasets: Any, few: Dataset, tmp_path: Path) 
     """Images with transparency or a palette load with three colour channels."""
     splits = {"train": rows(datasets, few.train, "RGBA"), "test": rows(datasets, few.test, "P")}
     datasets.DatasetDict(splits).save_to_disk(tmp_path)
-    (x_train, _, x_test, _), _ = hf.read(str(tmp_path))
+    pairs, _ = hf.read(str(tmp_path))
+    x_train, x_test = pairs["train"][0], pairs["test"][0]
     assert (x_train.shape, x_test.shape) == ((20, 28, 28, 3), (10, 28, 28, 3))
     np.testing.assert_array_equal(x_train[..., 1:2], few.train.x)
 
@@ -131,7 +156,7 @@ def saved(datasets: Any, few: Dataset, what: str, folder: Path) -> str:
     train, test = rows(datasets, few.train), rows(datasets, few.test)
     uneven = Examples(few.test.x[:, 1:], few.test.y)
     splits = {
-        "untested": {"train": train, "validation": test},
+        "untested": {"extra": train, "unsupervised": test},
         "blind": {"train": train.remove_columns("picture"), "test": test},
         "unlabelled": {"train": train.remove_columns("digit"), "test": test},
         "deep": {"train": rows(datasets, few.train, "I;16"), "test": test},
@@ -146,7 +171,7 @@ def saved(datasets: Any, few: Dataset, what: str, folder: Path) -> str:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("untested", "it must have splits train and test, but has train, validation"),
+        ("untested", "it must have a split train or test, but has extra, unsupervised"),
         ("blind", r"it must have a column of type Image, but has digit \(ClassLabel\)"),
         ("unlabelled", r"it must have a column of type ClassLabel, but has picture \(Image\)"),
         ("deep", "its pictures have mode I;16"),

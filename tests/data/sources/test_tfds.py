@@ -41,7 +41,9 @@ def store(name, splits, file_format="array_record", features=None):
     )
 
 store("digits", {"train": examples("train", 30), "test": examples("test", 20)})
-store("untested", {"train": examples("train", 3), "validation": examples("test", 3)})
+store("untested", {"extra": examples("train", 3), "other": examples("test", 3)})
+store("validated", {"train": examples("train", 30), "test": examples("test", 20),
+                    "validation": examples("test", 5)})
 store("uneven", {"train": examples("train", 9, shrunk=7), "test": examples("test", 3)})
 store("records", {"train": examples("train", 3), "test": examples("test", 3)}, "tfrecord")
 pets = tfds.features.ClassLabel(names=["owl", "cat", "dog"])
@@ -83,8 +85,17 @@ def test_a_prepared_data_set_loads(name: str, small: Dataset) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_label_feature_names_the_classes() -> None:
-    """The names of the label feature come back from the second process."""
+def test_a_validation_split_validates(small: Dataset) -> None:
+    """A set's own validation split is not passed over."""
+    dataset = image_sets.load("tfds:validated")
+    assert dataset.validation
+    assert dataset.validation.y.tolist() == small.test.y[:5].tolist()
+    assert len(dataset.train) == 30
+
+
+@pytest.mark.usefixtures("folder")
+def test_names_of_classes_come_along() -> None:
+    """The names of the label feature pass from the second process."""
     dataset = image_sets.load("tfds:pets", classes=3)
     assert dataset.class_names == ("owl", "cat", "dog")
     assert image_sets.load("tfds:digits").class_names == tuple("0123456789")
@@ -109,7 +120,7 @@ def test_reading_imports_no_backend(folder: Path) -> None:
         ("xyzzy", "known is like it"),
         ("a b", "lacks it: Parsing builder name string a b failed"),
         ("mnist", r"it is not at .*mnist/3.0.1 .*builder\('mnist'\).download_and_prepare"),
-        ("untested", "it must have splits train and test, but has train, validation"),
+        ("untested", "it must have a split train or test, but has extra, other"),
         ("uneven", "the images of its split train differ in shape: number 7 is 27x28x1"),
         ("blind", r"it must have a column of type Image, but has label \(ClassLabel\)"),
         ("records", "stored as tfrecord, which only TensorFlow can read"),

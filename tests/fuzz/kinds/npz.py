@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from lenet_multi.data.sources.reader import ARRAYS
 from tests.fuzz import stand_ins
 from tests.fuzz.canary import CALL
 from tests.fuzz.inputs import Input, Kind
 from tests.fuzz.kinds.idx import few
 from tests.fuzz.mutations import LENGTHS, archive, damaged
 
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 FILE = "fuzzed.npz"
 _BOMB = 300  # MiB
 
