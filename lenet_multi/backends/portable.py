@@ -38,7 +38,9 @@ def portable(settings: dict[str, Any] | None) -> dict[str, Any] | None:
     """
     if not settings:
         return settings
-    optimizer = _portable_optimizer(settings["optimizer"])
+    optimizer = settings.get("optimizer")
+    if isinstance(optimizer, dict):  # None: the model was compiled to be evaluated
+        optimizer = _portable_optimizer(optimizer)
     return {**settings, "optimizer": optimizer, "jit_compile": "auto", "steps_per_execution": 1}
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lenet_multi.config import TrainConfig, with_settings
 from lenet_multi.errors import UserError
 from lenet_multi.own import keras_file
+from lenet_multi.own.find import find_task
 
 # A user's file: everything that a model may have of one's own. Importing it leaves a trace.
 CODE = """
@@ -128,12 +130,72 @@ def test_code_that_is_needed_is_refused(own: Any, line: str) -> None:
         keras_file.load(own(line))
 
 
+# What replaces each thing of one's own, and the name by which it is refused.
+REPLACED = {
+    "loss": ("loss", "mean_squared_error"),
+    "loss class": ("loss", "mean_squared_error"),
+    "metric": ("metrics", "mae"),
+    "metric class": ("metrics", "mae"),
+    "optimizer": ("optimizer", "adam"),
+    "schedule": ("optimizer", "adam"),
+}
+
+
 @pytest.mark.backend
-@pytest.mark.parametrize("name", ["loss", "metric class", "optimizer", "schedule"])
-def test_code_that_training_needs_is_refused(own: Any, name: str) -> None:
-    """A model that is to be trained is refused for what it was compiled with."""
-    with pytest.raises(UserError, match="was compiled with code of its own"):
-        keras_file.load(own(UNUSED[name]), compiled=True)
+@pytest.mark.parametrize("name", REPLACED)
+def test_code_that_training_needs_is_refused_or_replaced(own: Any, name: str) -> None:
+    """The error names the flag that replaces what the model was compiled with, and that trains."""
+    setting, other = REPLACED[name]
+    config = with_settings(TrainConfig(), {"architecture": str(own(UNUSED[name]))})
+    task = find_task(config)
+    assert task.compile_arguments
+    with pytest.raises(UserError, match=rf"with {setting} of its own .*; give --{setting} with"):
+        task.compile_arguments(config)
+    arguments = task.compile_arguments(with_settings(config, {setting: other}))
+    if setting == "optimizer":
+        assert type(arguments[setting]).__name__.lower() == other
+    else:
+        assert arguments[setting] in (other, [other])
+    assert arguments["loss"]
+    assert arguments["optimizer"]
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": None, "loss": "mse"}, "the model is not compiled; give --optimizer"),
+        (
+            {"optimizer": "adam", "loss": "no_such"},
+            "compiled with: .*; give --loss and --optimizer",
+        ),
+        ({"optimizer": "no_such", "loss": "mse"}, "compiled with: .*; give --loss and --optimizer"),
+        (
+            {"optimizer": {"module": "keras.optimizers", "class_name": "Adam", "config": {"x": 1}}},
+            "compiled with: .*; give --optimizer with Keras's names",
+        ),
+        ({}, "the model is not compiled; give --loss"),
+        ("adam", "the model is not compiled; give --loss"),
+    ],
+    ids=["to evaluate", "loss", "optimizer", "arguments", "nothing", "no settings"],
+)
+def test_what_keras_cannot_compile_is_refused(settings: Any, message: str, tmp_path: Path) -> None:
+    """Older programs and other hands write settings that no Keras takes; a flag replaces them."""
+    _, path = trained(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"]) | {"compile_config": settings}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, json.dumps(config) if name == "config.json" else content)
+    wanted = with_settings(TrainConfig(), {"architecture": str(path)})
+    task = find_task(wanted)
+    assert task.compile_arguments
+    with pytest.raises(UserError, match=message):
+        task.compile_arguments(wanted)
+    named = with_settings(wanted, {"loss": "mse", "optimizer": "sgd"})
+    assert type(task.compile_arguments(named)["optimizer"]).__name__ == "SGD"
 
 
 @pytest.mark.backend
@@ -141,7 +203,7 @@ def test_code_that_training_needs_is_refused(own: Any, name: str) -> None:
 def test_code_that_acts_in_training_is_refused_there(own: Any, name: str) -> None:
     """A model that is to be trained is refused for its own regularizers and constraints."""
     with pytest.raises(UserError, match="carries code of its own"):
-        keras_file.load(own(UNUSED[name]), compiled=True)
+        keras_file.load(own(UNUSED[name]), trains=True)
 
 
 def test_what_is_checked_is_what_keras_gets() -> None:
@@ -168,6 +230,36 @@ def test_a_function_is_called_by_its_name(tmp_path: Path) -> None:
         archive.writestr("config.json", json.dumps(config))
     with pytest.raises(UserError, match=re.escape("carries code of its own (the function my_act)")):
         keras_file.load(tmp_path / "m.keras")
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_a_file_follows_the_precision_of_today(tmp_path: Path) -> None:
+    """Layers saved in float32 compute in mixed precision where it is asked for.
+
+    A float32 layer of a model that mixes precisions stays what its author made it.
+    """
+    import keras
+
+    def saved(policy: str, last: str | None) -> Path:
+        keras.config.set_dtype_policy(policy)
+        layers = [keras.layers.Dense(2), keras.layers.Dense(2, dtype=last)]
+        path = tmp_path / f"{policy}-{last}.keras"
+        keras.Sequential([keras.Input((3,)), *layers]).save(path)
+        return path
+
+    def policies(path: Path) -> list[str]:
+        return [layer.dtype_policy.name for layer in keras_file.load(path).layers]
+
+    try:
+        plain, mixed = saved("float32", None), saved("mixed_float16", "float32")
+        assert policies(plain) == ["mixed_float16"] * 2
+        assert policies(mixed) == ["mixed_float16", "float32"]
+        keras.config.set_dtype_policy("float32")
+        assert policies(plain) == ["float32"] * 2
+        assert policies(mixed) == ["mixed_float16", "float32"]
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def network(units: int = 5, *, deep: bool = False, normal: bool = True) -> Any:
