@@ -10,7 +10,7 @@ from textwrap import shorten
 
 from lenet_multi.errors import StartError, reason, reason_in
 from lenet_multi.machine import instruction_sets
-from lenet_multi.machine.frameworks import framework
+from lenet_multi.machine.frameworks import RENAME_IT, framework, hider
 
 _LONGEST = 250  # letters of another library's reason
 
@@ -48,6 +48,8 @@ def explained(backend: str) -> Iterator[None]:
     except Exception as error:  # Keras and each backend raise their own classes
         why = reason(error) if str(error) else f"{type(error).__name__} without a word"
         why = shorten(why, _LONGEST, placeholder=" ...").rstrip(".")
+        if path := hider(error):
+            raise StartError(backend, f"{path} hides a module ({why})", RENAME_IT) from error
         raise StartError(backend, why, _remedy(backend, str(error))) from error
 
 

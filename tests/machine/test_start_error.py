@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -90,6 +92,21 @@ def test_without_a_suspect_the_backend_is_installed_again(monkeypatch: pytest.Mo
     assert str(raised.value) == (
         "torch does not start: libtorch_cpu.so: cannot open shared object file; install it again "
         "with: pip install --force-reinstall torch"
+    )
+
+
+def test_a_file_that_hides_a_library_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No other copy of the backend helps where a user's file has the name of what it needs."""
+    monkeypatch.chdir(tmp_path)
+    file = SimpleNamespace(__file__=str(tmp_path / "wave.py"))
+    monkeypatch.setitem(sys.modules, "wave", file)
+    with pytest.raises(StartError) as raised, explained("jax"):
+        raise ImportError("this version of jax requires wave >= 0.10.")
+    assert str(raised.value) == (
+        f"jax does not start: {tmp_path}/wave.py hides a module (this version of jax requires wave "
+        ">= 0.10); rename it, or work in another folder"
     )
 
 
