@@ -45,15 +45,16 @@ def portable(settings: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _portable_optimizer(optimizer: dict[str, Any]) -> dict[str, Any]:
-    config = dict(optimizer["config"])
+    config = dict(optimizer.get("config") or {})
     if inner := config.get("inner_optimizer"):  # that of a LossScaleOptimizer
         config["inner_optimizer"] = _portable_optimizer(inner)
     rate = config.get("learning_rate")
     if isinstance(rate, dict) and rate.get("class_name") == Later.__name__:
         config["learning_rate"] = rate["config"]["schedule"]
     optimizer = {**optimizer, "config": config}
-    is_known = optimizer["module"].partition(".")[0] in {"keras", "lenet_multi"}
-    if is_known and hasattr(keras.optimizers, optimizer["class_name"]):
+    # What a notebook defines has no module.
+    is_known = str(optimizer.get("module")).partition(".")[0] in {"keras", "lenet_multi"}
+    if is_known and hasattr(keras.optimizers, str(optimizer.get("class_name"))):
         # Keras's, PyTorch's and ours have the same formula and state.
         optimizer |= {"module": "keras.optimizers", "registered_name": None}
     return optimizer

@@ -175,10 +175,11 @@ def test_code_that_training_needs_is_refused_or_replaced(own: Any, name: str) ->
             {"optimizer": {"module": "keras.optimizers", "class_name": "Adam", "config": {"x": 1}}},
             "compiled with: .*; give --optimizer with Keras's names",
         ),
+        ({"optimizer": {"class_name": 1}, "loss": "mse"}, "give --loss and --optimizer"),
         ({}, "the model is not compiled; give --loss"),
         ("adam", "the model is not compiled; give --loss"),
     ],
-    ids=["to evaluate", "loss", "optimizer", "arguments", "nothing", "no settings"],
+    ids=[*("to evaluate", "loss", "optimizer", "arguments", "damaged"), "nothing", "no settings"],
 )
 def test_what_keras_cannot_compile_is_refused(settings: Any, message: str, tmp_path: Path) -> None:
     """Older programs and other hands write settings that no Keras takes; a flag replaces them."""
