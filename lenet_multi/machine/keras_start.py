@@ -68,6 +68,7 @@ def start(
         with settings_left_out():
             import keras
 
+        start_error.refuse_strict_jax(backend)
         # The first tensor prints the other messages of the start. A device may not give its value.
         keras.ops.convert_to_numpy(keras.ops.zeros(()))
         if device() == GPU:

@@ -34,11 +34,15 @@ def started(backend: str, **environ: str) -> str:
 
 # What stops each backend where there is no such device, or no such flag.
 STOPPING = {
-    "tensorflow": [("XLA_FLAGS", "--no_such_flag"), ("TF_XLA_FLAGS", "--no_such_flag")],
+    "tensorflow": [
+        *(("XLA_FLAGS", "--no_such_flag"), ("TF_XLA_FLAGS", "--no_such_flag")),
+        ("TF_NUM_INTRAOP_THREADS", "-1"),
+    ],
     "jax": [
         *(("JAX_PLATFORMS", "rocm"), ("JAX_PLATFORMS", "nonsense"), ("JAX_DISABLE_JIT", "perhaps")),
         *(("KERAS_NNX_ENABLED", "1"), ("XLA_FLAGS", "--no_such_flag=1")),
-        ("JAX_DEFAULT_MATMUL_PRECISION", "exact"),
+        *(("JAX_DEFAULT_MATMUL_PRECISION", "exact"), ("JAX_DISABLE_JIT", "1")),
+        *(("JAX_NUMPY_RANK_PROMOTION", "raise"), ("JAX_NUMPY_DTYPE_PROMOTION", "strict")),
     ],
     "torch": [
         *(("KERAS_TORCH_DEVICE", "xpu"), ("KERAS_TORCH_DEVICE", "nonsense")),
@@ -84,6 +88,14 @@ def test_the_suspects_are_few(text: str, environ: dict[str, str], found: str) ->
     assert suspects("jax", text, environ) == found.split()
 
 
+def test_variables_of_other_programs_are_no_suspects() -> None:
+    """Terraform's variables begin as TensorFlow's do; protobuf's stop TensorFlow."""
+    environ = {"TF_CLI_CONFIG_FILE": "/x", "TF_VAR_region": "eu", "TF_LOG": "", "TF_XLA_FLAGS": "x"}
+    assert suspects("tensorflow", "it failed", environ) == ["TF_XLA_FLAGS"]
+    environ = {"TF_VAR_region": "eu", "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "cpp"}
+    assert suspects("tensorflow", "it failed", environ) == list(environ)[1:]
+
+
 def test_without_a_suspect_the_backend_is_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend that is damaged needs another copy; no variable is to blame."""
     monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
@@ -120,6 +132,7 @@ def test_an_error_without_a_word_is_named_and_a_long_one_is_cut() -> None:
     with pytest.raises(StartError) as raised, explained("torch"):
         raise RuntimeError("no such device " * 100)
     assert len(raised.value.why) < 300
+    assert raised.value.why.endswith(" ...")
 
 
 def test_flags_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
