@@ -44,6 +44,7 @@ def main(*verb: str) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: a path may be no text
     sys.unraisablehook = come_again
+    os.environ["MPLBACKEND"] = "agg"  # figures are files here; Matplotlib fails at another's name
     try:
         cli.main([*verb, *sys.argv[1:]], prog_name="lenet-multi", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

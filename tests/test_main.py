@@ -173,3 +173,12 @@ def test_a_file_that_hides_a_library_is_named(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"lenet-multi: {path} hides a module of the same name ")
     assert line.endswith("; rename it, or work in another folder")
+
+
+def test_a_window_for_figures_that_is_not_there_changes_nothing(
+    lenet: Lenet, tmp_path: Path
+) -> None:
+    """Figures are files, so what MPLBACKEND names is not needed."""
+    keep(example_run(), tmp_path / "a")
+    done = lenet("report", "a", "--out", "page.html", MPLBACKEND="nonsense")
+    assert done.returncode == 0, done.stderr

@@ -118,6 +118,11 @@ def read_config(path: Path) -> Any:
         return UserError(f"{path} is no .keras file{why}; use another model")
 
     try:
+        if _is_hdf5(path):
+            raise UserError(
+                f"{path} has Keras's older format, HDF5; save it as .keras: "
+                f"keras.saving.load_model({str(path)!r}).save({str(path.with_suffix('.keras'))!r})"
+            )
         with ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if astray := [name for name in sizes if name[:1] == "/" or ".." in name.split("/")]:
@@ -134,6 +139,12 @@ def read_config(path: Path) -> Any:
         raise UserError(cannot_read(path, error)) from error
     except (BadZipFile, ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
         raise refusal(f", or it is damaged: {reason(error)}") from error
+
+
+def _is_hdf5(path: Path) -> bool:
+    """Return whether a file begins as HDF5 does; raise `OSError` when it cannot be read."""
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
 def used(config: Any, *, trains: bool = False) -> Any:
@@ -159,7 +170,8 @@ def refuse_code(path: Path, config: Any) -> None:
     if code := code_in(config):
         raise UserError(
             f"{path} carries code of its own ({code}), which is not run; save the model with only "
-            "Keras's own layers"
+            "Keras's own layers, or give train, or --model of evaluate, the FILE.py:FUNCTION that "
+            "builds it"
         )
 
 

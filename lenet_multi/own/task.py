@@ -139,9 +139,9 @@ class _OfFile(_Own):
         for name, setting in settings.items():
             if code := keras_file.code_in(setting):
                 raise UserError(
-                    f"{self.name} was compiled with {name} of its own ({code}), which is not run; "
-                    f"give --{_COMPILED[name]} with Keras's name, or the FILE.py:FUNCTION that "
-                    "builds the model"
+                    f"{self.name} was compiled with code of its own for the {name} ({code}), which "
+                    f"is not run; give --{_COMPILED[name]} with Keras's name, or the "
+                    "FILE.py:FUNCTION that builds the model"
                 )
         try:
             with tensorflow_left_out():

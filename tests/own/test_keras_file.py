@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -149,7 +150,7 @@ def test_code_that_training_needs_is_refused_or_replaced(own: Any, name: str) ->
     config = with_settings(TrainConfig(), {"architecture": str(own(UNUSED[name]))})
     task = find_task(config)
     assert task.compile_arguments
-    with pytest.raises(UserError, match=rf"with {setting} of its own .*; give --{setting} with"):
+    with pytest.raises(UserError, match=rf"own for the {setting} .*; give --{setting} with"):
         task.compile_arguments(config)
     arguments = task.compile_arguments(with_settings(config, {setting: other}))
     if setting == "optimizer":
@@ -261,6 +262,16 @@ def test_a_file_follows_the_precision_of_today(tmp_path: Path) -> None:
         assert policies(mixed) == ["mixed_float16", "float32"]
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("name", ["old.h5", "old.keras"])
+def test_keras_older_format_is_named(name: str, tmp_path: Path) -> None:
+    """A model in HDF5 is no damaged file: the error has the line that saves it anew."""
+    path = tmp_path / name
+    with h5py.File(path, "w"):
+        pass
+    with pytest.raises(UserError, match=r"older format, HDF5; save it .*load_model.*old\.keras'\)"):
+        keras_file.read_config(path)
 
 
 def network(units: int = 5, *, deep: bool = False, normal: bool = True) -> Any:
