@@ -65,8 +65,8 @@ def messages() -> Iterator[tuple[str, str]]:
                         yield f"{path.relative_to(PROJECT)}:{node.lineno}", text(words)
                 case ast.Call(func=ast.Name(id="StartError"), args=[*parts]):
                     backend, why, remedy = map(text, parts)
-                    words = f"{backend} does not start: {why}; {remedy}"
-                    yield f"{path.relative_to(PROJECT)}:{node.lineno}", words
+                    said = f"{backend} does not start: {why}; {remedy}"
+                    yield f"{path.relative_to(PROJECT)}:{node.lineno}", said
 
 
 def test_every_kind_of_message_is_collected() -> None:

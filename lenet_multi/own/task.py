@@ -152,7 +152,9 @@ class _OfFile(_Own):
                 found["optimizer"] = keras.optimizers.get(found["optimizer"])
             return found
         except Exception as error:  # Keras raises errors of any class on what it cannot read
-            flags = " and ".join(f"--{name}" for name in sorted({*map(_COMPILED.get, settings)}))
+            flags = " and ".join(
+                f"--{name}" for name in sorted({_COMPILED[kind] for kind in settings})
+            )
             raise UserError(
                 f"{self.name}: Keras cannot read what it was compiled with: {reason(error)}; give "
                 f"{flags} with Keras's names"
