@@ -33,7 +33,7 @@ function clear() {
   ink.lineCap = ink.lineJoin = "round";
   drawing += 1;
   empty = true;
-  show(known.map(({ backend, model, version, failure }) => ({ backend, model, version, failure })));
+  show(known.map(({ answer, probabilities, milliseconds, ...state }) => state));
   showSeen(null);
 }
 
