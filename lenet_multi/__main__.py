@@ -12,7 +12,8 @@ from typing import NoReturn
 import click
 
 from lenet_multi import __version__, commands
-from lenet_multi.errors import StoppedError, UserError, printable
+from lenet_multi.errors import StoppedError, UserError, printable, reason
+from lenet_multi.machine import frameworks
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,6 +44,7 @@ def main(*verb: str) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: a path may be no text
     sys.unraisablehook = come_again
+    os.environ["MPLBACKEND"] = "agg"  # figures are files here; Matplotlib fails at another's name
     try:
         cli.main([*verb, *sys.argv[1:]], prog_name="lenet-multi", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -52,6 +54,10 @@ def main(*verb: str) -> NoReturn:
         fail(error.format_message())
     except UserError as error:
         fail(str(error))
+    except (ImportError, AttributeError) as error:
+        if not (path := frameworks.hider(error)):
+            raise
+        fail(f"{path} hides a module of the same name ({reason(error)}); {frameworks.RENAME_IT}")
     except OSError as error:
         if error.filename is None:
             raise

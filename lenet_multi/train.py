@@ -21,7 +21,7 @@ from lenet_multi.data.examples import (
     left_out,
     split,
 )
-from lenet_multi.errors import UserError, reason
+from lenet_multi.errors import UserError, printable, reason
 from lenet_multi.inference import saved
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine import environment, keras_start, threads
@@ -158,6 +158,8 @@ def train(
             _refuse_misfit(names, model.output_shape[-1], config)
         if start:
             keras_file.fill(model, start.path, task.name)
+            for line in _other_classes(start, names, config):
+                warn(line)
         how = compile_model(model, task, config, how, examples=len(training), begun=before)
         computed_in(how.form, how.answer_form)
         initial_weights_sha256 = weights_sha256(model)
@@ -232,6 +234,29 @@ def train(
         class_weights=class_weights,
     )
     return TrainedRun(model, evaluation, result)
+
+
+def _other_classes(
+    start: SavedModel, names: class_names.Names | None, config: TrainConfig
+) -> list[str]:
+    """Return a warning where the classes of the model to start from are others than the data's.
+
+    A run without names has its labels for names; of a `.keras` file, nobody knows them.
+    """
+    if not (start.result and start.result.classifies) or start.class_names == names:
+        return []
+    count = len(names or start.class_names or ())
+    numbers = tuple(map(str, range(count)))
+    of_start, of_data = start.class_names or numbers, names or numbers
+    different = [place for place in range(count) if of_start[place] != of_data[place]]
+    if not different:
+        return []
+    place = different[0]
+    return [
+        f"Start: {len(different)} of {count} classes are others in {start.path}: label {place} is "
+        f"{printable(of_start[place])!r} there and {printable(of_data[place])!r} in {config.data}, "
+        "so their outputs begin wrong; if the classes are the same, put them in that order"
+    ]
 
 
 def _refuse_misfit(names: class_names.Names, classes: int, config: TrainConfig) -> None:

@@ -156,3 +156,29 @@ def test_a_ctrl_c_that_python_drops_comes_again() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert (done.stdout, done.stderr) == ("came\n", "")
+
+
+@pytest.mark.parametrize("is_package", [False, True], ids=["file", "package"])
+@pytest.mark.parametrize("name", ["numpy", "rich"])
+def test_a_file_that_hides_a_library_is_named(
+    name: str, is_package: bool, lenet: Lenet, tmp_path: Path
+) -> None:
+    """A user's numpy.py in the working folder gets one line that names it, and no traceback."""
+    path = tmp_path / name if is_package else tmp_path / f"{name}.py"
+    file = path / "__init__.py" if is_package else path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("print\n")
+    done = lenet("compare", "a", "b")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"lenet-multi: {path} hides a module of the same name ")
+    assert line.endswith("; rename it, or work in another folder")
+
+
+def test_a_window_for_figures_that_is_not_there_changes_nothing(
+    lenet: Lenet, tmp_path: Path
+) -> None:
+    """Figures are files, so what MPLBACKEND names is not needed."""
+    keep(example_run(), tmp_path / "a")
+    done = lenet("report", "a", "--out", "page.html", MPLBACKEND="nonsense")
+    assert done.returncode == 0, done.stderr

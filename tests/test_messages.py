@@ -13,7 +13,8 @@ VERBS = (
     "|unset|use"
 )
 REMEDY = re.compile(
-    rf"[;:,] ({VERBS})\b|\bmust\b|\{{remedy\}}|\{{unknown\(|\{{cannot_read\(|\{{_explain\("
+    rf"[;:,] ({VERBS})\b|\bmust\b|\{{remedy\}}|\{{RENAME_IT\}}|\{{unknown\(|\{{cannot_read\("
+    r"|\{_explain\(|\{_remedy\("
 )
 CULPRIT = re.compile(r"\{|--[a-z]|\b[A-Z]{3,}\b")
 
@@ -52,13 +53,27 @@ def text(node: ast.expr) -> str:
 
 
 def messages() -> Iterator[tuple[str, str]]:
-    """Yield the place and the words of each `UserError` that the package raises."""
+    """Yield the place and the words of each `UserError` that the package makes.
+
+    Those of a `StartError` are put together as it does it.
+    """
     for path in sorted((PROJECT / "lenet_multi").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
-                case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[words])):
+                case ast.Call(func=ast.Name(id=name), args=[words]):
                     if name in ("UserError", "UserCodeError", "DivergedError"):
                         yield f"{path.relative_to(PROJECT)}:{node.lineno}", text(words)
+                case ast.Call(func=ast.Name(id="StartError"), args=[*parts]):
+                    backend, why, remedy = map(text, parts)
+                    said = f"{backend} does not start: {why}; {remedy}"
+                    yield f"{path.relative_to(PROJECT)}:{node.lineno}", said
+
+
+def test_every_kind_of_message_is_collected() -> None:
+    """Messages of a backend's start are among them, and those that a function returns."""
+    found = {message for _, message in messages()}
+    assert "{backend} does not start: {why}; {_remedy(backend, str(error))}" in found
+    assert "{path} is no readable HDF5 file: {why}; save it again" in found
 
 
 def is_whole(message: str) -> bool:

@@ -409,6 +409,27 @@ def test_a_start_of_another_architecture_is_refused(
         train_quietly(tiny(start_from=str(small_run), **settings), small, backend)
 
 
+@pytest.mark.parametrize(
+    ("names", "place"),
+    [("0123456789", None), ("0123546789", "2 of 10 .* label 4 is '4' there and '5' in mnist")],
+    ids=["alike", "other order"],
+)
+def test_a_start_of_other_classes_is_said(
+    names: str,
+    place: str | None,
+    backend: str,
+    small: Dataset,
+    small_run: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A run without names has its labels for names; the first that differs in the data is told."""
+    named = dataclasses.replace(small, class_names=tuple(names))
+    train_quietly(tiny(start_from=str(small_run)), named, backend)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Start: ")]
+    assert len(said) == bool(place)
+    assert all(re.search(str(place), line) for line in said)
+
+
 OWN = """
 import keras
 

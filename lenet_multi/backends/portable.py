@@ -38,20 +38,23 @@ def portable(settings: dict[str, Any] | None) -> dict[str, Any] | None:
     """
     if not settings:
         return settings
-    optimizer = _portable_optimizer(settings["optimizer"])
+    optimizer = settings.get("optimizer")
+    if isinstance(optimizer, dict):  # None: the model was compiled to be evaluated
+        optimizer = _portable_optimizer(optimizer)
     return {**settings, "optimizer": optimizer, "jit_compile": "auto", "steps_per_execution": 1}
 
 
 def _portable_optimizer(optimizer: dict[str, Any]) -> dict[str, Any]:
-    config = dict(optimizer["config"])
+    config = dict(optimizer.get("config") or {})
     if inner := config.get("inner_optimizer"):  # that of a LossScaleOptimizer
         config["inner_optimizer"] = _portable_optimizer(inner)
     rate = config.get("learning_rate")
     if isinstance(rate, dict) and rate.get("class_name") == Later.__name__:
         config["learning_rate"] = rate["config"]["schedule"]
     optimizer = {**optimizer, "config": config}
-    is_known = optimizer["module"].partition(".")[0] in {"keras", "lenet_multi"}
-    if is_known and hasattr(keras.optimizers, optimizer["class_name"]):
+    # What a notebook defines has no module.
+    is_known = str(optimizer.get("module")).partition(".")[0] in {"keras", "lenet_multi"}
+    if is_known and hasattr(keras.optimizers, str(optimizer.get("class_name"))):
         # Keras's, PyTorch's and ours have the same formula and state.
         optimizer |= {"module": "keras.optimizers", "registered_name": None}
     return optimizer

@@ -4,6 +4,7 @@ Each name is looked up before training. If a version lacks one, stock Keras trai
 the run reports the name.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,15 +92,26 @@ def schema_of(operation: Any) -> Any:
 
 
 def onednn_product() -> Callable[..., Tensor] | None:
-    """Return PyTorch's operation for linear layers by oneDNN; None if it has no oneDNN."""
+    """Return PyTorch's operation for linear layers by oneDNN; None where it cannot be relied on.
+
+    It computes wrongly, up to infinity, where OpenMP gives it fewer threads than PyTorch has.
+    """
     import torch
 
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available() or _may_lack_threads(torch.get_num_threads()):
         return None
     try:
         return find(ONEDNN_PRODUCT).default  # type: ignore[no-any-return]
     except AttributeError:
         return None
+
+
+def _may_lack_threads(threads: int) -> bool:
+    """Return whether variables let OpenMP give an operation fewer than so many threads."""
+    dynamic, limit = (os.environ.get(name, "") for name in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"))
+    is_dynamic = dynamic.strip().lower() not in ("", "false", "0")
+    is_limited = limit.strip().isdecimal() and int(limit) < threads
+    return threads > 1 and (is_dynamic or is_limited)
 
 
 @contextmanager

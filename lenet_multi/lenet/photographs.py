@@ -30,6 +30,9 @@ _FOREIGN = {
     b"\x00\x00\x00\x0cjP  ": "JPEG 2000",
     b"%PDF": "PDF",
     b"8BPS": "PSD",
+    b"%!PS": "PostScript",
+    b"gimp xcf": "XCF",
+    b"\x00\x00\x01\x00": "ICO",
 }
 MOST_PIXELS = 50_000_000  # the largest phone cameras; larger is a decompression bomb
 MOST_BYTES = 256 * 2**20  # more than such an image takes without compression
@@ -138,6 +141,8 @@ def _foreign_format(content: bytes) -> str | None:
             return "AVIF"
         if any(brand in brands for brand in (b"heic", b"heix", b"heim", b"hevc", b"mif1", b"msf1")):
             return "HEIC, as telephones do (iPhone: Settings, Camera, Formats, Most Compatible)"
+    if b"<svg" in content[:1024]:
+        return "SVG"
     return next((name for start, name in _FOREIGN.items() if content.startswith(start)), None)
 
 

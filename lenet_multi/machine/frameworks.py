@@ -1,6 +1,7 @@
 """The Keras backends: names, which are installed, the choice of one, and keeping others out."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from typing import NoReturn
 from lenet_multi.errors import UserError, unknown
 
 BACKENDS = ("tensorflow", "jax", "torch")
+RENAME_IT = "rename it, or work in another folder"  # what hides a package
 ANSWERING = (*BACKENDS, "numpy", "openvino")  # on NumPy and OpenVINO Keras cannot train
 
 
@@ -63,9 +65,26 @@ def refuse_hidden(*packages: str) -> None:
     for package in packages:
         if path := hiding(package):
             raise UserError(
-                f"{path} has the name of the package {package} and hides it; rename it, or work in "
-                "another folder"
+                f"{path} has the name of the package {package} and hides it; {RENAME_IT}"
             )
+
+
+def hider(error: Exception) -> Path | None:
+    """Return the user's file or folder in the working folder that was imported for a library.
+
+    It has the name of a module elsewhere, and that name is in the text of `error`, such as "module
+    'numpy' has no attribute 'ndarray'". Returns None if there is none.
+    """
+    here = Path.cwd()
+    elsewhere = [place for place in sys.path if place and Path(place) != here]
+    for name, module in [*sys.modules.items()]:
+        file = getattr(module, "__file__", None)
+        if not file or not re.search(rf"\b{re.escape(name)}\b", str(error)):
+            continue
+        path = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
+        if path.parent == here and PathFinder.find_spec(name, elsewhere):
+            return path
+    return None
 
 
 def framework(backend: str) -> str:

@@ -50,7 +50,7 @@ def start(
     for variable in CUTTING_VARIABLES:
         if variable in os.environ:
             raise UserError(f"{variable} would cut training short; unset it and use --epochs")
-    frameworks.refuse_hidden("keras", frameworks.framework(backend))
+    frameworks.refuse_hidden("numpy", "keras", frameworks.framework(backend))
     frameworks.leave_out_false_tensorflow()
     start_error.refuse_deadly_flags(backend)
     os.environ["KERAS_BACKEND"] = backend
@@ -68,6 +68,7 @@ def start(
         with settings_left_out():
             import keras
 
+        start_error.refuse_strict_jax(backend)
         # The first tensor prints the other messages of the start. A device may not give its value.
         keras.ops.convert_to_numpy(keras.ops.zeros(()))
         if device() == GPU:

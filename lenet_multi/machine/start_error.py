@@ -10,17 +10,23 @@ from textwrap import shorten
 
 from lenet_multi.errors import StartError, reason, reason_in
 from lenet_multi.machine import instruction_sets
-from lenet_multi.machine.frameworks import framework
+from lenet_multi.machine.frameworks import RENAME_IT, framework, hider
 
 _LONGEST = 250  # letters of another library's reason
 
 # How the names of the variables begin that Keras and a backend read at their start.
 _OF_KERAS = ("KERAS_NNX_", "CUDA_")
 _OF_BACKEND = {
-    "tensorflow": ("TF_", "XLA_"),
+    "tensorflow": ("TF_", "XLA_", "PROTOCOL_BUFFERS_"),
     "jax": ("JAX_", "XLA_"),
     "torch": ("KERAS_TORCH_", "TORCH_", "PYTORCH_"),
 }
+
+# Terraform's, which begin as TensorFlow's do.
+_OF_OTHERS = (
+    *("TF_CLI_", "TF_VAR_", "TF_TOKEN_", "TF_LOG", "TF_DATA_DIR", "TF_WORKSPACE", "TF_INPUT"),
+    *("TF_IN_AUTOMATION", "TF_PLUGIN_CACHE_", "TF_REGISTRY_", "TF_CLOUD_", "TF_STATE_"),
+)
 
 # `keras_start.start` sets these itself, or leaves them out.
 _OURS = {
@@ -37,7 +43,16 @@ _COMPILES = {
         "import tensorflow as tf; tf.function(lambda: tf.random.uniform(()), jit_compile=True)()"
     ),
 }
+_COUNT = "TF_NUM_INTRAOP_THREADS"  # a number below 0 ends TensorFlow's process without a word
 _TRIED = "LENET_MULTI_FLAGS_TRIED"  # tells children which flags need no other trial
+
+
+# Settings of JAX, each named as its variable, and the value with which Keras's steps end in errors.
+_STRICT = {
+    "jax_disable_jit": True,
+    "jax_numpy_dtype_promotion": "strict",
+    "jax_numpy_rank_promotion": "raise",
+}
 
 
 @contextmanager
@@ -45,9 +60,13 @@ def explained(backend: str) -> Iterator[None]:
     """Turn an error in the block, the start of `backend`, into a `StartError`."""
     try:
         yield
+    except StartError:
+        raise
     except Exception as error:  # Keras and each backend raise their own classes
         why = reason(error) if str(error) else f"{type(error).__name__} without a word"
-        why = shorten(why, _LONGEST, placeholder=" ...").rstrip(".")
+        why = shorten(why.rstrip("."), _LONGEST, placeholder=" ...")
+        if path := hider(error):
+            raise StartError(backend, f"{path} hides a module ({why})", RENAME_IT) from error
         raise StartError(backend, why, _remedy(backend, str(error))) from error
 
 
@@ -66,14 +85,31 @@ def suspects(backend: str, text: str, environ: Mapping[str, str] = os.environ) -
     names = [name for name in environ if "_" in name and name not in _OURS]
     if named := [name for name in names if re.search(rf"\b{re.escape(name)}\b", text)]:
         return named
-    read = [name for name in names if name.startswith((*_OF_KERAS, *_OF_BACKEND.get(backend, ())))]
+    begins = (*_OF_KERAS, *_OF_BACKEND.get(backend, ()))
+    read = [name for name in names if name.startswith(begins) and not name.startswith(_OF_OTHERS)]
     shown = [name for name in read if environ[name] and environ[name].lower() in text.lower()]
     return shown or read
 
 
+def refuse_strict_jax(backend: str) -> None:
+    """Raise `StartError` where a variable makes JAX refuse what Keras computes in training."""
+    given = {setting: setting.upper() for setting in _STRICT if setting.upper() in os.environ}
+    if not given or framework(backend) != "jax":
+        return
+    import jax
+
+    for setting, variable in given.items():
+        if getattr(jax.config, setting) == _STRICT[setting]:
+            why = "Keras cannot train with this setting of JAX"
+            raise StartError(backend, why, f"unset {variable} (now {os.environ[variable]!r})")
+
+
 def refuse_deadly_flags(backend: str) -> None:
-    """Raise `StartError` if XLA's flags would end this process; a child process tries them."""
+    """Raise `StartError` if a variable would end this process; a child tries XLA's flags."""
     computing = framework(backend)
+    count = os.environ.get(_COUNT, "")
+    if computing == "tensorflow" and count.strip().startswith("-"):
+        raise StartError(backend, "it takes no number below 0", f"unset {_COUNT} (now {count!r})")
     names = _DEADLY.get(computing, ())
     flags = {name: os.environ[name] for name in names if os.environ.get(name)}
     trial = f"{computing} {flags}"

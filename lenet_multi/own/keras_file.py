@@ -27,29 +27,29 @@ _OLDER = (".h5", ".hdf5")  # Keras wrote models so before version 3
 _CONFIG_BYTES = 16 * 2**20  # more than a large model needs; a LeNet's takes 5,000
 
 
-def load(path: Path, *, compiled: bool = False) -> "keras.Model":
-    """Return the model of a `.keras` file, on the backend that Keras was started on.
+def load(path: Path, *, trains: bool = False) -> "keras.Model":
+    """Return the uncompiled model of a `.keras` file, on the backend that Keras was started on.
 
-    With `compiled`, it has the compile settings of its file, if any. Raises `UserError` when the
-    file is missing, damaged, carries code of its own or cannot be loaded.
+    A model that `trains` has its regularizers and constraints. Raises `UserError` when the file is
+    missing, damaged, carries code of its own or cannot be loaded.
     """
     if not path.exists():
         raise UserError(f"no model at {path}: give a .keras file")
-    config = read_config(path)
-    settings = config.get("compile_config") if compiled and isinstance(config, dict) else None
-    if code := _code_in(settings):
-        raise UserError(
-            f"{path} was compiled with code of its own ({code}), which is not run; give the "
-            "FILE.py:FUNCTION that builds it, or compile it with Keras's own"
-        )
-    config = used(config, trains=compiled)
+    config = used(read_config(path), trains=trains)
     refuse_code(path, config)
-    model = model_of(path, config)
-    if settings:
-        from lenet_multi.backends.portable import portable
+    return model_of(path, config)
 
-        model.compile_from_config(portable(settings))
-    return model
+
+def compile_settings(path: Path) -> dict[str, Any]:
+    """Return what the model of a `.keras` file was compiled with, as Keras serialised it.
+
+    Code of its own may be among it (see `code_in`). Raises `UserError` when the file is damaged.
+    """
+    from lenet_multi.backends.portable import portable
+
+    config = read_config(path)
+    settings = config.get("compile_config") if isinstance(config, dict) else None
+    return portable(settings) or {} if isinstance(settings, dict) else {}
 
 
 def model_of(path: Path, config: Any) -> "keras.Model":
@@ -119,6 +119,11 @@ def read_config(path: Path) -> Any:
         return UserError(f"{path} is no .keras file{why}; use another model")
 
     try:
+        if _is_hdf5(path):
+            raise UserError(
+                f"{path} has Keras's older format, HDF5; save it as .keras: "
+                f"keras.saving.load_model({str(path)!r}).save({str(path.with_suffix('.keras'))!r})"
+            )
         with ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if astray := [name for name in sizes if name[:1] == "/" or ".." in name.split("/")]:
@@ -144,6 +149,12 @@ def read_config(path: Path) -> Any:
         raise refusal(f", or it is damaged: {reason(error)}") from error
 
 
+def _is_hdf5(path: Path) -> bool:
+    """Return whether a file begins as HDF5 does; raise `OSError` when it cannot be read."""
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
 def used(config: Any, *, trains: bool = False) -> Any:
     """Return a copy of a file's configuration with only what a model needs to compute.
 
@@ -158,21 +169,22 @@ def used(config: Any, *, trains: bool = False) -> Any:
         for key, value in part.items():
             if key.endswith("_initializer") and isinstance(value, dict | str):
                 part[key] = "zeros"
-            elif not trains and key.endswith(_FOR_TRAINING) and _code_in(value):
+            elif not trains and key.endswith(_FOR_TRAINING) and code_in(value):
                 part[key] = None
     return kept
 
 
 def refuse_code(path: Path, config: Any) -> None:
     """Raise `UserError` if Keras would import or run code of a configuration (see `used`)."""
-    if code := _code_in(config):
+    if code := code_in(config):
         raise UserError(
             f"{path} carries code of its own ({code}), which is not run; save the model with only "
-            "Keras's own layers"
+            "Keras's own layers, or give train, or --model of evaluate, the FILE.py:FUNCTION that "
+            "builds it"
         )
 
 
-def _code_in(config: Any) -> str | None:
+def code_in(config: Any) -> str | None:
     """Return the name of the first object that is a Lambda or not Keras's own, if there is one."""
     for part in dictionaries(config):
         if "class_name" not in part:
@@ -213,8 +225,8 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
     name = Zeros.__name__
     zeros = {"module": None, "class_name": name, "config": {}, "registered_name": name}
     undrawn = copy.deepcopy(config)
+    _follow_precision(undrawn)
     for part in dictionaries(undrawn):
-        _follow_precision(part)
         for key, value in part.items():
             if key.endswith("_initializer") and isinstance(value, dict | str):
                 part[key] = zeros
@@ -225,15 +237,23 @@ def _undrawn(config: Any, most_bytes: int) -> "keras.Model":
     )
 
 
-def _follow_precision(part: dict[str, Any]) -> None:
-    """Let a layer that was saved in float32, Keras's default, compute in the precision of today."""
+def _follow_precision(config: Any) -> None:
+    """Let layers that were saved in float32, Keras's default, compute in the precision of today.
+
+    In a model that mixes precisions, float32 is its author's choice: it does not become mixed.
+    """
     import keras
 
-    floatx, policy = keras.config.floatx(), part.get("dtype")
-    if policy == "float32":
-        part["dtype"] = floatx
-    elif isinstance(policy, dict) and policy.get("config") == {"name": "float32"}:
-        part["dtype"] = {**policy, "config": {"name": floatx}}
+    with_dtype = [part for part in dictionaries(config) if "dtype" in part]
+    mixes = any("mixed_" in json.dumps(part["dtype"]) for part in with_dtype)
+    floatx = keras.config.floatx()
+    today = floatx if mixes else keras.config.dtype_policy().name
+    for part in with_dtype:
+        policy = part["dtype"]
+        if policy == "float32":  # not of a layer, or of its inputs
+            part["dtype"] = floatx
+        elif isinstance(policy, dict) and policy.get("config") == {"name": "float32"}:
+            part["dtype"] = {**policy, "config": {"name": today}}
 
 
 def dictionaries(config: Any) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from lenet_multi.errors import UserError, cannot_read
+from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.own import sent
 from lenet_multi.own.user_code import user_code
 
@@ -39,7 +40,8 @@ def _from_file(path: Path) -> ModuleType:
     known = sys.modules.get(path.stem)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
-    if known is not None:
+    # Libraries look among the modules for backends, and use what has the name of one.
+    if known is not None or path.stem in BACKENDS:
         raise UserError(f"{path.name} has the name of a module that is in use; rename the file")
     try:
         path.open("rb").close()

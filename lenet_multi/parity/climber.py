@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenet_multi.backends.choice import STOCK, Execution, execution
+from lenet_multi.backends import choice
+from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.machine import keras_start
@@ -50,12 +51,21 @@ class Climber:
         backend, _, form = name.partition(":")
         return cls(backend, form or None, instruction_set or None)
 
-    def execution(self, device: str = keras_start.CPU, *, own: bool = False) -> Execution:
-        """Return how it computes on `device`, a user's `own` model as Keras does by default.
+    def execution(self) -> Execution:
+        """Return how it computes on a CPU; raise `UserError` when the backend lacks its form."""
+        return choice.execution(self.backend, self.form)
 
-        Raises `UserError` when the backend lacks its form.
+    def here(self, *, own: bool = False) -> Execution:
+        """Return how it computes on the started Keras, a user's `own` model as Keras does.
+
+        Raises `UserError` when only stock Keras computes there, and it names another form.
         """
-        how = execution(self.backend, self.form or (STOCK if own else None), device=device)
+        how = choice.here(self.form or (STOCK if own else None))
+        if self.form not in (None, how.form):
+            raise UserError(
+                f"--backend {self.backend}:{self.form}: {how.why_stock}; give --backend "
+                f"{self.backend}"
+            )
         # It takes single steps, so XLA has nothing to loop over. A user asks about stock Keras.
         why_stock = "a climb with a user's model tests stock Keras" if own else how.why_stock
         return dataclasses.replace(how, answer_form=how.form, xla_loops=False, why_stock=why_stock)
@@ -125,7 +135,7 @@ def run(job: Job) -> None:
             keras_start.start(climber.backend, floatx=job.precision)
         from lenet_multi.parity.climb import Climb
 
-        how = climber.execution(keras_start.device(), own=own)
+        how = climber.here(own=own)
         weights = start.weights if start else None
         climb = Climb(evidence, plan, task, dataset, how, _tell, weights, keep=job.folder)
         if job.task == CLIMB:

@@ -119,8 +119,10 @@ def _refuse_incomparable(first: Run, second: Run) -> None:
 
 def _warnings(runs: Sequence[Run]) -> list[str]:
     packages = sorted(set().union(*(run.result.versions for run in runs)))
+    recorded: dict[str, list[Any]]
     recorded = {package: [run.result.versions.get(package) for run in runs] for package in packages}
     recorded["the instruction set"] = [run.result.machine.get("instruction_set") for run in runs]
+    recorded["the number of threads"] = [run.result.threads for run in runs]
     return [
         f"{name} is {' and '.join(different)}: this may explain a difference"
         for name, values in recorded.items()

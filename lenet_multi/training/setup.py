@@ -14,10 +14,12 @@ from lenet_multi.backends.adam import Adam
 from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.backends.fast import fitting, make_fast, why_not
 from lenet_multi.backends.later import Later
+from lenet_multi.backends.layers import layers
 from lenet_multi.backends.variables import path_of
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import Dataset, Examples, epoch_order
+from lenet_multi.errors import UserError, listed
 from lenet_multi.machine.allocator import keep_freed_memory
 from lenet_multi.task import Task
 from lenet_multi.training import initial_weights
@@ -43,6 +45,7 @@ def compile_model(
 
     `begun`: the epochs of finished runs; the learning rate's schedule spans those that follow.
     """
+    _refuse_other_precision(model, task, config)
     how = fitting(model, how)
     if how.keep_freed_memory:
         keep_freed_memory()
@@ -63,6 +66,19 @@ def compile_model(
         # Where a step builds it, its variables get other names, which a checkpoint keeps.
         model.optimizer.build(model.trainable_variables)
     return how
+
+
+def _refuse_other_precision(model: keras.Model, task: Task, config: TrainConfig) -> None:
+    """Raise `UserError` when no layer computes in the mixed precision that the settings name."""
+    if config.dtype_policy == TrainConfig.dtype_policy:
+        return
+    parts = [layer for layer in layers(model) if not isinstance(layer, keras.Model)]
+    found = {layer.dtype_policy.name for layer in parts or [model]}
+    if config.dtype_policy not in found:
+        raise UserError(
+            f"--dtype-policy {config.dtype_policy}: the layers of {task.name} are made for "
+            f"{listed(sorted(found))}; drop it, or make them without a dtype of their own"
+        )
 
 
 def _begin_again(optimizer: keras.optimizers.Optimizer, *, after: int) -> None:

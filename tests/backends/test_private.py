@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 from typing import Any
 
@@ -151,3 +152,35 @@ def test_without_a_name_stock_keras_comes_to_the_same_weights(
     for stock, fast, initial in zip(weights, fast_weights, start, strict=True):
         gap = np.linalg.norm(stock - fast) / np.linalg.norm(fast - initial)
         assert gap < ROUNDING
+
+
+PRODUCT = """
+import torch
+from lenet_multi.backends import private
+torch.manual_seed(0)
+x, w, b = torch.randn(128, 784), torch.randn(10, 784), torch.randn(10)
+product = private.onednn_product()
+found = product(x, w, b, "none", [], "") if product else torch.nn.functional.linear(x, w, b)
+exact = x.double() @ w.double().T + b.double()
+print(torch.get_num_threads(), product is not None, float((found - exact).abs().max()) < 1e-3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_used"),
+    [
+        ("OMP_THREAD_LIMIT", "1", False),
+        ("OMP_DYNAMIC", "TRUE", False),
+        ("OMP_THREAD_LIMIT", "64", True),
+        ("OMP_DYNAMIC", "false", True),
+    ],
+)
+def test_a_product_has_all_of_its_threads(
+    backend: str, name: str, value: str, is_used: bool
+) -> None:
+    """Where OpenMP may give oneDNN fewer, whose product then goes to infinity, none is used."""
+    if backend != "torch" or len(os.sched_getaffinity(0)) < 2:
+        return
+    environ = {**os.environ, "OMP_NUM_THREADS": "2", name: value}
+    told = subprocess.check_output([sys.executable, "-c", PRODUCT], env=environ, text=True)
+    assert told.split() == ["2", str(is_used), "True"]

@@ -102,8 +102,13 @@ def test_runs_are_compared_without_a_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Run folders and runs are compared, and the result is shown as tables."""
+
+    class Refused(subprocess.Popen[bytes]):
+        def __init__(self, *given: object, **named: object) -> None:
+            pytest.fail(f"a process starts: {given}")
+
     folders = [keep(example_run(name), tmp_path / name) for name in ("jax", "torch")]
-    monkeypatch.setattr(subprocess, "Popen", None)
+    monkeypatch.setattr(subprocess, "Popen", Refused)
     found = lm.compare(*folders)
     assert found.passed
     assert found.sentence == "The runs agree."

@@ -174,8 +174,8 @@ PNG, JPEG = saved(seven(), "PNG").getvalue(), saved(seven(), "JPEG").getvalue()
     [
         (b"", "x.png is empty"),
         (b"just text", "x.png is no image; give one of BMP, GIF"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "x.png is no image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.png is no image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "x.png is in the format PostScript"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.png is in the format SVG"),
         (PNG[: len(PNG) // 2], "x.png is a damaged or truncated image"),
         (JPEG[: len(JPEG) // 2], "x.png is a damaged or truncated image"),
         (PNG.replace(b"IHDR", b"IHDX"), "x.png is no image"),
@@ -214,8 +214,16 @@ def boxed(brand: bytes, *compatible: bytes) -> bytes:
         (b"\xff\x0a1234", "JPEG XL"),
         (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
         (b"8BPS\x00\x01", "PSD"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
+        (b"gimp xcf v011\x00", "XCF"),
+        (b"\x00\x00\x01\x00\x01\x00\x10\x10", "ICO"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"<?xml version='1.0'?>\n<!-- Inkscape -->\n<svg></svg>", "SVG"),
     ],
-    ids=["HEIC", "HEIF", "HEVC", "PDF", "JPEG XL", "JPEG 2000", "PSD"],
+    ids=[
+        *("HEIC", "HEIF", "HEVC", "PDF", "JPEG XL", "JPEG 2000", "PSD"),
+        *("PostScript", "XCF", "ICO", "SVG", "SVG in XML"),
+    ],
 )
 def test_a_picture_of_another_format_is_named(content: bytes, name: str) -> None:
     """The error names the format of a picture that is not read, and a format to save it in."""

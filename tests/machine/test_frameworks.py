@@ -3,6 +3,7 @@ import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -130,6 +131,20 @@ def test_a_package_that_pip_put_into_the_working_folder_is_installed(work: Path)
     importlib.invalidate_caches()
     assert frameworks.hiding("jax") is None
     assert "jax" in frameworks.installed()
+
+
+def test_only_what_an_error_names_hides_a_library(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's file is to blame where the error has its name, and a library has that name too."""
+    for name in ("wave", "mine_alone"):
+        file = SimpleNamespace(__file__=str(work / f"{name}.py"))
+        monkeypatch.setitem(sys.modules, name, file)
+    words = "module '{}' has no attribute 'open'"
+    assert frameworks.hider(AttributeError(words.format("wave"))) == work / "wave.py"
+    assert frameworks.hider(AttributeError(words.format("mine_alone"))) is None
+    assert frameworks.hider(ImportError("No module named 'wave.reader'")) == work / "wave.py"
+    assert frameworks.hider(ImportError("cannot import name 'wave_of' from 'json'")) is None
 
 
 def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

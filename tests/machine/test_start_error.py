@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,11 +34,15 @@ def started(backend: str, **environ: str) -> str:
 
 # What stops each backend where there is no such device, or no such flag.
 STOPPING = {
-    "tensorflow": [("XLA_FLAGS", "--no_such_flag"), ("TF_XLA_FLAGS", "--no_such_flag")],
+    "tensorflow": [
+        *(("XLA_FLAGS", "--no_such_flag"), ("TF_XLA_FLAGS", "--no_such_flag")),
+        ("TF_NUM_INTRAOP_THREADS", "-1"),
+    ],
     "jax": [
         *(("JAX_PLATFORMS", "rocm"), ("JAX_PLATFORMS", "nonsense"), ("JAX_DISABLE_JIT", "perhaps")),
         *(("KERAS_NNX_ENABLED", "1"), ("XLA_FLAGS", "--no_such_flag=1")),
-        ("JAX_DEFAULT_MATMUL_PRECISION", "exact"),
+        *(("JAX_DEFAULT_MATMUL_PRECISION", "exact"), ("JAX_DISABLE_JIT", "1")),
+        *(("JAX_NUMPY_RANK_PROMOTION", "raise"), ("JAX_NUMPY_DTYPE_PROMOTION", "strict")),
     ],
     "torch": [
         *(("KERAS_TORCH_DEVICE", "xpu"), ("KERAS_TORCH_DEVICE", "nonsense")),
@@ -82,6 +88,14 @@ def test_the_suspects_are_few(text: str, environ: dict[str, str], found: str) ->
     assert suspects("jax", text, environ) == found.split()
 
 
+def test_variables_of_other_programs_are_no_suspects() -> None:
+    """Terraform's variables begin as TensorFlow's do; protobuf's stop TensorFlow."""
+    environ = {"TF_CLI_CONFIG_FILE": "/x", "TF_VAR_region": "eu", "TF_LOG": "", "TF_XLA_FLAGS": "x"}
+    assert suspects("tensorflow", "it failed", environ) == ["TF_XLA_FLAGS"]
+    environ = {"TF_VAR_region": "eu", "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "cpp"}
+    assert suspects("tensorflow", "it failed", environ) == list(environ)[1:]
+
+
 def test_without_a_suspect_the_backend_is_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """If no variable is to blame, the remedy is to install the backend again."""
     monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
@@ -90,6 +104,21 @@ def test_without_a_suspect_the_backend_is_installed_again(monkeypatch: pytest.Mo
     assert str(raised.value) == (
         "torch does not start: libtorch_cpu.so: cannot open shared object file; install it again "
         "with: pip install --force-reinstall torch"
+    )
+
+
+def test_a_file_that_hides_a_library_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No other copy of the backend helps where a user's file has the name of what it needs."""
+    monkeypatch.chdir(tmp_path)
+    file = SimpleNamespace(__file__=str(tmp_path / "wave.py"))
+    monkeypatch.setitem(sys.modules, "wave", file)
+    with pytest.raises(StartError) as raised, explained("jax"):
+        raise ImportError("this version of jax requires wave >= 0.10.")
+    assert str(raised.value) == (
+        f"jax does not start: {tmp_path}/wave.py hides a module (this version of jax requires wave "
+        ">= 0.10); rename it, or work in another folder"
     )
 
 
@@ -103,6 +132,7 @@ def test_an_error_without_a_word_is_named_and_a_long_one_is_cut() -> None:
     with pytest.raises(StartError) as raised, explained("torch"):
         raise RuntimeError("no such device " * 100)
     assert len(raised.value.why) < 300
+    assert raised.value.why.endswith(" ...")
 
 
 def test_flags_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:

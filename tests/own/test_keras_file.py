@@ -5,11 +5,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
+from lenet_multi.config import TrainConfig, with_settings
 from lenet_multi.errors import UserError
 from lenet_multi.own import keras_file
+from lenet_multi.own.find import find_task
 
 # A user's file with everything of a model that may be the user's own code.
 CODE = """
@@ -128,12 +131,73 @@ def test_code_that_is_needed_is_refused(own: Any, line: str) -> None:
         keras_file.load(own(line))
 
 
+# What replaces each thing of one's own, and the name by which it is refused.
+REPLACED = {
+    "loss": ("loss", "mean_squared_error"),
+    "loss class": ("loss", "mean_squared_error"),
+    "metric": ("metrics", "mae"),
+    "metric class": ("metrics", "mae"),
+    "optimizer": ("optimizer", "adam"),
+    "schedule": ("optimizer", "adam"),
+}
+
+
 @pytest.mark.backend
-@pytest.mark.parametrize("name", ["loss", "metric class", "optimizer", "schedule"])
-def test_code_that_training_needs_is_refused(own: Any, name: str) -> None:
-    """A model that is to be trained is refused if it was compiled with its own code."""
-    with pytest.raises(UserError, match="was compiled with code of its own"):
-        keras_file.load(own(UNUSED[name]), compiled=True)
+@pytest.mark.parametrize("name", REPLACED)
+def test_code_that_training_needs_is_refused_or_replaced(own: Any, name: str) -> None:
+    """The error names the flag that replaces what the model was compiled with, and that trains."""
+    setting, other = REPLACED[name]
+    config = with_settings(TrainConfig(), {"architecture": str(own(UNUSED[name]))})
+    task = find_task(config)
+    assert task.compile_arguments
+    with pytest.raises(UserError, match=rf"own for the {setting} .*; give --{setting} with"):
+        task.compile_arguments(config)
+    arguments = task.compile_arguments(with_settings(config, {setting: other}))
+    if setting == "optimizer":
+        assert type(arguments[setting]).__name__.lower() == other
+    else:
+        assert arguments[setting] in (other, [other])
+    assert arguments["loss"]
+    assert arguments["optimizer"]
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": None, "loss": "mse"}, "the model is not compiled; give --optimizer"),
+        (
+            {"optimizer": "adam", "loss": "no_such"},
+            "compiled with: .*; give --loss and --optimizer",
+        ),
+        ({"optimizer": "no_such", "loss": "mse"}, "compiled with: .*; give --loss and --optimizer"),
+        (
+            {"optimizer": {"module": "keras.optimizers", "class_name": "Adam", "config": {"x": 1}}},
+            "compiled with: .*; give --optimizer with Keras's names",
+        ),
+        ({"optimizer": {"class_name": 1}, "loss": "mse"}, "give --loss and --optimizer"),
+        ({}, "the model is not compiled; give --loss"),
+        ("adam", "the model is not compiled; give --loss"),
+    ],
+    ids=[*("to evaluate", "loss", "optimizer", "arguments", "damaged"), "nothing", "no settings"],
+)
+def test_what_keras_cannot_compile_is_refused(settings: Any, message: str, tmp_path: Path) -> None:
+    """Older programs and other hands write settings that no Keras takes; a flag replaces them."""
+    _, path = trained(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"]) | {"compile_config": settings}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, json.dumps(config) if name == "config.json" else content)
+    wanted = with_settings(TrainConfig(), {"architecture": str(path)})
+    task = find_task(wanted)
+    assert task.compile_arguments
+    with pytest.raises(UserError, match=message):
+        task.compile_arguments(wanted)
+    named = with_settings(wanted, {"loss": "mse", "optimizer": "sgd"})
+    assert type(task.compile_arguments(named)["optimizer"]).__name__ == "SGD"
 
 
 @pytest.mark.backend
@@ -141,7 +205,7 @@ def test_code_that_training_needs_is_refused(own: Any, name: str) -> None:
 def test_code_that_acts_in_training_is_refused_there(own: Any, name: str) -> None:
     """A model that is to be trained is refused if it has its own regularizer or constraint."""
     with pytest.raises(UserError, match="carries code of its own"):
-        keras_file.load(own(UNUSED[name]), compiled=True)
+        keras_file.load(own(UNUSED[name]), trains=True)
 
 
 def test_what_is_checked_is_what_keras_gets() -> None:
@@ -168,6 +232,46 @@ def test_a_function_is_called_by_its_name(tmp_path: Path) -> None:
         archive.writestr("config.json", json.dumps(config))
     with pytest.raises(UserError, match=re.escape("carries code of its own (the function my_act)")):
         keras_file.load(tmp_path / "m.keras")
+
+
+@pytest.mark.backend
+@pytest.mark.usefixtures("backend")
+def test_a_file_follows_the_precision_of_today(tmp_path: Path) -> None:
+    """Layers saved in float32 compute in mixed precision where it is asked for.
+
+    A float32 layer of a model that mixes precisions stays what its author made it.
+    """
+    import keras
+
+    def saved(policy: str, last: str | None) -> Path:
+        keras.config.set_dtype_policy(policy)
+        layers = [keras.layers.Dense(2), keras.layers.Dense(2, dtype=last)]
+        path = tmp_path / f"{policy}-{last}.keras"
+        keras.Sequential([keras.Input((3,)), *layers]).save(path)
+        return path
+
+    def policies(path: Path) -> list[str]:
+        return [layer.dtype_policy.name for layer in keras_file.load(path).layers]
+
+    try:
+        plain, mixed = saved("float32", None), saved("mixed_float16", "float32")
+        assert policies(plain) == ["mixed_float16"] * 2
+        assert policies(mixed) == ["mixed_float16", "float32"]
+        keras.config.set_dtype_policy("float32")
+        assert policies(plain) == ["float32"] * 2
+        assert policies(mixed) == ["mixed_float16", "float32"]
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("name", ["old.h5", "old.keras"])
+def test_keras_older_format_is_named(name: str, tmp_path: Path) -> None:
+    """A model in HDF5 is no damaged file: the error has the line that saves it anew."""
+    path = tmp_path / name
+    with h5py.File(path, "w"):
+        pass
+    with pytest.raises(UserError, match=r"older format, HDF5; save it .*load_model.*old\.keras'\)"):
+        keras_file.read_config(path)
 
 
 def network(units: int = 5, *, deep: bool = False, normal: bool = True) -> Any:

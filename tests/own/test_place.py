@@ -58,8 +58,13 @@ def test_a_place_that_is_none_is_refused(
         place.find(name.format(file=mine))
 
 
-def test_a_file_named_like_a_module_in_use_is_refused(tmp_path: Path) -> None:
-    """A user's json.py would hide Python's; the line says so."""
-    (tmp_path / "json.py").write_text("def build(): pass\n")
-    with pytest.raises(UserError, match=r"json\.py has the name of a module .* rename the file"):
-        place.find(f"{tmp_path / 'json.py'}:build")
+@pytest.mark.parametrize("name", ["json", "tensorflow", "jax", "torch"])
+def test_a_file_named_like_a_module_in_use_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's json.py would hide Python's, and torch.py a backend, also where another computes."""
+    if name != "json":
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / f"{name}.py").write_text("def build(): pass\n")
+    with pytest.raises(UserError, match=rf"{name}\.py has the name of a module .* rename the file"):
+        place.find(f"{tmp_path / name}.py:build")

@@ -31,6 +31,13 @@ def build():
     return model
 
 
+def scheduled():
+    model = stack(keras.layers.Dense(3))
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.9)
+    model.compile(keras.optimizers.Adam(schedule), "mse")
+    return model
+
+
 def uncompiled():
     return stack(keras.layers.Dense(3))
 
@@ -136,6 +143,27 @@ def test_settings_replace_what_was_compiled(mine: Path) -> None:
         assert arguments["metrics"] == ["mae", "mse"]
         assert type(arguments["optimizer"]).__name__ == "RMSprop"
         assert float(arguments["optimizer"].learning_rate) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 0.5}, "--learning-rate 0.5: .*scheduled is compiled with a schedule"),
+        ({"lr_schedule": "cosine"}, "--lr-schedule cosine: .*scheduled has its own; drop it"),
+    ],
+    ids=["rate", "schedule"],
+)
+def test_a_rate_that_the_model_would_not_take_is_refused(
+    mine: Path, settings: dict[str, Any], message: str
+) -> None:
+    """Its own schedule would go on, and the record would say otherwise."""
+    task, config = of(mine, "scheduled", **settings)
+    assert task.compile_arguments
+    with pytest.raises(UserError, match=message):
+        task.compile_arguments(config)
+    task, config = of(mine, "scheduled", optimizer="sgd", learning_rate=0.5)
+    assert task.compile_arguments
+    assert float(task.compile_arguments(config)["optimizer"].learning_rate) == 0.5
 
 
 def test_a_function_may_give_a_test_set(mine: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from lenet_multi.config import PRECISIONS
 from lenet_multi.data.examples import Dataset
-from lenet_multi.machine import keras_start
 from lenet_multi.own.find import find_task
 from lenet_multi.parity import ladder
 from lenet_multi.parity.ascent import Ascent
@@ -74,7 +73,7 @@ def climb_again(
     """
     plan = ascent.ladder.plan
     task = find_task(plan.config)
-    how = Climber.of(SABOTAGED).execution(keras_start.device())
+    how = Climber.of(SABOTAGED).here()
     climbed, gone_on = dict(ascent.ladder.climbed), dict(ascent.ladder.gone_on)
     for precision in precisions:
         of.keras.config.set_floatx(precision)

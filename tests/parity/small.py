@@ -125,7 +125,7 @@ class Trial:
         return evidence
 
     def _climb(self, evidence: Evidence, *, harmed: bool) -> Any:
-        how = Climber.of(SABOTAGED).execution(own=True)
+        how = Climber.of(SABOTAGED).here(own=True)
         task = self._of_builder("model", lambda: self._small.build(self._of.keras, harmed))
         return self._of.climb.Climb(
             evidence, self._small.plan, task, self._data, how, nothing, self._weights

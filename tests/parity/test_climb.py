@@ -16,7 +16,7 @@ def test_a_model_of_two_inputs_is_filed_in_full(backend: str) -> None:
     from lenet_multi.parity.climb import Climb, _model
 
     config = TrainConfig(architecture="tests.guest:GUEST")
-    dataset, how = GUEST.load(config), Climber.of(backend).execution()
+    dataset, how = GUEST.load(config), Climber.of(backend).here()
     model = _model(GUEST, config, dataset, how)
 
     def filed(kinds: NDArray[np.int32]) -> Evidence:

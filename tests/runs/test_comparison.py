@@ -368,6 +368,15 @@ def test_another_instruction_set_is_a_warning(tmp_path: Path) -> None:
     ]
 
 
+def test_another_number_of_threads_is_a_warning(tmp_path: Path) -> None:
+    """Sums are rounded in another order, so the weights differ even on one backend."""
+    comparison = compared(tmp_path, *(example_run("torch", threads=count) for count in (1, 2)))
+    assert comparison.passed
+    assert comparison.warnings == [
+        "the number of threads is 1 and 2: this may explain a difference"
+    ]
+
+
 PRINTED = """\
 Runs
 ┏━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┓

@@ -1,8 +1,11 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, TrainConfig
 from lenet_multi.data.examples import Dataset
+from lenet_multi.errors import UserError
 from lenet_multi.lenet.tasks import LENET
 
 pytestmark = [pytest.mark.backend, pytest.mark.usefixtures("backend")]
@@ -130,3 +133,21 @@ def test_the_hash_of_the_weights_sees_one_bit(small: Dataset) -> None:
     weights[0][0, 0, 0, 0] = np.nextafter(weights[0][0, 0, 0, 0], np.float32(1))
     model.set_weights(weights)
     assert weights_sha256(model) != before
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_precision_that_no_layer_has_is_refused(policy: str, backend: str) -> None:
+    """A record would say that the model computed in it; one layer that does is enough."""
+    import keras
+
+    from lenet_multi.backends.choice import execution
+    from lenet_multi.training.setup import compile_model
+
+    config = TrainConfig(dtype_policy=policy)
+    how = execution(backend, "stock")
+    for others, refused in (("float32", True), (policy, False)):
+        layers = [keras.layers.Dense(4, dtype=others), keras.layers.Dense(2, dtype="float32")]
+        model = keras.Sequential([keras.Input((3,)), *layers])
+        refusal = pytest.raises(UserError, match=f"{policy}: .* are made for float32; drop it")
+        with refusal if refused else nullcontext():
+            compile_model(model, LENET, config, how, examples=95)

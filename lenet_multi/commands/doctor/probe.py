@@ -67,14 +67,12 @@ def probe_all(names: Sequence[str], *, timeout: float) -> list[Probe]:
 
 def probe(name: str, *, timeout: float) -> Probe:
     """Return the state of the backend `name`."""
+    for package in ("numpy", "keras", frameworks.framework(name)):
+        if path := frameworks.hiding(package):
+            trouble = f"{path} has the name of the package {package} and hides it"
+            return Probe(backend=name, installed=True, trouble=trouble, remedy=frameworks.RENAME_IT)
     if name not in frameworks.installed():
-        hidden = frameworks.hiding(frameworks.framework(name))
-        return Probe(
-            backend=name,
-            installed=False,
-            trouble=f"{hidden} has its name and hides it" if hidden else "",
-            remedy="rename it, or work in another folder" if hidden else "",
-        )
+        return Probe(backend=name, installed=False)
     try:
         version = frameworks.installed_version(name)
     except PackageNotFoundError:  # importable, but from no distribution

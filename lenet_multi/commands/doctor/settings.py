@@ -26,7 +26,7 @@ CHANGE_RESULTS = {
     **dict.fromkeys(keras_start.CUTTING_VARIABLES, "Keras cuts every training short"),
     "ATEN_CPU_CAPABILITY": "torch may use an older instruction set, which rounds differently",
     "JAX_DEFAULT_MATMUL_PRECISION": "JAX multiplies in another precision",
-    "JAX_DISABLE_JIT": "JAX compiles nothing: it rounds differently and is slow",
+    "JAX_DISABLE_JIT": "JAX compiles nothing, and Keras cannot train so",
     "KERAS_NNX_ENABLED": "Keras holds a model's state in Flax on JAX",
     "MKL_CBWR": "torch's MKL may use an older instruction set, which rounds differently",
     "MKL_ENABLE_INSTRUCTIONS": "torch's MKL may use an older instruction set",

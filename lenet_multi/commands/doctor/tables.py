@@ -52,7 +52,7 @@ def _backend(probe: Probe) -> Sequence[str]:
         probe.device,
         str(probe.threads or ""),
         f"{probe.bfloat16:.1f}x" if probe.bfloat16 else "",
-        f"{probe.seconds:.1f}" if probe.installed else "",
+        f"{probe.seconds:.1f}" if probe.seconds else "",
     )
 
 

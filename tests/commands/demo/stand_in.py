@@ -1,4 +1,6 @@
-"""Run the demo with stand-ins for backends: `python -m ...stand_in HOST BACKEND=MANNER ...`.
+"""Run the demo with stand-ins for backends: `...stand_in HOST CLASS_NAMES BACKEND=MANNER ...`.
+
+CLASS_NAMES have commas between them; "" is for a model that does not name its classes.
 
 A stand-in that answers always says 7. Its version is its process id.
 """
@@ -50,11 +52,14 @@ class Demo:
 
 
 @contextmanager
-def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
-    """Run the demo with one stand-in for each backend, which behaves in its manner."""
+def served(*, host: str = "127.0.0.1", names: str = "", **manners: str) -> Iterator[Demo]:
+    """Run the demo with one stand-in for each backend, which behaves in its manner.
+
+    `names` are those of the classes, with commas between them.
+    """
     named = [f"{backend}={manner}" for backend, manner in manners.items()]
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.commands.demo.stand_in", host, *named],
+        [sys.executable, "-m", "tests.commands.demo.stand_in", host, names, *named],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -70,10 +75,11 @@ def served(*, host: str = "127.0.0.1", **manners: str) -> Iterator[Demo]:
             process.terminate()  # its backends end with it
 
 
-def main(host: str, *named: str) -> None:
+def main(host: str, names: str, *named: str) -> None:
     """Serve until the process ends."""
+    class_names = names.split(",") if names else None
     backends = [
-        BackendProcess(backend, "runs/a", stand_in(manner))
+        BackendProcess(backend, "runs/a", stand_in(manner), class_names=class_names)
         for backend, _, manner in (each.partition("=") for each in named)
     ]
     serve(backends, host=host, port=0)

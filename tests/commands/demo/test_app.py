@@ -164,7 +164,7 @@ def test_what_is_not_of_the_page_is_not_there(demo: str, path: str) -> None:
     ("drawing", "status", "words"),
     [
         (b"", 422, "the drawing is empty"),
-        (b"<svg/>", 422, "the drawing is no image; give one of PNG"),
+        (b"<svg/>", 422, "the drawing is in the format SVG"),
         (encoded(seven(), "GIF"), 422, "the drawing is no image; give one of PNG"),
         (encoded(seven())[:200], 422, "the drawing is a damaged or truncated image"),
         (encoded(Image.new("L", (280, 280))), 422, "nothing is drawn on it"),

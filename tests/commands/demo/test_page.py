@@ -174,3 +174,32 @@ def test_a_page_whose_demo_has_ended_says_so(open_page: Open) -> None:
         page = open_page(demo.address).page
     draw(page)
     wait_for(page, "#agreement", "The demo has ended; start it again.")
+
+
+@pytest.mark.parametrize(
+    ("names", "heading", "words"),
+    [
+        ("", "Draw a digit", "Draw a digit from 0 to 9."),
+        ("0,1,2,3,4,5,6,7,8,9", "Draw a digit", "Draw a digit from 0 to 9."),
+        (
+            "shirt,bag,<b>boot</b>,3,4,5,6,7,8,9",
+            "Draw a picture",
+            "Draw one of these: shirt, bag, <b>boot</b>, 3, 4, 5, 6, 7, 8, 9.",
+        ),
+    ],
+    ids=["no names", "digits", "others"],
+)
+def test_the_page_asks_for_what_the_model_knows(
+    names: str, heading: str, words: str, open_page: Open
+) -> None:
+    """Only a model of digits asks for a digit; after Clear the words are there again."""
+    with served(names=names, jax="answers") as demo:
+        wait_for_backends(demo.address)
+        page = open_page(demo.address).page
+        wait_for(page, "h1", heading)
+        wait_for(page, "#agreement", words)
+        assert page.title() == f"lenet-multi: {heading.lower()}"
+        draw(page)
+        wait_for(page, "#agreement", re.compile("jax answers "))
+        page.get_by_role("button", name="Clear").click()
+        wait_for(page, "#agreement", words)

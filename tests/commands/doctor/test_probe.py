@@ -49,14 +49,16 @@ def test_the_variable_that_stops_a_backend_is_named(
     assert found.remedy == "unset JAX_PLATFORMS (now 'cuda')"
 
 
-def test_what_hides_a_backend_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The probe names a user's file that hides a backend, and says to rename it."""
-    path = tmp_path / "jax.py"
-    monkeypatch.setattr(frameworks, "installed", lambda: ())
-    monkeypatch.setattr(frameworks, "hiding", lambda package: path)
+@pytest.mark.parametrize("package", ["numpy", "keras", "jax"])
+def test_what_hides_a_backend_is_named(
+    package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A user's file of the name of a package that a backend needs is to be renamed."""
+    path = tmp_path / f"{package}.py"
+    monkeypatch.setattr(frameworks, "hiding", {package: path}.get)
     found = probe("jax", timeout=1)
     assert not found.works
-    assert found.trouble == f"{path} has its name and hides it"
+    assert found.trouble == f"{path} has the name of the package {package} and hides it"
     assert found.remedy == "rename it, or work in another folder"
 
 

@@ -8,6 +8,7 @@ const STROKE = SIDE / 12; // as thick as in MNIST when the digit is scaled to 20
 const SENT = SIDE / 4; // pixels per side of the picture sent: five for each that the network sees
 const STEP = SIDE / 40; // of the pen for each arrow key
 const POLL = 500; // milliseconds between checks while backends start
+const DIGITS = [..."0123456789"]; // the classes of a model that does not name them
 const PAUSE = 600; // milliseconds without change before the answer is read aloud
 
 let drawing = 0; // counts changes, to recognise an answer to an older drawing
@@ -32,9 +33,8 @@ function clear() {
   ink.lineCap = ink.lineJoin = "round";
   drawing += 1;
   empty = true;
-  show(known.map(({ backend, model, version, failure }) => ({ backend, model, version, failure })));
+  show(known.map(({ answer, probabilities, milliseconds, ...state }) => state));
   showSeen(null);
-  showAgreement("Draw a digit from 0 to 9.");
 }
 
 // Mouse, finger and pen
@@ -157,6 +157,17 @@ function show(states) {
   const models = new Set(states.map(({ model }) => model));
   find("model").textContent = models.size ? `Model: ${[...models].join(", ")}` : "";
   states.forEach((state, index) => showBackend(find("backends").children[index] ?? card(), state));
+  if (empty) invite(states[0]?.class_names ?? DIGITS);
+}
+
+function invite(names) {
+  const areDigits = names.every((name, label) => name === DIGITS[label]);
+  const [heading, words] = areDigits
+    ? ["Draw a digit", "Draw a digit from 0 to 9."]
+    : ["Draw a picture", `Draw one of these: ${names.join(", ")}.`];
+  find("heading").textContent = heading;
+  document.title = `lenet-multi: ${heading.toLowerCase()}`;
+  if (find("agreement").textContent !== words) showAgreement(words);
 }
 
 function card() {
