@@ -35,6 +35,7 @@ import lenet_multi.machine.keras_start
 import lenet_multi.train
 from lenet_multi.commands.doctor.probe import Probe
 from lenet_multi.config import TrainConfig
+from lenet_multi.data import class_names
 from lenet_multi.own.find import find_task
 
 
@@ -48,10 +49,10 @@ def reached(*arguments: Any, **options: Any) -> NoReturn:
 
 
 def read_data_only(config: TrainConfig, **options: Any) -> NoReturn:
-    """Stand in for `train.train`: only read the images; a user's model would be built first."""
+    """Stand in for `train.train`: only read the data; a user's model would be built first."""
     if config.is_own:
         raise ReachedError
-    find_task(config).load(config)
+    class_names.named(find_task(config).load(config), config.class_names, config.data)
     raise ReachedError
 
 
