@@ -84,6 +84,10 @@ def main(module: str, path: str, arrays: str) -> None:
             for part, pair in parts
             for side, one in zip("xy", pair, strict=True)
         }
+        if any(one.dtype.hasobject for one in sides.values()):
+            raise UserError(
+                f"{path} has images or labels that are neither numbers nor texts; save them as such"
+            )
         np.savez(arrays, **sides, class_names=np.array(found.class_names or [], str))
     except UserError as error:
         os.write(1, os.fsencode(str(error)))  # a path may be no text

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from random import Random
 from typing import Any
@@ -44,7 +45,8 @@ def h5(chance: Random) -> bytes:
         buffer, "w", userblock_size=block, libver=chance.choice((None, "latest"))
     ) as file:
         if 0.2 < harm < 0.5:
-            chance.choice(_TRICKS)(file, wrong, chance)
+            with suppress(OSError):  # the newest format has no room for the size of some chunks
+                chance.choice(_TRICKS)(file, wrong, chance)
         for name, array in sides.items():
             if name not in file:
                 _write(file, name, array, options)
@@ -117,7 +119,7 @@ def _of_odd_type(file: h5py.File, name: str, chance: Random) -> None:
     ways: tuple[Callable[[], Any], ...] = (
         lambda: file.create_dataset(name, data=h5py.Empty("u1")),
         lambda: file.create_dataset(name, data=["x" * 10**6, *["a"] * 1000], dtype=texts),
-        lambda: file.create_dataset(name, data=[b"\xff", b"\0"], dtype=texts),
+        lambda: file.create_dataset(name, data=[b"\xff", b"a"], dtype=texts),
         lambda: file.create_dataset(name, (5,), numbers),
         lambda: file.create_dataset(name, (5,), h5py.ref_dtype),
         lambda: file.create_dataset(name, (5,), h5py.enum_dtype({"a": 1})),

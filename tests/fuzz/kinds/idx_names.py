@@ -67,7 +67,7 @@ def _make(chance: Random) -> Input:
     if harm < 0.05:
         files[f"{wrong}.gz"] = gzip.compress(b"x", mtime=0)
     elif harm < 0.1:
-        files[wrong.replace("test", "train", 1)] = files.pop(wrong)
+        files[wrong.replace("test", "t10k", 1)] = files.pop(wrong)
     elif harm < 0.15:
         files[wrong.replace(f"{FOLDER}/", f"{FOLDER}/other-", 1)] = files[wrong]
     elif harm < 0.2:

@@ -130,7 +130,7 @@ def mat(chance: Random) -> bytes:
     try:
         packed = _saved(whole, **options)
     except (TypeError, ValueError, AttributeError):  # what version 4, or MATLAB, has no type for
-        packed = _saved({"X": images, "y": labels}, **options)
+        packed = _saved({"X": images.reshape(count, -1), "y": labels}, **options)
     if options == {"do_compression": True} and chance.random() < 0.5:
         return _repacked(packed, chance)
     return damaged(packed, chance) if chance.random() < 0.5 else packed

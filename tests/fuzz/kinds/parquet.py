@@ -31,7 +31,7 @@ def _column(count: int, chance: Random) -> Any:
         [decimal.Decimal(1)] * count,
         [datetime.datetime(2026, 1, 1)] * count,
         [float("nan")] * count,
-        [2**63] * count,
+        [2**62] * count,
         ["é"] * count,
         ["x" * _LONG] + ["a"] * (count - 1),
         [b"\xff"] * count,
