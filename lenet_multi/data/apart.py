@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def main(module: str, path: str, arrays: str) -> None:
                 importlib.import_module(f"lenet_multi.data.{module}"), Path(path)
             )
         parts = found.parts.items()
-        sides = {
+        sides: dict[str, Any] = {
             f"{part}.{side}": one
             for part, pair in parts
             for side, one in zip("xy", pair, strict=True)

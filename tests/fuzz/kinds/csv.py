@@ -40,7 +40,7 @@ def table(chance: Random) -> bytes:
     ]
     titles = ["label", *(f"pixel{index}" for index in range(side**2))]
     titles = titles[1:] + titles[:1] if is_last else titles
-    lines: list[list[object]] = [titles, *rows] if chance.random() < 0.7 else [*rows]
+    lines: list[list[object]] = [[*titles], *rows] if chance.random() < 0.7 else [*rows]
     if chance.random() < 0.7:
         _harm(lines, chance)
     separator = chance.choice((*",,,,", ";", "\t", " ", "|", ", "))
@@ -66,7 +66,8 @@ def _harm(lines: list[list[object]], chance: Random) -> None:
         case 3:
             line.extend(chance.choice((["1"], ["1"] * 1000, [""] * 100_000)))
         case 4:
-            lines.extend([chance.choice(([], [""], ["1"], lines[0]))] * chance.choice((1, 100)))
+            odd: tuple[list[object], ...] = ([], [""], ["1"], lines[0])
+            lines.extend([chance.choice(odd)] * chance.choice((1, 100)))
         case 5:
             for row in lines:
                 row[-1:] = []

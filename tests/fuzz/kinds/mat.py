@@ -111,7 +111,7 @@ def mat(chance: Random) -> bytes:
     if harm < 0.4:
         content = h5.h5(chance)
         return bytes(512) + content if chance.random() < 0.5 else content
-    side = {"images": images, "labels": labels}
+    side: dict[str, Any] = {"images": images, "labels": labels}
     wrong = chance.choice(("images", "labels"))
     if harm < 0.55:
         side[wrong] = other(side[wrong], chance)
