@@ -67,7 +67,7 @@ def _make(chance: Random) -> Input:
         arguments=(*arguments, "--class-names", given),
         files=files,
         links=links,
-        culprit="--class-names" if given != FILE else "fuzzed",
+        culprit="names",  # the flag, or its file
     )
 
 
