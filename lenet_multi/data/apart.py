@@ -1,26 +1,44 @@
-"""Read a file in a second process: a damaged file may crash the library that reads it.
+"""Read a file in a second process: a damaged one may crash its library, or fill the memory.
 
-The process is `python -m lenet_multi.data.apart MODULE FILE ARRAYS.npz`; MODULE is one of this
-folder. It writes only the message of a `UserError` to stdout.
+The process calls `main`. It writes only the message of a `UserError` to stdout. It takes no more
+memory than an honest file needs, where the system can limit that.
 """
 
 import contextlib
 import importlib
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi.data.bombs import most_unpacked
 from lenet_multi.data.found import Found, Pair
 from lenet_multi.data.npz import names_in, read_npz
 from lenet_multi.errors import UserError
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+_PLACE = Path(__file__).parents[2]  # of this package
+# Modules in the working folder, or beside this package, hide no module of a library.
+START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); import lenet_multi; del sys.path[0]; "
+    "from lenet_multi.data.apart import main; main(*sys.argv[1:])"
+)
+_OF_LIBRARIES = 2**29  # bytes
+_OF_A_THREAD = 2**24  # most of it is its stack, which it hardly uses
+_ENVIRON = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # its own takes more than it uses
+_COPIES = 4  # of the data, as a library reads them
 _REFUSED = 2  # exit status of the process when its stdout is the message of a `UserError`
 
 
@@ -32,19 +50,20 @@ def read(module: str, path: Path) -> Found:
     with tempfile.TemporaryDirectory(prefix="lenet-multi-") as folder:
         arrays = Path(folder, "arrays.npz")
         done = subprocess.run(
-            [sys.executable, "-m", __name__, module, str(path), str(arrays)],
+            [sys.executable, "-P", "-c", START, str(_PLACE), module, str(path), str(arrays)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            env=os.environ | _ENVIRON,
         )
         if done.returncode == _REFUSED:
-            raise UserError(done.stdout)
+            raise UserError(os.fsdecode(done.stdout))
         if done.returncode:
             raise UserError(
                 f"{path} is damaged: its reader ended with status {done.returncode}; save it "
                 "again, or as .npz"
             )
-        return Found(read_pairs(arrays))
+        (class_names,) = read_npz(arrays, ("class_names",))
+        return Found(read_pairs(arrays), class_names=tuple(class_names.tolist()) or None)
 
 
 def write_pairs(path: Path, pairs: Mapping[str, Pair], **others: NDArray[Any]) -> None:
@@ -65,18 +84,42 @@ def read_pairs(path: Path) -> dict[str, Pair]:
 
 
 def main(module: str, path: str, arrays: str) -> None:
-    """Write what is found in the file at `path` to `arrays`; the second process runs this."""
+    """Write what `module` of this folder finds in the file at `path` to `arrays`, an `.npz`.
+
+    The second process runs this.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process reports Ctrl-C
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            found = importlib.import_module(f"lenet_multi.data.{module}").read(Path(path))
-        write_pairs(Path(arrays), found.parts)
+            found = _within_limits(
+                importlib.import_module(f"lenet_multi.data.{module}"), Path(path)
+            )
+        sides = [side for pair in found.parts.values() for side in pair]
+        if any(side.dtype.hasobject for side in sides):
+            raise UserError(
+                f"{path} has images or labels that are neither numbers nor texts; save them as such"
+            )
+        names = np.array(found.class_names or [], str)
+        write_pairs(Path(arrays), found.parts, class_names=names)
     except UserError as error:
-        print(error, end="")
+        os.write(1, os.fsencode(str(error)))  # a path may be no text
         sys.exit(_REFUSED)
 
 
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process reports Ctrl-C
-    if not sys.flags.safe_path:
-        del sys.path[0]  # the working folder
-    main(*sys.argv[1:])
+def _within_limits(reader: ModuleType, path: Path) -> Found:
+    """Return what `reader` finds; raise `UserError` where that takes far too much memory."""
+    if resource and path.is_file():
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = _OF_LIBRARIES + _OF_A_THREAD * (os.cpu_count() or 1)
+        most += _COPIES * most_unpacked(path)
+        if hard != resource.RLIM_INFINITY:
+            most = min(most, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        found: Found = reader.read(path)
+        return found
+    except MemoryError as error:
+        raise UserError(
+            f"{path} takes far more memory than it has bytes: it is damaged or a decompression "
+            "bomb; save it again, or give its content unpacked"
+        ) from error

@@ -16,11 +16,20 @@ def refuse_bomb(path: Path | str, unpacked: int, size: int | None = None) -> Non
     Raises `OSError` when that cannot be read.
     """
     size = Path(path).stat().st_size if size is None else size
-    if unpacked > max(_HARMLESS, _MOST_TIMES * size):
+    if unpacked > _most(size):
         raise UserError(
             f"{path} announces {unpacked:,} bytes, over {_MOST_TIMES} times its own {size:,}: it "
             "is damaged or a decompression bomb; give its content unpacked"
         )
+
+
+def most_unpacked(path: Path) -> int:
+    """Return the most bytes to which an honest file unpacks; raise `OSError` without the file."""
+    return _most(path.stat().st_size)
+
+
+def _most(size: int) -> int:
+    return max(_HARMLESS, _MOST_TIMES * size)
 
 
 def refuse_bombs_in(path: Path, members: Collection[ZipInfo]) -> None:

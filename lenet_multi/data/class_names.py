@@ -4,6 +4,7 @@ The place of a name in a tuple is its label. Without names, each label is the na
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ Names = tuple[str, ...]
 FLAG = "--class-names"
 
 _LISTED = 5  # names in a message
+_LONG = 80  # letters of such a name, or of a list as the user typed it
 _LONGEST = 9  # figures of a whole number
 
 
@@ -44,6 +46,7 @@ def given(text: str) -> Names | None:
     """
     if not text:
         return None
+    said = shortened(text, _LONG)
     if os.path.isfile(text):
         found = _lines(Path(text))
     elif "\n" in text:
@@ -52,14 +55,15 @@ def given(text: str) -> Names | None:
         found = text.split(",")
     else:
         raise UserError(
-            f"{FLAG} {text} is no file; give one with a name on each line, or names with commas "
+            f"{FLAG} {said} is no file; give one with a name on each line, or names with commas "
             "between them"
         )
     names = tuple(name.strip() for name in found)
     if "" in names:
-        raise UserError(f"{FLAG} {text}: name {names.index('') + 1} is empty; name every class")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"{FLAG} {text}: {twice[0]!r} is there twice; name each class differently")
+        raise UserError(f"{FLAG} {said}: name {names.index('') + 1} is empty; name every class")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        again = shortened(twice[0], _LONG)
+        raise UserError(f"{FLAG} {said}: {again!r} is there twice; name each class differently")
     return names
 
 
@@ -99,7 +103,7 @@ def named(dataset: "Dataset", text: str, source: str) -> "Dataset":
 def few(names: Sequence[str]) -> str:
     """Return the first names, for a message."""
     more = ", ..." if len(names) > _LISTED else ""
-    return printable(", ".join(names[:_LISTED])) + more
+    return printable(", ".join(shortened(name, _LONG) for name in names[:_LISTED])) + more
 
 
 def refuse_misfit(names: Sequence[str] | None, classes: int, source: object, remedy: str) -> None:

@@ -33,6 +33,8 @@ def converted(found: Found, source: str, *, classes: int) -> Found:
     order of their names, whole numbers by value. Raises `UserError` when arrays are no images or
     labels, or could mean two things.
     """
+    if not found.parts:
+        return found
     notes: dict[str, None] = dict.fromkeys(found.notes)
     pairs: dict[str, Pair] = {}
     for part, (x, y) in found.parts.items():
@@ -108,7 +110,7 @@ def _flat(y: Array, images: int, name: str) -> tuple[list[str], Array]:
 
 
 def _are_whole(values: Array) -> bool:
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):  # 2**53 is no float16
         return bool((np.abs(values) < 2**53).all() and (values == np.rint(values)).all())
 
 

@@ -3,13 +3,14 @@
 import csv
 import math
 import warnings
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.data.found import LABEL_COLUMNS, NUMBERING_COLUMNS, WHOLE, Found
+from lenet_multi.data.found import LABEL_COLUMNS, NUMBERING_COLUMNS, WHOLE, Found, texts
 from lenet_multi.errors import UserError, cannot_read, listed, reason
 
 _LONGEST = 2**27  # bytes of a field: a line of text is no more memory than this
@@ -70,17 +71,15 @@ def _read(path: Path) -> Found:
         raise UserError(
             f"{path} has {found}; give a column label, and as many of pixels as a square image has"
         )
-    texts = [at for at in columns if not _is_number(row[at])]
-    if label is None and not texts:
+    of_texts = [at for at in columns if not _is_number(row[at])]
+    if label is None and not of_texts:
         return _of_numbers(path, _numbers(path, columns, bool(names)))
-    label = texts[0] if label is None else label
+    label = of_texts[0] if label is None else label
     pixels = [at for at in columns if at != label]
-    if not texts:
+    if not of_texts:
         whole = _numbers(path, [label, *pixels], bool(names))
         return Found({WHOLE: (whole[:, 1:], whole[:, 0])})
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.reader(file, delimiter=delimiter(path)))[bool(names) :]
-    labels = np.asarray([row[label].strip("'\" ") for row in rows if row])
+    labels = texts(path, _column(path, label, bool(names)))
     return Found({WHOLE: (_numbers(path, pixels, bool(names)), labels)})
 
 
@@ -92,6 +91,18 @@ def _of_numbers(path: Path, whole: NDArray[Any]) -> Found:
     note = f"{path}: its {'last' if is_last else 'first'} column is taken for the labels"
     images, labels = (whole[:, :-1], whole[:, -1]) if is_last else (whole[:, 1:], whole[:, 0])
     return Found({WHOLE: (images, labels)}, (note,))
+
+
+def _column(path: Path, column: int, has_names: bool) -> list[str]:
+    """Return the texts in a column of a table, without its header and quotes of any kind."""
+    found = []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=delimiter(path))
+        for row in islice(filter(None, rows), int(has_names), None):
+            if len(row) <= column:
+                raise ValueError(f"line {rows.line_num} has {len(row)} columns and no label")
+            found.append(row[column].strip("'\" "))
+    return found
 
 
 def _numbers(path: Path, columns: list[int], has_names: bool) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.data import apart, csv, folders, h5, idx_folder, npz, parquet
+from lenet_multi.data import apart, csv, folders, idx_folder, npz
 from lenet_multi.data.found import Found, Pair, part_of
 from lenet_multi.errors import UserError, cannot_read, listed
 
@@ -19,15 +19,16 @@ _READERS: Mapping[str, Callable[[Path], Found]] = {
     ".npz": npz.read,
     ".csv": csv.read,
     ".tsv": csv.read,
-    ".mat": partial(apart.read, "mat"),  # SciPy 1.17 crashes on some damaged files
-    ".h5": h5.read,
-    ".hdf5": h5.read,
-    ".parquet": parquet.read,
+    ".mat": partial(apart.read, "mat"),
+    ".h5": partial(apart.read, "h5"),
+    ".hdf5": partial(apart.read, "h5"),
+    ".parquet": partial(apart.read, "parquet"),
 }
 KINDS = (
     ".npz, .csv, .mat, .h5, .parquet, or a folder of IDX files, of .npy files, of a folder of "
     "pictures for each class, or of pictures with labels.csv"
 )
+_DEEPEST = 8  # folders that hold nothing but one folder
 _CONVERT = "python -c \"import numpy; numpy.savez('data.npz', x_train=..., y_train=...)\""
 
 
@@ -40,8 +41,10 @@ def read(path: Path) -> Found | None:
     try:
         if path.is_dir():
             return _of_folder(path)
-        if path.exists():
+        if path.is_file():
             return _of_file(path)
+        if path.exists():  # a pipe or a device: reading it may never end
+            raise UserError(f"{path} is neither a file nor a folder; give one of these")
         if path.parent.is_dir() and path.name:
             named = {
                 key: files
@@ -67,10 +70,10 @@ def _of_file(path: Path) -> Found:
     )
 
 
-def _of_folder(folder: Path) -> Found:
+def _of_folder(folder: Path, deeper: int = _DEEPEST) -> Found:
     if sets := idx_folder.sets_in(folder):
         return idx_folder.read(folder, sets)
-    if any(folder.glob("*.npy")):
+    if any(path.is_file() for path in folder.glob("*.npy")):
         return npz.read_npy(folder)
     if found := folders.read(folder):
         return found
@@ -80,8 +83,8 @@ def _of_folder(folder: Path) -> Found:
     if sets := dict(chain.from_iterable(idx_folder.sets_in(path).items() for path in inside)):
         return idx_folder.read(folder, sets)
     inside = [path for path in inside if path.name[0] not in "._"]
-    if len(inside) == 1:  # as archives unpack, maybe beside a README
-        return _of_folder(inside[0])
+    if deeper and len(inside) == 1:  # as archives unpack, maybe beside a README
+        return _of_folder(inside[0], deeper - 1)
     folders.refuse_unlabelled(folder)
     names = listed(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise UserError(

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from lenet_multi.data import pictures
 from lenet_multi.data.csv import delimiter
-from lenet_multi.data.found import LABEL_COLUMNS, TRAIN, WHOLE, Found, part_of
+from lenet_multi.data.found import LABEL_COLUMNS, TRAIN, WHOLE, Found, part_of, texts
 from lenet_multi.errors import UserError, cannot_read, listed, reason
 
 LABELS = "labels.csv"
@@ -48,7 +46,7 @@ def read(folder: Path) -> Found | None:
     parts = {
         part: (
             pictures.read(folder, [path for path, _ in files]),
-            np.asarray([label for _, label in files]),
+            texts(folder, [label for _, label in files]),
         )
         for part, files in labelled.items()
         if files
@@ -133,9 +131,9 @@ def _in_part(folder: Path, beside: Path) -> Labelled:
 
 def _of_classes(folder: Path) -> Labelled:
     inside = _folders(folder)
-    found = [(path, one.name) for one in inside for path in sorted(_pictures(one))]
-    # Some archives unpack into a folder in a folder of the same name.
-    return found or (_of_classes(inside[0]) if len(inside) == 1 else [])
+    if len(inside) == 1 and not any(_pictures(inside[0])):
+        inside = _folders(inside[0])  # an archive unpacked into a folder of the same name
+    return [(path, one.name) for one in inside for path in sorted(_pictures(one))]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -168,7 +166,7 @@ def _table(folder: Path) -> Path | None:
         return folder / LABELS
     if not any(any(_pictures(place)) for place in (folder, *_folders(folder))):
         return None  # Kaggle's sample_submission.csv looks like such a table
-    found = [path for path in sorted(folder.glob("*.csv")) if _names_in(path)]
+    found = [path for path in sorted(folder.glob("*.csv")) if path.is_file() and _names_in(path)]
     return found[0] if len(found) == 1 else None
 
 
@@ -186,12 +184,15 @@ def _of_table(table: Path, folder: Path) -> dict[str, Labelled]:
     """Return the labelled files of a table by part; `folder` has them."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            names, *rows = [row for row in csv.reader(file, delimiter=delimiter(table)) if row]
+            rows = [row for row in csv.reader(file, delimiter=delimiter(table)) if row]
+        names = rows.pop(0) if rows else []
     except (ValueError, csv.Error) as error:
         raise UserError(f"{table} is no table: {reason(error)}; give file and label") from error
     chosen = columns(names)
     if not chosen:
-        raise UserError(f"{table} has columns {listed(names)}; name two of them file and label")
+        raise UserError(
+            f"{table} has columns {listed(names) or 'of no name'}; name two of them file and label"
+        )
     known = _by_name(folder)
     parts: dict[str, Labelled] = {}
     for number, row in enumerate(rows, 2):

@@ -1,11 +1,12 @@
 """What a reader of files finds: images and labels by part, and how people name them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.errors import UserError, listed
@@ -51,6 +52,7 @@ _ARRAY = re.compile(
 LABEL_COLUMNS = ("label", "labels", "class", "target", "y", "digit", "letter", "character")
 NUMBERING_COLUMNS = ("", "id", "index", "imageid", "image_id", "unnamed: 0", "__index_level_0__")
 NAMES = "x_train, y_train, x_test and y_test"  # those of Keras
+_LONGEST = 255  # letters of a class's name, as of a folder's: an array keeps all at the longest
 
 
 def part_of(name: str) -> str | None:
@@ -84,3 +86,14 @@ def named_arrays(path: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]
             lacks, (has,) = ("labels" if "x" in sides else "images"), sides.values()
             raise UserError(f"{path} has {has} but not its {lacks}; name its arrays {NAMES}")
     return {part: (sides["x"], sides["y"]) for part, sides in found.items()}
+
+
+def texts(path: Path, labels: Sequence[str | bytes]) -> NDArray[Any]:
+    """Return labels that are names as an array (N,); raise `UserError` for one that is none."""
+    if (longest := max(map(len, labels), default=0)) > _LONGEST:
+        raise UserError(
+            f"{path} has a label of {longest:,} letters; give the classes names of up to {_LONGEST}"
+        )
+    if not all(labels):
+        raise UserError(f"{path} has an example without a label; give it one, or take it out")
+    return np.asarray(labels)

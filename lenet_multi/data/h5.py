@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.data.bombs import refuse_bomb
-from lenet_multi.data.found import Found, named_arrays
+from lenet_multi.data.found import Found, named_arrays, texts
 from lenet_multi.errors import UserError, cannot_read, reason
 from lenet_multi.machine import extras
 
@@ -31,11 +31,11 @@ def read(path: Path, *, reverse: bool = False) -> Found:
             chosen = named_arrays(path, arrays)
             _refuse_odd(path, [arrays[name] for names in chosen.values() for name in names])
             parts = {
-                part: (_array(arrays[x], reverse), _array(arrays[y], reverse))
+                part: (_array(path, arrays[x], reverse), _array(path, arrays[y], reverse))
                 for part, (x, y) in chosen.items()
             }
             return Found(parts)
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except OSError as error:
         if error.errno:
@@ -52,9 +52,10 @@ def _refuse_odd(path: Path, arrays: list[Any]) -> None:
             raise UserError(f"{path} keeps {array.name} in another file; save it in one file")
 
 
-def _array(array: Any, reverse: bool) -> NDArray[Any]:
+def _array(path: Path, array: Any, reverse: bool) -> NDArray[Any]:
     if array.dtype.kind == "O":  # texts of any length; h5py raises for other objects
-        found: NDArray[Any] = np.asarray(array.asstr()[...], str)
+        given = array.asstr()[...]
+        found = texts(path, given.ravel().tolist()).reshape(given.shape)
     else:
         found = np.asarray(array[...])
     return found.T if reverse else found

@@ -36,11 +36,11 @@ def read(path: Path) -> Found:
         return h5.read(path, reverse=True)
     scipy_io = extras.require("scipy.io", "")
     try:
+        refuse_bomb(path, _unpacked(path))
         shapes = scipy_io.whosmat(path)
         refuse_bomb(path, sum(math.prod(shape) * _WIDEST for _, shape, _ in shapes))
-        refuse_bomb(path, _unpacked(path))
         arrays = dict(_named(scipy_io.loadmat(path, squeeze_me=False)))
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # SciPy raises errors of any class on a damaged file
         raise UserError(

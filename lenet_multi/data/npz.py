@@ -51,7 +51,8 @@ def read_npy(folder: Path) -> Found:
 
     Raises `UserError` when one is missing, damaged or pickled.
     """
-    chosen = named_arrays(folder, [path.stem for path in sorted(folder.glob("*.npy"))])
+    paths = sorted(path for path in folder.glob("*.npy") if path.is_file())
+    chosen = named_arrays(folder, [path.stem for path in paths])
     return Found(
         {
             part: (_of_npy(folder / f"{x}.npy"), _of_npy(folder / f"{y}.npy"))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.data.bombs import refuse_bomb
-from lenet_multi.data.found import LABEL_COLUMNS, NUMBERING_COLUMNS, WHOLE, Found
+from lenet_multi.data.found import LABEL_COLUMNS, NUMBERING_COLUMNS, WHOLE, Found, texts
 from lenet_multi.data.pictures import decoded, stacked
 from lenet_multi.errors import UserError, cannot_read, listed, reason
 from lenet_multi.machine import extras
@@ -26,10 +26,10 @@ def read(path: Path) -> Found:
     """
     parquet = extras.require("pyarrow.parquet", "huggingface")
     try:
-        with parquet.ParquetFile(path) as file:
+        with path.open("rb") as source, parquet.ParquetFile(source) as file:
             _refuse_bomb(path, file.metadata)
-            table = file.read()
-    except UserError:
+            return _found(path, file.read())
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # pyarrow raises errors of its own, and `OSError` for damage
         if isinstance(error, OSError) and error.errno:
@@ -37,12 +37,18 @@ def read(path: Path) -> Found:
         raise UserError(
             f"{path} is no readable Parquet file: {reason(error)}; save it again"
         ) from error
+
+
+def _found(path: Path, table: Any) -> Found:
+    """Return the images and labels of a table; pyarrow may raise errors of any class."""
     columns = {name.lower(): name for name in table.column_names}
     label = next((columns[name] for name in _LABELS if name in columns), None)
     if label is None:
         found = listed(table.column_names)
         raise UserError(f"{path} has columns {found}; name the one of the labels label")
-    labels = np.asarray(table[label].to_pylist())
+    given = table[label].to_pylist()
+    are_names = all(isinstance(one, str | bytes) for one in given)
+    labels = texts(path, given) if are_names else np.asarray(given)
     names = _class_names(table.schema.metadata, label)
     picture = next((columns[name] for name in _PICTURES if name in columns), None)
     left_out = {label, *(columns.get(name) for name in NUMBERING_COLUMNS)}
@@ -118,5 +124,5 @@ def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, 
         content = json.loads((metadata or {})[b"huggingface"])
         names = content["info"]["features"][label]["names"]
         return tuple(str(name) for name in names) if isinstance(names, list) else None
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, RecursionError, TypeError, ValueError):
         return None

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -216,3 +217,19 @@ def test_the_name_of_every_label_stays(first: list[str], second: list[str]) -> N
 def test_names_do_not_change_the_hash() -> None:
     """Data have the same hash with and without names, so older runs still know their data."""
     assert dataset(PETS).sha256() == dataset(None).sha256()
+
+
+def test_a_long_list_is_refused_at_once_and_shortly(tmp_path: Path) -> None:
+    """A hundred thousand names take no long search, and no message shows a long name whole."""
+    names = [*map(str, range(100_000)), "x" * 10**6, "x" * 10**6]
+    (tmp_path / "names").write_text("\n".join(names))
+    began = time.process_time()
+    with pytest.raises(UserError, match="is there twice") as caught:
+        given(str(tmp_path / "names"))
+    assert time.process_time() - began < 5  # seconds
+    with pytest.raises(UserError, match="name 2 is empty") as typed:
+        given(f"{'x' * 10**5},")
+    with pytest.raises(UserError, match="names 2 classes") as misfit:
+        refuse_misfit(names[-2:], 3, "a.npz", "give others")
+    for error in (caught, typed, misfit):
+        assert len(str(error.value)) < 1000

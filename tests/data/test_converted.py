@@ -1,3 +1,4 @@
+import warnings
 from typing import Any
 
 import numpy as np
@@ -227,3 +228,19 @@ def test_what_is_no_image_or_label_is_refused(x: np.ndarray, y: np.ndarray, mess
     with pytest.raises(UserError, match=message) as caught:
         convert(x, y)
     assert "some data" in str(caught.value)
+
+
+def test_nothing_stays_nothing() -> None:
+    """Data without any labelled part, as Kaggle's test.csv alone, are left to the caller."""
+    found = Found({}, ("a note",))
+    assert converted(found, "test.csv", classes=10) == found
+
+
+def test_half_precision_gives_no_warning() -> None:
+    """Labels and pixels may be float16, whose largest number is 65504."""
+    labels = np.array([0, 1], np.float16)
+    pixels = np.full((2, 4, 4), 200, np.float16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = converted(Found({"train": (pixels, labels)}), "a.npz", classes=10)
+    assert found.parts["train"][0].max() == 200

@@ -148,3 +148,20 @@ def test_a_damaged_byte_is_no_traceback(
     except UserError as error:
         told.append(str(error))
     assert "\n" not in "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("1,2", r"line 3 has 2 columns and no label"),
+        (f"{'1,' * 16}{'x' * 1000}", "has a label of 1,000 letters"),
+        ("1," * 16, "has an example without a label"),
+    ],
+)
+def test_a_row_without_a_name_is_refused(tmp_path: Path, row: str, message: str) -> None:
+    """Where labels are names, each row must have one, and no row a text of any length."""
+    path = tmp_path / "letters.csv"
+    path.write_text(f"{'1,' * 16}a\n{'2,' * 16}b\n{row}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        csv.read(path)
+    assert str(path) in str(caught.value)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import h5py
@@ -210,3 +211,29 @@ def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     """A path to nothing gives None, and the caller says what it may be."""
     assert files.read(tmp_path / "nothing") is None
     assert files.read(tmp_path / "nothing" / "here.npz") is None
+
+
+@pytest.mark.parametrize("name", ["pipe.csv", "pipe.mat", "folder/x.npy", "folder/labels.csv"])
+def test_a_pipe_is_not_read(tmp_path: Path, name: str) -> None:
+    """Reading a pipe, or a device such as /dev/zero, would never end."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    Image.new("L", (4, 4)).save(tmp_path / "folder" / "0.png")
+    place = tmp_path / name.partition("/")[0]
+    message = "is neither a file nor a folder" if place.suffix else r"holds .*, no data"
+    with pytest.raises(UserError, match=message):
+        files.read(place)
+    with pytest.raises(UserError, match="is neither a file nor a folder"):
+        files.read(tmp_path / "zero.csv")
+
+
+def test_folders_in_folders_have_an_end(tmp_path: Path) -> None:
+    """An archive may unpack into some folders in folders; what lies below hundreds is not read."""
+    for depth in (3, 300):
+        inner = tmp_path / f"{depth}" / "/".join("a" * depth)
+        inner.mkdir(parents=True)
+        write(inner / "train.npz")
+    assert set(read(tmp_path / "3")) == {"train"}
+    with pytest.raises(UserError, match="holds a, no data that are read"):
+        files.read(tmp_path / "300")

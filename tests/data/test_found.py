@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet_multi.data.found import named_arrays, part_of
+from lenet_multi.data.found import named_arrays, part_of, texts
 from lenet_multi.errors import UserError
 
 FILE = Path("some.npz")
@@ -103,3 +103,18 @@ def test_many_names_make_a_short_message() -> None:
 def test_a_part_is_a_word_of_a_name(name: str, part: str | None) -> None:
     """A part is a whole word of a file's name, not letters in another word."""
     assert part_of(name) == part
+
+
+def test_names_are_an_array() -> None:
+    """Labels that are texts or bytes become an array, in which each takes as much as the longest.
+
+    A text that is hardly a name is refused before it does.
+    """
+    assert texts(FILE, ["cat", "dog"]).tolist() == ["cat", "dog"]
+    assert texts(FILE, [b"cat", b"dog"]).tolist() == [b"cat", b"dog"]
+    assert texts(FILE, []).shape == (0,)
+    assert texts(FILE, ["x" * 255]).shape == (1,)
+    with pytest.raises(UserError, match=r"some\.npz has a label of 1,000,000 letters; give"):
+        texts(FILE, ["a"] * 10**4 + ["x" * 10**6])
+    with pytest.raises(UserError, match=r"some\.npz has an example without a label; give it one"):
+        texts(FILE, ["cat", ""])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lenet_multi.data import parquet
+from lenet_multi.data.converted import converted
 from lenet_multi.data.found import WHOLE
 from lenet_multi.errors import UserError
 
@@ -126,3 +127,44 @@ def test_a_damaged_byte_is_no_traceback(
     except UserError as error:
         told.append(str(error))
     assert "\n" not in "".join(told)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[[1], [1, 2]], [{"a": 1}, {}], ["x" * 10**6, "a"], ["", "a"]],
+    ids=["lists", "structures", "a long text", "no text"],
+)
+def test_labels_that_are_none_are_refused(tmp_path: Path, labels: list[Any]) -> None:
+    """Lists of any length, and texts that are hardly a name, give one line that names the file."""
+    path = write(tmp_path / "bad.parquet", {"label": labels, "p": [0, 0]})
+    with pytest.raises(UserError, match=r"bad\.parquet") as caught:
+        converted(parquet.read(path), str(path), classes=10)
+    assert "\n" not in str(caught.value)
+
+
+def test_texts_in_another_code_are_refused(tmp_path: Path) -> None:
+    """A column of texts may have bytes that are no UTF-8."""
+    import pyarrow
+
+    odd = pyarrow.array([b"\xff", b"a"]).view("string")
+    path = write(tmp_path / "bad.parquet", {"label": odd, "p": [0, 0]})
+    with pytest.raises(UserError, match=r"bad\.parquet is no readable Parquet file: 'utf-8'"):
+        parquet.read(path)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Nobody knows which of two columns called label is meant."""
+    import pyarrow
+    from pyarrow import parquet as tables
+
+    columns = pyarrow.Table.from_arrays([pyarrow.array([0])] * 3, names=["label", "label", "p"])
+    tables.write_table(columns, tmp_path / "bad.parquet")
+    with pytest.raises(UserError, match=r"bad\.parquet"):
+        parquet.read(tmp_path / "bad.parquet")
+
+
+def test_deep_metadata_name_no_classes(tmp_path: Path) -> None:
+    """What lies beside a table and cannot be read names no classes."""
+    columns = {"label": LABELS, "pixel": LABELS}
+    path = write(tmp_path / "a.parquet", columns, huggingface="[" * 100_000)
+    assert parquet.read(path).class_names is None

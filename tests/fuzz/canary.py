@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lenet_multi.data import apart
+
 # Each session has its own canary, with a name of fixed length.
 CANARY = Path(tempfile.gettempdir(), f"lenet-multi-fuzz-canary-{os.getpid():010d}")
 CALL = f"__import__('pathlib').Path({str(CANARY)!r}).touch()"  # what a hostile file runs
@@ -57,7 +59,8 @@ class Watch:
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._watching:
             return
-        if event in _NEVER:
+        is_apart = event == "subprocess.Popen" and apart.START in arguments[1]
+        if event in _NEVER and not is_apart:
             self.seen.append(f"{event} {str(arguments)[:200]}")
         path = None
         if event == "open" and isinstance(arguments[2], int):

@@ -13,12 +13,13 @@ from typing import Any
 class Input:
     """What one call of the command reads.
 
-    `files` maps each path to its content, or to None for an empty folder. A refusal must contain
-    the word `culprit`.
+    `files` maps each path to its content, or to None for an empty folder; `links` maps those of
+    symbolic links to where they lead. A refusal must contain the word `culprit`.
     """
 
     arguments: tuple[str, ...]
     files: dict[str, bytes | None] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
     stdin: bytes = b""
     culprit: str = ""
@@ -28,10 +29,13 @@ class Input:
         for name, content in self.files.items():
             path = Path(name)
             if content is None:
-                path.mkdir(parents=True, exist_ok=True)
+                _make_folder(path)
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(path.parent)
                 path.write_bytes(content)
+        for name, target in self.links.items():
+            _make_folder(Path(name).parent)
+            Path(name).symlink_to(target)
 
     def write(self, path: Path, kind: str) -> None:
         """Keep this input, of the kind `kind`, for a replay."""
@@ -43,6 +47,7 @@ class Input:
             "kind": kind,
             "arguments": self.arguments,
             "files": files,
+            "links": self.links,
             "environ": self.environ,
             "stdin": base64.b64encode(self.stdin).decode(),
             "culprit": self.culprit,
@@ -61,10 +66,17 @@ class Input:
         return content["kind"], cls(
             arguments=tuple(content["arguments"]),
             files=files,
+            links=content["links"],
             environ=content["environ"],
             stdin=base64.b64decode(content["stdin"]),
             culprit=content["culprit"],
         )
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder in as many others as wanted; `mkdir` alone needs a frame for each."""
+    for folder in (*reversed(path.parents), path):
+        folder.mkdir(exist_ok=True)
 
 
 def _nothing() -> None:

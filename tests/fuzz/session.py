@@ -199,7 +199,7 @@ def _verdict(kind: Kind, given: Input, ended: BaseException | None, stderr: str)
         return "failed", f"a refusal of {len(lines)} lines: {message}"
     if given.culprit not in message:
         return "failed", f"does not name {given.culprit}: {message}"
-    if message.endswith(":") or "Unable to allocate" in message:
+    if message.endswith(":") or "Unable to allocate" in message or "MemoryError" in message:
         return "failed", f"gives no reason, or another than the input's: {message}"
     return "refused", message.removeprefix(_PREFIX)
 

@@ -35,6 +35,8 @@ import lenet_multi.machine.keras_start
 import lenet_multi.train
 from lenet_multi.commands.doctor.probe import Probe
 from lenet_multi.config import TrainConfig
+from lenet_multi.data import class_names
+from lenet_multi.inference.saved import SavedModel
 from lenet_multi.own.find import find_task
 
 
@@ -48,10 +50,10 @@ def reached(*arguments: Any, **options: Any) -> NoReturn:
 
 
 def read_data_only(config: TrainConfig, **options: Any) -> NoReturn:
-    """Stand in for `train.train`: only read the images; a user's model would be built first."""
+    """Stand in for `train.train`: only read the data; a user's model would be built first."""
     if config.is_own:
         raise ReachedError
-    find_task(config).load(config)
+    class_names.named(find_task(config).load(config), config.class_names, config.data)
     raise ReachedError
 
 
@@ -72,7 +74,7 @@ def install() -> None:
         "lenet_multi.machine.keras_start.start": reached,
         "lenet_multi.data.sources.reader.read": reached,
         "lenet_multi.machine.children.run": reached,
-        "lenet_multi.inference.saved.SavedModel.load": lambda self: None,
+        "lenet_multi.inference.saved.SavedModel.load": _check_names,
         "lenet_multi.machine.environment.versions": lambda backend: {backend: "1"},
         "lenet_multi.commands.doctor.checkup.probe_all": _probes,
         "lenet_multi.inference.predict.computing": lambda path: nullcontext(),
@@ -106,6 +108,11 @@ def _keeping_mnist(read: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return `read`, with the packaged MNIST read only once."""
     once = cache(read)
     return lambda source: (once if source == "mnist" else read)(source)
+
+
+def _check_names(model: SavedModel) -> None:
+    """Stand in for loading a model of ten classes."""
+    class_names.refuse_misfit(model.class_names, 10, class_names.FLAG, "give 10 names")
 
 
 def _as_probable(model: object, task: object, images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -46,14 +46,14 @@ def _make(chance: Random) -> Input:
     if harm < 0.3:
         contents[wrong] = damaged(contents[wrong], chance)
     elif harm < 0.6:
-        contents[wrong] = _headed(arrays[wrong], chance)
+        contents[wrong] = headed(arrays[wrong], chance)
     elif harm < 0.65:
         other = chance.randrange(4)
         contents[wrong], contents[other] = contents[other], contents[wrong]
     files: dict[str, bytes | None] = {}
     for name, content in zip(NAMES, contents, strict=True):
         packed = chance.random() < 0.5
-        files[f"{FOLDER}/{name}" + packed * ".gz"] = _packed(content, chance) if packed else content
+        files[f"{FOLDER}/{name}" + packed * ".gz"] = gzipped(content, chance) if packed else content
     if chance.random() < 0.05:
         name = chance.choice([*files])
         del files[name]
@@ -76,7 +76,7 @@ def _arrays(chance: Random) -> list[np.ndarray]:
     return arrays
 
 
-def _headed(array: np.ndarray, chance: Random) -> bytes:
+def headed(array: np.ndarray, chance: Random) -> bytes:
     """Return the array with a header that lies."""
     shape = [*array.shape]
     for _ in range(chance.choice((1, 1, 3))):
@@ -89,7 +89,7 @@ def _headed(array: np.ndarray, chance: Random) -> bytes:
     return idx(array, shape=tuple(shape), kind=kind)
 
 
-def _packed(content: bytes, chance: Random) -> bytes:
+def gzipped(content: bytes, chance: Random) -> bytes:
     """Return `content` gzipped, sometimes badly."""
     harm = chance.random()
     if harm < 0.02:

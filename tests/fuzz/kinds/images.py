@@ -55,7 +55,7 @@ _NAMES = (
 
 
 @cache
-def _picture(number: int) -> bytes:
+def picture(number: int) -> bytes:
     """Return a seven in one of the formats."""
     kind, mode, options = _FORMATS[number]
     image = Image.new("L", (60, 80), 230)
@@ -68,16 +68,16 @@ def _picture(number: int) -> bytes:
 def _make(chance: Random) -> Input:
     files: dict[str, bytes | None] = {"model.keras": models.valid()}
     name = f"./{chance.choice(_NAMES)}{chance.choice(_SUFFIXES)}"
-    content = _content(chance)
+    given = content(chance)
     flags = chance.choice(((), ("--json",), ("--json",), ("--show", "seen.png")))
     where, stdin = name, b""
     if chance.random() < 0.05:
-        where, stdin = "-", content
+        where, stdin = "-", given
     elif chance.random() < 0.1:
         where = "fuzzed-folder"
-        files |= {f"{where}/{name}": content, f"{where}/b.png": _content(chance)}
+        files |= {f"{where}/{name}": given, f"{where}/b.png": content(chance)}
     else:
-        files[name] = content
+        files[name] = given
     return Input(
         arguments=("predict", where, "--model", "model.keras", *flags),
         files=files,
@@ -86,7 +86,8 @@ def _make(chance: Random) -> Input:
     )
 
 
-def _content(chance: Random) -> bytes:
+def content(chance: Random) -> bytes:
+    """Return a picture, mostly an odd one."""
     harm = chance.random()
     if harm < 0.1:
         return _png(chance)
@@ -96,10 +97,10 @@ def _content(chance: Random) -> bytes:
         return chance.choice(
             (b"", b"<svg/>", b"%PDF-1.4", b"P5 1", b"GIF89a", b"\x89PNG\r\n\x1a\n")
         )
-    content = _picture(chance.randrange(len(_FORMATS)))
-    if harm < 0.5 and content.startswith(b"\x89PNG"):
-        return _mended(damaged(content, chance))
-    return damaged(content, chance) if harm < 0.95 else content
+    made = picture(chance.randrange(len(_FORMATS)))
+    if harm < 0.5 and made.startswith(b"\x89PNG"):
+        return _mended(damaged(made, chance))
+    return damaged(made, chance) if harm < 0.95 else made
 
 
 def _mended(content: bytes) -> bytes:

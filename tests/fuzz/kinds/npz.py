@@ -53,9 +53,9 @@ def _content(chance: Random) -> bytes:
     name = f"{ARRAYS[wrong]}.npy"
     harm = chance.random()
     if harm < 0.2:
-        members[name] = npy(_other(arrays[wrong], chance))
+        members[name] = npy(other(arrays[wrong], chance))
     elif harm < 0.4:
-        members[name] = _lying(arrays[wrong], chance)
+        members[name] = lying(arrays[wrong], chance)
     elif harm < 0.55:
         members[name] = damaged(members[name], chance)
     elif harm < 0.6:
@@ -71,7 +71,7 @@ def _content(chance: Random) -> bytes:
     return archive(members, chance)
 
 
-def _other(array: np.ndarray, chance: Random) -> np.ndarray:
+def other(array: np.ndarray, chance: Random) -> np.ndarray:
     """Return an array of another type or shape."""
     kind = chance.choice(
         ("f2", "f4", "f8", "g", "c8", "c16", "b1", "i1", "i8", ">u2", ">i8", "u8", "O", "U5", "S3")
@@ -98,7 +98,7 @@ def _other(array: np.ndarray, chance: Random) -> np.ndarray:
     return changed
 
 
-def _lying(array: np.ndarray, chance: Random) -> bytes:
+def lying(array: np.ndarray, chance: Random) -> bytes:
     """Return the array's bytes with the header of another array."""
     shape: Any = [*array.shape]
     shape[chance.randrange(len(shape))] = chance.choice((*LENGTHS, -1, 2**63, 2**70, True, 1.5))

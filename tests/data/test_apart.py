@@ -1,0 +1,131 @@
+import io
+import os
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from lenet_multi.data import apart
+from lenet_multi.errors import UserError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 25), dtype=np.uint8)
+LABELS = np.arange(6) % 3
+
+
+def write(path: Path) -> Path:
+    """Write the images and labels as HDF5."""
+    with h5py.File(path, "w") as file:
+        file["x"], file["y"] = IMAGES, LABELS
+    return path
+
+
+def test_modules_in_the_working_folder_hide_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's random.py or numpy.py is neither imported nor run."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("random", "numpy", "csv", "lenet_multi"):
+        Path(f"{name}.py").write_text("raise SystemExit(3)")
+    images, labels = apart.read("h5", write(Path("a.h5"))).parts["whole"]
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+def test_a_name_that_is_no_text_is_in_the_message(tmp_path: Path) -> None:
+    """The bytes of a file's name come back as they are."""
+    path = tmp_path / os.fsdecode(b"\xff\n.h5")
+    path.write_bytes(b"x")
+    with pytest.raises(UserError, match="is no readable HDF5 file") as found:
+        apart.read("h5", path)
+    assert str(path) in str(found.value)
+
+
+def zeros(mebibytes: int) -> bytes:
+    """Return a zlib stream of many zeros, without its end."""
+    pump = zlib.compressobj(9)
+    first, next_ = (pump.compress(bytes(2**20)) + pump.flush(zlib.Z_FULL_FLUSH) for _ in "ab")
+    return first + next_ * (mebibytes - 1)
+
+
+def _of_huge_chunk(path: Path) -> None:
+    """Write a few numbers in a chunk of 4 GiB."""
+    with h5py.File(path, "w") as file:
+        shape = (2**32 - 1, 1)
+        x = file.create_dataset(
+            "x", (6, 25), "u1", chunks=shape, maxshape=(None, None), compression="gzip"
+        )
+        x.id.write_direct_chunk((0, 0), zeros(4 * 1024))
+        file["y"] = LABELS
+
+
+def _of_one_text(path: Path) -> None:
+    """Write 9,000 labels that all point to one text of 1 MB."""
+    buffer, count = io.BytesIO(), 9000
+    with h5py.File(buffer, "w") as file:
+        file["x"] = np.zeros((count, 3, 3), np.uint8)
+        labels = ["x" * 10**6, *["a"] * (count - 1)]
+        file.create_dataset("y", data=labels, dtype=h5py.string_dtype())
+        place = file["y"].id.get_offset()
+    content = buffer.getvalue()
+    first = content[place : place + 16]
+    path.write_bytes(content[:place] + first * count + content[place + 16 * count :])
+
+
+def _of_zeros(path: Path) -> None:
+    """Write 90 MiB of zeros, packed."""
+    content: Any = {"X": np.zeros((90, 2**20), np.uint8), "y": LABELS}
+    savemat(path, content, do_compression=True)
+
+
+def _of_one_picture(path: Path) -> None:
+    """Write a table that keeps a text of 1 MB once, for 9,000 rows."""
+    import pyarrow
+    from pyarrow import parquet
+
+    repeated = pyarrow.DictionaryArray.from_arrays([0] * 9000, ["x" * 10**6])
+    parquet.write_table(pyarrow.table({"label": repeated, "p": [0] * 9000}), path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bomb"),
+    [
+        ("h5", _of_huge_chunk),
+        ("h5", _of_one_text),
+        ("mat", _of_zeros),
+        ("parquet", _of_one_picture),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory")
+def test_no_file_takes_far_more_memory_than_it_has_bytes(
+    tmp_path: Path, kind: str, bomb: Callable[[Path], None]
+) -> None:
+    """A file that unpacks to far more is refused in one line, and this process takes none of it."""
+    path = tmp_path / f"a.{kind}"
+    bomb(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"a\.\w+ ") as found:
+            apart.read(kind, path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in str(found.value)
+    assert peak < 4 * 2**20  # bytes
+
+
+def test_objects_do_not_cross(tmp_path: Path) -> None:
+    """Labels that are missing are objects: the message names the file, and nothing is pickled."""
+    import pyarrow
+    from pyarrow import parquet
+
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"label": [1, None], "p": [0, 0]}), path)
+    with pytest.raises(UserError, match=r"a\.parquet has images or labels that are neither"):
+        apart.read("parquet", path)
