@@ -292,7 +292,7 @@ def faults(session: nox.Session) -> None:
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Give the command ten thousand odd inputs; it must read each or refuse it in one line."""
-    install(session, *BACKENDS, "test")
+    install(session, *BACKENDS, "test", "huggingface")
     session.run("python", "-m", "tests.fuzz", *session.posargs)
 
 

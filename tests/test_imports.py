@@ -39,6 +39,7 @@ KERAS_MODULES = {
 # These name a backend, for speed: its batches, its Adam, its step.
 SPEAKS_TO = {
     "machine.keras_start": {"tensorflow", "jax", "torch"},  # for full-precision products on a GPU
+    "machine.start_error": {"jax"},  # whether its settings forbid what Keras computes
     "machine.threads": {"tensorflow", "torch"},  # tell how many they use
     "backends.tensorflow": {"tensorflow"},
     "backends.jax": {"jax"},

@@ -133,13 +133,6 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         find(tmp_path / "saved_model")
 
 
-def test_keras_s_older_format_has_a_remedy(tmp_path: Path) -> None:
-    """A model in HDF5 is refused with the way to save it anew."""
-    (tmp_path / "old.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(UserError, match=r"old\.h5 is no \.keras file; save .* of it as old\.keras"):
-        find(tmp_path / "old.h5")
-
-
 def test_another_model_in_a_run_folder_is_refused(tmp_path: Path) -> None:
     """A model in a run folder is refused if its hash differs from the recorded one."""
     folder = keep(example_run(), tmp_path / "run")
