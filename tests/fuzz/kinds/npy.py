@@ -19,8 +19,8 @@ _ODD = ("x", "y", "x_val", "X_train", "x-train", "é", "a\n", "x_train.x", "\udc
 
 
 def _make(chance: Random) -> Input:
-    count = chance.randint(1, 20)
-    names, arrays = chance.choice(_NAMES), [array[:count] for array in few()]
+    some = chance.sample(range(20), chance.randint(1, 20))
+    names, arrays = chance.choice(_NAMES), [array[some] for array in few()]
     contents = {name: npy(array) for name, array in zip(names, arrays, strict=False)}
     links: dict[str, str] = {}
     wrong = chance.choice(names)
