@@ -66,8 +66,18 @@ RUNS = (ROOMS / "runs" / "README.md").read_text()
 DATA = (ROOMS / "data" / "README.md").read_text()
 INFERENCE = (ROOMS / "inference" / "README.md").read_text()
 TESTS = (PROJECT / "tests" / "README.md").read_text()
+TRAINING = (ROOMS / "training" / "README.md").read_text()
 SPEED = (PROJECT / "benchmarks" / "README.md").read_text()
-PAGES = (README, LENET, RUNS, INFERENCE, LADDER, SPEED, TESTS)  # in the order of their commands
+PAGES = (
+    README,
+    LENET,
+    TRAINING,
+    RUNS,
+    INFERENCE,
+    LADDER,
+    SPEED,
+    TESTS,
+)  # in the order of their commands
 PATHS = [
     *sorted(PROJECT.glob("README*.md")),
     *sorted(ROOMS.glob("**/README.md")),

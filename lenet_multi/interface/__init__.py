@@ -147,6 +147,7 @@ def evaluate(
     model: str | None = None,
     class_names: str | None = None,
     backend: str | None = None,
+    transpose: bool = False,
     input_range: str | None = None,
     out: str | Path | None = None,
 ) -> EvaluationResult:
@@ -154,13 +155,14 @@ def evaluate(
 
     `data` is a `--data` of `train` (default: the run's). `model` is the place of the code of a run
     of your own model. `class_names` are the names of the classes of a `.keras` file, "a,b" or a
-    file. `backend` is by default the run's. `input_range` is what a model takes for a pixel, such
-    as "0,255", if neither its run nor its layers tell. `out` is a folder for pictures (default:
-    none are drawn). Raises `UserError` for bad input.
+    file. `backend` is by default the run's. `transpose` exchanges rows and columns of the images.
+    `input_range` is what a model takes for a pixel, such as "0,255", if neither its run nor its
+    layers tell. `out` is a folder for pictures (default: none are drawn). Raises `UserError` for
+    bad input.
     """
     path = run.folder if isinstance(run, Run) else Path(run)
     given = {"data": data, "model": model, "class_names": class_names, "backend": backend}
-    given |= {"input_range": input_range}
+    given |= {"transpose": transpose or None, "input_range": input_range}
     words = flags(_command("evaluate"), given) + ([f"--out={out}"] if out else [])
     return EvaluationResult.of(_answer(["evaluate", str(path), "--json", *words], {}))
 

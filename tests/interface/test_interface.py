@@ -96,6 +96,8 @@ def test_a_model_is_evaluated(backend: str, small_run: Path, small_npz: Path) ->
     assert result.backend == backend
     assert result.test_images == 500
     assert 0.5 < result.test_accuracy <= 1
+    exchanged = lm.evaluate(small_run, small_npz, backend=backend, transpose=True)
+    assert exchanged.test_accuracy < result.test_accuracy
 
 
 def test_runs_are_compared_without_a_process(
