@@ -1,6 +1,17 @@
 import pytest
 
-from lenet_multi.errors import cannot_read, named_reason, printable, reason, reason_in
+from lenet_multi.errors import (
+    StartError,
+    StoppedError,
+    by,
+    cannot_read,
+    listed,
+    named_reason,
+    printable,
+    reason,
+    reason_in,
+    unknown,
+)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +162,46 @@ def test_what_cannot_be_read_is_named_with_the_reason_and_the_remedy() -> None:
     refused = cannot_read("a.npz", PermissionError(13, "Permission denied"))
     assert refused == "cannot read a.npz: Permission denied; give a readable file"
     assert cannot_read("a.npz", OSError("odd")) == "cannot read a.npz: odd; give a readable file"
+
+
+def test_a_backend_that_does_not_start_is_one_line_with_its_parts() -> None:
+    """The message has the backend, why, and the remedy; the last two can be taken apart."""
+    error = StartError("jax", "no GPU is there", "unset JAX_PLATFORMS")
+    assert str(error) == "jax does not start: no GPU is there; unset JAX_PLATFORMS"
+    assert (error.why, error.remedy) == ("no GPU is there", "unset JAX_PLATFORMS")
+
+
+def test_a_stop_names_its_signal() -> None:
+    """The message has the signal's name, and its number is kept for the exit status."""
+    error = StoppedError(15)
+    assert (str(error), error.signal_number) == ("stopped by SIGTERM", 15)
+
+
+def test_a_shape_is_shown_with_crosses() -> None:
+    """A length that may be any is shown so."""
+    assert by((28, None, 1)) == "28xanyx1"
+
+
+def test_of_many_names_the_first_are_listed() -> None:
+    """Twenty names are listed, of more the first twenty; a name has sixty letters at most."""
+    assert listed([1, "b"]) == "1, b"
+    twenty = [f"n{number}" for number in range(20)]
+    assert listed(twenty) == ", ".join(twenty)
+    assert listed([*twenty, *["more"] * 1000]) == f"{', '.join(twenty)} and 1,000 more"
+    assert listed([*twenty, "more"]) == f"{', '.join(twenty)} and 1 more"
+    assert listed(["x" * 60, "x" * 61]) == f"{'x' * 60}, {'x' * 60}..."
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("JAXX", ["tensorflow", "jax", "torch"], "did you mean 'jax'?"),
+        ("numpy", ["jax", "torch"], "choose from jax, torch"),
+        ("odd", [*map(str, range(20))], f"choose from {', '.join(map(str, range(20)))}"),
+        ("odd", [*map(str, range(1021))], "give another: none of the 1,021 known is like it"),
+    ],
+    ids=["like one", "few", "twenty", "many"],
+)
+def test_what_is_not_known_is_answered_with_what_is(name: str, known: list[str], hint: str) -> None:
+    """The nearest name is shown, in any case of letters, or else all names, if they are few."""
+    assert unknown("backend", name, known) == f"unknown backend {name!r}; {hint}"

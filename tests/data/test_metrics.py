@@ -12,6 +12,7 @@ from lenet_multi.data.metrics import (
     count_correct,
     cross_entropy,
     errors,
+    worst_first,
 )
 
 logit_arrays = hnp.arrays(
@@ -91,3 +92,22 @@ def test_each_of_several_outputs_has_its_errors() -> None:
         "b_mean_squared_error": 1.0,
         "b_mean_absolute_error": 1.0,
     }
+
+
+def test_a_rounding_of_bfloat16_is_no_logit() -> None:
+    """Rows that sum to 1 within a hundredth are probabilities; with a negative number they are not."""
+    for sure in ([[0.5, 0.509]], [[0.5, 0.5], [0.25, 0.75]]):
+        shares = np.array(sure, np.float32)
+        assert as_logits(shares) is not shares
+        assert as_probabilities(shares).dtype == np.float64
+    for rows in ([[0.5, 0.52]], [[1.5, -0.5]], [[0.5, 0.5], [0.5, 3]]):
+        logits = np.array(rows, np.float32)
+        assert as_logits(logits) is logits
+
+
+def test_the_worst_answers_come_first() -> None:
+    """Of the wrong ones, at most so many, the worst first; of equals the first in the data."""
+    wrong = np.array([True, False, True, True])
+    badness = np.array([1.0, 9.0, 3.0, 3.0])
+    assert worst_first(wrong, badness, 9).tolist() == [2, 3, 0]
+    assert worst_first(wrong, badness, 2).tolist() == [2, 3]
