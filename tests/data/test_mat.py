@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import io
 
-from lenet_multi.data import apart, mat
+from lenet_multi.data import mat
 from lenet_multi.data.found import WHOLE
 from lenet_multi.errors import UserError
 
@@ -70,23 +69,3 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
         mat.read(tmp_path / "bad.mat")
     with pytest.raises(UserError, match=r"missing\.mat"):
         mat.read(tmp_path / "missing.mat")
-
-
-def test_a_crash_of_the_library_is_a_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some damaged structures crash SciPy 1.17: `apart` reads such a file in a second process."""
-    part = {"images": IMAGES, "labels": LABELS[:, np.newaxis]}
-    io.savemat(tmp_path / "a.mat", {"dataset": {"train": part, "test": part}})
-    whole = apart.read("mat", tmp_path / "a.mat")
-    assert set(whole.parts) == {"train", "test"}
-    np.testing.assert_array_equal(whole.parts["test"][0], IMAGES)
-    np.testing.assert_array_equal(whole.parts["train"][1], LABELS[:, np.newaxis])
-    with pytest.raises(UserError, match=r"missing\.mat"):
-        apart.read("mat", tmp_path / "missing.mat")
-    killed = f"{sys.executable} -c 'import os; os.abort()' #"
-    (tmp_path / "python").write_text(f"#!/bin/sh\nexec {killed}\n")
-    (tmp_path / "python").chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(UserError, match=r"a\.mat is damaged: its reader ended with status -6"):
-        apart.read("mat", tmp_path / "a.mat")
