@@ -23,6 +23,10 @@ REASONS = {
         'with (draft / HISTORY).open("w", newline=None) as file:',
         'with (draft / HISTORY).open("w", ) as file:',
     },
+    "Only the nearest name is used, and it comes first.": {
+        "if near := get_close_matches(name.lower(), known, ):",
+        "if near := get_close_matches(name.lower(), known, n=2):",
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
