@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from lenet_multi.config import PRECISIONS
+from lenet_multi.config import PRECISIONS, TrainConfig
 from lenet_multi.parity import twins
 from lenet_multi.parity.evidence import Evidence
 from lenet_multi.parity.ladder import (
@@ -422,3 +422,137 @@ def test_a_finding_reads_back_from_its_json() -> None:
     assert Finding.of(content).entries == ""
     assert finding.share == 2
     assert str(finding).endswith("step 1: 0.5, allowed 0.25 (2 of 6 differ)")
+
+
+OWN = TrainConfig(architecture="my_model.py:build")
+LIMIT_OF_LAYER = twins.rounding_limit("float64", 9)
+
+
+def own() -> Ladder:
+    """Return a climb of a user's model in which nothing differs; it has no oracle."""
+    ladder = whole()
+    climbed = {run: found for run, found in ladder.climbed.items() if run[0] != ORACLE}
+    for found in climbed.values():
+        found.record["layers"] = {"conv": 9}
+        found.arrays |= {
+            f"twins/{place}": np.full(2, TWIN) for place in found.arrays if place.startswith("L1")
+        }
+    for seen in ladder.gone_on.values():
+        seen.arrays |= {f"layers/{writer}/conv": np.array(0.0) for writer in PAIR}
+        seen.facts["entries"] = {f"{writer}/conv": "2 of 6 differ" for writer in PAIR}
+    plan = Plan(config=OWN, saved_after=SAVED_AFTER)
+    return dataclasses.replace(ladder, climbed=climbed, plan=plan)
+
+
+def test_a_users_model_is_compared_without_an_oracle() -> None:
+    """Layers are compared one by one, and twins set limits in both precisions."""
+    findings = compare(own())
+    assert [finding for finding in findings if not finding.passed] == []
+    compared = [(one.rung[:2], one.what, one.precision, one.pair) for one in findings]
+    both = ("float32", "float64")
+    wanted = [
+        *(("L1", "layers", precision, PAIR) for precision in both),
+        *(("L1", "outputs and loss", precision, PAIR) for precision in both),
+        *(("L2", "twins", precision, two) for precision in both for two in ALONE),
+    ]
+    assert [one for one in compared if one[1] in ("layers", "outputs and loss", "twins")] == wanted
+    limits = {(one.what, one.precision): one.allowed for one in findings}
+    of_twins = tolerances.TWINS.value * TWIN
+    for what in ("outputs and loss", "gradients", "twins"):
+        assert limits[what, "float32"] == limits[what, "float64"] == pytest.approx(of_twins)
+    assert limits["Adam", "float64"] == tolerances.TRAINED_FLOAT64.value
+    assert limits["layers", "float64"] == pytest.approx(LIMIT_OF_LAYER)
+
+
+def test_rounding_limits_a_users_model_where_no_twin_moves() -> None:
+    """The limit is at least what rounding explains, of outputs, gradients, weights and losses."""
+    ladder = own()
+    for found in ladder.climbed.values():
+        for place in found.arrays:
+            if place.startswith("twins"):
+                found.arrays[place] = np.zeros_like(found.arrays[place])
+    limits = {(one.what, one.precision): one.allowed for one in compare(ladder)}
+    for precision in PRECISIONS:
+        assert limits["outputs and loss", precision] == ROUNDING["L1", precision]
+        assert limits["gradients", precision] == limits["twins", precision]
+        assert limits["twins", precision] == ROUNDING["L2", precision]
+    assert limits["losses", "float32"] == pytest.approx(
+        max(tolerances.TWINS.value * np.finfo(np.float32).eps, ROUNDING["L1", "float32"])
+    )
+    assert limits["SGD", "float32"] == pytest.approx(
+        tolerances.TWINS.value * ROUNDING["L2", "float32"]
+    )
+
+
+@pytest.mark.parametrize("writer", PAIR)
+def test_a_layer_that_differs_is_named_with_its_entries(writer: str) -> None:
+    """The layer is found in either direction; a layer within its limit has no entries."""
+    ladder = own()
+    reader = PAIR[1 - PAIR.index(writer)]
+    ladder.gone_on[reader, "float64"].arrays[f"layers/{writer}/conv"] = np.array(
+        2 * LIMIT_OF_LAYER
+    )
+    if writer == "torch":  # it went first: the other direction compares the same two
+        del ladder.gone_on["torch", "float64"].arrays["layers/jax/conv"]
+    found = first_failure(compare(ladder))
+    assert found is not None
+    assert (found.what, found.pair, found.where) == ("layers", (writer, reader), "conv")
+    assert (found.gap, found.entries) == (2 * LIMIT_OF_LAYER, "2 of 6 differ")
+    passed = next(one for one in compare(own()) if one.what == "layers")
+    assert (passed.where, passed.entries) == ("conv", "")
+
+
+def test_a_climb_that_did_not_go_on_compares_no_layers() -> None:
+    """Nothing is made up where no climber called another's layers."""
+    ladder = dataclasses.replace(own(), gone_on={})
+    assert "layers" not in {one.what for one in compare(ladder)}
+
+
+def rounded() -> Ladder:
+    """Return a climb of a user's model in which one bias has no gradient but rounding."""
+    ladder = own()
+    for run, found in ladder.climbed.items():
+        for point in CONFIDENCE:
+            gradient = found.arrays[f"L2/{point}/out/bias"] * 1e-16
+            found.arrays[f"L2/{point}/out/bias"] = -gradient if run[0] == "jax" else gradient
+            found.arrays[f"nearest/L2/{point}/out/bias"] = np.array(1.0)
+    return ladder
+
+
+def test_a_null_tensor_is_judged_by_the_models_gradient() -> None:
+    """Its gradients have nothing in common, and its twins' movements limit it in float64 too."""
+    ladder = rounded()
+    assert ladder.null_tensors == {"out/bias"}
+    assert ladder.is_null("initial/out/bias")
+    assert not ladder.is_null("initial/conv/kernel")
+    assert [one for one in compare(ladder) if not one.passed] == []
+    arrays = ladder.climbed["torch", "float64"].arrays
+    start = arrays["L0/out/bias"]
+    arrays["L3/SGD/4/out/bias"] = start + (arrays["L3/SGD/4/out/bias"] - start) * (1 + TWIN)
+    assert first_failure(compare(ladder)) is None
+    arrays["L3/SGD/4/out/bias"] = start * 3
+    found = first_failure(compare(ladder))
+    assert found is not None
+    assert (found.what, found.where) == ("SGD", "step 4, out/bias")
+
+
+def test_only_a_users_model_has_null_tensors() -> None:
+    """The LeNet has none, and neither has a tensor that moves on one backend."""
+    ladder = rounded()
+    lenet = dataclasses.replace(ladder, plan=Plan(saved_after=SAVED_AFTER))
+    assert lenet.null_tensors == frozenset()
+    whole_gradient = own().climbed["torch", "float64"].arrays["L2/initial/out/bias"]
+    ladder.climbed["torch", "float64"].arrays["L2/initial/out/bias"] = whole_gradient
+    assert ladder.null_tensors == frozenset()
+    nobody = dataclasses.replace(own(), climbed={})
+    assert nobody.null_tensors == frozenset()
+
+
+def test_noise_is_what_no_other_backends_twins_show() -> None:
+    """A noisy backend cannot excuse itself, only another one's twins can."""
+    for who, passes in (("torch", False), ("jax", True)):
+        ladder = own()
+        ladder.climbed["torch", "float32"].arrays["nearest/L2/initial/out/bias"] = np.array(1e-3)
+        ladder.climbed[who, "float32"].arrays["twins/L2/initial/out/bias"] = np.full(2, 1e-3)
+        noise = [one for one in compare(ladder) if (one.what, one.precision) == ("twins", "float32")]
+        assert [one.passed for one in noise] == [True, passes]
