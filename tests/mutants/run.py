@@ -23,6 +23,7 @@ from tests.mutants.parts import FUNCTION
 # mutmut calls an outcome so when no test calls the function.
 NO_TESTS = "no tests"
 # What mutmut says where no test calls any function of the module, or none runs without a backend.
+_LAST = 3000  # characters of an output that are shown
 NONE_CALL_IT = ("could not find any test case for any mutant", "runner returned 5")
 
 
@@ -52,7 +53,7 @@ def measure(module: Path, tests: Iterable[Path]) -> list[Mutant]:
         said = mutmut(folder)
         with chdir(folder):
             if said and not any(words in said for words in NONE_CALL_IT):
-                raise BrokenTests(said)
+                raise BrokenTests(said[-_LAST:])
             if not said:
                 check_alone(folder, own)
             return outcomes(own)
@@ -114,7 +115,7 @@ def check_alone(folder: Path, module: str) -> None:
     data.exit_code_by_key |= dict.fromkeys(controls)
     data.save()
     if said := mutmut(folder, "--max-children", "1", *late, *controls):
-        raise BrokenTests(said)
+        raise BrokenTests(said[-_LAST:])
     data = mutation_data(module)
     if noticed := {
         control: found

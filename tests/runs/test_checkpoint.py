@@ -138,7 +138,11 @@ def test_a_checkpoint_of_another_make_is_refused(
     assert [warning.endswith(f".npz is damaged at {wrong}") for warning in warnings] == [True]
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 10**5, b"[]"], ids=repr)
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"\xff", b"[" * 10**5, b"[]"],
+    ids=["empty", "cut", "no text", "too deep", "a list"],
+)
 def test_facts_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
     """Facts that are not JSON, or not an object, are refused."""
     buffer = io.BytesIO()
