@@ -22,8 +22,8 @@ from tests.mutants.parts import FUNCTION
 
 # mutmut calls an outcome so when no test calls the function.
 NO_TESTS = "no tests"
-# What mutmut says where no test calls any function of the module, or none runs without a backend.
 _LAST = 3000  # characters of an output that are shown
+# What mutmut says where no test calls any function of the module, or none runs without a backend.
 NONE_CALL_IT = ("could not find any test case for any mutant", "runner returned 5")
 
 
