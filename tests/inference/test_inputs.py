@@ -58,3 +58,29 @@ def test_only_the_lenets_own_go_without_saying() -> None:
     assert not of(LENETS, asked_range="0,1").is_usual
     assert not of({**LENETS, "prepared": "resize"}).is_usual
     assert not of().is_usual
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (of(LENETS), "Fed: pixels in [0, 1], as its run records"),
+        (of(told=("0,255", "Rescaling")), "Fed: pixels in [0, 255], as its first layers tell (Rescaling)"),
+        (of(asked_range="0,255"), "Fed: pixels in [0, 255], as asked"),
+        (of(LENETS, asked_range="0,1"), "Fed: pixels in [0, 1], as asked"),
+        (of(LENETS, asked_range="-1,1"), "Fed: pixels in [-1, 1], as asked, not [0, 1] as its run records"),
+    ],
+    ids=["recorded", "told", "asked", "asked as recorded", "asked otherwise"],
+)
+def test_what_is_fed_is_said_with_its_source(found: Inputs, words: str) -> None:
+    """A range that was asked for is set against another only where one is known."""
+    assert found.range_words() == words
+
+
+def test_how_images_are_prepared_is_said_with_its_source() -> None:
+    """A digit is placed, anything else is resized; what is known is no guess."""
+    assert of(LENETS).prepared_words() == (
+        "Images: the digit on each is placed as in MNIST, light on black, as its run records"
+    )
+    assert of(asked_prepared="resize").prepared_words().endswith("ratio is another, as asked")
+    assert of(LENETS).recorded == "digit"
+    assert of(asked_prepared="resize").recorded == "resize"
