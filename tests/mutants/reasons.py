@@ -27,6 +27,10 @@ REASONS = {
         "if near := get_close_matches(name.lower(), known, ):",
         "if near := get_close_matches(name.lower(), known, n=2):",
     },
+    "A draft's folder can be deleted; where it cannot, what was written is in its place.": {
+        f'prefix=f".{{target.name}}-", dir=target.parent, {word}'
+        for word in ("ignore_cleanup_errors=None", ")", "ignore_cleanup_errors=False")
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },

@@ -163,9 +163,9 @@ def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
 
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
     """The target's folder is made if it does not exist."""
-    with drafted(tmp_path / "new" / "model", refuse) as draft:
+    with drafted(tmp_path / "new" / "deep" / "model", refuse) as draft:
         draft.write_text("new")
-    assert (tmp_path / "new" / "model").read_text() == "new"
+    assert (tmp_path / "new" / "deep" / "model").read_text() == "new"
 
 
 def test_a_target_that_cannot_be_written_is_refused() -> None:
