@@ -50,7 +50,12 @@ def test_what_is_kept_teaches_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("text", "interval"),
-    [("500", (500, math.inf)), ("1", (1, math.inf)), ("10s", (math.inf, 10)), ("0.5s", (math.inf, 0.5))],
+    [
+        ("500", (500, math.inf)),
+        ("1", (1, math.inf)),
+        ("10s", (math.inf, 10)),
+        ("0.5s", (math.inf, 0.5)),
+    ],
 )
 def test_an_interval_is_in_steps_or_seconds(text: str, interval: tuple[float, float]) -> None:
     """A plain number counts steps, and a number with "s" counts seconds."""
@@ -183,7 +188,11 @@ def test_a_setting_has_the_facts_that_help_shows() -> None:
     assert plain.default == 1
     assert plain.metadata == {
         "meaning": "a number",
-        **{"unit": "", "choices": (), "others": False, "teaches": True, "own": False},
+        "unit": "",
+        "choices": (),
+        "others": False,
+        "teaches": True,
+        "own": False,
     }
     words = {"unit": "s", "choices": ("a",), "others": True, "teaches": False, "own": True}
     assert setting(1, "a number", **words).metadata == {"meaning": "a number", **words}

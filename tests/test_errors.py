@@ -23,7 +23,10 @@ from lenet_multi.errors import (
             ValueError("Example for <Dense>:\n\nShape mismatch"),
             "Example for <Dense>: Shape mismatch",
         ),
-        (ValueError("In the layer:\nof the model:\nno shape\nodd"), "In the layer: of the model: no shape"),
+        (
+            ValueError("In the layer:\nof the model:\nno shape\nodd"),
+            "In the layer: of the model: no shape",
+        ),
         (ValueError("only this:"), "only this"),
         (ValueError("[[node]]\n[[its]]\n[[place]]"), "ValueError: [[node]]"),
         (MemoryError(), "MemoryError"),
@@ -98,7 +101,17 @@ Detected at node functional_1/conv2d_1/convolution defined at (most recent call 
             "mat1 and mat2 shapes cannot be multiplied",
         ),
     ],
-    ids=["graph", "roots", "eager", "autograph", "layer", "config", "build", "inner", "torchscript"],
+    ids=[
+        "graph",
+        "roots",
+        "eager",
+        "autograph",
+        "layer",
+        "config",
+        "build",
+        "inner",
+        "torchscript",
+    ],
 )
 def test_the_cause_is_found(text: str, line: str) -> None:
     """A backend puts places before the cause and after it; the line has the cause alone."""

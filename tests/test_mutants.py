@@ -7,6 +7,7 @@ from benchmarks.report import RESULTS, read
 from tests.conftest import PROJECT
 from tests.mutants.__main__ import NOTICED, STATUSES, digest, is_enough, share
 from tests.mutants.parts import has_functions, imports_a_backend, mutated, tests_of
+from tests.mutants.reasons import reason
 from tests.mutants.run import function, written_out
 
 RECORD = read(RESULTS / "mutants.json")["modules"]
@@ -87,8 +88,14 @@ def test_a_changed_file_is_measured_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mutant", "name"),
     [
-        ("lenet_multi.data.idx_folder.x_index_of__mutmut_3", "lenet_multi.data.idx_folder.index_of"),
-        ("lenet_multi.errors.xǁUserErrorǁ__init____mutmut_1", "lenet_multi.errors.UserError.__init__"),
+        (
+            "lenet_multi.data.idx_folder.x_index_of__mutmut_3",
+            "lenet_multi.data.idx_folder.index_of",
+        ),
+        (
+            "lenet_multi.errors.xǁUserErrorǁ__init____mutmut_1",
+            "lenet_multi.errors.UserError.__init__",
+        ),
     ],
 )
 def test_a_mutant_names_its_function(mutant: str, name: str) -> None:
@@ -135,3 +142,13 @@ found = ten(), five(), Number().three
         names: dict[str, object] = {}
         exec(program, names)
         assert names["found"] == (22, 10, 3)
+
+
+def test_a_reason_fits_its_line_alone() -> None:
+    """A line has the reason that names it; a piece has its own, in whichever line it stands."""
+    assert reason("f", "a", 'style="BOLD GREEN" if not failed else "bold red",')
+    was = "zip(a, b, strict=True), zip(c, d, strict=True)"
+    assert reason("f", was, "zip(a, b, strict=True), zip(c, d, )")
+    assert reason("f", was, "zip(a, b, strict=False), zip(c, d, strict=True)")
+    assert not reason("f", was, "zip(a, strict=True), zip(c, d, strict=True)")
+    assert not reason("f", was, was)

@@ -152,5 +152,7 @@ def test_a_refusal_of_the_system_or_of_gzip_is_one_whole_line(tmp_path: Path) ->
         f"cannot read {path}: No such file or directory; give a readable file"
     )
     path.write_bytes(IMAGES)
-    with pytest.raises(UserError, match=r" is truncated or damaged: Not a gzipped file .*; copy it again$"):
+    with pytest.raises(
+        UserError, match=r" is truncated or damaged: Not a gzipped file .*; copy it again$"
+    ):
         read_idx(path, dimensions=3)

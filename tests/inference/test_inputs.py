@@ -64,10 +64,16 @@ def test_only_the_lenets_own_go_without_saying() -> None:
     ("found", "words"),
     [
         (of(LENETS), "Fed: pixels in [0, 1], as its run records"),
-        (of(told=("0,255", "Rescaling")), "Fed: pixels in [0, 255], as its first layers tell (Rescaling)"),
+        (
+            of(told=("0,255", "Rescaling")),
+            "Fed: pixels in [0, 255], as its first layers tell (Rescaling)",
+        ),
         (of(asked_range="0,255"), "Fed: pixels in [0, 255], as asked"),
         (of(LENETS, asked_range="0,1"), "Fed: pixels in [0, 1], as asked"),
-        (of(LENETS, asked_range="-1,1"), "Fed: pixels in [-1, 1], as asked, not [0, 1] as its run records"),
+        (
+            of(LENETS, asked_range="-1,1"),
+            "Fed: pixels in [-1, 1], as asked, not [0, 1] as its run records",
+        ),
     ],
     ids=["recorded", "told", "asked", "asked as recorded", "asked otherwise"],
 )

@@ -91,7 +91,9 @@ def write(out: Path, measured: dict[str, dict[str, Any]]) -> None:
     names = [str(path.relative_to(PROJECT)) for paths in mutated().values() for path in paths]
     for module in measured.values():
         for survivor in module["survivors"]:
-            survivor["reason"] = reason(survivor["function"], survivor["became"])
+            survivor["reason"] = reason(
+                **{name: survivor[name] for name in ("function", "was", "became")}
+            )
     write_json(
         out,
         {
@@ -123,7 +125,9 @@ def show(measured: dict[str, dict[str, Any]], console: Console) -> None:
     for module in measured.values():
         for survivor in module["survivors"]:
             if not survivor["reason"]:
-                console.print(f"{survivor['function']}\n- {survivor['was']}\n+ {survivor['became']}")
+                console.print(
+                    f"{survivor['function']}\n- {survivor['was']}\n+ {survivor['became']}"
+                )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
 """Why mutants survive that change nothing a test could notice."""
 
+import re
+
+_NOT_LEFT = ("None", '"XXleftXX"', '"LEFT"')
+
 # Reasons for the surviving mutants, with the lines that they change to.
 REASONS = {
     "Two runs or more are equal to the first where they are equal to the second.": {
@@ -15,10 +19,6 @@ REASONS = {
         'verdict = Text("pass", "GREEN") if check.passed else Text("FAIL", "bold red")',
         'verdict = Text("pass", "green") if check.passed else Text("FAIL", "BOLD RED")',
     },
-    "Rich aligns to the left where it does not know the word.": {
-        f"return Table(first, *backends, *last, title=title, title_justify={word})"
-        for word in ("None", '"XXleftXX"', '"LEFT"')
-    },
     "Python translates line ends on Windows alone, where folders cannot be locked as here.": {
         'with (draft / HISTORY).open("w", newline=None) as file:',
         'with (draft / HISTORY).open("w", ) as file:',
@@ -31,8 +31,33 @@ REASONS = {
         f'prefix=f".{{target.name}}-", dir=target.parent, {word}'
         for word in ("ignore_cleanup_errors=None", ")", "ignore_cleanup_errors=False")
     },
+    "That version is one of `VERSIONS`, so this is not reached with it.": {
+        "if isinstance(version, int) and version >= SCHEMA_VERSION:",
+    },
+    "Where no range is recorded, any known one stands for it.": {
+        'and inputs.get("range", INPUT_RANGES[1]) in INPUT_RANGES,',
+    },
+    "Tables end their lines themselves, so nothing stands between two.": {
+        f"Console(file=file, width=_WIDTH, markup=False).print(*self.tables(), {word})"
+        for word in ("sep=None", "", 'sep="XX\\nXX"')
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
+    },
+}
+
+# Reasons for what differs nowhere: a piece of code, and what mutants have in its place.
+PIECES: dict[str, dict[str, tuple[str, ...]]] = {
+    "It states that lengths are equal, which they are: only a bug of ours would make it raise.": {
+        "strict=True": ("strict=None", "strict=False", ""),
+    },
+    "Python knows encodings in upper case too.": {'"utf-8-sig"': ('"UTF-8-SIG"',)},
+    "Rich aligns to the left where it does not know the word.": {
+        'title_justify="left"': (*(f"title_justify={word}" for word in _NOT_LEFT), ""),
+    },
+    "Rich takes None for False.": {"markup=False": ("markup=None",)},
+    "`str` of a text is its plain text.": {
+        "isinstance(content, Text)": ("(isinstance(content, Text)) and False",),
     },
 }
 
@@ -40,9 +65,21 @@ REASONS = {
 FUNCTIONS: dict[str, set[str]] = {}
 
 
-def reason(function: str, became: str) -> str:
-    """Return why a mutant of `function` survives with the line `became`, or "" if none is known."""
+def reason(function: str, was: str, became: str) -> str:
+    """Return why the mutant of a line of `function` survives, or "" if no reason is known."""
     for why, known in (*REASONS.items(), *FUNCTIONS.items()):
         if became in known or function in known:
             return why
+    for why, pieces in PIECES.items():
+        for piece, others in pieces.items():
+            if any(became in _replaced(was, piece, other) for other in others):
+                return why
     return ""
+
+
+def _replaced(line: str, piece: str, other: str) -> set[str]:
+    """Return the line with one of its `piece`s replaced by `other`, in each way to do so."""
+    return {
+        line[: found.start()] + other + line[found.end() :]
+        for found in re.finditer(re.escape(piece), line)
+    }

@@ -303,9 +303,9 @@ def test_what_one_backend_lacks_is_a_difference(rung: str) -> None:
     """A tensor that only one backend files fails."""
     for who in PAIR:
         ladder = whole()
-        del ladder.climbed[who, "float64"].arrays[f"{rung}/initial/" + (
-            "logits" if rung == "L1" else "out/bias"
-        )]
+        del ladder.climbed[who, "float64"].arrays[
+            f"{rung}/initial/" + ("logits" if rung == "L1" else "out/bias")
+        ]
         found = first_failure(compare(ladder))
         assert found is not None
         assert (found.rung[:2], found.gap) == (rung, math.inf)
@@ -332,7 +332,11 @@ def test_a_noisy_backend_is_found_before_its_twins_excuse_it() -> None:
     ladder.climbed["torch", "float32"].arrays["nearest/L2/initial/out/bias"] = np.array(1e-3)
     found = first_failure(compare(ladder))
     assert found is not None
-    assert (found.what, found.pair, found.where) == ("twins", ("torch", "torch"), "initial, out/bias")
+    assert (found.what, found.pair, found.where) == (
+        "twins",
+        ("torch", "torch"),
+        "initial, out/bias",
+    )
 
 
 def test_a_gradient_that_is_no_slope_is_found() -> None:
@@ -489,9 +493,7 @@ def test_a_layer_that_differs_is_named_with_its_entries(writer: str) -> None:
     """The layer is found in either direction; a layer within its limit has no entries."""
     ladder = own()
     reader = PAIR[1 - PAIR.index(writer)]
-    ladder.gone_on[reader, "float64"].arrays[f"layers/{writer}/conv"] = np.array(
-        2 * LIMIT_OF_LAYER
-    )
+    ladder.gone_on[reader, "float64"].arrays[f"layers/{writer}/conv"] = np.array(2 * LIMIT_OF_LAYER)
     if writer == "torch":  # it went first: the other direction compares the same two
         del ladder.gone_on["torch", "float64"].arrays["layers/jax/conv"]
     found = first_failure(compare(ladder))
@@ -554,5 +556,7 @@ def test_noise_is_what_no_other_backends_twins_show() -> None:
         ladder = own()
         ladder.climbed["torch", "float32"].arrays["nearest/L2/initial/out/bias"] = np.array(1e-3)
         ladder.climbed[who, "float32"].arrays["twins/L2/initial/out/bias"] = np.full(2, 1e-3)
-        noise = [one for one in compare(ladder) if (one.what, one.precision) == ("twins", "float32")]
+        noise = [
+            one for one in compare(ladder) if (one.what, one.precision) == ("twins", "float32")
+        ]
         assert [one.passed for one in noise] == [True, passes]

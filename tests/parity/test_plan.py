@@ -127,9 +127,12 @@ def test_as_many_images_as_the_two_halves_need_are_enough(mnist: Dataset) -> Non
     """Twenty steps are enough for ten before the move and ten after; the error counts them."""
     plan = Plan(float32_images=128 * 20, float64_images=32 * 20)
     for precision in PRECISIONS:
-        assert plan.training_config(precision).steps_per_epoch(
-            len(plan.training_examples(mnist, precision))
-        ) == 20
+        assert (
+            plan.training_config(precision).steps_per_epoch(
+                len(plan.training_examples(mnist, precision))
+            )
+            == 20
+        )
     with pytest.raises(UserError) as refused:
         Plan(float32_images=129).training_examples(mnist, "float32")
     assert str(refused.value) == (

@@ -184,8 +184,10 @@ def test_all_that_is_wrong_is_named(tmp_path: Path) -> None:
         checkpoint.read(tmp_path, warnings.append)
     no_json, no_facts = warnings
     assert no_json.startswith("trying an earlier checkpoint: ")
-    assert no_json.endswith(f"{digest}.npz is damaged: Expecting property name enclosed in double "
-                            "quotes: line 1 column 2 (char 1)")
+    assert no_json.endswith(
+        f"{digest}.npz is damaged: Expecting property name enclosed in double "
+        "quotes: line 1 column 2 (char 1)"
+    )
     assert no_facts.endswith(".npz is damaged at epoch, steps")
 
 

@@ -260,7 +260,10 @@ def test_what_cannot_be_written_is_named_with_its_flag(error: Exception, why: st
     with pytest.raises(UserError) as refused, writing(Path("a")):
         raise error
     assert str(refused.value) == f"cannot write a: {why}; choose another --out"
-    with pytest.raises(UserError, match=r"; choose another --cache$"), writing(Path("a"), flag="--cache"):
+    with (
+        pytest.raises(UserError, match=r"; choose another --cache$"),
+        writing(Path("a"), flag="--cache"),
+    ):
         raise error
 
 
