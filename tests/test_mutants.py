@@ -63,7 +63,7 @@ def test_a_module_has_the_tests_that_mirror_it(module: str, tests: list[str]) ->
 
 
 def test_a_share_counts_what_no_test_calls() -> None:
-    """A mutant that no test calls is as bad as one that survives; one that does not end is noticed."""
+    """A mutant that no test calls is as bad as a survivor; one that does not end is noticed."""
     assert share(counts(killed=8, timeout=1, survived=1)) == 0.9
     assert share(counts(killed=8, timeout=1, **{"no tests": 1})) == 0.9
 

@@ -41,6 +41,16 @@ REASONS = {
         f"Console(file=file, width=_WIDTH, markup=False).print(*self.tables(), {word})"
         for word in ("sep=None", "", 'sep="XX\\nXX"')
     },
+    "A number of bytes that ends the reading is larger than announced by one or by two.": {
+        "content = file.read(announced + 2)",
+    },
+    "They differ here: equal ones went another way.": {
+        'follow = f"{len(content)} follow" if len(content) <= announced else "more follow"',
+    },
+    "The smallest number is negative or not, whether 1 is among them or 0.": {
+        "return outputs.min(initial=1) >= 0 and np.allclose("
+        "outputs.sum(axis=1), 1, atol=_ROUNDING)",
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
@@ -56,6 +66,9 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         'title_justify="left"': (*(f"title_justify={word}" for word in _NOT_LEFT), ""),
     },
     "Rich takes None for False.": {"markup=False": ("markup=None",)},
+    "NumPy takes None for float64.": {"astype(np.float64)": ("astype(None)",)},
+    "NumPy takes None for False.": {"copy=False": ("copy=None",)},
+    "NumPy reads the first letter alone, in either case.": {'kind="stable"': ('kind="STABLE"',)},
     "`str` of a text is its plain text.": {
         "isinstance(content, Text)": ("(isinstance(content, Text)) and False",),
     },
