@@ -124,7 +124,10 @@ def test_a_short_name_has_both_ends(name: str, most: int) -> None:
         (("1", "2", "\u00b2"), 10, [0, 1, 2, 2], ("1", "2", "\u00b2")),
         (None, 10, [0, 1, 2, 2], None),
     ],
-    ids=str,
+    ids=[
+        *("some", "from one", "all", "beyond", "zeros in front", "a letter", "a minus", "a power"),
+        "none",
+    ],
 )
 def test_integer_names_keep_their_value(
     names: tuple[str, ...] | None, classes: int, values: list[int], left: tuple[str, ...] | None
