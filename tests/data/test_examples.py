@@ -294,3 +294,17 @@ def test_warnings_of_what_is_left_out_are_whole_lines() -> None:
     assert left_out(counts, remedy="do this") == [
         "no training image is of class 2: the model cannot learn what it does not see; do this"
     ]
+
+
+def test_a_batch_holds_weights_where_there_are_any() -> None:
+    """Inputs and targets come first."""
+    numbers = np.arange(3)
+    assert len(Examples(numbers, numbers).sides) == 2
+    x, y, weights = Examples(numbers, numbers + 1, np.ones(3, np.float32)).sides
+    assert (x.tolist(), y.tolist(), weights.tolist()) == ([0, 1, 2], [1, 2, 3], [1, 1, 1])
+
+
+def test_a_split_that_validates_on_nothing_has_its_counts() -> None:
+    """A tiny share leaves none for validation."""
+    with pytest.raises(UserError, match="leaves 10 for training and 0 for validation"):
+        split(only(numbered(10)), TrainConfig(validation_split=1e-17))
