@@ -51,6 +51,35 @@ REASONS = {
         "return outputs.min(initial=1) >= 0 and np.allclose("
         "outputs.sum(axis=1), 1, atol=_ROUNDING)",
     },
+    "The first images are looked at first to save time alone; then all are.": {
+        "return any(array[:100].max() > _FAINT for array in arrays) and any(",
+        "return any(array[:101].max() > _FAINT for array in arrays) or any(",
+    },
+    "Images from 0 to 1 went another way before.": {
+        "if are_floats and -1 <= low <= 0 and high <= 1:",
+        "if are_floats and -1 <= low < 1 and high <= 1:",
+    },
+    "Pieces of any size give the same bytes; their size is for memory and speed.": {
+        *(
+            f"step = max({words})  # images: few megabytes of floats at a time"
+            for words in (
+                "2, 2**22 // max(1, array[:1].size)",
+                "1, 2 * 22 // max(1, array[:1].size)",
+                "1, 3**22 // max(1, array[:1].size)",
+                "1, 2**23 // max(1, array[:1].size)",
+                "1, 2**22 // max(2, array[:1].size)",
+                "1, 2**22 // max(1, array[:2].size)",
+            )
+        ),
+        "for at in range(0, len(array), ):",
+    },
+    "Both ways give the same bytes; one takes less memory.": {
+        'if array.dtype.kind in "IUB" and not shift:',
+        'if array.dtype.kind in "iub" and shift:',
+    },
+    "Names that are no numbers are told apart by the text alone.": {
+        "return (False, int(name), name) if _is_whole(name) else (True, 1, name)",
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
@@ -61,7 +90,17 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
     "It states that lengths are equal, which they are: only a bug of ours would make it raise.": {
         "strict=True": ("strict=None", "strict=False", ""),
     },
-    "Python knows encodings in upper case too.": {'"utf-8-sig"': ('"UTF-8-SIG"',)},
+    "Python knows encodings in upper case too.": {
+        '"utf-8-sig"': ('"UTF-8-SIG"',),
+        '"utf-8"': ('"UTF-8"',),
+    },
+    "UTF-8 is NumPy's own choice.": {'np.char.decode(y, "utf-8"': ("np.char.decode(y, None",)},
+    "No dtype is of the kind X.": {
+        f'"{kinds}"': (f'"XX{kinds}XX"',) for kinds in ("fiub", "iub", "iu", "iuU", "fiubU")
+    },
+    "NumPy takes any negative length for the one that is left.": {
+        "reshape(-1": ("reshape(-2",),
+    },
     "Rich aligns to the left where it does not know the word.": {
         'title_justify="left"': (*(f"title_justify={word}" for word in _NOT_LEFT), ""),
     },
