@@ -1,8 +1,9 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from lenet_multi.data.found import named_arrays, part_of
+from lenet_multi.data.found import Found, named_arrays, part_of
 from lenet_multi.errors import UserError
 
 FILE = Path("some.npz")
@@ -92,3 +93,20 @@ def test_many_names_make_a_short_message() -> None:
 def test_a_part_is_a_word_of_a_name(name: str, part: str | None) -> None:
     """A part is a whole word of a file's name, not letters in another word."""
     assert part_of(name) == part
+
+
+def test_what_is_whole_becomes_the_part_of_its_file() -> None:
+    """Parts that a file has itself keep their names; all else that is known stays."""
+    pair = (np.zeros(2), np.ones(2))
+    whole = Found({"whole": pair}, ("note",), is_sorted=True, class_names=("a",))
+    assert whole.renamed("test") == Found({"test": pair}, ("note",), True, ("a",))
+    assert whole.renamed(None) is whole
+    parts = Found({"train": pair})
+    assert parts.renamed("test") is parts
+
+
+def test_arrays_without_a_part_are_left_where_others_have_one() -> None:
+    """The whole beside its parts would be used twice."""
+    names = ("X", "y", "x_train", "y_train")
+    assert named_arrays(FILE, names) == {"train": ("x_train", "y_train")}
+    assert named_arrays(FILE, (*names, "x_test", "y_test")).keys() == {"train", "test"}

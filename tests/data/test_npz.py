@@ -243,3 +243,26 @@ def test_a_damaged_array_of_a_folder_is_named(tmp_path: Path) -> None:
     assert str(refused.value) == (
         f"cannot read {tmp_path / 'y.npy'}: Is a directory; give a readable file"
     )
+
+
+def test_arrays_that_are_not_told_apart_are_refused_by_path(tmp_path: Path) -> None:
+    """The archive or the folder is named, and one that is none of arrays."""
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+    with pytest.raises(UserError, match=rf"^{tmp_path / 'a.npz'} has a; name its arrays"):
+        npz.read(tmp_path / "a.npz")
+    np.save(tmp_path / "b.npy", np.arange(3))
+    with pytest.raises(UserError, match=rf"^{tmp_path} has b; name its arrays"):
+        npz.read_npy(tmp_path)
+    (tmp_path / "a.npz").write_bytes(b"x")
+    with pytest.raises(UserError, match=rf"^{tmp_path / 'a.npz'} is no \.npz of plain arrays: "):
+        npz.names_in(tmp_path / "a.npz")
+
+
+def test_a_cut_array_of_a_folder_is_named(tmp_path: Path) -> None:
+    """Its header announces more than there is."""
+    for name in ("x", "y"):
+        np.save(tmp_path / name, np.arange(4))
+    content = (tmp_path / "y.npy").read_bytes()
+    (tmp_path / "y.npy").write_bytes(content[:-1])
+    with pytest.raises(UserError, match=r": y\.npy has another size than its header announces; "):
+        npz.read_npy(tmp_path)

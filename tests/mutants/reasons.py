@@ -80,6 +80,9 @@ REASONS = {
     "Names that are no numbers are told apart by the text alone.": {
         "return (False, int(name), name) if _is_whole(name) else (True, 1, name)",
     },
+    "No word of a part is in either text.": {
+        'part = part_of(match["before"] or match["after"] or "XXXX") or WHOLE',
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
@@ -106,7 +109,10 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Rich takes None for False.": {"markup=False": ("markup=None",)},
     "NumPy takes None for float64.": {"astype(np.float64)": ("astype(None)",)},
-    "NumPy takes None for False.": {"copy=False": ("copy=None",)},
+    "NumPy takes None for False, and does so by itself.": {
+        "copy=False": ("copy=None",),
+        "allow_pickle=False": ("allow_pickle=None", ""),
+    },
     "NumPy reads the first letter alone, in either case.": {'kind="stable"': ('kind="STABLE"',)},
     "`str` of a text is its plain text.": {
         "isinstance(content, Text)": ("(isinstance(content, Text)) and False",),
