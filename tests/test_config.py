@@ -183,7 +183,7 @@ def test_a_setting_that_a_task_would_ignore_is_refused(name: str, value: Any) ->
 
 
 def test_a_setting_has_the_facts_that_help_shows() -> None:
-    """Without a word it has no unit and no choices, affects what is learned, and is for any model."""
+    """By default it has no unit and no choices, affects what is learned, and is for any model."""
     plain = setting(1, "a number")
     assert plain.default == 1
     assert plain.metadata == {

@@ -76,7 +76,8 @@ def test_all_members_count_together(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         refuse_bombs_in(tmp_path / "a.zip", members)
     assert str(refused.value) == (
-        f"{tmp_path / 'a.zip'} is damaged: {size + 1:,} bytes announced, not {size:,}; copy it again"
+        f"{tmp_path / 'a.zip'} is damaged: {size + 1:,} bytes announced, not {size:,}; copy it "
+        "again"
     )
     members = archive(tmp_path / "a.zip", zipfile.ZIP_STORED, "first", "second")
     members[0].file_size = members[1].file_size = 40 * 2**20

@@ -144,12 +144,13 @@ def test_a_damaged_byte_is_no_traceback(
     [
         (
             "",
-            "is no table of pixels: it is empty; give a label and the pixels of an image in each row",
+            "is no table of pixels: it is empty; give a label and the pixels of an image in each "
+            "row",
         ),
         (
             "a,b\n1\n",
-            "is no table of pixels: its header has 2 columns, its first row 1; give a label and the "
-            "pixels of an image in each row",
+            "is no table of pixels: its header has 2 columns, its first row 1; give a label and "
+            "the pixels of an image in each row",
         ),
         (
             "a,b,c\n1,2,3\n",

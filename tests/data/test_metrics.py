@@ -97,7 +97,7 @@ def test_each_of_several_outputs_has_its_errors() -> None:
 
 
 def test_a_rounding_of_bfloat16_is_no_logit() -> None:
-    """Rows that sum to 1 within a hundredth are probabilities; with a negative number they are not."""
+    """Rows that sum to 1 within a hundredth are probabilities, unless a number is negative."""
     for sure in ([[0.5, 0.509]], [[0.5, 0.5], [0.25, 0.75]]):
         shares = np.array(sure, np.float32)
         assert as_logits(shares) is not shares

@@ -24,7 +24,7 @@ from lenet_multi.runs.durable import write_json
 from tests.conftest import PROJECT
 from tests.mutants.parts import mutated, tests_of
 from tests.mutants.reasons import reason
-from tests.mutants.run import BrokenTests, Mutant, measure
+from tests.mutants.run import BrokenTestsError, Mutant, measure
 
 LEAST_NOTICED = 0.9  # share of the mutants of each module
 NOTICED = ("killed", "timeout")  # in mutmut's words
@@ -51,7 +51,7 @@ def main() -> int:
             print(module, file=sys.stderr, flush=True)
             try:
                 measured[module] = {"digest": state, **counted(path)}
-            except BrokenTests as error:
+            except BrokenTestsError as error:
                 measured.pop(module, None)
                 broken = True
                 print(error, file=sys.stderr)

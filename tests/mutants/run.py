@@ -27,7 +27,7 @@ _LAST = 3000  # characters of an output that are shown
 NONE_CALL_IT = ("could not find any test case for any mutant", "runner returned 5")
 
 
-class BrokenTests(Exception):
+class BrokenTestsError(Exception):
     """Tests that fail without a mutant: what they notice means nothing."""
 
 
@@ -44,7 +44,7 @@ class Mutant:
 def measure(module: Path, tests: Iterable[Path]) -> list[Mutant]:
     """Return all mutants of the file `module` after a run of its `tests`.
 
-    Raises `BrokenTests` when the tests fail without a mutant.
+    Raises `BrokenTestsError` when the tests fail without a mutant.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -53,7 +53,7 @@ def measure(module: Path, tests: Iterable[Path]) -> list[Mutant]:
         said = mutmut(folder)
         with chdir(folder):
             if said and not any(words in said for words in NONE_CALL_IT):
-                raise BrokenTests(said[-_LAST:])
+                raise BrokenTestsError(said[-_LAST:])
             if not said:
                 check_alone(folder, own)
             return outcomes(own)
@@ -102,7 +102,7 @@ def mutmut(folder: Path, *arguments: str) -> str:
 def check_alone(folder: Path, module: str) -> None:
     """Run again, one by one, the mutants that ran too long, and a control for each function.
 
-    A control has the number 0 and changes nothing. Raises `BrokenTests` when one is noticed.
+    A control has the number 0 and changes nothing. Raises `BrokenTestsError` when one is noticed.
     """
     data = mutation_data(module)
     late = [mutant for mutant, code in data.exit_code_by_key.items() if status(code) == "timeout"]
@@ -115,14 +115,14 @@ def check_alone(folder: Path, module: str) -> None:
     data.exit_code_by_key |= dict.fromkeys(controls)
     data.save()
     if said := mutmut(folder, "--max-children", "1", *late, *controls):
-        raise BrokenTests(said[-_LAST:])
+        raise BrokenTestsError(said[-_LAST:])
     data = mutation_data(module)
     if noticed := {
         control: found
         for control in controls
         if (found := status(data.exit_code_by_key.pop(control))) != "survived"
     }:
-        raise BrokenTests(f"tests fail without a mutant: {noticed}")
+        raise BrokenTestsError(f"tests fail without a mutant: {noticed}")
     data.save()
 
 

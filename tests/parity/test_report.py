@@ -157,7 +157,7 @@ Parity: the gap nearest to its limit on each rung
 │ L1 forward    │ float64   │ losses: step 3 │ jax and torch │ 2.5e-01 │       1 │  25.0% │ pass    │
 │ L4 trajectory │ float32   │ losses: step 3 │ jax and torch │ 7.0e+00 │       1 │ 700.0% │ FAIL    │
 └───────────────┴───────────┴────────────────┴───────────────┴─────────┴─────────┴────────┴─────────┘
-"""
+"""  # noqa: E501
 
 STUDY = """\
 seed 1 torch FAILED: it crashed

@@ -164,7 +164,7 @@ def test_facts_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
     ids=["before the first step", "all weights are the best", "no metrics"],
 )
 def test_the_least_and_the_most_are_read(tmp_path: Path, change: dict[str, Any]) -> None:
-    """A state may be of the very beginning, of a model without metrics, or have all weights twice."""
+    """A state may be of the beginning, of a model without metrics, or have all weights twice."""
     state = dataclasses.replace(example(), **change)
     checkpoint.write(tmp_path, state)
     assert equal(read(tmp_path, pytest.fail), state)

@@ -179,7 +179,7 @@ def test_a_changed_journal_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_start_has_all_that_is_known_of_it(tmp_path: Path) -> None:
-    """Its versions, its place, and local times with their offset; Ctrl-C has a name for a reason."""
+    """Its versions, its place, and local times with their offset; Ctrl-C is a reason by name."""
     journal = Journal(tmp_path, TrainConfig())
     with pytest.raises(KeyboardInterrupt), journal.started(backend="jax", at=(1, 2)):
         raise KeyboardInterrupt

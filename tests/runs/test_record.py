@@ -524,7 +524,7 @@ def test_what_is_no_classifiers_is_refused(
         change = {"outputs": np.zeros((999, 9), np.float32)}  # any number of classes will do
     run = example_run()
     run.result.config["architecture"] = architecture
-    with pytest.raises(UserError, match="is not of the run in result.json: logits "):
+    with pytest.raises(UserError, match=r"is not of the run in result\.json: logits "):
         read_run(keep(dataclasses.replace(run, **change), tmp_path / "run"))
 
 
