@@ -194,7 +194,13 @@ def test_a_setting_has_the_facts_that_help_shows() -> None:
         "teaches": True,
         "own": False,
     }
-    words = {"unit": "s", "choices": ("a",), "others": True, "teaches": False, "own": True}
+    words: dict[str, Any] = {
+        "unit": "s",
+        "choices": ("a",),
+        "others": True,
+        "teaches": False,
+        "own": True,
+    }
     assert setting(1, "a number", **words).metadata == {"meaning": "a number", **words}
 
 

@@ -258,7 +258,7 @@ def test_a_row_of_four_pixels_is_the_smallest_image() -> None:
 )
 def test_a_refusal_names_the_part(part: str, name: str) -> None:
     """It is one whole line: what is needed, and what is there."""
-    one = np.uint8(5)
+    one: Any = np.uint8(5)
     for pair, words in (
         (
             (one, LABELS),

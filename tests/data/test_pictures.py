@@ -136,7 +136,8 @@ def test_a_mode_is_grey_or_coloured(mode: str, shape: tuple[int, ...]) -> None:
     if mode in ("LA", "PA"):
         picture.putalpha(255)
     found = pictures._pixels(picture.convert(mode), "a")
-    assert (found.shape, found.dtype) == (shape, np.uint8)
+    assert found.shape == shape
+    assert found.dtype == np.uint8
     assert (found == 255).all()
 
 

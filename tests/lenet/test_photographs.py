@@ -3,6 +3,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,7 +98,8 @@ RECORDED = Path(__file__).with_name("digits.npz")  # see `record`
 
 def record() -> None:
     """Write down what `prepare` makes of each drawing, when it is meant to change."""
-    np.savez_compressed(RECORDED, **{name: prepare(one) for name, one in drawings().items()})
+    found: dict[str, Any] = {name: prepare(one) for name, one in drawings().items()}
+    np.savez_compressed(RECORDED, **found)
 
 
 @pytest.mark.parametrize("name", drawings())

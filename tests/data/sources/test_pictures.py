@@ -44,7 +44,7 @@ def test_a_refusal_is_one_whole_line() -> None:
         ),
     ):
         with pytest.raises(UserError) as refused:
-            call()  # type: ignore[no-untyped-call]
+            call()
         assert str(refused.value) == words
 
 
