@@ -83,6 +83,22 @@ REASONS = {
     "No word of a part is in either text.": {
         'part = part_of(match["before"] or match["after"] or "XXXX") or WHOLE',
     },
+    "`judge` asks the ladder nothing.": {
+        "two = _Two(None, precision, (writer, reader))",
+        "itself = _Two(None, precision, (who, who))",
+    },
+    "Steps come in their order, so none that counts is behind.": {
+        "break  # A tie in max pooling can be decided differently in float64.",
+    },
+    "A gap of other shapes is infinite, and so over any limit.": {
+        "moved = np.linalg.norm(second - start) if second.shape == start.shape else 1.0",
+        "rounding[name] = float(once / moved) if moved > 0 else 1.0  # NaN: one is missing",
+    },
+    "All climbers add the same terms, and have the same state.": {
+        'terms = self.ladder.seen(self.pair[1], self.precision).record["terms"][rung]',
+        'state = self.ladder.seen(self.pair[1], self.precision).record.get("state", [])',
+        'gradients = self.ladder.seen(self.pair[1], self.precision).under(f"L2/{point}")',
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -560,3 +561,196 @@ def test_noise_is_what_no_other_backends_twins_show() -> None:
             one for one in compare(ladder) if (one.what, one.precision) == ("twins", "float32")
         ]
         assert [one.passed for one in noise] == [True, passes]
+
+
+def with_a_third(ladder: Ladder) -> Ladder:
+    """Return the climb without L6 and with a backend more, whose twins differ widely."""
+    third = "tensorflow"
+    climbed = dict(ladder.climbed)
+    for precision in PRECISIONS:
+        found = evidence(third, precision)
+        for place in found.arrays:
+            if place.startswith("twins"):
+                found.arrays[place] = found.arrays[place] * 1000
+        found.record |= ladder.climbed["jax", precision].record
+        climbed[third, precision] = found
+    plan = dataclasses.replace(ladder.plan, saved_after=0)
+    return dataclasses.replace(ladder, backends=(*PAIR, third), climbed=climbed, plan=plan)
+
+
+def test_a_pair_is_limited_by_its_own_twins() -> None:
+    """A third backend's twins excuse no difference between two others."""
+    for ladder in (with_a_third(whole()), with_a_third(own())):
+        found = {
+            (one.what, one.pair): one.allowed
+            for one in compare(ladder)
+            if one.precision == "float32" and one.rung[:2] in ("L2", "L3", "L4")
+        }
+        for what in ("gradients", "SGD", "losses", "weights"):
+            assert found[what, PAIR] == pytest.approx(tolerances.TWINS.value * TWIN)
+            third = found[what, ("torch", "tensorflow")]
+            assert third == pytest.approx(1000 * tolerances.TWINS.value * TWIN)
+    assert whole().band().limit_of_gap("L2/initial/out/bias") == tolerances.TWINS.value * TWIN
+    assert whole().band(precision="float64").unit == np.finfo(np.float64).eps
+
+
+def test_twins_limit_their_own_precision() -> None:
+    """Those of float32 excuse nothing in float64."""
+    ladder = rounded()
+    for who in PAIR:
+        arrays = ladder.climbed[who, "float64"].arrays
+        for place in arrays:
+            if place.startswith(("twins", "nearest")):
+                arrays[place] = arrays[place] / 1e5
+    found = {(one.what, one.precision): one.allowed for one in compare(ladder)}
+    assert found["outputs and loss", "float64"] == pytest.approx(tolerances.TWINS.value * 1e-10)
+    start = ladder.climbed["torch", "float64"].arrays["L0/out/bias"]
+    moved = ladder.climbed["torch", "float64"].arrays["L3/SGD/1/out/bias"]
+    ladder.climbed["torch", "float64"].arrays["L3/SGD/1/out/bias"] = start + (moved - start) * (
+        1 + TWIN
+    )
+    first = first_failure(compare(ladder))
+    assert first is not None
+    assert (first.what, first.where) == ("SGD", "step 1, out/bias")
+
+
+@pytest.mark.parametrize("climb", [whole, own])
+def test_twins_limit_float64_where_nothing_else_can(climb: Callable[[], Ladder]) -> None:
+    """A user's model without an oracle; the LeNet whose oracle failed is held to rounding."""
+    ladder = climb()
+    has_oracle = (ORACLE, "float64") in ladder.climbed
+    assert ladder.has_twins_in_float64 is not has_oracle
+    oracle = {(ORACLE, "float64"): evidence(ORACLE, "float64")}
+    climbed = {run: found for run, found in ladder.climbed.items() if run[0] != ORACLE}
+    with_oracle = dataclasses.replace(ladder, climbed=climbed | oracle)
+    without = dataclasses.replace(ladder, climbed=climbed)
+    assert not with_oracle.has_twins_in_float64
+    assert without.has_twins_in_float64 is ladder.plan.config.is_own
+
+
+def test_null_tensors_are_found_in_float32_alone() -> None:
+    """Where float64 was not climbed, a coarser limit tells them."""
+    ladder = rounded()
+    climbed = {run: found for run, found in ladder.climbed.items() if run[1] == "float32"}
+    assert dataclasses.replace(ladder, climbed=climbed).null_tensors == {"out/bias"}
+
+
+def test_a_backend_alone_is_held_to_rounding() -> None:
+    """Without another one, nothing else excuses its noise."""
+    ladder = own()
+    climbed = {run: found for run, found in ladder.climbed.items() if run[0] == "jax"}
+    alone = dataclasses.replace(ladder, backends=("jax",), climbed=climbed, gone_on={})
+    (noise,) = (one for one in compare(alone) if (one.what, one.precision) == ("twins", "float64"))
+    assert noise.allowed == ROUNDING["L2", "float64"]
+
+
+def test_losses_of_a_users_model_round_with_their_terms() -> None:
+    """The limit is at least that of the sum; the LeNet's is its twins' alone."""
+    for climb, allowed in ((own, twins.rounding_limit("float32", 10**6)), (whole, None)):
+        ladder = climb()
+        for found in ladder.climbed.values():
+            found.record["terms"] = {**TERMS, "L1": 10**6}
+            if "twins/L4/losses" in found.arrays:
+                found.arrays["twins/L4/losses"] = np.zeros((2, STEPS))
+        (losses,) = (
+            one
+            for one in compare(ladder)
+            if (one.what, one.precision, one.pair) == ("losses", "float32", PAIR)
+        )
+        least = tolerances.TWINS.value * np.finfo(np.float32).eps
+        assert losses.allowed == pytest.approx(allowed or least)
+
+
+def test_weights_are_held_to_their_own_rounding() -> None:
+    """A weight that moves little is rounded by much of its movement."""
+    ladder = whole()
+    for who in PAIR:
+        arrays = ladder.climbed[who, "float32"].arrays
+        for place in arrays:
+            if place.startswith("twins/L3"):
+                arrays[place] = np.zeros(2)
+        arrays["L3/SGD/1/out/bias"] = arrays["L0/out/bias"] + np.float32(1e-3)
+    weights = arrays["L3/SGD/1/out/bias"].astype(np.float64)
+    ladder.climbed["torch", "float32"].arrays["L3/SGD/1/out/bias"] = (weights * 2).astype("f4")
+    found = next(
+        one
+        for one in compare(ladder)
+        if (one.what, one.precision, one.pair) == ("SGD", "float32", PAIR)
+    )
+    second = np.linalg.norm(2 * weights)
+    moved = np.linalg.norm(2 * weights - arrays["L0/out/bias"])
+    once = np.finfo(np.float32).eps / 2 * second
+    assert found.allowed == pytest.approx(tolerances.TWINS.value * once / moved, rel=1e-5)
+
+
+def test_weights_without_a_start_are_a_difference() -> None:
+    """The start is what movements are measured from."""
+    ladder = whole()
+    del ladder.climbed["jax", "float64"].arrays["L0/out/bias"]
+    found = first_failure(compare(ladder))
+    assert found is not None
+    assert (found.what, found.gap) == ("SGD", math.inf)
+
+
+def test_a_gap_of_gradients_is_a_share_of_its_own_largest_entry() -> None:
+    """A null tensor's is a share of the model's, but for what is no gradient."""
+    ladder = rounded()
+    for found in ladder.climbed.values():
+        found.record["state"] = ["mean"]
+        found.arrays |= {f"L2/{point}/mean": np.full(2, 1e9) for point in CONFIDENCE}
+        found.arrays |= {f"twins/L2/{point}/mean": np.full(2, 1.0) for point in CONFIDENCE}
+    two = _Two(ladder, "float64", PAIR)
+    gaps = two.entrywise("L2")
+    arrays = ladder.climbed["torch", "float64"].arrays
+    null, kernel = arrays["L2/initial/out/bias"], arrays["L2/initial/conv/kernel"]
+    assert gaps["initial/out/bias"] == pytest.approx(2 * np.abs(null).max() / np.abs(kernel).max())
+    arrays["L2/initial/conv/kernel"] = kernel * 1.5
+    assert two.entrywise("L2")["initial/conv/kernel"] == pytest.approx(1 / 3)
+    assert two._largest_gradient("initial/out/bias") == pytest.approx(np.abs(kernel).max())
+    climbed = whole()
+    climbed.climbed["torch", "float64"].arrays["L2/initial/out/bias"] *= 1.5
+    assert _Two(climbed, "float64", PAIR).entrywise("L2")["initial/out/bias"] == pytest.approx(
+        1 / 3
+    )
+
+
+def test_a_layer_may_be_called_like_a_step() -> None:
+    """Its path stays as it is; an error on the way has no limit."""
+    ladder = own()
+    for found in ladder.climbed.values():
+        found.record["layers"] = {"10/conv": 9}
+    for run, seen in ladder.gone_on.items():
+        for writer in PAIR:
+            del seen.arrays[f"layers/{writer}/conv"]
+            if run[0] != writer:
+                seen.arrays[f"layers/{writer}/10/conv"] = np.array(1.0)
+        seen.facts["entries"] = {f"{writer}/10/conv": "all differ" for writer in PAIR}
+    first = first_failure(compare(ladder))
+    assert first is not None
+    assert first.where == "10/conv"
+    ladder = whole()
+    ladder.gone_on["torch", "float32"].facts["errors"] = {"jax": "no such layer"}
+    first = first_failure(compare(ladder))
+    assert first is not None
+    assert first.allowed == 0
+
+
+def test_layers_of_every_pair_are_compared() -> None:
+    """Of three backends there are three pairs; one that did not go on leaves the others."""
+    ladder = with_a_third(own())
+    gone = dict(ladder.gone_on)
+    for precision in PRECISIONS:
+        gone["tensorflow", precision] = gone["torch", precision]
+    pairs = [
+        one.pair
+        for one in compare(dataclasses.replace(ladder, gone_on=gone))
+        if (one.what, one.precision) == ("layers", "float32")
+    ]
+    assert pairs == [PAIR, ("jax", "tensorflow"), ("torch", "tensorflow")]
+    some = {run: seen for run, seen in whole().gone_on.items() if run[0] != "jax"}
+    moves = [
+        one.what
+        for one in compare(dataclasses.replace(whole(), gone_on=some))
+        if (one.rung[:2], one.precision) == ("L6", "float32")
+    ]
+    assert moves == ["jax to torch", "torch to torch"]
