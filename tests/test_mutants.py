@@ -5,8 +5,9 @@ import pytest
 
 from benchmarks.report import RESULTS, read
 from tests.conftest import PROJECT
+from tests.mutants import parts
 from tests.mutants.__main__ import NOTICED, STATUSES, digest, is_enough, share
-from tests.mutants.parts import has_functions, imports_a_backend, mutated, tests_of
+from tests.mutants.parts import has_functions, imports_a_backend, mutated
 from tests.mutants.reasons import reason
 from tests.mutants.run import function, written_out
 
@@ -34,13 +35,13 @@ def test_no_mutant_is_left_out(module: str) -> None:
 
 def test_every_module_is_in_a_part_or_imports_a_backend() -> None:
     """The parts are found by the imports: at the top of a file, and in its functions."""
-    parts = mutated()
-    files = {path for paths in parts.values() for path in paths}
+    found = mutated()
+    files = {path for paths in found.values() for path in paths}
     package = PROJECT / "lenet_multi"
     coded = {path for path in package.rglob("*.py") if has_functions(path)}
     assert {path for path in coded if not imports_a_backend(path)} == files
-    assert package / "runs" / "folder.py" in parts["runs"]
-    assert package / "config.py" in parts["config"]
+    assert package / "runs" / "folder.py" in found["runs"]
+    assert package / "config.py" in found["config"]
     assert package / "backends" / "jax.py" not in files
     assert package / "machine" / "threads.py" not in files  # imports in its functions
 
@@ -58,7 +59,7 @@ def test_every_module_is_in_a_part_or_imports_a_backend() -> None:
 )
 def test_a_module_has_the_tests_that_mirror_it(module: str, tests: list[str]) -> None:
     """Or those of its room that import it, where none mirrors it."""
-    found = tests_of(PROJECT / "lenet_multi" / module)
+    found = parts.tests_of(PROJECT / "lenet_multi" / module)
     assert {*tests} <= {str(path.relative_to(PROJECT / "tests")) for path in found}
 
 

@@ -224,7 +224,7 @@ def test_a_refusal_of_a_users_names_is_one_whole_line(tmp_path: Path) -> None:
             "them",
         ),
         (",cat", ",cat: name 1 is empty; name every class"),
-        ("dog,cat,cat", "dog,cat,cat: 'cat' is there twice; name each class differently"),
+        ("dog,cat,dog,cat", "dog,cat,dog,cat: 'dog' is there twice; name each class differently"),
         (
             str(tmp_path / "names"),
             f"{tmp_path / 'names'} is no text; give a file with a name on each line",

@@ -37,10 +37,6 @@ REASONS = {
     "Where no range is recorded, any known one stands for it.": {
         'and inputs.get("range", INPUT_RANGES[1]) in INPUT_RANGES,',
     },
-    "Tables end their lines themselves, so nothing stands between two.": {
-        f"Console(file=file, width=_WIDTH, markup=False).print(*self.tables(), {word})"
-        for word in ("sep=None", "", 'sep="XX\\nXX"')
-    },
     "A number of bytes that ends the reading is larger than announced by one or by two.": {
         "content = file.read(announced + 2)",
     },
@@ -99,6 +95,9 @@ REASONS = {
         'state = self.ladder.seen(self.pair[1], self.precision).record.get("state", [])',
         'gradients = self.ladder.seen(self.pair[1], self.precision).under(f"L2/{point}")',
     },
+    "A table that is longer than the largest label has an entry that no label reads.": {
+        "table = np.zeros(max(values) + 2, labels.dtype)",
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
@@ -130,9 +129,6 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         "allow_pickle=False": ("allow_pickle=None", ""),
     },
     "NumPy reads the first letter alone, in either case.": {'kind="stable"': ('kind="STABLE"',)},
-    "`str` of a text is its plain text.": {
-        "isinstance(content, Text)": ("(isinstance(content, Text)) and False",),
-    },
 }
 
 # Reasons for all survivors of a function, where none of it can run in the tests of its module.

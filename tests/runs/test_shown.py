@@ -93,6 +93,15 @@ def test_all_is_shown_as_it_is() -> None:
     assert Example()._repr_html_().endswith("<p><b>5 &lt; 6.</b></p>")
 
 
+def test_a_column_without_cells_loses_no_row() -> None:
+    """A column that was added after the rows is an error, where cutting the others would hide it."""
+    table = Table("name")
+    table.add_row("a")
+    table.add_column("value")
+    with pytest.raises(ValueError, match="shorter"):
+        as_html(table)
+
+
 def test_a_result_must_say_what_it_shows() -> None:
     """Without tables and a sentence nothing can be shown."""
     with pytest.raises(NotImplementedError):
