@@ -94,7 +94,7 @@ def test_all_is_shown_as_it_is() -> None:
 
 
 def test_a_column_without_cells_loses_no_row() -> None:
-    """A column that was added after the rows is an error, where cutting the others would hide it."""
+    """A column that was added after the rows is an error, and no other is cut."""
     table = Table("name")
     table.add_row("a")
     table.add_column("value")
