@@ -174,7 +174,7 @@ def test_a_changed_journal_is_refused(tmp_path: Path) -> None:
     started(tmp_path)
     path = tmp_path / "journal.json"
     path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
-    with pytest.raises(UserError, match="its SHA-256 is not that of its content"):
+    with pytest.raises(UserError, match=f"^{path} is damaged: its SHA-256 is not that of its con"):
         Journal.read(tmp_path)
 
 
