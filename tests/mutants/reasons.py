@@ -98,6 +98,18 @@ REASONS = {
     "A table that is longer than the largest label has an entry that no label reads.": {
         "table = np.zeros(max(values) + 2, labels.dtype)",
     },
+    "It is 1.": {
+        "each = _SECONDS_TO_START + steps / _STEPS_PER_FORWARD * "
+        'float(facts["forward_seconds"]) / 2',
+    },
+    "No weights are kept after 0 steps.": {
+        "kept = sum(is_kept(step, last=plan.one_ulp_steps) "
+        "for step in range(plan.one_ulp_steps + 1))",
+    },
+    "Without tensors there is nothing to check, whatever the limit and the stride.": {
+        "least = NULL * max(sizes.values(), default=1.0)",
+        "for place in checked[:: -(-len(checked) // TENSORS) or 2]:",
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },

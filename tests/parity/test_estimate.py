@@ -95,3 +95,38 @@ def test_the_memory_that_is_there_is_enough(monkeypatch: pytest.MonkeyPatch) -> 
         "machine has 0 GiB: give fewer --steps, --precision float32, or a smaller model of the "
         "same layers"
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "line"),
+    [
+        (20.0, "about 1 minute and 0.7 GiB of memory"),
+        (60.0, "about 1 minute and 0.7 GiB of memory"),
+        (
+            91.0,
+            "about 2 minutes and 0.7 GiB of memory; --quick, --steps and --precision shorten it",
+        ),
+    ],
+)
+def test_minutes_are_rounded(monkeypatch: pytest.MonkeyPatch, seconds: float, line: str) -> None:
+    """A climb of more than one can be shortened."""
+    monkeypatch.setattr(estimate, "seconds", lambda *known: seconds)
+    monkeypatch.setattr("lenet_multi.machine.environment.threads", lambda: 1)
+    assert said(10).endswith(line)
+
+
+def test_only_whole_processes_climb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five threads are for two processes of two; the error has the memory that is there."""
+    monkeypatch.setattr("lenet_multi.machine.environment.threads", lambda: 5)
+    monkeypatch.setattr("lenet_multi.machine.environment.memory_bytes", lambda: 3 * 2**30)
+    lines: list[str] = []
+    estimate.announce(FACTS, PLAN, ["jax", "torch"], 2, lines.append)
+    assert " and 1.9 GiB of memory" in lines[0]
+    with pytest.raises(UserError, match=r"this machine has 3 GiB: give fewer"):
+        estimate.announce(FACTS | {"parameters": 10**9}, PLAN, ["jax", "torch"], 2, lines.append)
+
+
+def test_the_last_step_is_kept_too() -> None:
+    """Of 49 steps the weights after 1, 2, 5, 10, 20 and 49."""
+    plan = Plan.for_own(PLAN.config, steps=49)
+    assert estimate.memory_bytes(FACTS, plan) == pytest.approx(0.7e9 + (5 * 7 + 6) * 8e6)
