@@ -51,7 +51,9 @@ def test_too_few_seeds_are_not_equivalent() -> None:
     assert not two_one_sided_tests(np.array([-0.05, 0.05]), margin=MARGIN).passed
 
 
-@pytest.mark.parametrize(("difference", "passed"), [(0.0, True), (0.09, True), (0.1, False)])
+@pytest.mark.parametrize(
+    ("difference", "passed"), [(0.0, True), (0.09, True), (0.1, False), (-0.1, False)]
+)
 def test_equal_differences_have_no_spread(difference: float, passed: bool) -> None:
     """If all differences are equal the interval is a point; the margin itself is outside."""
     result = two_one_sided_tests(np.full(5, difference), margin=MARGIN)
@@ -60,7 +62,7 @@ def test_equal_differences_have_no_spread(difference: float, passed: bool) -> No
 
 def test_one_difference_is_refused() -> None:
     """A single pair is refused, because it has no spread."""
-    with pytest.raises(ValueError, match="two or more"):
+    with pytest.raises(ValueError, match="^two or more differences are needed$"):
         two_one_sided_tests(np.array([0.0]), margin=MARGIN)
 
 

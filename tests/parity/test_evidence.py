@@ -1,10 +1,13 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lenet_multi.errors import UserError
 from lenet_multi.parity.evidence import Evidence, read
+from lenet_multi.runs.record import file_sha256
 
 
 def written(folder: Path) -> Evidence:
@@ -97,3 +100,15 @@ def test_objects_are_no_arrays(tmp_path: Path) -> None:
     evidence = Evidence("jax", "today", arrays={"a": np.array([{}], object)})
     with pytest.raises(ValueError, match="Object arrays"):
         evidence.write(tmp_path)
+
+
+def test_objects_are_not_read(tmp_path: Path) -> None:
+    """An archive that was exchanged together with its hash runs no code."""
+    written(tmp_path)
+    objects: dict[str, Any] = {"a": np.array([{}], object)}
+    np.savez(tmp_path / "evidence.npz", **objects)
+    content = json.loads((tmp_path / "evidence.json").read_text())
+    content["arrays"] = file_sha256(tmp_path / "evidence.npz")
+    (tmp_path / "evidence.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="cannot be read: Object arrays cannot be loaded"):
+        read(tmp_path, climb="today")

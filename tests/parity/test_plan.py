@@ -96,6 +96,7 @@ def test_a_users_model_trains_as_many_steps_as_asked_in_both_precisions() -> Non
         float32_images=396,
         float64_images=396,
     )
+    assert isinstance(Plan.for_own(OWN).saved_after, int)
     quick = Plan.for_own(OWN, quick=True, precisions=["float64"], dropout=False)
     assert (quick.saved_after, quick.one_ulp_steps, quick.float32_images) == (0, 20, 156)
     assert (quick.precisions, quick.dropout) == (("float64",), False)
