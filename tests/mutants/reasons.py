@@ -159,6 +159,10 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
 # Reasons for all survivors of a function, where none of it can run in the tests of its module.
 FUNCTIONS: dict[str, set[str]] = {}
 
+# Modules that were measured, but whose tests do not notice enough yet, or whose survivors nobody
+# has looked at.
+NOT_YET: set[str] = set()
+
 
 def reason(function: str, was: str, became: str) -> str:
     """Return why the mutant of a line of `function` survives, or "" if no reason is known."""

@@ -62,7 +62,7 @@ def test_equal_differences_have_no_spread(difference: float, passed: bool) -> No
 
 def test_one_difference_is_refused() -> None:
     """A single pair is refused, because it has no spread."""
-    with pytest.raises(ValueError, match="^two or more differences are needed$"):
+    with pytest.raises(ValueError, match=r"^two or more differences are needed$"):
         two_one_sided_tests(np.array([0.0]), margin=MARGIN)
 
 
