@@ -106,7 +106,7 @@ def _flat(y: Array, images: int, name: str) -> tuple[list[str], Array]:
 
 
 def _are_whole(values: Array) -> bool:
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):  # over: of halves
         return bool((np.abs(values) < 2**53).all() and (values == np.rint(values)).all())
 
 

@@ -331,11 +331,12 @@ def test_the_ends_of_a_range_belong_to_it(x: np.ndarray, ends: list[int]) -> Non
     assert [found[0], found[-1]] == ends
 
 
+@pytest.mark.parametrize("place", [0, -1])
 @pytest.mark.parametrize(("brightest", "asks"), [(16, True), (17, False)])
-def test_images_are_dark_to_four_bits(brightest: int, asks: bool) -> None:
+def test_images_are_dark_to_four_bits(brightest: int, asks: bool, place: int) -> None:
     """The note is for images of which no pixel is brighter, of all of them."""
     dark = np.tile(IMAGES // 16, (30, 1, 1))
-    dark[-1, -1, -1] = brightest
+    dark[place, -1, -1] = brightest
     notes = convert(dark, np.tile(LABELS, 30))[2].notes
     assert bool(notes) is asks
     if asks:
@@ -375,3 +376,13 @@ def test_many_images_are_scaled_piece_by_piece() -> None:
     large = np.linspace(0, 1, 3 * 1600 * 1600, dtype=np.float32).reshape(3, 1600, 1600)
     found = convert(large, LABELS[:3])[0]
     np.testing.assert_array_equal(found[..., 0], np.rint(large * np.float64(255)).astype(np.uint8))
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_floats_raise_no_warning() -> None:
+    """Halves cannot hold the largest whole number, and a signalling NaN is none."""
+    halves = (IMAGES // 2 * 2).astype(np.float16)
+    np.testing.assert_array_equal(convert(halves, LABELS.astype(np.float16))[0][..., 0], halves)
+    signalling = np.array([0x7F800001] * 6, np.uint32).view(np.float32)
+    with pytest.raises(UserError, match="labels must be integers"):
+        convert(IMAGES, signalling)
