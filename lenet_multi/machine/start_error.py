@@ -47,7 +47,7 @@ def explained(backend: str) -> Iterator[None]:
         yield
     except Exception as error:  # Keras and each backend raise their own classes
         why = reason(error) if str(error) else f"{type(error).__name__} without a word"
-        why = shorten(why, _LONGEST, placeholder=" ...").rstrip(".")
+        why = shorten(why.rstrip("."), _LONGEST, placeholder=" ...")
         raise StartError(backend, why, _remedy(backend, str(error))) from error
 
 
