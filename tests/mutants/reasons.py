@@ -126,6 +126,11 @@ REASONS = {
     "Pixels of one axis are refused all the same.": {
         "if x.ndim >= 1 and x.shape[-1] == count and count not in (*x.shape[:-1], *_CHANNELS):",
     },
+    "Infinity stays infinite, times or over any number of the same sign.": {
+        "np.nextafter(w, w.dtype.type(np.inf) / generator.choice([-1, 1], w.shape), dtype=w.dtype)",
+        "np.nextafter(w, w.dtype.type(np.inf) * generator.choice([-2, 1], w.shape), dtype=w.dtype)",
+        "np.nextafter(w, w.dtype.type(np.inf) * generator.choice([-1, 2], w.shape), dtype=w.dtype)",
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
