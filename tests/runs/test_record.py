@@ -512,8 +512,12 @@ def test_a_users_classifier_has_as_many_classes_as_its_outputs(tmp_path: Path) -
         {"outputs": np.zeros((1000, 10))},
         {"outputs": np.zeros((1000, 9), np.float32)},
         {"outputs": np.zeros((1000, 10, 1), np.float32)},
+        {"outputs": np.array(1.0, np.float32)},
     ],
-    ids=["float labels", "a column", "texts", "float64", "nine logits", "three axes"],
+    ids=[
+        *("float labels", "a column", "texts", "float64", "nine logits", "three axes"),
+        "one number",
+    ],
 )
 @pytest.mark.parametrize("architecture", ["lenet", "my_model.py:build"])
 def test_what_is_no_classifiers_is_refused(
@@ -545,3 +549,10 @@ def test_an_earlier_run_without_its_epochs_is_damage(tmp_path: Path, earlier: An
     run = example_run(earlier=[{"epochs": 1}, earlier], schema_version=SCHEMA_VERSION)
     with pytest.raises(UserError, match="is damaged at earlier; train again"):
         read_run(keep(run, tmp_path / "run"))
+
+
+def test_earlier_runs_read_back(tmp_path: Path) -> None:
+    """What a run goes on from is in its record."""
+    earlier = [{"epochs": 1, "run": "a"}, {"epochs": 3}]
+    run = example_run(earlier=earlier, schema_version=SCHEMA_VERSION)
+    assert read_run(keep(run, tmp_path / "run")).result.earlier == earlier
