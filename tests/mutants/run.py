@@ -1,6 +1,7 @@
 """Mutate one module in a copy of the project, and return what its tests noticed.
 
-The copy replaces decorators by calls, because mutmut leaves decorated functions alone.
+The copy replaces decorators by calls, because mutmut leaves decorated functions alone. Processes
+that a test starts run the module as it is: what only runs there counts as "no tests".
 """
 
 import ast
