@@ -135,6 +135,10 @@ REASONS = {
         "return int(run.outputs.shape[+1]) if run.outputs.ndim == 2 else 0",
         "return int(run.outputs.shape[-1]) if run.outputs.ndim == 2 else 1",
     },
+    "NumPy 2.4 compares NaN without a warning; other versions may warn.": {
+        'with np.errstate(invalid=None, over="ignore"):  # over: of halves',
+        'with np.errstate(over="ignore"):  # over: of halves',
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
