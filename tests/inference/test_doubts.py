@@ -92,6 +92,8 @@ def test_the_limit_itself_is_chance() -> None:
     """As many right as chance explains are chance, if more would be possible."""
     assert most_by_chance(np.array([[1, 3], [0, 0]])) == 4
     assert not is_chance(np.array([[1, 3], [0, 0]]))  # there are four images, and the limit is four
+    assert most_by_chance(np.array([[7, 1], [1, 7]])) == 14
+    assert is_chance(np.array([[7, 1], [1, 7]]))  # fourteen of sixteen are right
     nine = np.array([[18, 18], [0, 0]])  # expected 18, and three times 3 more
     assert most_by_chance(nine) == 27
     assert is_chance(nine)

@@ -61,25 +61,22 @@ def test_only_the_lenets_own_go_without_saying() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "words"),
+    ("known", "words"),
     [
-        (of(LENETS), "Fed: pixels in [0, 1], as its run records"),
+        ({"recorded": LENETS}, "[0, 1], as its run records"),
+        ({"told": ("0,255", "Rescaling")}, "[0, 255], as its first layers tell (Rescaling)"),
+        ({"asked_range": "0,255"}, "[0, 255], as asked"),
+        ({"recorded": LENETS, "asked_range": "0,1"}, "[0, 1], as asked"),
         (
-            of(told=("0,255", "Rescaling")),
-            "Fed: pixels in [0, 255], as its first layers tell (Rescaling)",
-        ),
-        (of(asked_range="0,255"), "Fed: pixels in [0, 255], as asked"),
-        (of(LENETS, asked_range="0,1"), "Fed: pixels in [0, 1], as asked"),
-        (
-            of(LENETS, asked_range="-1,1"),
-            "Fed: pixels in [-1, 1], as asked, not [0, 1] as its run records",
+            {"recorded": LENETS, "asked_range": "-1,1"},
+            "[-1, 1], as asked, not [0, 1] as its run records",
         ),
     ],
     ids=["recorded", "told", "asked", "asked as recorded", "asked otherwise"],
 )
-def test_what_is_fed_is_said_with_its_source(found: Inputs, words: str) -> None:
+def test_what_is_fed_is_said_with_its_source(known: dict[str, Any], words: str) -> None:
     """A range that was asked for is set against another only where one is known."""
-    assert found.range_words() == words
+    assert of(**known).range_words() == f"Fed: pixels in {words}"
 
 
 def test_how_images_are_prepared_is_said_with_its_source() -> None:

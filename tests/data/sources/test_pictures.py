@@ -52,6 +52,7 @@ def test_a_feature_is_the_first_of_its_type() -> None:
     """Splits beyond the two are left alone."""
     assert first_of(int, {"a": "x", "b": 1, "c": 2}) == "b"
     check_splits(["validation", "test", "train"])
+    check_splits(["test", "train"])
 
 
 def test_pixels_are_made_by_the_library() -> None:
