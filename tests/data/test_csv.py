@@ -238,3 +238,46 @@ def test_an_image_has_four_pixels_or_more(tmp_path: Path) -> None:
     assert images.shape == (12, 4)
     with pytest.raises(UserError, match="has 2 columns; give"):
         csv.read(table(tmp_path / "a.csv", FIRST[:, :2]))
+
+
+def test_the_column_of_texts_has_the_labels(tmp_path: Path) -> None:
+    """Whatever its name is, and whatever separates it; only quotes and spaces are taken off."""
+    names = ";".join(["kind", *(f"p{index}" for index in range(16))])
+    path = tmp_path / "a.csv"
+    path.write_text(f"{names}\n'Xa';{';'.join('1' * 16)}\n \"b\" ;{';'.join('2' * 16)}\n")
+    images, labels = csv.read(path).parts[WHOLE]
+    assert list(labels) == ["Xa", "b"]
+    assert images.shape == (2, 16)
+
+
+def test_labels_without_a_name_are_beside_the_numbers_of_images(tmp_path: Path) -> None:
+    """A column that numbers the images is none of labels."""
+    header = ",".join(["id", *(f"a{index}" for index in range(17))])
+    images, labels = csv.read(table(tmp_path / "a.csv", NUMBERED, header)).parts[WHOLE]
+    np.testing.assert_array_equal(images, PIXELS)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_last"),
+    [
+        ([[0, 1, 2, 3], [0, 4, 5, 3]], False),
+        ([[0, 1, 2, 3], [0, 4, 5, 6]], True),
+        ([[0, 1, 2, 3], [1, 4, 5, 6]], False),
+        ([[0, 1, 2, 3]], False),
+    ],
+    ids=["neither changes", "the last changes", "both change", "one row"],
+)
+def test_a_column_that_never_changes_has_no_labels(rows: list[list[int]], is_last: bool) -> None:
+    """Then the last one has them, if it changes."""
+    whole = np.array(rows)
+    _, labels = csv._of_numbers(Path("a.csv"), whole).parts[WHOLE]
+    np.testing.assert_array_equal(labels, whole[:, -1 if is_last else 0])
+
+
+def test_fractions_are_read_as_float32(tmp_path: Path) -> None:
+    """They take no more memory than that; a table without labels has no parts."""
+    columns = np.column_stack([LABELS, PIXELS / 255])
+    images, _ = csv.read(table(tmp_path / "a.csv", columns, HEADER)).parts[WHOLE]
+    assert images.dtype == np.float32
+    assert csv.read(table(tmp_path / "b.csv", PIXELS, HEADER[6:])).parts == {}

@@ -140,6 +140,23 @@ REASONS = {
         'with np.errstate(over="ignore"):  # over: of halves',
     },
     "The first image takes its place.": {"images, labels = np.empty(1), []"},
+    "Next to a square number there is none.": {
+        "if label is None and _is_square(len(columns)) and not _is_square(len(columns) + 1):",
+        "if label is None and _is_square(len(columns)) and not _is_square(len(columns) - 2):",
+        "return count >= 3 and math.isqrt(count) ** 2 == count",
+    },
+    "None is as empty as a list.": {"first, second = next(rows, None), next(rows, [])"},
+    "A letter more of a reason of hundreds.": {
+        'f"{path} is no table of pixels: {reason(error)[:201]}; give a label and the pixels of "',
+    },
+    "The mark of UTF-8 stands before the header, which is not read here.": {
+        'with path.open(encoding=None, newline="") as file:',
+        'with path.open(newline="") as file:',
+    },
+    "Tables of pixels have no line ends within a cell.": {
+        'with path.open(encoding="utf-8-sig", newline=None) as file:',
+        'with path.open(encoding="utf-8-sig", ) as file:',
+    },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
