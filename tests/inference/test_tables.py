@@ -110,3 +110,14 @@ def test_the_widest_matrix_has_twenty_columns(classes: int, shown: bool) -> None
     print_evaluation(Evaluation(Examples(images, labels), logits, 0.0, {}), console)
     assert ("Confusion" in output.getvalue()) is shown
     assert output.getvalue().count("\x1b[1;32m1\x1b[0m") == shown
+
+
+def test_counts_stand_on_the_right() -> None:
+    """Units are below units."""
+    output = io.StringIO()
+    labels = np.repeat(np.arange(2, dtype=np.uint8), (12, 3))
+    logits = np.eye(2, dtype=np.float32)[labels * 0]
+    images = np.zeros((15, 8, 8, 1), np.uint8)
+    print_evaluation(Evaluation(Examples(images, labels), logits, 0.0, {}), Console(file=output))
+    assert "│ 0 │ 12 │   │" in output.getvalue()
+    assert "│ 1 │  3 │   │" in output.getvalue()

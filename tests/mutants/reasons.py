@@ -181,6 +181,12 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
     "Rich aligns to the left where it does not know the word.": {
         'title_justify="left"': (*(f"title_justify={word}" for word in _NOT_LEFT), ""),
     },
+    "Rich reads styles in upper case too, and ignores those that it does not know.": {
+        '"bold green" if answer == label else ""': (
+            '"BOLD GREEN" if answer == label else ""',
+            '"bold green" if answer == label else "XXXX"',
+        ),
+    },
     "Rich takes None for False.": {"markup=False": ("markup=None",)},
     "NumPy takes None for float64.": {"astype(np.float64)": ("astype(None)",)},
     "NumPy takes None for False, and does so by itself.": {
