@@ -14,6 +14,8 @@ REASONS = {
     },
     "Rich reads styles in upper case too.": {
         'console.print(f"Warning: {warning}.", style="YELLOW")',
+        'style = "BOLD GREEN" if comparison.passed else "bold red"',
+        'style = "bold green" if comparison.passed else "BOLD RED"',
         'style="BOLD GREEN" if not failed else "bold red",',
         'style="bold green" if not failed else "BOLD RED",',
         'verdict = Text("pass", "GREEN") if check.passed else Text("FAIL", "bold red")',
@@ -156,6 +158,13 @@ REASONS = {
     "Tables of pixels have no line ends within a cell.": {
         'with path.open(encoding="utf-8-sig", newline=None) as file:',
         'with path.open(encoding="utf-8-sig", ) as file:',
+    },
+    "Comparable runs share the kind of their model and their headline.": {
+        'RECOUNT if runs[1].result.classifies else "test errors, recounted",',
+        "if runs[1].result.classifies:",
+        'f"test {runs[1].result.headline[0]}",',
+        'f"test {runs[1].result.headline[0]}": shown_headline,',
+        "if not runs[1].result.classifies:",
     },
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
