@@ -214,7 +214,6 @@ NOT_YET: set[str] = {
     "lenet_multi/machine/extras.py",
     "lenet_multi/machine/start_error.py",
     "lenet_multi/data/h5.py",
-    "lenet_multi/inference/tables.py",
 }
 
 
