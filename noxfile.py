@@ -312,8 +312,8 @@ def processors(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
-    """Change two modules in small ways, and count what their tests detect; takes minutes."""
-    install(session, "mutation")
+    """Change modules in small ways, and count what tests detect; `-- runs` does one part."""
+    install(session, *NEEDS[ACROSS], "mutation")
     session.run("python", "-m", "tests.mutants", *session.posargs)
 
 

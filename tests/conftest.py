@@ -43,6 +43,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
+# A mutant is noticed at the first failure; the smallest one takes minutes to find.
+PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+hypothesis.settings.register_profile("unshrunk", deadline=None, phases=PHASES)
+
 
 def pytest_collection_finish() -> None:
     """Fail if a test module imports Keras at collection, which would fix the backend for all."""

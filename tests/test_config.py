@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lenet_multi.commands.train import command
-from lenet_multi.config import TEACHING, TrainConfig, flags
+from lenet_multi.config import OWN_DEFAULTS, TEACHING, TrainConfig, flags, setting, with_settings
 from lenet_multi.data.examples import Dataset, split
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
@@ -50,7 +50,12 @@ def test_what_is_kept_teaches_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("text", "interval"),
-    [("500", (500, math.inf)), ("10s", (math.inf, 10)), ("0.5s", (math.inf, 0.5))],
+    [
+        ("500", (500, math.inf)),
+        ("1", (1, math.inf)),
+        ("10s", (math.inf, 10)),
+        ("0.5s", (math.inf, 0.5)),
+    ],
 )
 def test_an_interval_is_in_steps_or_seconds(text: str, interval: tuple[float, float]) -> None:
     """A plain number counts steps, and a number with "s" counts seconds."""
@@ -77,36 +82,51 @@ def test_configuration_is_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "words"),
     [
-        ("epochs", 0),
-        ("batch_size", 0),
-        ("classes", 1),
-        ("classes", 257),
-        ("seed", -1),
-        ("early_stopping", -1),
-        ("checkpoint", "last"),
-        ("learning_rate", -0.1),
-        ("learning_rate", 0.0),
-        ("learning_rate", math.nan),
-        ("learning_rate", math.inf),
-        ("beta_1", 1.0),
-        ("beta_2", -0.1),
-        ("beta_2", math.nan),
-        ("dtype_policy", "float16"),
-        ("class_weights", "even"),
-        ("validation_split", 0.0),
-        ("validation_split", 1.0),
-        ("validation_split", math.nan),
-        ("architecture", "resnet"),
-        ("head", "sigmoid"),
-        ("loss", "mse"),
+        ("epochs", 0, "must be at least 1, not 0"),
+        ("epochs", 2**63, "must be below 2^63, not 9223372036854775808"),
+        ("batch_size", 0, "must be at least 1, not 0"),
+        ("classes", 1, "must lie between 2 and 256, not 1"),
+        ("classes", 257, "must lie between 2 and 256, not 257"),
+        ("seed", -1, "must be 0 or more, not -1"),
+        ("early_stopping", -1, "must be 0 or more, not -1"),
+        ("checkpoint", "last", ""),
+        ("learning_rate", -0.1, "must be a finite number above 0, not -0.1"),
+        ("learning_rate", 0.0, ""),
+        ("learning_rate", math.nan, ""),
+        ("learning_rate", math.inf, ""),
+        ("beta_1", 1.0, "must be 0 or more and below 1, not 1.0"),
+        ("beta_2", -0.1, "must be 0 or more and below 1, not -0.1"),
+        ("beta_2", math.nan, ""),
+        ("dtype_policy", "float16", ""),
+        ("class_weights", "even", ""),
+        ("validation_split", 0.0, "must be above 0 and below 1, not 0.0"),
+        ("validation_split", 1.0, "must be above 0 and below 1, not 1.0"),
+        ("validation_split", math.nan, ""),
+        ("architecture", "resnet", ""),
+        ("head", "sigmoid", ""),
+        ("loss", "mse", ""),
     ],
 )
-def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> None:
-    """A value out of range is refused, and the error names its flag."""
-    with pytest.raises(UserError, match="--" + name.replace("_", "-")):
+def test_a_value_out_of_range_is_refused_by_name(name: str, value: object, words: str) -> None:
+    """A value out of range is refused; the error names its flag, the limit and the value."""
+    with pytest.raises(UserError) as refused:
         dataclasses.replace(TrainConfig(), **{name: value})  # type: ignore[arg-type]
+    flag = "--" + name.replace("_", "-")
+    assert f"{flag} {words}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("epochs", 1), ("batch_size", 1), ("classes", 2), ("classes", 256), ("seed", 0)),
+        *(("seed", 2**63 - 1), ("beta_1", 0.0), ("early_stopping", 0), ("learning_rate", 5e-324)),
+    ],
+)
+def test_a_limit_itself_is_taken(name: str, value: float) -> None:
+    """The least and the largest value are no errors."""
+    assert getattr(TrainConfig(**{name: value}), name) == value  # type: ignore[arg-type]
 
 
 def test_a_task_of_somebody_elses_is_taken_by_its_name() -> None:
@@ -160,3 +180,52 @@ def test_a_setting_that_a_task_would_ignore_is_refused(name: str, value: Any) ->
     """A Task of one's own sets its outputs and its loss; a flag for them would do nothing."""
     with pytest.raises(UserError, match=f"--{name} {value} is for lenet, .* only; drop it"):
         TrainConfig(architecture="package.module:NAME", **{name: value})
+
+
+def test_a_setting_has_the_facts_that_help_shows() -> None:
+    """By default it has no unit and no choices, affects what is learned, and is for any model."""
+    plain = setting(1, "a number")
+    assert plain.default == 1
+    assert plain.metadata == {
+        "meaning": "a number",
+        "unit": "",
+        "choices": (),
+        "others": False,
+        "teaches": True,
+        "own": False,
+    }
+    words: dict[str, Any] = {
+        "unit": "s",
+        "choices": ("a",),
+        "others": True,
+        "teaches": False,
+        "own": True,
+    }
+    assert setting(1, "a number", **words).metadata == {"meaning": "a number", **words}
+
+
+def test_a_model_of_ones_own_has_defaults_of_its_own() -> None:
+    """They stand in for the recipe's; a setting that is given beats both."""
+    own = with_settings(TrainConfig(), {"architecture": "my_model.py:build", "batch_size": 8})
+    assert {name: getattr(own, name) for name in OWN_DEFAULTS} == {**OWN_DEFAULTS, "batch_size": 8}
+    assert with_settings(own, {"epochs": 2}).lr_schedule == OWN_DEFAULTS["lr_schedule"]
+    assert with_settings(TrainConfig(), {"epochs": 2}) == TrainConfig(epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "is_own"),
+    [("lenet", False), ("my_model.py:build", True), ("package:TASK", True), ("m.keras", True)],
+)
+def test_a_place_is_a_model_of_ones_own(architecture: str, is_own: bool) -> None:
+    """What names a function, or is a saved model, is no task of this package."""
+    assert TrainConfig(architecture=architecture).is_own is is_own
+
+
+def test_flags_are_those_of_the_command_line() -> None:
+    """A name has a dash for each underscore; a setting that is off has the flag that says so."""
+    given = flags(TrainConfig(tensorboard=True))
+    assert given[:2] == ["--architecture", "lenet"]
+    assert "--tensorboard" in given
+    assert "--no-shuffle-split" in given
+    assert given[given.index("--batch-size") + 1] == "128"
+    assert "--recipe" not in given

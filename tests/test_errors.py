@@ -1,6 +1,17 @@
 import pytest
 
-from lenet_multi.errors import cannot_read, named_reason, printable, reason, reason_in
+from lenet_multi.errors import (
+    StartError,
+    StoppedError,
+    by,
+    cannot_read,
+    listed,
+    named_reason,
+    printable,
+    reason,
+    reason_in,
+    unknown,
+)
 
 
 @pytest.mark.parametrize(
@@ -12,10 +23,18 @@ from lenet_multi.errors import cannot_read, named_reason, printable, reason, rea
             ValueError("Example for <Dense>:\n\nShape mismatch"),
             "Example for <Dense>: Shape mismatch",
         ),
+        (
+            ValueError("In the layer:\nof the model:\nno shape\nodd"),
+            "In the layer: of the model: no shape",
+        ),
         (ValueError("only this:"), "only this"),
+        (ValueError("[[node]]\n[[its]]\n[[place]]"), "ValueError: [[node]]"),
         (MemoryError(), "MemoryError"),
     ],
-    ids=["two lines", "a word", "the reason comes next", "no reason comes", "silent"],
+    ids=[
+        *("two lines", "a word", "the reason comes next", "it comes later", "no reason comes"),
+        *("places alone", "silent"),
+    ],
 )
 def test_the_reason_is_one_line(error: Exception, line: str) -> None:
     """Another library's error becomes the one line with its reason."""
@@ -72,13 +91,27 @@ Detected at node functional_1/conv2d_1/convolution defined at (most recent call 
             "no 'mode' (in Bad.call())",
         ),
         (
+            "Exception encountered: it broke.\nError encountered: 'the layer has no name'",
+            "the layer has no name",
+        ),
+        (
             "The following operation failed in the TorchScript interpreter.\nTraceback of "
             'TorchScript (most recent call last):\n  File "linear.py", line 3, in forward\n    def '
             "f(x):\nRuntimeError: mat1 and mat2 shapes cannot be multiplied\n",
             "mat1 and mat2 shapes cannot be multiplied",
         ),
     ],
-    ids=["graph", "roots", "eager", "autograph", "layer", "config", "build", "torchscript"],
+    ids=[
+        "graph",
+        "roots",
+        "eager",
+        "autograph",
+        "layer",
+        "config",
+        "build",
+        "inner",
+        "torchscript",
+    ],
 )
 def test_the_cause_is_found(text: str, line: str) -> None:
     """A backend puts places in the code around the cause; the line has the cause alone."""
@@ -121,14 +154,18 @@ TRACE = "Traceback (most recent call last):\n  File 'a.py', line 1, in <module>\
             "Unknown flag in XLA_FLAGS: --foo",
         ),
         ("odd\nlast\n\n", "last"),
+        ("odd\nmiddle\nlast\n", "last"),
         ("", ""),
     ],
-    ids=["error", "two", "ours", "jax", "tensorflow", "silent", "fatal", "words", "nothing"],
+    ids=[
+        *("error", "two", "ours", "jax", "tensorflow", "silent", "fatal", "words", "more words"),
+        "nothing",
+    ],
 )
 def test_the_reason_of_a_processs_end_is_found(output: str, line: str) -> None:
     """The reason is the last error that a process printed, or what a library logged as fatal."""
-    assert reason_in(output)[: len(line)] == line
-    assert bool(reason_in(output)) is bool(line)
+    whole = f"{line} given the format: NCHW" if line.endswith("The op was") else line
+    assert reason_in(output) == whole
 
 
 @pytest.mark.parametrize(
@@ -151,3 +188,46 @@ def test_what_cannot_be_read_is_named_with_the_reason_and_the_remedy() -> None:
     refused = cannot_read("a.npz", PermissionError(13, "Permission denied"))
     assert refused == "cannot read a.npz: Permission denied; give a readable file"
     assert cannot_read("a.npz", OSError("odd")) == "cannot read a.npz: odd; give a readable file"
+
+
+def test_a_backend_that_does_not_start_is_one_line_with_its_parts() -> None:
+    """The message has the backend, why, and the remedy; the last two can be taken apart."""
+    error = StartError("jax", "no GPU is there", "unset JAX_PLATFORMS")
+    assert str(error) == "jax does not start: no GPU is there; unset JAX_PLATFORMS"
+    assert (error.why, error.remedy) == ("no GPU is there", "unset JAX_PLATFORMS")
+
+
+def test_a_stop_names_its_signal() -> None:
+    """The message has the signal's name, and its number is kept for the exit status."""
+    error = StoppedError(15)
+    assert (str(error), error.signal_number) == ("stopped by SIGTERM", 15)
+
+
+def test_a_shape_is_shown_with_crosses() -> None:
+    """A length that may be any is shown so."""
+    assert by((28, None, 1)) == "28xanyx1"
+
+
+def test_of_many_names_the_first_are_listed() -> None:
+    """Twenty names are listed, of more the first twenty; a name has sixty letters at most."""
+    assert listed([1, "b"]) == "1, b"
+    twenty = [f"n{number}" for number in range(20)]
+    assert listed(twenty) == ", ".join(twenty)
+    assert listed([*twenty, *["more"] * 1000]) == f"{', '.join(twenty)} and 1,000 more"
+    assert listed([*twenty, "more"]) == f"{', '.join(twenty)} and 1 more"
+    assert listed(["x" * 60, "x" * 61]) == f"{'x' * 60}, {'x' * 60}..."
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("JAXX", ["tensorflow", "jax", "torch"], "did you mean 'jax'?"),
+        ("numpy", ["jax", "torch"], "choose from jax, torch"),
+        ("odd", [*map(str, range(20))], f"choose from {', '.join(map(str, range(20)))}"),
+        ("odd", [*map(str, range(1021))], "give another: none of the 1,021 known is like it"),
+    ],
+    ids=["like one", "few", "twenty", "many"],
+)
+def test_what_is_not_known_is_answered_with_what_is(name: str, known: list[str], hint: str) -> None:
+    """The nearest name is shown, in any case of letters, or else all names, if they are few."""
+    assert unknown("backend", name, known) == f"unknown backend {name!r}; {hint}"

@@ -535,7 +535,7 @@ def test_the_tests_are_measured() -> None:
         sum(count[name] for count in modules for name in names)
         for names in (("killed", "timeout"), ("mutants",))
     )
-    assert f"notice {noticed} of {mutants} small changes" in TESTS
+    assert f"notice {noticed:,} of {mutants:,} small changes to {len(modules)} modules" in TESTS
 
 
 def test_the_sabotages_are_counted() -> None:

@@ -5,7 +5,6 @@ from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 _WIDTH = 140  # columns, as on stdout without a terminal
 
@@ -29,7 +28,7 @@ class Shown:
 
     def __repr__(self) -> str:
         file = StringIO()
-        Console(file=file, width=_WIDTH, markup=False).print(*self.tables(), sep="\n")
+        Console(file=file, width=_WIDTH, markup=False).print(*self.tables())
         lines = [line.rstrip() for line in file.getvalue().splitlines()]
         return "\n".join([*lines, self.sentence])
 
@@ -42,8 +41,7 @@ def as_html(table: Table) -> str:
     """Return a table as plain HTML without colours of its own."""
 
     def cell(content: object, tag: str, align: str) -> str:
-        text = content.plain if isinstance(content, Text) else str(content)
-        return f'<{tag} style="text-align: {align}">{escape(text)}</{tag}>'
+        return f'<{tag} style="text-align: {align}">{escape(str(content))}</{tag}>'
 
     aligned = [str(column.justify) for column in table.columns]
     columns = ([column.header, *column.cells] for column in table.columns)

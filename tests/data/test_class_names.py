@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lenet_multi.data.class_names import (
     as_setting,
     by_value,
+    few,
     given,
     matched,
     named,
@@ -132,7 +133,10 @@ def test_a_short_name_has_both_ends(name: str, most: int) -> None:
         (("1", "2", "\u00b2"), 10, [0, 1, 2, 2], ("1", "2", "\u00b2")),
         (None, 10, [0, 1, 2, 2], None),
     ],
-    ids=str,
+    ids=[
+        *("some", "from one", "all", "beyond", "zeros in front", "a letter", "a minus", "a power"),
+        "none",
+    ],
 )
 def test_integer_names_keep_their_value(
     names: tuple[str, ...] | None, classes: int, values: list[int], left: tuple[str, ...] | None
@@ -233,3 +237,133 @@ def test_a_long_list_is_refused_at_once_and_shortly(tmp_path: Path) -> None:
         refuse_misfit(names[-2:], 3, "a.npz", "give others")
     for error in (caught, typed, misfit):
         assert len(str(error.value)) < 1000
+
+
+def test_a_refusal_of_a_users_names_is_one_whole_line(tmp_path: Path) -> None:
+    """It quotes what was given; a missing name is counted from 1."""
+    (tmp_path / "names").write_bytes(b"\xff\xfe\x00")
+    for text, words in (
+        (
+            "pets.txt",
+            "pets.txt is no file; give one with a name on each line, or names with commas between "
+            "them",
+        ),
+        (",cat", ",cat: name 1 is empty; name every class"),
+        ("dog,cat,dog,cat", "dog,cat,dog,cat: 'dog' is there twice; name each class differently"),
+        (
+            str(tmp_path / "names"),
+            f"{tmp_path / 'names'} is no text; give a file with a name on each line",
+        ),
+    ):
+        with pytest.raises(UserError) as refused:
+            given(text)
+        assert str(refused.value) == f"--class-names {words}"
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error has the system's words."""
+    (tmp_path / "names").touch()
+
+    def refuse(path: Path, encoding: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(UserError) as refused:
+        given(str(tmp_path / "names"))
+    assert str(refused.value) == (
+        f"cannot read {tmp_path / 'names'}: Permission denied; give a readable file"
+    )
+
+
+def test_data_with_other_names_drop_the_flag() -> None:
+    """The line names the data's own classes."""
+    with pytest.raises(UserError) as refused:
+        named(dataset(PETS), "a,b,c", "hf:pets")
+    assert str(refused.value) == "hf:pets names its classes cat, dog, owl; drop --class-names"
+
+
+def test_five_names_are_shown() -> None:
+    """More are cut, and codes for the terminal are written out."""
+    assert few([*"abcde"]) == "a, b, c, d, e"
+    assert few([*"abcdef"]) == "a, b, c, d, e, ..."
+    assert few(["\x1b[2J", "b"]) == "\\x1b[2J, b"
+
+
+def test_a_shortened_name_has_its_ends() -> None:
+    """Its beginning is a little shorter than its end."""
+    assert shortened("abcdefghijklmnop", 10) == "abc…klmnop"
+    assert shortened("abcdefghij", 10) == "abcdefghij"
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "values"),
+    [
+        (("0", "9"), 10, [0, 9]),
+        (("0", "10"), 10, [0, 1]),
+        ((), 10, [0, 1]),
+    ],
+    ids=["the last class", "beyond it", "no names"],
+)
+def test_a_number_below_the_classes_is_a_value(
+    names: tuple[str, ...], classes: int, values: list[int]
+) -> None:
+    """The largest number that may be one is the last class."""
+    (found,), _ = by_value([np.array([0, 1])], names, classes)
+    assert found.tolist() == values
+
+
+def test_a_number_of_more_than_nine_figures_is_a_name() -> None:
+    """A shorter one is a value, which the model must have."""
+    labels = np.array([0, 1])
+    with pytest.raises(UserError, match="has a class '999999999'"):
+        matched(labels, ("0", "999999999"), None, 10, "hf:long")
+    with pytest.raises(UserError, match="names 2 classes"):
+        matched(labels, ("0", "1000000000"), None, 10, "hf:long")
+
+
+def test_no_labels_are_outside_of_nothing() -> None:
+    """Data without images have labels as others have."""
+    (found,), names = by_value([np.array([], np.int64)], ("1", "0"), 2)
+    assert (found.tolist(), names) == ([], ("0", "1"))
+
+
+def test_what_was_done_with_labels_is_one_whole_line() -> None:
+    """It names the source and what to do if it is wrong."""
+    notes = [
+        matched(LABELS, PETS, None, 3, "hf:pets")[2],
+        matched(LABELS, PETS, ("owl", "dog", "cat"), 3, "hf:pets")[2],
+        matched(LABELS, None, ("2", "1", "0"), 3, "hf:pets")[2],
+    ]
+    assert notes == [
+        (
+            "the model does not name its classes; they are taken for those of hf:pets in their "
+            "order: cat, dog, owl; if they are others, give --class-names",
+        ),
+        ("the classes of hf:pets have other labels than the model's; they are matched by name",),
+        ("the labels of hf:pets are taken for the model's names, which are numbers",),
+    ]
+
+
+def test_a_refusal_of_other_classes_is_one_whole_line() -> None:
+    """It names the source, the class, those of the model, and the remedy."""
+    for of_data, of_model, classes, words in (
+        (
+            *(PETS, ("cat", "dog"), 2),
+            "has a class 'owl', but the model has cat, dog; give data of the model's classes, or "
+            "--class-names for a model without names",
+        ),
+        (
+            *(PETS, None, 10),
+            "names 3 classes (cat, dog, owl), but the model has 10; give --class-names with the 10 "
+            "names of the model's classes",
+        ),
+        (
+            *(("cat", "dog"), ("cat", "dog"), 2),
+            "has labels up to 2, but names only 2 classes; give data with a name for each",
+        ),
+    ):
+        with pytest.raises(UserError) as refused:
+            matched(LABELS, of_data, of_model, classes, "hf:pets")
+        assert str(refused.value) == f"hf:pets {words}"

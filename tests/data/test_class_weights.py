@@ -47,6 +47,12 @@ def test_labels_come_in_the_shapes_that_keras_takes(y: object) -> None:
     assert weighted(y) == ([1.5, 0.75, 0.75], {"0": 0.75, "2": 1.5})
 
 
+def test_one_column_has_labels_and_two_are_one_hot() -> None:
+    """A column of ones has one class, which is 1; two columns name the two classes."""
+    assert weighted([[1], [1]]) == ([1.0, 1.0], {"1": 1.0})
+    assert weighted(np.eye(2)[[0, 1, 1]]) == ([1.5, 0.75, 0.75], {"0": 1.5, "1": 0.75})
+
+
 @pytest.mark.parametrize(
     ("y", "words"),
     [

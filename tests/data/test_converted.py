@@ -244,3 +244,195 @@ def test_half_precision_gives_no_warning() -> None:
         warnings.simplefilter("error")
         found = converted(Found({"train": (pixels, labels)}), "a.npz", classes=10)
     assert found.parts["train"][0].max() == 200
+
+
+ONE_HOT = np.eye(3)[LABELS]
+TO_255 = "they were multiplied by 255 and kept as bytes"
+
+
+def test_all_that_was_done_is_said_once_and_in_order() -> None:
+    """What the reader said comes first; parts that were changed alike are one line."""
+    pair = IMAGES.reshape(6, 25) / 255, ONE_HOT
+    given = Found({"train": pair, "test": pair}, ("before",))
+    assert converted(given, "some", classes=3).notes == (
+        "before",
+        "rows of 25 pixels are taken for images of 5x5",
+        "one-hot labels of 3 classes were turned into integers",
+        f"pixels are floats in [0, 1]; {TO_255}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "note"),
+    [
+        (np.moveaxis(IMAGES, 0, -1), "the last axis of the images counts them; it was put first"),
+        (IMAGES[:, np.newaxis], "images have their channels first; they were put last"),
+        (IMAGES > 99, f"pixels are of 0 and 1; {TO_255}"),
+        (
+            IMAGES / np.float32(127.5) - 1,
+            "pixels are floats in [-1, 1]; they were brought to 0 to 255 and kept as bytes",
+        ),
+        (IMAGES * 0.99, "pixels are floats from 0 to 255; they were rounded to bytes"),
+        (
+            IMAGES // 16,
+            "the brightest pixel is 15 of 255; if that is white, divide the pixels by it",
+        ),
+    ],
+)
+def test_a_note_is_one_whole_line(x: np.ndarray, note: str) -> None:
+    """It says what the images were and what became of them."""
+    assert convert(x)[2].notes == (note,)
+
+
+@pytest.mark.parametrize(
+    "y", [LABELS, LABELS[:, np.newaxis], LABELS[np.newaxis], ONE_HOT, np.eye(2)[LABELS % 2]]
+)
+def test_labels_of_any_layout_count_the_images_of_matlab(y: np.ndarray) -> None:
+    """The axis that has as many entries as there are labels counts the images, of rows too."""
+    for images in (np.moveaxis(IMAGES, 0, -1), IMAGES.reshape(6, 25).T):
+        np.testing.assert_array_equal(convert(images, y)[0], IMAGES[..., np.newaxis])
+
+
+def test_a_row_of_four_pixels_is_the_smallest_image() -> None:
+    """One pixel is no image, and three are no square."""
+    np.testing.assert_array_equal(
+        convert(IMAGES.reshape(6, 25)[:, :4])[0], IMAGES.reshape(6, 25)[:, :4].reshape(6, 2, 2, 1)
+    )
+    for pixels in (1, 3):
+        with pytest.raises(UserError, match=f"not the shape 6x{pixels}$"):
+            convert(IMAGES.reshape(6, 25)[:, :pixels])
+
+
+@pytest.mark.parametrize(
+    ("part", "name"), [("train", "training"), ("test", "test"), ("validation", "validation")]
+)
+def test_a_refusal_names_the_part(part: str, name: str) -> None:
+    """It is one whole line: what is needed, and what is there."""
+    one: Any = np.uint8(5)
+    for pair, words in (
+        (
+            (one, LABELS),
+            "images must have 3 or 4 axes, or rows of as many pixels as a square has, not the "
+            "shape of one number",
+        ),
+        (
+            (IMAGES, one),
+            "labels must be integers of 1 axis, names, or one-hot rows, not uint8 of the shape of "
+            "one number",
+        ),
+        ((IMAGES, LABELS[:5]), "6 images but 5 labels; give as many of both"),
+        ((IMAGES[:0], LABELS[:0]), "there are no images, or they have no pixels; give others"),
+    ):
+        with pytest.raises(UserError) as refused:
+            converted(Found({part: pair}), "some", classes=3)
+        assert str(refused.value) == f"some ({name}): {words}"
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.where(IMAGES > 9, 5.0, np.inf), "pixels must be finite numbers, but some are not"),
+        (np.where(IMAGES > 9, 99.0, -156.0), "pixels run from -156 to 99"),
+        (np.where(IMAGES > 9, 0.5, -1.5), "pixels run from -1.5 to 0.5"),
+        (np.where(IMAGES > 9, 1.5, -1.0), "pixels run from -1 to 1.5"),
+        (np.where(IMAGES > 9, 1, -1), "pixels run from -1 to 1"),
+        (np.where(IMAGES > 9, 256, 0), "pixels run from 0 to 256"),
+    ],
+)
+def test_pixels_of_no_known_range_are_refused(x: np.ndarray, words: str) -> None:
+    """The error has both ends, and the ranges that are known."""
+    remedy = "; give them from 0 to 255, or in [0, 1]" if "run" in words else ""
+    with pytest.raises(UserError) as refused:
+        convert(x)
+    assert str(refused.value) == f"some data: {words}{remedy}"
+
+
+def test_arrays_of_two_odd_kinds_are_named() -> None:
+    """Each dtype is named once."""
+    odd = {"train": (IMAGES.astype(complex), LABELS), "test": (IMAGES.astype("U3"), LABELS)}
+    with pytest.raises(UserError) as refused:
+        converted(Found(odd), "some", classes=3)
+    assert str(refused.value) == (
+        "some: images must be numbers from 0 to 255, not complex128 and <U3"
+    )
+
+
+def ranged(low: float, high: float, dtype: str = "f4") -> np.ndarray:
+    """Return images whose pixels are the two ends and what lies between."""
+    return np.linspace(low, high, 150).reshape(6, 5, 5).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("x", "ends"),
+    [
+        (ranged(0, 1), [0, 255]),
+        (ranged(0, 2), [0, 2]),
+        (ranged(-1, 1), [0, 255]),
+        (ranged(-0.5, 1), [64, 255]),
+        (ranged(-1, 0), [0, 128]),
+        (ranged(0, 255), [0, 255]),
+        (ranged(0, 255, "i8"), [0, 255]),
+        (ranged(0.5, 1), [128, 255]),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(x: np.ndarray, ends: list[int]) -> None:
+    """Black and white are as in the other ranges."""
+    found = convert(x)[0].ravel()
+    assert [found[0], found[-1]] == ends
+
+
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize(("brightest", "asks"), [(16, True), (17, False)])
+def test_images_are_dark_to_four_bits(brightest: int, asks: bool, place: int) -> None:
+    """The note is for images of which no pixel is brighter, of all of them."""
+    dark = np.tile(IMAGES // 16, (30, 1, 1))
+    dark[place, -1, -1] = brightest
+    notes = convert(dark, np.tile(LABELS, 30))[2].notes
+    assert bool(notes) is asks
+    if asks:
+        assert notes[0].startswith("the brightest pixel is 16 of 255")
+
+
+def test_bytes_are_not_copied() -> None:
+    """Neither bright nor dark ones."""
+    for images in (IMAGES, IMAGES // 16):
+        assert np.shares_memory(convert(images)[0], images)
+
+
+def test_labels_may_be_true_or_false() -> None:
+    """They are 1 and 0; texts in another code have a sign for what cannot be read."""
+    assert convert(IMAGES, LABELS == 1)[1].tolist() == [0, 1, 0, 0, 1, 0]
+    names = np.array([b"\xff", b"a", b"b"])[LABELS]
+    assert convert(IMAGES, names)[2].class_names == ("a", "b", "\ufffd")
+
+
+def test_floats_beyond_whole_numbers_are_no_labels() -> None:
+    """From 2**53 on, floats cannot tell neighbours apart."""
+    assert convert(IMAGES, np.full(6, 2.0**53 - 1))[1].tolist() == [2**53 - 1] * 6
+    with pytest.raises(UserError, match="labels must be integers"):
+        convert(IMAGES, np.full(6, 2.0**53))
+
+
+def test_a_long_number_is_a_name() -> None:
+    """Of ten figures and more; shorter ones are sorted by value, before all names."""
+    names = np.array(["7", "0000000005", "8"])[LABELS]
+    assert convert(IMAGES, names)[2].class_names == ("7", "8", "0000000005")
+    names = np.array(["70", "000000005", "8"])[LABELS]
+    assert convert(IMAGES, names)[2].class_names == ("000000005", "8", "70")
+
+
+def test_many_images_are_scaled_piece_by_piece() -> None:
+    """Each piece lands in its place, also the last one, which is smaller."""
+    large = np.linspace(0, 1, 3 * 1600 * 1600, dtype=np.float32).reshape(3, 1600, 1600)
+    found = convert(large, LABELS[:3])[0]
+    np.testing.assert_array_equal(found[..., 0], np.rint(large * np.float64(255)).astype(np.uint8))
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_floats_raise_no_warning() -> None:
+    """Halves cannot hold the largest whole number, and a signalling NaN is none."""
+    halves = (IMAGES // 2 * 2).astype(np.float16)
+    np.testing.assert_array_equal(convert(halves, LABELS.astype(np.float16))[0][..., 0], halves)
+    signalling = np.array([0x7F800001] * 6, np.uint32).view(np.float32)
+    with pytest.raises(UserError, match="labels must be integers"):
+        convert(IMAGES, signalling)

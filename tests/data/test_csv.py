@@ -165,3 +165,146 @@ def test_a_row_without_a_name_is_refused(tmp_path: Path, row: str, message: str)
     with pytest.raises(UserError, match=message) as caught:
         csv.read(path)
     assert str(path) in str(caught.value)
+
+
+    ("content", "words"),
+    [
+        (
+            "",
+            "is no table of pixels: it is empty; give a label and the pixels of an image in each "
+            "row",
+        ),
+        (
+            "a,b\n1\n",
+            "is no table of pixels: its header has 2 columns, its first row 1; give a label and "
+            "the pixels of an image in each row",
+        ),
+        (
+            "a,b,c\n1,2,3\n",
+            "has a, b, c; give a column label, and as many of pixels as a square image has",
+        ),
+        (
+            "1,2,3\n",
+            "has 3 columns; give a column label, and as many of pixels as a square image has",
+        ),
+    ],
+    ids=["empty", "short row", "names", "numbers"],
+)
+def test_a_refusal_is_one_whole_line(tmp_path: Path, content: str, words: str) -> None:
+    """The path comes first, then what is wrong, and what to give."""
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(UserError) as refused:
+        csv.read(path)
+    assert str(refused.value) == f"{path} {words}"
+
+
+def test_a_file_that_cannot_be_read_is_one_whole_line(tmp_path: Path) -> None:
+    """The system's words are the reason, and a long reason is cut."""
+    with pytest.raises(UserError) as refused:
+        csv.read(tmp_path)
+    assert str(refused.value) == f"cannot read {tmp_path}: Is a directory; give a readable file"
+    path = tmp_path / "a.csv"
+    path.write_text(f"{HEADER}\n{'1,' * 16}{'9' * 20}x{'y' * 500}\n{'1,' * 16}2")
+    path.write_text(path.read_text().replace("1,", "z" * 400 + ",", 1))
+    with pytest.raises(UserError) as refused:
+        csv.read(path)
+    assert len(str(refused.value)) < len(str(path)) + 320
+
+
+def test_a_note_is_one_whole_line(tmp_path: Path) -> None:
+    """What was assumed of a table is said with its path."""
+    path = table(tmp_path / "a.csv", FIRST)
+    assert csv.read(path).notes == (f"{path}: its first column is taken for the labels",)
+    assert csv.read(table(path, LAST)).notes == (
+        f"{path}: its last column is taken for the labels",
+    )
+    found = csv.read(table(path, PIXELS, HEADER.removeprefix("label,")))
+    assert found.notes == (f"{path} has no labels; its images are not used",)
+    assert csv.read(table(path, FIRST, HEADER)).notes == ()
+
+
+@pytest.mark.parametrize("column", ["labels", "Class", "target", "y", "digit", "character"])
+def test_a_column_of_labels_has_many_names(tmp_path: Path, column: str) -> None:
+    """In any case and with spaces around it; other columns than pixels number the images."""
+    names = [f"p{index}" for index in range(16)]
+    header = ",".join(["ImageId", *names[:8], f" {column} ", *names[8:]])
+    columns = np.column_stack([np.arange(12), PIXELS[:, :8], LABELS, PIXELS[:, 8:]])
+    images, labels = csv.read(table(tmp_path / "a.csv", columns, header)).parts[WHOLE]
+    np.testing.assert_array_equal(images, PIXELS)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+def test_a_header_is_told_from_a_row(tmp_path: Path) -> None:
+    """Names that are no numbers are a header; so are numbers that a tool made of a row."""
+    for text, names, row in (
+        ("a,2\n1,2\n", ["a", "2"], ["1", "2"]),
+        (" a , b\n1,2\n", ["a", "b"], ["1", "2"]),
+        ("1,2\n3,4\n", [], ["1", "2"]),
+        ("0,0.1\n3,4\n", ["0", "0.1"], ["3", "4"]),
+        ("0,0.1\n3,0.4\n", [], ["0", "0.1"]),
+        ("0,0.1\n", [], ["0", "0.1"]),
+        ("nan,1\n2,3\n", ["nan", "1"], ["2", "3"]),
+        ("a,b\n", ["a", "b"], []),
+    ):
+        path = tmp_path / "a.csv"
+        path.write_text(text)
+        assert csv.header_and_row(path) == (names, row)
+
+
+def test_what_separates_columns_is_the_most_frequent(tmp_path: Path) -> None:
+    """Of comma, semicolon and tab, in the first line; a comma where none is there."""
+    for text, separator in (("a,b;c;d\n,,,,", ";"), ("a\tb", "\t"), ("a", ","), ("", ",")):
+        (tmp_path / "a.csv").write_text(text)
+        assert csv.delimiter(tmp_path / "a.csv") == separator
+
+
+def test_an_image_has_four_pixels_or_more(tmp_path: Path) -> None:
+    """Four make a square image; one does not, and neither do two columns."""
+    images, _ = csv.read(table(tmp_path / "a.csv", FIRST[:, :5])).parts[WHOLE]
+    assert images.shape == (12, 4)
+    with pytest.raises(UserError, match="has 2 columns; give"):
+        csv.read(table(tmp_path / "a.csv", FIRST[:, :2]))
+
+
+def test_the_column_of_texts_has_the_labels(tmp_path: Path) -> None:
+    """Whatever its name is, and whatever separates it; only quotes and spaces are taken off."""
+    names = ";".join(["kind", *(f"p{index}" for index in range(16))])
+    path = tmp_path / "a.csv"
+    path.write_text(f"{names}\n'Xa';{';'.join('1' * 16)}\n \"b\" ;{';'.join('2' * 16)}\n")
+    images, labels = csv.read(path).parts[WHOLE]
+    assert list(labels) == ["Xa", "b"]
+    assert images.shape == (2, 16)
+
+
+def test_labels_without_a_name_are_beside_the_numbers_of_images(tmp_path: Path) -> None:
+    """A column that numbers the images is none of labels."""
+    header = ",".join(["id", *(f"a{index}" for index in range(17))])
+    images, labels = csv.read(table(tmp_path / "a.csv", NUMBERED, header)).parts[WHOLE]
+    np.testing.assert_array_equal(images, PIXELS)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_last"),
+    [
+        ([[0, 1, 2, 3], [0, 4, 5, 3]], False),
+        ([[0, 1, 2, 3], [0, 4, 5, 6]], True),
+        ([[0, 1, 2, 3], [1, 4, 5, 6]], False),
+        ([[0, 1, 2, 3]], False),
+    ],
+    ids=["neither changes", "the last changes", "both change", "one row"],
+)
+def test_a_column_that_never_changes_has_no_labels(rows: list[list[int]], is_last: bool) -> None:
+    """Then the last one has them, if it changes."""
+    whole = np.array(rows)
+    _, labels = csv._of_numbers(Path("a.csv"), whole).parts[WHOLE]
+    np.testing.assert_array_equal(labels, whole[:, -1 if is_last else 0])
+
+
+def test_fractions_are_read_as_float32(tmp_path: Path) -> None:
+    """They take no more memory than that; a table without labels has no parts."""
+    columns = np.column_stack([LABELS, PIXELS / 255])
+    images, _ = csv.read(table(tmp_path / "a.csv", columns, HEADER)).parts[WHOLE]
+    assert images.dtype == np.float32
+    assert csv.read(table(tmp_path / "b.csv", PIXELS, HEADER[6:])).parts == {}

@@ -10,11 +10,15 @@ from lenet_multi.data.examples import (
     Dataset,
     Examples,
     are_pictures,
+    as_stored,
+    changed,
     class_counts,
+    drawn_order,
     epoch_order,
     hold_out,
     left_out,
     named,
+    parts,
     split,
 )
 from lenet_multi.errors import UserError
@@ -240,3 +244,82 @@ def test_a_class_with_a_name_is_left_out_by_name() -> None:
     counts = {"training": {"0": 3, "1": 1}, "validation": {"0": 1}}
     (found,) = left_out(counts, ("cat", "dog\x1b"), remedy="do this")
     assert found.startswith("no validation image is of class dog\\x1b: ")
+
+
+def test_a_split_is_refused_with_both_counts() -> None:
+    """One image on either side is enough; none is not."""
+    for share, at in ((0.1, 9), (0.85, 1)):
+        training, validation = split(only(numbered(10)), TrainConfig(validation_split=share))
+        assert (len(training), len(validation)) == (at, 10 - at)
+    with pytest.raises(UserError) as refused:
+        split(only(numbered(10)), TrainConfig(validation_split=0.99))
+    assert str(refused.value) == (
+        "--validation-split 0.99 of 10 images leaves 0 for training and 10 for validation; choose "
+        "one so that neither is 0"
+    )
+
+
+def test_what_is_held_out_is_said() -> None:
+    """The line has both counts; the same images are held out in every run, whatever its seed."""
+    found = hold_out(only(numbered(12_345), notes=("first",)), "digits.csv")
+    assert found.notes == (
+        "first",
+        "digits.csv has no test images: 1,235 of its 12,345 training images, drawn by a fixed "
+        "seed, are for the test",
+    )
+    assert found.is_sorted
+    assert list(found.test.x[:4]) == [4, 10, 23, 32]
+    assert list(hold_out(only(numbered(2)), "two.csv").test.x) == [1]
+    with pytest.raises(UserError) as refused:
+        hold_out(only(numbered(1)), "one.csv")
+    assert str(refused.value) == "one.csv has 1 images and no test images; give two or more"
+
+
+def test_the_order_of_a_split_is_the_documented_one() -> None:
+    """The order of a split is the same on every NumPy, and is none of an epoch's."""
+    assert list(drawn_order(8, seed=0)) == [4, 1, 5, 3, 6, 7, 2, 0]
+    assert list(drawn_order(8, seed=1)) != list(drawn_order(8, seed=0))
+    assert list(drawn_order(8, seed=0)) != list(epoch_order(8, seed=0, epoch=1))
+
+
+def test_a_change_keeps_the_form() -> None:
+    """A dictionary stays one; lists and tuples become tuples; a lone array is changed itself."""
+    assert changed(abs, {"a": -1}) == {"a": 1}
+    assert changed(abs, [-1, -2]) == changed(abs, (-1, -2)) == (1, 2)
+    assert changed(abs, -1) == 1
+    assert parts({"a": 1, "b": 2}) == parts([1, 2]) == parts((1, 2)) == [1, 2]
+    assert parts(1) == [1]
+    assert as_stored(parts) is parts
+
+
+def test_names_of_nested_arrays_have_their_keys() -> None:
+    """Keys need not be texts, and a name in front stays in front."""
+    assert named({1: {"b": 5}}, "a") == {"a.1.b": 5}
+    assert named((5, 6), "a") == {"a.0": 5, "a.1": 6}
+
+
+def test_warnings_of_what_is_left_out_are_whole_lines() -> None:
+    """Labels come in the order of their value, after what they mean."""
+    counts = {"training": {"10": 1, "9": 1, "2": 1}, "validation": {"2": 1}}
+    assert left_out(counts, remedy="do this") == [
+        "no validation image is of classes 9, 10: early stopping and the best checkpoint would "
+        "judge by the others alone; do this"
+    ]
+    counts = {"training": {"1": 1}, "validation": {"1": 1, "2": 1}}
+    assert left_out(counts, remedy="do this") == [
+        "no training image is of class 2: the model cannot learn what it does not see; do this"
+    ]
+
+
+def test_a_batch_holds_weights_where_there_are_any() -> None:
+    """Inputs and targets come first."""
+    numbers = np.arange(3)
+    assert len(Examples(numbers, numbers).sides) == 2
+    x, y, weights = Examples(numbers, numbers + 1, np.ones(3, np.float32)).sides
+    assert (x.tolist(), y.tolist(), weights.tolist()) == ([0, 1, 2], [1, 2, 3], [1, 1, 1])
+
+
+def test_a_split_that_validates_on_nothing_has_its_counts() -> None:
+    """A tiny share leaves none for validation."""
+    with pytest.raises(UserError, match="leaves 10 for training and 0 for validation"):
+        split(only(numbered(10)), TrainConfig(validation_split=1e-17))

@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import io
 
 from lenet_multi.data import files
+from lenet_multi.data.found import Found
 from lenet_multi.errors import UserError
 from tests.data.test_idx_folder import write as write_idx
 
@@ -237,3 +238,127 @@ def test_folders_in_folders_have_an_end(tmp_path: Path) -> None:
     assert set(read(tmp_path / "3")) == {"train"}
     with pytest.raises(UserError, match="holds a, no data that are read"):
         files.read(tmp_path / "300")
+
+
+def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
+    """It has the path, what is there, and every way to give the data."""
+    (tmp_path / "a.xyz").touch()
+    np.save(tmp_path / "x.npy", IMAGES)
+    kinds = (
+        ".npz, .csv, .mat, .h5, .parquet, or a folder of IDX files, of .npy files, of a folder of "
+        "pictures for each class, or of pictures with labels.csv"
+    )
+    convert = "python -c \"import numpy; numpy.savez('data.npz', x_train=..., y_train=...)\""
+    folder = tmp_path / "folder"
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    (folder / "deep" / "notes").touch()
+    for path, words in (
+        (
+            tmp_path / "a.xyz",
+            f"is there, but no kind that is read: {kinds}; save its arrays with {convert}",
+        ),
+        (
+            tmp_path / "x.npy",
+            "is one array; give its folder, with images and labels named as x_train.npy and "
+            "y_train.npy",
+        ),
+        (
+            folder / "deep",
+            "holds deeper, notes, no data that are read; give IDX files such as "
+            f"train-images-idx3-ubyte, or {kinds}",
+        ),
+        (
+            folder / "deep" / "deeper",
+            "holds nothing, no data that are read; give IDX files such as "
+            f"train-images-idx3-ubyte, or {kinds}",
+        ),
+    ):
+        with pytest.raises(UserError) as refused:
+            files.read(path)
+        assert str(refused.value) == f"{path} {words}"
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("b.csv", "a.csv"), "holds a.csv, b.csv; give one of them"),
+        (("train.csv", "test.h5"), "holds test.h5, train.csv; leave files of one kind there"),
+        (
+            ("b-train.csv", "a-train.csv"),
+            "holds several sets: a-train.csv, b-train.csv; give one of them",
+        ),
+    ],
+)
+def test_a_folder_of_tables_that_is_refused_is_one_whole_line(
+    tmp_path: Path, names: tuple[str, ...], words: str
+) -> None:
+    """Its files come in the order of their names."""
+    for name in names:
+        write(tmp_path / name)
+    with pytest.raises(UserError) as refused:
+        files.read(tmp_path)
+    assert str(refused.value) == f"{tmp_path} {words}"
+
+
+def test_what_lies_beside_is_said(tmp_path: Path) -> None:
+    """Tables without a part beside those with one, and other files beside the only table."""
+    for name in ("train.csv", "b.csv", "a.h5"):
+        write(tmp_path / "parts" / name)
+    found = files.read(tmp_path / "parts")
+    assert found
+    assert found.notes == (f"{tmp_path / 'parts'} also holds a.h5, b.csv; only its parts are used",)
+    write(tmp_path / "one" / "a.H5".lower())
+    found = files.read(tmp_path / "one")
+    assert found
+    assert found.notes == ()
+    (tmp_path / "one" / "README").touch()
+    found = files.read(tmp_path / "one")
+    assert found
+    assert found.notes == (f"{tmp_path / 'one' / 'a.h5'} is read, not what lies beside it",)
+
+
+def test_an_ending_may_be_in_upper_case(tmp_path: Path) -> None:
+    """A file of another system is of the same kind."""
+    write(tmp_path / "a.npz")
+    (tmp_path / "a.npz").rename(tmp_path / "A.NPZ")
+    assert set(read(tmp_path / "A.NPZ")) == {"whole"}
+    assert set(read(tmp_path)) == {"whole"}
+
+
+def test_a_folder_in_a_folder_must_be_alone(tmp_path: Path) -> None:
+    """An archive unpacks into one folder; beside other files nothing is searched."""
+    write(tmp_path / "archive" / "a.npz")
+    assert set(read(tmp_path)) == {"whole"}
+    (tmp_path / "README").touch()
+    with pytest.raises(UserError, match="holds README, archive, no data"):
+        files.read(tmp_path)
+
+
+def test_names_of_classes_stay_where_all_pieces_have_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Pieces that name their classes differently have no names together; notes are kept."""
+    pair = (IMAGES, LABELS)
+    for second, kept in ((("a", "b"), ("a", "b")), (("b", "a"), None), (None, None)):
+        several = [
+            Found({"train": pair}, ("one",), class_names=("a", "b")),
+            Found({"train": pair}, ("two",), class_names=second),
+        ]
+        found = files._joined(tmp_path, several)
+        assert (found.class_names, found.notes) == (kept, ("one", "two"))
+        assert len(found.parts["train"][0]) == 12
+    assert files._together([IMAGES]) is IMAGES
+
+
+def test_a_file_that_the_system_refuses_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The error has the system's words."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "_of_folder", refuse)
+    with pytest.raises(UserError) as refused:
+        files.read(tmp_path)
+    assert str(refused.value) == f"cannot read {tmp_path}: Permission denied; give a readable file"

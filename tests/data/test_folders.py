@@ -203,3 +203,105 @@ def test_order_is_that_of_names(tmp_path: Path) -> None:
     found = folders.read(tmp_path)
     assert found
     np.testing.assert_array_equal(found.parts["whole"][0][:, 0, 0], [0, 1, 2])
+
+
+def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
+    """The path of the table comes first, and the remedy last."""
+    draw(tmp_path / "0.png", 0)
+    table = tmp_path / "labels.csv"
+    for content, words in (
+        (
+            "filename,label\n0.png,cat\n2.png,dog\n",
+            "names 2.png in line 3, which is not there; add it",
+        ),
+        ("filename,label\n0.png,cat\n0.png,a,b\n", "has 3 values in line 3; give 2"),
+        ("a,b\n0.png,cat\n", "has columns a, b; name two of them file and label"),
+    ):
+        table.write_text(content)
+        with pytest.raises(UserError) as refused:
+            folders.read(tmp_path)
+        assert str(refused.value) == f"{table} {words}"
+    table.write_bytes(b"file,label\n\xff\xfe,cat\n")
+    with pytest.raises(UserError, match=f"^{table} is no table: .*; give file and label$"):
+        folders.read(tmp_path)
+
+
+def test_a_part_without_labels_is_said_in_one_line(tmp_path: Path) -> None:
+    """The note has its path; the folder is read all the same, and is sorted."""
+    classes(tmp_path / "train", ["cat"])
+    draw(tmp_path / "test" / "0.png", 1)
+    found = folders.read(tmp_path)
+    assert found
+    assert found.notes == (f"{tmp_path / 'test'} has no labelled pictures; it is not used",)
+    assert found.is_sorted
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file of the system's error is named, or else the folder."""
+    with pytest.raises(UserError) as refused:
+        folders.read(tmp_path / "missing")
+    assert str(refused.value) == (
+        f"cannot read {tmp_path / 'missing'}: No such file or directory; give a readable file"
+    )
+
+    def refuse(folder: Path) -> None:
+        raise OSError("odd")
+
+    monkeypatch.setattr(folders, "_labelled", refuse)
+    with pytest.raises(UserError) as refused:
+        folders.read(tmp_path)
+    assert str(refused.value) == f"cannot read {tmp_path}: odd; give a readable file"
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        (["file", "label"], folders.Columns(0, 1, None)),
+        (["Label ", " FileName"], folders.Columns(1, 0, None)),
+        (["id", "class", "split"], folders.Columns(0, 1, 2)),
+        (["id", "image", "class"], folders.Columns(1, 2, None)),
+        (["image_id", "category", "usage"], folders.Columns(0, 1, 2)),
+        (["file", "label", *"abcdefghijklm"], folders.Columns(0, 1, None)),
+        (["file", "label", *"abcdefghijklmn"], None),
+        (["file", "width"], None),
+        (["width", "label"], None),
+        ([], None),
+    ],
+)
+def test_columns_are_known_by_their_names(
+    names: list[str], columns: folders.Columns | None
+) -> None:
+    """In any case and order, with a number instead of a file; many columns are pixels."""
+    assert folders.columns(names) == columns
+
+
+def test_a_table_beside_pictures_may_have_any_name(tmp_path: Path) -> None:
+    """The only table of files and labels is taken; of two neither is, and none without pictures."""
+    table = "file,label\n0.png,cat\n"
+    (tmp_path / "any.csv").write_text(table)
+    (tmp_path / "sizes.csv").write_text("width\n4\n")
+    assert folders.read(tmp_path) is None
+    draw(tmp_path / "0.png", 7)
+    assert seen(tmp_path) == {"whole": [("cat", 7)]}
+    (tmp_path / "other.csv").write_text(table)
+    assert folders.read(tmp_path) is None
+    (tmp_path / "labels.csv").write_text(table.replace("cat", " dog "))
+    assert seen(tmp_path) == {"whole": [("dog", 7)]}
+
+
+def test_a_part_of_a_table_that_is_none_is_for_training(tmp_path: Path) -> None:
+    """A split called otherwise is for training; empty lines are none."""
+    for value in (0, 1):
+        draw(tmp_path / f"{value}.png", value)
+    (tmp_path / "labels.csv").write_text("file,label,split\n\n0.png,cat,first\n\n1.png,dog,test\n")
+    assert seen(tmp_path) == {"train": [("cat", 0)], "test": [("dog", 1)]}
+
+
+def test_a_picture_is_found_by_its_path_before_its_name(tmp_path: Path) -> None:
+    """Of two of one name, the path tells; a name alone is that of the first."""
+    draw(tmp_path / "a" / "0.png", 1)
+    draw(tmp_path / "b" / "0.png", 2)
+    (tmp_path / "labels.csv").write_text("file,label\nb/0.png,x\n0.png,y\nfar/off/0,z\n")
+    assert seen(tmp_path) == {"whole": [("x", 2), ("y", 1), ("z", 1)]}

@@ -1,8 +1,9 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from lenet_multi.data.found import named_arrays, part_of, texts
+from lenet_multi.data.found import Found, named_arrays, part_of, texts
 from lenet_multi.errors import UserError
 
 FILE = Path("some.npz")
@@ -118,3 +119,20 @@ def test_names_are_an_array() -> None:
         texts(FILE, ["a"] * 10**4 + ["x" * 10**6])
     with pytest.raises(UserError, match=r"some\.npz has an example without a label; give it one"):
         texts(FILE, ["cat", ""])
+
+
+def test_what_is_whole_becomes_the_part_of_its_file() -> None:
+    """Parts that a file has itself keep their names; all else that is known stays."""
+    pair = (np.zeros(2), np.ones(2))
+    whole = Found({"whole": pair}, ("note",), is_sorted=True, class_names=("a",))
+    assert whole.renamed("test") == Found({"test": pair}, ("note",), True, ("a",))
+    assert whole.renamed(None) is whole
+    parts = Found({"train": pair})
+    assert parts.renamed("test") is parts
+
+
+def test_arrays_without_a_part_are_left_where_others_have_one() -> None:
+    """The whole beside its parts would be used twice."""
+    names = ("X", "y", "x_train", "y_train")
+    assert named_arrays(FILE, names) == {"train": ("x_train", "y_train")}
+    assert named_arrays(FILE, (*names, "x_test", "y_test")).keys() == {"train", "test"}

@@ -71,3 +71,53 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
         h5.read(tmp_path / "bad.h5")
     with pytest.raises(UserError, match=r"missing\.h5"):
         h5.read(tmp_path / "missing.h5")
+
+
+def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
+    """The path comes first, then the fault, and what to do."""
+    path = tmp_path / "a.h5"
+
+    def refused() -> str:
+        with pytest.raises(UserError) as error:
+            h5.read(path)
+        return str(error.value)
+
+    assert refused().startswith(f"cannot read {path}: ")
+    assert refused().endswith("; give a readable file")
+    path.write_bytes(b"x" * 999)
+    assert refused() == (
+        f"{path} is no readable HDF5 file: Unable to synchronously open file (file signature not "
+        "found); save it again"
+    )
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (6, 4), "u1", external=[(str(tmp_path / "other"), 0, 24)])
+        file["y"] = LABELS
+    assert refused() == f"{path} keeps /x in another file; save it in one file"
+    with h5py.File(path, "w") as file:
+        file["x"] = IMAGES
+        file.create_dataset("y", (6,), h5py.special_dtype(ref=h5py.Reference))
+    assert refused().startswith(f"{path} is no readable HDF5 file: ")
+    assert refused().endswith("; save it again")
+
+
+def test_the_axes_may_be_in_the_other_order(tmp_path: Path) -> None:
+    """MATLAB's are, of images, of labels and of texts."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"] = np.arange(6).reshape(2, 3), [["a", "b"]]
+    images, labels = h5.read(tmp_path / "a.h5", reverse=True).parts["whole"]
+    assert images.tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert labels.tolist() == [["a"], ["b"]]
+
+
+def test_all_arrays_count_together(tmp_path: Path) -> None:
+    """Two arrays that are each within bounds are a bomb together; others are not looked at."""
+    for sizes, is_bomb in (((2**25, 2**25), False), ((2**25, 2**25 + 1), True)):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            for name, size in zip("xy", sizes, strict=True):
+                file.create_dataset(name, (size,), "u1", chunks=True)
+            file.create_dataset("other", (2**40,), "u1", chunks=True)
+        if is_bomb:
+            with pytest.raises(UserError, match="announces 67,108,865 bytes"):
+                h5.read(tmp_path / "a.h5")
+        else:
+            assert "whole" in h5.read(tmp_path / "a.h5").parts

@@ -99,3 +99,60 @@ def test_a_lie_takes_no_memory(tmp_path: Path, name: str, content: bytes) -> Non
     finally:
         tracemalloc.stop()
     assert peak < 2**20  # bytes; measured 0.2 MiB
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [(8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8")]
+)
+def test_numbers_of_every_kind_are_read(tmp_path: Path, kind: int, dtype: str) -> None:
+    """They come in this machine's order of bytes."""
+    array = np.array([[1, 2, 3], [4, 5, 100]], dtype)
+    header = struct.pack(">HBB2I", 0, kind, 2, 2, 3)
+    (tmp_path / "file").write_bytes(header + array.tobytes())
+    read = read_idx(tmp_path / "file", dimensions=2)
+    np.testing.assert_array_equal(read, array)
+    assert read.dtype.isnative
+
+
+def test_bytes_are_not_copied(tmp_path: Path) -> None:
+    """An array of bytes is the memory that was read, so it cannot be written."""
+    (tmp_path / "file").write_bytes(IMAGES)
+    assert not read_idx(tmp_path / "file", dimensions=3).flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (IMAGES[:10], "is truncated: its 10 bytes are too few; copy it again"),
+        (IMAGES[:-1], "is damaged: its header announces 18 bytes, 17 follow; copy it again"),
+        (IMAGES + b"x", "is damaged: its header announces 18 bytes, more follow; copy it again"),
+        (b"\0\1" + IMAGES[2:], "must be an IDX file with 3 axes, as in MNIST"),
+        (b"\0\0\7" + IMAGES[3:], "must be an IDX file with 3 axes, as in MNIST"),
+        (
+            struct.pack(">HBB3I", 0, 8, 3, 2, 0, 28),
+            "is empty: its header announces 2x0x28; give another file",
+        ),
+    ],
+    ids=["header", "short", "long", "no zero", "no kind", "empty"],
+)
+def test_a_refusal_is_one_whole_line(tmp_path: Path, content: bytes, words: str) -> None:
+    """The path comes first, then the fault with its numbers, and the remedy last."""
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(UserError) as refused:
+        read_idx(tmp_path / "file", dimensions=3)
+    assert str(refused.value) == f"{tmp_path / 'file'} {words}"
+
+
+def test_a_refusal_of_the_system_or_of_gzip_is_one_whole_line(tmp_path: Path) -> None:
+    """The reason is the system's or the library's."""
+    path = tmp_path / "file.gz"
+    with pytest.raises(UserError) as refused:
+        read_idx(path, dimensions=3)
+    assert str(refused.value) == (
+        f"cannot read {path}: No such file or directory; give a readable file"
+    )
+    path.write_bytes(IMAGES)
+    with pytest.raises(
+        UserError, match=r" is truncated or damaged: Not a gzipped file .*; copy it again$"
+    ):
+        read_idx(path, dimensions=3)

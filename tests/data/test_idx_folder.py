@@ -93,3 +93,59 @@ def test_several_sets_are_refused_with_their_names(tmp_path: Path) -> None:
         write(tmp_path / f"{name}-test-images-idx3-ubyte", IMAGES)
     with pytest.raises(UserError, match=r"emnist-digits, .*emnist-letters$"):
         read(tmp_path, sets_in(tmp_path))
+
+
+def test_a_missing_file_is_named_with_the_other_ending(tmp_path: Path) -> None:
+    """Of a set without a name in front, the training part is called train and the test t10k."""
+    for part, lacks in (("train", "train-images-idx3"), ("t10k", "t10k-images-idx3")):
+        folder = tmp_path / part
+        write(folder / f"{part}-labels-idx1-ubyte", LABELS.astype(np.uint8))
+        with pytest.raises(UserError) as refused:
+            read(folder, sets_in(folder))
+        assert str(refused.value) == (
+            f"{folder} holds neither {lacks}-ubyte nor {lacks}-ubyte.gz; put one of them there"
+        )
+
+
+def test_the_plain_file_is_taken_before_the_packed_one(tmp_path: Path) -> None:
+    """A packed copy beside it is not read."""
+    for part in ("train", "t10k"):
+        write(tmp_path / f"{part}-images-idx3-ubyte", IMAGES)
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(b"damaged")
+        write(tmp_path / f"{part}-labels-idx1-ubyte", LABELS.astype(np.uint8))
+    assert set(read(tmp_path, sets_in(tmp_path)).parts) == {"train", "test"}
+
+
+def test_several_sets_have_places(tmp_path: Path) -> None:
+    """Each is the folder and the name in front, so that it can be given instead."""
+    for name in ("b", "a"):
+        write(tmp_path / f"{name}-test-images-idx3-ubyte", IMAGES)
+    with pytest.raises(UserError) as refused:
+        read(Path("source"), sets_in(tmp_path))
+    assert str(refused.value) == (
+        f"source holds several sets; give one of them: {tmp_path / 'a'}, {tmp_path / 'b'}"
+    )
+
+
+def test_other_files_and_folders_are_left_alone(tmp_path: Path) -> None:
+    """A folder without a file of its name is none, and neither is a missing folder."""
+    (tmp_path / "t10k-images-idx3-ubyte").mkdir()
+    (tmp_path / "README").touch()
+    assert sets_in(tmp_path) == {}
+    assert sets_in(tmp_path / "missing") == {}
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error has the system's words."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UserError) as refused:
+        sets_in(tmp_path)
+    assert str(refused.value) == (
+        f"cannot read {tmp_path}: Permission denied; give a readable file"
+    )

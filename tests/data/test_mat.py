@@ -1,4 +1,4 @@
-import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import io
 
-from lenet_multi.data import apart, mat
+from lenet_multi.data import mat
 from lenet_multi.data.found import WHOLE
 from lenet_multi.errors import UserError
 
@@ -72,21 +72,59 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
         mat.read(tmp_path / "missing.mat")
 
 
-def test_a_crash_of_the_library_is_a_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some damaged structures crash SciPy 1.17: `apart` reads such a file in a second process."""
-    part = {"images": IMAGES, "labels": LABELS[:, np.newaxis]}
-    io.savemat(tmp_path / "a.mat", {"dataset": {"train": part, "test": part}})
-    whole = apart.read("mat", tmp_path / "a.mat")
-    assert set(whole.parts) == {"train", "test"}
-    np.testing.assert_array_equal(whole.parts["test"][0], IMAGES)
-    np.testing.assert_array_equal(whole.parts["train"][1], LABELS[:, np.newaxis])
-    with pytest.raises(UserError, match=r"missing\.mat"):
-        apart.read("mat", tmp_path / "missing.mat")
-    killed = f"{sys.executable} -c 'import os; os.abort()' #"
-    (tmp_path / "python").write_text(f"#!/bin/sh\nexec {killed}\n")
-    (tmp_path / "python").chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(UserError, match=r"a\.mat is damaged: its reader ended with status -6"):
-        apart.read("mat", tmp_path / "a.mat")
+def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
+    """The path comes first, then the reason, and the remedy last."""
+    path = tmp_path / "a.mat"
+    with pytest.raises(UserError) as refused:
+        mat.read(path)
+    assert str(refused.value) == (
+        f"cannot read {path}: No such file or directory; give a readable file"
+    )
+    path.write_bytes(b"x" * 999)
+    with pytest.raises(UserError) as refused:
+        mat.read(path)
+    assert str(refused.value) == (
+        f"{path} is no readable .mat file: Unknown mat file type, version 120, 120; save it again"
+    )
+    io.savemat(path, {"a": IMAGES})
+    with pytest.raises(UserError, match=f"^{path} has a; name its arrays"):
+        mat.read(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_what_is_packed_is_counted_in_either_order(tmp_path: Path, order: str) -> None:
+    """The bytes of all packed variables are counted; a file of version 4 has none."""
+    packed = [zlib.compress(bytes(count)) for count in (1000, 3 * 2**20)]
+    header = bytes(126) + (b"IM" if order == "<" else b"MI")
+    elements = [np.array([15, len(one)], f"{order}u4").tobytes() + one for one in packed]
+    plain = np.array([14, 8], f"{order}u4").tobytes() + bytes(8)
+    path = tmp_path / "a.mat"
+    path.write_bytes(header + elements[0] + plain + elements[1] + bytes(7))
+    assert mat._unpacked(path) == 1000 + 3 * 2**20
+    path.write_bytes(bytes(128) + elements[0])
+    assert mat._unpacked(path) == 0
+
+
+def test_a_bomb_is_not_unpacked_whole(tmp_path: Path) -> None:
+    """Unpacking ends at the limit, whatever the variable would become."""
+    bomb = zlib.compress(bytes(200 * 2**20))
+    element = np.array([15, len(bomb)], "<u4").tobytes() + bomb
+    (tmp_path / "a.mat").write_bytes(bytes(126) + b"IM" + element)
+    with pytest.raises(UserError, match="announces 68,157,440 bytes"):
+        mat._unpacked(tmp_path / "a.mat")
+
+
+def test_arrays_of_structures_have_their_names() -> None:
+    """A structure of one entry is opened; one of several, cells and MATLAB's own are left."""
+    one = np.zeros((1, 1), [("b", "O")])
+    one["b"][0, 0] = np.array([1, 2])
+    content = {
+        "__header__": np.array([1]),
+        "a": one,
+        "c": np.zeros(2, [("b", "O")]),
+        "d": np.array([{}], object),
+        "e": np.array(["text"]),
+        "f": [True],
+    }
+    assert [name for name, _ in mat._named(content)] == ["a.b", "e", "f"]
+    assert [name for name, _ in mat._named(content, "x.")] == ["x.a.b", "x.e", "x.f"]

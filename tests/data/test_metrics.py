@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -10,8 +11,10 @@ from lenet_multi.data.metrics import (
     as_probabilities,
     confusion_matrix,
     count_correct,
+    cross_entropies,
     cross_entropy,
     errors,
+    worst_first,
 )
 
 logit_arrays = hnp.arrays(
@@ -91,3 +94,51 @@ def test_each_of_several_outputs_has_its_errors() -> None:
         "b_mean_squared_error": 1.0,
         "b_mean_absolute_error": 1.0,
     }
+
+
+def test_a_rounding_of_bfloat16_is_no_logit() -> None:
+    """Rows that sum to 1 within a hundredth are probabilities, unless a number is negative."""
+    for sure in ([[0.5, 0.509]], [[0.5, 0.5], [0.25, 0.75]]):
+        shares = np.array(sure, np.float32)
+        assert as_logits(shares) is not shares
+        assert as_probabilities(shares).dtype == np.float64
+    for rows in ([[0.5, 0.52]], [[1.5, -0.5]], [[0.5, 0.5], [0.5, 3]]):
+        logits = np.array(rows, np.float32)
+        assert as_logits(logits) is logits
+
+
+def test_the_worst_answers_come_first() -> None:
+    """Of the wrong ones, at most so many, the worst first; of equals the first in the data."""
+    wrong = np.array([True, False, True, True])
+    badness = np.array([1.0, 9.0, 3.0, 3.0])
+    assert worst_first(wrong, badness, 9).tolist() == [2, 3, 0]
+    assert worst_first(wrong, badness, 2).tolist() == [2, 3]
+
+
+def test_rows_far_apart_do_not_disturb_each_other() -> None:
+    """Each row is shifted by its own largest logit, so that none overflows or vanishes."""
+    logits = np.array([[0, 0], [2000, 2000], [-2000, -2000]], np.float32)
+    labels = np.zeros(3, np.uint8)
+    np.testing.assert_allclose(cross_entropies(logits, labels), np.log(2))
+    np.testing.assert_array_equal(as_probabilities(logits), np.full((3, 2), 0.5))
+
+
+def test_no_outputs_have_no_probabilities() -> None:
+    """Of no images there are none, and no error."""
+    assert as_probabilities(np.zeros((0, 3), np.float32)).shape == (0, 3)
+
+
+def test_a_lone_output_has_errors_without_a_name() -> None:
+    """The errors are the mean of the squared and of the absolute differences."""
+    found = errors(np.array([[1.0], [5.0], [2.0]], np.float32), np.array([3, 2, 2]))
+    assert found == {
+        "mean_squared_error": pytest.approx(13 / 3),
+        "mean_absolute_error": pytest.approx(5 / 3),
+    }
+
+
+def test_equally_bad_answers_keep_their_order() -> None:
+    """However many they are."""
+    badness = np.tile([2.0, 1.0], 50)
+    found = worst_first(np.ones(100, bool), badness, 100)
+    assert found.tolist() == [*range(0, 100, 2), *range(1, 100, 2)]

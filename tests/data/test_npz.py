@@ -163,3 +163,105 @@ def test_a_side_is_one_array_or_several(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_side(path, "y")["rate"], np.arange(3))
     with pytest.raises(UserError, match="lacks z"):
         read_side(path, "z")
+
+
+def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
+    """It says what is missing or wrong, and what to do."""
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(3))
+
+    def refused(*names: str) -> str:
+        with pytest.raises(UserError) as error:
+            read_npz(path, names)
+        return str(error.value)
+
+    assert refused("x", "y", "z") == f"{path} lacks y, z; give x, y, z"
+    path.write_bytes(b"no archive")
+    copy_it = "copy it again, or use numpy.savez"
+    assert refused("x") == f"{path} is no .npz of plain arrays: File is not a zip file; {copy_it}"
+    path.unlink()
+    missing = f"cannot read {path}: No such file or directory; give a readable file"
+    assert refused("x") == missing
+    with pytest.raises(UserError) as error:
+        npz.names_in(path)
+    assert str(error.value) == missing
+
+
+def test_a_damaged_member_is_named(tmp_path: Path) -> None:
+    """The reason has the name of the member."""
+    path = tmp_path / "a.npz"
+    path.write_bytes(zipped(headed(HUGE, b"", version=3)))
+    with pytest.raises(UserError, match=r"arrays: x\.npy is of NumPy's format \(3, 0\); copy it"):
+        read_npz(path, ["x"])
+    path.write_bytes(zipped(headed(HUGE, b"x")))
+    with pytest.raises(UserError, match=r": x\.npy has another size than its header announces; "):
+        read_npz(path, ["x"])
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_both_formats_of_numpy_are_read(tmp_path: Path, version: tuple[int, int]) -> None:
+    """A long header needs the second one; shape and order of axes are kept."""
+    array = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("x.npy", "w") as file:
+        np.lib.format.write_array(file, array, version)
+    (found,) = read_npz(tmp_path / "a.npz", ["x"])
+    np.testing.assert_array_equal(found, array)
+
+
+def test_names_are_those_of_the_arrays(tmp_path: Path) -> None:
+    """In the order of the file, without their ending."""
+    np.savez(tmp_path / "a.npz", b=np.arange(3), a=np.arange(2))
+    assert npz.names_in(tmp_path / "a.npz") == ["b", "a"]
+
+
+def test_images_and_labels_are_told_by_their_names(tmp_path: Path) -> None:
+    """Of an archive and of a folder of arrays, each part has its images before its labels."""
+    arrays = {f"{side}_{part}": np.arange(4) for side in "yx" for part in ("train", "test")}
+    arrays |= {"x_test": np.arange(5), "y_train": np.arange(6), "y_test": np.arange(7)}
+    np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
+    for name, array in arrays.items():
+        np.save(tmp_path / name, array)
+    for found in (npz.read(tmp_path / "a.npz"), npz.read_npy(tmp_path)):
+        sizes = {part: [len(array) for array in pair] for part, pair in found.parts.items()}
+        assert sizes == {"train": [4, 6], "test": [5, 7]}
+
+
+def test_a_damaged_array_of_a_folder_is_named(tmp_path: Path) -> None:
+    """The remedy is the function that writes such a file."""
+    for name in ("x", "y"):
+        np.save(tmp_path / name, np.arange(4))
+    (tmp_path / "y.npy").write_bytes(b"half")
+    with pytest.raises(UserError) as refused:
+        npz.read_npy(tmp_path)
+    assert str(refused.value).startswith(f"{tmp_path / 'y.npy'} is no .npy of a plain array: ")
+    assert str(refused.value).endswith("; copy it again, or use numpy.save")
+    (tmp_path / "y.npy").unlink()
+    (tmp_path / "y.npy").mkdir()
+    with pytest.raises(UserError) as refused:
+        npz.read_npy(tmp_path)
+    assert str(refused.value) == (
+        f"cannot read {tmp_path / 'y.npy'}: Is a directory; give a readable file"
+    )
+
+
+def test_arrays_that_are_not_told_apart_are_refused_by_path(tmp_path: Path) -> None:
+    """The archive or the folder is named, and one that is none of arrays."""
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+    with pytest.raises(UserError, match=rf"^{tmp_path / 'a.npz'} has a; name its arrays"):
+        npz.read(tmp_path / "a.npz")
+    np.save(tmp_path / "b.npy", np.arange(3))
+    with pytest.raises(UserError, match=rf"^{tmp_path} has b; name its arrays"):
+        npz.read_npy(tmp_path)
+    (tmp_path / "a.npz").write_bytes(b"x")
+    with pytest.raises(UserError, match=rf"^{tmp_path / 'a.npz'} is no \.npz of plain arrays: "):
+        npz.names_in(tmp_path / "a.npz")
+
+
+def test_a_cut_array_of_a_folder_is_named(tmp_path: Path) -> None:
+    """Its header announces more than there is."""
+    for name in ("x", "y"):
+        np.save(tmp_path / name, np.arange(4))
+    content = (tmp_path / "y.npy").read_bytes()
+    (tmp_path / "y.npy").write_bytes(content[:-1])
+    with pytest.raises(UserError, match=r": y\.npy has another size than its header announces; "):
+        npz.read_npy(tmp_path)

@@ -168,3 +168,104 @@ def test_deep_metadata_name_no_classes(tmp_path: Path) -> None:
     columns = {"label": LABELS, "pixel": LABELS}
     path = write(tmp_path / "a.parquet", columns, huggingface="[" * 100_000)
     assert parquet.read(path).class_names is None
+
+
+def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
+    """The path comes first, then what is there, and the remedy last."""
+    path = tmp_path / "a.parquet"
+    letters = ["a", "b", "c", "d", "e", "f"]
+    for columns, words in (
+        (
+            {"image": [b"x"] * 6, "a": LABELS},
+            "has columns image, a; name the one of the labels label",
+        ),
+        (
+            {"label": LABELS, "img": letters},
+            "has pictures that are no encoded bytes; save them in the table",
+        ),
+        (
+            {"label": LABELS, "png": [{"path": "a"}] * 6},
+            "has pictures that are no encoded bytes; save them in the table",
+        ),
+    ):
+        with pytest.raises(UserError) as refused:
+            parquet.read(write(path, columns))
+        assert str(refused.value) == f"{path} {words}"
+    remedy = "; name the one of the pictures image, or give columns of pixels"
+    with pytest.raises(UserError, match=f"^{path} has columns .*{remedy}$"):
+        parquet.read(write(path, {"label": LABELS, "id": LABELS}))
+    path.write_bytes(b"PAR1" + b"x" * 99)
+    with pytest.raises(UserError) as refused:
+        parquet.read(path)
+    assert str(refused.value).startswith(f"{path} is no readable Parquet file: ")
+    assert str(refused.value).endswith("; save it again")
+    path.unlink()
+    with pytest.raises(UserError) as refused:
+        parquet.read(path)
+    assert str(refused.value).startswith(f"cannot read {path}: ")
+
+
+def test_a_picture_is_named_by_its_row(tmp_path: Path) -> None:
+    """Rows are counted from 0."""
+    encoded = [png(IMAGES[0]), b"no picture"]
+    path = write(tmp_path / "a.parquet", {"image": encoded, "label": [0, 1]})
+    with pytest.raises(UserError, match=f"^{path}, row 1 is no readable picture: "):
+        parquet.read(path)
+
+
+@pytest.mark.parametrize("label", ["Label", "fine_label", "class", "digit"])
+@pytest.mark.parametrize("picture", ["IMAGE", "img", "picture", "png", "jpg", "jpeg"])
+def test_columns_have_many_names(tmp_path: Path, label: str, picture: str) -> None:
+    """In any case of letters."""
+    encoded = [png(image) for image in IMAGES]
+    path = write(tmp_path / "a.parquet", {"other": LABELS, picture: encoded, label: LABELS})
+    images, labels = parquet.read(path).parts[WHOLE]
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+def test_columns_that_number_the_images_are_no_pixels(tmp_path: Path) -> None:
+    """In any case of letters, too."""
+    columns = {"Id": LABELS, "label": LABELS, "index": LABELS, "a": LABELS, "b": LABELS}
+    images, _ = parquet.read(write(tmp_path / "a.parquet", columns)).parts[WHOLE]
+    np.testing.assert_array_equal(images, np.stack([LABELS, LABELS], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ({"info": {"features": {"label": {"names": ["a", 2]}}}}, ("a", "2")),
+        ({"info": {"features": {"label": {"names": "ab"}}}}, None),
+        ({"info": {"features": {"other": {"names": ["a"]}}}}, None),
+        ({"info": {"features": {"label": None}}}, None),
+        ({}, None),
+    ],
+)
+def test_names_of_classes_lie_beside_a_table(content: Any, names: tuple[str, ...] | None) -> None:
+    """What is no list of names for the column of labels is none."""
+    metadata = {b"huggingface": json.dumps(content).encode()}
+    assert parquet._class_names(metadata, "label") == names
+    assert parquet._class_names(None, "label") is None
+    assert parquet._class_names({b"huggingface": b"half"}, "label") is None
+
+
+def test_rows_and_columns_are_a_bomb_together() -> None:
+    """Each number counts eight bytes, or what the groups of rows store if that is more."""
+
+    class Metadata:
+        num_row_groups, num_rows, num_columns = 2, 2**20, 8
+
+        def __init__(self, stored: int) -> None:
+            self.stored = stored
+
+        def row_group(self, index: int) -> Any:
+            return type("Group", (), {"total_byte_size": self.stored})
+
+    path = Path(__file__)  # small
+    parquet._refuse_bomb(path, Metadata(2**25))
+    with pytest.raises(UserError, match="announces 67,108,866 bytes"):
+        parquet._refuse_bomb(path, Metadata(2**25 + 1))
+    wide = Metadata(0)
+    wide.num_columns = 9
+    with pytest.raises(UserError, match="announces 75,497,472 bytes"):
+        parquet._refuse_bomb(path, wide)

@@ -90,3 +90,99 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, content: bytes) -
         pictures.read(tmp_path, [tmp_path / "a.png"])
     with pytest.raises(UserError, match=r"missing\.png"):
         pictures.read(tmp_path, [tmp_path / "missing.png"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("I;16", "has mode I;16; save it with 8 bits for each channel"),
+        ("HSV", "has mode HSV; save it with 8 bits for each channel"),
+        ("RGBA", "is transparent; save it on a plain ground"),
+    ],
+)
+def test_a_refusal_is_one_whole_line(mode: str, words: str) -> None:
+    """The name comes first and the remedy last."""
+    picture = Image.new(mode, (2, 2))
+    with pytest.raises(UserError) as refused:
+        pictures._pixels(picture, "a.png")
+    assert str(refused.value) == f"a.png {words}"
+
+
+def test_pictures_of_two_sizes_are_one_whole_line(tmp_path: Path) -> None:
+    """Height comes first, as in arrays; a transparent pixel is enough to refuse a picture."""
+    named = [("a", GREY[0]), ("b", GREY[1, 1:])]
+    with pytest.raises(UserError) as refused:
+        pictures.stacked(tmp_path, named, 2, 99)
+    assert str(refused.value) == (
+        "b has 5x5 pixels but others have 6x5; make all pictures alike first"
+    )
+    almost = Image.new("RGBA", (2, 2), (0, 0, 0, 255))
+    assert pictures._pixels(almost, "a").shape == (2, 2, 3)
+    almost.putpixel((1, 1), (0, 0, 0, 254))
+    with pytest.raises(UserError, match="is transparent"):
+        pictures._pixels(almost, "a")
+
+
+@pytest.mark.parametrize(
+    ("mode", "shape"),
+    [
+        *(("1", (2, 3)), ("L", (2, 3)), ("LA", (2, 3)), ("P", (2, 3)), ("PA", (2, 3))),
+        *(("RGB", (2, 3, 3)), ("CMYK", (2, 3, 3)), ("YCbCr", (2, 3, 3))),
+    ],
+)
+def test_a_mode_is_grey_or_coloured(mode: str, shape: tuple[int, ...]) -> None:
+    """A palette is as grey as its colours; any other coloured mode stays coloured."""
+    picture = Image.new("LA" if mode in ("LA", "PA") else "L", (3, 2), 255)
+    if mode in ("LA", "PA"):
+        picture.putalpha(255)
+    found = pictures._pixels(picture.convert(mode), "a")
+    assert found.shape == shape
+    assert found.dtype == np.uint8
+    assert (found == 255).all()
+
+
+def test_a_coloured_palette_is_coloured(tmp_path: Path) -> None:
+    """One pixel of another colour is enough."""
+    picture = Image.new("P", (2, 2))
+    picture.putpalette([7, 7, 7, 7, 7, 8])
+    assert pictures._pixels(picture, "a").tolist() == [[7, 7], [7, 7]]
+    picture.putpixel((1, 1), 1)
+    assert pictures._pixels(picture, "a")[1, 1].tolist() == [7, 7, 8]
+
+
+def test_a_damaged_picture_is_one_whole_line(tmp_path: Path) -> None:
+    """A picture that is turned by its camera is turned back; one that is cut is named."""
+    (path,) = saved(tmp_path, Image.fromarray(GREY[0]))
+    with pytest.raises(UserError) as refused:
+        pictures.decoded(path.read_bytes()[:60], "a.png")
+    assert str(refused.value).startswith("a.png is no readable picture: ")
+    assert str(refused.value).endswith("; save it again, or take it out")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(GREY[0]).save(path, exif=exif)
+    np.testing.assert_array_equal(pictures.decoded(path.read_bytes(), "a"), GREY[0][::-1, ::-1])
+    missing = tmp_path / "missing.png"
+    with pytest.raises(UserError) as refused:
+        pictures.read(tmp_path, [missing])
+    assert str(refused.value) == (
+        f"cannot read {missing}: No such file or directory; give a readable file"
+    )
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_of_pillow_is_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of more pixels than Pillow likes is refused by its bytes alone."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    (path,) = saved(tmp_path, Image.fromarray(GREY[0]))
+    np.testing.assert_array_equal(pictures.decoded(path.read_bytes(), "a"), GREY[0])
+
+
+def test_the_sizes_of_bombs_count_all_channels_and_all_pictures(tmp_path: Path) -> None:
+    """Together they may take as much as their files, a hundred times."""
+    picture = np.zeros((2**10, 2**10), np.uint8)
+    named = [("a", picture), ("b", picture)]
+    pictures.stacked(tmp_path, named, 64, 0)
+    with pytest.raises(UserError, match=f"^{tmp_path} announces 68,157,440 bytes"):
+        pictures.stacked(tmp_path, named, 65, 0)

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,3 +80,45 @@ def test_nothing_is_tried_where_the_range_is_known() -> None:
     """A good model whose range is known costs no more computation."""
     labels = np.arange(1000) % 10
     assert doubts(confusion(labels, labels), fed("0,255"), lambda: pytest.fail("tried")) == []
+
+
+def test_the_limit_is_three_deviations_above_what_chance_expects() -> None:
+    """It comes from how frequent labels and answers are; a deviation is one image at least."""
+    assert most_by_chance(np.array([[5, 5], [3, 7]])) == pytest.approx(10 + 3 * math.sqrt(5))
+    assert most_by_chance(np.array([[1, 0], [0, 0]])) == 4
+
+
+def test_the_limit_itself_is_chance() -> None:
+    """As many right as chance explains are chance, if more would be possible."""
+    assert most_by_chance(np.array([[1, 3], [0, 0]])) == 4
+    assert not is_chance(np.array([[1, 3], [0, 0]]))  # there are four images, and the limit is four
+    assert most_by_chance(np.array([[7, 1], [1, 7]])) == 14
+    assert is_chance(np.array([[7, 1], [1, 7]]))  # fourteen of sixteen are right
+    nine = np.array([[18, 18], [0, 0]])  # expected 18, and three times 3 more
+    assert most_by_chance(nine) == 27
+    assert is_chance(nine)
+
+
+def test_another_range_must_be_right_clearly_more_often() -> None:
+    """By more than three standard deviations of the difference; the line has both counts."""
+    labels = np.arange(1000) % 10
+    good = confusion(labels, labels)
+    assert doubts(good, fed(), lambda: {"0,1": 35, "0,255": 65}) == []
+    assert doubts(good, fed(), lambda: {"0,1": 3400, "0,255": 6600}) == [
+        "of the same images, 6,600 are right when fed [0, 255] and 3,400 when fed [0, 1]: try "
+        "--input-range 0,255"
+    ]
+    assert doubts(good, fed(), lambda: {"0,1": 65, "0,255": 35}) == []
+
+
+def test_chance_is_one_whole_line() -> None:
+    """It is tried on other ranges too, also where the range is known."""
+    labels = np.arange(10_000) % 10
+    lines = doubts(confusion(labels, labels * 0), fed("0,255"), lambda: {"0,1": 99, "0,255": 9})
+    assert lines == [
+        "1,000 of 10,000 right is no better than chance (up to 1,090): the model may take other "
+        "pixels than [0, 255] (--input-range), or the images or labels are of another kind than "
+        "those it was trained on",
+        "of the same images, 99 are right when fed [0, 1] and 9 when fed [0, 255]: try "
+        "--input-range 0,1",
+    ]

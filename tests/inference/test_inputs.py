@@ -58,3 +58,32 @@ def test_recorded_digits_need_no_line() -> None:
     assert not of(LENETS, asked_range="0,1").is_usual
     assert not of({**LENETS, "prepared": "resize"}).is_usual
     assert not of().is_usual
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"recorded": LENETS}, "[0, 1], as its run records"),
+        ({"told": ("0,255", "Rescaling")}, "[0, 255], as its first layers tell (Rescaling)"),
+        ({"asked_range": "0,255"}, "[0, 255], as asked"),
+        ({"recorded": LENETS, "asked_range": "0,1"}, "[0, 1], as asked"),
+        (
+            {"recorded": LENETS, "asked_range": "-1,1"},
+            "[-1, 1], as asked, not [0, 1] as its run records",
+        ),
+    ],
+    ids=["recorded", "told", "asked", "asked as recorded", "asked otherwise"],
+)
+def test_what_is_fed_is_said_with_its_source(known: dict[str, Any], words: str) -> None:
+    """A range that was asked for is set against another only where one is known."""
+    assert of(**known).range_words() == f"Fed: pixels in {words}"
+
+
+def test_how_images_are_prepared_is_said_with_its_source() -> None:
+    """A digit is placed, anything else is resized; what is known is no guess."""
+    assert of(LENETS).prepared_words() == (
+        "Images: the digit on each is placed as in MNIST, light on black, as its run records"
+    )
+    assert of(asked_prepared="resize").prepared_words().endswith("ratio is another, as asked")
+    assert of(LENETS).recorded == "digit"
+    assert of(asked_prepared="resize").recorded == "resize"

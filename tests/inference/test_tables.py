@@ -57,3 +57,67 @@ def test_a_name_cannot_command_the_terminal() -> None:
     output = io.StringIO()
     print_prediction(likely_one("\x1b[2J\udcff.png"), Console(file=output, width=100))
     assert "\\x1b[2J\\udcff.png" in output.getvalue()
+
+
+SHOWN = """\
+Class by class
+┏━━━━━━━┳━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━┓
+┃ class ┃ images ┃ right ┃ precision ┃ recall ┃
+┡━━━━━━━╇━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━┩
+│     0 │      3 │     2 │    50.00% │ 66.67% │
+│     1 │      2 │     1 │    50.00% │ 50.00% │
+│     2 │      1 │     0 │      none │  0.00% │
+└───────┴────────┴───────┴───────────┴────────┘
+Confusion: a row
+for each label, a
+column for each
+answer
+┏━━━┳━━━┳━━━┳━━━┓
+┃   ┃ 0 ┃ 1 ┃ 2 ┃
+┡━━━╇━━━╇━━━╇━━━┩
+│ 0 │ 2 │ 1 │   │
+│ 1 │ 1 │ 1 │   │
+│ 2 │ 1 │   │   │
+└───┴───┴───┴───┘
+What the images show
+┏━━━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━┓
+┃ image     ┃ class ┃ probability ┃ second class ┃ probability ┃
+┡━━━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━┩
+│ a.png     │     1 │       75.0% │            0 │       25.0% │
+│ far/b.png │     0 │       50.0% │            2 │       40.0% │
+└───────────┴───────┴─────────────┴──────────────┴─────────────┘
+"""
+
+
+def test_the_tables_are_shown_so() -> None:
+    """Numbers stand on the right, titles on the left, and no answers are an empty cell."""
+    output = io.StringIO()
+    console = Console(file=output, width=100)
+    print_evaluation(example_evaluation(), console)
+    print_prediction(example(), console)
+    assert [line.rstrip() for line in output.getvalue().splitlines()] == SHOWN.splitlines()
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(20, True), (21, False)])
+def test_the_widest_matrix_has_twenty_columns(classes: int, shown: bool) -> None:
+    """One more is not readable; the right answers are marked by their colour alone."""
+    output = io.StringIO()
+    console = Console(file=output, width=200, force_terminal=True, color_system="standard")
+    labels = np.arange(classes, dtype=np.uint8)
+    logits = np.roll(np.eye(classes, dtype=np.float32), 1, axis=0)
+    logits[1] = np.eye(classes)[1]
+    images = np.zeros((classes, 8, 8, 1), np.uint8)
+    print_evaluation(Evaluation(Examples(images, labels), logits, 0.0, {}), console)
+    assert ("Confusion" in output.getvalue()) is shown
+    assert output.getvalue().count("\x1b[1;32m1\x1b[0m") == shown
+
+
+def test_counts_stand_on_the_right() -> None:
+    """Units are below units."""
+    output = io.StringIO()
+    labels = np.repeat(np.arange(2, dtype=np.uint8), (12, 3))
+    logits = np.eye(2, dtype=np.float32)[labels * 0]
+    images = np.zeros((15, 8, 8, 1), np.uint8)
+    print_evaluation(Evaluation(Examples(images, labels), logits, 0.0, {}), Console(file=output))
+    assert "│ 0 │ 12 │   │" in output.getvalue()
+    assert "│ 1 │  3 │   │" in output.getvalue()

@@ -3,6 +3,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,48 @@ def test_the_ink_is_where_mnist_has_it() -> None:
     mass = digit / digit.sum()
     for axis in range(2):
         assert abs((mass.sum(axis=1 - axis) * np.arange(28)).sum() - 14) <= 0.51
+
+
+def drawings() -> dict[str, Image.Image]:
+    """Return drawings as people make them, by what is hard about each."""
+    numbers = np.random.default_rng(0)
+    page = np.asarray(seven(size=(300, 200)), np.float64)
+    light = np.linspace(0.5, 1, 300) * np.linspace(0.7, 1, 200)[:, np.newaxis] ** 2
+    lit = np.clip(page * light + numbers.normal(0, 4, page.shape), 0, 255).astype(np.uint8)
+    blue = np.stack([page, 0.6 * page + 60, np.full(page.shape, 180.0)], axis=-1).astype(np.uint8)
+    small = Image.new("L", (1600, 1200), 230)
+    small.paste(seven(), (900, 300))
+    hair = Image.new("L", (400, 500), 200)
+    ImageDraw.Draw(hair).line([(90, 100), (300, 110), (180, 400)], 40, 3)
+    dirty = seven(size=(280, 280))
+    pencil = ImageDraw.Draw(dirty)
+    for place in ((20, 30, 24, 34), (250, 200, 262, 209), (0, 120, 9, 170)):
+        pencil.rectangle(place, 60)
+    return {
+        "uneven light": Image.fromarray(lit),
+        "colour": Image.fromarray(blue),
+        "far away": small,
+        "a hair": hair,
+        "dirt": dirty,
+        "light on dark": seven(paper=20, ink=210, size=(90, 60)),
+        "tiny": seven(size=(14, 14)),
+    }
+
+
+RECORDED = Path(__file__).with_name("digits.npz")  # see `record`
+
+
+def record() -> None:
+    """Write down what `prepare` makes of each drawing, when it is meant to change."""
+    found: dict[str, Any] = {name: prepare(one) for name, one in drawings().items()}
+    np.savez_compressed(RECORDED, **found)
+
+
+@pytest.mark.parametrize("name", drawings())
+def test_a_drawing_gives_the_digit_that_was_recorded(name: str) -> None:
+    """What `prepare` finds stays as it is, to a rounding."""
+    with np.load(RECORDED) as recorded:
+        assert gap(prepare(drawings()[name]), recorded[name]) <= ROUNDING
 
 
 def test_specks_are_no_strokes() -> None:

@@ -54,3 +54,39 @@ def test_a_missing_module_is_told_with_its_remedy() -> None:
     """The error has the command that installs the extra."""
     with pytest.raises(UserError, match=r"pip install 'lenet-multi\[tfds\]'"):
         extras.require("no_such_module", "tfds")
+
+
+def test_a_missing_module_is_one_whole_line() -> None:
+    """The reason is Python's, and the package itself has a line too."""
+    with pytest.raises(UserError) as refused:
+        extras.require("no_such_module", "tfds")
+    assert str(refused.value) == (
+        "no_such_module cannot be imported (No module named 'no_such_module'); install it with: "
+        "pip install 'lenet-multi[tfds]'"
+    )
+    assert extras.install_line() == "pip install lenet-multi"
+    assert extras.require("math", "tfds").pi > 3
+
+
+def test_without_an_installation_nothing_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requirements are known of an installed package only."""
+    assert extras.is_installed()
+    monkeypatch.setattr(extras, "distributions", lambda name: iter(()))
+    assert not extras.is_installed()
+    assert extras.every() == []
+    assert extras.lacks("export") == []
+
+
+def test_a_package_without_requirements_lacks_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor has it extras."""
+    monkeypatch.setattr(extras, "requires", lambda name: None)
+    assert extras.lacks() == []
+
+
+def test_what_is_installed_instead_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version before a release counts; an older one is shown beside what is wanted."""
+    monkeypatch.setattr(extras, "installed_version", lambda name: "2.0rc1")
+    wanted = ["a>=1", "b>=3,<4", 'c>=9; extra == "export"']
+    monkeypatch.setattr(extras, "requires", lambda name: wanted)
+    assert extras.lacks() == ["b<4,>=3 (installed: 2.0rc1)"]
+    assert extras.lacks("export") == ["c>=9 (installed: 2.0rc1)"]

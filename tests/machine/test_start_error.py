@@ -156,3 +156,80 @@ def test_flags_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
         start_error.refuse_deadly_flags("jax")
         start_error.refuse_deadly_flags("torch")
         assert len(tried) == trials, flags
+
+
+@pytest.mark.parametrize(
+    ("backend", "text", "environ", "found"),
+    [
+        ("torch", "odd", {"KERAS_TORCH_X": "1", "TORCH_X": "1", "PYTORCH_X": "1"}, 3),
+        ("tensorflow", "odd", {"TF_X": "1", "XLA_X": "1", "JAX_X": "1"}, 2),
+        ("openvino", "odd", {"KERAS_NNX_X": "1", "CUDA_X": "1", "TF_X": "1"}, 2),
+        ("jax", "odd", {"JAX_X": "", "JAX_Y": "2"}, 2),
+        ("jax", "Is it ON?", {"JAX_X": "on", "JAX_Y": "off"}, 1),
+        ("jax", "JAX_XY is odd", {"JAX_X": "1", "JAX_XY": "2"}, 1),
+        ("jax", "PATH is odd", {"PATH": "/bin"}, 0),
+    ],
+)
+def test_each_backend_reads_its_own(
+    backend: str, text: str, environ: dict[str, str], found: int
+) -> None:
+    """A whole name counts, in the order of the variables; a value counts in any case."""
+    assert len(suspects(backend, text, environ)) == found
+
+
+def test_all_suspects_are_to_be_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its value beside it."""
+    monkeypatch.setattr(os, "environ", {})
+    environ = {"JAX_X": "1", "JAX_Y": "two"}
+    assert start_error._remedy("jax", "odd", environ) == (
+        "unset JAX_X (now '1') or JAX_Y (now 'two')"
+    )
+    assert start_error._remedy("numpy", "odd", {}) == (
+        "install it again with: pip install --force-reinstall jax"
+    )
+
+
+@pytest.mark.parametrize(
+    ("returncode", "stderr", "raises"),
+    [
+        (1, "F0000 00:00:17.1 12 a.cc:234] Unknown flag\n", True),
+        (-6, "", True),
+        (1, "Traceback (most recent call last):\nValueError: odd\n", False),
+        (0, "a warning\n", False),
+    ],
+)
+def test_a_flag_that_ends_the_process_is_refused(
+    monkeypatch: pytest.MonkeyPatch, returncode: int, stderr: str, raises: bool
+) -> None:
+    """The line has what was logged, and every flag; what raises an error is left to the start."""
+
+    def run(command: list[str], **named: object) -> object:
+        assert command[:2] == [sys.executable, "-c"]
+        assert "tensorflow" in command[2]
+        assert named["stdin"] == subprocess.DEVNULL
+        assert named["capture_output"]
+        assert named["text"]
+        return subprocess.CompletedProcess((), returncode, "", stderr)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    for name, value in (("XLA_FLAGS", "--a"), ("TF_XLA_FLAGS", "--b")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LENET_MULTI_FLAGS_TRIED", "others")
+    if not raises:
+        start_error.refuse_deadly_flags("tensorflow")
+        assert os.environ["LENET_MULTI_FLAGS_TRIED"].startswith("tensorflow {")
+        return
+    with pytest.raises(StartError) as raised:
+        start_error.refuse_deadly_flags("tensorflow")
+    assert raised.value.why == ("Unknown flag" if stderr else "")
+    assert raised.value.remedy == ("unset XLA_FLAGS (now '--a') or TF_XLA_FLAGS (now '--b')")
+    assert os.environ["LENET_MULTI_FLAGS_TRIED"] == "others"
+
+
+def test_a_reason_is_cut_at_a_word() -> None:
+    """A full stop at its end is left out; the error itself is the cause."""
+    cause = RuntimeError("word " * 100)
+    with pytest.raises(StartError) as raised, explained("jax"):
+        raise cause
+    assert raised.value.why == "word " * 49 + "..."
+    assert raised.value.__cause__ is cause

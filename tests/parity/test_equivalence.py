@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from lenet_multi.parity.equivalence import LEVEL, two_one_sided_tests
 
@@ -50,7 +51,9 @@ def test_too_few_seeds_are_not_equivalent() -> None:
     assert not two_one_sided_tests(np.array([-0.05, 0.05]), margin=MARGIN).passed
 
 
-@pytest.mark.parametrize(("difference", "passed"), [(0.0, True), (0.09, True), (0.1, False)])
+@pytest.mark.parametrize(
+    ("difference", "passed"), [(0.0, True), (0.09, True), (0.1, False), (-0.1, False)]
+)
 def test_equal_differences_have_no_spread(difference: float, passed: bool) -> None:
     """If all differences are equal the interval is a point; the margin itself is outside."""
     result = two_one_sided_tests(np.full(5, difference), margin=MARGIN)
@@ -59,5 +62,25 @@ def test_equal_differences_have_no_spread(difference: float, passed: bool) -> No
 
 def test_one_difference_is_refused() -> None:
     """A single pair is refused, because it has no spread."""
-    with pytest.raises(ValueError, match="two or more"):
+    with pytest.raises(ValueError, match=r"^two or more differences are needed$"):
         two_one_sided_tests(np.array([0.0]), margin=MARGIN)
+
+
+def test_the_result_has_what_was_tested() -> None:
+    """The number of pairs, their mean, and the margin; the p-value is that of the worse side."""
+    found = np.array([0.02, 0.04, 0.03, 0.07])
+    result = two_one_sided_tests(found, margin=MARGIN)
+    assert (result.pairs, result.margin) == (4, MARGIN)
+    assert result.mean == pytest.approx(0.04)
+    error = found.std(ddof=1) / 2
+    assert result.p_value == pytest.approx(stats.t.sf((MARGIN - 0.04) / error, 3))
+    pairs = two_one_sided_tests(np.array([0.01, 0.02]), margin=MARGIN).pairs
+    assert pairs == 2
+
+
+@pytest.mark.parametrize(("difference", "p_value"), [(0.09, 0.0), (-0.1, 1.0), (0.1, 1.0)])
+def test_equal_differences_are_certain(difference: float, p_value: float) -> None:
+    """Without spread the tests have no doubt."""
+    result = two_one_sided_tests(np.full(5, difference), margin=MARGIN)
+    assert result.p_value == p_value
+    assert result.mean == pytest.approx(difference)

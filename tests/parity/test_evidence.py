@@ -1,10 +1,13 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lenet_multi.errors import UserError
 from lenet_multi.parity.evidence import Evidence, read
+from lenet_multi.runs.record import file_sha256
 
 
 def written(folder: Path) -> Evidence:
@@ -62,3 +65,50 @@ def test_missing_evidence_is_refused(tmp_path: Path) -> None:
     """A folder without evidence is refused by name."""
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path / "nowhere", climb="today")
+
+
+def test_the_place_of_an_array_is_a_whole_name(tmp_path: Path) -> None:
+    """What lies under a place has its name, a dash and more, and comes by the rest."""
+    arrays = {name: np.array(1) for name in ("L1/a", "L1/b/L1/c", "L10/a", "L1", "x/L1/a")}
+    assert list(Evidence("jax", "", arrays=arrays).under("L1")) == ["a", "b/L1/c"]
+
+
+def test_an_error_names_what_to_do(tmp_path: Path) -> None:
+    """Stale evidence is to be deleted, and damaged evidence to be made again."""
+    written(tmp_path)
+    with pytest.raises(UserError) as refused:
+        read(tmp_path, climb="tomorrow")
+    assert str(refused.value) == (
+        f"{tmp_path} is stale: it holds evidence of another climb; delete it"
+    )
+    (tmp_path / "evidence.npz").write_bytes(b"x")
+    with pytest.raises(UserError) as refused:
+        read(tmp_path, climb="today")
+    assert str(refused.value) == (
+        f"{tmp_path / 'evidence.npz'} is damaged: its hash is wrong; climb again"
+    )
+    (tmp_path / "evidence.json").write_text("{}")
+    with pytest.raises(UserError) as refused:
+        read(tmp_path, climb="today")
+    assert str(refused.value) == (
+        f"the evidence in {tmp_path} cannot be read: 'climb'; climb again"
+    )
+
+
+def test_objects_are_no_arrays(tmp_path: Path) -> None:
+    """Evidence that could run code is neither written nor read."""
+    evidence = Evidence("jax", "today", arrays={"a": np.array([{}], object)})
+    with pytest.raises(ValueError, match="Object arrays"):
+        evidence.write(tmp_path)
+
+
+def test_objects_are_not_read(tmp_path: Path) -> None:
+    """An archive that was exchanged together with its hash runs no code."""
+    written(tmp_path)
+    objects: dict[str, Any] = {"a": np.array([{}], object)}
+    np.savez(tmp_path / "evidence.npz", **objects)
+    content = json.loads((tmp_path / "evidence.json").read_text())
+    content["arrays"] = file_sha256(tmp_path / "evidence.npz")
+    (tmp_path / "evidence.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="cannot be read: Object arrays cannot be loaded"):
+        read(tmp_path, climb="today")

@@ -1,7 +1,10 @@
+import dataclasses
 import math
 import re
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,3 +139,101 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "gaps.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "gaps.png").stat().st_size > 20_000
     assert Line.of("", "float32", np.array([0.0, 3.0, 2.0])).gaps == [1e-17, 3.0, 3.0]
+
+
+def shown(draw: Callable[[Console], None]) -> list[str]:
+    """Return the lines that are printed, without what colours them."""
+    console = Console(record=True, width=140, file=StringIO())
+    draw(console)
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+CLIMB = """\
+Parity: the gap nearest to its limit on each rung
+┏━━━━━━━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━┳━━━━━━━━━┓
+┃ rung          ┃ precision ┃ where          ┃ between       ┃     gap ┃ allowed ┃  share ┃ verdict ┃
+┡━━━━━━━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━╇━━━━━━━━━┩
+│ L0 structure  │ float32   │ all            │ all           │    none │    none │   0.0% │ pass    │
+│ L1 forward    │ float64   │ losses: step 3 │ jax and torch │ 2.5e-01 │       1 │  25.0% │ pass    │
+│ L4 trajectory │ float32   │ losses: step 3 │ jax and torch │ 7.0e+00 │       1 │ 700.0% │ FAIL    │
+└───────────────┴───────────┴────────────────┴───────────────┴─────────┴─────────┴────────┴─────────┘
+"""  # noqa: E501
+
+STUDY = """\
+seed 1 torch FAILED: it crashed
+    last
+Test accuracy
+┏━━━━━━┳━━━━━━━━┳━━━━━━━━┓
+┃ seed ┃    jax ┃  torch ┃
+┡━━━━━━╇━━━━━━━━╇━━━━━━━━┩
+│    0 │ 99.00% │ 98.00% │
+│    1 │ 97.00% │ failed │
+└──────┴────────┴────────┘
+L5 outcome: two one-sided tests over paired seeds
+┏━━━━━━━━━━━━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━┓
+┃            between ┃ seeds ┃ mean gap ┃    90 % interval ┃                margin ┃       p ┃ answer alike ┃ verdict    ┃
+┡━━━━━━━━━━━━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━┩
+│      jax and torch │     3 │   +0.020 │ +0.003 to +0.037 │ 0.1 percentage points │ 2.6e-03 │       99.80% │ equivalent │
+│ jax and tensorflow │     2 │     +1.5 │   -1.66 to +4.66 │                   0.1 │ 8.9e-01 │            - │ NOT SHOWN  │
+└────────────────────┴───────┴──────────┴──────────────────┴───────────────────────┴─────────┴──────────────┴────────────┘
+NOT shown to be equivalent.
+"""  # noqa: E501
+
+
+def test_a_climb_is_shown_so() -> None:
+    """A gap of nothing is in all places; numbers stand on the right."""
+    findings = [
+        finding(STRUCTURE, 0, allowed=0),
+        finding(FORWARD, 0.25, precision="float64"),
+        finding(TRAJECTORY, 7.0),
+    ]
+    lines = shown(lambda console: console.print(report.rungs_table(findings)))
+    assert lines == CLIMB.splitlines()
+
+
+def test_a_study_is_shown_so() -> None:
+    """Each seed has a row, and each pair its interval, margin and verdict."""
+    runs = {
+        (seed, who): example_run(right=right)
+        for seed, who, right in ((0, "jax", 990), (0, "torch", 980), (1, "jax", 970))
+    }
+    outcomes = [
+        Outcome(PAIR, two_one_sided_tests(np.array([0.01, 0.02, 0.03]), margin=0.1), 0.998),
+        Outcome(("jax", "tensorflow"), two_one_sided_tests(np.array([1.0, 2.0]), margin=0.1), None),
+    ]
+    study = Study(runs, outcomes, [Failure("seed 1 torch", "crashed", ["last"])], 0.1)
+    assert shown(lambda console: report.print_study(study, console)) == STUDY.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "findings", "last"),
+    [
+        ({}, [], "The same at every rung: jax, torch."),
+        ({"stopped": True}, [], "No verdict: the climb was stopped; it reached no rung."),
+        (
+            {"stopped": True},
+            [finding(STRUCTURE, 0, allowed=0)],
+            "No verdict: the climb was stopped; what it reached agrees.",
+        ),
+        ({"failures": [Failure("jax", "crashed", [])]}, [], "No verdict: a climber failed."),
+    ],
+)
+def test_the_verdict_is_the_last_line(
+    change: dict[str, Any], findings: list[Finding], last: str
+) -> None:
+    """A climb that was stopped, or whose climber failed, has none."""
+    ascent = dataclasses.replace(Ascent(ladder(), findings, [], 1.0), **change)
+    assert shown(lambda console: report.print_ascent(ascent, console))[-1] == last
+
+
+def test_what_keras_lacks_and_what_failed_are_whole_lines() -> None:
+    """All names that any climber did not find, once each; a child's last lines are indented."""
+    rungs = ladder()
+    for seen, lacking in zip(rungs.climbed.values(), (["b", "a"], ["a"], [], ["c"]), strict=True):
+        seen.record["lacking"] = lacking
+    ascent = Ascent(rungs, [], [Failure("jax float32", "crashed", ["one", "two"])], 1.0)
+    lines = shown(lambda console: report.print_ascent(ascent, console))
+    assert lines[:3] == ["jax float32 FAILED: it crashed", "    one", "    two"]
+    assert (
+        "Note: this Keras has no a, b, c; float64 and random numbers may differ for that." in lines
+    )

@@ -64,3 +64,30 @@ def test_a_gradient_of_zeros_has_no_slope(places: list[int]) -> None:
     """Without a gradient there is no direction, so nothing is checked."""
     zeros = [0 * weight for weight in WEIGHTS]
     assert slopes.along(zeros, WEIGHTS, loss_at(WEIGHTS), loss_at, places) == {}
+
+
+def test_some_of_many_tensors_are_checked() -> None:
+    """Of more than eight, each second or third: no more than eight, from the first on."""
+    for count, places in ((8, range(8)), (9, range(0, 9, 2)), (20, range(0, 20, 3))):
+        weights = [np.array([1.0]) for _ in range(count)]
+        gradient = [2 * weight for weight in weights]
+        found = slopes.along(gradient, weights, loss_at(weights), loss_at, range(count))
+        assert list(found) == list(places)
+
+
+@pytest.mark.parametrize(
+    ("size", "around", "gap"),
+    [
+        (4.0, (1.0, 3.0, 2.0, 3.0), 0.25),
+        (4.0, (0.0, 3.0, 1.0, 2.2), 0.45),
+        (4.0, (0.0, 2.0, 1.0, 2.1), 0.0),
+        (100.0, (50.0, 50.0, 50.0, 50.0005), 0.5),
+        (100.0, (50.0, 50.0, 50.0, 50.002), 0.0),
+    ],
+    ids=["half as far", "less than half", "a kink", "within the tolerance", "beyond it"],
+)
+def test_at_a_kink_slopes_stay_apart(
+    size: float, around: tuple[float, float, float, float], gap: float
+) -> None:
+    """In the smaller step by more than half, and by more than the tolerance of their size."""
+    assert slopes.gap(size, *around) == pytest.approx(gap, rel=1e-4)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lenet_multi.errors import UserError
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.checkpoint import State
+from lenet_multi.runs.record import OF_EACH_EPOCH
 from tests.examples import example_epochs, example_run
 
 
@@ -138,7 +139,11 @@ def test_a_checkpoint_of_another_make_is_refused(
     assert [warning.endswith(f".npz is damaged at {wrong}") for warning in warnings] == [True]
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 10**5, b"[]"], ids=repr)
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"\xff", b"[" * 10**5, b"[]"],
+    ids=["empty", "cut", "no text", "too deep", "a list"],
+)
 def test_facts_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
     """Facts that are not JSON, or not an object, are refused."""
     buffer = io.BytesIO()
@@ -147,3 +152,50 @@ def test_facts_that_are_none_are_refused(tmp_path: Path, text: bytes) -> None:
     (tmp_path / f"00001-00000005-{digest}.npz").write_bytes(buffer.getvalue())
     with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
         checkpoint.read(tmp_path, lambda warning: None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": 0, "steps": 0, "epochs": [], "best_weights": []},
+        {"best_weights": [np.ones(3), np.array(7)]},
+        {"epochs": [dict.fromkeys(OF_EACH_EPOCH, 1.0)]},
+    ],
+    ids=["before the first step", "all weights are the best", "no metrics"],
+)
+def test_the_least_and_the_most_are_read(tmp_path: Path, change: dict[str, Any]) -> None:
+    """A state may be of the beginning, of a model without metrics, or have all weights twice."""
+    state = dataclasses.replace(example(), **change)
+    checkpoint.write(tmp_path, state)
+    assert equal(read(tmp_path, pytest.fail), state)
+
+
+def test_all_that_is_wrong_is_named(tmp_path: Path) -> None:
+    """The warning lists the facts, or has the reason why there are none."""
+    checkpoint.write(tmp_path, dataclasses.replace(example(), epoch=-1, steps=-1))
+    (path,) = tmp_path.iterdir()
+    path.rename(path.with_name(f"0-{path.name.rpartition('-')[2]}"))
+    buffer = io.BytesIO()
+    np.savez(buffer, facts=np.frombuffer(b"{", np.uint8))
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:16]
+    (tmp_path / f"00001-00000005-{digest}.npz").write_bytes(buffer.getvalue())
+    warnings: list[str] = []
+    with pytest.raises(UserError, match="no checkpoint"):
+        checkpoint.read(tmp_path, warnings.append)
+    no_json, no_facts = warnings
+    assert no_json.startswith("trying an earlier checkpoint: ")
+    assert no_json.endswith(
+        f"{digest}.npz is damaged: Expecting property name enclosed in double "
+        "quotes: line 1 column 2 (char 1)"
+    )
+    assert no_facts.endswith(".npz is damaged at epoch, steps")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The error names the folder of the checkpoints and the flag that chooses another."""
+    (tmp_path / "resume").touch()
+    with pytest.raises(UserError) as refused:
+        checkpoint.write(tmp_path / "resume", example())
+    assert str(refused.value) == (
+        f"cannot write {tmp_path / 'resume'}: File exists; choose another --out"
+    )

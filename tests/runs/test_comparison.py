@@ -14,6 +14,7 @@ from lenet_multi.config import TEACHING
 from lenet_multi.data.metrics import errors
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import RECIPES
+from lenet_multi.runs import comparison
 from lenet_multi.runs.comparison import (
     RECOUNT,
     Comparison,
@@ -568,3 +569,28 @@ def test_each_of_several_outputs_is_recounted(tmp_path: Path, edited: str | None
     comparison = compare([tmp_path / "jax", tmp_path / "torch"])
     assert comparison.passed == (edited is None)
     assert "b_mean_absolute_error 2" in comparison.checks[-2].shown[0]
+
+
+def test_an_older_record_has_the_defaults_of_newer_settings() -> None:
+    """A setting that it lacks is compared as what it was; names have commas between them."""
+    run = example_run(class_names=["cat", "dog"])
+    lacking = {name: value for name, value in run.result.config.items() if name != "batch_size"}
+    older = dataclasses.replace(run.result, config=lacking)
+    assert premises(older) == premises(run.result)
+    assert premises(older)["setting batch_size"] == 128
+    assert premises(older)["model class names"] == "cat, dog"
+
+
+def test_an_unknown_size_is_a_dash() -> None:
+    """A system may not tell the memory of a process."""
+    assert comparison._mebibytes(None) == "-"
+    assert comparison._mebibytes(2000 * 2**20) == "2,000 MiB"
+
+
+def test_ten_thousand_images_are_many(tmp_path: Path) -> None:
+    """One less has the wider tolerance of few."""
+    for images, allowed in ((10_000, "0.5"), (9_999, "1.0")):
+        runs = [example_run(who, train_images=images) for who in ("jax", "torch")]
+        found = compared(tmp_path / str(images), *runs)
+        (check,) = (one for one in found.checks if one.name == "test accuracy")
+        assert check.allowed == f"0.00 apart, {allowed} percentage points allowed"

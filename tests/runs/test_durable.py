@@ -1,10 +1,22 @@
+import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from lenet_multi.errors import UserError
-from lenet_multi.runs.durable import drafted, put_in_place, write_bytes
+from lenet_multi.runs.durable import (
+    check_record,
+    drafted,
+    put_in_place,
+    replacing,
+    sync,
+    write_bytes,
+    write_json,
+    write_record,
+    writing,
+)
 from tests.runs.test_folder import entries
 
 
@@ -151,9 +163,9 @@ def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
 
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
     """The target's folder is made if it does not exist."""
-    with drafted(tmp_path / "new" / "model", refuse) as draft:
+    with drafted(tmp_path / "new" / "deep" / "model", refuse) as draft:
         draft.write_text("new")
-    assert (tmp_path / "new" / "model").read_text() == "new"
+    assert (tmp_path / "new" / "deep" / "model").read_text() == "new"
 
 
 def test_a_target_that_cannot_be_written_is_refused() -> None:
@@ -163,3 +175,136 @@ def test_a_target_that_cannot_be_written_is_refused() -> None:
         drafted(Path("/proc/model"), refuse),
     ):
         pytest.fail("a draft was given")
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of files and folders in the order in which they are flushed to the disk."""
+    names: list[str] = []
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        names.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return names
+
+
+def test_a_file_is_on_the_disk_before_it_is_in_its_place(
+    tmp_path: Path, flushed: list[str]
+) -> None:
+    """The draft lies beside the file, hidden; it is flushed, and then the folder that names it."""
+    with replacing(tmp_path / "file") as file:
+        file.write(b"new")
+        (draft,) = entries(tmp_path)
+    assert draft.startswith(".file-")
+    assert len(draft) == len(".file-") + 8
+    assert flushed == [draft, tmp_path.name]
+
+
+def test_all_of_a_folder_is_on_the_disk_before_it_is_in_its_place(
+    tmp_path: Path, flushed: list[str]
+) -> None:
+    """What is in it first, then the folder, and last the one that names it."""
+    (tmp_path / "draft" / "in").mkdir(parents=True)
+    (tmp_path / "draft" / "in" / "file").touch()
+    put_in_place(tmp_path / "draft", tmp_path / "target")
+    assert flushed == ["in", "file", "draft", tmp_path.name]
+
+
+def test_windows_flushes_no_folder(
+    tmp_path: Path, flushed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There nothing is opened to be flushed; elsewhere the handle is closed again."""
+    before = len(os.listdir("/proc/self/fd"))
+    sync(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
+    monkeypatch.setattr(sys, "platform", "win32")
+    sync(tmp_path / "missing")
+    assert flushed == [tmp_path.name]
+
+
+def test_json_is_for_people_and_ends_with_its_line(tmp_path: Path) -> None:
+    """It is indented by two, unless asked otherwise."""
+    write_json(tmp_path / "a", {"b": [1]})
+    assert (tmp_path / "a").read_text() == '{\n  "b": [\n    1\n  ]\n}\n'
+    write_json(tmp_path / "a", {"b": [1]}, indent=None)
+    assert (tmp_path / "a").read_text() == '{"b": [1]}\n'
+
+
+def test_a_record_is_signed(tmp_path: Path) -> None:
+    """The last field is the SHA-256 of the others; a changed one is refused by name."""
+    write_record(tmp_path / "a", {"b": 1, "c": "é"})
+    content = json.loads((tmp_path / "a").read_text())
+    assert list(content) == ["b", "c", "sha256"]
+    assert content["sha256"].startswith("61abc9c2")
+    assert check_record(tmp_path / "a", content) == {"b": 1, "c": "é"}
+    with pytest.raises(UserError) as refused:
+        check_record(Path("a"), content | {"b": 2})
+    assert str(refused.value) == (
+        "a is damaged: its SHA-256 is not that of its content; train again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("odd words"), "odd words"),
+        (RuntimeError("Symlink loop from 'a'"), "Symlink loop from 'a'"),
+    ],
+)
+def test_what_cannot_be_written_is_named_with_its_flag(error: Exception, why: str) -> None:
+    """The system's words are the reason; the remedy is the flag that chose the place."""
+    with pytest.raises(UserError) as refused, writing(Path("a")):
+        raise error
+    assert str(refused.value) == f"cannot write a: {why}; choose another --out"
+    with (
+        pytest.raises(UserError, match=r"; choose another --cache$"),
+        writing(Path("a"), flag="--cache"),
+    ):
+        raise error
+
+
+def test_other_errors_are_not_of_writing() -> None:
+    """An error that is no refusal passes as it is."""
+    with pytest.raises(ValueError, match="a bug"), writing(Path("a")):
+        raise ValueError("a bug")
+    with pytest.raises(OSError, match="full"), writing(Path("a"), refusals=(ValueError,)):
+        raise OSError("full")
+
+
+def test_a_draft_lies_hidden_beside_its_target(tmp_path: Path) -> None:
+    """It has the target's name, in a folder of its own, and is moved on the same file system."""
+    with drafted(tmp_path / "model.keras", free) as draft:
+        assert draft.name == "model.keras"
+        assert draft.parent.parent == tmp_path
+        assert draft.parent.name.startswith(".model.keras-")
+        draft.touch()
+
+
+def test_a_target_is_asked_about_before_and_after(tmp_path: Path) -> None:
+    """It is asked about with its whole path, so that a link is seen for what it is."""
+    asked: list[Path] = []
+    (tmp_path / "link").symlink_to("model")
+    with drafted(tmp_path / "link", asked.append) as draft:
+        assert asked == [tmp_path / "model"]
+        draft.touch()
+    assert asked == [tmp_path / "model"] * 2
+
+
+def test_a_target_that_is_refused_last_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full when the draft is moved gives one line too."""
+
+    def refuse_all(draft: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lenet_multi.runs.durable.put_in_place", refuse_all)
+    with (
+        pytest.raises(UserError, match=f"cannot write {tmp_path}/model: No space left on device; "),
+        drafted(tmp_path / "model", free),
+    ):
+        pass

@@ -20,9 +20,13 @@ def test_an_entry_has_the_settings_of_its_run(tmp_path: Path) -> None:
     """An entry has the run's settings, backend, epochs and the hash of its model."""
     entry = finished(tmp_path / "run")
     result = read_run(tmp_path / "run").result
-    assert entry["run"] == str(tmp_path / "run")
-    assert (entry["backend"], entry["config"], entry["epochs"]) == ("jax", result.config, 2)
-    assert entry["model_sha256"] == result.files_sha256["model.keras"]
+    of_result = ("backend", "versions", "config", "starts", "start_from", "initial_weights_sha256")
+    assert entry == {
+        "run": str(tmp_path / "run"),
+        "epochs": 2,
+        **{name: getattr(result, name) for name in (*of_result, "final_weights_sha256")},
+        "model_sha256": result.files_sha256["model.keras"],
+    }
     assert is_sound([entry])
     assert (epochs_of([]), epochs_of([entry])) == (0, 2)
 
@@ -37,8 +41,11 @@ def test_the_last_run_is_read_again(tmp_path: Path) -> None:
 def test_another_run_in_its_place_is_refused(tmp_path: Path) -> None:
     """Another run in the folder of a finished one is refused."""
     entry = finished(tmp_path / "run")
-    with pytest.raises(UserError, match="run is not the run that this one goes on from; put that"):
+    with pytest.raises(UserError) as refused:
         read_last([entry | {"model_sha256": "0" * 64}])
+    assert str(refused.value) == (
+        f"{tmp_path / 'run'} is not the run that this one goes on from; put that run back"
+    )
 
 
 @pytest.mark.parametrize(

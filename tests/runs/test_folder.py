@@ -17,6 +17,7 @@ from lenet_multi.runs.folder import (
     finished,
     is_finished,
     new_run_folder,
+    refuse_used,
     unfinished,
     whole_result,
 )
@@ -296,3 +297,28 @@ def test_a_run_goes_on_in_a_folder_of_its_own(tmp_path: Path) -> None:
     assert not is_finished(tmp_path / "none")
     assert beyond(folder, 9) == tmp_path / "a-run-9-epochs"
     assert beyond(Path(), 9) == Path.cwd().with_name(f"{Path.cwd().name}-9-epochs")
+
+
+def test_only_an_empty_folder_is_unused(tmp_path: Path) -> None:
+    """What does not exist is unused too; a file is not, and neither is a folder with one."""
+    refuse_used(tmp_path)
+    refuse_used(tmp_path / "missing")
+    (tmp_path / "file").touch()
+    for used in (tmp_path, tmp_path / "file"):
+        with pytest.raises(UserError) as refused:
+            refuse_used(used)
+        assert str(refused.value) == f"{used} is not an empty folder; choose another --out"
+
+
+def test_a_longer_run_lies_beside_the_shorter_one() -> None:
+    """A path stays relative, unless it has no name of its own."""
+    assert beyond(Path("runs/a"), 9) == Path("runs/a-9-epochs")
+    parent = Path.cwd().parent
+    assert beyond(Path(".."), 9) == parent.with_name(f"{parent.name}-9-epochs")
+
+
+def test_folders_on_the_way_to_a_run_are_made(tmp_path: Path) -> None:
+    """However many there are."""
+    with new_run_folder(tmp_path / "new" / "deep" / "run") as draft:
+        (draft / "file").touch()
+    assert entries(tmp_path / "new" / "deep" / "run") == ["file"]

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def test_a_changed_journal_is_refused(tmp_path: Path) -> None:
     started(tmp_path)
     path = tmp_path / "journal.json"
     path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
-    with pytest.raises(UserError, match="its SHA-256 is not that of its content"):
+    with pytest.raises(UserError, match=f"^{path} is damaged: its SHA-256 is not that of its con"):
         Journal.read(tmp_path)
 
 
@@ -189,3 +190,68 @@ def test_a_run_that_an_older_program_split_otherwise_is_refused(tmp_path: Path) 
     write_record(path, content)
     with pytest.raises(UserError, match=r"older program, which split hf:digits otherwise .* train"):
         Journal.read(tmp_path)
+
+
+def test_a_start_has_all_that_is_known_of_it(tmp_path: Path) -> None:
+    """Its versions, its place, and local times with their offset; Ctrl-C is a reason by name."""
+    journal = Journal(tmp_path, TrainConfig())
+    with pytest.raises(KeyboardInterrupt), journal.started(backend="jax", at=(1, 2)):
+        raise KeyboardInterrupt
+    read = Journal.read(tmp_path)
+    assert read.folder == tmp_path
+    (start,) = read.starts
+    times = [start.pop("began"), start.pop("ended")]
+    assert all(re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", time) for time in times)
+    assert start == {
+        "backend": "jax",
+        "form": None,
+        "answer_form": None,
+        "versions": {"jax": "1"},
+        "epoch": 1,
+        "step": 2,
+        "reason": "KeyboardInterrupt",
+    }
+
+
+def test_the_last_start_with_forms_decides(tmp_path: Path) -> None:
+    """Also one of the runs that this one goes on from, where this one has none on the backend."""
+    start = {"backend": BACKEND, "answer_form": "stock"}
+    earlier = [{"starts": [start | {"form": "old"}]}, {"starts": [start | {"form": "older"}]}]
+    journal = Journal(tmp_path, TrainConfig(), earlier=earlier)
+    assert journal.forms_on(BACKEND) == ("older", "stock")
+    journal.starts.append(start | {"form": "new"})
+    assert journal.forms_on(BACKEND) == ("new", "stock")
+
+
+def test_a_refusal_says_what_to_do(tmp_path: Path) -> None:
+    """Give another folder, or train again; all wrong settings are named."""
+    path = tmp_path / "journal.json"
+
+    def refused() -> str:
+        with pytest.raises(UserError) as error:
+            Journal.read(tmp_path)
+        return str(error.value)
+
+    assert refused() == f"{tmp_path} holds no unfinished run; give the folder of one"
+    path.write_text("half")
+    assert refused() == (
+        f"{path} is damaged: Expecting value: line 1 column 1 (char 0); train again with "
+        "--overwrite"
+    )
+    path.write_text("{}")
+    assert refused() == f"{path} is of another version of lenet-multi; train again"
+    started(tmp_path)
+    content = check_record(path, json.loads(path.read_text()))
+    content["config"] |= {"epochs": "many", "seed": "any"}
+    write_record(path, content)
+    assert refused() == f"{path} is damaged at epochs, seed; train again with --overwrite"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The error names the run's folder, which --out chose."""
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UserError, match=f"^cannot write {tmp_path}/file: Not a directory; "),
+        Journal(tmp_path / "file", TrainConfig()).started(backend="jax", at=(0, 0)),
+    ):
+        pass

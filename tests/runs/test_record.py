@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lenet_multi.errors import UserError
+from lenet_multi.runs.comparison import results_table
 from lenet_multi.runs.durable import check_record, write_record
 from lenet_multi.runs.folder import (
     new_run_folder,
@@ -26,6 +27,7 @@ from lenet_multi.runs.record import (
     read_run,
     write_run,
 )
+from lenet_multi.runs.shown import as_html
 from tests.examples import example_run, example_values_run, keep
 from tests.runs.test_folder import entries
 
@@ -453,3 +455,105 @@ def test_inputs_that_no_program_makes_are_refused(tmp_path: Path) -> None:
         run = keep(example_run(inputs={name: value}), tmp_path / name)
         with pytest.raises(UserError, match="damaged at inputs"):
             read_run(run)
+
+
+def test_a_run_says_what_it_is(tmp_path: Path) -> None:
+    """Its sentence names the model and the folder, and its table is that of a comparison."""
+    run = dataclasses.replace(example_run(), folder=Path("runs/a"))
+    assert run.sentence == "lenet, trained, is in runs/a."
+    (table,) = run.tables()
+    assert as_html(table) == as_html(results_table([run]))
+
+
+def test_a_classifiers_predictions_have_their_names(tmp_path: Path) -> None:
+    """Logits and labels, and no other arrays."""
+    keep(example_run(), tmp_path / "run")
+    with np.load(tmp_path / "run" / "predictions.npz") as file:
+        assert file.files == ["logits", "labels"]
+
+
+def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:
+    """The error names the folder and the flag that chooses another."""
+    run = dataclasses.replace(example_run(), folder=tmp_path / "missing")
+    with pytest.raises(
+        UserError, match=f"^cannot write {tmp_path}/missing: .*; choose another --out$"
+    ):
+        write_run(run, lambda path: Path(path).touch())
+
+
+def test_a_users_classifier_has_as_many_classes_as_its_outputs(tmp_path: Path) -> None:
+    """The setting is for the package's own models, also in a record that is older than others."""
+    config = example_run().result.config | {"classes": 7}
+    own = example_run(config=config | {"architecture": "my_model.py:build"})
+    assert read_run(keep(own, tmp_path / "own")).outputs.shape == (1000, 10)
+    for name, architecture in (("lenet", {"architecture": "lenet"}), ("older", {})):
+        others = {key: value for key, value in config.items() if key != "architecture"}
+        run = example_run(config=others | architecture)
+        with pytest.raises(UserError) as refused:
+            read_run(keep(run, tmp_path / name))
+        assert str(refused.value) == (
+            f"{tmp_path / name / 'predictions.npz'} is not of the run in result.json: logits "
+            "(1000, 10), labels (1000,) for 1000 test images; train again"
+        )
+        read_run(
+            keep(
+                example_run(config=others | architecture | {"classes": 10}),
+                tmp_path / name,
+                overwrite=True,
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"targets": np.zeros(1000, np.float32)},
+        {"targets": np.zeros((1000, 1), np.uint8)},
+        {"targets": np.full(1000, "1")},
+        {"outputs": np.zeros((1000, 10))},
+        {"outputs": np.zeros((1000, 9), np.float32)},
+        {"outputs": np.zeros((1000, 10, 1), np.float32)},
+        {"outputs": np.array(1.0, np.float32)},
+    ],
+    ids=[
+        *("float labels", "a column", "texts", "float64", "nine logits", "three axes"),
+        "one number",
+    ],
+)
+@pytest.mark.parametrize("architecture", ["lenet", "my_model.py:build"])
+def test_what_is_no_classifiers_is_refused(
+    tmp_path: Path, change: dict[str, Any], architecture: str
+) -> None:
+    """Logits are float32 (N, classes), and labels whole numbers (N,)."""
+    if architecture != "lenet" and change.get("outputs", np.zeros(0)).shape == (1000, 9):
+        change = {"outputs": np.zeros((999, 9), np.float32)}  # any number of classes will do
+    run = example_run()
+    run.result.config["architecture"] = architecture
+    with pytest.raises(UserError, match=r"is not of the run in result\.json: logits "):
+        read_run(keep(dataclasses.replace(run, **change), tmp_path / "run"))
+
+
+def test_values_of_another_run_are_shown(tmp_path: Path) -> None:
+    """The error has the dtype and the shape of each array."""
+    run = dataclasses.replace(example_values_run(), outputs=np.zeros((9, 2)))
+    with pytest.raises(UserError) as refused:
+        read_run(keep(run, tmp_path / "run"))
+    assert str(refused.value) == (
+        f"{tmp_path / 'run' / 'predictions.npz'} is not of the run in result.json: outputs and "
+        "targets float64 (9, 2), float32 (1000,) for 1000 test examples; train again"
+    )
+
+
+@pytest.mark.parametrize("earlier", [{"run": "a"}, {"epochs": "many"}])
+def test_an_earlier_run_without_its_epochs_is_damage(tmp_path: Path, earlier: Any) -> None:
+    """The number of epochs tells where a run goes on."""
+    run = example_run(earlier=[{"epochs": 1}, earlier], schema_version=SCHEMA_VERSION)
+    with pytest.raises(UserError, match="is damaged at earlier; train again"):
+        read_run(keep(run, tmp_path / "run"))
+
+
+def test_earlier_runs_read_back(tmp_path: Path) -> None:
+    """What a run goes on from is in its record."""
+    earlier = [{"epochs": 1, "run": "a"}, {"epochs": 3}]
+    run = example_run(earlier=earlier, schema_version=SCHEMA_VERSION)
+    assert read_run(keep(run, tmp_path / "run")).result.earlier == earlier

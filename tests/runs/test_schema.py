@@ -16,6 +16,11 @@ from lenet_multi.runs.schema import escaped, fits, wrong_fields
         (json.loads("[" * 400 + "]" * 400), Any, False),
         (2**63 - 1, int, True),
         (2**63, int, False),
+        (-(2**63), int, False),
+        (3.4e38, float, True),
+        (2.0**128, float, False),
+        (3.5e38, float, False),
+        (-3.5e38, float, False),
         (1.0, int, False),
         (1, float, True),
         (float("nan"), float, False),
@@ -59,3 +64,11 @@ def test_every_string_is_escaped() -> None:
     """Every string is escaped at every depth; printable text and other values stay."""
     content = {"a\n": ["\udcff", 1, {"b": "\x1b"}], "c": "é", "d": None}
     assert escaped(content) == {"a\\n": ["\\udcff", 1, {"b": "\\x1b"}], "c": "é", "d": None}
+
+
+def test_a_value_is_not_nested_too_deep() -> None:
+    """Twenty levels fit, of lists or dictionaries; more would exhaust Python's stack."""
+    assert fits(json.loads("[" * 20 + "]" * 20), Any)
+    assert not fits(json.loads("[" * 21 + "]" * 21), Any)
+    assert fits(json.loads('{"a":' * 19 + "1" + "}" * 19), Any)
+    assert not fits(json.loads('{"a":' * 20 + "1" + "}" * 20), Any)

@@ -1,9 +1,10 @@
 from html.parser import HTMLParser
 
+import pytest
 from rich.table import Table
 from rich.text import Text
 
-from lenet_multi.runs.shown import Shown
+from lenet_multi.runs.shown import Shown, as_html
 
 
 class Example(Shown):
@@ -54,3 +55,56 @@ def test_a_prompt_shows_the_table_as_text() -> None:
     assert "a & b" in shown
     assert shown.splitlines()[-1] == "5 < 6."
     assert "\x1b" not in shown
+
+
+def test_a_table_of_html_is_plain() -> None:
+    """Each cell stands as in the terminal, and a table without a title has an empty one."""
+    table = Table("name")
+    table.add_column("value", justify="right")
+    table.add_row("a", "1")
+    assert as_html(table) == (
+        "<table><caption></caption>"
+        '<tr><th style="text-align: left">name</th><th style="text-align: right">value</th></tr>'
+        '<tr><td style="text-align: left">a</td><td style="text-align: right">1</td></tr></table>'
+    )
+
+
+class Wide(Shown):
+    """A result with two tables, one as wide as a screen, and pictures."""
+
+    sentence, pictures = "Both.", "<svg/>"
+
+    def tables(self) -> list[Table]:
+        """Return two tables; the words of the first are no markup."""
+        return [Table("[bold]", "x" * 120), Table("second")]
+
+
+def test_all_is_shown_as_it_is() -> None:
+    """A line has 140 columns, words in brackets stay, and pictures come last."""
+    assert repr(Wide()).splitlines() == [
+        *(f"┏━━━━━━━━┳{'━' * 122}┓", f"┃ [bold] ┃ {'x' * 120} ┃", f"┡━━━━━━━━╇{'━' * 122}┩"),
+        f"└────────┴{'─' * 122}┘",
+        *("┏━━━━━━━━┓", "┃ second ┃", "┡━━━━━━━━┩", "└────────┘", "Both."),
+    ]
+    assert repr(Example()).splitlines()[0] == "   Two <rows>"
+    assert Wide()._repr_html_() == (
+        "".join(map(as_html, Wide().tables())) + "<p><b>Both.</b></p><svg/>"
+    )
+    assert Example()._repr_html_().endswith("<p><b>5 &lt; 6.</b></p>")
+
+
+def test_a_column_without_cells_loses_no_row() -> None:
+    """A column that was added after the rows is an error, and no other is cut."""
+    table = Table("name")
+    table.add_row("a")
+    table.add_column("value")
+    with pytest.raises(ValueError, match="shorter"):
+        as_html(table)
+
+
+def test_a_result_must_say_what_it_shows() -> None:
+    """Without tables and a sentence nothing can be shown."""
+    with pytest.raises(NotImplementedError):
+        Shown().tables()
+    with pytest.raises(NotImplementedError):
+        _ = Shown().sentence

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lenet_multi.data.sources.pictures import stack
+from lenet_multi.data.sources.pictures import check_splits, first_of, stack
 from lenet_multi.errors import UserError
 
 
@@ -19,3 +19,48 @@ def test_no_rows_are_refused() -> None:
     """An empty split is refused, and the error names it."""
     with pytest.raises(UserError, match="its split test is empty"):
         stack([], ("x", "y"), "test")
+
+
+def test_a_refusal_is_one_whole_line() -> None:
+    """It names the split, what is there, and what to do."""
+    rows = [{"image": np.zeros((2, 3)), "label": 0}, {"image": np.zeros((2, 2)), "label": 0}]
+    for call, words in (
+        (
+            lambda: stack([], ("image", "label"), "test"),
+            "its split test is empty; choose another data set",
+        ),
+        (
+            lambda: stack(rows, ("image", "label"), "train"),
+            "the images of its split train differ in shape: number 1 is 2x2, the first 2x3; make "
+            "them alike first",
+        ),
+        (
+            lambda: check_splits(["train", "all"]),
+            "it must have splits train and test, but has train, all",
+        ),
+        (
+            lambda: first_of(int, {"a": "x", "b": 1.5}),
+            "it must have a column of type int, but has a (str), b (float)",
+        ),
+    ):
+        with pytest.raises(UserError) as refused:
+            call()
+        assert str(refused.value) == words
+
+
+def test_a_feature_is_the_first_of_its_type() -> None:
+    """Splits beyond the two are left alone."""
+    assert first_of(int, {"a": "x", "b": 1, "c": 2}) == "b"
+    check_splits(["validation", "test", "train"])
+    check_splits(["test", "train"])
+
+
+def test_pixels_are_made_by_the_library() -> None:
+    """Images keep their dtype, and labels their order."""
+    rows = [{"image": 1, "label": 5}, {"image": 2, "label": 4}]
+    images, labels = stack(
+        rows, ("image", "label"), "train", lambda one: np.full((2, 2), one, "i2")
+    )
+    assert images.dtype == np.int16
+    assert images[:, 0, 0].tolist() == [1, 2]
+    assert labels.tolist() == [5, 4]
