@@ -161,8 +161,8 @@ def evaluate(
     bad input.
     """
     path = run.folder if isinstance(run, Run) else Path(run)
-    given = {"data": data, "model": model, "class_names": class_names, "backend": backend}
-    given |= {"transpose": transpose or None, "input_range": input_range}
+    given: dict[str, Any] = {"data": data, "model": model, "class_names": class_names}
+    given |= {"backend": backend, "transpose": transpose or None, "input_range": input_range}
     words = flags(_command("evaluate"), given) + ([f"--out={out}"] if out else [])
     return EvaluationResult.of(_answer(["evaluate", str(path), "--json", *words], {}))
 

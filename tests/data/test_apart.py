@@ -1,5 +1,6 @@
 import io
 import os
+import signal
 import sys
 import tracemalloc
 import zlib
@@ -171,6 +172,14 @@ def test_a_crash_of_the_library_is_a_message(
     assert str(refused.value) == f"{parts} {ended}"
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the memory and the signals of this process as they are."""
+    monkeypatch.setattr(apart, "resource", None)
+    monkeypatch.setattr(signal, "signal", lambda *given: None)
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_the_second_process_writes_each_side_of_each_part(parts: Path, tmp_path: Path) -> None:
     """The archive has the parts in their order, images before labels."""
     apart.main("mat", str(parts), str(tmp_path / "out.npz"))
@@ -180,13 +189,14 @@ def test_the_second_process_writes_each_side_of_each_part(parts: Path, tmp_path:
         np.testing.assert_array_equal(arrays["train.y"], COLUMN)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_second_process_prints_a_refusal_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It ends with status 2, and its stdout is the message."""
     with pytest.raises(SystemExit) as end:
         apart.main("mat", str(tmp_path / "no.mat"), str(tmp_path / "out.npz"))
     assert end.value.code == 2
-    printed = capsys.readouterr().out
+    printed = capfd.readouterr().out
     assert printed.startswith("cannot read")
     assert printed.endswith("give a readable file")

@@ -167,6 +167,7 @@ def test_a_row_without_a_name_is_refused(tmp_path: Path, row: str, message: str)
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         (

@@ -251,7 +251,7 @@ def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
     convert = "python -c \"import numpy; numpy.savez('data.npz', x_train=..., y_train=...)\""
     folder = tmp_path / "folder"
     (folder / "deep" / "deeper").mkdir(parents=True)
-    (folder / "deep" / "notes").touch()
+    (folder / "deep" / "notes").mkdir()
     for path, words in (
         (
             tmp_path / "a.xyz",
@@ -325,12 +325,14 @@ def test_an_ending_may_be_in_upper_case(tmp_path: Path) -> None:
     assert set(read(tmp_path)) == {"whole"}
 
 
-def test_a_folder_in_a_folder_must_be_alone(tmp_path: Path) -> None:
-    """An archive unpacks into one folder; beside other files nothing is searched."""
+def test_a_folder_in_a_folder_is_the_only_one(tmp_path: Path) -> None:
+    """An archive unpacks into one folder, maybe beside a README; of two, none is searched."""
     write(tmp_path / "archive" / "a.npz")
     assert set(read(tmp_path)) == {"whole"}
     (tmp_path / "README").touch()
-    with pytest.raises(UserError, match="holds README, archive, no data"):
+    assert set(read(tmp_path)) == {"whole"}
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UserError, match="holds README, archive, other, no data"):
         files.read(tmp_path)
 
 

@@ -227,12 +227,15 @@ def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
 
 
 def test_a_part_without_labels_is_said_in_one_line(tmp_path: Path) -> None:
-    """The note has its path; the folder is read all the same, and is sorted."""
+    """The note names a picture; the folder is read all the same, and is sorted."""
     classes(tmp_path / "train", ["cat"])
     draw(tmp_path / "test" / "0.png", 1)
     found = folders.read(tmp_path)
     assert found
-    assert found.notes == (f"{tmp_path / 'test'} has no labelled pictures; it is not used",)
+    assert found.notes == (
+        f"pictures that are not used: 1, such as {tmp_path / 'test' / '0.png'}: no folder or table "
+        "gives their class",
+    )
     assert found.is_sorted
 
 
@@ -300,8 +303,9 @@ def test_a_part_of_a_table_that_is_none_is_for_training(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_found_by_its_path_before_its_name(tmp_path: Path) -> None:
-    """Of two of one name, the path tells; a name alone is that of the first."""
+    """Of two of one name, the path tells; of a single one the name is enough."""
     draw(tmp_path / "a" / "0.png", 1)
     draw(tmp_path / "b" / "0.png", 2)
-    (tmp_path / "labels.csv").write_text("file,label\nb/0.png,x\n0.png,y\nfar/off/0,z\n")
-    assert seen(tmp_path) == {"whole": [("x", 2), ("y", 1), ("z", 1)]}
+    draw(tmp_path / "b" / "1.png", 3)
+    (tmp_path / "labels.csv").write_text("file,label\nb/0.png,x\na/0.png,y\nfar/off/1,z\n")
+    assert seen(tmp_path) == {"whole": [("x", 2), ("y", 1), ("z", 3)]}

@@ -64,7 +64,7 @@ def test_recorded_digits_need_no_line() -> None:
     ("known", "words"),
     [
         ({"recorded": LENETS}, "[0, 1], as its run records"),
-        ({"told": ("0,255", "Rescaling")}, "[0, 255], as its first layers tell (Rescaling)"),
+        ({"from_layers": ("0,255", "Rescaling")}, "[0, 255], as its first layers tell (Rescaling)"),
         ({"asked_range": "0,255"}, "[0, 255], as asked"),
         ({"recorded": LENETS, "asked_range": "0,1"}, "[0, 1], as asked"),
         (
@@ -72,7 +72,7 @@ def test_recorded_digits_need_no_line() -> None:
             "[-1, 1], as asked, not [0, 1] as its run records",
         ),
     ],
-    ids=["recorded", "told", "asked", "asked as recorded", "asked otherwise"],
+    ids=["recorded", "from layers", "asked", "asked as recorded", "asked otherwise"],
 )
 def test_what_is_fed_is_said_with_its_source(known: dict[str, Any], words: str) -> None:
     """A range that was asked for is set against another only where one is known."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lenet_multi.data.sources.pictures import check_splits, first_of, stack
+from lenet_multi.data.sources.pictures import first_of, splits_of, stack
 from lenet_multi.errors import UserError
 
 
@@ -35,8 +35,8 @@ def test_a_refusal_is_one_whole_line() -> None:
             "them alike first",
         ),
         (
-            lambda: check_splits(["train", "all"]),
-            "it must have splits train and test, but has train, all",
+            lambda: splits_of(["unsplit", "all"]),
+            "it must have a split train or test, but has unsplit, all",
         ),
         (
             lambda: first_of(int, {"a": "x", "b": 1.5}),
@@ -49,10 +49,12 @@ def test_a_refusal_is_one_whole_line() -> None:
 
 
 def test_a_feature_is_the_first_of_its_type() -> None:
-    """Splits beyond the two are left alone."""
+    """Splits beyond the three are left alone."""
     assert first_of(int, {"a": "x", "b": 1, "c": 2}) == "b"
-    check_splits(["validation", "test", "train"])
-    check_splits(["test", "train"])
+    assert splits_of(["validation", "test", "train", "extra"]).keys() == {
+        *("train", "test", "validation")
+    }
+    assert splits_of(["test"]) == {"test": "test"}
 
 
 def test_pixels_are_made_by_the_library() -> None:

@@ -11,6 +11,8 @@ import pytest
 from lenet_multi.data.sources import reader
 from lenet_multi.errors import UserError
 
+SIDES = ("train.x", "train.y", "test.x", "test.y")
+
 
 def test_a_reader_that_fails_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     """If a reader fails, stderr shows its traceback, and the error says so."""
@@ -37,13 +39,14 @@ def test_the_second_process_writes_the_arrays_and_the_names(
 
     def read(name: str) -> Any:
         print("from the library")
-        return [np.full(2, number) for number in range(4)], names if name == "digits" else 1 / 0
+        parts = {"train": (np.full(2, 0), np.full(2, 1)), "test": (np.full(2, 2), np.full(2, 3))}
+        return parts, names if name == "digits" else 1 / 0
 
     library(monkeypatch, read)
     reader.main("fake", "digits", str(tmp_path / "out.npz"))
     with np.load(tmp_path / "out.npz") as found:
-        assert found.files == ["x_train", "y_train", "x_test", "y_test", "class_names"]
-        assert [int(found[name][0]) for name in reader.ARRAYS] == [0, 1, 2, 3]
+        assert found.files == [*SIDES, "class_names"]
+        assert [int(found[name][0]) for name in SIDES] == [0, 1, 2, 3]
         assert found["class_names"].tolist() == (names or [])
         assert found["class_names"].dtype.kind == "U"
     printed = capsys.readouterr()
@@ -83,13 +86,13 @@ def test_what_the_second_process_wrote_is_returned(
         assert options == {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
         path = Path(command[5])
         assert path.parent.name.startswith("lenet-multi-")
-        arrays: dict[str, Any] = {name: np.full(2, at) for at, name in enumerate(reader.ARRAYS)}
+        arrays: dict[str, Any] = {name: np.full(2, at) for at, name in enumerate(SIDES)}
         np.savez(path, **arrays, class_names=np.array(names, str))
         return Done(0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    arrays, found = reader.read("fake", "digits")
-    assert [int(array[0]) for array in arrays] == [0, 1, 2, 3]
+    parts, found = reader.read("fake", "digits")
+    assert [int(side[0]) for pair in parts.values() for side in pair] == [0, 1, 2, 3]
     assert found == (names or None)
 
 

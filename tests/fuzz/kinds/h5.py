@@ -91,11 +91,9 @@ def _of_odd_stream(file: h5py.File, name: str, chance: Random) -> None:
 
 def _of_any_shape(file: h5py.File, name: str, chance: Random) -> None:
     lengths = (*LENGTHS, 2**40, 2**62)
-    shape = tuple(chance.choice(lengths) for _ in range(chance.choice((1, 2, 3))))
-    fill = chance.choice((None, 1))
-    file.create_dataset(
-        name, shape, chance.choice(("u1", "f8", "S1")), chunks=(1,) * len(shape), fillvalue=fill
-    )
+    shape = tuple(chance.choice(lengths) or 1 for _ in range(chance.choice((1, 2, 3))))
+    dtype, fill = chance.choice((("u1", None), ("u1", 1), ("f8", 1), ("S1", None)))
+    file.create_dataset(name, shape, dtype, chunks=(1,) * len(shape), fillvalue=fill)
 
 
 def _of_other_file(file: h5py.File, name: str, chance: Random) -> None:
