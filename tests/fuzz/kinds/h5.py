@@ -85,7 +85,7 @@ def _of_long_stream(file: h5py.File, name: str, chance: Random) -> None:
 
 def _of_odd_stream(file: h5py.File, name: str, chance: Random) -> None:
     data = file.create_dataset(name, (5, 9), "u1", chunks=(5, 9), compression="gzip", shuffle=True)
-    stream = damaged(zlib.compress(bytes(chance.choice((0, 1, 44, 46)))), chance)
+    stream = damaged(zlib.compress(bytes(chance.choice((0, 1, 44, 46)))), chance) or b"\0"
     data.id.write_direct_chunk((0, 0), stream, chance.choice((0, 1, 2, 3)))
 
 
