@@ -1,6 +1,7 @@
 """HDF5 files: honest ones, damaged ones, and those that h5py was made to write against its will."""
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -140,7 +141,7 @@ def _of_many_names(file: h5py.File, name: str, chance: Random) -> None:
     elif way == 2:
         file.create_group("loop")["loop"] = file["/"]
     else:
-        file[chance.choice(_ODD)] = np.zeros(3)
+        file[os.fsencode(chance.choice(_ODD))] = np.zeros(3)
 
 
 _TRICKS: Sequence[Callable[[h5py.File, str, Random], None]] = (
