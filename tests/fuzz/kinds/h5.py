@@ -176,4 +176,4 @@ def _make(chance: Random) -> Input:
     return placed(chance.choice((".h5", ".h5", ".hdf5")), h5, chance)
 
 
-KIND = kind("HDF5", _make, share=8, mebibytes=256)
+KIND = kind("HDF5", _make, share=4, mebibytes=256)

@@ -147,4 +147,4 @@ def _make(chance: Random) -> Input:
     return placed(".mat", mat, chance)
 
 
-KIND = kind("mat", _make, share=4, mebibytes=256)
+KIND = kind("mat", _make, share=3, mebibytes=256)

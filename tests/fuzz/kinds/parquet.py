@@ -138,4 +138,4 @@ def _make(chance: Random) -> Input:
     return placed(".parquet", parquet, chance)
 
 
-KIND = kind("Parquet", _make, share=8, mebibytes=512, prepare=_prepare)
+KIND = kind("Parquet", _make, share=4, mebibytes=512, prepare=_prepare)
