@@ -91,6 +91,7 @@ def test_images_held_twice_are_counted_twice(mnist: Dataset) -> None:
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_a_tiny_benchmark_measures_everything(backend: str, tmp_path: Path) -> None:
     """As a user runs it, it takes every sample, prints every table and draws the figures."""
     out = tmp_path / "results" / "tiny.json"

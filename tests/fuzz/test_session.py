@@ -56,6 +56,7 @@ def test_a_small_session_ends_well(tmp_path: Path) -> None:
 
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
+@pytest.mark.any_backend
 def test_odd_models_are_told_by_keras_too(tmp_path: Path) -> None:
     """Keras reads or refuses every model file that passes the check of its configuration."""
     found = session(tmp_path, 20, WITH_KERAS)

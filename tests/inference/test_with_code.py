@@ -95,6 +95,7 @@ def test_a_run_of_own_code_says_what_evaluates_it(tmp_path: Path, lenet: Lenet) 
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_a_run_gives_its_own_figures_again(backend: str, tmp_path: Path, lenet: Lenet) -> None:
     """`evaluate --model` prints the run's loss and metrics; other code is refused."""
     flags = ("--data", DATA, "--epochs", 1, "--backend", backend, "--out", "run", "--quiet")

@@ -50,6 +50,7 @@ def test_a_function_and_arrays_train(backend: str) -> None:
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_two_trainings_of_a_function_can_be_compared(backend: str, tmp_path: Path) -> None:
     """Runs of one function without a module are of one model, wherever the function was."""
     runs = [
@@ -61,6 +62,7 @@ def test_two_trainings_of_a_function_can_be_compared(backend: str, tmp_path: Pat
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_a_finished_run_goes_on(backend: str) -> None:
     """With `resume` and `epochs`, a longer run comes back, from a folder of its own."""
     run = lm.train(build, (X, Y), backend=backend, epochs=1)
@@ -90,6 +92,7 @@ def test_a_users_error_is_shown_once(backend: str, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_a_model_is_evaluated(backend: str, small_run: Path, small_npz: Path) -> None:
     """A run or its folder answers the test images of any data."""
     result = lm.evaluate(small_run, small_npz, backend=backend)

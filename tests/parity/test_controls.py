@@ -76,6 +76,7 @@ def test_a_sabotage_is_caught_where_it_belongs(
     assert SABOTAGED in first.pair
 
 
+@pytest.mark.study
 def test_an_older_processor_trains_the_same(tmp_path: Path) -> None:
     """Backends limited to AVX2 agree with each other, and with those without a limit."""
     everyone = [*BACKENDS, *(f"{backend}@{AVX2}" for backend in BACKENDS)]

@@ -159,6 +159,7 @@ def test_other_data_and_other_runs_are_refused(
         go_on(config, small, backend, earlier, tmp_path / "longer")
 
 
+@pytest.mark.any_backend
 def test_the_command_trains_on_in_another_folder(
     small_npz: Path, backend: str, lenet: Lenet, tmp_path: Path
 ) -> None:
