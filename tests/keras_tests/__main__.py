@@ -24,16 +24,16 @@ from lenet_multi.runs.durable import write_json
 from tests.conftest import PROJECT
 from tests.keras_tests import IN_PLACE, REPORT
 
-# Those of Keras's folders and files whose tests call `fit` most.
-PLACES = ("trainers/trainer_test.py", "callbacks", "models/model_test.py", "optimizers")
+# Keras's tests of `fit`; `--place callbacks` or `--place models` tries others that call it.
+PLACES = ("trainers/trainer_test.py",)
 OF_BACKEND = {"jax": ("backend/jax/trainer_test.py",)}
 
 # Why a test that stock Keras passes fails with our training, on at least one backend.
 KNOWN = {
-    "TestTrainer::test_retracing": (
+    "trainers/trainer_test.py::TestTrainer::test_retracing": (
         "it allows two traces of a step, and the check of the fast way traces both ways"
     ),
-    "SwapEMAWeightsTest::test_swap_ema_weights_on_epoch": (
+    "callbacks/swap_ema_weights_test.py::SwapEMAWeightsTest::test_swap_ema_weights_on_epoch": (
         "it wants XLA's bits from a file in which we leave jit_compile to the backend"
     ),
 }
@@ -41,13 +41,16 @@ KNOWN = {
 Outcomes = dict[str, dict[str, Any]]  # by test
 
 
-def run(backend: str, folder: Path, *, in_place: bool) -> Outcomes:
-    """Return the outcomes of Keras's tests on a backend, with our training if `in_place`."""
+def run(backend: str, given: Sequence[str], folder: Path, *, in_place: bool) -> Outcomes:
+    """Return the outcomes of Keras's tests on a backend, with our training if `in_place`.
+
+    The tests are those in the places `given` of Keras's source, and the backend's own.
+    """
     spec = find_spec("keras")
     assert spec is not None
     assert spec.origin is not None
     root, report = Path(spec.origin).parents[1], folder / f"{backend}-{in_place}.json"
-    places = [f"keras/src/{place}" for place in (*PLACES, *OF_BACKEND.get(backend, ()))]
+    places = [f"keras/src/{place}" for place in (*given, *OF_BACKEND.get(backend, ()))]
     # A module whose imports are missing here is left out with stock Keras and with ours.
     ignore = ("-W", "ignore", "--continue-on-collection-errors")
     flags = ("-q", *ignore, "-c", os.devnull, f"--rootdir={root}", "-p", "no:cacheprovider")
@@ -96,16 +99,21 @@ def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.keras_tests", description=__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS / "keras-tests.json", help="JSON file")
     parser.add_argument("--backend", action="append", choices=BACKENDS, help="default: each")
+    parser.add_argument("--place", action="append", help="of Keras's source  (default: trainers)")
     flags = parser.parse_args(given)
+    places = flags.place or PLACES
     began, backends = time.monotonic(), flags.backend or list(BACKENDS)
     with tempfile.TemporaryDirectory() as name:
         found = {
-            backend: compared(*(run(backend, Path(name), in_place=one) for one in (False, True)))
+            backend: compared(
+                *(run(backend, places, Path(name), in_place=one) for one in (False, True))
+            )
             for backend in backends
         }
     record = {
         "machine": environment.machine(),
         "versions": {name: installed_version(name) for name in ("keras", *backends)},
+        "places": [*places],
         "seconds": round(time.monotonic() - began),
         "backends": found,
     }
