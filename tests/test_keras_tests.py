@@ -52,8 +52,3 @@ def test_a_test_that_only_stock_keras_passes_is_reported() -> None:
 def test_no_test_at_all_is_reported() -> None:
     """Where Keras's tests cannot run, nothing passes."""
     assert unexpected(compared({}, {})) == ["no test trained"]
-
-
-def test_no_test_at_all_is_reported() -> None:
-    """Where Keras's tests cannot run, nothing passes."""
-    assert unexpected(compared({}, {})) == ["no test trained"]
