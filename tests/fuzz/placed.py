@@ -57,5 +57,5 @@ def kind(
         share=share,
         mebibytes=mebibytes,
         prepare=prepare,
-        told=r"What was kept so far: .*|tempfile\.tif: .*",  # the second is libtiff's
+        told=r"What was kept so far: .*|(tempfile\.tif|\w+Decode\w*): .*",  # the others are libtiff's
     )

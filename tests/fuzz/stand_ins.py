@@ -16,6 +16,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
+import lenet_multi.bench.process
 import lenet_multi.commands.demo.app
 import lenet_multi.commands.doctor.checkup
 import lenet_multi.commands.report.page
@@ -74,6 +75,7 @@ def install() -> None:
         "lenet_multi.machine.keras_start.start": reached,
         "lenet_multi.data.sources.reader.read": reached,
         "lenet_multi.machine.children.run": reached,
+        "lenet_multi.bench.process.Worker.__init__": reached,
         "lenet_multi.inference.saved.SavedModel.load": _check_names,
         "lenet_multi.machine.environment.versions": lambda backend: {backend: "1"},
         "lenet_multi.commands.doctor.checkup.probe_all": _probes,

@@ -166,5 +166,5 @@ KIND = Kind(
     # 50 megapixels in three channels of one byte, copied, or in one channel of eight bytes, copied.
     mebibytes=1000,
     prepare=stand_ins.install,
-    told=r"Pictures: .*",
+    told=r"Pictures: .*|(Fed|Images): .*",
 )
