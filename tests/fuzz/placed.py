@@ -57,5 +57,6 @@ def kind(
         share=share,
         mebibytes=mebibytes,
         prepare=prepare,
-        told=r"What was kept so far: .*|(tempfile\.tif|\w+Decode\w*): .*",  # the others are libtiff's
+        # All but the first are libtiff's.
+        told=r"What was kept so far: .*|(tempfile\.tif|\w+Decode\w*): .*",
     )

@@ -88,6 +88,6 @@ KIND = Kind(
     share=15,
     mebibytes=640,  # a pool of threads, each with its own reserve
     prepare=stand_ins.install,
-    told=r"Continue with: .*|What was kept so far: .*|Drawing \d+ runs|Model: .*|Pictures: .*|(Fed|Images): .*"
-    r"|exporting through .*|trying an earlier checkpoint: .*",
+    told=r"Continue with: .*|What was kept so far: .*|Drawing \d+ runs|Model: .*|Pictures: .*"
+    r"|(Fed|Images): .*|exporting through .*|trying an earlier checkpoint: .*",
 )
