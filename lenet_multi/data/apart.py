@@ -11,16 +11,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet_multi.data.bombs import most_unpacked
-from lenet_multi.data.found import Found, Pair
+from lenet_multi.data.found import Found
 from lenet_multi.data.npz import names_in, read_npz
 from lenet_multi.errors import UserError
 
@@ -39,7 +36,8 @@ _OF_LIBRARIES = 2**29  # bytes
 _OF_A_THREAD = 2**24  # most of it is its stack, which it hardly uses
 _ENVIRON = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # its own takes more than it uses
 _COPIES = 4  # of the data, as a library reads them
-_REFUSED = 2  # exit status of the process when its stdout is the message of a `UserError`
+_NAMES = "class_names"
+REFUSED = 2  # exit status of the process when its stdout is the message of a `UserError`
 
 
 def read(module: str, path: Path) -> Found:
@@ -55,32 +53,33 @@ def read(module: str, path: Path) -> Found:
             capture_output=True,
             env=os.environ | _ENVIRON,
         )
-        if done.returncode == _REFUSED:
+        if done.returncode == REFUSED:
             raise UserError(os.fsdecode(done.stdout))
         if done.returncode:
             raise UserError(
                 f"{path} is damaged: its reader ended with status {done.returncode}; save it "
                 "again, or as .npz"
             )
-        (class_names,) = read_npz(arrays, ("class_names",))
-        return Found(read_pairs(arrays), class_names=tuple(class_names.tolist()) or None)
+        return read_found(arrays)
 
 
-def write_pairs(path: Path, pairs: Mapping[str, Pair], **others: NDArray[Any]) -> None:
-    """Write images and labels by part to an .npz, and `others` by name."""
+def write_found(path: Path, found: Found) -> None:
+    """Write images and labels by part, and the names of the classes, to an .npz."""
     sides = {
         f"{part}.{side}": one
-        for part, pair in pairs.items()
+        for part, pair in found.parts.items()
         for side, one in zip("xy", pair, strict=True)
     }
-    np.savez(path, allow_pickle=False, **sides, **others)
+    names = np.array(found.class_names or [], str)
+    np.savez(path, allow_pickle=False, **sides, **{_NAMES: names})
 
 
-def read_pairs(path: Path) -> dict[str, Pair]:
-    """Return the images and labels by part that `write_pairs` wrote."""
+def read_found(path: Path) -> Found:
+    """Return the images, labels and names that `write_found` wrote."""
     parts = [name.removesuffix(".x") for name in names_in(path) if name.endswith(".x")]
-    found = iter(read_npz(path, [f"{part}.{side}" for part in parts for side in "xy"]))
-    return {part: (next(found), next(found)) for part in parts}
+    names, *sides = read_npz(path, [_NAMES, *(f"{part}.{side}" for part in parts for side in "xy")])
+    pairs = dict(zip(parts, zip(sides[::2], sides[1::2], strict=True), strict=True))
+    return Found(pairs, class_names=tuple(names.tolist()) or None)
 
 
 def main(module: str, path: str, arrays: str) -> None:
@@ -99,11 +98,10 @@ def main(module: str, path: str, arrays: str) -> None:
             raise UserError(
                 f"{path} has images or labels that are neither numbers nor texts; save them as such"
             )
-        names = np.array(found.class_names or [], str)
-        write_pairs(Path(arrays), found.parts, class_names=names)
+        write_found(Path(arrays), found)
     except UserError as error:
         os.write(1, os.fsencode(str(error)))  # a path may be no text
-        sys.exit(_REFUSED)
+        sys.exit(REFUSED)
 
 
 def _within_limits(reader: ModuleType, path: Path) -> Found:

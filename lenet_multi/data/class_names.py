@@ -135,11 +135,14 @@ def _is_outside(labels: NDArray[Any], known: Sequence[Any]) -> bool:
     return bool(labels.size and (labels.min() < 0 or labels.max() >= len(known)))
 
 
+def is_whole(name: str) -> bool:
+    """Return whether a name is a whole number of up to nine figures, which counts by its value."""
+    return name.isascii() and name.isdecimal() and len(name) <= _LONGEST
+
+
 def _values(names: Names | None) -> list[int] | None:
     """Return the names as numbers, if all are different whole numbers."""
-    if not names or not all(
-        name.isascii() and name.isdecimal() and len(name) <= _LONGEST for name in names
-    ):
+    if not names or not all(map(is_whole, names)):
         return None
     values = [int(name) for name in names]
     return values if len({*values}) == len(values) else None

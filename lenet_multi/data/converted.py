@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_multi.data.class_names import by_value
+from lenet_multi.data.class_names import by_value, is_whole
 from lenet_multi.data.found import Found, Pair
 from lenet_multi.errors import UserError, by
 
@@ -211,8 +211,4 @@ def _numbered(
 
 def _order(name: str) -> tuple[bool, int, str]:
     """Sort whole numbers first and by value, then other names as texts."""
-    return (False, int(name), name) if _is_whole(name) else (True, 0, name)
-
-
-def _is_whole(name: str) -> bool:
-    return name.isascii() and name.isdecimal() and len(name) < 10
+    return (False, int(name), name) if is_whole(name) else (True, 0, name)

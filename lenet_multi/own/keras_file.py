@@ -14,6 +14,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from lenet_multi.data.bombs import refuse_bombs_in
+from lenet_multi.data.h5 import SIGNATURE
 from lenet_multi.errors import UserError, by, cannot_read, reason
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ _CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 _OPTIMIZER = "optimizer/"  # where a file of weights has the state of the optimizer
 _MEMBERS = {_CONFIG, "metadata.json", WEIGHTS}
 _FOR_TRAINING = ("_regularizer", "_constraint")
-_OLDER = (".h5", ".hdf5")  # Keras wrote models so before version 3
 _CONFIG_BYTES = 16 * 2**20  # more than a large model needs; a LeNet's takes 5,000
 
 
@@ -138,21 +138,14 @@ def read_config(path: Path) -> Any:
             return json.loads(archive.read(_CONFIG))
     except OSError as error:
         raise UserError(cannot_read(path, error)) from error
-    except BadZipFile as error:
-        if path.suffix in _OLDER:
-            raise UserError(
-                f"{path} is no .keras file; save what keras.models.load_model makes of it as "
-                f"{path.stem}.keras"
-            ) from error
-        raise refusal(f", or it is damaged: {reason(error)}") from error
-    except (ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
+    except (BadZipFile, ValueError, RuntimeError, EOFError, LZMAError, zlib.error) as error:
         raise refusal(f", or it is damaged: {reason(error)}") from error
 
 
 def _is_hdf5(path: Path) -> bool:
     """Return whether a file begins as HDF5 does; raise `OSError` when it cannot be read."""
     with path.open("rb") as file:
-        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+        return file.read(len(SIGNATURE)) == SIGNATURE
 
 
 def used(config: Any, *, trains: bool = False) -> Any:

@@ -12,16 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from lenet_multi.data.apart import read_pairs, write_pairs
+from lenet_multi.data.apart import REFUSED, read_found, write_found
 from lenet_multi.data.class_names import Names
-from lenet_multi.data.found import Pair
-from lenet_multi.data.npz import read_npz
+from lenet_multi.data.found import Found, Pair
 from lenet_multi.errors import UserError
-
-_NAMES = "class_names"
-_REFUSED = 2  # exit status of the process when its stdout is the message of a `UserError`
 
 
 def read(library: str, name: str) -> tuple[dict[str, Pair], Names | None]:
@@ -40,12 +34,12 @@ def read(library: str, name: str) -> tuple[dict[str, Pair], Names | None]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        if done.returncode == _REFUSED:
+        if done.returncode == REFUSED:
             raise UserError(f"{source}: {done.stdout}")
         if done.returncode:
             raise UserError(f"{source}: its reader ended with status {done.returncode}; see above")
-        (names,) = read_npz(path, [_NAMES])
-        return read_pairs(path), tuple(names.tolist()) or None
+        found = read_found(path)
+        return found.parts, found.class_names
 
 
 def main(library: str, name: str, path: str) -> None:
@@ -54,10 +48,10 @@ def main(library: str, name: str, path: str) -> None:
         with contextlib.redirect_stdout(sys.stderr):
             read = importlib.import_module(f"lenet_multi.data.sources.{library}").read
             pairs, names = read(name)
-            write_pairs(Path(path), pairs, **{_NAMES: np.array(names or [], str)})
+            write_found(Path(path), Found(pairs, class_names=tuple(names or ()) or None))
     except UserError as error:
         print(error, end="")
-        sys.exit(_REFUSED)
+        sys.exit(REFUSED)
 
 
 if __name__ == "__main__":
