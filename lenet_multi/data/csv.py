@@ -3,6 +3,8 @@
 import csv
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,9 @@ def header_and_row(path: Path) -> tuple[list[str], list[str]]:
     Raises `OSError`, `ValueError` or `csv.Error` when it is no table.
     """
     csv.field_size_limit(_LONGEST)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter=delimiter(path))
+    first: list[str]
+    second: list[str]
+    with reading(path) as rows:
         first, second = next(rows, []), next(rows, [])
     if not first:
         raise ValueError("it is empty")
@@ -48,6 +51,16 @@ def header_and_row(path: Path) -> tuple[list[str], list[str]]:
     made = not all(map(_is_whole, first)) and all(map(_is_whole, second)) and bool(second)
     named = made or not all(map(_is_number, first))
     return ([name.strip() for name in first], second) if named else ([], first)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """Yield a reader of a table's rows, whatever separates its columns.
+
+    Raises `OSError`, `ValueError` or `csv.Error` when it is no table.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield csv.reader(file, delimiter=delimiter(path))
 
 
 def delimiter(path: Path) -> str:
@@ -96,8 +109,7 @@ def _of_numbers(path: Path, whole: NDArray[Any]) -> Found:
 def _column(path: Path, column: int, has_names: bool) -> list[str]:
     """Return the texts in a column of a table, without its header and quotes of any kind."""
     found = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter=delimiter(path))
+    with reading(path) as rows:
         for row in islice(filter(None, rows), int(has_names), None):
             if len(row) <= column:
                 raise ValueError(f"line {rows.line_num} has {len(row)} columns and no label")

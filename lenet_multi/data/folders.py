@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lenet_multi.data import pictures
-from lenet_multi.data.csv import delimiter
+from lenet_multi.data.csv import reading
 from lenet_multi.data.found import LABEL_COLUMNS, TRAIN, WHOLE, Found, part_of, texts
 from lenet_multi.errors import UserError, cannot_read, listed, reason
 
@@ -173,8 +173,8 @@ def _table(folder: Path) -> Path | None:
 def _names_in(table: Path) -> list[str]:
     """Return the columns of a table if it is one of files and labels, else none."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            names = next(csv.reader(file, delimiter=delimiter(table)), [])
+        with reading(table) as rows:
+            names: list[str] = next(rows, [])
     except (ValueError, csv.Error):
         return []
     return names if columns(names) else []
@@ -183,8 +183,8 @@ def _names_in(table: Path) -> list[str]:
 def _of_table(table: Path, folder: Path) -> dict[str, Labelled]:
     """Return the labelled files of a table by part; `folder` has them."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file, delimiter=delimiter(table)) if row]
+        with reading(table) as lines:
+            rows = [row for row in lines if row]
         names = rows.pop(0) if rows else []
     except (ValueError, csv.Error) as error:
         raise UserError(f"{table} is no table: {reason(error)}; give file and label") from error
