@@ -89,6 +89,7 @@ def in_order(dataset: Dataset) -> Dataset:
     return Dataset(dataset.train[order], dataset.test, notes=("it was sorted",))
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_class_that_validation_lacks_is_said_before_training(
     stopped_backend: str, small: Dataset, shuffle: bool
@@ -123,6 +124,7 @@ def build():
 """
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("kind", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
 def test_a_model_of_ones_own_is_told_of_missing_classes(
     lenet: Lenet, tmp_path: Path, kind: str
@@ -145,6 +147,7 @@ def test_a_model_of_ones_own_is_told_of_missing_classes(
     assert "is of class" not in done.stderr
 
 
+@pytest.mark.any_backend
 def test_whole_numbers_to_predict_are_no_classes(lenet: Lenet, tmp_path: Path) -> None:
     """The targets of a regression are not counted as classes."""
     np.savez(tmp_path / "sorted.npz", x=np.ones((90, 2), np.float32), y=np.arange(90) // 30)
@@ -154,6 +157,7 @@ def test_whole_numbers_to_predict_are_no_classes(lenet: Lenet, tmp_path: Path) -
     assert "Data:" not in done.stderr
 
 
+@pytest.mark.any_backend
 def test_the_record_counts_each_class(backend: str, small: Dataset) -> None:
     """The record has how many training and validation images each class has."""
     from lenet_multi.train import train
@@ -393,6 +397,7 @@ def test_training_starts_from_a_models_weights(
     assert steps == config.steps_per_epoch(950)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -409,6 +414,7 @@ def test_a_start_of_another_architecture_is_refused(
         train_quietly(tiny(start_from=str(small_run), **settings), small, backend)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("names", "place"),
     [("0123456789", None), ("0123546789", "2 of 10 .* label 4 is '4' there and '5' in mnist")],

@@ -58,6 +58,7 @@ def test_a_model_that_one_backend_lacks_is_timed_on_the_others(
     assert "lenet_multi" not in done.stderr
 
 
+@pytest.mark.any_backend
 @pytest.mark.backend
 @pytest.mark.parametrize(
     ("arguments", "words", "lines"),

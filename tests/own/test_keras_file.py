@@ -111,6 +111,7 @@ def own(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Any:
     sys.modules.pop("module_of_mine", None)
 
 
+@pytest.mark.any_backend
 @pytest.mark.backend
 @pytest.mark.parametrize("line", UNUSED.values(), ids=UNUSED)
 def test_code_that_is_not_used_is_not_needed(own: Any, line: str) -> None:
@@ -123,6 +124,7 @@ def test_code_that_is_not_used_is_not_needed(own: Any, line: str) -> None:
     assert "module_of_mine" not in sys.modules
 
 
+@pytest.mark.any_backend
 @pytest.mark.backend
 @pytest.mark.parametrize("line", NEEDED.values(), ids=NEEDED)
 def test_code_that_is_needed_is_refused(own: Any, line: str) -> None:
@@ -142,6 +144,7 @@ REPLACED = {
 }
 
 
+@pytest.mark.any_backend
 @pytest.mark.backend
 @pytest.mark.parametrize("name", REPLACED)
 def test_code_that_training_needs_is_refused_or_replaced(own: Any, name: str) -> None:
@@ -161,6 +164,7 @@ def test_code_that_training_needs_is_refused_or_replaced(own: Any, name: str) ->
     assert arguments["optimizer"]
 
 
+@pytest.mark.any_backend
 @pytest.mark.backend
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(
@@ -200,6 +204,7 @@ def test_what_keras_cannot_compile_is_refused(settings: Any, message: str, tmp_p
     assert type(task.compile_arguments(named)["optimizer"]).__name__ == "SGD"
 
 
+@pytest.mark.any_backend
 @pytest.mark.backend
 @pytest.mark.parametrize("name", ["regularizer", "constraint"])
 def test_code_that_acts_in_training_is_refused_there(own: Any, name: str) -> None:

@@ -127,6 +127,7 @@ def test_a_run_goes_on_from_what_went_on(small: Dataset, backend: str, tmp_path:
     assert_same(longest, train_quietly(config, small, backend))
 
 
+@pytest.mark.any_backend
 def test_the_best_of_all_epochs_is_kept(small: Dataset, backend: str, tmp_path: Path) -> None:
     """If more training makes the loss worse, the finished run's weights and best model stay."""
     labels = np.random.default_rng(0).permutation(small.train.y)  # nothing to learn
