@@ -3,7 +3,6 @@ import math
 import re
 from collections.abc import Callable
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from lenet_multi.parity import report
 from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.equivalence import two_one_sided_tests
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.figure import Line, draw_gaps
 from lenet_multi.parity.ladder import FORWARD, STRUCTURE, TRAJECTORY, Finding, Ladder
 from lenet_multi.parity.plan import Plan
 from lenet_multi.parity.seeds import Outcome, Study
@@ -131,14 +129,6 @@ def test_the_outcome_of_any_metric_is_shown() -> None:
     assert "+2e-07" in text
     assert re.search(r"│ +0\.02 │", text)
     assert re.search(r"│ +- │", text)
-
-
-def test_the_picture_is_drawn(tmp_path: Path) -> None:
-    """The figure is a PNG, and its lines never fall."""
-    draw_gaps(ladder(), tmp_path / "gaps.png")
-    assert (tmp_path / "gaps.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "gaps.png").stat().st_size > 20_000
-    assert Line.of("", "float32", np.array([0.0, 3.0, 2.0])).gaps == [1e-17, 3.0, 3.0]
 
 
 def shown(draw: Callable[[Console], None]) -> list[str]:
