@@ -388,7 +388,7 @@ def test_levels_are_stretched() -> None:
         ([0, 100, 200], False),  # 75 % of the variance
         ([0, 0, 100, 200, 200], True),  # 83 %
         ([*[0] * 4, *[100] * 3, *[200] * 4], False),  # 79 %
-        ([0, 80, 160, 240], False),
+        ([0, 60, 120, 180, 240], False),
     ],
     ids=["two", "just enough", "too faint", "three", "mostly two", "almost", "ramp"],
 )
