@@ -47,7 +47,7 @@ def from_layers(path: Path, config: Any) -> tuple[str, str] | None:
         return None  # Keras refuses such a file
     except (OSError, RuntimeError, BadZipFile):  # h5py cannot read its weights
         return None
-    found = _range_of(scale, offset, measured=teller.endswith("Normalization")) if teller else None
+    found = _range_of(scale, offset, measured=teller.endswith("Normalization"))
     return (found, teller) if found else None
 
 
@@ -92,7 +92,7 @@ def _inside(layer: Any) -> Iterator[Any]:
 
 def _sources(layer: Any) -> set[str]:
     """Return the names of the layers whose outputs a layer of a functional model takes."""
-    parts = dictionaries(layer.get("inbound_nodes", []))
+    parts = dictionaries(layer.get("inbound_nodes"))
     return {part["keras_history"][0] for part in parts if "keras_history" in part}
 
 
