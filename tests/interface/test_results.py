@@ -37,6 +37,8 @@ def test_a_climb_that_passed_says_so(tmp_path: Path) -> None:
     assert (result.failures, result.known, result.folder) == ([], [], tmp_path)
     assert (result.seconds, type(result.seconds)) == (2, float)
     assert result.sentence == "The same at every rung: jax, torch, tensorflow."
+    alone = climb(tmp_path, findings=[dataclasses.asdict(FOUND[0])])
+    assert alone.sentence == "The same at every rung: jax, torch."
     assert "L4 trajectory" in repr(result)
     assert '<td style="text-align: left">L4 trajectory</td>' in result._repr_html_()
 
@@ -56,7 +58,7 @@ def test_a_climb_that_failed_says_where_first(tmp_path: Path) -> None:
 
 def test_a_process_that_failed_gives_no_verdict(tmp_path: Path) -> None:
     """Its last line is told, if it left one."""
-    failure = {"child": "jax float32", "reason": "ended", "last_lines": ["in x", "Error: x"]}
+    failure = {"child": "jax float32", "reason": "ended", "last_lines": ["in x", "y", "Error: x"]}
     silent = {"child": "torch", "reason": "crashed", "last_lines": []}
     result = climb(tmp_path, passed=False, failures=[failure, silent])
     assert result.failures == ["jax float32 ended: Error: x", "torch crashed"]
@@ -119,6 +121,7 @@ def test_an_evaluation_is_shown_class_by_class() -> None:
     assert repr(result) == EVALUATION
     assert result.classes == rows
     assert result.confusion == [[4]]
+    assert repr(EvaluationResult.of({**content, "classes": rows[:1]})).count("│ ") == 4
     assert '<td style="text-align: right">0</td>' in result._repr_html_()
 
 

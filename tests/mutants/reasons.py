@@ -169,6 +169,25 @@ REASONS = {
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
+    # own, lenet, inference, parity, interface
+    "Python takes the class of an error from the error itself.": {
+        "traceback.print_exception(None, error, _without_ours(error.__traceback__))",
+        "traceback.print_exception(type(None), error, _without_ours(error.__traceback__))",
+    },
+    "No flag begins with X.": {
+        'return max(option.opts, key=len).lstrip("XX-XX").replace("-", "_")',
+    },
+    "Python matches the text of a warning in either case.": {
+        f'warnings.filterwarnings("ignore", "{text}")'
+        for text in ("glyph .* missing from font", "GLYPH .* MISSING FROM FONT")
+    },
+    "The images that are held out take its place.": {"test or some[:1],"},
+    "NumPy takes any negative length for the one that is left.": {
+        "return x.reshape(len(x), -2), lambda dy: (dy.reshape(x.shape),)",
+    },
+    "It differs for infinity alone, which no run that is compared has.": {
+        'form = "+.3F" if classifies else "+.3g"',
+    },
 }
 
 # Reasons for what differs nowhere: a piece of code, and what mutants have in its place.
@@ -203,6 +222,15 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         "allow_pickle=False": ("allow_pickle=None", ""),
     },
     "NumPy reads the first letter alone, in either case.": {'kind="stable"': ('kind="STABLE"',)},
+    # own, lenet, inference, parity, interface
+    "Pillow's pixels are bytes already.": {
+        "np.asarray(image, np.uint8)": ("np.asarray(image, None)", "np.asarray(image, )"),
+    },
+    "Matplotlib takes None for False here.": {"parse_math=False)": ("parse_math=None)",)},
+    "Rich reads styles in upper case too.": {
+        f'"{style}"': (f'"{style.upper()}"',)
+        for style in ("bold red", "bold green", "green", "yellow", "dim")
+    },
 }
 
 # Reasons for all survivors of a function, where none of it can run in the tests of its module.
