@@ -37,7 +37,7 @@ def _find(name: str) -> Task:
     if ":" not in name and not name.endswith(KERAS_FILE):
         raise UserError(unknown("model", name, TASKS))
     is_file = name.endswith(KERAS_FILE)
-    found = None if is_file else place.find(name)
+    found: Any = None if is_file else place.find(name)
     if isinstance(found, Task):
         return found
     if not is_file and not callable(found):

@@ -216,7 +216,8 @@ class Array:
 
 def of_backend(name: str, *, own: type = Array) -> Any:
     """Return a thing of a backend's."""
-    return type("Thing", (own,), {"__module__": name})()
+    kind: Any = type("Thing", (own,), {"__module__": name})
+    return kind()
 
 
 @pytest.mark.parametrize(

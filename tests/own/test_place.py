@@ -7,7 +7,7 @@ import pytest
 
 from lenet_multi.errors import UserError
 from lenet_multi.machine.frameworks import BACKENDS
-from lenet_multi.own import place
+from lenet_multi.own import place, sent
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_a_function_of_a_module_is_found() -> None:
 
 def test_a_function_that_was_sent_is_received(monkeypatch: pytest.MonkeyPatch) -> None:
     """A place whose function came by value is looked for nowhere else."""
-    monkeypatch.setattr(place.sent, "is_sent", lambda name: name == "nowhere:build")
-    monkeypatch.setattr(place.sent, "receive", lambda name: f"received {name}")
+    monkeypatch.setattr(sent, "is_sent", lambda name: name == "nowhere:build")
+    monkeypatch.setattr(sent, "receive", lambda name: f"received {name}")
     assert place.find("nowhere:build") == "received nowhere:build"
 
 

@@ -227,7 +227,8 @@ def test_too_few_images_are_refused_before_the_climb(
 ) -> None:
     """In either precision, once, and not in each process; no folder is made."""
     monkeypatch.setattr(children, "run", None)
-    plan = dataclasses.replace(small_plan(tmp_path), **{f"{precision}_images": 60})
+    few: dict[str, Any] = {f"{precision}_images": 60}
+    plan = dataclasses.replace(small_plan(tmp_path), **few)
     with pytest.raises(UserError, match=f"needs 20 steps .* in {precision}: give more --images"):
         ascend(BACKENDS, plan, tmp_path / "out", timeout=1)
     assert not (tmp_path / "out").exists()

@@ -123,9 +123,10 @@ def test_the_picture_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert axes.get_ylabel() == "relative gap of the loss, largest so far"
     title = "Same model, weights and batches on two backends: gap of the losses"
     assert picture.get_suptitle() == title
-    assert axes.yaxis.label.get_size() == 11
+    assert axes.yaxis.label.get_fontsize() == 11
     assert axes.get_xgridlines()[0].get_color() == "0.9"
     assert type(picture.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
+    legend: Any
     (legend,) = picture.legends
     names = [line.label for line in lines(ladder("jax", "torch", twins=0.25))]
     assert [text.get_text() for text in legend.get_texts()] == names
@@ -147,6 +148,7 @@ def test_a_line_is_drawn_as_its_kind() -> None:
     assert axes.get_xlabel() == "training step"
     assert axes.get_xgridlines()[0].get_linewidth() == 0.5
     assert axes.get_xgridlines()[0].get_visible()
+    band: Any
     (band,) = axes.collections
     assert band.get_label() == "a"
     assert band.get_linewidth() == 0
@@ -165,8 +167,8 @@ def test_a_line_is_drawn_as_its_kind() -> None:
         ("c, float32", "#009E73", ":", 2.2),
         ("d, float32", "#0072B2", "-", 2.2),
     ]
-    for line in axes.lines:
-        assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 10], [1e-9, 1e-3])
+    for one in axes.lines:
+        assert np.asarray(one.get_data()).tolist() == [[1, 10], [1e-9, 1e-3]]
 
 
 def test_greys_may_be_others() -> None:
@@ -174,5 +176,6 @@ def test_greys_may_be_others() -> None:
     axes = Figure().add_subplot()
     drawn = [Line("a", kind, [1, 10], [1e-9, 1e-3]) for kind in (ONE_ULP, ALLOWED)]
     draw_lines(axes, drawn, band="0.25", limit="0.75")
-    np.testing.assert_allclose(axes.collections[0].get_facecolor()[0], [0.25, 0.25, 0.25, 1])
+    filled: Any = axes.collections[0]
+    np.testing.assert_allclose(filled.get_facecolor()[0], [0.25, 0.25, 0.25, 1])
     assert axes.lines[0].get_color() == "0.75"

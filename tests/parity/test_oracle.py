@@ -48,14 +48,17 @@ def test_everything_is_filed_where_climbers_file_it() -> None:
     )
     told: list[Any] = []
     evidence = Evidence(ORACLE, "today")
+    asked: list[Any] = []
+
+    def reference(*given: Any) -> Any:
+        asked.append(given)
+        return known
+
     task = dataclasses.replace(
-        LENET,
-        reference=lambda *given: (
-            known if given == (plan.training_config("float64"), dataset) else None
-        ),
-        prepare=lambda x, dtype: x.astype(dtype) / 2,
+        LENET, reference=reference, prepare=lambda x, dtype: x.astype(dtype) / 2
     )
     oracle.climb(evidence, plan, task, dataset, lambda *given: told.append(given))
+    assert asked == [(plan.training_config("float64"), dataset)]
     found = evidence.arrays
     first = {f"L1/{point}/{what}" for point in CONFIDENCE for what in ("logits", "loss")}
     gradients = {f"L2/{point}/{name}" for point in CONFIDENCE for name in known.names}
@@ -125,8 +128,8 @@ def test_adams_first_step_has_the_size_of_the_rate() -> None:
 
 def test_the_oracle_goes_down(mnist: Dataset) -> None:
     """The oracle trains in every climber's order: its loss starts as theirs, and falls."""
-    few = {"small_batch_size": 8, "optimizer_steps": 1, "saved_after": 5}
-    evidence, plan = Evidence(ORACLE, "today"), Plan(float64_images=10 * 8, **few)
+    evidence = Evidence(ORACLE, "today")
+    plan = Plan(small_batch_size=8, optimizer_steps=1, saved_after=5, float64_images=10 * 8)
     oracle.climb(evidence, plan, LENET, mnist, lambda what, done, steps: None)
     losses = evidence.arrays["L4/losses"]
     assert len(losses) == 10

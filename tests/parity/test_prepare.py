@@ -133,12 +133,13 @@ def test_the_start_is_what_the_climbers_need(monkeypatch: pytest.MonkeyPatch) ->
         asked.append((*given, steps))
         return arguments
 
-    for name, content in {  # the real ones import Keras
-        "own.builder": {"refuse_loss": lambda *given: tried.append(given)},
-        "training.initial_weights": {"drawn": drawn},
-        "training.setup": {"compile_arguments": compile_arguments},
-    }.items():
-        monkeypatch.setitem(sys.modules, f"lenet_multi.{name}", SimpleNamespace(**content))
+    made = {  # the real ones import Keras
+        "own.builder": SimpleNamespace(refuse_loss=lambda *given: tried.append(given)),
+        "training.initial_weights": SimpleNamespace(drawn=drawn),
+        "training.setup": SimpleNamespace(compile_arguments=compile_arguments),
+    }
+    for name, content in made.items():
+        monkeypatch.setitem(sys.modules, f"lenet_multi.{name}", content)
 
     def divergences(*given: Any, **named: Any) -> Iterator[Known]:
         asked.append((*given, named))
@@ -191,7 +192,12 @@ def test_the_process_writes_the_start(tmp_path: Path, monkeypatch: pytest.Monkey
     """It starts Keras on the first backend, and makes the start of the same plan."""
     asked: list[Any] = []
     monkeypatch.setattr(keras_start, "start", asked.append)
-    monkeypatch.setattr(prepare, "make", lambda *given: asked.append(given) or START)
+
+    def make(*given: Any) -> Start:
+        asked.append(given)
+        return START
+
+    monkeypatch.setattr(prepare, "make", make)
     content = json.dumps(dataclasses.asdict(PLAN))
     prepare.main("jax,torch", content, str(tmp_path))
     plan = dataclasses.replace(PLAN, precisions=[*PLAN.precisions])  # as JSON has it

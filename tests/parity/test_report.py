@@ -2,6 +2,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -250,8 +251,7 @@ def styled_ascent(findings: list[Finding], **change: Any) -> dict[str, str]:
 
 def known(what: str, *backends: str) -> Known:
     """Return a known divergence of backends."""
-    words = {"anchor": "a", "size": "1", "cause": "c", "way_round": "w"}
-    return Known(what=what, backends=backends, **words)
+    return Known(anchor="a", what=what, backends=backends, size="1", cause="c", way_round="w")
 
 
 def test_a_climb_has_its_colours() -> None:
@@ -286,7 +286,7 @@ def test_a_study_has_its_colours() -> None:
     for gap, passed in ((0.0, True), (0.5, False)):
         outcome = Outcome(PAIR, two_one_sided_tests(np.full(3, gap), margin=0.1), 0.998)
         study = Study(runs, [outcome], [], 0.1)
-        found = styled(lambda console, study=study: report.print_study(study, console))
+        found = styled(partial(report.print_study, study))
         if passed:
             assert found["Equivalent: every pair, within the preset margin."] == BOLD_GREEN
             assert found["equivalent"] == GREEN
