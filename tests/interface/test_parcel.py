@@ -266,7 +266,7 @@ def test_a_thing_of_a_backend_is_named_where_it_is_used(tmp_path: Path) -> None:
         why = "value (a tensor of torch); make that in the function"
         assert str(refused.value) == begins + why
     with pytest.raises(UserError, match=r"uses something in it \(a tensor of torch\); make that"):
-        Parcel(tmp_path).model(functools.partial(closure(), tensor))
+        Parcel(tmp_path).model(functools.partial(using, tensor))
 
 
 def using(value: object) -> Callable[[], object]:
