@@ -196,6 +196,9 @@ def test_another_function_of_the_same_name_is_sent(
     monkeypatch.setitem(sys.modules, "json", imposter)
     parcel.model(imposter.dumps)
     assert unpacked(parcel, "json:dumps")() == 7
+    del imposter.__file__
+    parcel.model(imposter.dumps)
+    assert unpacked(parcel, "json:dumps again")() == 7
 
 
 def test_a_function_of_main_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,6 +185,10 @@ REASONS = {
     "NumPy takes any negative length for the one that is left.": {
         "return x.reshape(len(x), -2), lambda dy: (dy.reshape(x.shape),)",
     },
+    "No module has what has no name.": {
+        f'name, module = (str(getattr(function, key, {word})) for key in ("__qualname__", "__module__"))'
+        for word in ("None", '"XXXX"')
+    },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },
@@ -226,6 +230,7 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
     "Pillow's pixels are bytes already.": {
         "np.asarray(image, np.uint8)": ("np.asarray(image, None)", "np.asarray(image, )"),
     },
+    "Without it zip does the same.": {"strict=False": ("strict=None", "")},
     "Matplotlib takes None for False here.": {"parse_math=False)": ("parse_math=None)",)},
     "Rich reads styles in upper case too.": {
         f'"{style}"': (f'"{style.upper()}"',)
