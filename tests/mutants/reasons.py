@@ -186,7 +186,8 @@ REASONS = {
         "return x.reshape(len(x), -2), lambda dy: (dy.reshape(x.shape),)",
     },
     "No module has what has no name.": {
-        f'name, module = (str(getattr(function, key, {word})) for key in ("__qualname__", "__module__"))'
+        f"name, module = (str(getattr(function, key, {word})) "
+        'for key in ("__qualname__", "__module__"))'
         for word in ("None", '"XXXX"')
     },
     "It differs for infinity alone, which no run that is compared has.": {
