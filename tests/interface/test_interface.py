@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -228,7 +229,9 @@ def test_a_climb_asks_the_command(tmp_path: Path, session: Path, answers: Answer
     wanted = ["--backend=jax", "--backend=torch", "--steps=20", f"--out={result.folder}", "--json"]
     assert flags == wanted
     assert Path(json.loads(command.environs[0][sent.SENT])[place]).parent == Path(data[7:]).parent
-    assert not Path(data.removeprefix("--data=")).parent.exists()
+    sending = Path(data.removeprefix("--data=")).parent
+    assert sending.name.startswith("lenet-multi-")
+    assert not sending.exists()
     (made,) = session.iterdir()
     assert result.folder == made / "parity"
     lm.parity(out=tmp_path)
@@ -316,6 +319,7 @@ def test_a_test_says_where_a_model_trains_otherwise(answers: Answers) -> None:
             "  known: bicubic",
             f"  again: {again}",
         ]
+        assert any(one.frame.f_locals.get("__tracebackhide__") is True for one in failed.traceback)
     answers(climbed(passed=False))
     with pytest.raises(
         AssertionError, match=r"backend\n  again: python -m lenet_multi parity m --q"
@@ -330,9 +334,10 @@ def test_the_folder_for_results_goes_with_the_process(tmp_path: Path) -> None:
     printed = subprocess.check_output([sys.executable, "-c", code], env=environ, text=True)
     assert Path(printed.strip()).parent == tmp_path
     assert not list(tmp_path.iterdir())
-    here = interface._session()
-    assert interface._session() is here
-    assert Path(here.name).name.startswith("lenet-multi-")
+    assert interface._session() is interface._session()
+    made = interface._session.__wrapped__()  # once more
+    assert Path(made.name).name.startswith("lenet-multi-")
+    assert vars(made)["_ignore_cleanup_errors"] is True  # what cannot be deleted stays
 
 
 def test_a_command_that_crashes_is_no_result(
@@ -344,6 +349,11 @@ def test_a_command_that_crashes_is_no_result(
     with pytest.raises(RuntimeError, match=words):
         lm.train("lenet")
     assert not list(session.iterdir())
+    removed: list[Any] = []
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **how: removed.append(how))
+    with pytest.raises(RuntimeError, match=words):
+        lm.train("lenet")
+    assert {"ignore_errors": True} in removed  # what cannot be deleted hides no error
 
 
 TWO = ["jax", "torch"]

@@ -190,6 +190,9 @@ REASONS = {
         'for key in ("__qualname__", "__module__"))'
         for word in ("None", '"XXXX"')
     },
+    "The error that is raised does not name the folder.": {
+        "result = ParityResult.of(done.content, None)",
+    },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },
