@@ -504,6 +504,77 @@ def test_strokes_are_what_is_large_and_inside() -> None:
     assert photographs._strokes(ink[:, 22:]).sum() == 20  # where all touch the edge
 
 
+def page(bar: tuple[int, int, int, int], size: tuple[int, int] = (100, 80)) -> Image.Image:
+    """Return a page of a light colour with a bar of another."""
+    image = Image.new("RGB", (100, 80), (200, 190, 180))
+    ImageDraw.Draw(image).rectangle(bar, (40, 60, 90))
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+@pytest.mark.parametrize(
+    ("image", "shape", "box"),
+    [
+        (page((40, 30, 49, 59)), (30, 10), (28, 18, 63, 73)),
+        (page((40, 30, 49, 59), (600, 480)), (79, 28), (162, 104, 377, 438)),
+        (page((4, 3, 13, 72)), (70, 10), (0, 0, 43, 80)),
+        (page((85, 30, 95, 40)), (11, 11), (80, 25, 100, 46)),
+    ],
+    ids=["small", "large", "high", "at the right"],
+)
+def test_the_strokes_are_found_with_a_margin(
+    image: Image.Image, shape: tuple[int, int], box: tuple[int, ...]
+) -> None:
+    """Of 40 % of their longer side, in pixels of the whole image, as far as it has them."""
+    ink, found = photographs._find(image)
+    assert (ink.shape, found) == (shape, box)
+    assert ink[len(ink) // 2].max() == 1
+
+
+def test_ink_is_what_departs_from_the_ground() -> None:
+    """Darker or lighter: 1 within a stroke, soft at its edge, 0 on the ground."""
+    pixels = np.asarray(page((40, 30, 49, 59)), np.float32)
+    ink = photographs._ink(pixels)
+    assert (ink.shape, ink.dtype.name) == ((80, 100), "float32")
+    at = [(45, 45), (31, 41), (30, 40), (29, 45), (28, 45), (5, 5)]
+    found = [ink[place] for place in at]
+    np.testing.assert_allclose(found, [1, 1, 0.978, 0.011, 0, 0], atol=0.002)
+    np.testing.assert_allclose(photographs._ink(255 - pixels), ink, atol=0.002)
+    colour = pixels * np.array([1, 0, 0], np.float32) + 50
+    np.testing.assert_allclose(photographs._ink(colour)[45, 45], 1, atol=0.002)
+
+
+@pytest.mark.parametrize(("level", "is_ink"), [(12, False), (13, True)])
+def test_faint_ink_is_refused(level: int, *, is_ink: bool) -> None:
+    """A dozen levels are none, as the ground is drawn to them a little."""
+    pixels = np.full((80, 100, 3), 100, np.float32)
+    pixels[30:60, 40:50, 0] += level
+    if is_ink:
+        assert photographs._ink(pixels).max() == 1
+        return
+    words = "^nothing is drawn on it, or too faintly; give a clearer image$"
+    with pytest.raises(UserError, match=words):
+        photographs._ink(pixels)
+
+
+@pytest.mark.parametrize(
+    ("width", "row"),
+    [
+        (1, [0, 0.45, 1, 0.36, 0, 0, 0]),
+        (2, [0, 0.32, 1, 0.56, 0, 0, 0]),
+        (3, [0, 0.07, 0.98, 0.51, 0, 0, 0]),
+        (4, [0, 0.07, 0.95, 0.95, 0.07, 0, 0]),
+        (8, [0, 0.07, 0.93, 1, 1, 0.93, 0.07]),
+    ],
+)
+def test_a_bar_is_fitted_with_its_width(width: int, row: list[float]) -> None:
+    """At half the size a bar of 1 or 2 pixels would be thinner than MNIST's; it is widened."""
+    digit = np.zeros((40, 30), np.float32)
+    digit[:, 10 : 10 + width] = 1
+    found = photographs._fit(digit, 20)
+    assert found.shape == (20, 15)
+    np.testing.assert_allclose(found[10, 3:10], row, atol=0.01)
+
+
 def test_a_digit_is_scaled_to_its_longer_side() -> None:
     """Both sides by the same, none to nothing; what the filter overshoots is cut."""
     digit = np.zeros((10, 20), np.float32)
