@@ -64,7 +64,7 @@ class Asked:
         self.asked: list[Any] = []
         answer = SimpleNamespace(passed=passed, first_failure="L1")
         for name in ("parity", "bench", "fast", "assert_same_training"):
-            patch.setattr(lm, name, partial(self.ask, name, answer), raising=False)
+            patch.setitem(vars(lm), name, partial(self.ask, name, answer))  # without importing it
 
     def ask(self, name: str, answer: Any, *given: Any, **named: Any) -> Any:
         """Return what a function returns."""
