@@ -193,6 +193,9 @@ REASONS = {
     "The error that is raised does not name the folder.": {
         "result = ParityResult.of(done.content, None)",
     },
+    "A user's model trains on the same examples in each precision.": {
+        "examples = plan.training_examples(dataset, None)  # a user's: the same in each",
+    },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },

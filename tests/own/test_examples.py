@@ -62,7 +62,7 @@ class Asked:
 
     def __init__(self, patch: pytest.MonkeyPatch, *, passed: bool) -> None:
         self.asked: list[Any] = []
-        answer = SimpleNamespace(passed=passed, first_failure="L1")
+        answer = SimpleNamespace(passed=passed, first_failure="L1", sentence="They train.")
         for name in ("parity", "bench", "fast", "assert_same_training"):
             patch.setitem(vars(lm), name, partial(self.ask, name, answer))  # without importing it
 
@@ -73,7 +73,9 @@ class Asked:
 
 
 @pytest.mark.parametrize("passed", [False, True], ids=["differing", "alike"])
-def test_the_script_trains_what_is_alike(monkeypatch: pytest.MonkeyPatch, passed: bool) -> None:
+def test_the_script_trains_what_is_alike(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], passed: bool
+) -> None:
     """It ends where the backends differ; else it measures and trains with the fast layers."""
     trained: list[Any] = []
     model = SimpleNamespace(fit=lambda *given, **named: trained.append((given, named)))
@@ -95,6 +97,7 @@ def test_the_script_trains_what_is_alike(monkeypatch: pytest.MonkeyPatch, passed
         with pytest.raises(SystemExit, match=r"^They differ: L1$"):
             script.main()
         assert asked == [climb]
+    assert capsys.readouterr().out.count("They train.") == 1 + passed
 
 
 def test_the_test_asks_for_two_backends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from lenet_multi.config import TrainConfig, with_settings
 from lenet_multi.data.examples import Examples
 from lenet_multi.errors import UserError
-from lenet_multi.machine import keras_start
+from lenet_multi.machine import children, keras_start
 from lenet_multi.parity import prepare
 from lenet_multi.parity.known import SEEDS, Known
 from lenet_multi.parity.plan import Plan
@@ -22,7 +23,7 @@ from lenet_multi.parity.start import Start
 from tests.guest import GUEST
 
 CONFIG = with_settings(TrainConfig(), {"architecture": "tests.guest:GUEST", "batch_size": 4})
-PLAN = Plan.for_own(CONFIG, steps=20)
+PLAN = Plan.for_own(CONFIG, steps=20, precisions=["float32"])
 START = Start(Examples(np.ones((2, 1)), np.ones(2)), [np.ones(1)], {"parameters": 7})
 NAMES = ["jax", "torch"]
 
@@ -53,9 +54,13 @@ def test_a_process_on_the_first_backend_makes_the_start(
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     process = Ended(0, start=START)
     monkeypatch.setattr(subprocess, "run", process)
+    told: list[Any] = []
+    bars = SimpleNamespace(add_task=lambda *given, **how: told.append((given, how)))
+    monkeypatch.setattr(children, "bars", lambda: nullcontext(bars))
     folder = tmp_path / "out" / "start"
     assert prepare.prepare(PLAN, NAMES, folder).facts["parameters"] == 7
     prepare.prepare(PLAN, NAMES, folder)
+    assert told == [(("jax builds the model",), {"total": None})] * 2
     name = "lenet_multi.parity.prepare"
     assert process.command[:4] == [sys.executable, "-m", name, "jax,torch"]
     plan, place = process.command[4:]
@@ -69,7 +74,7 @@ def test_a_process_on_the_first_backend_makes_the_start(
 @pytest.mark.parametrize(
     ("status", "said", "message"),
     [
-        (2, "a note\nno such size\n", "no such size"),
+        (2, "a note\nanother\nno such size\n", "no such size"),
         (2, "", "tests.guest:GUEST: building it on jax ended with status 2; see above"),
         (1, "words", "tests.guest:GUEST: building it on jax ended with status 1; see above"),
     ],
@@ -147,7 +152,7 @@ def test_the_start_is_what_the_climbers_need(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(prepare, "known_divergences", divergences)
     noted = dataclasses.replace(GUEST.load(CONFIG), notes=("halved",))
-    task = dataclasses.replace(GUEST, load=lambda config: noted)
+    task = dataclasses.replace(GUEST, load={CONFIG: noted}.__getitem__)
     monkeypatch.setattr("lenet_multi.own.find.find_task", {CONFIG: task}.__getitem__)
     start = prepare.make(PLAN, NAMES)
     assert asked[0][0] is task
@@ -195,7 +200,7 @@ def test_the_process_writes_the_start(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def make(*given: Any) -> Start:
         asked.append(given)
-        return START
+        return dataclasses.replace(START, facts={})
 
     monkeypatch.setattr(prepare, "make", make)
     content = json.dumps(dataclasses.asdict(PLAN))

@@ -47,9 +47,11 @@ def test_it_trains_on_all_examples() -> None:
     assert dataset.test.x.shape == (0, 2)
 
 
-def test_no_pickle_is_read(tmp_path: Path) -> None:
+def test_no_pickle_is_read_or_written(tmp_path: Path) -> None:
     """Code that stands in the folder in place of arrays is not run."""
     Start(Examples(POINTS, KINDS), [], {}).write(tmp_path)
     np.savez(tmp_path / "start.npz", np.array([{}]))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         Start.read(tmp_path)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        Start(Examples(np.array([{}]), KINDS), [], {}).write(tmp_path)
