@@ -118,18 +118,19 @@ def test_a_job_goes_on_after_its_writers() -> None:
     assert child.after == ("torch float32", "jax:stock@avx2 float32")
 
 
-def test_progress_is_told_from_time_to_time(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The first and the last step always, others only after a while."""
+def test_progress_is_told_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first and the last step always, others only after a while; each line goes out at once."""
+    told: list[Any] = []
+    monkeypatch.setattr(
+        climber, "print", lambda line, **how: told.append((json.loads(line), how)), raising=False
+    )
     clock = iter([100.0, 100.25, 100.5, 100.5, 100.75, 101.0])
     monkeypatch.setattr(climber, "_TELL_EVERY", 0.25)
     monkeypatch.setattr(climber, "_told", 0.0)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     for done in range(5):
         climber._tell("L4", done, 4)
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert told == [["L4", 0, 4], ["L4", 2, 4], ["L4", 4, 4]]
+    assert told == [(["L4", done, 4], {"flush": True}) for done in (0, 2, 4)]
 
 
 class Process:
@@ -198,9 +199,10 @@ def test_a_climber_climbs_and_saves_its_model(
 
 
 def test_the_oracle_needs_no_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It climbs with the task's reference."""
+    """It climbs with the task's reference; its log may be in its folder already."""
     process = Process(monkeypatch)
     job = job_of(tmp_path, CLIMB, ORACLE, LENET_PLAN)
+    job.folder.mkdir()
     climber.run(job)
     found, (_, given) = process.asked
     assert found == ("find", "lenet")
