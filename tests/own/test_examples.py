@@ -85,17 +85,18 @@ def test_the_script_trains_what_is_alike(
     from lenet_multi.own.examples import script
 
     backends = ["jax", "torch"]
+    run_it: Any = script.main
     climb = ("parity", (build, data, backends), {"quick": True, "precision": "float32"})
     monkeypatch.setattr(script, "build", build)
     monkeypatch.setattr(script, "data", data)
     if passed:
-        script.main()
+        run_it()
         bench = ("bench", (build, data, backends), {"quick": True})
         assert asked == [climb, bench, ("fast", (model,), {})]
         assert trained == [(("x", "y"), {"epochs": 3, "verbose": 2})]
     else:
         with pytest.raises(SystemExit, match=r"^They differ: L1$"):
-            script.main()
+            run_it()
         assert asked == [climb]
     assert capsys.readouterr().out.count("They train.") == 1 + passed
 
@@ -105,7 +106,8 @@ def test_the_test_asks_for_two_backends(monkeypatch: pytest.MonkeyPatch) -> None
     asked = Asked(monkeypatch, passed=True).asked
     from lenet_multi.own.examples import test_my_model
 
-    test_my_model.test_my_model_trains_the_same_on_jax_and_torch()
+    run_it: Any = test_my_model.test_my_model_trains_the_same_on_jax_and_torch
+    run_it()
     places = ("my_model.py:build", "my_model.py:data")
     assert asked == [("assert_same_training", places, {"backends": ["jax", "torch"]})]
 
