@@ -196,6 +196,9 @@ REASONS = {
     "A user's model trains on the same examples in each precision.": {
         "examples = plan.training_examples(dataset, None)  # a user's: the same in each",
     },
+    "Where no signal came, the last look at the evidence refuses what is damaged.": {
+        "is_stopped: bool = True,",
+    },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },

@@ -1,5 +1,6 @@
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,15 @@ import pytest
 from lenet_multi.config import TrainConfig, with_settings
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.tasks import LENET
+from lenet_multi.own import find
 from lenet_multi.own.find import find_task, of_record
 from tests.guest import GUEST
+
+
+@pytest.fixture(autouse=True)
+def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test find its tasks itself."""
+    monkeypatch.setattr(find, "_find", cache(find._find.__wrapped__))
 
 
 def named(name: str) -> TrainConfig:
@@ -23,6 +31,12 @@ def test_what_is_no_model_is_refused(name: str) -> None:
     """A name that is neither ours nor a place is refused with the nearest name."""
     with pytest.raises(UserError, match=f"^unknown --architecture '{name}'; "):
         named(name)
+
+
+def test_what_a_file_names_may_be_no_model() -> None:
+    """The configuration of an old run is not checked again."""
+    with pytest.raises(UserError, match=r"^unknown model 'lenett'; did you mean 'lenet'\?$"):
+        find._find("lenett")
 
 
 @pytest.mark.parametrize("name", [":TASK", "tests.guest:", ".guest:TASK", "a-b:TASK"])
