@@ -199,6 +199,9 @@ REASONS = {
     "Where no signal came, the last look at the evidence refuses what is damaged.": {
         "is_stopped: bool = True,",
     },
+    "The place of a task of the package has one colon.": {
+        'module, _, attribute = TASKS[name].rpartition(":")',
+    },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },
