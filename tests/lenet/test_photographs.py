@@ -739,6 +739,73 @@ def test_several_digits_in_a_row_are_refused(small: Dataset, count: int, factor:
             prepare(Image.fromarray(enlarged(strip, factor)))
 
 
+@pytest.mark.parametrize(
+    ("found", "side", "wanted"),
+    [
+        ([(14, 0.9)] * 10, 28, True),
+        ([(13, 0.9)] * 10, 28, False),
+        ([(25, 0.9)] * 10, 28, True),
+        ([(26, 0.9)] * 10, 28, False),
+        ([(20, 0.45)] * 10, 28, True),
+        ([(20, 0.44)] * 10, 28, False),
+        ([(20, 0.9)] * 9 + [(20, 0.1)], 28, True),
+        ([(20, 0.9)] * 8 + [(20, 0.1)] * 2, 28, False),
+        ([(20, 0.9)] * 8 + [(18, 0.9), (22, 0.9)], 28, True),
+        ([(20, 0.9)] * 8 + [(17, 0.9), (23, 0.9)], 28, False),
+        ([(12, 0.9)] * 10, 16, True),
+        ([(12, 0.9)] * 10, 15, False),
+    ],
+    ids=[
+        *("smallest", "too small", "largest", "too large", "alike", "unlike", "one other"),
+        *("two others", "two near", "two far", "least side", "smaller side"),
+    ],
+)
+def test_most_images_must_be_alike(
+    monkeypatch: pytest.MonkeyPatch, found: list[tuple[float, float]], side: int, wanted: bool
+) -> None:
+    """Nine of ten: in size to a tenth of the side, and in where their ink is."""
+    left = iter(found)
+    monkeypatch.setattr(photographs, "_likeness", lambda image: next(left))
+    images = np.zeros((len(found), side, side, 1), np.uint8)
+    assert are_prepared(images) is wanted
+    assert not are_prepared(images[:, 1:])
+
+
+@pytest.mark.parametrize(("images", "seen"), [(100, 100), (101, 51), (250, 84)])
+def test_a_hundred_images_at_most_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, images: int, seen: int
+) -> None:
+    """They are spread over all."""
+    shades: list[int] = []
+
+    def likeness(image: NDArray[np.uint8]) -> tuple[float, float]:
+        assert image.shape == (16, 16)
+        shades.append(int(image[0, 0]))
+        return 12.0, 1.0
+
+    monkeypatch.setattr(photographs, "_likeness", likeness)
+    numbered = np.arange(images, dtype=np.uint8)[:, np.newaxis, np.newaxis, np.newaxis]
+    assert are_prepared(np.broadcast_to(numbered, (images, 16, 16, 3)))
+    assert len(shades) == seen
+    assert shades[:2] == [0, -(-images // 100)]
+    coloured = np.zeros((images, 16, 16, 3), np.uint8)
+    coloured[0, 0, 0, 2] = 1
+    assert not are_prepared(coloured)
+
+
+def test_an_image_is_like_what_would_be_made_of_it() -> None:
+    """Its size is that of the ink; without ink, or with ink from edge to edge, there is none."""
+    size, share = photographs._likeness(prepare(seven()))
+    assert size == 20
+    assert 0.9 < share <= 1
+    assert photographs._likeness(np.zeros((28, 28), np.uint8)) == (0, 0)
+    across = np.zeros((28, 28), np.uint8)
+    across[:, 12:16] = 255
+    assert photographs._likeness(across) == (0, 0)
+    moved = np.roll(prepare(seven()), 4, axis=1)
+    assert photographs._likeness(moved)[1] < share - 0.2
+
+
 def test_mnists_own_images_are_prepared(small: Dataset) -> None:
     """MNIST's images are like MNIST's, also with a wider or narrower margin, or equal channels."""
     images = small.train.x
