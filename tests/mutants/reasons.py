@@ -202,6 +202,7 @@ REASONS = {
     "The place of a task of the package has one colon.": {
         'module, _, attribute = TASKS[name].rpartition(":")',
     },
+    "No layer has this name.": {'*_, parent, last = ("XXXX", *place.split("/"))'},
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },
@@ -244,6 +245,7 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         "np.asarray(image, np.uint8)": ("np.asarray(image, None)", "np.asarray(image, )"),
     },
     "Without it zip does the same.": {"strict=False": ("strict=None", "")},
+    "No dtype's kind is X.": {'"fiu"': ('"XXfiuXX"',)},
     "Matplotlib takes None for False here.": {"parse_math=False)": ("parse_math=None)",)},
     "Rich reads styles in upper case too.": {
         f'"{style}"': (f'"{style.upper()}"',)

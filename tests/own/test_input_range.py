@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lenet_multi.own import input_range
-from lenet_multi.own.input_range import _range_of, from_layers
+from lenet_multi.own.input_range import _line, _range_of, from_layers
 from lenet_multi.own.keras_file import WEIGHTS, read_config, used
 
 NOWHERE = Path("nowhere.keras")
@@ -172,6 +172,27 @@ def test_an_operation_tells(
     assert found == ((expected, operation) if expected else None)
 
 
+@pytest.mark.parametrize(
+    ("made", "line"),
+    [
+        (rescaling(2, 3), (2, 3)),
+        (rescaling([2**62] * 4, [1, 2]), (2**62, 1.5)),
+        (normalization([0.5], [4.0]), (0.5, -0.25)),
+        (normalization([0.5], [4.0], invert=True), (2, 0.5)),
+        (taking(layer("Add"), X, 3), (1, 3)),
+        (taking(layer("Subtract"), X, 3), (1, -3)),
+        (taking(layer("Subtract"), 3, X), (-1, 3)),
+        (taking(layer("Multiply"), X, 3), (3, 0)),
+        (taking(layer("Divide"), X, 4), (0.25, 0)),
+        (taking(layer("TrueDivide"), X, 4), (0.25, 0)),
+        (CONVOLUTION, None),
+    ],
+)
+def test_a_layer_is_a_line(made: dict[str, Any], line: tuple[float, float] | None) -> None:
+    """It multiplies a pixel by one number and adds another."""
+    assert _line(NOWHERE, made) == line
+
+
 def test_an_operation_of_two_calls_tells_nothing() -> None:
     """It stands at two places of the model."""
     shared = taking(layer("Divide"), X, 255)
@@ -271,6 +292,7 @@ def test_a_model_within_is_followed(kind: str) -> None:
         (float("inf"), 0, None),
         (2, float("nan"), None),
         (2, float("-inf"), None),
+        (1e308, 1e308, None),
     ],
 )
 def test_a_line_tells_by_the_pixel_that_becomes_nothing(
@@ -278,6 +300,21 @@ def test_a_line_tells_by_the_pixel_that_becomes_nothing(
 ) -> None:
     """It lies within the range; numbers up to 30 are trained well."""
     assert _range_of(scale, offset, measured=False) == expected
+
+
+def test_the_limits_themselves_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the numbers that a computer holds exactly."""
+    monkeypatch.setattr(input_range, "_MOST", 255 / 8)
+    monkeypatch.setattr(input_range, "_ROUNDING", 0.25)
+    for scale, offset, expected in (
+        (1 / 8, 0, RAW),
+        (1 / 128, 1 / 128, RAW),
+        (1 / 128, -2, RAW),
+        (2, 0.5, UNIT),
+        (2, 2.5, SIGNED),
+    ):
+        assert _range_of(scale, offset, measured=False) == expected
+    assert _range_of(2, 0, measured=True) == UNIT
 
 
 @pytest.mark.parametrize(
@@ -360,7 +397,7 @@ def batch_normalization(**change: Any) -> dict[str, Any]:
         (ADAPTED, {"v0": 110.0}, None),
         (ADAPTED, {"a": 110.0}, None),
         (batch_normalization(), {"v0": 9.0, "v1": 9.0, "v2": 110.0, "v3": 5000.0}, RAW),
-        (batch_normalization(scale=False), {"v0": 9.0, "v1": 110.0, "v2": 5000.0}, RAW),
+        (batch_normalization(scale=False), {"v0": 9, "v1": 110, "v2": 5000, "v3": 9}, RAW),
         (batch_normalization(scale=False, center=False), {"v0": 110.0, "v1": 5000.0}, RAW),
         (batch_normalization(epsilon=4), {"v0": 0, "v1": 0, "v2": 0.5, "v3": -3.75}, UNIT),
         (batch_normalization(epsilon=4), {"v0": 0, "v1": 0, "v2": 0.5, "v3": -3.7}, None),
@@ -391,6 +428,13 @@ def test_statistics_are_read_from_the_weights(
         assert found[1].endswith("Normalization")
 
 
+def test_a_batch_normalization_is_a_line(tmp_path: Path) -> None:
+    """It divides by the root of the variance and a little more."""
+    path = weights(tmp_path, lambda file: variables(file, "n/vars", v0=9, v1=9, v2=10, v3=3))
+    (made,) = batch_normalization(epsilon=1)["config"]["layers"]
+    assert _line(path, made) == (0.5, -5)
+
+
 def named(file: h5py.File) -> None:
     """Write a layer whose group has its name as an attribute."""
     variables(file, "layers/normalization/vars", v0=110.0, v1=5000.0)
@@ -408,7 +452,9 @@ def linked(file: h5py.File) -> None:
 def external(file: h5py.File) -> None:
     """Write a layer one of whose variables is kept in another file."""
     variables(file, "n/vars", v1=5000.0)
-    place = [(str(Path(file.filename).with_name("x")), 0, h5py.h5f.UNLIMITED)]
+    path = Path(file.filename).with_name("x")
+    np.array([110.0]).tofile(path)
+    place = [(str(path), 0, h5py.h5f.UNLIMITED)]
     file.create_dataset("n/vars/0", (1,), "f8", external=place)
 
 
