@@ -203,6 +203,10 @@ REASONS = {
         'module, _, attribute = TASKS[name].rpartition(":")',
     },
     "No layer has this name.": {'*_, parent, last = ("XXXX", *place.split("/"))'},
+    "Right answers are zeros among the wrong ones, so the least number is 0.": {
+        'axes.imshow(wrong, "Blues", vmin=None, vmax=max(1, wrong.max()))',
+        'axes.imshow(wrong, "Blues", vmax=max(1, wrong.max()))',
+    },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },
