@@ -207,6 +207,10 @@ REASONS = {
         'axes.imshow(wrong, "Blues", vmin=None, vmax=max(1, wrong.max()))',
         'axes.imshow(wrong, "Blues", vmax=max(1, wrong.max()))',
     },
+    "Runs of a study share the kind of their model.": {
+        "if both[1][0].result.classifies:",
+        "if both[0][1].result.classifies:",
+    },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },

@@ -17,6 +17,7 @@ from lenet_multi.config import TrainConfig, flags, with_settings
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Child, Failure
+from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity import seeds
 from lenet_multi.runs.comparison import checks_of_start
 from lenet_multi.runs.folder import unfinished
@@ -32,7 +33,7 @@ PAIR = ("jax", "torch")
 @pytest.fixture(autouse=True)
 def versions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every backend have the example runs' versions, so none needs to be installed."""
-    monkeypatch.setattr(environment, "versions", lambda backend: VERSIONS)
+    monkeypatch.setattr(environment, "versions", dict.fromkeys(BACKENDS, VERSIONS).__getitem__)
 
 
 @pytest.fixture
@@ -498,6 +499,23 @@ def test_each_pair_is_compared_over_its_own_seeds(
     ]
     assert [one.agreement for one in study.outcomes] == pytest.approx([1.0, 0.99, 0.995])
     assert {one.gap.margin for one in study.outcomes} == {study.margin} == {0.1}
+
+
+def test_a_pair_without_two_seeds_is_left_out() -> None:
+    """Others are compared."""
+    finished = [(0, "jax"), (0, "torch"), (0, "tensorflow"), (1, "jax"), (1, "tensorflow")]
+    runs = {who: example_run(who[1]) for who in finished}
+    found = seeds._outcomes(runs, ("jax", "torch", "tensorflow"), 0.1)
+    assert [one.pair for one in found] == [("jax", "tensorflow")]
+
+
+def test_a_study_needs_a_folder(tmp_path: Path, trained: list[str]) -> None:
+    """One that cannot be made is refused before anything trains."""
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "study"
+    with pytest.raises(UserError, match=f"^cannot write {folder}: Not a directory; choose another"):
+        seeds.study(PAIR, 2, TrainConfig(), folder, timeout=1)
+    assert trained == []
 
 
 def test_seeds_that_are_no_pairs_are_named(tmp_path: Path, trained: list[str]) -> None:
