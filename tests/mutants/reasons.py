@@ -211,6 +211,9 @@ REASONS = {
         "if both[1][0].result.classifies:",
         "if both[0][1].result.classifies:",
     },
+    "One task takes one thread, however many there may be.": {
+        f"with ThreadPoolExecutor({count}) as reader:" for count in (None, 2)
+    },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },
