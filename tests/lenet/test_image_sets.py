@@ -272,7 +272,8 @@ def test_a_library_is_asked_for_its_prefix_alone(
     found = [load(f"{library}:it") for library in ("hf", "tfds")]
     assert [one.is_sorted for one in found] == [True, False]
     assert [one.class_names for one in found] == [("b", "a", "d", "c")] * 2
-    assert asked == [("hf", "it"), ("tfds", "it")]
+    load("hf:it:of:mine")
+    assert asked == [("hf", "it"), ("tfds", "it"), ("hf", "it:of:mine")]
 
 
 def test_labels_that_a_library_keeps_secret_are_no_test(

@@ -214,6 +214,9 @@ REASONS = {
     "One task takes one thread, however many there may be.": {
         f"with ThreadPoolExecutor({count}) as reader:" for count in (None, 2)
     },
+    "The packaged MNIST is one set, so that no error names its folder.": {
+        "return idx_folder.read(None, idx_folder.sets_in(PACKAGED_MNIST))",
+    },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },
