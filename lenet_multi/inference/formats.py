@@ -114,7 +114,7 @@ def refuse_target(kind: Format, path: Path, *, overwrite: bool) -> None:
         raise UserError(f"{path} must end in {kind.suffix} to be a file of {kind.name}")
     if not path.exists():
         return
-    if not (path / kind.holds if kind.holds else path).is_file():
+    if not (path / kind.holds).is_file():
         raise UserError(f"{path} is not an earlier {kind.name} export; choose another --out")
     if not overwrite:
         raise UserError(f"{path} exists and is kept; pass --overwrite or choose another --out")

@@ -50,7 +50,7 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path, names: Names | None = 
     classes = len(matrix)
     figure = Figure(figsize=(7.5, 7), layout="constrained")
     axes = figure.add_subplot()
-    wrong = np.where(np.eye(classes, dtype=bool), 0, matrix)
+    wrong = np.where(np.eye(classes), 0, matrix)
     # Lightness alone distinguishes the values.
     axes.imshow(wrong, "Blues", vmin=0, vmax=max(1, wrong.max()))
     if classes <= _MOST_NUMBERS:

@@ -63,6 +63,7 @@ def assert_same_training(
     backends: Sequence[str] | None = None,
     *,
     quick: bool = True,
+    out: str | Path | None = None,
     **flags: Any,
 ) -> None:
     """Raise `AssertionError` unless a model trains the same on backends; for a test.
@@ -72,7 +73,7 @@ def assert_same_training(
     """
     __tracebackhide__ = True  # pytest shows the test's line instead
     given = {"backend": backends, "quick": quick or None, **flags}
-    done = _ask("parity", model, data, flags.pop("out", None), given)
+    done = _ask("parity", model, data, out, given)
     result = ParityResult.of(done.content, done.folder)
     if not result.passed:
         raise AssertionError(_explanation(result, done.again))
@@ -178,8 +179,7 @@ def _ask(
     verb: str, model: Model, data: Data, out: str | Path | None, given: Mapping[str, Any]
 ) -> _Done:
     """Run the command `verb` on a model and data; without `out` its folder is temporary."""
-    command = _command(verb)
-    words = flags(command, given)
+    words = flags(_command(verb), given)
     resumed = given.get("resume") if given.get("epochs") is None else None  # in the same folder
     own = Path(mkdtemp(dir=_session().name))
     folder = Path(resumed or out or own / verb)
@@ -188,7 +188,7 @@ def _ask(
             parcel = Parcel(Path(sending))
             asked = [f"--data={parcel.data(data)}"] if data is not None else []
             if model != LENET:
-                asked = [*_model(command, parcel.model(model)), *asked]
+                asked = [parcel.model(model), *asked]
             asked = [verb, *([] if resumed else asked), *words]
             placed = [] if resumed else [f"--out={folder}"]
             content = _answer([*asked, *placed, "--json"], sent.environment(parcel.files))
@@ -202,11 +202,6 @@ def _ask(
 
 def _command(verb: str) -> click.Command:
     return import_module(f"lenet_multi.commands.{verb}").command  # type: ignore[no-any-return]
-
-
-def _model(command: click.Command, place: str) -> list[str]:
-    takes = any(isinstance(one, click.Argument) for one in command.params)
-    return [place] if takes else [f"--architecture={place}"]
 
 
 def _answer(arguments: list[str], environ: Mapping[str, str]) -> Any:

@@ -102,7 +102,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle carrie
 def _pickled(function: Callable[..., Any], place: str) -> bytes:
     """Return a function by value; raise `UserError` that says what it uses that cannot be sent."""
     own = sys.modules.get(function.__module__)
-    by_value = own and not _can_be_imported(own.__name__) and own.__name__ != "__main__"
+    by_value = own and not _can_be_imported(own.__name__)
     if by_value:
         cloudpickle.register_pickle_by_value(own)
     try:
@@ -132,7 +132,7 @@ def _unfit(function: Callable[..., Any]) -> Iterator[str]:
         try:
             _dump(value)
         except Exception as error:  # as above
-            yield f"{name} ({_live(value) or reason(error)})"
+            yield f"{name} ({reason(error)})"
 
 
 def _live(thing: Any) -> str | None:
@@ -140,7 +140,7 @@ def _live(thing: Any) -> str | None:
     if isinstance(thing, type | ModuleType):
         return None
     keras = sys.modules.get("keras")
-    for name in ("Model", "Layer", "Variable", "KerasTensor") if keras else ():
+    for name in ("Model", "Layer", "Variable", "KerasTensor"):
         if isinstance(thing, getattr(keras, name, ())):
             return f"a keras.{name} of this process"
     root = type(thing).__module__.partition(".")[0]

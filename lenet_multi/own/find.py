@@ -36,17 +36,16 @@ def _find(name: str) -> Task:
         return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
     if ":" not in name and not name.endswith(KERAS_FILE):
         raise UserError(unknown("model", name, TASKS))
-    from lenet_multi.own import task as own
-
-    if name.endswith(KERAS_FILE):
-        return own.of_file(Path(name))
-    found = place.find(name)
+    is_file = name.endswith(KERAS_FILE)
+    found: Any = None if is_file else place.find(name)
     if isinstance(found, Task):
         return found
-    if not callable(found):
+    if not is_file and not callable(found):
         kind = type(found).__name__
         raise UserError(f"{name} is of type {kind}; give a function that returns a Keras model")
-    return own.of_builder(name, found)
+    from lenet_multi.own import task as own  # it imports Keras
+
+    return own.of_file(Path(name)) if is_file else own.of_builder(name, found)
 
 
 def of_record(config: dict[str, Any], source: object) -> Task:

@@ -47,7 +47,7 @@ def from_layers(path: Path, config: Any) -> tuple[str, str] | None:
         return None  # Keras refuses such a file
     except (OSError, RuntimeError, BadZipFile):  # h5py cannot read its weights
         return None
-    found = _range_of(scale, offset, measured=teller.endswith("Normalization")) if teller else None
+    found = _range_of(scale, offset, measured=teller.endswith("Normalization"))
     return (found, teller) if found else None
 
 
@@ -92,7 +92,7 @@ def _inside(layer: Any) -> Iterator[Any]:
 
 def _sources(layer: Any) -> set[str]:
     """Return the names of the layers whose outputs a layer of a functional model takes."""
-    parts = dictionaries(layer.get("inbound_nodes", []))
+    parts = dictionaries(layer.get("inbound_nodes"))
     return {part["keras_history"][0] for part in parts if "keras_history" in part}
 
 
@@ -158,19 +158,19 @@ def _variables(path: Path, name: str) -> list[float]:
         if last != "vars" or group.attrs.get("name", parent) != name:
             return None
         if not all(isinstance(group.get(key, getlink=True), h5py.HardLink) for key in group):
-            raise ValueError(place)  # it would lead out of the file
+            raise ValueError  # it would lead out of the file
         arrays = [group[key] for key in sorted(group, key=int)]
         if any(
             array.external or array.dtype.kind not in "fiu" or array.size > _MOST_STATISTICS
             for array in arrays
         ):
-            raise ValueError(place)
+            raise ValueError
         return [float(np.mean(array[()])) for array in arrays]
 
     with ZipFile(path) as archive, archive.open(WEIGHTS) as file, h5py.File(file) as weights:
         found: list[float] | None = weights.visititems(means)
     if found is None:
-        raise LookupError(name)
+        raise LookupError
     return found
 
 

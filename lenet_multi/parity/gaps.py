@@ -14,7 +14,7 @@ def in_entries(first: Array, second: Array, allowed: float) -> str:
     if first.shape != second.shape:
         return f"of shapes {first.shape} and {second.shape}"
     off = np.abs(first - second)
-    wrong = ~(off <= allowed * np.abs(second).max(initial=0))
+    wrong = ~(off <= allowed * np.abs(second).max())
     place = np.unravel_index(int(np.where(np.isfinite(off), off, np.inf).argmax()), off.shape)
     where = f"({', '.join(map(str, place))})"
     return f"{int(wrong.sum()):,} of {off.size:,} entries differ, largest at {where}"

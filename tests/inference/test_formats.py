@@ -117,6 +117,7 @@ def test_the_flag_decides_and_the_variable_prefers(
         (["jax"], "onnx", None, r"torch and onnx and onnxruntime, .*'lenet-multi\[torch,onnx\]'"),
         (["torch"], "onnx", None, r"needs onnx and onnxruntime, .*'lenet-multi\[onnx\]'"),
         (["torch"], "litert", None, r"needs tensorflow and .*\[tensorflow,litert\]'"),
+        (["tensorflow", "torch", "onnx", "onnxruntime"], "onnx", "tensorflow", "needs tf2onnx, "),
         (["jax"], "onnx", "torch", "'torch' is not installed"),
         (["jax"], "onnx", "jacks", "unknown backend 'jacks'"),
     ],

@@ -5,6 +5,10 @@ from lenet_multi.commands.parity import command as parity
 from lenet_multi.commands.train import command as train
 from lenet_multi.interface.arguments import flags
 
+ODD = click.Command(
+    "odd", params=[click.Option(["-s", "--seed-of"]), click.Option(["--loud/--quiet", " /-q"])]
+)
+
 
 @pytest.mark.parametrize(
     ("command", "given", "expected"),
@@ -22,8 +26,13 @@ from lenet_multi.interface.arguments import flags
         (train, {"seed": -1}, ["--seed=-1"]),
         (parity, {"backend": ["jax", "torch"]}, ["--backend=jax", "--backend=torch"]),
         (parity, {"precision": "float32"}, ["--precision=float32"]),
+        (ODD, {"seed_of": 1}, ["--seed-of=1"]),
+        (ODD, {"loud": False}, ["--quiet"]),
     ],
-    ids=["values", "none", "on", "off", "no-off", "names", "negative", "several", "one-of-several"],
+    ids=[
+        *("values", "none", "on", "off", "no-off", "names", "negative", "several"),
+        *("one-of-several", "short", "short-off"),
+    ],
 )
 def test_arguments_become_flags(
     command: click.Command, given: dict[str, object], expected: list[str]

@@ -1,10 +1,14 @@
+import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,6 +22,140 @@ other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 pathlib.Path("pids").write_text(f"{{other.pid}}")
 time.sleep(60)
 """
+
+
+class Process:
+    """Stands for a command's process that ends when it is asked, or is deaf."""
+
+    pid = 7
+
+    def __init__(self, *, deaf: bool) -> None:
+        self.deaf = deaf
+        self.done: list[Any] = []
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.done.append("terminate")
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended."""
+        self.done.append(seconds)
+        if self.deaf:
+            raise subprocess.TimeoutExpired("it", seconds)
+
+    def kill(self) -> None:
+        """End it."""
+        self.done.append("kill")
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["obedient", "deaf"])
+@pytest.mark.parametrize("ended", [False, True], ids=["others are left", "all have ended"])
+def test_a_command_is_asked_to_stop_before_it_is_ended(
+    monkeypatch: pytest.MonkeyPatch, deaf: bool, ended: bool
+) -> None:
+    """It has some time for that; then all processes of its group end, if there are any."""
+    process: Any = Process(deaf=deaf)
+
+    def end(group: int, number: int) -> None:
+        process.done.append((group, number))
+        if ended:
+            raise ProcessLookupError
+
+    monkeypatch.setattr(os, "killpg", end, raising=False)
+    child._stop(process)
+    assert process.done == ["terminate", 30.0, (7, signal.SIGKILL)]
+
+
+def test_where_there_are_no_groups_the_command_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows it is one process."""
+    monkeypatch.delattr(os, "killpg", raising=False)
+    process: Any = Process(deaf=True)
+    child._stop(process)
+    assert process.done == ["terminate", 30.0, "kill"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--backend=jax"]], ids=["without", "with"])
+@pytest.mark.parametrize("is_terminal", [False, True], ids=["a file", "a terminal"])
+def test_a_command_finds_what_is_found_here(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], is_terminal: bool
+) -> None:
+    """The same modules, the terminal's width, and the backend unless the arguments name one."""
+    monkeypatch.setattr(sys, "path", ["", "/a"])
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: is_terminal))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((77, 9)))
+    monkeypatch.setattr(os, "environ", {"KERAS_BACKEND": "torch", "X": "x", "COLUMNS": "5"})
+    wanted = {"KERAS_BACKEND": "torch", "X": "x", "COLUMNS": "5"}
+    wanted["PYTHONPATH"] = os.pathsep.join([os.getcwd(), "/a"])
+    if is_terminal:
+        wanted |= {"TTY_COMPATIBLE": "1", "COLUMNS": "77"}
+    if arguments:
+        del wanted["KERAS_BACKEND"]
+    assert child._environment(["train", *arguments]) == wanted
+    monkeypatch.setattr(os, "environ", {})
+    assert "KERAS_BACKEND" not in child._environment(["train", *arguments])
+
+
+def test_only_the_commands_error_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    """Other lines appear at once, as they are; of two errors the last one is kept."""
+    warning = "lenet-multi: warning: chance\n"
+    text = f"one\r\nlenet-multi: first\n{warning}lenet-multi: give a file. \nthe end"
+    lines = io.TextIOWrapper(io.BytesIO(text.encode()), newline="")
+    assert child._pass_on(lines) == "give a file."
+    assert capsys.readouterr().err == f"one\r\n{warning}the end"
+    assert child._pass_on(io.TextIOWrapper(io.BytesIO(b""))) == ""
+
+
+class Ended:
+    """Stands for `subprocess.Popen`: a command that has ended, and wrote bytes that are no text."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.stdout, self.stderr = io.BytesIO(b"A\xff"), io.BytesIO(b"a\rb\xff\n")
+
+    def __call__(self, words: list[str], **how: Any) -> "Ended":
+        """Remember how it was to start."""
+        self.words, self.how = words, how
+        return self
+
+    def __enter__(self) -> "Ended":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.left = True
+
+    def wait(self) -> int:
+        """Return the exit status."""
+        return self.status
+
+
+def test_a_command_has_no_input_and_a_group_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it writes comes back or is passed on, as well as bytes that are no text can be."""
+    monkeypatch.setenv("X", "here")
+    monkeypatch.setenv("Y", "here")
+    process = Ended(3)
+    monkeypatch.setattr(subprocess, "Popen", process)
+    assert child.run(["train", "--backend=jax"], {"X": "given"}) == (
+        3,
+        "A\N{REPLACEMENT CHARACTER}",
+    )
+    assert process.left
+    assert process.words == [sys.executable, "-m", "lenet_multi", "train", "--backend=jax"]
+    environ = process.how.pop("env")
+    assert (environ["X"], environ["Y"]) == ("given", "here")
+    assert "KERAS_BACKEND" not in environ
+    pipe = subprocess.PIPE
+    how = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "process_group": 0}
+    assert process.how == how
+    assert capsys.readouterr().err == "a\rb\N{REPLACEMENT CHARACTER}\n"
+
+
+def test_a_refusal_without_a_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says where to look."""
+    monkeypatch.setattr(subprocess, "Popen", Ended(2))
+    with pytest.raises(UserError, match=r"^train failed; see what it printed$"):
+        child.run(["train"], {})
 
 
 def test_what_the_command_prints_comes_back() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet_multi.config import TrainConfig
+from lenet_multi.config import DATA_SOURCES, TrainConfig
 from lenet_multi.data.examples import Dataset, split
 from lenet_multi.data.sources import reader
 from lenet_multi.errors import UserError
@@ -89,13 +89,14 @@ def arrays(**changes: Any) -> dict[str, Any]:
     ("changes", "message"),
     [
         ({"y_train": np.array([0, 1, 2, 10])}, "labels run from 0 to 10"),
-        ({"y_test": np.array([-1, 0])}, "labels run from -1 to 0"),
+        ({"y_test": np.array([-1, 0])}, "from -1 to 0, outside 0 to 9; give labels from 0$"),
         ({"y_train": np.arange(3)}, "4 images but 3 labels"),
         ({"y_train": np.full(4, 0.5)}, "labels must be integers"),
         ({"x_train": np.full((4, 28, 28), 999.0)}, "pixels run from 0 to 999"),
         ({"x_train": np.zeros((4, 783), np.uint8)}, "3 or 4 axes, .* not the shape 4x783"),
         ({"y_train": np.array([1, 2, 3, 10])}, "outside 0 to 9; give --classes 11"),
         ({"y_train": np.array([1, 2, 3, 299])}, "outside 0 to 9; give labels below 256, the most"),
+        ({"y_train": np.array([1, 2, 3, 256])}, "0 to 9; give labels below 256, the most classes$"),
         ({"x_test": np.zeros((2, 27, 28), np.uint8)}, "differ in shape"),
         ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.arange(0)}, "no images"),
         ({"x_test": np.zeros((2, 28, 28, 0), np.uint8)}, "no pixels"),
@@ -106,8 +107,9 @@ def test_bad_arrays_are_refused(tmp_path: Path, changes: dict[str, Any], message
     """The error names the fault of the data; pickled objects are never loaded."""
     path = tmp_path / "bad.npz"
     np.savez(path, **arrays(**changes))
-    with pytest.raises(UserError, match=message):
-        load(str(path))
+    for read in (load, load_test):
+        with pytest.raises(UserError, match=rf"^{path}.*{message}"):
+            read(str(path))
 
 
 def test_labels_in_a_column_load(tmp_path: Path) -> None:
@@ -136,8 +138,10 @@ def test_a_damaged_npz_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_missing_data_is_refused_by_name(tmp_path: Path) -> None:
     """A missing path, and a folder without a required file, are named."""
-    with pytest.raises(UserError, match="nowhere"):
-        load("nowhere")
+    for name in ("nowhere", "no:where"):
+        with pytest.raises(UserError) as refused:
+            load(name)
+        assert str(refused.value) == f"no data at {name!r}: give {DATA_SOURCES}"
     with pytest.raises(UserError, match="train-images-idx3-ubyte"):
         load(str(tmp_path))
     with pytest.raises(UserError, match=r"nowhere\.npz"):
@@ -149,6 +153,8 @@ def test_mnist_is_as_it_was(mnist: Dataset) -> None:
     facts = (mnist.notes, mnist.is_sorted, mnist.held_out, mnist.validation, mnist.class_names)
     assert facts == ((), False, False, None, None)
     assert mnist.train.x.base is not None
+    assert mnist.train.y.base is not None
+    assert load_test().sha256() == mnist.sha256()
 
 
 def test_a_validation_set_is_read(tmp_path: Path, small: Dataset) -> None:
@@ -185,7 +191,7 @@ def test_folders_of_classes_are_split_by_seed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.train.x[:, 0].sum(axis=(1, 2)) // 255, found.train.y)
     assert found.held_out
     assert found.is_sorted
-    assert any("has no test images" in note for note in found.notes)
+    assert any(note.startswith(f"{source} has no test images: ") for note in found.notes)
     assert found.class_names == tuple(names)
     assert load(source, classes=256).class_names is None
     training, validation = split(found, TrainConfig(validation_split=0.3))
@@ -228,6 +234,9 @@ def test_rows_and_columns_are_exchanged(tmp_path: Path, small: Dataset, small_np
         assert one.x.flags.c_contiguous
 
 
+ADVICE = "EMNIST's own files have rows and columns exchanged; give --transpose, if these are so"
+
+
 def test_emnists_files_are_known_by_name(tmp_path: Path, small: Dataset) -> None:
     """A note advises --transpose for files called EMNIST, unless it is given."""
     for name, is_advised in (
@@ -243,7 +252,7 @@ def test_emnists_files_are_known_by_name(tmp_path: Path, small: Dataset) -> None
             y_test=small.test.y,
         )
         source = str(tmp_path / name)
-        assert any("--transpose" in note for note in load(source).notes) is is_advised
+        assert (ADVICE in load(source).notes) is is_advised
         assert not load(source, transpose=True).notes
 
 
@@ -263,7 +272,36 @@ def test_a_library_is_asked_for_its_prefix_alone(
     found = [load(f"{library}:it") for library in ("hf", "tfds")]
     assert [one.is_sorted for one in found] == [True, False]
     assert [one.class_names for one in found] == [("b", "a", "d", "c")] * 2
-    assert asked == [("hf", "it"), ("tfds", "it")]
+    load("hf:it:of:mine")
+    assert asked == [("hf", "it"), ("tfds", "it"), ("hf", "it:of:mine")]
+
+
+def test_labels_that_a_library_keeps_secret_are_no_test(
+    monkeypatch: pytest.MonkeyPatch, small: Dataset
+) -> None:
+    """A part whose labels are all -1 is left out and named; others are used."""
+    secret = np.full(10, -1)
+    pairs = {
+        "train": (small.train.x[:20], small.train.y[:20]),
+        "validation": (small.train.x[:10], small.train.y[:10]),
+        "test": (small.test.x[:10], secret),
+    }
+    monkeypatch.setattr(reader, "read", lambda library, name: (pairs, None))
+    found = load("hf:glue")
+    note = "hf:glue keeps the labels of its test images secret (-1); they are not used"
+    assert [one for one in found.notes if "secret" in one] == [note]
+    assert (len(found.test), found.held_out) == (2, True)
+    assert found.validation
+    assert len(found.validation) == 10
+
+
+def test_a_validation_set_alone_is_refused(monkeypatch: pytest.MonkeyPatch, small: Dataset) -> None:
+    """Nothing trains on it, and nothing is tested."""
+    pairs = {"validation": (small.train.x[:10], small.train.y[:10])}
+    monkeypatch.setattr(reader, "read", lambda library, name: (pairs, None))
+    words = "^hf:it has no labelled training or test images; give data that have$"
+    with pytest.raises(UserError, match=words):
+        load("hf:it")
 
 
 def test_a_home_is_the_users(

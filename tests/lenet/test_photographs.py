@@ -15,7 +15,15 @@ from PIL import Image, ImageDraw, features
 from lenet_multi.data.examples import Dataset
 from lenet_multi.data.pictures import FORMATS
 from lenet_multi.errors import UserError
-from lenet_multi.lenet.photographs import MOST_PIXELS, are_prepared, prepare, read
+from lenet_multi.lenet import photographs
+from lenet_multi.lenet.photographs import (
+    _ALSO,
+    MOST_PIXELS,
+    are_prepared,
+    prepare,
+    read,
+    read_input,
+)
 
 NEGATIVE = 8  # of 255, if a pixel at the threshold changes side; none of 4,000 images was above 3
 ROUNDING = 2  # of 255 levels, for the rounding of a mode or a format; measured 1
@@ -215,14 +223,17 @@ PNG, JPEG = saved(seven(), "PNG").getvalue(), saved(seven(), "JPEG").getvalue()
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "x.png is empty"),
-        (b"just text", "x.png is no image; give one of BMP, GIF"),
+        (b"", "x.png is empty; give an image"),
+        (b"just text", f"x.png is no image; give one of {', '.join((*FORMATS, *_ALSO))}"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "x.png is in the format PostScript"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.png is in the format SVG"),
-        (PNG[: len(PNG) // 2], "x.png is a damaged or truncated image"),
+        (
+            PNG[: len(PNG) // 2],
+            "x.png is a damaged or truncated image: image file is truncated; give",
+        ),
         (JPEG[: len(JPEG) // 2], "x.png is a damaged or truncated image"),
         (PNG.replace(b"IHDR", b"IHDX"), "x.png is no image"),
-        (png_claiming(10_000, 5_001), "x.png has more than 50 megapixels"),
+        (png_claiming(10_000, 5_001), "x.png has more than 50 megapixels; give a smaller image"),
         (png_claiming(10_000, 9_500), "x.png has more than 50 megapixels"),
         (png_claiming(2**31 - 1, 2**31 - 1), "x.png has more than 50 megapixels"),
         (png_claiming(10_000, 5_000), "x.png is a damaged or truncated image"),
@@ -253,6 +264,11 @@ def boxed(brand: bytes, *compatible: bytes) -> bytes:
         (boxed(b"heic", b"mif1"), "HEIC"),
         (boxed(b"mif1", b"heic"), "HEIC"),
         (boxed(b"hevc"), "HEIC"),
+        (boxed(b"heix"), "HEIC"),
+        (boxed(b"mif1", b"heim"), "HEIC"),
+        (boxed(b"msf1"), "HEIC"),
+        (boxed(*[b"isom"] * 60, b"heic"), "HEIC"),  # the last of 256 bytes
+        (b"\x00\x00\x00\x00ftypheic" + bytes(64), "HEIC"),  # a box of no length
         (b"%PDF-1.7\n", "PDF"),
         (b"\xff\x0a1234", "JPEG XL"),
         (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
@@ -264,7 +280,8 @@ def boxed(brand: bytes, *compatible: bytes) -> bytes:
         (b"<?xml version='1.0'?>\n<!-- Inkscape -->\n<svg></svg>", "SVG"),
     ],
     ids=[
-        *("HEIC", "HEIF", "HEVC", "PDF", "JPEG XL", "JPEG 2000", "PSD"),
+        *("HEIC", "HEIF", "HEVC", "HEIX", "HEIM", "MSF1", "many kinds", "no length"),
+        *("PDF", "JPEG XL", "JPEG 2000", "PSD"),
         *("PostScript", "XCF", "ICO", "SVG", "SVG in XML"),
     ],
 )
@@ -274,11 +291,322 @@ def test_a_picture_of_another_format_is_named(content: bytes, name: str) -> None
         read(io.BytesIO(content))
 
 
-@pytest.mark.parametrize("brand", [b"isom", b"qt  ", b"mp42"])
-def test_a_film_is_no_image(brand: bytes) -> None:
-    """A film, whose file begins like a HEIC, is no image."""
+@pytest.mark.parametrize(
+    "content",
+    [
+        boxed(b"isom"),
+        boxed(b"qt  "),
+        boxed(b"mp42"),
+        boxed(b"isom")[:-8] + b"heic",
+        boxed(*[b"isom"] * 61, b"heic"),
+        b"heic" + boxed(b"isom")[4:],
+        b" " * 1021 + b"<svg",
+    ],
+    ids=["MPEG", "QuickTime", "MP4", "outside the box", "too far", "before the box", "late SVG"],
+)
+def test_a_film_is_no_image(content: bytes) -> None:
+    """A film, whose file begins like a HEIC, is none; nor is a text that names a format late."""
     with pytest.raises(UserError, match="the image is no image"):
-        read(io.BytesIO(boxed(brand)))
+        read(io.BytesIO(content))
+
+
+def test_the_word_may_be_the_last_of_a_kilobyte() -> None:
+    """An SVG may have a comment before it."""
+    with pytest.raises(UserError, match="in the format SVG"):
+        read(io.BytesIO(b" " * 1020 + b"<svg"))
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"avis"])
+def test_a_format_that_is_not_asked_for_is_named(brand: bytes) -> None:
+    """The error names the file as it is called."""
+    words = "^my drawing is in the format AVIF, which is not read; save it as JPEG or PNG$"
+    with pytest.raises(UserError, match=words):
+        read(io.BytesIO(boxed(brand, b"mif1")), name="my drawing", formats=FORMATS)
+
+
+def test_the_most_pixels_may_be_others() -> None:
+    """An image of just as many is read; the error has the limit in millions."""
+    assert read(saved(seven(), "PNG"), most_pixels=120 * 150).size == (120, 150)
+    with pytest.raises(UserError, match=r"^the image has more than 0 megapixels; give a smaller"):
+        read(saved(seven(), "PNG"), most_pixels=120 * 150 - 1)
+
+
+def test_a_large_jpeg_is_decoded_at_a_smaller_size() -> None:
+    """No smaller than 512 pixels, or as asked."""
+    image = seven(size=(2048, 1024))
+    assert read(saved(image, "JPEG")).size == (1024, 512)
+    assert read(saved(image, "JPEG"), draft=(100, 100)).size == (256, 128)
+
+
+def test_a_digit_has_as_many_channels_as_are_asked(tmp_path: Path) -> None:
+    """All alike; an error names the file."""
+    seven().save(tmp_path / "seven.png")
+    found = read_input(tmp_path / "seven.png", "a seven", (32, 32, 3))
+    np.testing.assert_array_equal(found, np.stack([prepare(seven(), 32)] * 3, axis=-1))
+    with pytest.raises(UserError, match=r"^a page: nothing is drawn on it"):
+        read_input(saved(Image.new("L", (90, 90), 200), "PNG"), "a page", (28, 28, 1))
+
+
+CLEAR = [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "colour"),
+    [
+        ([CLEAR, CLEAR, [9, 9, 9, 127]], (255, 255, 255)),
+        ([[9, 8, 7, 128], [90, 80, 70, 127]], (9, 8, 7)),
+        ([[9, 8, 7, 255], [90, 80, 70, 255], [91, 80, 70, 255]], (90, 80, 70)),
+        ([[9, 8, 7, 255], CLEAR, CLEAR], (255, 255, 255)),
+        ([[200, 100, 81, 255], CLEAR, CLEAR], (255, 255, 255)),
+        ([[200, 100, 84, 255], CLEAR, CLEAR], (0, 0, 0)),
+    ],
+    ids=["nothing", "half", "paper", "dark ink", "darker ink", "light ink"],
+)
+def test_a_ground_fits_what_is_opaque(pixels: list[list[int]], colour: tuple[int, ...]) -> None:
+    """Paper goes on; under ink, less than half of the page, is black or white."""
+    ground = photographs._ground_colour(np.array([pixels], np.uint8))
+    assert ground == (*colour, 255)
+    assert {type(level) for level in ground} == {int}
+
+
+def test_levels_are_stretched() -> None:
+    """From the lowest to the highest; what is no number counts as 0."""
+    levels = np.array([[np.nan, np.inf, -np.inf], [0, 1, 3]], np.float32)
+    found = np.asarray(photographs._stretched(Image.fromarray(levels)))
+    assert found.tolist() == [[0, 0, 0], [0, 85, 255]]
+    found = np.asarray(photographs._stretched(Image.fromarray(levels[1:] + 2)))
+    assert found.tolist() == [[0, 85, 255]]
+    assert not np.asarray(photographs._stretched(Image.new("I", (2, 2), 7))).any()
+
+
+@pytest.mark.parametrize(
+    ("levels", "has_two"),
+    [
+        ([0, 255, 255], True),
+        ([7, 7, 19], True),
+        ([7, 7, 18], False),
+        ([0, 100, 200], False),  # 75 % of the variance
+        ([0, 0, 100, 200, 200], True),  # 83 %
+        ([*[0] * 4, *[100] * 3, *[200] * 4], False),  # 79 %
+        ([0, 60, 120, 180, 240], False),
+    ],
+    ids=["two", "just enough", "too faint", "three", "mostly two", "almost", "ramp"],
+)
+def test_two_levels_are_ground_and_ink(levels: list[int], *, has_two: bool) -> None:
+    """The best threshold must explain 80 % of the variance."""
+    image = Image.fromarray(np.array([levels[::-1]], np.uint8))
+    assert photographs._has_two_levels(image) is has_two
+
+
+@pytest.mark.parametrize(
+    ("size", "larger", "margin"),
+    [((8, 4), (64, 32), 32), ((65, 9), (65, 9), 32), ((63, 2), (126, 4), 63)],
+    ids=["tiny", "large", "small"],
+)
+def test_a_margin_has_the_colour_of_the_ground(
+    size: tuple[int, int], larger: tuple[int, int], margin: int
+) -> None:
+    """A tiny image is enlarged by a whole number first, to a quarter of the working size."""
+    image = Image.new("RGB", size, (9, 80, 200))
+    image.putpixel((1, 1), (255, 255, 255))
+    found = photographs._with_margin(image)
+    assert found.size == tuple(length + 2 * margin for length in larger)
+    border = np.asarray(found)
+    assert (border[:margin] == (9, 80, 200)).all()
+    assert (border[:, :margin] == (9, 80, 200)).all()
+    inside = border[margin:-margin, margin:-margin]
+    enlarged = image.resize(larger, Image.Resampling.BICUBIC) if larger != size else image
+    np.testing.assert_array_equal(inside, np.asarray(enlarged))
+
+
+def blocks(*heights: int, gap: int = 6, width: int = 8) -> NDArray[np.float32]:
+    """Return ink in blocks side by side, 20 pixels high at most, with gaps between them."""
+    digit = np.zeros((20, (width + gap) * len(heights)), np.float32)
+    for place, height in enumerate(heights):
+        digit[20 - height :, place * (width + gap) :][:, :width] = 1
+    return digit[:, : digit.shape[1] - gap]
+
+
+@pytest.mark.parametrize(
+    ("digit", "count"),
+    [
+        (blocks(20, 20), None),  # 22 wide
+        (blocks(20, 20, gap=9), None),  # as wide as one may be
+        (blocks(20, 20, gap=10), 2),
+        (blocks(20, 12, 20), 3),
+        (blocks(20, 11, 20), 2),
+        (blocks(20, 11, 11), None),
+        (blocks(20, width=60), None),
+        (0.36 * blocks(20, 20, gap=10), 2),
+        (0.34 * blocks(20, 20, gap=10), None),
+    ],
+    ids=["narrow", "limit", "two", "three", "a speck", "a tall one", "a bar", "grey", "faint"],
+)
+def test_wide_ink_with_gaps_is_several_digits(
+    digit: NDArray[np.float32], count: int | None
+) -> None:
+    """Parts that are at least 60 % as high as the highest one are digits."""
+    if count is None:
+        photographs._refuse_several(digit)
+        return
+    words = f"^{count} digits are drawn on it; give an image of each digit$"
+    with pytest.raises(UserError, match=words):
+        photographs._refuse_several(digit)
+
+
+@pytest.mark.parametrize(
+    ("size", "reduced"),
+    [((256, 9), (9, 256)), ((512, 1), (1, 256)), ((100, 1024), (256, 25)), ((3, 2), (2, 3))],
+)
+def test_a_large_image_is_reduced(size: tuple[int, int], reduced: tuple[int, int]) -> None:
+    """To 256 pixels on the longer side, by means of boxes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    found = photographs._reduced(Image.fromarray(pixels))
+    assert (found.shape, found.dtype.name) == ((*reduced, 3), "float32")
+    if size == (512, 1):
+        means = pixels.reshape(1, 256, 2, 3).mean(axis=2)
+        assert np.abs(found - means).max() <= 0.5
+
+
+def test_a_surface_has_six_terms() -> None:
+    """1, x, y and their products, from -1 at the left and the top to 1."""
+    found = photographs._quadratic(3, 5)
+    assert (found.shape, found.dtype.name) == ((3, 5, 6), "float32")
+    assert found[0, 0].tolist() == [1, -1, -1, 1, 1, 1]
+    assert found[0, 4].tolist() == [1, 1, -1, 1, -1, 1]
+    assert found[2, 1].tolist() == [1, -0.5, 1, 0.25, -0.5, 1]
+
+
+def test_an_even_ground_is_found_under_ink() -> None:
+    """A quadratic surface is fitted exactly, whatever a few pixels are."""
+    y, x = np.mgrid[-1:1:60j, -1:1:100j]
+    plane = np.stack([100 + 20 * x, 150 - 30 * y, 90 + 9 * x * x - 7 * x * y], axis=-1)
+    pixels = plane.copy()
+    pixels[20:40, 45:55] = 10
+    found = photographs._ground(pixels.astype(np.float32))
+    assert (found.shape, found.dtype.name) == ((60, 100, 3), "float32")
+    assert np.abs(found - plane).max() < 0.5
+
+
+def test_strokes_are_what_is_large_and_inside() -> None:
+    """Specks and what touches the edges are left out; a stroke has its soft edge."""
+    ink = np.zeros((12, 30), np.float32)
+    ink[2:8, 2:12] = 1  # 60 pixels
+    ink[8, 2:12] = 0.2  # its soft edge
+    ink[9, 2:12] = 0.2  # no more of it
+    ink[10, 14:17] = 1  # a twentieth as large
+    ink[3, 20:22] = 1  # a speck
+    ink[0:4, 25:30] = 1  # touches the edge
+    wanted = np.zeros(ink.shape, bool)
+    wanted[2:9, 2:12] = True
+    wanted[10, 14:17] = True
+    np.testing.assert_array_equal(photographs._strokes(ink), wanted)
+    assert photographs._strokes(ink[:, 22:]).sum() == 20  # where all touch the edge
+
+
+def page(bar: tuple[int, int, int, int], size: tuple[int, int] = (100, 80)) -> Image.Image:
+    """Return a page of a light colour with a bar of another."""
+    image = Image.new("RGB", (100, 80), (200, 190, 180))
+    ImageDraw.Draw(image).rectangle(bar, (40, 60, 90))
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+@pytest.mark.parametrize(
+    ("image", "shape", "box"),
+    [
+        (page((40, 30, 49, 59)), (30, 10), (28, 18, 63, 73)),
+        (page((40, 30, 49, 59), (600, 480)), (79, 28), (162, 104, 377, 438)),
+        (page((4, 3, 13, 72)), (70, 10), (0, 0, 43, 80)),
+        (page((85, 30, 95, 40)), (11, 11), (80, 25, 100, 46)),
+    ],
+    ids=["small", "large", "high", "at the right"],
+)
+def test_the_strokes_are_found_with_a_margin(
+    image: Image.Image, shape: tuple[int, int], box: tuple[int, ...]
+) -> None:
+    """Of 40 % of their longer side, in pixels of the whole image, as far as it has them."""
+    ink, found = photographs._find(image)
+    assert (ink.shape, found) == (shape, box)
+    assert ink[len(ink) // 2].max() == 1
+
+
+def test_ink_is_what_departs_from_the_ground() -> None:
+    """Darker or lighter: 1 within a stroke, soft at its edge, 0 on the ground."""
+    pixels = np.asarray(page((40, 30, 49, 59)), np.float32)
+    ink = photographs._ink(pixels)
+    assert (ink.shape, ink.dtype.name) == ((80, 100), "float32")
+    at = [(45, 45), (31, 41), (30, 40), (29, 45), (28, 45), (5, 5)]
+    found = [ink[place] for place in at]
+    np.testing.assert_allclose(found, [1, 1, 0.978, 0.011, 0, 0], atol=0.002)
+    np.testing.assert_allclose(photographs._ink(255 - pixels), ink, atol=0.002)
+    colour = pixels * np.array([1, 0, 0], np.float32) + 50
+    np.testing.assert_allclose(photographs._ink(colour)[45, 45], 1, atol=0.002)
+
+
+@pytest.mark.parametrize(("level", "is_ink"), [(12, False), (13, True)])
+def test_faint_ink_is_refused(level: int, *, is_ink: bool) -> None:
+    """A dozen levels are none, as the ground is drawn to them a little."""
+    pixels = np.full((80, 100, 3), 100, np.float32)
+    pixels[30:60, 40:50, 0] += level
+    if is_ink:
+        assert photographs._ink(pixels).max() == 1
+        return
+    words = "^nothing is drawn on it, or too faintly; give a clearer image$"
+    with pytest.raises(UserError, match=words):
+        photographs._ink(pixels)
+
+
+@pytest.mark.parametrize(
+    ("width", "row"),
+    [
+        (1, [0, 0.45, 1, 0.36, 0, 0, 0]),
+        (2, [0, 0.32, 1, 0.56, 0, 0, 0]),
+        (3, [0, 0.07, 0.98, 0.51, 0, 0, 0]),
+        (4, [0, 0.07, 0.95, 0.95, 0.07, 0, 0]),
+        (8, [0, 0.07, 0.93, 1, 1, 0.93, 0.07]),
+    ],
+)
+def test_a_bar_is_fitted_with_its_width(width: int, row: list[float]) -> None:
+    """At half the size a bar of 1 or 2 pixels would be thinner than MNIST's; it is widened."""
+    digit = np.zeros((40, 30), np.float32)
+    digit[:, 10 : 10 + width] = 1
+    found = photographs._fit(digit, 20)
+    assert found.shape == (20, 15)
+    np.testing.assert_allclose(found[10, 3:10], row, atol=0.01)
+
+
+def test_a_digit_is_scaled_to_its_longer_side() -> None:
+    """Both sides by the same, none to nothing; what the filter overshoots is cut."""
+    digit = np.zeros((10, 20), np.float32)
+    digit[:, 10:] = 1
+    found = photographs._scaled(digit, 40)
+    assert (found.shape, found.dtype.name) == ((20, 40), "float32")
+    assert (found.min(), found.max()) == (0, 1)
+    assert photographs._scaled(np.ones((1, 40), np.float32), 4).shape == (1, 4)
+    assert photographs._scaled(np.ones((4, 3), np.float32), 4).shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [((0, 3), (0, 1)), ((0, 2), (0, 1)), ((4, 6), (0, 1)), ((1, 5), (0, 2))]
+)
+def test_the_centre_of_mass_is_in_the_middle(
+    rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    """As far as the digit has room on both sides."""
+    digit = np.zeros((6, 2), np.float32)
+    digit[slice(*rows), slice(*columns)] = 0.5
+    found = photographs._place(digit, 8)
+    assert (found.shape, found.dtype.name) == ((8, 8), "uint8")
+    at = np.argwhere(found)
+    assert set(found.ravel().tolist()) == {0, 128}
+    first, size = at.min(axis=0), at.max(axis=0) - at.min(axis=0) + 1
+    middle = [sum(ends) / 2 - 0.5 for ends in (rows, columns)]
+    before = [
+        int(np.clip(round(4 - centre), 0, 8 - length))
+        for centre, length in zip(middle, digit.shape, strict=True)
+    ]
+    assert (first - before).tolist() == [rows[0], columns[0]]
+    assert size.tolist() == [rows[1] - rows[0], columns[1] - columns[0]]
 
 
 def test_avif_is_read() -> None:
@@ -409,6 +737,73 @@ def test_several_digits_in_a_row_are_refused(small: Dataset, count: int, factor:
         strip = np.hstack([np.pad(one, ((4, 28 - len(one)), (4, 4))) for one in digits])
         with pytest.raises(UserError, match="digits are drawn on it; give an image of each digit"):
             prepare(Image.fromarray(enlarged(strip, factor)))
+
+
+@pytest.mark.parametrize(
+    ("found", "side", "wanted"),
+    [
+        ([(14, 0.9)] * 10, 28, True),
+        ([(13, 0.9)] * 10, 28, False),
+        ([(25, 0.9)] * 10, 28, True),
+        ([(26, 0.9)] * 10, 28, False),
+        ([(20, 0.45)] * 10, 28, True),
+        ([(20, 0.44)] * 10, 28, False),
+        ([(20, 0.9)] * 9 + [(20, 0.1)], 28, True),
+        ([(20, 0.9)] * 8 + [(20, 0.1)] * 2, 28, False),
+        ([(20, 0.9)] * 8 + [(18, 0.9), (22, 0.9)], 28, True),
+        ([(20, 0.9)] * 8 + [(17, 0.9), (23, 0.9)], 28, False),
+        ([(12, 0.9)] * 10, 16, True),
+        ([(12, 0.9)] * 10, 15, False),
+    ],
+    ids=[
+        *("smallest", "too small", "largest", "too large", "alike", "unlike", "one other"),
+        *("two others", "two near", "two far", "least side", "smaller side"),
+    ],
+)
+def test_most_images_must_be_alike(
+    monkeypatch: pytest.MonkeyPatch, found: list[tuple[float, float]], side: int, wanted: bool
+) -> None:
+    """Nine of ten: in size to a tenth of the side, and in where their ink is."""
+    left = iter(found)
+    monkeypatch.setattr(photographs, "_likeness", lambda image: next(left))
+    images = np.zeros((len(found), side, side, 1), np.uint8)
+    assert are_prepared(images) is wanted
+    assert not are_prepared(images[:, 1:])
+
+
+@pytest.mark.parametrize(("images", "seen"), [(100, 100), (101, 51), (250, 84)])
+def test_a_hundred_images_at_most_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, images: int, seen: int
+) -> None:
+    """They are spread over all."""
+    shades: list[int] = []
+
+    def likeness(image: NDArray[np.uint8]) -> tuple[float, float]:
+        assert image.shape == (16, 16)
+        shades.append(int(image[0, 0]))
+        return 12.0, 1.0
+
+    monkeypatch.setattr(photographs, "_likeness", likeness)
+    numbered = np.arange(images, dtype=np.uint8)[:, np.newaxis, np.newaxis, np.newaxis]
+    assert are_prepared(np.broadcast_to(numbered, (images, 16, 16, 3)))
+    assert len(shades) == seen
+    assert shades[:2] == [0, -(-images // 100)]
+    coloured = np.zeros((images, 16, 16, 3), np.uint8)
+    coloured[0, 0, 0, 2] = 1
+    assert not are_prepared(coloured)
+
+
+def test_an_image_is_like_what_would_be_made_of_it() -> None:
+    """Its size is that of the ink; without ink, or with ink from edge to edge, there is none."""
+    size, share = photographs._likeness(prepare(seven()))
+    assert size == 20
+    assert 0.9 < share <= 1
+    assert photographs._likeness(np.zeros((28, 28), np.uint8)) == (0, 0)
+    across = np.zeros((28, 28), np.uint8)
+    across[:, 12:16] = 255
+    assert photographs._likeness(across) == (0, 0)
+    moved = np.roll(prepare(seven()), 4, axis=1)
+    assert photographs._likeness(moved)[1] < share - 0.2
 
 
 def test_mnists_own_images_are_prepared(small: Dataset) -> None:

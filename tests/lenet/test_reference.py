@@ -6,6 +6,7 @@ import pytest
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.lenet import reference
+from lenet_multi.lenet.initial_weights import draw_initial_weights
 from lenet_multi.lenet.reference import Array, Stack
 
 # A small LeNet: 3 and 4 filters, 6 units, 3 classes, on 18x16x2 images.
@@ -53,17 +54,68 @@ def test_a_wrong_gradient_is_caught() -> None:
     assert np.abs(right[0] - wrong[0]).max() > 1e-3
 
 
+LENET_SHAPES = {
+    "conv1/kernel": (5, 5, 1, 20),
+    "conv1/bias": (20,),
+    "conv2/kernel": (5, 5, 20, 50),
+    "conv2/bias": (50,),
+    "dense1/kernel": (800, 500),
+    "dense1/bias": (500,),
+    "dense2/kernel": (500, 10),
+    "dense2/bias": (10,),
+}
+SOFTMAX_SHAPES = {"dense/kernel": (784, 10), "dense/bias": (10,)}
+
+
 @pytest.mark.parametrize(
-    ("build", "parameters"),
-    [(reference.lenet, 431_080), (reference.softmax_regression, 7_850)],
+    ("build", "shapes"),
+    [(reference.lenet, LENET_SHAPES), (reference.softmax_regression, SOFTMAX_SHAPES)],
     ids=["lenet", "softmax-regression"],
 )
 def test_a_network_is_built_for_the_images(
-    small: Dataset, build: Callable[[TrainConfig, Dataset], Stack], parameters: int
+    small: Dataset,
+    build: Callable[[TrainConfig, Dataset], Stack],
+    shapes: dict[str, tuple[int, ...]],
 ) -> None:
-    """On MNIST the network has the parameters of Keras's model, and its weights are float64."""
+    """On MNIST the network has the weights of Keras's model, in its order, and they are float64."""
     network = build(TrainConfig(), small)
-    weights = network.initial_weights(seed=0)
-    assert sum(weight.size for weight in weights) == parameters
+    assert network.names == list(shapes)
+    weights = network.initial_weights(seed=3)
+    assert [weight.shape for weight in weights] == list(shapes.values())
+    drawn = draw_initial_weights(list(shapes.values()), seed=3)
+    np.testing.assert_equal(weights, [one.astype(np.float64) for one in drawn])
     assert {weight.dtype for weight in weights} == {np.dtype(np.float64)}
     assert network.forward(weights, small.test.x[:2] / 255).shape == (2, 10)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (7, 4), (4, 7)], ids=str)
+def test_pooling_leaves_out_what_fills_no_window(shape: tuple[int, int]) -> None:
+    """An odd last row or column is in no window; a tie's gradient goes to the first entry."""
+    height, width = shape
+    x = np.arange(float(height * width)).reshape(1, height, width, 1)
+    x[0, :2, :2] = 9  # a tie
+    y, backward = reference._max_pool(x)
+    rows, columns = height // 2, width // 2
+    largest = [
+        [x[0, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max() for j in range(columns)]
+        for i in range(rows)
+    ]
+    assert y[0, ..., 0].tolist() == largest
+    (dx,) = backward(np.ones_like(y))
+    assert dx.sum() == rows * columns
+    assert dx[0, :2, :2, 0].tolist() == [[1, 0], [0, 0]]
+    assert dx[0, 1, 3] == dx[0, 3, 1] == 1
+
+
+def test_nothing_passes_a_relu_at_zero() -> None:
+    """As in Keras, the slope at 0 is 0."""
+    y, backward = reference._relu(np.array([-1.0, 0.0, 2.0]))
+    assert y.tolist() == [0, 0, 2]
+    assert backward(np.array([5.0, 5.0, 5.0]))[0].tolist() == [0, 0, 5]
+
+
+def test_large_logits_are_no_infinity() -> None:
+    """Each row is shifted by its own largest logit."""
+    value, gradient = reference._cross_entropy(np.array([[2e3, 0], [0, 0]]), np.array([0, 1]))
+    assert value == pytest.approx(np.log(2) / 2)
+    assert gradient.tolist() == [[0, 0], [0.25, -0.25]]

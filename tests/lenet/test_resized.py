@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lenet_multi.errors import UserError
-from lenet_multi.lenet import resized
+from lenet_multi.lenet import photographs, resized
 
 LOSSLESS = ("BMP", "PNG", "PPM", "TIFF")
 
@@ -38,6 +38,21 @@ def test_another_size_is_stretched(tmp_path: Path) -> None:
     assert found.shape == (32, 32, 3)
     assert (found[:, :15] == (255, 0, 0)).all()
     assert (found[:, 17:] == (0, 0, 255)).all()
+    between = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(found, between)
+
+
+def test_a_large_jpeg_is_read_at_twice_the_models_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Width and height each have their limit."""
+    asked = []
+
+    def read(source: Path, **how: object) -> Image.Image:
+        asked.append(how)
+        return Image.new("RGB", (30, 20))
+
+    monkeypatch.setattr(photographs, "read", read)
+    assert resized.read_input(Path(), "a photograph", (20, 30, 3)).shape == (20, 30, 3)
+    assert asked == [{"name": "a photograph", "draft": (60, 40)}]
 
 
 def test_a_large_jpeg_is_not_read_smaller_than_asked(tmp_path: Path) -> None:

@@ -169,6 +169,57 @@ REASONS = {
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
+    # own, lenet, inference, parity, interface
+    "Python takes the class of an error from the error itself.": {
+        "traceback.print_exception(None, error, _without_ours(error.__traceback__))",
+        "traceback.print_exception(type(None), error, _without_ours(error.__traceback__))",
+    },
+    "No flag begins with X.": {
+        'return max(option.opts, key=len).lstrip("XX-XX").replace("-", "_")',
+    },
+    "Python matches the text of a warning in either case.": {
+        f'warnings.filterwarnings("ignore", "{text}")'
+        for text in ("glyph .* missing from font", "GLYPH .* MISSING FROM FONT")
+    },
+    "The images that are held out take its place.": {"test or some[:1],"},
+    "NumPy takes any negative length for the one that is left.": {
+        "return x.reshape(len(x), -2), lambda dy: (dy.reshape(x.shape),)",
+    },
+    "No module has what has no name.": {
+        f"name, module = (str(getattr(function, key, {word})) "
+        'for key in ("__qualname__", "__module__"))'
+        for word in ("None", '"XXXX"')
+    },
+    "The error that is raised does not name the folder.": {
+        "result = ParityResult.of(done.content, None)",
+    },
+    "A user's model trains on the same examples in each precision.": {
+        "examples = plan.training_examples(dataset, None)  # a user's: the same in each",
+    },
+    "Where no signal came, the last look at the evidence refuses what is damaged.": {
+        "is_stopped: bool = True,",
+    },
+    "The place of a task of the package has one colon.": {
+        'module, _, attribute = TASKS[name].rpartition(":")',
+    },
+    "No layer has this name.": {'*_, parent, last = ("XXXX", *place.split("/"))'},
+    "Right answers are zeros among the wrong ones, so the least number is 0.": {
+        'axes.imshow(wrong, "Blues", vmin=None, vmax=max(1, wrong.max()))',
+        'axes.imshow(wrong, "Blues", vmax=max(1, wrong.max()))',
+    },
+    "Runs of a study share the kind of their model.": {
+        "if both[1][0].result.classifies:",
+        "if both[0][1].result.classifies:",
+    },
+    "One task takes one thread, however many there may be.": {
+        f"with ThreadPoolExecutor({count}) as reader:" for count in (None, 2)
+    },
+    "The packaged MNIST is one set, so that no error names its folder.": {
+        "return idx_folder.read(None, idx_folder.sets_in(PACKAGED_MNIST))",
+    },
+    "It differs for infinity alone, which no run that is compared has.": {
+        'form = "+.3F" if classifies else "+.3g"',
+    },
 }
 
 # Reasons for what differs nowhere: a piece of code, and what mutants have in its place.
@@ -203,6 +254,17 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         "allow_pickle=False": ("allow_pickle=None", ""),
     },
     "NumPy reads the first letter alone, in either case.": {'kind="stable"': ('kind="STABLE"',)},
+    # own, lenet, inference, parity, interface
+    "Pillow's pixels are bytes already.": {
+        "np.asarray(image, np.uint8)": ("np.asarray(image, None)", "np.asarray(image, )"),
+    },
+    "Without it zip does the same.": {"strict=False": ("strict=None", "")},
+    "No dtype's kind is X.": {'"fiu"': ('"XXfiuXX"',)},
+    "Matplotlib takes None for False here.": {"parse_math=False)": ("parse_math=None)",)},
+    "Rich reads styles in upper case too.": {
+        f'"{style}"': (f'"{style.upper()}"',)
+        for style in ("bold red", "bold green", "green", "yellow", "dim")
+    },
 }
 
 # Reasons for all survivors of a function, where none of it can run in the tests of its module.

@@ -7,7 +7,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -52,6 +55,61 @@ def test_the_script_runs(mine: Path) -> None:
     assert "The same at every rung: jax, torch." in done.stdout
     assert "Take " in done.stdout
     assert "Epoch 3/3" in done.stdout
+
+
+class Asked:
+    """Stands for the package's functions: remembers in their order what they are asked."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, *, passed: bool) -> None:
+        self.asked: list[Any] = []
+        answer = SimpleNamespace(passed=passed, first_failure="L1", sentence="They train.")
+        for name in ("parity", "bench", "fast", "assert_same_training"):
+            patch.setitem(vars(lm), name, partial(self.ask, name, answer))  # without importing it
+
+    def ask(self, name: str, answer: Any, *given: Any, **named: Any) -> Any:
+        """Return what a function returns."""
+        self.asked.append((name, given, named))
+        return nullcontext() if name == "fast" else answer
+
+
+@pytest.mark.parametrize("passed", [False, True], ids=["differing", "alike"])
+def test_the_script_trains_what_is_alike(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], passed: bool
+) -> None:
+    """It ends where the backends differ; else it measures and trains with the fast layers."""
+    trained: list[Any] = []
+    model = SimpleNamespace(fit=lambda *given, **named: trained.append((given, named)))
+    build, data = (lambda: model), (lambda: ("x", "y"))
+    monkeypatch.setitem(sys.modules, "my_model", SimpleNamespace(build=build, data=data))
+    asked = Asked(monkeypatch, passed=passed).asked
+    from lenet_multi.own.examples import script
+
+    backends = ["jax", "torch"]
+    run_it: Any = script.main
+    climb = ("parity", (build, data, backends), {"quick": True, "precision": "float32"})
+    monkeypatch.setattr(script, "build", build)
+    monkeypatch.setattr(script, "data", data)
+    if passed:
+        run_it()
+        bench = ("bench", (build, data, backends), {"quick": True})
+        assert asked == [climb, bench, ("fast", (model,), {})]
+        assert trained == [(("x", "y"), {"epochs": 3, "verbose": 2})]
+    else:
+        with pytest.raises(SystemExit, match=r"^They differ: L1$"):
+            run_it()
+        assert asked == [climb]
+    assert capsys.readouterr().out.count("They train.") == 1 + passed
+
+
+def test_the_test_asks_for_two_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Model and data are places in the file beside it."""
+    asked = Asked(monkeypatch, passed=True).asked
+    from lenet_multi.own.examples import test_my_model
+
+    run_it: Any = test_my_model.test_my_model_trains_the_same_on_jax_and_torch
+    run_it()
+    places = ("my_model.py:build", "my_model.py:data")
+    assert asked == [("assert_same_training", places, {"backends": ["jax", "torch"]})]
 
 
 @pytest.mark.all_backends

@@ -2,8 +2,8 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from lenet_multi.parity import report
 from lenet_multi.parity.ascent import Ascent
 from lenet_multi.parity.equivalence import two_one_sided_tests
 from lenet_multi.parity.evidence import Evidence
-from lenet_multi.parity.figure import Line, draw_gaps
+from lenet_multi.parity.known import Known
 from lenet_multi.parity.ladder import FORWARD, STRUCTURE, TRAJECTORY, Finding, Ladder
 from lenet_multi.parity.plan import Plan
 from lenet_multi.parity.seeds import Outcome, Study
@@ -47,7 +47,7 @@ def ladder() -> Ladder:
                 who,
                 "",
                 arrays={"L4/losses": losses * [1, scale, scale]},
-                record={"lacking": ["keras.src:name"] if precision == "float64" else []},
+                record={"lacking": ["keras.src:name"]} if precision == "float64" else {},
             )
             for who, scale in zip(PAIR, (1, 1 + 1e-5), strict=True)
             for precision in ("float32", "float64")
@@ -131,14 +131,6 @@ def test_the_outcome_of_any_metric_is_shown() -> None:
     assert "+2e-07" in text
     assert re.search(r"│ +0\.02 │", text)
     assert re.search(r"│ +- │", text)
-
-
-def test_the_picture_is_drawn(tmp_path: Path) -> None:
-    """The figure is a PNG, and its lines never fall."""
-    draw_gaps(ladder(), tmp_path / "gaps.png")
-    assert (tmp_path / "gaps.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "gaps.png").stat().st_size > 20_000
-    assert Line.of("", "float32", np.array([0.0, 3.0, 2.0])).gaps == [1e-17, 3.0, 3.0]
 
 
 def shown(draw: Callable[[Console], None]) -> list[str]:
@@ -237,3 +229,67 @@ def test_what_keras_lacks_and_what_failed_are_whole_lines() -> None:
     assert (
         "Note: this Keras has no a, b, c; float64 and random numbers may differ for that." in lines
     )
+
+
+BOLD_RED, BOLD_GREEN, GREEN, YELLOW, DIM = "1;31", "1;32", "32", "33", "2"
+
+
+def styled(draw: Callable[[Console], None]) -> dict[str, str]:
+    """Return the pieces that are printed in a style, and the terminal's code for it."""
+    console = Console(record=True, width=140, file=StringIO(), highlight=False)
+    draw(console)
+    text = console.export_text(styles=True)
+    found = re.findall(r"\x1b\[([0-9;]+)m(.*?)\x1b\[0m", text)
+    return {piece.strip(): code for code, piece in found}
+
+
+def styled_ascent(findings: list[Finding], **change: Any) -> dict[str, str]:
+    """Return the styled pieces of a climb's report."""
+    ascent = dataclasses.replace(Ascent(ladder(), findings, [], 1.0), **change)
+    return styled(lambda console: report.print_ascent(ascent, console))
+
+
+def known(what: str, *backends: str) -> Known:
+    """Return a known divergence of backends."""
+    return Known(anchor="a", what=what, backends=backends, size="1", cause="c", way_round="w")
+
+
+def test_a_climb_has_its_colours() -> None:
+    """Green is the same, red differs, yellow is to be known; what is dim may be skipped."""
+    rungs = ladder()
+    vars(rungs)["null_tensors"] = frozenset({"b/bias", "a/bias"})
+    passed = styled_ascent([finding(FORWARD, 0.2)], ladder=rungs)
+    assert passed["The same at every rung: jax, torch."] == BOLD_GREEN
+    assert passed["pass"] == GREEN
+    assert passed["Null tensors, which only rounding moves: a/bias, b/bias."] == DIM
+    lacking = (
+        "Note: this Keras has no keras.src:name; float64 and random numbers may differ for that."
+    )
+    assert passed[lacking] == YELLOW
+    differs = finding(FORWARD, 7.0)
+    both = [known("cubic", "torch"), known("linear", "tensorflow")]
+    failed = styled_ascent([differs], known=both)
+    assert failed["FAIL"] == BOLD_RED
+    assert failed[f"They DIFFER, first at {differs}"] == BOLD_RED
+    assert failed[f"A known difference of this model: {both[0]}"] == YELLOW
+    assert not any("linear" in piece for piece in failed)
+    stopped = styled_ascent([], stopped=True)
+    assert stopped["No verdict: the climb was stopped; it reached no rung."] == YELLOW
+    crashed = styled_ascent([], failures=[Failure("jax", "crashed", [])])
+    assert crashed["jax FAILED: it crashed"] == BOLD_RED
+    assert crashed["No verdict: a climber failed."] == BOLD_RED
+
+
+def test_a_study_has_its_colours() -> None:
+    """Green is equivalent, red is not shown."""
+    runs = {(0, "jax"): example_run()}
+    for gap, passed in ((0.0, True), (0.5, False)):
+        outcome = Outcome(PAIR, two_one_sided_tests(np.full(3, gap), margin=0.1), 0.998)
+        study = Study(runs, [outcome], [], 0.1)
+        found = styled(partial(report.print_study, study))
+        if passed:
+            assert found["Equivalent: every pair, within the preset margin."] == BOLD_GREEN
+            assert found["equivalent"] == GREEN
+        else:
+            assert found["NOT shown to be equivalent."] == BOLD_RED
+            assert found["NOT SHOWN"] == BOLD_RED

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import re
 import signal
+import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 
 from lenet_multi.commands.parity import _folder_of_seeds, compare_seeds
 from lenet_multi.commands.train import command
-from lenet_multi.config import TrainConfig, with_settings
+from lenet_multi.config import TrainConfig, flags, with_settings
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Child, Failure
+from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity import seeds
+from lenet_multi.runs.comparison import checks_of_start
 from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
 from lenet_multi.runs.record import Run
@@ -30,7 +33,7 @@ PAIR = ("jax", "torch")
 @pytest.fixture(autouse=True)
 def versions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every backend have the example runs' versions, so none needs to be installed."""
-    monkeypatch.setattr(environment, "versions", lambda backend: VERSIONS)
+    monkeypatch.setattr(environment, "versions", dict.fromkeys(BACKENDS, VERSIONS).__getitem__)
 
 
 @pytest.fixture
@@ -173,7 +176,8 @@ def test_a_failed_run_leaves_the_others(
 def test_runs_on_other_data_are_refused(tmp_path: Path, trained: list[str]) -> None:
     """A study that continues after its data changed is refused."""
     keep(example_run("jax", data_sha256="0" * 64), tmp_path / "seed-0-jax")
-    with pytest.raises(UserError, match="saw 2 data sets; choose another --out"):
+    words = f"the runs in {tmp_path} saw 2 data sets; choose another --out"
+    with pytest.raises(UserError, match=f"^{words}$"):
         seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
 
 
@@ -232,6 +236,7 @@ def test_the_record_lets_anyone_judge_again(tmp_path: Path, trained: list[str]) 
 
 
 PLACE = "my_model.py:build"
+LARGEST = "give the largest gap that is no difference to you"
 OWN = with_settings(TrainConfig(), {"architecture": PLACE, "data": "my_model.py:data"})
 
 
@@ -273,12 +278,13 @@ def test_the_margin_of_the_lenet_may_be_another(tmp_path: Path, trained: list[st
 @pytest.mark.parametrize(
     ("settings", "margin", "message"),
     [
-        ({}, None, f"needs a --margin for the first metric of {PLACE}; give the largest gap"),
-        ({"metrics": "mae,mse"}, None, "--seeds needs a --margin for mae; give the largest gap"),
+        ({}, None, f"--seeds needs a --margin for the first metric of {PLACE}; {LARGEST}"),
+        ({"metrics": "mae,mse"}, None, f"--seeds needs a --margin for mae; {LARGEST}"),
         ({}, 0.0, "--margin must be a finite number above 0, not 0.0"),
+        ({}, float("inf"), "--margin must be a finite number above 0, not inf"),
         ({}, float("nan"), "--margin must be a finite number above 0, not nan"),
     ],
-    ids=["unknown-metric", "known-metric", "zero", "nan"],
+    ids=["unknown-metric", "known-metric", "zero", "infinite", "nan"],
 )
 def test_a_margin_is_asked_for_before_training(
     tmp_path: Path,
@@ -289,7 +295,7 @@ def test_a_margin_is_asked_for_before_training(
 ) -> None:
     """A model of one's own has no default margin, and none is 0."""
     config = dataclasses.replace(OWN, **settings)
-    with pytest.raises(UserError, match=re.escape(message)):
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         seeds.study(PAIR, 2, config, tmp_path, timeout=1, margin=margin)
     assert trained == []
 
@@ -350,6 +356,224 @@ def test_each_model_has_a_folder_of_its_own(model: str, name: str) -> None:
     assert _folder_of_seeds(model) == Path("runs", f"parity-seeds-{name}")
 
 
+class Trainings:
+    """Stands for the child processes: each leaves a run, or is one of those that fail."""
+
+    def __init__(self, *failures: Failure, own: bool = False) -> None:
+        self.failures, self.own = failures, own
+        self.asked: list[tuple[list[str], float]] = []
+
+    def __call__(self, run: Sequence[Child], *, timeout: float) -> list[Failure]:
+        """Remember who is asked, and leave the runs."""
+        self.asked.append(([child.name for child in run], timeout))
+        failed = [failure.child for failure in self.failures]
+        for child in run:
+            _, seed, backend = child.name.split("-")
+            if child.name not in failed:
+                run_of = own_run(backend, int(seed), 1.0) if self.own else None
+                folder = Path(child.command[child.command.index("--out") + 1])
+                keep(run_of or example_run(backend, seed=int(seed)), folder)
+        names = {child.name for child in run}
+        return [failure for failure in self.failures if failure.child in names]
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["of the package", "of a user"])
+def test_a_users_first_seed_is_tried_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """Another model's runs all train at once; a run that is there is not tried."""
+    trainings = Trainings(own=own)
+    monkeypatch.setattr(children, "run", trainings)
+    config, margin = (OWN, 1.0) if own else (TrainConfig(), None)
+    folder = tmp_path / "new" / "study"
+    seeds.study(PAIR, 2, config, folder, timeout=7, margin=margin)
+    first = ["seed-0-jax", "seed-0-torch"] if own else []
+    rest = ["seed-1-jax", "seed-1-torch"]
+    assert trainings.asked == [
+        (first, 7),
+        (rest if own else ["seed-0-jax", "seed-0-torch", *rest], 7),
+    ]
+    study = seeds.study(PAIR, 3, config, folder, timeout=7, margin=margin)
+    assert trainings.asked[2:] == [([], 7), (["seed-2-jax", "seed-2-torch"], 7)]
+    assert sorted(study.runs) == [(seed, who) for seed in range(3) for who in PAIR]
+
+
+def test_a_first_seed_that_crashes_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what refuses a user's model would happen at every seed; failures are in their order."""
+    failures = [Failure("seed-0-jax", "took longer than 7 s", []), Failure("seed-1-torch", "x", [])]
+    trainings = Trainings(*failures, own=True)
+    monkeypatch.setattr(children, "run", trainings)
+    keep(own_run("jax", 2, 1.0), tmp_path / "seed-2-jax")
+    (tmp_path / "seed-2-jax" / "result.json").write_text("{")
+    study = seeds.study(PAIR, 4, OWN, tmp_path, timeout=7, margin=1)
+    assert len(trainings.asked) == 2
+    assert study.failures[:2] == failures
+    assert [failure.child for failure in study.failures] == [
+        *("seed-0-jax", "seed-1-torch", "seed-2-jax")
+    ]
+    assert study.failures[2].reason.startswith("left no run to compare: ")
+    assert study.failures[2].last_lines == []
+    assert study.outcomes == []  # one seed is not enough
+    assert not study.passed
+    assert sorted(study.runs) == [(0, "torch"), (1, "jax"), (2, "torch"), (3, "jax"), (3, "torch")]
+
+
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [
+        (1, "--seeds must be at least 2, for an interval, not 1"),
+        (10_001, "--seeds must be 10,000 at most, not 10001"),
+    ],
+)
+def test_the_number_of_seeds_is_limited(
+    tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch, count: int, message: str
+) -> None:
+    """As many as the limits are trained."""
+    with pytest.raises(UserError, match=f"^{message}$"):
+        seeds.study(PAIR, count, TrainConfig(), tmp_path / "new", timeout=1)
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setattr(seeds, "MOST_SEEDS", 2)
+    assert seeds.study(PAIR, 2, TrainConfig(), tmp_path / "new", timeout=1).passed
+
+
+def test_what_refuses_the_second_backend_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last message is the error; without a traceback nothing else is shown."""
+
+    def run(asked: Sequence[Child], *, timeout: float) -> list[Failure]:
+        for child in asked:
+            child.log.parent.mkdir(exist_ok=True)
+            words = f"lenet-multi: a note\nlenet-multi: {child.name} has no loss\n"
+            child.log.write_bytes(words.encode() + bytes([255]))
+        return [Failure("seed-0-torch", "ended with status 2", [])]
+
+    monkeypatch.setattr(children, "run", run)
+    with pytest.raises(UserError, match=r"^seed-0-torch has no loss$"):
+        seeds.study(PAIR, 3, OWN, tmp_path, timeout=1, margin=1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_childs_command_is_that_of_train(tmp_path: Path) -> None:
+    """It has each setting, and writes where the run is expected; its log is beside the runs."""
+    config = TrainConfig(recipe="baseline", epochs=3)
+    child = seeds._child(tmp_path, (7, "jax"), config)
+    own = flags(dataclasses.replace(config, seed=7))
+    out = ["--out", str(tmp_path / "seed-7-jax"), "--overwrite"]
+    begin = (sys.executable, "-m", "lenet_multi.train", "--backend", "jax")
+    assert child.command == (*begin, "--recipe", "baseline", *own, *out)
+    assert (child.name, child.log) == ("seed-7-jax", tmp_path / "logs" / "seed-7-jax.txt")
+
+
+def test_a_run_from_before_a_setting_has_its_default(tmp_path: Path, trained: list[str]) -> None:
+    """It belongs to a study whose setting has the default, and to no other."""
+    old = dataclasses.asdict(TrainConfig())
+    del old["shuffle_split"]
+    place = tmp_path / "seed-0-jax"
+    keep(example_run("jax", config=old), place)
+    assert seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1).passed
+    words = (
+        f"{place} was trained with shuffle_split False, not True; delete it or choose another --out"
+    )
+    with pytest.raises(UserError, match=f"^{words}$"):
+        seeds.study(PAIR, 2, TrainConfig(shuffle_split=True), tmp_path, timeout=1)
+
+
+def test_each_pair_is_compared_over_its_own_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three backends, two pairs lack the seed that one did not finish."""
+    names = ("jax", "torch", "tensorflow")
+    monkeypatch.setattr(children, "run", Trainings(Failure("seed-2-torch", "crashed", [])))
+    for seed in range(3):
+        run = example_run("tensorflow", seed=seed, right=RIGHT - 10 * seed)
+        keep(run, tmp_path / f"seed-{seed}-tensorflow")
+    study = seeds.study(names, 3, TrainConfig(), tmp_path, timeout=1)
+    found = [(one.pair, one.gap.pairs, round(one.gap.mean, 9)) for one in study.outcomes]
+    assert found == [
+        (("jax", "torch"), 2, 0.0),
+        (("jax", "tensorflow"), 3, 1.0),
+        (("torch", "tensorflow"), 2, 0.5),
+    ]
+    assert [one.agreement for one in study.outcomes] == pytest.approx([1.0, 0.99, 0.995])
+    assert {one.gap.margin for one in study.outcomes} == {study.margin} == {0.1}
+
+
+def test_a_pair_without_two_seeds_is_left_out() -> None:
+    """Others are compared."""
+    finished = [(0, "jax"), (0, "torch"), (0, "tensorflow"), (1, "jax"), (1, "tensorflow")]
+    runs = {who: example_run(who[1]) for who in finished}
+    found = seeds._outcomes(runs, ("jax", "torch", "tensorflow"), 0.1)
+    assert [one.pair for one in found] == [("jax", "tensorflow")]
+
+
+def test_a_study_needs_a_folder(tmp_path: Path, trained: list[str]) -> None:
+    """One that cannot be made is refused before anything trains."""
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "study"
+    with pytest.raises(UserError, match=f"^cannot write {folder}: Not a directory; choose another"):
+        seeds.study(PAIR, 2, TrainConfig(), folder, timeout=1)
+    assert trained == []
+
+
+def test_seeds_that_are_no_pairs_are_named(tmp_path: Path, trained: list[str]) -> None:
+    """The failure has the check's name, and each backend's value."""
+    keep(example_run("jax", seed=1, initial_weights_sha256="0" * 64), tmp_path / "seed-1-jax")
+    study = seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
+    (check,) = [
+        one for one in checks_of_start([study.runs[1, who] for who in PAIR]) if not one.passed
+    ]
+    words = f"differs between backends in: {check.name}"
+    assert study.failures == [Failure("seed 1", words, list(check.shown))]
+
+
+def test_a_study_of_nothing_has_no_metric() -> None:
+    """Its unit is the metric's own, whatever that is."""
+    study = seeds.Study({}, [], [], 0.5)
+    assert (study.metric, study.unit, study.passed) == ("metric", "the metric's own", True)
+
+
+def test_the_record_is_whole(tmp_path: Path, trained: list[str]) -> None:
+    """It has what was asked, found and failed, and each run's figures."""
+    study = seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
+    failure = Failure("seed-9-jax", "crashed", ["why"])
+    study = dataclasses.replace(study, failures=[failure])
+    config = TrainConfig(epochs=3)
+    seeds.write_json(study, config, tmp_path / "seeds.json")
+    text = (tmp_path / "seeds.json").read_text()
+    assert "\n" not in text.strip()
+    found = json.loads(text)
+    runs = found.pop("runs")
+    (outcome,) = study.outcomes
+    wanted = {
+        "schema_version": 2,
+        "passed": False,
+        "metric": "accuracy",
+        "unit": "percentage points",
+        "margin": 0.1,
+        "config": dataclasses.asdict(config),
+        "machine": environment.machine(),
+        "versions": VERSIONS,
+        "failures": [dataclasses.asdict(failure)],
+        "outcomes": [{**dataclasses.asdict(outcome), "passed": True}],
+    }
+    assert found == json.loads(json.dumps(wanted))
+    assert [(run["seed"], run["backend"]) for run in runs] == list(product(range(2), PAIR))
+    result = study.runs[0, "jax"].result
+    assert {name: value for name, value in runs[0].items() if name != "wrong"} == {
+        "seed": 0,
+        "backend": "jax",
+        "test_metric": 0.99,
+        "test_loss": result.test_loss,
+        "final_weights_sha256": "c" * 64,
+        "test_correct": 990,
+    }
+    with pytest.raises(UserError, match=r"cannot write .*nowhere"):
+        seeds.write_json(study, config, tmp_path / "nowhere" / "seeds.json")
+
+
 @pytest.mark.all_backends
 def test_a_users_model_is_trained_from_seeds(tmp_path: Path, lenet: Lenet) -> None:
     """The command trains a user's file by a relative path, and shows a user's error once."""
@@ -370,8 +594,12 @@ def test_a_users_model_is_trained_from_seeds(tmp_path: Path, lenet: Lenet) -> No
 
 
 def test_what_runs_said_of_their_data_is_said_once(tmp_path: Path) -> None:
-    """Each run converts the same data; its lines on them are taken from the logs."""
+    """Each run converts the same data; its lines on them are taken from the logs, in order."""
     (tmp_path / "logs").mkdir()
-    for name in ("seed-0-jax.txt", "seed-0-torch.txt"):
-        (tmp_path / "logs" / name).write_text("Data: it was sorted\nloss: 1\n")
-    assert seeds.notes(tmp_path) == ["Data: it was sorted"]
+    said = {"seed-0-torch": b"Data: it was sorted\nloss: 1\nData: and halved\n\xff"}
+    said |= {"seed-0-jax": b"Data: it was sorted\nloss: 1\n", "seed-1-jax": b"Data: \xff\n"}
+    for name, words in said.items():
+        (tmp_path / "logs" / f"{name}.txt").write_bytes(words)
+    (tmp_path / "logs" / "other").write_text("Data: of another")
+    lines = ["Data: it was sorted", "Data: and halved", "Data: \N{REPLACEMENT CHARACTER}"]
+    assert seeds.notes(tmp_path) == lines
