@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import get_completion_class
+from click.testing import CliRunner
 
 from tests.conftest import Lenet
 
@@ -66,3 +68,14 @@ def test_bash_completes_after_the_documented_line(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stdout.split() == ["train"], done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_names_the_command_and_its_variable(shell: str) -> None:
+    """It is the script of click for this command, under its own name."""
+    from lenet_multi.__main__ import cli
+
+    kind = get_completion_class(shell)
+    assert kind
+    done = CliRunner().invoke(cli, ["completion", shell])
+    assert done.output == kind(cli, {}, "lenet-multi", "_LENET_MULTI_COMPLETE").source() + "\n"

@@ -203,6 +203,12 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         "allow_pickle=False": ("allow_pickle=None", ""),
     },
     "NumPy reads the first letter alone, in either case.": {'kind="stable"': ('kind="STABLE"',)},
+    # bench, commands
+    "Python takes None for False, and does so by itself.": {"strict=False": ("strict=None", "")},
+    "Rich reads styles in upper case too.": {
+        '"bold green"': ('"BOLD GREEN"',),
+        'style="bold"': ('style="BOLD"',),
+    },
 }
 
 # Reasons for all survivors of a function, where none of it can run in the tests of its module.
