@@ -2,6 +2,7 @@ import dataclasses
 import io
 import re
 import sys
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from lenet_multi.commands import _options
 from lenet_multi.commands._options import Name
-from lenet_multi.config import TrainConfig, flag
+from lenet_multi.config import TrainConfig, flag, setting
 from lenet_multi.errors import UserError
 
 
@@ -84,20 +85,17 @@ def test_every_setting_has_a_flag_in_its_order() -> None:
     """The flags are those of `TrainConfig` without the recipe, each with the setting's type."""
     options = command(_options.setting_options).params
     settings = dataclasses.fields(TrainConfig)[1:]
-    assert [option.name for option in options] == [setting.name for setting in settings]
-    for option, setting in zip(options, settings, strict=True):
-        is_switch = setting.type is bool
-        assert option.opts == [flag(setting.name)]
-        assert option.secondary_opts == ([flag(f"no_{setting.name}")] if is_switch else [])
-        if choices := setting.metadata["choices"]:
+    assert [option.name for option in options] == [one.name for one in settings]
+    names = {int: "integer", float: "float", bool: "boolean", str: "text"}
+    for option, one in zip(options, settings, strict=True):
+        assert option.opts == [flag(one.name)]
+        assert option.secondary_opts == ([flag(f"no_{one.name}")] if one.type is bool else [])
+        if choices := one.metadata["choices"]:
             assert isinstance(option.type, Name)
             assert list(option.type.choices) == list(choices)
-            assert option.type.others == setting.metadata["others"]
+            assert option.type.others == one.metadata["others"]
         else:
-            assert option.type.name == {int: "integer", float: "float", bool: "boolean"}.get(
-                setting.type,  # type: ignore[arg-type]
-                "text",
-            )
+            assert option.type.name == names[one.type]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +118,27 @@ def test_a_setting_shows_its_meaning_unit_and_default(name: str, words: str) -> 
     names = told["class_names"]
     assert isinstance(names, click.Option)
     assert (names.help or "").endswith(" on each line  (default: none)")
+
+
+def test_a_switch_says_yes_where_its_default_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting of that kind would be turned off by its second flag."""
+
+    @dataclasses.dataclass
+    class Settings:
+        recipe: str = ""
+        is_on: bool = setting(True, "whether")
+
+    monkeypatch.setattr(_options, "TrainConfig", Settings)
+    told = asked(command(_options.setting_options), "--help")
+    assert "--is-on / --no-is-on whether (default: yes)" in told
+
+
+def test_flags_that_are_not_given_are_none() -> None:
+    """Switches too, so that a user's own model can tell what the user said."""
+    told = {one.name: None for one in dataclasses.fields(TrainConfig)[1:]}
+    given = command(_options.setting_options)
+    assert literal_eval(asked(given)) == told
+    assert literal_eval(asked(given, "--no-tensorboard")) == told | {"tensorboard": False}
 
 
 def test_what_was_not_given_is_no_setting() -> None:

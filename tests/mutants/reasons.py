@@ -209,6 +209,7 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         '"bold green"': ('"BOLD GREEN"',),
         'style="bold"': ('style="BOLD"',),
     },
+    "click takes None for False.": {"nl=False": ("nl=None",)},
 }
 
 # Reasons for all survivors of a function, where none of it can run in the tests of its module.
