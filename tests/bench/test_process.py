@@ -30,8 +30,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
 def test_each_request_has_its_answer(start: Start) -> None:
     """The process reads a line, and the worker returns the JSON that it answers."""
     worker = start('while read asked; do echo "{\\"did\\": \\"$asked\\"}"; done')
-    assert worker.ask("build", timeout=30) == {"did": "build"}
-    assert worker.ask(ROUND, timeout=30) == {"did": ROUND}
+    assert worker.ask("build", timeout=10) == {"did": "build"}
+    assert worker.ask(ROUND, timeout=10) == {"did": ROUND}
     worker.close()
 
 
@@ -48,7 +48,7 @@ def test_a_failure_has_its_reason(start: Start, script: str, words: str, fault: 
     """An exit, a kill and an error in the process each raise what happened."""
     worker = start(script)
     with pytest.raises(FailedError, match=words) as raised:
-        worker.ask(ROUND, timeout=30)
+        worker.ask(ROUND, timeout=10)
     assert raised.value.fault == fault
     worker.close()
 
@@ -68,6 +68,6 @@ def test_the_last_traceback_is_kept(start: Start) -> None:
     """What libraries print before it is left out."""
     said = "echo noise >&2; echo 'Traceback (most recent call last):' >&2; echo Oh >&2"
     worker = start(f"{said}; read asked; echo '{{}}'; read on")
-    worker.ask(ROUND, timeout=30)
+    worker.ask(ROUND, timeout=10)
     assert worker.traceback == "Traceback (most recent call last):\nOh\n"
     worker.close()

@@ -159,9 +159,7 @@ def test_a_row_has_what_its_process_said(run: Run) -> None:
         **FACTS,
     )
     found = run(lambda job, request: FailedError("no") if job.backend == "jax" else None)
-    assert found.rows[0] == Row(
-        backend="jax", way=STOCK, step_ms=[], predict_ms=[], failure="no"
-    )
+    assert found.rows[0] == Row(backend="jax", way=STOCK, step_ms=[], predict_ms=[], failure="no")
 
 
 def test_a_bench_has_its_settings(run: Run) -> None:
@@ -184,9 +182,7 @@ def test_all_that_is_installed_is_timed_unless_told(
     assert run(backends=asked).backends == timed
 
 
-def test_a_backend_that_is_not_there_is_refused(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backend_that_is_not_there_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that nobody knows is, and so is a machine without any."""
     with pytest.raises(UserError, match="unknown backend 'jaxx'; did you mean 'jax'"):
         run(backends=["jax", "jaxx"])
@@ -197,9 +193,7 @@ def test_a_backend_that_is_not_there_is_refused(
     assert StandIn.asked == []
 
 
-def test_a_folder_that_cannot_be_deleted_is_left(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_deleted_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures are worth more, so cleaning up raises no error."""
     given: list[dict[str, Any]] = []
     made = tempfile.TemporaryDirectory
