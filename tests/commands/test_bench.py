@@ -22,7 +22,6 @@ from lenet_multi.machine.frameworks import BACKENDS
 from tests.bench.material import THREE, bench, row, write_model
 from tests.conftest import CHOSEN, Lenet, child_environment
 
-
 Ask = Callable[..., tuple[Result, list[Any]]]
 
 
@@ -147,10 +146,10 @@ def test_a_quick_bench_of_all_backends(lenet: Lenet, tmp_path: Path) -> None:
     assert [(row["backend"], row["way"]) for row in content["rows"]] == [
         (backend, way) for backend in BACKENDS for way in (STOCK, OURS)
     ]
-    for row in content["rows"]:
-        assert row["failure"] is None
-        assert len(row["step_ms"]) == len(row["predict_ms"]) == 2
-        assert row["backend"] in row["versions"]
+    for one in content["rows"]:
+        assert one["failure"] is None
+        assert len(one["step_ms"]) == len(one["predict_ms"]) == 2
+        assert one["backend"] in one["versions"]
 
 
 @pytest.mark.all_backends
