@@ -329,7 +329,7 @@ def test_each_error_of_the_user_has_its_traceback(
 ) -> None:
     """An error with other words on another backend is shown too, as it is."""
     monkeypatch.setattr(StandIn, "reason", "no such thing on {}")
-    with pytest.raises(UserError, match="^oh$"):
+    with pytest.raises(UserError, match=r"^oh$"):
         run(lambda job, request: FailedError("oh", CODE))
     assert bars.text.getvalue() == "".join(
         f"Traceback (most recent call last):\n{backend}\nValueError: no such thing on {backend}\n"

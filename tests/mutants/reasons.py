@@ -169,6 +169,8 @@ REASONS = {
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
+    # bench, commands
+    "None is as empty as a text.": {"self._lines.put(None)  # the end"},
 }
 
 # Reasons for what differs nowhere: a piece of code, and what mutants have in its place.
