@@ -148,8 +148,11 @@ def test_a_signal_ends_the_command_after_what_was_found(
                 with_settings(
                     ONE_EPOCH,
                     {
-                        "architecture": OWN, "batch_size": 8, "loss": "mse",
-                        "optimizer": "sgd", "metrics": "mae",
+                        "architecture": OWN,
+                        "batch_size": 8,
+                        "loss": "mse",
+                        "optimizer": "sgd",
+                        "metrics": "mae",
                     },
                 ),
                 dropout=False,
