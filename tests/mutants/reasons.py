@@ -171,6 +171,14 @@ REASONS = {
     },
     # bench, commands
     "None is as empty as a text.": {"self._lines.put(None)  # the end"},
+    "Each epoch has its loss too.": {
+        'recorded = headline != "loss" and all(names < epoch.keys() for epoch in epochs)',
+    },
+    "No picture has 65 channels.": {"step = -(-max(image.shape[:3]) // _LONGEST_SIDE)"},
+    "Python ignores the case of a warning's words.": {
+        'warnings.filterwarnings("ignore", "glyph .* missing from font")',
+        'warnings.filterwarnings("ignore", "GLYPH .* MISSING FROM FONT")',
+    },
 }
 
 # Reasons for what differs nowhere: a piece of code, and what mutants have in its place.
@@ -212,6 +220,10 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         'style="bold"': ('style="BOLD"',),
     },
     "click takes None for False.": {"nl=False": ("nl=None",)},
+    "Matplotlib takes formats in upper case too.": {
+        'format="png"': ('format="PNG"',),
+        'format="svg"': ('format="SVG"',),
+    },
 }
 
 # Reasons for all survivors of a function, where none of it can run in the tests of its module.
