@@ -50,7 +50,8 @@ def test_the_process_gets_its_job_and_an_empty_cache(
     """Its folder, which is new, has its log; a backend of this process is not its own."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     worker = start(
-        f'echo "$1 $2 ${{KERAS_BACKEND-none}} ${cache.FOLDER}" >&2; echo "$3" >&2; read asked; exit 3'
+        f'echo "$1 $2 ${{KERAS_BACKEND-none}} ${cache.FOLDER}" >&2\n'
+        'echo "$3" >&2; read asked; exit 3'
     )
     with pytest.raises(FailedError):
         worker.ask(ROUND, timeout=10)

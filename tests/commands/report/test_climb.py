@@ -52,7 +52,7 @@ def test_a_climb_is_read_as_it_was_written(tmp_path: Path) -> None:
         ),
         (
             {"gaps": [{"name": "a", "kind": "float32", "steps": [], "gaps": []}]},
-            "is damaged: a line whose steps are missing, below 1, or not as many as its gaps; climb",
+            "is damaged: a line whose steps are missing, below 1, or not as many as its gaps;",
         ),
         ({"gaps": [{"name": "a", "kind": "c", "steps": [1], "gaps": [1]}]}, "unknown kind 'c'"),
         ({"gaps": [{"name": "a", "kind": "float32", "steps": ["x"], "gaps": [1]}]}, "is damaged"),
