@@ -84,7 +84,7 @@ def test_all_that_was_found_is_in_tables() -> None:
         "Remedy: wait",
         "Not healthy: solve the problems above.",
     ]
-    assert printed()[9:11] == ["  part          found", f" {'─' * 40}"]
+    assert printed()[10:12] == ["  part          found", f" {'─' * 40}"]
 
 
 def test_what_is_not_known_is_left_out() -> None:
