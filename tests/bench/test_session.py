@@ -18,10 +18,11 @@ from lenet_multi.bench.worker import BUILD, CODE, FIRST, INPUT, OTHER, ROUND, ST
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import UserError
 from lenet_multi.machine import children, environment, frameworks
+from tests.stand_ins import Calls
 
 STEPS = {"jax": 1.0, "torch": 2.0}  # milliseconds of ours; stock takes twice as long
 TIMEOUT = 9.0
-FACTS = {
+FACTS: dict[str, Any] = {
     "device": "cpu:0",
     "threads": 1,
     "versions": {"keras": "3"},
@@ -195,13 +196,10 @@ def test_a_backend_that_is_not_there_is_refused(run: Run, monkeypatch: pytest.Mo
 
 def test_a_folder_that_cannot_be_deleted_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures are worth more, so cleaning up raises no error."""
-    given: list[dict[str, Any]] = []
-    made = tempfile.TemporaryDirectory
-    monkeypatch.setattr(
-        tempfile, "TemporaryDirectory", lambda **more: given.append(more) or made(**more)
-    )
+    calls, made = Calls(), tempfile.TemporaryDirectory()
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", calls.of("folder", made))
     run()
-    assert given == [{"ignore_cleanup_errors": True}]
+    assert calls == [("folder", {"ignore_cleanup_errors": True})]
 
 
 def test_the_first_processors_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -91,6 +92,6 @@ def test_the_best_way_and_the_sentence_stand_out() -> None:
     ],
     ids=["no-parameters", "threads"],
 )
-def test_the_title_names_the_model_and_its_setting(change: dict[str, int], words: str) -> None:
+def test_the_title_names_the_model_and_its_setting(change: dict[str, Any], words: str) -> None:
     """A model whose size is not known has no parameters in it."""
     assert table.table(dataclasses.replace(bench(THREE), **change)).title == words

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -6,7 +7,9 @@ from lenet_multi.bench import verdict
 from lenet_multi.bench.ways import JIT_ON, OURS, STOCK
 from tests.bench.material import THREE, bench, row, stages
 
-LAYERS = [{"name": name, "kind": "Dense", "ms": 1.5} for name in ("dense", "dense_1")]
+LAYERS: list[dict[str, Any]] = [
+    {"name": name, "kind": "Dense", "ms": 1.5} for name in ("dense", "dense_1")
+]
 MIXED = [*LAYERS, {"name": "flatten", "kind": "Flatten", "ms": 1.0}]
 
 

@@ -17,6 +17,7 @@ from lenet_multi.config import TrainConfig, with_settings
 from lenet_multi.errors import StartError, UserCodeError, UserError
 from lenet_multi.machine import environment, keras_start, threads
 from tests.bench.material import write_model
+from tests.stand_ins import Calls
 
 
 class Pipe(io.StringIO):
@@ -56,23 +57,20 @@ class StandIn:
 @pytest.mark.parametrize("way", [STOCK, OURS])
 def test_requests_are_answered_in_lines_of_json(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """The first one starts Keras; nothing that libraries print comes between the answers."""
-    calls: list[tuple[Any, ...]] = []
+    calls = Calls()
     answers = Pipe()
 
-    def kept(name: str, answer: Any = None) -> Any:
-        return lambda *given, **more: calls.append((name, *given, more)) or answer
-
-    monkeypatch.setattr(signal, "signal", kept("signal"))
-    monkeypatch.setattr(os, "dup", kept("dup", 99))
-    monkeypatch.setattr(os, "dup2", kept("dup2"))
-    monkeypatch.setattr(os, "fdopen", kept("fdopen", answers))
-    monkeypatch.setattr(os, "sched_setaffinity", kept("processors"), raising=False)
+    monkeypatch.setattr(signal, "signal", calls.of("signal"))
+    monkeypatch.setattr(os, "dup", calls.of("dup", 99))
+    monkeypatch.setattr(os, "dup2", calls.of("dup2"))
+    monkeypatch.setattr(os, "fdopen", calls.of("fdopen", answers))
+    monkeypatch.setattr(os, "sched_setaffinity", calls.of("processors"), raising=False)
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{BUILD}\n{FIRST} \n{ROUND}\n{STAGES}\n"))
-    monkeypatch.setattr(keras_start, "start", kept("start"))
+    monkeypatch.setattr(keras_start, "start", calls.of("start"))
     monkeypatch.setattr(keras_start, "device", lambda: "cpu:0")
     monkeypatch.setattr(environment, "versions", lambda backend: {backend: "1"})
     monkeypatch.setattr(threads, "used", {"jax": 3}.get)
-    monkeypatch.setitem(sys.modules, "lenet_multi.bench.measures", SimpleNamespace(Trial=StandIn))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "lenet_multi.bench.measures", SimpleNamespace(Trial=StandIn))
     worker.serve(Job("jax", way, TrainConfig(dtype_policy="mixed_float16"), [1, 2]))
     built, *others = map(json.loads, answers.getvalue().splitlines())
     assert 0 <= built["seconds"].pop("import") < 60

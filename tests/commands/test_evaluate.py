@@ -11,6 +11,7 @@ from lenet_multi.commands import evaluate as verb
 from lenet_multi.errors import UserError
 from lenet_multi.inference import evaluate, pictures, saved, tables, with_code
 from lenet_multi.machine.frameworks import ANSWERING
+from tests.stand_ins import Calls
 
 FOUND = SimpleNamespace(
     notes=("a note", "another"),
@@ -18,35 +19,31 @@ FOUND = SimpleNamespace(
     loss=0.5,
     metrics={"accuracy": 0.9, "auc": 0.8},
 )
-Calls = list[tuple[Any, ...]]
-Ask = Callable[..., tuple[Result, Calls]]
+Ask = Callable[..., tuple[Result, Any]]
 
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
     """Run the command on a model that is a stand-in; return its result, and the calls it made."""
     monkeypatch.chdir(tmp_path)
-    calls: Calls = []
+    calls = Calls()
 
-    def kept(name: str, answer: Any = None) -> Any:
-        return lambda *given, **more: calls.append((name, *given, more)) or answer
-
-    def asked(*arguments: str, is_usual: bool = True) -> tuple[Result, Calls]:
+    def asked(*arguments: str, is_usual: bool = True) -> tuple[Result, Any]:
         del calls[:]
         words = f"Fed: {is_usual}"
         inputs = SimpleNamespace(is_usual=is_usual, range="0,1", range_words=lambda: words)
         model = SimpleNamespace(path=Path("a/model.keras"), trained_on="torch", inputs=inputs)
-        monkeypatch.setattr(saved, "find", kept("find", model))
+        monkeypatch.setattr(saved, "find", calls.of("find", model))
         done = CliRunner().invoke(verb.command, arguments)
         return done, [tuple("model" if one is model else one for one in call) for call in calls]
 
-    monkeypatch.setattr(verb, "choose", kept("choose", "jax"))
-    monkeypatch.setattr(evaluate, "evaluate_saved", kept("evaluate", FOUND))
-    monkeypatch.setattr(with_code, "evaluate_saved", kept("with code", FOUND))
+    monkeypatch.setattr(verb, "choose", calls.of("choose", "jax"))
+    monkeypatch.setattr(evaluate, "evaluate_saved", calls.of("evaluate", FOUND))
+    monkeypatch.setattr(with_code, "evaluate_saved", calls.of("with code", FOUND))
     monkeypatch.setattr(evaluate, "as_json", lambda found: {"test_correct": found.loss})
     monkeypatch.setattr(with_code, "as_json", lambda found: {"test_loss": found.loss})
-    monkeypatch.setattr(tables, "print_evaluation", kept("tables"))
-    monkeypatch.setattr(pictures, "draw_evaluation", kept("draw"))
+    monkeypatch.setattr(tables, "print_evaluation", calls.of("tables"))
+    monkeypatch.setattr(pictures, "draw_evaluation", calls.of("draw"))
     return asked
 
 

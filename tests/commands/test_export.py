@@ -14,8 +14,8 @@ from lenet_multi.inference import formats, saved
 from lenet_multi.inference.formats import FORMATS
 from lenet_multi.inference.runtimes import ExportError
 from lenet_multi.machine import keras_start
+from tests.stand_ins import Calls
 
-Calls = list[tuple[Any, ...]]
 Ask = Callable[..., tuple[Result, Calls]]
 SAID = (
     "Exported: {}\nLargest deviation of a probability: 1.5e-06 of 0.0001 allowed, "
@@ -27,10 +27,7 @@ SAID = (
 def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
     """Export a model that is a stand-in; return the result, and the calls that were made."""
     monkeypatch.chdir(tmp_path)
-    calls: Calls = []
-
-    def kept(name: str, answer: Any = None) -> Any:
-        return lambda *given, **more: calls.append((name, *given, more)) or answer
+    calls = Calls()
 
     def asked(
         *arguments: str, has_test: bool = True, is_usual: bool = True, fails: bool = False
@@ -41,7 +38,8 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
             data="mnist",
             trained_on="torch",
             task=SimpleNamespace(
-                load_test=kept("load test", test) if has_test else None, load=kept("load", test)
+                load_test=calls.of("load test", test) if has_test else None,
+                load=calls.of("load", test),
             ),
             inputs=SimpleNamespace(is_usual=is_usual, range_words=lambda: "Fed: so"),
         )
@@ -53,13 +51,13 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
                 raise ExportError("a probability deviates")
             return 1.5e-6, {}
 
-        monkeypatch.setattr(saved, "find", kept("find", model))
+        monkeypatch.setattr(saved, "find", calls.of("find", model))
         module = SimpleNamespace(export=export)
-        monkeypatch.setitem(sys.modules, "lenet_multi.inference.export", module)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "lenet_multi.inference.export", module)
         return CliRunner().invoke(command, arguments), calls
 
-    monkeypatch.setattr(formats, "choose_backend", kept("choose", "jax"))
-    monkeypatch.setattr(keras_start, "start", kept("start"))
+    monkeypatch.setattr(formats, "choose_backend", calls.of("choose", "jax"))
+    monkeypatch.setattr(keras_start, "start", calls.of("start"))
     return asked
 
 

@@ -12,19 +12,16 @@ from lenet_multi.commands import predict as verb
 from lenet_multi.inference import pictures, predict, saved, tables
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.frameworks import ANSWERING
+from tests.stand_ins import Calls
 
-Calls = list[tuple[Any, ...]]
-Ask = Callable[..., tuple[Result, Calls]]
+Ask = Callable[..., tuple[Result, Any]]
 
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
     """Run the command on a model that is a stand-in; return its result, and the calls it made."""
     monkeypatch.chdir(tmp_path)
-    calls: Calls = []
-
-    def kept(name: str, answer: Any = None) -> Any:
-        return lambda *given, **more: calls.append((name, *given, more)) or answer
+    calls = Calls()
 
     @contextmanager
     def held() -> Any:
@@ -34,7 +31,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
 
     def asked(
         *arguments: str, is_usual: bool = True, refused: tuple[str, ...] = ()
-    ) -> tuple[Result, Calls]:
+    ) -> tuple[Result, Any]:
         del calls[:]
         inputs = SimpleNamespace(
             is_usual=is_usual,
@@ -46,8 +43,8 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
         path = Path("runs/a/model.keras")
         model = SimpleNamespace(path=path, trained_on="torch", inputs=inputs)
         found = SimpleNamespace(refused=refused, pixels="pixels")
-        monkeypatch.setattr(saved, "find", kept("find", model))
-        monkeypatch.setattr(predict, "predict", kept("predict", found))
+        monkeypatch.setattr(saved, "find", calls.of("find", model))
+        monkeypatch.setattr(predict, "predict", calls.of("predict", found))
         monkeypatch.setattr(predict, "as_json", lambda one: {"same": one is found})
         monkeypatch.setattr(predict, "captions", lambda one: ["captions", one is found])
         done = CliRunner().invoke(verb.command, arguments)
@@ -55,10 +52,10 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
         return done, [tuple(names.get(id(one), one) for one in call) for call in calls]
 
     monkeypatch.setattr(saved, "newest_run", lambda: Path("runs/a"))
-    monkeypatch.setattr(verb, "choose", kept("choose", "jax"))
+    monkeypatch.setattr(verb, "choose", calls.of("choose", "jax"))
     monkeypatch.setattr(keras_start, "stderr_held_back", held)
-    monkeypatch.setattr(tables, "print_prediction", kept("tables"))
-    monkeypatch.setattr(pictures, "draw_sheet", kept("draw"))
+    monkeypatch.setattr(tables, "print_prediction", calls.of("tables"))
+    monkeypatch.setattr(pictures, "draw_sheet", calls.of("draw"))
     return asked
 
 

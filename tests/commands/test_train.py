@@ -36,8 +36,7 @@ def save(path: str) -> None:
 
 def state(epoch: int = 0, steps: int = 2) -> State:
     """Return the state of a training at this place."""
-    facts = (epoch, steps, example_epochs(epoch), 1.0, 1.0, "d" * 64, [], {})
-    return State(*facts, [], [])
+    return State(epoch, steps, example_epochs(epoch), 1.0, 1.0, "d" * 64, [], {}, [], [])
 
 
 class Stage:

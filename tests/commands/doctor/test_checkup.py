@@ -16,6 +16,7 @@ from lenet_multi.machine.cache import place
 from lenet_multi.machine.frameworks import BACKENDS, installed
 from lenet_multi.runs.folder import NEEDED_BYTES
 from tests.conftest import PROJECT, Lenet
+from tests.stand_ins import Calls
 
 WORKING = Probe(
     backend="jax", installed=True, version="0.10", device="cpu:0", threads=2, bfloat16=1.94
@@ -35,13 +36,11 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def examined(monkeypatch: pytest.MonkeyPatch, *probes: Probe, **machine: Any) -> Checkup:
     """Return the checkup of a machine whose backends are as in `probes`."""
     here = checkup.Machine(**machine)
-    asked = []
-    monkeypatch.setattr(
-        checkup, "probe_all", lambda *given, **more: asked.append((given, more)) or list(probes)
-    )
+    asked = Calls()
+    monkeypatch.setattr(checkup, "probe_all", asked.of("probe", list(probes)))
     monkeypatch.setattr(checkup, "Machine", lambda: here)
     found = examine(timeout=1)
-    assert asked == [((BACKENDS,), {"timeout": 1})]
+    assert asked == [("probe", BACKENDS, {"timeout": 1})]
     return found
 
 

@@ -1,30 +1,27 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from lenet_multi.commands.report import climb, command, page
 from lenet_multi.errors import UserError
+from tests.stand_ins import Calls
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What the command asked of the page's parts, which are stand-ins."""
-    asked: list[tuple[Any, ...]] = []
+    asked = Calls()
 
-    def kept(name: str, answer: Any) -> Any:
-        return lambda *given, **more: asked.append((name, *given, more)) or answer
-
-    monkeypatch.setattr(page, "refuse_occupied", kept("refuse", None))
-    monkeypatch.setattr(page, "read_runs", kept("read", ["a run", "another"]))
-    monkeypatch.setattr(climb, "read_climb", kept("climb", "a climb"))
-    monkeypatch.setattr(page, "render", kept("render", "a page"))
-    monkeypatch.setattr(page, "write", kept("write", None))
+    monkeypatch.setattr(page, "refuse_occupied", asked.of("refuse", None))
+    monkeypatch.setattr(page, "read_runs", asked.of("read", ["a run", "another"]))
+    monkeypatch.setattr(climb, "read_climb", asked.of("climb", "a climb"))
+    monkeypatch.setattr(page, "render", asked.of("render", "a page"))
+    monkeypatch.setattr(page, "write", asked.of("write", None))
     return asked
 
 
-def test_a_page_is_drawn_from_runs_and_a_climb(calls: list[tuple[Any, ...]]) -> None:
+def test_a_page_is_drawn_from_runs_and_a_climb(calls: Calls) -> None:
     """An occupied place is refused before anything is read; the last line names the page."""
     arguments = ["a", "b", "--parity", "c", "--out", "p.html", "--overwrite"]
     done = CliRunner().invoke(command, arguments)
@@ -41,7 +38,7 @@ def test_a_page_is_drawn_from_runs_and_a_climb(calls: list[tuple[Any, ...]]) -> 
 
 
 def test_without_flags_there_is_no_climb_and_nothing_is_replaced(
-    calls: list[tuple[Any, ...]],
+    calls: Calls,
 ) -> None:
     """The page is report.html."""
     assert CliRunner().invoke(command, ["a"]).exit_code == 0
