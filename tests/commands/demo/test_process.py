@@ -22,8 +22,10 @@ def asked(manner: str, *, times: int = 1) -> list[dict[str, Any]]:
             answer_seconds=0.5 if manner == "is silent when asked" else 60,
         )
         running = asyncio.create_task(process.run())
-        while not (process.version or process.failure):
+        while not (process.version or process.failure or running.done()):
             await asyncio.sleep(0.01)
+        if running.done():
+            await running  # raises what it raised
         answers = [await process.ask(IMAGE) for _ in range(times)]
         if not process.failure:
             running.cancel()
