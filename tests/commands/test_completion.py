@@ -59,10 +59,12 @@ def test_bash_completes_after_the_documented_line(tmp_path: Path) -> None:
         "COMP_WORDS=(lenet-multi tra); COMP_CWORD=1; _lenet_multi_completion lenet-multi;"
         "echo ${COMPREPLY[@]}"
     )
-    programs = Path(sys.executable).parent
+    program = tmp_path / "lenet-multi"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m lenet_multi "$@"\n')
+    program.chmod(0o700)
     done = subprocess.run(
         ["bash", "-c", script],
-        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
         cwd=tmp_path,
         capture_output=True,
         text=True,
