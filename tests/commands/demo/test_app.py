@@ -346,9 +346,17 @@ def here(
     """Return the status, the headers and the body that the server in this process answers."""
     address = ("127.0.0.1", 80)
     scope: dict[str, Any] = {
-        "type": "http", "http_version": "1.1", "method": method, "scheme": "http",
-        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
-        "headers": [(b"host", host.encode())], "server": address, "client": address,
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", host.encode())],
+        "server": address,
+        "client": address,
     }
     asked = [
         {"type": "http.request", "body": part, "more_body": index < len(parts)}
