@@ -171,6 +171,7 @@ REASONS = {
     },
     # bench, commands
     "None is as empty as a text.": {"self._lines.put(None)  # the end"},
+    "The first request sets it.": {'trial: Any = ""'},
     "Each epoch has its loss too.": {
         'recorded = headline != "loss" and all(names < epoch.keys() for epoch in epochs)',
     },
@@ -220,6 +221,7 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         'style="bold"': ('style="BOLD"',),
     },
     "click takes None for False.": {"nl=False": ("nl=None",)},
+    "Rich takes None for no end.": {'end=""': ("end=None",)},
     "Matplotlib takes formats in upper case too.": {
         'format="png"': ('format="PNG"',),
         'format="svg"': ('format="SVG"',),
