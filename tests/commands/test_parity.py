@@ -171,7 +171,7 @@ def test_flags_make_the_plan(ask: Ask, arguments: list[str], plan: Plan) -> None
     assert CLIMB_BATCH_SIZE == 16
 
 
-def test_flags_choose_who_climbs(ask: Ask) -> None:
+def test_flags_choose_who_climbs(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that is given twice climbs once; every form of a backend is one climber each."""
     names = ("--backend", "torch", "--backend", "jax:tiles", "--backend", "torch")
     _, calls = ask(*names, "--threads", "2", "--timeout", "9", "--out", "a")
@@ -180,6 +180,10 @@ def test_flags_choose_who_climbs(ask: Ask) -> None:
     _, calls = ask("--backend", "jax", "--every-form", "--out", "b")
     assert calls[0][1][:2] == ["jax:stock", "jax:pool-first"]
     assert len(calls[0][1]) == 6
+    monkeypatch.setattr(frameworks, "installed", lambda known=(): ("tensorflow",))
+    _, calls = ask("--every-form", "--out", "c")
+    forms = ("stock", "pool-first", "tiles", "winograd")
+    assert calls[0][1] == [f"tensorflow:{form}" for form in forms]
 
 
 @pytest.mark.parametrize("part", ["execution", "environment"])

@@ -171,6 +171,7 @@ REASONS = {
     },
     # bench, commands
     "None is as empty as a text.": {"self._lines.put(None)  # the end"},
+    "None is as false as False.": {'dropout = not given.pop("no_dropout", None)'},
     "The first request sets it.": {'trial: Any = ""'},
     "Each epoch has its loss too.": {
         'recorded = headline != "loss" and all(names < epoch.keys() for epoch in epochs)',
