@@ -294,6 +294,16 @@ def test_the_model_that_a_run_starts_from_is_remembered(stage: Stage) -> None:
     assert stage.calls[-1][-1]["start"] is stage.start
 
 
+def test_a_record_that_names_no_model_to_start_from_is_no_reason_to_refuse_it(
+    stage: Stage,
+) -> None:
+    """There is nothing to compare that model with."""
+    stage.stop("--out", "a")
+    stage.start = SimpleNamespace(path=Path("b/model.keras"), sha256="e" * 64)
+    stage.ask("--resume", "a")
+    assert stage.calls[-1][-1]["start"] is stage.start
+
+
 def test_a_finished_run_goes_on_in_a_folder_of_its_own(stage: Stage) -> None:
     """It has the run's backend and settings; the run stays, and is among the earlier ones."""
     run = example_run("torch", epochs=example_epochs(2), schema_version=6)

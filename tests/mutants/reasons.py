@@ -172,6 +172,10 @@ REASONS = {
     # bench, commands
     "None is as empty as a text.": {"self._lines.put(None)  # the end"},
     "None is as false as False.": {'dropout = not given.pop("no_dropout", None)'},
+    "Nobody asks what it returns.": {
+        "say = (lambda line: 0) if as_json else click.echo",
+    },
+    "No text is as empty as None.": {'result = draft = ""'},
     "The first request sets it.": {'trial: Any = ""'},
     "Each epoch has its loss too.": {
         'recorded = headline != "loss" and all(names < epoch.keys() for epoch in epochs)',

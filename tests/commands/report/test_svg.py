@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lenet_multi.commands._palette import DARK, LIGHT
+from lenet_multi.commands.report import svg
 from lenet_multi.commands.report.charts import gap_chart
 from lenet_multi.commands.report.svg import to_svg
 from lenet_multi.machine.frameworks import BACKENDS
@@ -34,6 +35,12 @@ def test_colours_become_variables() -> None:
     assert {style.partition(";")[2] for style in styles} == {
         f" text-anchor: {side}" for side in ("start", "middle", "end")
     }
+
+
+def test_a_font_keeps_its_size_alone() -> None:
+    """Some versions of Matplotlib write it as one value, others as several."""
+    for style in ("font: 12px 'DejaVu Sans'; x: 1", "font-size: 12px; font-family: a, 'b'; x: 1"):
+        assert svg._themed("style", style) == "font-size: 12px; x: 1"
 
 
 def test_a_chart_is_an_image_with_words() -> None:
