@@ -104,6 +104,7 @@ def test_a_loss_is_on_a_logarithmic_axis(drawn: Drawn) -> None:
     assert first.get_title(loc="left") == "loss, in nats (logarithmic)"
     assert second.get_title(loc="left") == "loss (logarithmic)"
     assert (first.get_yscale(), second.get_yscale()) == ("log", "log")
+    assert drawn[0][1]["description"] == "Validation loss: jax from 0.1000 to 0.0500."
     ticks = first.yaxis.get_major_locator().tick_values(0.1, 1)
     assert {0.1, 0.2, 0.5, 1} <= {round(float(tick), 6) for tick in ticks}
     assert 0.3 not in {round(float(tick), 6) for tick in ticks}
@@ -158,7 +159,8 @@ def test_each_run_has_a_bar_of_its_parts(drawn: Drawn) -> None:
     """Parts follow each other in one order, each with its hatch; the sum stands at the end."""
     runs = bars()
     assert charts.parts_of(runs) == ["import_all", "train", "evaluate"]
-    charts.time_bars(runs, "time")
+    with mpl.rc_context({"patch.linewidth": 3}):  # a user's own
+        charts.time_bars(runs, "time")
     ((figure, words),) = drawn
     (axes,) = figure.axes
     assert size(figure) == [4.3, 2.1]
@@ -217,6 +219,12 @@ def test_bars_stand_on_seconds_alone(drawn: Drawn) -> None:
     assert [to_hex(patch.get_edgecolor()) for patch in patches] == [LIGHT["quiet"]] * 3
 
 
+def test_without_seconds_the_axis_still_begins_at_0(drawn: Drawn) -> None:
+    """An older program recorded none."""
+    charts.time_bars(group_of(example_run(seconds={})).runs, "time")
+    assert drawn[0][0].axes[0].get_xlim()[0] == 0
+
+
 def test_a_name_that_fits_is_not_cut(drawn: Drawn) -> None:
     """It has 44 letters at most."""
     run = bars()[0].run
@@ -227,8 +235,9 @@ def test_a_name_that_fits_is_not_cut(drawn: Drawn) -> None:
 LINES = [
     Line("the band", "one ulp", [1, 2], [1e-7, 1e-6]),
     Line("the limit", "allowed", [1, 2], [1e-6, 1e-5]),
-    Line("jax and torch", "float32", [1, 2], [1e-8, 2e-8]),
-    Line("jax and torch", "float64", [1, 3], [1e-16, 3e-16]),
+    Line("jax and torch", "float32", [1, 2, 4], [1e-8, 2e-8, 4e-8]),
+    Line("jax and torch", "float64", [1, 2, 3], [1e-16, 2e-16, 3e-16]),
+    Line("a and b", "float32", [1, 2, 4], [1e-8, 2e-8, 5e-8]),
 ]
 
 
@@ -242,17 +251,20 @@ def test_gaps_are_drawn_with_their_limits(drawn: Drawn) -> None:
     assert grids(axes) == (True, True)
     limit, *pairs = axes.get_lines()
     assert limit.get_color() == LIGHT["quiet"]
-    assert len(pairs) == 2
+    assert len(pairs) == 3
     assert to_hex(axes.collections[0].get_facecolor()[0]) == LIGHT["rule"]
     told = legend(figure)
-    assert told["texts"] == ["the band", "the limit", "jax and torch"]
+    assert told["texts"] == ["the band", "the limit", "jax and torch", "a and b"]
+    _, *handles = figure.legends[0].legend_handles
+    colors = [line.get_color() for line in (limit, pairs[0], pairs[2])]
+    assert [handle.get_color() for handle in handles] == colors
     assert (told["sizes"], told["place"]) == ({9}, LOWER_LEFT)
     beside = [
         (text.get_text(), text.xy, text.get_position(), text.get_ha(), text.get_va())
         for text in axes.texts
     ]
     assert beside == [
-        ("float32", (2, 2e-8), (0, -6), "right", "top"),
+        ("float32", (4, 5e-8), (0, -6), "right", "top"),
         ("float64", (3, 3e-16), (5, 0), "left", "center"),
     ]
     assert {text.anncoords for text in axes.texts} == {"offset points"}
@@ -261,7 +273,7 @@ def test_gaps_are_drawn_with_their_limits(drawn: Drawn) -> None:
         "title": "Gap between the losses of two backends, step by step",
         "description": (
             "At the last step: the band: 1.0e-06; the limit: 1.0e-05; jax and torch, float32: "
-            "2.0e-08; jax and torch, float64: 3.0e-16."
+            "4.0e-08; jax and torch, float64: 3.0e-16; a and b, float32: 5.0e-08."
         ),
     }
 
