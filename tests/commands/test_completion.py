@@ -2,12 +2,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.shell_completion import get_completion_class
 from click.testing import CliRunner
 
+from lenet_multi.commands import completion
 from tests.conftest import Lenet
+from tests.stand_ins import Calls
 
 
 def complete(lenet: Lenet, line: str) -> list[str]:
@@ -81,3 +84,15 @@ def test_the_script_names_the_command_and_its_variable(shell: str) -> None:
     assert kind
     done = CliRunner().invoke(cli, ["completion", shell])
     assert done.output == kind(cli, {}, "lenet-multi", "_LENET_MULTI_COMPLETE").source() + "\n"
+
+
+def test_the_script_is_of_the_whole_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It completes every verb, not this one alone."""
+    from lenet_multi.__main__ import cli
+
+    calls = Calls()
+    kind = calls.of("kind", SimpleNamespace(source=lambda: "a script"))
+    monkeypatch.setattr(completion, "get_completion_class", calls.of("class", kind))
+    assert CliRunner().invoke(cli, ["completion", "zsh"]).output == "a script\n"
+    name = ("lenet-multi", "_LENET_MULTI_COMPLETE")
+    assert calls == [("class", "zsh", {}), ("kind", cli, {}, *name, {})]
