@@ -69,8 +69,9 @@ def test_every_public_name_exists_and_has_help() -> None:
 def test_a_public_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is then an attribute like any other."""
     monkeypatch.delitem(vars(lm), "Task", raising=False)
-    assert lm.Task is import_module("lenet_multi.task").Task
-    assert vars(lm)["Task"] is lm.Task
+    task = import_module("lenet_multi.task").Task
+    assert lm.Task is task
+    assert vars(lm)["Task"] is task
 
 
 def test_a_module_takes_no_public_name(monkeypatch: pytest.MonkeyPatch) -> None:
