@@ -504,6 +504,9 @@ def test_a_page_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     assert out.read_text() == "older"
     page.write("newer", out, overwrite=True)
     assert out.read_text() == "newer"
+    deep = tmp_path / "a" / "b" / "report.html"
+    page.write("newer", deep, overwrite=False)
+    assert deep.read_text() == "newer"
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
