@@ -170,8 +170,24 @@ REASONS = {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
     # bench, commands
-    "None is as empty as a text.": {"self._lines.put(None)  # the end"},
-    "None is as false as False.": {'dropout = not given.pop("no_dropout", None)'},
+    "None is as empty as a text.": {
+        "self._lines.put(None)  # the end",
+        'reason = str(getattr(error, "strerror", None) or "not a host name").partition(" (")[0]',
+    },
+    "None is as false as False.": {
+        'dropout = not given.pop("no_dropout", None)',
+        "Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=None),",
+    },
+    "The first address is the same for any kind of socket.": {
+        "family, _, _, _, place = socket.getaddrinfo(host, port, )[0]",
+    },
+    "The third part of an address is 0.": {
+        "return socket.create_server(place[:3], family=family)",
+    },
+    "Starlette takes methods in lower case too.": {
+        'Route("/predict", predict, methods=["post"]),',
+    },
+    "Starlette takes its own request, whatever it is given.": {"response = await answer(None)"},
     "Nobody asks what it returns.": {
         "say = (lambda line: 0) if as_json else click.echo",
     },

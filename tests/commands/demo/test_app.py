@@ -306,7 +306,10 @@ def test_no_browser_is_opened_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
-    serve([], host="127.0.0.1", port=0)
+    calls = Calls()
+    monkeypatch.setattr(app, "listen", calls.of("listen", listen("127.0.0.1", 0)))
+    serve([], host="127.0.0.1", port=8028)
+    assert calls == [("listen", "127.0.0.1", 8028, {})]
     assert opened == []
 
 
@@ -489,10 +492,14 @@ def test_a_port_in_use_is_told() -> None:
     )
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "256.1.1.1", "", "x" * 300])
-def test_a_host_that_is_not_here_is_told(host: str) -> None:
-    """The error names the host."""
-    with pytest.raises(UserError, match=f"cannot listen on --host {host}"):
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [("nowhere.invalid", ""), ("256.1.1.1", ""), ("", ""), ("x" * 300, "not a host name; choose")],
+    ids=["unknown", "number", "empty", "long"],
+)
+def test_a_host_that_is_not_here_is_told(host: str, why: str) -> None:
+    """The error names the host, and says why if the system does not."""
+    with pytest.raises(UserError, match=f"^cannot listen on --host {host} --port 0: {why}"):
         listen(host, 0)
 
 
