@@ -193,6 +193,9 @@ REASONS = {
     },
     "No text is as empty as None.": {'result = draft = ""'},
     "The first request sets it.": {'trial: Any = ""'},
+    "A millionth less of a number with two digits.": {
+        'f"the page would take {size / 1000001.0:.1f} MB, more than {MOST_BYTES / 1e6:g}; "',
+    },
     "Each epoch has its loss too.": {
         'recorded = headline != "loss" and all(names < epoch.keys() for epoch in epochs)',
     },
