@@ -245,6 +245,7 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         'style="bold"': ('style="BOLD"',),
     },
     "click takes None for False.": {"nl=False": ("nl=None",)},
+    "Rich folds where nothing else is said.": {'overflow="fold"': ("overflow=None",)},
     "Rich takes None for no end.": {'end=""': ("end=None",)},
     "Matplotlib takes formats in upper case too.": {
         'format="png"': ('format="PNG"',),
