@@ -2,6 +2,8 @@ import json
 import pickle
 import subprocess
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import pytest
 
@@ -62,6 +64,32 @@ def test_every_public_name_exists_and_has_help() -> None:
     for name in lm.__all__:
         assert name in dir(lm)
         assert name == "fast" or getattr(lm, name).__doc__
+
+
+def test_a_public_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is then an attribute like any other."""
+    monkeypatch.delitem(vars(lm), "Task", raising=False)
+    task = import_module("lenet_multi.task").Task
+    assert lm.Task is task
+    assert vars(lm)["Task"] is task
+
+
+def test_a_module_takes_no_public_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes any other name, and a public name takes anything else."""
+    before, module, value = lm.train, ModuleType("train"), "a stand-in"
+    monkeypatch.setattr(lm, "train", module)
+    assert lm.train is before
+    monkeypatch.setattr(lm, "train", value)
+    assert lm.train == value  # type: ignore[comparison-overlap]
+    monkeypatch.setattr(lm, "extra", module, raising=False)
+    assert vars(lm)["extra"] is module
+
+
+def test_dir_has_each_name_once_in_order() -> None:
+    """Names that were not read yet are among them, and so is what any module has."""
+    names = dir(lm)
+    assert names == sorted({*names})
+    assert {*lm.__all__, "__name__", "__version__"} <= {*names}
 
 
 def test_an_unknown_name_is_refused() -> None:

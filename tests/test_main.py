@@ -1,14 +1,25 @@
+import io
+import os
 import pkgutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import click
 import pytest
 
+from lenet_multi import __main__ as program
 from lenet_multi import commands
+from lenet_multi.errors import StoppedError, UserError
+from lenet_multi.machine import frameworks
 from lenet_multi.machine.frameworks import installed
 from tests.conftest import Lenet
 from tests.examples import example_run, keep
+from tests.stand_ins import Calls
 
 VERBS = [verb for _, verb, _ in pkgutil.iter_modules(commands.__path__) if verb[0] != "_"]
 
@@ -117,6 +128,176 @@ def test_bad_input_gets_one_line_and_status_2(
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
     assert [path.name for path in tmp_path.iterdir() if path.name != "runs"] == ["a-run"]
+
+
+class Exited(BaseException):
+    """The process would end here."""
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """The calls of a program that ends neither this process nor its output."""
+    kept = Calls()
+
+    def end(status: int) -> None:
+        kept.append(("exit", status))
+        raise Exited
+
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(sys, "argv", ["lenet-multi", "--port", "0"])
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    return kept
+
+
+class Output(io.TextIOWrapper):
+    """Output in ASCII."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="ascii", write_through=True)
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, calls: Calls, error: BaseException) -> Any:
+    """Run the program, whose command raises `error`; return its exit status."""
+
+    def fail(*given: Any, **named: Any) -> None:
+        calls.append(("run", *given, named))
+        raise error
+
+    monkeypatch.setattr(program.cli, "main", fail)
+    monkeypatch.setattr(sys, "stdout", Output())
+    with pytest.raises((SystemExit, Exited)) as raised:
+        program.main("demo")
+    return getattr(raised.value, "code", None)
+
+
+def test_the_program_runs_its_command_line(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
+    """A verb of `main` comes first. Figures are files, and a path that is no text is printed."""
+    monkeypatch.setattr(program.cli, "main", calls.of("run"))
+    output = Output()
+    monkeypatch.setattr(sys, "stdout", output)
+    with pytest.raises(SystemExit) as raised:
+        program.main("demo")
+    assert raised.value.code == 0
+    named = {"prog_name": "lenet-multi", "standalone_mode": False}
+    assert calls == [("run", ["demo", "--port", "0"], named)]
+    assert sys.unraisablehook is program.come_again
+    assert os.environ["MPLBACKEND"] == "agg"
+    print("\udcff", file=output)
+    assert output.buffer.getvalue() == b"\\udcff\n"  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys, "stdout", io.StringIO())  # a notebook's is of another kind
+    with pytest.raises(SystemExit):
+        program.main()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (click.UsageError("no  such\nflag"), "no such flag"),
+        (UserError("a \x1b[31m file"), r"a \x1b[31m file"),
+        (FileNotFoundError(2, "No such file", "a.npz"), "cannot use a.npz: No such file"),
+    ],
+    ids=["usage", "user", "file"],
+)
+def test_an_error_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    calls: Calls,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    line: str,
+) -> None:
+    """The status is 2, and what Python drops at the end says nothing more."""
+    assert ended(monkeypatch, calls, error) == 2
+    assert capsys.readouterr().err == f"lenet-multi: {line}\n"
+    assert sys.unraisablehook(SimpleNamespace()) is None
+
+
+def test_the_help_is_shown_where_a_verb_lacks(
+    monkeypatch: pytest.MonkeyPatch, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The status is 2."""
+    error = click.exceptions.NoArgsIsHelpError(click.Context(program.cli))
+    assert ended(monkeypatch, calls, error) == 2
+    assert capsys.readouterr().err.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("kind", [ImportError, AttributeError])
+def test_what_hides_a_library_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    calls: Calls,
+    capsys: pytest.CaptureFixture[str],
+    kind: type[Exception],
+) -> None:
+    """Without a user's file of that name the error is a bug, and stays what it is."""
+    error = kind("numpy has no attribute array")
+    known = {error: Path("numpy.py")}
+    monkeypatch.setattr(frameworks, "hider", known.get)
+    assert ended(monkeypatch, calls, error) == 2
+    assert capsys.readouterr().err == (
+        "lenet-multi: numpy.py hides a module of the same name (numpy has no attribute array); "
+        "rename it, or work in another folder\n"
+    )
+    known.clear()
+    with pytest.raises(kind):
+        ended(monkeypatch, calls, error)
+    with pytest.raises(OSError, match="broken"):
+        ended(monkeypatch, calls, OSError("broken"))
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "status"),
+    [
+        (StoppedError(signal.SIGTERM), "stopped by SIGTERM", 143),
+        (KeyboardInterrupt(), "interrupted; what was not saved is lost", 130),
+        (click.Abort(), "interrupted; what was not saved is lost", 130),
+    ],
+    ids=["stopped", "Ctrl-C", "abort"],
+)
+def test_a_signal_has_its_own_status(
+    monkeypatch: pytest.MonkeyPatch,
+    calls: Calls,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    line: str,
+    status: int,
+) -> None:
+    """The process ends at once."""
+    ended(monkeypatch, calls, error)
+    assert calls[1:] == [("exit", status)]
+    assert capsys.readouterr().err == f"lenet-multi: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [(KeyboardInterrupt(), signal.SIGINT), (StoppedError(signal.SIGTERM), signal.SIGTERM)],
+    ids=["Ctrl-C", "stopped"],
+)
+def test_a_signal_that_python_dropped_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, number: int
+) -> None:
+    """It comes a moment later, to the thread in which Python handles signals."""
+    calls = Calls()
+    timer = SimpleNamespace(start=calls.of("start"))
+    monkeypatch.setattr(threading, "Timer", calls.of("timer", timer))
+    dropped: Any = SimpleNamespace(exc_type=type(error), exc_value=error)
+    program.come_again(dropped)
+    again = (threading.get_ident(), number)
+    assert calls == [("timer", 0.05, program._send, again, {}), ("start", {})]
+    monkeypatch.setattr(signal, "pthread_kill", calls.of("kill"), raising=False)
+    monkeypatch.setattr(signal, "raise_signal", calls.of("raise"))
+    program._send(*again)
+    monkeypatch.delattr(signal, "pthread_kill")
+    program._send(*again)
+    assert calls[2:] == [("kill", *again, {}), ("raise", number, {})]
+
+
+def test_other_errors_that_python_dropped_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are as without this program."""
+    calls = Calls()
+    monkeypatch.setattr(sys, "__unraisablehook__", calls.of("shown"))
+    dropped: Any = SimpleNamespace(exc_type=ValueError, exc_value=ValueError())
+    program.come_again(dropped)
+    assert calls == [("shown", dropped, {})]
 
 
 def test_flag_against_variable_is_refused(lenet: Lenet) -> None:

@@ -55,7 +55,7 @@ def test_every_module_is_in_a_part_or_imports_a_backend() -> None:
         ("config.py", ["test_config.py"]),
         ("__init__.py", ["test_init.py"]),
         ("runs/folder.py", ["runs/test_folder.py"]),
-        ("commands/report/__init__.py", ["commands/report/test_page.py"]),
+        ("commands/report/__init__.py", ["commands/report/test_report.py"]),
         ("commands/_beyond.py", ["commands/test_beyond.py"]),
         ("runs/tolerances.py", ["runs/test_comparison.py"]),
     ],

@@ -135,7 +135,7 @@ class _Session:
         self.stages: dict[str, Stages] = {}
         self.shown: set[str] = set()  # the users' errors whose traceback was printed
         self.noted: set[str] = set()  # what was said of the data
-        self.bar = bars.add_task("start", total=None)
+        self.bar = bars.add_task("start")
 
     def measure(self, backends: Sequence[str], rounds: int, *, tries_jit: bool) -> None:
         """Start all ways, time them in turn, and look where the time goes."""

@@ -66,7 +66,7 @@ def timeout_option(default: float, help_text: str) -> Callable[[Any], Any]:
         return seconds
 
     return click.option(
-        "--timeout", type=float, default=default, show_default=True, callback=finite, help=help_text
+        "--timeout", default=default, show_default=True, callback=finite, help=help_text
     )
 
 
@@ -80,7 +80,6 @@ def setting_options(command: Any) -> Any:
         default = "none" if default == "" else default
         command = click.option(
             flag(setting.name) + (f"/{flag('no_' + setting.name)}" if switch else ""),
-            setting.name,
             type=Name(choices, others=setting.metadata["others"]) if choices else setting.type,
             default=None,
             help=f"{setting.metadata['meaning']}{unit}  (default: {default})",

@@ -34,7 +34,7 @@ from lenet_multi.machine.instruction_sets import INSTRUCTION_SETS
 from lenet_multi.runs.tolerances import EQUIVALENCE
 
 # Flags of a climb of one's own model, and those that its --seeds take too.
-_OF_CLIMB = {"steps", "precisions", "quick", "no_dropout"}
+_OF_CLIMB = {"steps", "precision", "quick", "no_dropout"}
 _OF_OWN = _OF_CLIMB | {"batch_size", "loss", "optimizer", "metrics"}
 
 
@@ -63,7 +63,6 @@ _OF_OWN = _OF_CLIMB | {"batch_size", "loss", "optimizer", "metrics"}
 )
 @click.option(
     "--precision",
-    "precisions",
     type=click.Choice(PRECISIONS),
     multiple=True,
     help="for MODEL: climb in this precision alone  (default: both)",
@@ -183,13 +182,14 @@ def climb_ladder(
     from lenet_multi.parity.plan import ONE_EPOCH, Plan
 
     images, threads = given.pop("images", None), given.pop("threads", 1)
-    shape = {name: given.pop(name) for name in ("steps", "quick", "precisions") if name in given}
+    shape = {name: given.pop(name) for name in ("steps", "quick") if name in given}
+    precisions = given.pop("precision", PRECISIONS)
     dropout = not given.pop("no_dropout", False)
     config = with_settings(ONE_EPOCH, given)
     if config.is_own:
         if "batch_size" not in given:
             config = dataclasses.replace(config, batch_size=CLIMB_BATCH_SIZE)
-        plan = Plan.for_own(config, dropout=dropout, **shape)
+        plan = Plan.for_own(config, precisions=precisions, dropout=dropout, **shape)
     else:
         plan = Plan(config=config, float32_images=images)
     found = ascent.ascend(

@@ -4,15 +4,128 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
-from lenet_multi.bench.result import FILE, SCHEMA_VERSION
+from lenet_multi.bench import session
+from lenet_multi.bench.result import FILE, SCHEMA_VERSION, Bench
 from lenet_multi.bench.ways import OURS, STOCK
+from lenet_multi.commands.bench import command
+from lenet_multi.config import TrainConfig
+from lenet_multi.errors import StoppedError, UserError
+from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
-from tests.bench.material import write_model
+from tests.bench.material import THREE, bench, row, write_model
 from tests.conftest import CHOSEN, Lenet, child_environment
+
+Ask = Callable[..., tuple[Result, list[Any]]]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
+    """Run the command in an empty folder; return its result, and what the session was asked."""
+    monkeypatch.chdir(tmp_path)
+
+    def asked(*arguments: str, found: Bench | None = None) -> tuple[Result, list[Any]]:
+        given: list[Any] = []
+
+        def run(*positional: Any, **named: Any) -> Bench:
+            given.extend([*positional, named])
+            return found or bench(THREE)
+
+        monkeypatch.setattr(session, "run", run)
+        return CliRunner().invoke(command, arguments), given
+
+    return asked
+
+
+def test_the_figures_are_printed_and_kept(ask: Ask, tmp_path: Path) -> None:
+    """The folder is named first, then come the table and the sentence; or the file's JSON."""
+    done, _ = ask("--out", "kept")
+    assert done.exit_code == 0, done.output
+    first, *lines = done.stdout.splitlines()
+    assert first == "Figures: kept"
+    assert lines[-1] == bench(THREE).sentence
+    assert any("torch" in line for line in lines)
+    kept = (tmp_path / "kept" / FILE).read_text()
+    done, _ = ask("--json", "--out", "other")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, json.loads(kept))
+    assert done.stdout.startswith('{\n  "schema_version": ')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "backends", "changed", "named"),
+    [
+        ([], (), {}, {"rounds": 7, "tries_jit": True, "threads": None, "timeout": 180.0}),
+        (["--quick"], (), {}, {"rounds": 3, "tries_jit": False, "threads": None, "timeout": 180.0}),
+        (
+            [
+                *("--backend", "jax", "--backend", "torch", "--rounds", "0", "--quick"),
+                *("--threads", "2", "--timeout", "9", "--batch-size", "64"),
+            ],
+            ("jax", "torch"),
+            {"batch_size": 64},
+            {"rounds": 0, "tries_jit": False, "threads": 2, "timeout": 9.0},
+        ),
+    ],
+    ids=["default", "quick", "all"],
+)
+def test_the_session_gets_what_was_asked(
+    ask: Ask,
+    arguments: list[str],
+    backends: tuple[str, ...],
+    changed: dict[str, Any],
+    named: dict[str, Any],
+) -> None:
+    """The settings are those of the default recipe, for one epoch; rounds may be given."""
+    _, given = ask(*arguments)
+    assert given == [TrainConfig(epochs=1, **changed), backends, named]
+    assert RECIPES["standard"] == TrainConfig()
+
+
+def test_a_model_of_ones_own_has_its_own_defaults(ask: Ask, tmp_path: Path) -> None:
+    """MODEL is the architecture; without --out a folder in runs/ has the time in its name."""
+    done, given = ask("my_model.py:build", "--loss", "mse")
+    assert (given[0].architecture, given[0].loss) == ("my_model.py:build", "mse")
+    assert given[0].data == "drawn"
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"bench-\d{8}-\d{6}", folder.name)
+    assert done.stdout.startswith(f"Figures: runs/{folder.name}\n")
+
+
+def test_a_used_folder_is_kept(ask: Ask, tmp_path: Path) -> None:
+    """It is refused before anything is timed."""
+    (tmp_path / "used").touch()
+    done, given = ask("--out", "used")
+    assert isinstance(done.exception, UserError)
+    assert given == []
+
+
+def test_the_status_says_whether_a_backend_failed(ask: Ask) -> None:
+    """The figures are printed, and also if the disk refuses them."""
+    done, _ = ask("--out", "a", found=bench((*THREE[:4], row("torch", STOCK, failure="no"))))
+    assert done.exit_code == 1
+    assert "Take jax (stock)" in done.stdout
+    done, _ = ask("--out", "/proc/kept")
+    assert isinstance(done.exception, UserError)
+    assert "Take torch (ours)" in done.stdout
+
+
+@pytest.mark.usefixtures("ask")
+def test_a_signal_ends_the_command_after_its_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error has the signal's number, from which the status comes."""
+    found = bench(THREE, stopped_by=signal.SIGTERM)
+    monkeypatch.setattr(session, "run", lambda *given, **more: found)
+    with pytest.raises(StoppedError) as raised:
+        command.main([], standalone_mode=False)
+    assert raised.value.signal_number == signal.SIGTERM
+    assert "Take torch (ours)" in capsys.readouterr().out
 
 
 @pytest.mark.all_backends
@@ -33,10 +146,10 @@ def test_a_quick_bench_of_all_backends(lenet: Lenet, tmp_path: Path) -> None:
     assert [(row["backend"], row["way"]) for row in content["rows"]] == [
         (backend, way) for backend in BACKENDS for way in (STOCK, OURS)
     ]
-    for row in content["rows"]:
-        assert row["failure"] is None
-        assert len(row["step_ms"]) == len(row["predict_ms"]) == 2
-        assert row["backend"] in row["versions"]
+    for one in content["rows"]:
+        assert one["failure"] is None
+        assert len(one["step_ms"]) == len(one["predict_ms"]) == 2
+        assert one["backend"] in one["versions"]
 
 
 @pytest.mark.all_backends

@@ -2,10 +2,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.shell_completion import get_completion_class
+from click.testing import CliRunner
 
+from lenet_multi.commands import completion
 from tests.conftest import Lenet
+from tests.stand_ins import Calls
 
 
 def complete(lenet: Lenet, line: str) -> list[str]:
@@ -57,12 +62,37 @@ def test_bash_completes_after_the_documented_line(tmp_path: Path) -> None:
         "COMP_WORDS=(lenet-multi tra); COMP_CWORD=1; _lenet_multi_completion lenet-multi;"
         "echo ${COMPREPLY[@]}"
     )
-    programs = Path(sys.executable).parent
+    program = tmp_path / "lenet-multi"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m lenet_multi "$@"\n')
+    program.chmod(0o700)
     done = subprocess.run(
         ["bash", "-c", script],
-        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert done.stdout.split() == ["train"], done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_names_the_command_and_its_variable(shell: str) -> None:
+    """It is the script of click for this command, under its own name."""
+    from lenet_multi.__main__ import cli
+
+    kind = get_completion_class(shell)
+    assert kind
+    done = CliRunner().invoke(cli, ["completion", shell])
+    assert done.output == kind(cli, {}, "lenet-multi", "_LENET_MULTI_COMPLETE").source() + "\n"
+
+
+def test_the_script_is_of_the_whole_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It completes every verb, not this one alone."""
+    from lenet_multi.__main__ import cli
+
+    calls = Calls()
+    kind = calls.of("kind", SimpleNamespace(source=lambda: "a script"))
+    monkeypatch.setattr(completion, "get_completion_class", calls.of("class", kind))
+    assert CliRunner().invoke(cli, ["completion", "zsh"]).output == "a script\n"
+    name = ("lenet-multi", "_LENET_MULTI_COMPLETE")
+    assert calls == [("class", "zsh", {}), ("kind", cli, {}, *name, {})]

@@ -219,6 +219,40 @@ REASONS = {
     },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
+    # bench, commands
+    "None is as empty as a text.": {
+        "self._lines.put(None)  # the end",
+        'reason = str(getattr(error, "strerror", None) or "not a host name").partition(" (")[0]',
+    },
+    "None is as false as False.": {
+        'dropout = not given.pop("no_dropout", None)',
+        "Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=None),",
+    },
+    "The first address is the same for any kind of socket.": {
+        "family, _, _, _, place = socket.getaddrinfo(host, port, )[0]",
+    },
+    "The third part of an address is 0.": {
+        "return socket.create_server(place[:3], family=family)",
+    },
+    "Starlette takes methods in lower case too.": {
+        'Route("/predict", predict, methods=["post"]),',
+    },
+    "Starlette takes its own request, whatever it is given.": {"response = await answer(None)"},
+    "Nobody asks what it returns.": {
+        "say = (lambda line: 0) if as_json else click.echo",
+    },
+    "No text is as empty as None.": {'result = draft = ""'},
+    "The first request sets it.": {'trial: Any = ""'},
+    "A millionth less of a number with two digits.": {
+        'f"the page would take {size / 1000001.0:.1f} MB, more than {MOST_BYTES / 1e6:g}; "',
+    },
+    "Each epoch has its loss too.": {
+        'recorded = headline != "loss" and all(names < epoch.keys() for epoch in epochs)',
+    },
+    "No picture has 65 channels.": {"step = -(-max(image.shape[:3]) // _LONGEST_SIDE)"},
+    "Python ignores the case of a warning's words.": {
+        'warnings.filterwarnings("ignore", "glyph .* missing from font")',
+        'warnings.filterwarnings("ignore", "GLYPH .* MISSING FROM FONT")',
     },
 }
 
@@ -264,6 +298,18 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
     "Rich reads styles in upper case too.": {
         f'"{style}"': (f'"{style.upper()}"',)
         for style in ("bold red", "bold green", "green", "yellow", "dim")
+    # bench, commands
+    "Python takes None for False, and does so by itself.": {"strict=False": ("strict=None", "")},
+    "Rich reads styles in upper case too.": {
+        '"bold green"': ('"BOLD GREEN"',),
+        'style="bold"': ('style="BOLD"',),
+    },
+    "click takes None for False.": {"nl=False": ("nl=None",)},
+    "Rich folds where nothing else is said.": {'overflow="fold"': ("overflow=None",)},
+    "Rich takes None for no end.": {'end=""': ("end=None",)},
+    "Matplotlib takes formats in upper case too.": {
+        'format="png"': ('format="PNG"',),
+        'format="svg"': ('format="SVG"',),
     },
 }
 

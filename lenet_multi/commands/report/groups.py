@@ -62,7 +62,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
     labels = _labels(runs)
     groups: dict[str, Group] = {}
     for run, label in zip(runs, labels, strict=True):
-        key = json.dumps(premises(run.result), sort_keys=True)
+        key = json.dumps(premises(run.result))
         found = groups.setdefault(key, Group(_title(run.result), []))
         backend = run.result.backend
         accent = backend if backend in BACKENDS else OTHER

@@ -87,7 +87,7 @@ def _local(name: str) -> str:  # without the namespace
 
 
 def _themed(key: str, value: str) -> str:
-    if key not in {"style", "fill", "stroke"}:
+    if key not in {"style", "fill"}:
         return value
     value = _FAMILY.sub("", _FONT.sub(r"font-size: \1", value))
     return _COLOR.sub(lambda color: f"var(--{_NAMES[color[0].lower()]})", value)

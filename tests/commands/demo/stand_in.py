@@ -70,6 +70,7 @@ def served(*, host: str = "127.0.0.1", names: str = "", **manners: str) -> Itera
         try:
             while not (line := process.stdout.readline()).startswith("Demo:"):
                 warnings.append(line)
+                assert line, f"the demo has ended: {''.join(warnings)}"
             yield Demo(process, line.split()[1], warnings)
         finally:
             process.terminate()  # its backends end with it

@@ -1,3 +1,4 @@
+import asyncio
 import http.client
 import io
 import json
@@ -8,17 +9,20 @@ import socket
 import struct
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image, ImageDraw
 
 from lenet_multi.commands._palette import LIGHT, style
+from lenet_multi.commands.demo import app
 from lenet_multi.commands.demo.app import (
+    HEADERS,
     MOST_BYTES,
     MOST_CONNECTIONS,
     PAGE,
@@ -29,6 +33,7 @@ from lenet_multi.commands.demo.app import (
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.photographs import prepare
 from tests.commands.demo.stand_in import SEVEN, served
+from tests.stand_ins import Calls
 
 BACKENDS = ("tensorflow", "jax", "torch")
 SURE, ALMOST, ONE = np.eye(10)[7], np.eye(10)[7] + 3e-7, np.eye(10)[1]  # probabilities
@@ -262,17 +267,204 @@ def test_other_machines_are_let_in_only_when_told(host: str, warned: bool, stran
         assert any("over the network" in line for line in demo.warnings) == warned
 
 
+@pytest.mark.parametrize(
+    ("host", "named", "others"),
+    [("127.0.0.1", "127.0.0.1", False), ("::1", "[::1]", False), ("0.0.0.0", "0.0.0.0", True)],
+)
 def test_the_browser_is_sent_to_the_page(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    host: str,
+    named: str,
+    others: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The browser opens the printed address, on any free port, and no warning appears."""
+    """The browser opens the printed address, on any free port; Ctrl-C ends the demo in order."""
+    opened: list[str] = []
+    calls, known_as = Calls(), ["*"] if others else [host, named, "localhost"]
+
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        (listener,) = sockets
+        config = server.config
+        assert opened == [f"http://{named}:{listener.getsockname()[1]}/"]
+        assert (config.app, config.log_level) == ("an app", "warning")
+        assert (config.limit_concurrency, config.timeout_graceful_shutdown) == (64, 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "make_app", calls.of("make", "an app"))
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    serve([], host=host, port=0, open_browser=True)
+    told = capsys.readouterr()
+    assert calls == [("make", [], known_as, {})]
+    assert told.out == f"Demo: {opened[0]}  (Ctrl-C ends it)\n"
+    warning = f"lenet-multi: anyone who reaches {host} over the network can use the demo\n"
+    assert told.err == (warning if others else "")
+
+
+def test_no_browser_is_opened_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remote machine may have none."""
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
-    serve([], host="127.0.0.1", port=0, open_browser=True)
-    told = capsys.readouterr()
-    assert [told.out.split()[1]] == opened
-    assert told.err == ""
+    calls = Calls()
+    monkeypatch.setattr(app, "listen", calls.of("listen", listen("127.0.0.1", 0)))
+    serve([], host="127.0.0.1", port=8028)
+    assert calls == [("listen", "127.0.0.1", 8028, {})]
+    assert opened == []
+
+
+class StandIn:
+    """A backend in this process, which answers `found`."""
+
+    class_names: tuple[str, ...] | None = None
+
+    def __init__(self, name: str, **found: Any) -> None:
+        self.state = {"backend": name}
+        self.found = found
+        self.asked: list[bytes] = []
+        self.runs = ""
+
+    async def run(self) -> None:
+        """Wait for the end."""
+        self.runs = "started"
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.runs = "ended"
+
+    async def ask(self, image: bytes) -> dict[str, Any]:
+        """Keep the image, and answer."""
+        self.asked.append(image)
+        return {**self.state, **self.found}
+
+
+def here(
+    path: str,
+    *parts: bytes,
+    backends: Sequence[StandIn] = (),
+    method: str = "GET",
+    host: str = "here",
+    hosts: Sequence[str] = ("here",),
+) -> tuple[int, dict[str, str], bytes]:
+    """Return the status, the headers and the body that the server in this process answers."""
+    address = ("127.0.0.1", 80)
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", host.encode())],
+        "server": address,
+        "client": address,
+    }
+    asked = [
+        {"type": "http.request", "body": part, "more_body": index < len(parts)}
+        for index, part in enumerate(parts or (b"",), 1)
+    ]
+    told: list[Any] = []
+
+    async def receive() -> Any:
+        return asked.pop(0) if asked else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    asyncio.run(app.make_app(backends, hosts)(scope, receive, send))  # type: ignore[arg-type]
+    headers = {name.decode(): value.decode() for name, value in told[0]["headers"]}
+    return told[0]["status"], headers, b"".join(one.get("body", b"") for one in told[1:])
+
+
+def test_every_answer_forbids_what_the_page_does_not_need() -> None:
+    """The page, an error and a refusal of a strange host have the same headers."""
+    page = here("/")
+    assert (page[0], page[2]) == (200, (PAGE / "index.html").read_bytes())
+    for status, (found, headers, _) in (
+        (200, page),
+        (404, here("/nothing")),
+        (400, here("/", host="stranger")),
+    ):
+        assert found == status
+        assert headers.items() >= {name.lower(): value for name, value in HEADERS.items()}.items()
+
+
+def test_a_host_of_another_name_is_sent_nowhere() -> None:
+    """The server knows no name with www."""
+    assert here("/", host="here", hosts=["www.here"])[0] == 400
+
+
+def test_states_and_colours_are_served() -> None:
+    """The page asks for both."""
+    status, _, content = here("/backends", backends=[StandIn("jax"), StandIn("torch")])
+    assert (status, json.loads(content)) == (200, [{"backend": "jax"}, {"backend": "torch"}])
+    status, headers, content = here("/palette.css")
+    assert (status, content) == (200, style().encode())
+    assert headers["content-type"] == "text/css; charset=utf-8"
+
+
+def test_each_backend_is_asked_for_the_prepared_image() -> None:
+    """The answer names the classes; a backend that failed takes no part in the agreement."""
+    backends = [
+        StandIn("tensorflow", failure="it broke"),
+        StandIn("jax", probabilities=SURE.tolist()),
+        StandIn("torch", probabilities=ONE.tolist()),
+    ]
+    backends[0].class_names = tuple(f"class-{label}" for label in range(10))
+    drawing = encoded(seven())
+    status, _, content = here(
+        "/predict", drawing[:99], drawing[99:], backends=backends, method="POST"
+    )
+    assert status == 200
+    assert json.loads(content) == {
+        "seen": prepare(seven()).tolist(),
+        "backends": [{**one.state, **one.found} for one in backends],
+        "agreement": "They disagree: jax class-7, torch class-1; largest difference 1",
+    }
+    assert [one.asked for one in backends] == [[prepare(seven()).tobytes()]] * 3
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "words"),
+    [
+        ([b"<svg/>"], 422, "the drawing is in the format SVG"),
+        ([encoded(seven(), "GIF")], 422, "the drawing is no image; give one of PNG"),
+        ([bomb()], 422, "the drawing has more than 4 megapixels"),
+        ([bytes(MOST_BYTES)], 422, "the drawing is no image; give one of PNG"),
+        ([bytes(MOST_BYTES), b"0"], 413, f"the drawing is larger than {MOST_BYTES} bytes"),
+    ],
+    ids=["SVG", "GIF", "bomb", "most", "more"],
+)
+def test_what_is_no_drawing_reaches_no_backend(parts: list[bytes], status: int, words: str) -> None:
+    """The error is one line of JSON, and the largest drawing is just not too large."""
+    backend = StandIn("jax")
+    found, _, content = here("/predict", *parts, backends=[backend], method="POST")
+    assert found == status
+    assert json.loads(content)["error"].startswith(words)
+    assert backend.asked == []
+
+
+def test_another_method_is_told_what_is_allowed() -> None:
+    """The header says it, as HTTP wants."""
+    status, headers, content = here("/", method="PUT")
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+    assert json.loads(content) == {"error": "Method Not Allowed"}
+
+
+def test_the_processes_run_while_the_server_does() -> None:
+    """Each starts with it and ends with it."""
+    backends = [StandIn("jax"), StandIn("torch")]
+
+    async def live() -> None:
+        server = app.make_app(backends, [])  # type: ignore[arg-type]
+        async with server.router.lifespan_context(server):
+            await asyncio.sleep(0)
+            assert [one.runs for one in backends] == ["started"] * 2
+        assert [one.runs for one in backends] == ["ended"] * 2
+
+    asyncio.run(live())
 
 
 def test_a_flood_is_turned_away() -> None:
@@ -292,14 +484,22 @@ def test_a_port_in_use_is_told() -> None:
     """The error names the port and what to do."""
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"--port {port}: Address already in use; choose"):
+        with pytest.raises(UserError) as raised:
             listen("127.0.0.1", port)
+    assert str(raised.value) == (
+        f"cannot listen on --host 127.0.0.1 --port {port}: Address already in use; choose another "
+        "--host or --port (0: any free port)"
+    )
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "256.1.1.1", "", "x" * 300])
-def test_a_host_that_is_not_here_is_told(host: str) -> None:
-    """The error names the host."""
-    with pytest.raises(UserError, match=f"cannot listen on --host {host}"):
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [("nowhere.invalid", ""), ("256.1.1.1", ""), ("", ""), ("x" * 300, "not a host name; choose")],
+    ids=["unknown", "number", "empty", "long"],
+)
+def test_a_host_that_is_not_here_is_told(host: str, why: str) -> None:
+    """The error names the host, and says why if the system does not."""
+    with pytest.raises(UserError, match=f"^cannot listen on --host {host} --port 0: {why}"):
         listen(host, 0)
 
 

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from lenet_multi.commands.demo import _class_names, assign
+from lenet_multi.commands import demo as demo_command
+from lenet_multi.commands.demo import _class_names, app, assign
+from lenet_multi.commands.demo.process import command
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
+from lenet_multi.machine import extras
 from lenet_multi.machine.frameworks import BACKENDS, installed
 from lenet_multi.runs.durable import check_record, write_record
 from lenet_multi.runs.folder import new_run_folder
@@ -23,6 +27,7 @@ from tests.commands.demo.test_page import answers, assert_quiet, draw, wait_for
 from tests.conftest import Lenet, child_environment
 from tests.examples import example_run, keep
 from tests.inference.test_saved import keras_file
+from tests.stand_ins import Calls
 
 IMAGES = 6000  # training images: enough for a clear 7
 
@@ -65,9 +70,16 @@ RUNS = {"jax": Path("runs/jax"), "torch": Path("runs/torch")}
     ids=["newest run", "one run", "one run, two backends", "a file", "a run of each"],
 )
 def test_each_backend_gets_a_model(
-    models: list[Path], wanted: list[str], assigned: dict[str, Path]
+    models: list[Path],
+    wanted: list[str],
+    assigned: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One model goes to all backends; several go each to the backend that trained it."""
+    """One model goes to all backends; several go each to the backend that trained it.
+
+    The variable that chooses one backend of a training chooses none here.
+    """
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     assert assign(models, wanted) == assigned
 
 
@@ -77,7 +89,11 @@ def test_each_backend_gets_a_model(
     [
         (["nowhere"], [], "no model at nowhere"),
         (["runs/jax"], ["jacks"], "unknown backend 'jacks'"),
-        (["runs/jax", "runs/torch"], ["jax"], "--backend is for one model; drop it"),
+        (
+            ["runs/jax", "runs/torch"],
+            ["jax"],
+            "^--backend is for one model; drop it, or give one model$",
+        ),
         (["runs/torch", "runs/more/torch"], [], "runs/torch and runs/more/torch both ran on torch"),
         (["runs/jax", "runs/torch/model.keras"], [], "model.keras names no backend; give a run"),
         (["runs/jax", "nowhere"], [], "no model at nowhere"),
@@ -89,6 +105,36 @@ def test_models_that_cannot_be_told_apart_are_refused(
     """The error names the model or the flag that is wrong."""
     with pytest.raises(UserError, match=message):
         assign([Path(model) for model in models], wanted)
+
+
+@pytest.mark.usefixtures("runs")
+def test_each_backend_gets_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The libraries are looked for first; what serves gets the address and the processes."""
+    calls = Calls()
+    monkeypatch.setattr(extras, "require", calls.of("require"))
+    monkeypatch.setattr(app, "serve", calls.of("serve"))
+    monkeypatch.setattr(demo_command, "_class_names", calls.of("names", ("a", "b")))
+    monkeypatch.setenv("OMP_NUM_THREADS", "")  # so that the end restores what was before
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    flags = ("--backend", "jax", "--backend", "torch", "--host", "::1", "--port", "0", "--open")
+    done = CliRunner().invoke(demo_command.command, ["runs/jax", *flags])
+    assert done.exit_code == 0, done.output
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    *before, (name, backends, named) = calls
+    assert before == [
+        ("require", "starlette.applications", "demo", {}),
+        ("require", "uvicorn", "demo", {}),
+        ("names", [Path("runs/jax")] * 2, {}),
+    ]
+    assert (name, named) == ("serve", {"host": "::1", "port": 0, "open_browser": True})
+    assert [(one.backend, one.model, one.command, one.class_names) for one in backends] == [
+        (backend, "runs/jax", command(backend, Path("runs/jax")), ("a", "b"))
+        for backend in ("jax", "torch")
+    ]
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    CliRunner().invoke(demo_command.command, [])
+    assert os.environ["OMP_NUM_THREADS"] == "4"
+    assert calls[-1][-1] == {"host": "127.0.0.1", "port": 8028, "open_browser": False}
 
 
 def test_without_a_run_one_learns_to_train_one(lenet: Lenet) -> None:
@@ -169,5 +215,7 @@ def test_models_that_name_classes_differently_are_refused(tmp_path: Path) -> Non
     assert _class_names([tmp_path / "a", tmp_path / "b"]) == tuple(names)
     assert _class_names([tmp_path / "d"]) is None
     for other in ("c", "d"):
-        with pytest.raises(UserError, match="name their classes differently; drop one"):
-            _class_names([tmp_path / "a", tmp_path / other])
+        two = [tmp_path / "a", tmp_path / other]
+        words = f"^{two[0]} and {two[1]} name their classes differently; drop one$"
+        with pytest.raises(UserError, match=words):
+            _class_names(two)

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -7,13 +8,15 @@ import pytest
 from rich.console import Console
 
 from lenet_multi.commands.doctor import checkup, settings
-from lenet_multi.commands.doctor.checkup import Checkup, examine
+from lenet_multi.commands.doctor.checkup import Checkup, Problem, examine
 from lenet_multi.commands.doctor.probe import Probe
 from lenet_multi.commands.doctor.tables import print_checkup
 from lenet_multi.machine import extras
 from lenet_multi.machine.cache import place
 from lenet_multi.machine.frameworks import BACKENDS, installed
+from lenet_multi.runs.folder import NEEDED_BYTES
 from tests.conftest import PROJECT, Lenet
+from tests.stand_ins import Calls
 
 WORKING = Probe(
     backend="jax", installed=True, version="0.10", device="cpu:0", threads=2, bfloat16=1.94
@@ -33,9 +36,12 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def examined(monkeypatch: pytest.MonkeyPatch, *probes: Probe, **machine: Any) -> Checkup:
     """Return the checkup of a machine whose backends are as in `probes`."""
     here = checkup.Machine(**machine)
-    monkeypatch.setattr(checkup, "probe_all", lambda names, timeout: list(probes))
+    asked = Calls()
+    monkeypatch.setattr(checkup, "probe_all", asked.of("probe", list(probes)))
     monkeypatch.setattr(checkup, "Machine", lambda: here)
-    return examine(timeout=1)
+    found = examine(timeout=1)
+    assert asked == [("probe", BACKENDS, {"timeout": 1})]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -57,21 +63,58 @@ def test_one_backend_that_works_is_enough(
     assert any("no libcuda" in problem.text for problem in found.problems) is (BROKEN in probes)
 
 
+def test_a_machine_without_a_backend_gets_the_line_that_installs_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The line is for JAX, the smallest."""
+    assert examined(monkeypatch, MISSING).problems == [
+        Problem("no backend is installed", "install one, e.g. pip install 'lenet-multi[jax]'")
+    ]
+
+
+def test_a_backend_that_does_not_work_is_named_with_its_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The remedy is the command that shows its whole output."""
+    broken = dataclasses.replace(BROKEN, version="2.13")
+    assert examined(monkeypatch, broken).problems == [
+        Problem(
+            "torch 2.13 does not work: ImportError: no libcuda",
+            "read its whole output with: python -m lenet_multi.commands.doctor.probe torch; if it "
+            "is only slow, give a longer --timeout",
+        )
+    ]
+
+
 @pytest.mark.parametrize(
-    ("machine", "text"),
+    ("machine", "text", "remedy"),
     [
-        ({"memory": 2**29}, "the machine has 512 MiB of memory; training needs up to 1024"),
-        ({"disk_free": 2**20, "runs": "runs"}, "runs has 1 MiB free; a run needs 16"),
+        (
+            {"memory": 2**29},
+            "the machine has 512 MiB of memory; training needs up to 1024",
+            "give the machine or the container more memory",
+        ),
+        (
+            {"disk_free": 2**20, "runs": "runs"},
+            "runs has 1 MiB free; a run needs 16",
+            "free some space, or choose another --out",
+        ),
     ],
     ids=["memory", "disk"],
 )
 def test_too_small_a_machine_is_a_problem(
-    monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], text: str
+    monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], text: str, remedy: str
 ) -> None:
     """Memory and disk are compared to the needs of a training run."""
     found = examined(monkeypatch, WORKING, **machine)
-    assert [problem.text for problem in found.problems] == [text]
+    assert found.problems == [Problem(text, remedy)]
     assert not found.healthy
+
+
+def test_a_machine_that_has_what_a_run_needs_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more is asked for."""
+    enough = {"memory": checkup.NEEDED_MEMORY, "disk_free": NEEDED_BYTES}
+    assert examined(monkeypatch, WORKING, **enough).problems == []
 
 
 @pytest.mark.parametrize(
@@ -91,9 +134,10 @@ def test_what_changes_results_is_a_problem(
     found = examined(monkeypatch, WORKING)
     assert found.healthy is healthy
     assert [problem.remedy for problem in found.problems] == [f"unset {variable}"] * (not healthy)
+    assert all(problem.text.startswith(variable) for problem in found.problems)
 
 
-@pytest.mark.parametrize(("cost", "is_reported"), [(0.0, False), (0.6, False), (7.3, True)])
+@pytest.mark.parametrize(("cost", "is_reported"), [(0.0, False), (1.5, False), (7.3, True)])
 def test_threads_that_wait_for_each_other_are_reported(
     monkeypatch: pytest.MonkeyPatch, cost: float, is_reported: bool
 ) -> None:
@@ -101,10 +145,13 @@ def test_threads_that_wait_for_each_other_are_reported(
     torch = Probe(backend="torch", installed=True, threads=2, thread_cost=cost)
     found = examined(monkeypatch, torch)
     assert found.healthy
-    assert len(found.problems) == is_reported
-    for problem in found.problems:
-        assert problem.text.startswith("torch's 2 threads take 7.3 times as long as one")
-        assert problem.remedy.startswith("set OMP_NUM_THREADS=1")
+    problem = Problem(
+        "torch's 2 threads take 7.3 times as long as one for a small step: other programs use the "
+        "processors, so the threads wait for each other",
+        "set OMP_NUM_THREADS=1 while the machine is shared; sums are then rounded in another order",
+        grave=False,
+    )
+    assert found.problems == [problem] * is_reported
 
 
 def test_a_remedy_that_is_known_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,8 +200,8 @@ def test_what_was_not_measured_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_folder_without_permission_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """The doctor reports that the folder for runs is not writable."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    (problem,) = examined(monkeypatch, WORKING).problems
-    assert problem.text == f"{Path.cwd()}, for runs, is not writable"
+    problem = Problem(f"{Path.cwd()}, for runs, is not writable", "choose another --out")
+    assert examined(monkeypatch, WORKING).problems == [problem]
 
 
 def test_a_package_that_is_missing_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +218,8 @@ def test_sources_that_are_not_installed_are_noted(monkeypatch: pytest.MonkeyPatc
     found = examined(monkeypatch, WORKING)
     assert found.healthy
     assert found.extras == []
-    assert [problem.remedy for problem in found.problems] == [f"pip install {PROJECT}"]
+    text = f"lenet-multi runs from {PROJECT} and is not installed, so its needs are unknown"
+    assert found.problems == [Problem(text, f"pip install {PROJECT}", grave=False)]
 
 
 @pytest.mark.backend

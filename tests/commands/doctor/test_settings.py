@@ -16,6 +16,7 @@ def test_a_variable_that_is_set_is_found(name: str, tmp_path: Path) -> None:
     assert found[name].value == str(tmp_path)
     assert found[name].changes_results is (name in settings.CHANGE_RESULTS)
     assert found[name].remedy == f"unset {name}"
+    assert found[name].effect == {**settings.CHANGE_RESULTS, **settings.CHOOSE_MEANS}[name]
 
 
 def test_what_the_package_sets_itself_is_no_finding(tmp_path: Path) -> None:
@@ -38,35 +39,38 @@ def test_keras_json_that_changes_results_is_found(name: str, value: object, tmp_
     path = tmp_path / "keras.json"
     path.write_text(json.dumps({**keras_start.KERAS_SETTINGS, "backend": "jax", name: value}))
     _, found = settings.found({"KERAS_HOME": str(tmp_path)})
-    assert found.name == f"{name} in keras.json"
-    assert found.changes_results
+    assert (found.name, found.value) == (f"{name} in keras.json", json.dumps(value))
+    assert found.effect == "changes results of plain Keras; lenet-multi does not read it"
+    assert found.changes_results is True
     own = keras_start.KERAS_SETTINGS.get(name, False)
     assert found.remedy == f"set {name} to {json.dumps(own)} in {path}"
 
 
 @pytest.mark.parametrize(
-    ("content", "name"),
+    ("content", "name", "value"),
     [
-        ("[]", "keras.json"),
-        ('"float32"', "keras.json"),
-        ("[" * 10**5, "keras.json"),
-        ('{"floatx": "float8"}', "floatx in keras.json"),
-        ('{"floatx": ["float32"]}', "floatx in keras.json"),
-        ('{"epsilon": 1}', "epsilon in keras.json"),
-        ('{"image_data_format": null}', "image_data_format in keras.json"),
+        ("[]", "keras.json", "[]"),
+        ('"float32"', "keras.json", '"float32"'),
+        ("[" * 10**5, "keras.json", None),  # Python says why
+        ('{"floatx": "float8"}', "floatx in keras.json", '"float8"'),
+        ('{"floatx": ["float32"]}', "floatx in keras.json", '["float32"]'),
+        ('{"epsilon": 1}', "epsilon in keras.json", "1"),
+        ('{"image_data_format": null}', "image_data_format in keras.json", "null"),
+        (f'["{"x" * 99}"]', "keras.json", f'["{"x" * 58}'),
     ],
 )
 def test_keras_json_that_stops_plain_keras_is_named(
-    content: str, name: str, tmp_path: Path
+    content: str, name: str, value: str | None, tmp_path: Path
 ) -> None:
     """The finding says that the file stops plain Keras but not this package."""
     path = tmp_path / "keras.json"
     path.write_text(content)
     _, found = settings.found({"KERAS_HOME": str(tmp_path)})
     assert found.name == name
+    assert value in (None, found.value)
     assert found.effect == "plain Keras does not start with it; lenet-multi does not read it"
     assert found.remedy == f"correct or delete {path}"
-    assert not found.changes_results
+    assert found.changes_results is False
 
 
 def test_keras_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:

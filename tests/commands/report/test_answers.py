@@ -31,10 +31,18 @@ def test_frequent_mistakes_are_told() -> None:
     assert often_confused(counts, at_most=9) == [(2, 1, 2), (0, 2, 1)]
 
 
+def test_mistakes_that_are_as_frequent_keep_their_order() -> None:
+    """They come by label and answer."""
+    counts = np.ones((20, 20), np.int64)
+    pairs = [(label, answer) for label in range(20) for answer in range(20) if label != answer]
+    assert often_confused(counts, at_most=400) == [(*pair, 1) for pair in pairs]
+
+
 def test_the_most_certain_mistake_is_the_worst() -> None:
     """Right answers are left out, however unsure; the rest are sorted by loss, largest first."""
     one = run([[0, 0.1], [5, 0], [1, 0], [3, 0]], [1, 1, 1, 1])
-    assert [mistake.image for mistake in worst_mistakes(shown(one), 2)] == [1, 3]
+    found = worst_mistakes(shown(one), 2)
+    assert [(mistake.image, mistake.label) for mistake in found] == [(1, 1), (3, 1)]
 
 
 def test_answers_are_told_together() -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,20 @@ def test_a_climb_is_read_as_it_was_written(tmp_path: Path) -> None:
     climb = read_climb(tmp_path)
     assert climb.findings == written.findings
     assert not climb.passed
+    assert climb.rungs == [written.findings[1]]
     assert climb.first_failure == written.findings[1]
     assert [(line.name, line.kind) for line in climb.lines] == [
         ("jax and torch", "float32"),
         ("jax and torch", "float64"),
     ]
+    assert climb.lines[0].steps == [1, 2, 3]
     assert climb.lines[0].gaps == pytest.approx([1e-17, 1e-5, 1e-5], rel=1e-4)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 1}, "has schema version 1"),
+        ({"schema_version": 1}, "has schema version 1, this program reads 2; climb again"),
         ({"findings": [{}]}, "is damaged"),
         ({"findings": 3}, "is damaged"),
         ({"failures": [{"child": "jax"}]}, "is damaged"),
@@ -47,7 +50,10 @@ def test_a_climb_is_read_as_it_was_written(tmp_path: Path) -> None:
             {"gaps": [{"name": "a", "kind": "float32", "steps": [1], "gaps": []}]},
             "not as many as its gaps",
         ),
-        ({"gaps": [{"name": "a", "kind": "float32", "steps": [], "gaps": []}]}, "are missing"),
+        (
+            {"gaps": [{"name": "a", "kind": "float32", "steps": [], "gaps": []}]},
+            "is damaged: a line whose steps are missing, below 1, or not as many as its gaps;",
+        ),
         ({"gaps": [{"name": "a", "kind": "c", "steps": [1], "gaps": [1]}]}, "unknown kind 'c'"),
         ({"gaps": [{"name": "a", "kind": "float32", "steps": ["x"], "gaps": [1]}]}, "is damaged"),
     ],
@@ -67,6 +73,20 @@ def test_what_is_no_comparison_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / COMPARISON).write_text(text)
     with pytest.raises(UserError, match="is damaged"):
         read_climb(tmp_path)
+
+
+def test_a_folder_without_a_climb_is_refused(tmp_path: Path) -> None:
+    """The error says which folder to give."""
+    words = "holds no readable comparison.json; give the --out folder of lenet-multi parity"
+    with pytest.raises(UserError, match=f"^{re.escape(str(tmp_path))} {words}$"):
+        read_climb(tmp_path)
+
+
+def test_a_climb_passes_if_all_finished_and_all_findings_passed(tmp_path: Path) -> None:
+    """A climber that failed is no finding, and the climb has not passed."""
+    assert read_climb(climb_folder(tmp_path / "a")).passed is True
+    failures = [{"child": "jax", "reason": "crashed", "last_lines": []}]
+    assert read_climb(climb_folder(tmp_path / "b", failures=failures)).passed is False
 
 
 def test_the_json_is_small(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import pytest
 from lenet_multi.commands.report.groups import group
 from lenet_multi.config import TEACHING
 from lenet_multi.runs.record import Run
-from tests.examples import example_run
+from tests.examples import example_epochs, example_run, example_values_run
+
+EARLIER = {"run": "a", "epochs": 3, "config": {}, "starts": []}
 
 
 def at(folder: str, run: Run) -> Run:
@@ -20,19 +22,23 @@ def at(folder: str, run: Run) -> Run:
         ([at("a", example_run("jax")), at("b", example_run("torch"))], ["jax", "torch"]),
         ([at("x/a", example_run()), at("x/b", example_run())], ["jax, a", "jax, b"]),
         ([at("x/a", example_run()), at("y/a", example_run())], ["jax, x/a", "jax, y/a"]),
+        ([at("x/jax-1", example_run()), at("x/jax-2", example_run())], ["jax-1", "jax-2"]),
     ],
-    ids=["backend", "folder", "path"],
+    ids=["backend", "folder", "path", "named"],
 )
 def test_labels_tell_runs_apart(runs: list[Run], labels: list[str]) -> None:
     """A label holds only as much of the folder as is needed."""
     (found,) = group(runs)
     assert [shown.label for shown in found.runs] == labels
+    assert [shown.run for shown in found.runs] == runs
 
 
 def test_the_datas_place_does_not_part_runs() -> None:
     """Runs form different groups only if the data's bytes differ."""
     config = example_run().result.config | {"data": "elsewhere"}
     assert len(group([example_run(), example_run("torch", config=config)])) == 1
+    turned = dict(reversed(config.items()))  # nor does the order in which a record has them
+    assert len(group([example_run(config=config), example_run("torch", config=turned)])) == 1
     assert len(group([example_run(), example_run("torch", data_sha256="0" * 64)])) == 2
 
 
@@ -43,6 +49,37 @@ def test_a_title_names_what_teaches_otherwise() -> None:
     assert watched
     runs = [example_run(config=of_recipe | watched), example_run(), example_run(seed=3)]
     assert [found.title for found in group(runs)] == ["standard", "standard, seed 3"]
+
+
+def test_a_title_names_settings_as_people_read_them() -> None:
+    """Of a file it has the name alone; then come the runs before. A recipe may be another's."""
+    own = {"data": "far/own.npz", "learning_rate": 0.1, "loss": "a/b"}
+    (found,) = group([example_run(config=example_run().result.config | own, earlier=[EARLIER])])
+    assert found.title == (
+        "standard, loss a/b, data own.npz, learning rate 0.1, went on after epoch 3"
+    )
+    (found,) = group([example_run(config=example_run().result.config | {"recipe": "mine"})])
+    assert found.title == "mine"
+
+
+@pytest.mark.parametrize(
+    ("run", "metrics", "words"),
+    [
+        (example_run(), ["loss", "accuracy"], "98.77%"),
+        (example_values_run(), ["loss", "mean_absolute_error"], "0.9877"),
+        (example_values_run(test_metrics={}), ["loss"], "0.9877"),
+        (example_run(epochs=example_epochs(2, "other")), ["loss"], "98.77%"),
+    ],
+    ids=["classifier", "regression", "no-metric", "other-metric"],
+)
+def test_a_group_has_the_metrics_that_its_epochs_have(
+    run: Run, metrics: list[str], words: str
+) -> None:
+    """A loss has four digits after the point, a classifier's metric is a percentage."""
+    (found,) = group([run])
+    assert found.metrics == metrics
+    assert found.written("loss", 0.98765) == "0.9877"
+    assert found.written("accuracy", 0.98765) == words
 
 
 def test_runs_of_one_backend_differ_in_their_marks() -> None:

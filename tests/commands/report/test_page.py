@@ -2,16 +2,24 @@ import dataclasses
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import jinja2
 import numpy as np
 import pytest
 
-from lenet_multi.commands.report import command, page
+from lenet_multi import __version__
+from lenet_multi.commands._palette import style
+from lenet_multi.commands.report import charts, command, page, pictures
 from lenet_multi.commands.report.climb import read_climb
+from lenet_multi.commands.report.groups import group
+from lenet_multi.config import PRECISIONS
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.recipes import RECIPES
-from lenet_multi.runs.comparison import shown_headline
+from lenet_multi.parity.figure import Line
+from lenet_multi.parity.ladder import RUNGS
+from lenet_multi.runs.comparison import seconds_per_epoch, shown_headline
 from lenet_multi.runs.record import Run, read_run
 from tests.commands.report.material import (
     HOSTILE,
@@ -22,6 +30,7 @@ from tests.commands.report.material import (
 )
 from tests.conftest import Lenet
 from tests.examples import example_epochs, example_run, example_values_run, keep
+from tests.stand_ins import Calls
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +64,158 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_page_holds(whole: str, text: str) -> None:
     """The page shows results, verdicts, rungs, time by part, mistakes, pictures and environment."""
     assert text in whole
+
+
+@pytest.fixture
+def content(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the template of the next page gets; the page itself is the word "page"."""
+    kept: dict[str, Any] = {}
+    template = SimpleNamespace(render=lambda **given: str(kept.update(given) or "page"))
+    monkeypatch.setattr(page, "_template", lambda: template)
+    for name in ("curves", "time_bars", "gap_chart"):
+        monkeypatch.setattr(charts, name, Calls().of(name, "chart"))
+    return kept
+
+
+def test_the_template_gets_all_that_was_found(
+    content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs come in the order of their groups, with what a climb found."""
+    calls = Calls()
+    monkeypatch.setattr(charts, "time_bars", calls.of("bars", "B"))
+    monkeypatch.setattr(charts, "gap_chart", calls.of("gaps", "G"))
+    runs = [example_run("jax"), example_run("torch", device="gpu"), example_values_run("jax")]
+    climb = read_climb(climb_folder(tmp_path / "climb"))
+    assert page.render(runs, climb) == "page"
+    shown = content["shown"]
+    assert [one.run.result.backend for one in shown] == ["jax", "torch", "jax"]
+    assert calls == [("bars", shown, "time", {}), ("gaps", climb.lines, "gaps", {})]
+    parts = content.pop("parts")
+    assert [part["group"].runs for part in parts] == [shown[:2], shown[2:]]
+    assert {name: content[name] for name in content.keys() - {"environment", "settings"}} == {
+        "version": __version__,
+        "style": style(),
+        "shown": shown,
+        "metric": "accuracy or mean absolute error",
+        "classifies": True,
+        "trained_on": "training images",
+        "shown_headline": shown_headline,
+        "seconds_per_epoch": seconds_per_epoch,
+        "time_parts": ["import", "build_and_compile", "train", "evaluate"],
+        "time_chart": "B",
+        "climb": climb,
+        "rungs": RUNGS,
+        "precisions": PRECISIONS,
+        "gap_chart": "G",
+        "gap_rows": page._gap_rows(climb.lines),
+    }
+    same, different = content["environment"]
+    assert same[:2] == [("keras", "3.15.1"), ("cores", "2")]
+    assert ("Keras floatx", "float32") in same
+    assert {("threads", "2"), ("form", "stock"), ("jit compile", "False")} <= {*same}
+    assert different == [("device", ["cpu", "gpu", "cpu"])]
+    same, different = content["settings"]
+    assert {
+        ("class names", "numbers"),
+        ("data, SHA-256", "d" * 64),
+        ("initial weights, SHA-256", "a" * 64),
+        ("first epoch's order, SHA-256", "b" * 64),
+        ("final weights, SHA-256", "c" * 64),
+        ("learning rate", "0.001"),
+    } <= {*same}
+    assert ("architecture", ["lenet", "lenet", "tests.guest:GUEST"]) in different
+
+
+def test_without_a_climb_there_are_no_gaps(content: dict[str, Any], tmp_path: Path) -> None:
+    """Nor if the climb has no lines; a regression trains on examples."""
+    page.render([example_values_run(class_names=["a", "b"])])
+    assert (content["climb"], content["gap_chart"], content["gap_rows"]) == (None, "", [])
+    assert content["trained_on"] == "training examples"
+    assert content["classifies"] is False
+    assert ("class names", "a, b") in content["settings"][0]
+    page.render([example_run()], read_climb(climb_folder(tmp_path / "climb", gaps=[])))
+    assert (content["gap_chart"], content["gap_rows"]) == ("", [])
+
+
+def test_a_group_has_its_verdict_curves_confusions_and_mistakes(
+    content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Curves are named by the group and their place; a group of one has no verdict."""
+    calls = Calls()
+    monkeypatch.setattr(charts, "curves", calls.of("curves", "curve"))
+    data = picture_data(tmp_path)
+    runs = [of_data(data, "jax", right=970), of_data(data, "torch", right=971)]
+    page.render([*runs, example_values_run()])
+    first, second = content["parts"]
+    assert [call[2:] for call in calls] == [
+        ("loss", {"name": "curve-1-0"}),
+        ("accuracy", {"name": "curve-1-1"}),
+        ("loss", {"name": "curve-2-0"}),
+        ("mean_absolute_error", {"name": "curve-2-1"}),
+    ]
+    assert calls[0][1] is first["group"]
+    assert first["curves"] == ["curve", "curve"]
+    assert first["comparison"].passed
+    assert [one["shown"] for one in first["confusions"]] == first["group"].runs
+    assert len(first["mistakes"]) == 12
+    assert first["names"] == [str(label) for label in range(10)]
+    images = pictures.test_images(first["group"].runs[0].result)
+    wanted = {one.image: pictures.data_uri(images[one.image]) for one in first["mistakes"]}
+    assert (first["pictures"], first["no_pictures"]) == (wanted, "")
+    assert {name: second[name] for name in second.keys() - {"group", "curves"}} == {
+        "comparison": None,
+        "confusions": [],
+        "mistakes": [],
+        "names": [],
+        "pictures": {},
+        "no_pictures": "",
+    }
+
+
+def test_a_confusion_has_its_counts_and_its_most_frequent_mistakes() -> None:
+    """At most 20 classes fit into a table; without mistakes there is no most frequent one."""
+    (found,) = group([example_run(right=989)])
+    (run,) = found.runs
+    confusion = page._confusion(run)
+    assert confusion.pop("counts").sum() == 1000
+    assert confusion == {
+        "shown": run,
+        "names": [str(label) for label in range(10)],
+        "is_named": False,
+        "fits": True,
+        "often": [(9, 0, 2), (0, 1, 1), (1, 2, 1)],
+        "most": 2,
+    }
+    names = [f"class-{label}" for label in range(10)]
+    (found,) = group([example_run(right=1000, class_names=names)])
+    confusion = page._confusion(found.runs[0])
+    assert (confusion["names"], confusion["is_named"]) == (names, True)
+    assert (confusion["often"], confusion["most"]) == ([], 0)
+    for classes, fits in ((20, True), (21, False)):
+        many = dataclasses.replace(example_run(), outputs=np.zeros((1000, classes), np.float32))
+        assert page._confusion(group([many])[0].runs[0])["fits"] is fits
+
+
+def test_gaps_are_rows_of_steps() -> None:
+    """A line without that step has none."""
+    lines = [Line("a", "float32", [1, 3], [0.1, 0.3]), Line("b", "float64", [2, 3], [0.2, 0.4])]
+    assert page._gap_rows(lines) == [(1, [0.1, None]), (2, [None, 0.2]), (3, [0.3, 0.4])]
+
+
+def test_facts_are_parted_into_what_is_the_same_and_what_is_not() -> None:
+    """Names lose their underscores; a run that lacks a fact has a dash."""
+    columns = [{"of_all": 1, "of_one": 2}, {"of_all": 1, "other": 3}]
+    assert page._facts(columns) == (
+        [("of all", "1")],
+        [("of one", ["2", "\u2013"]), ("other", ["\u2013", "3"])],
+    )
+
+
+def test_an_undefined_name_in_the_template_is_an_error() -> None:
+    """And what comes from runs is escaped."""
+    environment = page._template().environment
+    assert (environment.autoescape, environment.undefined) == (True, jinja2.StrictUndefined)
+    assert (environment.trim_blocks, environment.lstrip_blocks) == (True, True)
 
 
 def test_names_of_classes_are_on_the_page(tmp_path: Path) -> None:
@@ -294,8 +455,18 @@ def test_a_class_beyond_256_is_shown_by_its_number() -> None:
 def test_a_page_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the page would be too large, the error gives its size."""
     monkeypatch.setattr(page, "MOST_BYTES", 10_000)
-    with pytest.raises(UserError, match=r"the page would take 0\.\d MB, more than 0\.01"):
+    words = r"^the page would take 0\.\d MB, more than 0\.01; give fewer runs than 1$"
+    with pytest.raises(UserError, match=words):
         page.render([example_run()])
+
+
+def test_a_page_may_be_as_large_as_the_limit(
+    content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is counted in bytes."""
+    monkeypatch.setattr(page, "MOST_BYTES", len("page"))
+    assert page.render([example_run()]) == "page"
+    assert content
 
 
 def test_thirty_runs_fit(tmp_path: Path) -> None:
@@ -333,6 +504,9 @@ def test_a_page_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     assert out.read_text() == "older"
     page.write("newer", out, overwrite=True)
     assert out.read_text() == "newer"
+    deep = tmp_path / "a" / "b" / "report.html"
+    page.write("newer", deep, overwrite=False)
+    assert deep.read_text() == "newer"
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

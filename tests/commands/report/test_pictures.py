@@ -2,6 +2,7 @@ import base64
 import io
 from pathlib import Path
 
+import matplotlib as mpl
 import matplotlib.image
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from tests.commands.report.material import of_data, picture_data
 def test_a_picture_keeps_its_pixels(channels: int) -> None:
     """The PNG in the data URI holds the image's pixels."""
     image = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
-    kind, _, code = pictures.data_uri(image).partition(",")
+    with mpl.rc_context({"savefig.format": "jpg"}):  # a user's own choice for figures
+        kind, _, code = pictures.data_uri(image).partition(",")
     assert kind == "data:image/png;base64"
     decoded = matplotlib.image.imread(io.BytesIO(base64.b64decode(code)), format="png")
     shown = np.rint(decoded[..., :3] * 255).astype(int)
@@ -44,3 +46,11 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
     with pytest.raises(UserError, match=r"two\.npz must hold images of 1 or 3 channels"):
         pictures.test_images(of_data(path).result)
+
+
+def test_pictures_start_no_code_of_a_run(tmp_path: Path) -> None:
+    """A run of a user's own classifier gets a page without pictures, which says why."""
+    run = of_data(picture_data(tmp_path))
+    run.result.config["architecture"] = "evil.py:build"
+    with pytest.raises(UserError, match=r"^the run is of evil.py:build, whose code a saved run"):
+        pictures.test_images(run.result)

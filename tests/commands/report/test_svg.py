@@ -1,9 +1,13 @@
 import re
+import warnings
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
 
 from lenet_multi.commands._palette import DARK, LIGHT
+from lenet_multi.commands.report import svg
 from lenet_multi.commands.report.charts import gap_chart
 from lenet_multi.commands.report.svg import to_svg
 from lenet_multi.machine.frameworks import BACKENDS
@@ -24,9 +28,54 @@ def test_colours_become_variables() -> None:
     """Lines, bars and hatches use the page's colours, and text uses its font."""
     chart = drawn()
     assert "stroke: var(--jax)" in chart
-    assert "var(--torch)" in chart
-    assert "DejaVu" not in chart
-    assert "font-size: " in chart
+    assert "fill: var(--torch); stroke: var(--torch); " in chart
+    assert re.findall('fill="([^"]*)"', chart) == ["var(--ground)"]  # of the hatch
+    styles = re.findall('<text style="([^"]*)"', chart)
+    assert {style.partition(";")[0] for style in styles} == {"font-size: 10px"}
+    assert {style.partition(";")[2] for style in styles} == {
+        f" text-anchor: {side}" for side in ("start", "middle", "end")
+    }
+
+
+def test_a_font_keeps_its_size_alone() -> None:
+    """Some versions of Matplotlib write it as one value, others as several."""
+    for style in ("font: 12px 'DejaVu Sans'; x: 1", "font-size: 12px; font-family: a, 'b'; x: 1"):
+        assert svg._themed("style", style) == "font-size: 12px; x: 1"
+
+
+def test_a_chart_is_an_image_with_words() -> None:
+    """Its title and its description are its first parts, and nothing styles the page."""
+    root = ElementTree.fromstring(drawn(name="one"))
+    assert root.tag == "svg"
+    assert root.attrib == {
+        "viewBox": "0 0 460.8 345.6",
+        "class": "chart",
+        "role": "img",
+        "aria-labelledby": "one-title one-desc",
+    }
+    title, description, *_ = root
+    assert (title.tag, title.attrib, title.text) == ("title", {"id": "one-title"}, "words")
+    assert (description.tag, description.attrib) == ("desc", {"id": "one-desc"})
+    assert description.text == "words"
+    assert not {"style", "metadata"} & {element.tag for element in root.iter()}
+
+
+def test_a_chart_has_no_ground_of_its_own() -> None:
+    """The page's ground shows through."""
+    assert "--ground" not in to_svg(Figure(), name="one", title="", description="")
+
+
+def test_other_warnings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those on letters that a font lacks say nothing of the chart."""
+
+    def save(figure: Figure, *given: Any, **more: Any) -> None:
+        warnings.warn("odd", stacklevel=1)
+        saved(figure, *given, **more)
+
+    saved = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", save)
+    with pytest.warns(UserWarning, match="odd"):
+        drawn()
 
 
 def test_pairs_of_backends_have_the_pages_colours() -> None:
