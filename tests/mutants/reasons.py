@@ -219,6 +219,7 @@ REASONS = {
     },
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
+    },
     # bench, commands
     "None is as empty as a text.": {
         "self._lines.put(None)  # the end",
@@ -296,14 +297,13 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
     "No dtype's kind is X.": {'"fiu"': ('"XXfiuXX"',)},
     "Matplotlib takes None for False here.": {"parse_math=False)": ("parse_math=None)",)},
     "Rich reads styles in upper case too.": {
-        f'"{style}"': (f'"{style.upper()}"',)
-        for style in ("bold red", "bold green", "green", "yellow", "dim")
-    # bench, commands
-    "Python takes None for False, and does so by itself.": {"strict=False": ("strict=None", "")},
-    "Rich reads styles in upper case too.": {
-        '"bold green"': ('"BOLD GREEN"',),
+        **{
+            f'"{style}"': (f'"{style.upper()}"',)
+            for style in ("bold red", "bold green", "green", "yellow", "dim")
+        },
         'style="bold"': ('style="BOLD"',),
     },
+    # bench, commands
     "click takes None for False.": {"nl=False": ("nl=None",)},
     "Rich folds where nothing else is said.": {'overflow="fold"': ("overflow=None",)},
     "Rich takes None for no end.": {'end=""': ("end=None",)},
