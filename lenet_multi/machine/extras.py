@@ -57,7 +57,7 @@ def lacks(extra: str = "") -> list[str]:
 
 def _belongs(requirement: Requirement, extra: str) -> bool:
     marker = requirement.marker
-    if marker is None or marker.evaluate({"extra": ""}):  # the package itself requires it
+    if marker is None or marker.evaluate():  # the package itself requires it
         return not extra
     return marker.evaluate({"extra": extra})
 
