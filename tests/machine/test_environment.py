@@ -211,9 +211,9 @@ def test_a_gpus_command_that_hangs_is_no_gpu(monkeypatch: pytest.MonkeyPatch) ->
     """The command asks for names alone, prints no error, and ends soon."""
     asked: list[Any] = []
 
-    def ask(*command: Any, **options: Any) -> str:
+    def ask(command: Any, **options: Any) -> str:
         asked.append((command, options))
-        raise subprocess.TimeoutExpired(*command, options["timeout"])
+        raise subprocess.TimeoutExpired(command, options["timeout"])
 
     monkeypatch.setattr(subprocess, "check_output", ask)
     environment._gpu.cache_clear()
@@ -221,4 +221,4 @@ def test_a_gpus_command_that_hangs_is_no_gpu(monkeypatch: pytest.MonkeyPatch) ->
     environment._gpu.cache_clear()
     command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     options = {"text": True, "stderr": subprocess.DEVNULL, "timeout": 10}
-    assert asked == [((command,), options)]
+    assert asked == [(command, options)]

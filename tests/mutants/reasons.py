@@ -169,6 +169,29 @@ REASONS = {
     "hashlib takes the name in upper case too.": {
         'return hashlib.file_digest(file, "SHA256").hexdigest()',
     },
+    # Rooms machine and data.
+    "Names of a package's metadata may be in any case.": {
+        f"names = (metadata(DISTRIBUTION).get_all({name}) or []) if is_installed() else []"
+        for name in ('"provides-extra"', '"PROVIDES-EXTRA"')
+    },
+    "packaging 26 takes a lone version before a release by itself; older ones need the word.": {
+        "met = requirement.specifier.contains(found, prereleases=None)",
+        "met = requirement.specifier.contains(found, )",
+    },
+    "Python compares the text of a warning in any case.": {
+        f'warnings.filterwarnings("ignore", r"{text}")'
+        for text in (
+            "error (read|writ)ing persistent compilation cache",
+            "ERROR (READ|WRIT)ING PERSISTENT COMPILATION CACHE",
+        )
+    },
+    "No processor has a flag called XXXX.": {
+        'flags = set(cpuinfo().get("flags", "XXXX").split())',
+    },
+    "Any number below 0 is below all ranks.": {
+        "return INSTRUCTION_SETS.index(name) if name in INSTRUCTION_SETS else -2",
+    },
+    "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
 # Reasons for what differs nowhere: a piece of code, and what mutants have in its place.
