@@ -133,6 +133,7 @@ def _run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="backslashreplace",  # a library may print any bytes
         ) as process,
     ):
         watcher = threading.Thread(target=watch)
@@ -157,7 +158,7 @@ def _run(
         reason = "was killed; the system does that when memory runs out"
     else:
         reason = f"ended with status {status}"
-    lines = child.log.read_text(errors="replace").splitlines()
+    lines = child.log.read_text().splitlines()
     return Failure(child.name, reason, lines[-_LINES_SHOWN:])
 
 

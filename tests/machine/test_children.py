@@ -1,12 +1,17 @@
 import dataclasses
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress, TaskID
 
 from lenet_multi.machine import children
 from lenet_multi.machine.children import Child
@@ -22,12 +27,11 @@ def child(folder: Path, name: str, code: str, after: tuple[str, ...] = ()) -> Ch
 def test_a_crash_is_told_with_its_last_lines(tmp_path: Path) -> None:
     """A failure holds the status and the end of the log, and the other children finish."""
     crash = "for line in range(9): print('line', line)\nraise SystemExit('no memory left')"
-    failures = children.run(
+    (failure,) = children.run(
         [child(tmp_path, "one", crash), child(tmp_path, "two", "open('done', 'w')")], timeout=60
     )
-    assert [(f.child, f.reason) for f in failures] == [("one", "ended with status 1")]
-    assert "no memory left" in failures[0].last_lines
-    assert len(failures[0].last_lines) == 5
+    assert (failure.child, failure.reason) == ("one", "ended with status 1")
+    assert failure.last_lines == [*(f"line {line}" for line in range(5, 9)), "no memory left"]
     assert Path("done").exists()
 
 
@@ -59,7 +63,7 @@ def test_a_child_that_memory_ended_says_so(tmp_path: Path) -> None:
     killed = child(tmp_path, "killed", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     (failure,) = children.run([killed, child(tmp_path, "good", "open('done', 'w')")], timeout=60)
     assert failure.child == "killed"
-    assert "when memory runs out" in failure.reason
+    assert failure.reason == "was killed; the system does that when memory runs out"
     assert Path("done").exists()
 
 
@@ -89,11 +93,89 @@ def test_a_child_gets_no_variable_of_keras_but_its_home(
     assert (tmp_path / "one" / "log.txt").read_text() == f"{ {'KERAS_HOME': home} }\n"
 
 
-def test_progress_is_not_logged(tmp_path: Path) -> None:
-    """Lines of progress move the bar; all other lines go to the log."""
-    code = "print('[\"L4\", 3, 10]'); print('a word'); print('[1]'); print('7')"
+class Noted(Progress):
+    """Bars that note what they are told, and show nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(disable=True)
+        self.added: list[tuple[str, object]] = []
+        self.told: list[dict[str, object]] = []
+
+    def add_task(self, description: str, *given: Any, **options: Any) -> TaskID:
+        """Note the words and the total."""
+        self.added.append((description, options["total"]))
+        return super().add_task(description, *given, **options)
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Note the changes."""
+        self.told.append(changes)
+        super().update(task_id, **changes)
+
+
+def test_progress_is_not_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of progress move the child's bar; all other lines go to the log."""
+    bars = Noted()
+    monkeypatch.setattr(children, "bars", lambda: bars)
+    code = (
+        "import os, sys; print('[\"L4\", 3, 10]'); print('a word'); print('[1]'); print('7');"
+        "os.write(2, b'an odd \\xff\\n'); print([sys.stdin.read()])"
+    )
     assert children.run([child(tmp_path, "one", code)], timeout=60) == []
-    assert (tmp_path / "one" / "log.txt").read_text() == "a word\n[1]\n7\n"
+    said = ["a word", "[1]", "7", r"an odd \xff", "['']"]
+    assert (tmp_path / "one" / "log.txt").read_text().splitlines() == said
+    assert bars.added == [("processes finished", 1), ("one", None)]
+    assert {"description": "one: L4", "completed": 3, "total": 10} in bars.told
+    (task,) = bars.tasks  # that of the child has ended
+    assert (task.description, task.completed) == ("processes finished", 1)
+
+
+def test_bars_show_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs, how much of it is done, and the time that is left; at the end they vanish."""
+    assert children.bars().console.stderr
+    assert children.bars().disable
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(children, "Console", lambda stderr: terminal)
+    bars = children.bars()
+    assert not bars.disable
+    assert bars.live.transient
+    bars.add_task("a: L4", completed=3, total=10)
+    with terminal.capture() as seen:
+        terminal.print(bars)
+    found = re.sub(r"\x1b\[[\d;]*m|━|╸|╺", "", seen.get()).split()
+    assert found == ["a:", "L4", "3/10", "0:00:00", "left", "-:--:--"]
+
+
+@pytest.mark.parametrize(
+    ("processors", "threads", "places"),
+    [
+        ({7, 3, 5, 4, 9}, 1, [[3], [4], [5], [7], [9]]),
+        ({7, 3, 5, 4, 9}, 2, [[3, 4], [5, 7]]),
+        ({7, 3, 5, 4}, 2, [[3, 4], [5, 7]]),
+        ({3, 4}, 2, [[3, 4]]),
+        (3, 2, [range(2)]),
+        (None, 1, [range(1)]),
+    ],
+    ids=["each", "a rest", "no rest", "all", "no names", "no number"],
+)
+def test_processors_are_shared_out(
+    processors: set[int] | int | None,
+    threads: int,
+    places: list[list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In order, and each once; where the system does not name them, their number counts."""
+    if isinstance(processors, set):
+        monkeypatch.setattr(os, "sched_getaffinity", {0: processors}.get, raising=False)
+    else:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    assert children._places(threads) == places
+
+
+def test_a_child_prints_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its environment is this one, but for Keras's variables."""
+    monkeypatch.setattr(os, "environ", {"KERAS_HOME": "a", "KERAS_BACKEND": "jax", "KERAS": "b"})
+    assert children.environment() == {"KERAS_HOME": "a", "KERAS": "b", "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux names processors")
