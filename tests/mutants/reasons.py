@@ -191,6 +191,7 @@ REASONS = {
     "Any number below 0 is below all ranks.": {
         "return INSTRUCTION_SETS.index(name) if name in INSTRUCTION_SETS else -2",
     },
+    "A moment more or less.": {"if time.monotonic() >= until:"},
     "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
