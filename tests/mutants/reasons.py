@@ -192,6 +192,9 @@ REASONS = {
         "return INSTRUCTION_SETS.index(name) if name in INSTRUCTION_SETS else -2",
     },
     "A moment more or less.": {"if time.monotonic() >= until:"},
+    "It states alone that the lengths are equal.": {
+        "*(one.parts[part] for one in several if part in one.parts), )",
+    },
     "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
