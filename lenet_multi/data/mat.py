@@ -34,7 +34,7 @@ def read(path: Path) -> Found:
     # MATLAB puts its own header of 512 bytes before that of HDF5.
     if start.startswith(h5.SIGNATURE) or start[512:].startswith(h5.SIGNATURE):
         return h5.read(path, reverse=True)
-    scipy_io = extras.require("scipy.io", "")
+    scipy_io = extras.require("scipy.io")
     try:
         refuse_bomb(path, _unpacked(path))
         shapes = scipy_io.whosmat(path)

@@ -22,8 +22,11 @@ class Extra:
     install: str
 
 
-def require(module: str, extra: str) -> Any:
-    """Return a module that `extra` installs; raise `UserError` when it cannot be imported."""
+def require(module: str, extra: str = "") -> Any:
+    """Return a module that `extra` installs, or else the package itself.
+
+    Raises `UserError` when it cannot be imported.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:

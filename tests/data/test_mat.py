@@ -1,3 +1,4 @@
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,14 @@ def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
     io.savemat(path, {"a": IMAGES})
     with pytest.raises(UserError, match=f"^{path} has a; name its arrays"):
         mat.read(path)
+
+
+def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package itself installs it."""
+    (tmp_path / "a.mat").write_bytes(b"x" * 999)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(UserError, match=r"scipy\.io .* install it with: pip install lenet-multi$"):
+        mat.read(tmp_path / "a.mat")
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -195,6 +195,7 @@ REASONS = {
     "It states alone that the lengths are equal.": {
         "*(one.parts[part] for one in several if part in one.parts), )",
     },
+    "h5py reads where it is told nothing.": {"with h5py.File(path, ) as file:"},
     "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
