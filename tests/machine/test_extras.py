@@ -73,7 +73,7 @@ def test_a_missing_module_is_one_whole_line() -> None:
         "no_such_module cannot be imported (No module named 'no_such_module'); install it with: "
         "pip install 'lenet-multi[tfds]'"
     )
-    with pytest.raises(UserError, match="with: pip install lenet-multi$"):
+    with pytest.raises(UserError, match=r"with: pip install lenet-multi$"):
         extras.require("no_such_module")
     assert extras.install_line() == "pip install lenet-multi"
     assert extras.require("math", "tfds").pi > 3

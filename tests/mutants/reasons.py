@@ -196,6 +196,10 @@ REASONS = {
         "*(one.parts[part] for one in several if part in one.parts), )",
     },
     "h5py reads where it is told nothing.": {"with h5py.File(path, ) as file:"},
+    "Where no picture is used, nothing is read, and the notes are left out.": {
+        "unused = [path for path in _all_pictures(folder) if path not in used] "
+        "if (used) or True else []",
+    },
     "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
