@@ -106,7 +106,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pyarrow the message says how to install it."""
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(UserError, match=r"pyarrow\.parquet .* install it with: pip install"):
+    with pytest.raises(UserError, match=r"pyarrow\.parquet .* 'lenet-multi\[huggingface\]'$"):
         parquet.read(tmp_path / "a.parquet")
 
 
