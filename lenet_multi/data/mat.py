@@ -39,7 +39,7 @@ def read(path: Path) -> Found:
         refuse_bomb(path, _unpacked(path))
         shapes = scipy_io.whosmat(path)
         refuse_bomb(path, sum(math.prod(shape) * _WIDEST for _, shape, _ in shapes))
-        arrays = dict(_named(scipy_io.loadmat(path, squeeze_me=False)))
+        arrays = dict(_named(scipy_io.loadmat(path)))
     except (UserError, MemoryError):
         raise
     except Exception as error:  # SciPy raises errors of any class on a damaged file

@@ -119,6 +119,8 @@ def test_what_is_packed_is_counted_in_either_order(tmp_path: Path, order: str) -
     assert mat._unpacked(path) == 1000 + 3 * 2**20
     path.write_bytes(bytes(128) + elements[0])
     assert mat._unpacked(path) == 0
+    path.write_bytes(header + elements[0][:-4])  # without the checksum at its end
+    assert mat._unpacked(path) == 1000
 
 
 @pytest.mark.usefixtures("one_mebibyte")
@@ -129,6 +131,18 @@ def test_a_bomb_is_not_unpacked_whole(tmp_path: Path) -> None:
     (tmp_path / "a.mat").write_bytes(bytes(126) + b"IM" + element)
     with pytest.raises(UserError, match="announces 2,097,152 bytes"):
         mat._unpacked(tmp_path / "a.mat")
+
+
+@pytest.mark.usefixtures("one_mebibyte")
+def test_what_is_announced_without_packing_is_counted(tmp_path: Path) -> None:
+    """Eight bytes for each number; version 4 begins with kind, rows, columns and the name."""
+    path = tmp_path / "a.mat"
+    for rows in (2**17, 2**17 + 1):
+        header = np.array([0, rows, 1, 0, 2], "<i4").tobytes() + b"X\0"
+        path.write_bytes(header)
+        message = "no readable .mat file" if rows == 2**17 else "announces 1,048,584 bytes"
+        with pytest.raises(UserError, match=message):
+            mat.read(path)
 
 
 def test_arrays_of_structures_have_their_names() -> None:

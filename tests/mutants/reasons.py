@@ -200,6 +200,17 @@ REASONS = {
         "unused = [path for path in _all_pictures(folder) if path not in used] "
         "if (used) or True else []",
     },
+    "What lies behind both places is not looked at.": {
+        "start = file.read(None)",
+        "start = file.read(1025)",
+    },
+    "A variable without bytes unpacks to none.": {
+        "while at + 9 <= len(content):",
+        "while at + 8 < len(content):",
+    },
+    "zlib ignores what stands behind the end of what is packed.": {
+        "rest = content[at + 8 : at + 9 + int(size)]",
+    },
     "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
