@@ -101,6 +101,12 @@ def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
         f"{path} is no readable HDF5 file: dset.asstr() can only be used on datasets with an HDF5 "
         "string datatype; save it again"
     )
+    for texts in "xy":
+        with h5py.File(path, "w") as file:
+            file["x"], file["y"] = IMAGES, LABELS
+            del file[texts]
+            file[texts] = ["cat", ""] * 3
+        assert refused().startswith(f"{path} has an example without a label; ")
 
 
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

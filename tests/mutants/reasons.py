@@ -211,6 +211,9 @@ REASONS = {
     "zlib ignores what stands behind the end of what is packed.": {
         "rest = content[at + 8 : at + 9 + int(size)]",
     },
+    "The three channels of a grey picture are equal.": {
+        "return pixels[..., 1] if is_grey else pixels",
+    },
     "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
