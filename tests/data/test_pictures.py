@@ -47,7 +47,8 @@ def test_the_bytes_of_all_files_count(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_no_pictures_are_an_empty_array(tmp_path: Path) -> None:
     """A table may have no rows."""
     found = pictures.stacked(tmp_path, [], 0, 0)
-    assert (found.shape, found.dtype) == ((0, 0, 0), np.uint8)
+    assert found.shape == (0, 0, 0)
+    assert found.dtype == np.uint8
 
 
 def test_coloured_pictures_come_back(tmp_path: Path) -> None:
