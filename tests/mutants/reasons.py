@@ -214,6 +214,13 @@ REASONS = {
     "The three channels of a grey picture are equal.": {
         "return pixels[..., 1] if is_grey else pixels",
     },
+    "Only its kind is looked at.": {"images = np.empty(1, object)"},
+    "Lengths have no gap, or are refused as lengths that differ.": {
+        "(length,) = np.unique(array.value_lengths().to_numpy(zero_copy_only=True))",
+    },
+    "No label at all is shorter than the limit.": {
+        "if (longest := max(map(len, labels), default=1)) > _LONGEST:",
+    },
     "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
@@ -248,6 +255,7 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         "copy=False": ("copy=None",),
         "allow_pickle=False": ("allow_pickle=None", ""),
     },
+    "pyarrow takes None for False.": {"zero_copy_only=False": ("zero_copy_only=None",)},
     "NumPy reads the first letter alone, in either case.": {'kind="stable"': ('kind="STABLE"',)},
 }
 
