@@ -305,9 +305,12 @@ def test_a_lack_of_memory_is_a_message(
 @pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("side", [0, 1], ids=["images", "labels"])
 def test_objects_are_a_message(
-    side: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    side: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """On either side of a pair, and in any part."""
+    """On either side of a pair, and in any part; nothing is ever pickled."""
     pair: list[Any] = [IMAGES, LABELS]
     pair[side] = pair[side].astype(object)
     found = Found({"train": (IMAGES, LABELS), "test": (pair[0], pair[1])})
@@ -317,6 +320,8 @@ def test_objects_are_a_message(
     assert refusal("a.h5", end, capfd.readouterr().out) == (
         "has images or labels that are neither numbers nor texts; save them as such"
     )
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        apart.write_found(tmp_path / "out.npz", found)
 
 
 @pytest.mark.usefixtures("signals")

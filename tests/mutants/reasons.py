@@ -221,6 +221,14 @@ REASONS = {
     "No label at all is shorter than the limit.": {
         "if (longest := max(map(len, labels), default=1)) > _LONGEST:",
     },
+    "Texts are texts by themselves, and no names are none, of whatever kind.": {
+        "names = np.array(found.class_names or [], None)",
+        "names = np.array(found.class_names or [], )",
+    },
+    "Pictures of both modes have bytes.": {
+        "return np.asarray(picture.convert(_MODES[picture.mode]), None)",
+        "return np.asarray(picture.convert(_MODES[picture.mode]), )",
+    },
     "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
