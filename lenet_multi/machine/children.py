@@ -132,8 +132,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="backslashreplace",  # a library may print any bytes
+            errors="backslashreplace",  # of texts: a library may print any bytes
         ) as process,
     ):
         watcher = threading.Thread(target=watch)

@@ -3,6 +3,7 @@ import io
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -27,12 +28,12 @@ def child(folder: Path, name: str, code: str, after: tuple[str, ...] = ()) -> Ch
 
 def test_a_crash_is_told_with_its_last_lines(tmp_path: Path) -> None:
     """A failure holds the status and the end of the log, and the other children finish."""
-    crash = "for line in range(9): print('line', line)\nraise SystemExit('no memory left')"
+    crash = "for line in range(7): print('line', line)\nraise SystemExit('no memory left')"
     (failure,) = children.run(
         [child(tmp_path, "one", crash), child(tmp_path, "two", "open('done', 'w')")], timeout=60
     )
     assert (failure.child, failure.reason) == ("one", "ended with status 1")
-    assert failure.last_lines == [*(f"line {line}" for line in range(5, 9)), "no memory left"]
+    assert failure.last_lines == [*(f"line {line}" for line in range(3, 7)), "no memory left"]
     assert Path("done").exists()
 
 
@@ -72,8 +73,12 @@ def test_a_child_that_memory_ended_says_so(tmp_path: Path) -> None:
     assert Path("done").exists()
 
 
-def test_a_child_waits_for_those_it_comes_after(tmp_path: Path) -> None:
-    """A child starts when those before it have ended, well or not."""
+def test_a_child_waits_for_those_it_comes_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child starts when those before it have ended, well or not; as many run as have room."""
+    room = children._places(1)[:1]
+    monkeypatch.setattr(children, "_places", lambda threads: room)
     slow = "import time; time.sleep(0.5); open('done', 'w'); raise SystemExit(1)"
     failures = children.run(
         [
@@ -121,13 +126,21 @@ def test_progress_is_not_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Lines of progress move the child's bar; all other lines go to the log."""
     bars = Noted()
     monkeypatch.setattr(children, "bars", lambda: bars)
+    start, options = subprocess.Popen, {}
+
+    def started(command: tuple[str, ...], **given: Any) -> Any:
+        options.update(given)
+        return start(command, **given)
+
+    monkeypatch.setattr(subprocess, "Popen", started)
     code = (
-        "import os, sys; print('[\"L4\", 3, 10]'); print('a word'); print('[1]'); print('7');"
-        "os.write(2, b'an odd \\xff\\n'); print([sys.stdin.read()])"
+        "import os; print('[\"L4\", 3, 10]'); print('a word'); print('[1]'); print('7');"
+        "os.write(2, b'an odd \\xff\\n')"
     )
     assert children.run([child(tmp_path, "one", code)], timeout=60) == []
-    said = ["a word", "[1]", "7", r"an odd \xff", "['']"]
+    said = ["a word", "[1]", "7", r"an odd \xff"]
     assert (tmp_path / "one" / "log.txt").read_text().splitlines() == said
+    assert options["stdin"] == subprocess.DEVNULL
     assert bars.added == [("processes finished", 1), ("one", None)]
     assert {"description": "one: L4", "completed": 3, "total": 10} in bars.told
     (task,) = bars.tasks  # that of the child has ended
@@ -218,3 +231,4 @@ def test_a_signal_ends_all_children(number: signal.Signals, tmp_path: Path) -> N
         sender.join()
     assert time.monotonic() - began < 8
     assert len(started.read_text()) <= (os.cpu_count() or 1)
+    assert len([*tmp_path.glob("*/log.txt")]) <= (os.cpu_count() or 1)
