@@ -26,8 +26,12 @@ def child(folder: Path, name: str, code: str, after: tuple[str, ...] = ()) -> Ch
     )
 
 
-def test_a_crash_is_told_with_its_last_lines(tmp_path: Path) -> None:
-    """A failure holds the status and the end of the log, and the other children finish."""
+def test_a_crash_is_told_with_its_last_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure holds the status and the end of the log, and children without room run later."""
+    room = children._places(1)[:1]
+    monkeypatch.setattr(children, "_places", lambda threads: room)
     crash = "for line in range(7): print('line', line)\nraise SystemExit('no memory left')"
     (failure,) = children.run(
         [child(tmp_path, "one", crash), child(tmp_path, "two", "open('done', 'w')")], timeout=60
@@ -73,12 +77,8 @@ def test_a_child_that_memory_ended_says_so(tmp_path: Path) -> None:
     assert Path("done").exists()
 
 
-def test_a_child_waits_for_those_it_comes_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A child starts when those before it have ended, well or not; as many run as have room."""
-    room = children._places(1)[:1]
-    monkeypatch.setattr(children, "_places", lambda threads: room)
+def test_a_child_waits_for_those_it_comes_after(tmp_path: Path) -> None:
+    """A child starts when those before it have ended, well or not."""
     slow = "import time; time.sleep(0.5); open('done', 'w'); raise SystemExit(1)"
     failures = children.run(
         [
