@@ -20,7 +20,7 @@ CULPRIT = re.compile(r"\{|--[a-z]|\b[A-Z]{3,}\b")
 
 # Messages whose caller adds what they lack, and what that is.
 COMPLETED = {
-    "{source}: {done.stdout}": "the child's own message",
+    "{source}: {os.fsdecode(done.stdout)}": "the child's own message",
     "{os.fsdecode(done.stdout)}": "likewise, with the file's name",
     "{messages[-1].removeprefix(_MESSAGE)}": "the child's own message",
     "{said[-1]}": "the message of the process that looks at a model",

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import numpy as np
 
@@ -100,8 +101,13 @@ def main(module: str, path: str, arrays: str) -> None:
             )
         write_found(Path(arrays), found)
     except UserError as error:
-        os.write(1, os.fsencode(str(error)))  # a path may be no text
-        sys.exit(REFUSED)
+        refuse(error)
+
+
+def refuse(error: UserError) -> NoReturn:
+    """End the second process, with the message alone on stdout; a path in it may be no text."""
+    os.write(1, os.fsencode(str(error)))
+    sys.exit(REFUSED)
 
 
 def _within_limits(reader: ModuleType, path: Path) -> Found:

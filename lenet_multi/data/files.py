@@ -45,16 +45,11 @@ def read(path: Path) -> Found | None:
             return _of_file(path)
         if path.exists():  # a pipe or a device: reading it may never end
             raise UserError(f"{path} is neither a file nor a folder; give one of these")
-        if path.parent.is_dir() and path.name:
-            named = {
-                key: files
-                for key, files in idx_folder.sets_in(path.parent).items()
-                if key[1] == path.name
-            }
-            return idx_folder.read(path, named) if named else None
+        found = idx_folder.sets_in(path.parent)
+        named = {key: files for key, files in found.items() if key[1] == path.name}
+        return idx_folder.read(path, named) if named else None
     except OSError as error:
         raise UserError(cannot_read(path, error)) from error
-    return None
 
 
 def _of_file(path: Path) -> Found:

@@ -21,7 +21,7 @@ def read(path: Path, *, reverse: bool = False) -> Found:
     followed. Raises `UserError` when it cannot be read, or its arrays are not of plain numbers or
     texts.
     """
-    h5py = extras.require("h5py", "")
+    h5py = extras.require("h5py")
     try:
         with h5py.File(path, "r") as file:
             arrays: dict[str, Any] = {}

@@ -34,12 +34,12 @@ def read(path: Path) -> Found:
     # MATLAB puts its own header of 512 bytes before that of HDF5.
     if start.startswith(h5.SIGNATURE) or start[512:].startswith(h5.SIGNATURE):
         return h5.read(path, reverse=True)
-    scipy_io = extras.require("scipy.io", "")
+    scipy_io = extras.require("scipy.io")
     try:
         refuse_bomb(path, _unpacked(path))
         shapes = scipy_io.whosmat(path)
         refuse_bomb(path, sum(math.prod(shape) * _WIDEST for _, shape, _ in shapes))
-        arrays = dict(_named(scipy_io.loadmat(path, squeeze_me=False)))
+        arrays = dict(_named(scipy_io.loadmat(path)))
     except (UserError, MemoryError):
         raise
     except Exception as error:  # SciPy raises errors of any class on a damaged file

@@ -90,9 +90,7 @@ def _of_lists(column: Any) -> NDArray[Any]:
     """
     array, shape = column.combine_chunks(), [len(column)]
     while _has_lists(array):
-        length = getattr(array.type, "list_size", None)
-        if length is None:
-            (length,) = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
+        (length,) = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
         shape.append(int(length))
         array = array.flatten()
     return np.asarray(array.to_numpy(zero_copy_only=False)).reshape(shape)

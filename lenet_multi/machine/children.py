@@ -132,7 +132,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            errors="backslashreplace",  # of texts: a library may print any bytes
         ) as process,
     ):
         watcher = threading.Thread(target=watch)
@@ -157,7 +157,7 @@ def _run(
         reason = "was killed; the system does that when memory runs out"
     else:
         reason = f"ended with status {status}"
-    lines = child.log.read_text(errors="replace").splitlines()
+    lines = child.log.read_text().splitlines()
     return Failure(child.name, reason, lines[-_LINES_SHOWN:])
 
 

@@ -22,8 +22,11 @@ class Extra:
     install: str
 
 
-def require(module: str, extra: str) -> Any:
-    """Return a module that `extra` installs; raise `UserError` when it cannot be imported."""
+def require(module: str, extra: str = "") -> Any:
+    """Return a module that `extra` installs, or else the package itself.
+
+    Raises `UserError` when it cannot be imported.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -57,7 +60,7 @@ def lacks(extra: str = "") -> list[str]:
 
 def _belongs(requirement: Requirement, extra: str) -> bool:
     marker = requirement.marker
-    if marker is None or marker.evaluate({"extra": ""}):  # the package itself requires it
+    if marker is None or marker.evaluate():  # the package itself requires it
         return not extra
     return marker.evaluate({"extra": extra})
 

@@ -178,7 +178,7 @@ class OthersLeftOut(MetaPathFinder, Loader):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Find an excluded framework, with this object as its loader."""
-        spec = PathFinder.find_spec(fullname, path, target) if fullname in self.names else None
+        spec = PathFinder.find_spec(fullname) if fullname in self.names else None
         if spec:
             spec.loader = self
         return spec

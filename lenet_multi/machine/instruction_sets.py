@@ -36,7 +36,11 @@ _SETTINGS = {
 OF_XLA = set(_SETTINGS["XLA"][1])  # what `held_to` sets XLA_FLAGS to
 
 # The libraries of each backend. PyTorch also uses MKL, which does not report its choice.
-_LIBRARIES = {"tensorflow": ("oneDNN", "XLA"), "jax": ("XLA",), "torch": ("ATen", "oneDNN")}
+_LIBRARIES: Mapping[str | None, tuple[str, ...]] = {
+    "tensorflow": ("oneDNN", "XLA"),
+    "jax": ("XLA",),
+    "torch": ("ATen", "oneDNN"),
+}
 
 
 def of_processor() -> str:
@@ -84,7 +88,7 @@ def used(backend: str | None, environ: Mapping[str, str] = os.environ) -> str:
     "ATen avx2, oneDNN avx512". MKL is left out, because it does not report its choice.
     """
     newest = of_processor()
-    libraries = _LIBRARIES.get(backend or "", ("oneDNN", "ATen", "XLA"))
+    libraries = _LIBRARIES.get(backend, ("oneDNN", "ATen", "XLA"))
     by_library = {library: _allowed(library, newest, environ) for library in libraries}
     if len(names := set(by_library.values())) == 1:
         return names.pop()

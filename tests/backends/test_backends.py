@@ -11,9 +11,15 @@ from lenet_multi.lenet.pixels import scaled
 from lenet_multi.machine.keras_start import CPU, GPU
 from tests.backends.models import ROUNDED, STEPS, WHOLE, compiled, trained
 
-pytestmark = [pytest.mark.backend]
+
+def test_a_backends_module_has_its_name() -> None:
+    """It is the module of that name in the package's folder of backends."""
+    from lenet_multi.backends import choice
+
+    assert backends.module("choice") is choice
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("device", [CPU, GPU])
 @pytest.mark.parametrize("skipped", [0, 1], ids=["from the start", "gone on with"])
 @pytest.mark.parametrize(
@@ -56,6 +62,7 @@ def test_a_backend_is_fed_the_batches_bit_for_bit(
                 assert found.dtype == wanted.dtype
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("device", [CPU, GPU])
 def test_several_inputs_and_targets_are_fed_bit_for_bit(
     backend: str, small: Dataset, device: str, monkeypatch: pytest.MonkeyPatch
@@ -80,6 +87,7 @@ def test_several_inputs_and_targets_are_fed_bit_for_bit(
             np.testing.assert_array_equal(keras.ops.convert_to_numpy(found), part)
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("rest", [0, 5], ids=["whole batches", "and a smaller one"])
 def test_a_loop_of_xla_trains_to_the_same_bits(backend: str, small: Dataset, rest: int) -> None:
     """Weights, and each epoch's loss and accuracy, equal those of Keras's loop over steps.
@@ -104,6 +112,7 @@ def test_a_loop_of_xla_trains_to_the_same_bits(backend: str, small: Dataset, res
     assert weights_sha256(ours) == weights_sha256(keras_)
 
 
+@pytest.mark.backend
 def test_a_program_is_made_for_each_size_of_batch(backend: str, small: Dataset) -> None:
     """Two programs are compiled in all, one per batch size, and none in the second epoch."""
     if backend == "torch":
@@ -115,6 +124,7 @@ def test_a_program_is_made_for_each_size_of_batch(backend: str, small: Dataset) 
     assert sorted(sizes) == {"jax": [5, 5, 32, 32], "tensorflow": [5, 32, 32]}[backend]
 
 
+@pytest.mark.backend
 def test_a_second_compile_trains_with_its_optimizer(backend: str, small: Dataset) -> None:
     """After a second `compile`, the model trains with the new optimizer, not the old program."""
     import keras
@@ -132,6 +142,7 @@ def test_a_second_compile_trains_with_its_optimizer(backend: str, small: Dataset
     assert all(map(np.array_equal, model.get_weights(), before))
 
 
+@pytest.mark.backend
 def test_bytes_are_scaled_only_where_that_is_asked(backend: str, small: Dataset) -> None:
     """A user's own byte array means numbers up to 255, as in Keras, also in training."""
     model, same = (compiled(small) for _ in range(2))
@@ -145,6 +156,7 @@ def test_bytes_are_scaled_only_where_that_is_asked(backend: str, small: Dataset)
     assert as_bytes == pytest.approx(as_floats, rel=ROUNDED)
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("weights", [None, np.zeros(32, np.float32)], ids=["plain", "weighted"])
 def test_one_batch_may_be_trained_on(backend: str, small: Dataset, weights: Any) -> None:
     """`train_on_batch` takes one step, with sample weights if they are given."""

@@ -1,11 +1,13 @@
 import io
 import os
 import signal
+import subprocess
 import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import h5py
@@ -14,11 +16,19 @@ import pytest
 from scipy.io import savemat
 
 from lenet_multi.data import apart
+from lenet_multi.data.found import Found
 from lenet_multi.errors import UserError
+from tests.conftest import PROJECT
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 25), dtype=np.uint8)
 LABELS = np.arange(6) % 3
 COLUMN = LABELS[:, np.newaxis]
+
+
+@pytest.fixture(autouse=True)
+def as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second process run no mutant: mutmut's settings are not found there."""
+    monkeypatch.delenv("MUTANT_UNDER_TEST", raising=False)
 
 
 def write(path: Path) -> Path:
@@ -172,14 +182,149 @@ def test_a_crash_of_the_library_is_a_message(
     assert str(refused.value) == f"{parts} {ended}"
 
 
+def test_the_second_process_is_started_with_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the module, the path, and a file to write to; it reads nothing from the user."""
+
+    def run(command: list[str], **options: Any) -> Any:
+        *given, arrays = command
+        start = [sys.executable, "-P", "-c", apart.START, str(PROJECT)]
+        assert given == [*start, "mat", "a folder/a.mat"]
+        assert options == {
+            "stdin": subprocess.DEVNULL,
+            "capture_output": True,
+            "env": {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"},
+        }
+        assert Path(arrays).parent.name.startswith("lenet-multi-")
+        parts = {"train": (IMAGES, LABELS), "test": (IMAGES[:2], LABELS[:2])}
+        apart.write_found(Path(arrays), Found(parts, class_names=("cat", "dog")))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    found = apart.read("mat", Path("a folder/a.mat"))
+    assert list(found.parts) == ["train", "test"]
+    np.testing.assert_array_equal(found.parts["train"][0], IMAGES)
+    np.testing.assert_array_equal(found.parts["test"][1], LABELS[:2])
+    assert found.class_names == ("cat", "dog")
+
+
+class System:
+    """A system that allows a process so much memory."""
+
+    RLIMIT_DATA, RLIM_INFINITY = 2, -1
+
+    def __init__(self, hard: int) -> None:
+        self.hard = hard
+        self.limits: list[tuple[int, tuple[int, int]]] = []
+
+    def getrlimit(self, what: int) -> tuple[int, int]:
+        """Return the limit of the memory, and no other one."""
+        return {2: (-1, self.hard)}[what]
+
+    def setrlimit(self, what: int, limits: tuple[int, int]) -> None:
+        """Note the limit."""
+        self.limits.append((what, limits))
+
+
+def module(monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], Found]) -> ModuleType:
+    """Let `read` be that of a module `fake` of the folder."""
+    fake = ModuleType("fake")
+    fake.__dict__["read"] = read
+    monkeypatch.setitem(sys.modules, "lenet_multi.data.fake", fake)
+    return fake
+
+
+MOST = 2**29 + 3 * 2**24 + 4 * 100 * 2**20  # bytes, for a file of 1 MiB and three threads
+
+
+@pytest.mark.parametrize(
+    ("processors", "hard", "most"),
+    [
+        (3, -1, MOST),
+        (3, MOST - 1, MOST - 1),
+        (3, MOST + 1, MOST),
+        (None, -1, MOST - 2 * 2**24),
+    ],
+    ids=["no limit", "a stricter one", "a wider one", "unknown processors"],
+)
+def test_memory_is_for_libraries_threads_and_copies(
+    processors: int | None, hard: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is read within that; what is no file is left to its reader."""
+    system, found = System(hard), Found({})
+    monkeypatch.setattr(apart, "resource", system)
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    path = tmp_path / "a.mat"
+    fake = module(monkeypatch, {path: found}.__getitem__)
+    with pytest.raises(KeyError):
+        apart._within_limits(fake, tmp_path)
+    assert system.limits == []
+    path.write_bytes(bytes(2**20))
+    assert apart._within_limits(fake, path) is found
+    assert system.limits == [(2, (most, hard))]
+
+
 @pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the memory and the signals of this process as they are."""
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """The signals that are set; the memory and the signals of this process stay as they are."""
     monkeypatch.setattr(apart, "resource", None)
-    monkeypatch.setattr(signal, "signal", lambda *given: None)
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr(signal, "signal", lambda *setting: given.append(setting))
+    return given
 
 
-@pytest.mark.usefixtures("in_this_process")
+def refusal(path: str, end: pytest.ExceptionInfo[SystemExit], printed: str) -> str:
+    """Return the words after the path of what the second process printed, which ended with 2."""
+    assert end.value.code == 2
+    assert printed.startswith(f"{path} ")
+    return printed.removeprefix(f"{path} ")
+
+
+def test_a_lack_of_memory_is_a_message(
+    signals: list[tuple[object, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The first process alone reports Ctrl-C, and what a library prints is no message."""
+
+    def read(path: Path) -> Found:
+        print("from the library")
+        raise MemoryError
+
+    module(monkeypatch, read)
+    with pytest.raises(SystemExit) as end:
+        apart.main("fake", "a.h5", "out.npz")
+    printed = capfd.readouterr()
+    assert refusal("a.h5", end, printed.out) == (
+        "takes far more memory than it has bytes: it is damaged or a decompression bomb; save it "
+        "again, or give its content unpacked"
+    )
+    assert printed.err == "from the library\n"
+    assert signals == [(signal.SIGINT, signal.SIG_DFL)]
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("side", [0, 1], ids=["images", "labels"])
+def test_objects_are_a_message(
+    side: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """On either side of a pair, and in any part; nothing is ever pickled."""
+    pair: list[Any] = [IMAGES, LABELS]
+    pair[side] = pair[side].astype(object)
+    found = Found({"train": (IMAGES, LABELS), "test": (pair[0], pair[1])})
+    module(monkeypatch, lambda path: found)
+    with pytest.raises(SystemExit) as end:
+        apart.main("fake", "a.h5", "out.npz")
+    assert refusal("a.h5", end, capfd.readouterr().out) == (
+        "has images or labels that are neither numbers nor texts; save them as such"
+    )
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        apart.write_found(tmp_path / "out.npz", found)
+
+
+@pytest.mark.usefixtures("signals")
 def test_the_second_process_writes_each_side_of_each_part(parts: Path, tmp_path: Path) -> None:
     """The archive has the parts in their order, images before labels."""
     apart.main("mat", str(parts), str(tmp_path / "out.npz"))
@@ -189,7 +334,7 @@ def test_the_second_process_writes_each_side_of_each_part(parts: Path, tmp_path:
         np.testing.assert_array_equal(arrays["train.y"], COLUMN)
 
 
-@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.usefixtures("signals")
 def test_the_second_process_prints_a_refusal_alone(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

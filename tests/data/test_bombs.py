@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet_multi.data.bombs import refuse_bomb, refuse_bombs_in
+from lenet_multi.data.bombs import most_unpacked, refuse_bomb, refuse_bombs_in
 from lenet_multi.errors import UserError
 
 
@@ -14,7 +14,9 @@ def test_what_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
     refuse_bomb(path, 100 * 2**20)
     with pytest.raises(UserError, match=r"small\.gz announces 104,857,601 bytes, over 100 times"):
         refuse_bomb(path, 100 * 2**20 + 1)
+    assert most_unpacked(path) == 100 * 2**20
     path.write_bytes(b"")
+    assert most_unpacked(path) == 64 * 2**20
     refuse_bomb(path, 64 * 2**20)
 
 

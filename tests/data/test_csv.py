@@ -276,6 +276,9 @@ def test_the_column_of_texts_has_the_labels(tmp_path: Path) -> None:
     images, labels = csv.read(path).parts[WHOLE]
     assert list(labels) == ["Xa", "b"]
     assert images.shape == (2, 16)
+    path.write_text("1,2,a\n1,2\n")
+    with pytest.raises(ValueError, match="line 2 has 2 columns and no label"):
+        csv._column(path, 2, has_names=False)
 
 
 def test_labels_without_a_name_are_beside_the_numbers_of_images(tmp_path: Path) -> None:
@@ -292,12 +295,17 @@ def test_labels_without_a_name_are_beside_the_numbers_of_images(tmp_path: Path) 
         ([[0, 1, 2, 3], [0, 4, 5, 3]], False),
         ([[0, 1, 2, 3], [0, 4, 5, 6]], True),
         ([[0, 1, 2, 3], [1, 4, 5, 6]], False),
+        ([[0, 1, 2, 3], [1, 4, 5, 3]], False),
+        ([[0, 1, 2, 3], [1, 4, 5, 6], [2, 7, 8, 6]], True),
         ([[0, 1, 2, 3]], False),
     ],
-    ids=["neither changes", "the last changes", "both change", "one row"],
+    ids=[
+        *("neither changes", "the last changes", "both change", "the first changes"),
+        *("the last has fewer", "one row"),
+    ],
 )
 def test_a_column_that_never_changes_has_no_labels(rows: list[list[int]], is_last: bool) -> None:
-    """Then the last one has them, if it changes."""
+    """The last one has them, if it changes and the first does not, or has fewer values."""
     whole = np.array(rows)
     _, labels = csv._of_numbers(Path("a.csv"), whole).parts[WHOLE]
     np.testing.assert_array_equal(labels, whole[:, -1 if is_last else 0])

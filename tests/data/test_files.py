@@ -90,6 +90,10 @@ def test_a_part_may_be_in_pieces(tmp_path: Path) -> None:
     images, labels = read(tmp_path)["train"]
     np.testing.assert_array_equal(images, np.concatenate([IMAGES, IMAGES]))
     np.testing.assert_array_equal(labels, np.concatenate([LABELS, LABELS]))
+    for piece in ("train-9-of-10", "train-10-of-10"):
+        write(tmp_path / "of other lengths" / f"{piece}.npz")
+    images, labels = read(tmp_path / "of other lengths")["train"]
+    assert len(images) == len(labels) == 12
 
 
 def test_pairs_of_arrays_lie_in_a_folder(tmp_path: Path) -> None:
@@ -109,14 +113,27 @@ def test_pairs_of_arrays_lie_in_a_folder(tmp_path: Path) -> None:
 
 def test_a_set_among_several_has_a_place(tmp_path: Path) -> None:
     """FOLDER/NAME is the set of IDX files whose names begin so."""
-    for name in ("emnist-letters", "emnist-digits"):
+    folder = tmp_path / "here"
+
+    def write_set(name: str) -> None:
         for part in ("train", "test"):
-            write_idx(tmp_path / f"{name}-{part}-images-idx3-ubyte", IMAGES.reshape(6, 4, 4))
-            write_idx(tmp_path / f"{name}-{part}-labels-idx1-ubyte", LABELS)
-    with pytest.raises(UserError, match=f"give one of them: {tmp_path}/emnist-digits, "):
-        files.read(tmp_path)
-    assert set(read(tmp_path / "emnist-letters")) == {"train", "test"}
-    assert files.read(tmp_path / "emnist") is None
+            write_idx(folder / f"{name}-{part}-images-idx3-ubyte", IMAGES.reshape(6, 4, 4))
+            write_idx(folder / f"{name}-{part}-labels-idx1-ubyte", LABELS)
+
+    for name in ("emnist-letters", "emnist-digits"):
+        write_set(name)
+    for place in (folder, tmp_path):
+        with pytest.raises(UserError) as refused:
+            files.read(place)
+        assert str(refused.value) == (
+            f"{place} holds several sets; give one of them: {folder}/emnist-digits, "
+            f"{folder}/emnist-letters"
+        )
+    assert set(read(folder / "emnist-letters")) == {"train", "test"}
+    assert files.read(folder / "emnist") is None
+    write_set("raw/emnist-letters")
+    with pytest.raises(UserError, match=f"^{folder}/emnist-letters holds several sets; "):
+        files.read(folder / "emnist-letters")
 
 
 def test_a_set_may_lie_deeper(tmp_path: Path) -> None:
@@ -204,8 +221,11 @@ def test_pieces_of_two_shapes_are_refused(tmp_path: Path) -> None:
     """Pieces whose images differ in shape are not put together."""
     write(tmp_path / "train-0.npz")
     np.savez(tmp_path / "train-1.npz", x=IMAGES[:, :9], y=LABELS)
-    with pytest.raises(UserError, match="images of its files differ in shape; make"):
+    with pytest.raises(UserError) as refused:
         files.read(tmp_path)
+    assert str(refused.value) == (
+        f"{tmp_path}: the images of its files differ in shape; make them alike"
+    )
 
 
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:
@@ -230,14 +250,14 @@ def test_a_pipe_is_not_read(tmp_path: Path, name: str) -> None:
 
 
 def test_folders_in_folders_have_an_end(tmp_path: Path) -> None:
-    """An archive may unpack into some folders in folders; what lies below hundreds is not read."""
-    for depth in (3, 300):
+    """An archive may unpack into eight folders in folders; what lies deeper is not read."""
+    for depth in (8, 9):
         inner = tmp_path / f"{depth}" / "/".join("a" * depth)
         inner.mkdir(parents=True)
         write(inner / "train.npz")
-    assert set(read(tmp_path / "3")) == {"train"}
+    assert set(read(tmp_path / "8")) == {"train"}
     with pytest.raises(UserError, match="holds a, no data that are read"):
-        files.read(tmp_path / "300")
+        files.read(tmp_path / "9")
 
 
 def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
@@ -327,12 +347,12 @@ def test_an_ending_may_be_in_upper_case(tmp_path: Path) -> None:
 
 def test_a_folder_in_a_folder_is_the_only_one(tmp_path: Path) -> None:
     """An archive unpacks into one folder, maybe beside a README; of two, none is searched."""
-    write(tmp_path / "archive" / "a.npz")
+    write(tmp_path / "Xarchive" / "a.npz")
     assert set(read(tmp_path)) == {"whole"}
     (tmp_path / "README").touch()
     assert set(read(tmp_path)) == {"whole"}
     (tmp_path / "other").mkdir()
-    with pytest.raises(UserError, match="holds README, archive, other, no data"):
+    with pytest.raises(UserError, match="holds README, Xarchive, other, no data"):
         files.read(tmp_path)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet_multi.data import folders
+from lenet_multi.data import folders, pictures
 from lenet_multi.errors import UserError
 
 
@@ -70,6 +70,31 @@ def test_classes_alone_are_in_no_part(tmp_path: Path) -> None:
     (tmp_path / ".cache").mkdir()
     (tmp_path / "__MACOSX").mkdir()
     assert seen(tmp_path) == {"whole": PAIR}
+    found = folders.read(tmp_path)
+    assert found
+    assert found.notes == ()
+
+
+def test_a_class_may_have_any_other_name(tmp_path: Path) -> None:
+    """Only what begins with a dot or an underscore is left alone."""
+    classes(tmp_path, ["X", "of-x"])
+    assert seen(tmp_path) == {"whole": [("X", 0), ("X", 1), ("of-x", 10), ("of-x", 11)]}
+    draw(tmp_path / "X" / "X" / "9.png", 0)
+    found = folders.read(tmp_path)
+    assert found
+    assert f"not used: 1, such as {tmp_path / 'X' / 'X' / '9.png'}" in found.notes[0]
+
+
+def test_parts_may_lack_the_one_for_training(tmp_path: Path) -> None:
+    """All folders are parts then; beside a folder that is none, they are classes."""
+    for part in ("test", "val"):
+        classes(tmp_path / "parts" / part, ["cat", "dog"])
+    assert seen(tmp_path / "parts") == {"test": PAIR, "validation": PAIR}
+    classes(tmp_path / "classes", ["cat", "test"])
+    assert [label for label, _ in seen(tmp_path / "classes")["whole"]] == [
+        *("cat", "cat"),
+        *("test", "test"),
+    ]
 
 
 def test_a_class_may_be_called_like_a_part(tmp_path: Path) -> None:
@@ -127,8 +152,12 @@ def test_a_name_of_two_pictures_needs_its_folder(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         draw(tmp_path / folder / "0.png", 0 if folder == "a" else 10)
     (tmp_path / "labels.csv").write_text("file,label\n0.png,cat\n")
-    with pytest.raises(UserError, match=r"0\.png in line 2, which may be .*a/0\.png or .*b/0\.png"):
+    with pytest.raises(UserError) as refused:
         folders.read(tmp_path)
+    assert str(refused.value) == (
+        f"{tmp_path}/labels.csv names 0.png in line 2, which may be {tmp_path}/a/0.png or "
+        f"{tmp_path}/b/0.png; give the folder too"
+    )
     (tmp_path / "labels.csv").write_text("file,label\na/0.png,cat\nb/0.png,dog\n")
     assert seen(tmp_path) == {"whole": [("cat", 0), ("dog", 10)]}
 
@@ -216,14 +245,53 @@ def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
         ),
         ("filename,label\n0.png,cat\n0.png,a,b\n", "has 3 values in line 3; give 2"),
         ("a,b\n0.png,cat\n", "has columns a, b; name two of them file and label"),
+        ("", "has columns of no name; name two of them file and label"),
     ):
         table.write_text(content)
         with pytest.raises(UserError) as refused:
             folders.read(tmp_path)
         assert str(refused.value) == f"{table} {words}"
     table.write_bytes(b"file,label\n\xff\xfe,cat\n")
-    with pytest.raises(UserError, match=f"^{table} is no table: .*; give file and label$"):
+    with pytest.raises(UserError, match=f"^{table} is no table: 'utf-8' .*; give file and label$"):
         folders.read(tmp_path)
+    table.write_text("file,label\n0.png,\n")
+    with pytest.raises(UserError, match=f"^{tmp_path} has an example without a label; "):
+        folders.read(tmp_path)
+
+
+def test_the_folder_is_the_source_of_its_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages on all of them together name it."""
+    classes(tmp_path, ["cat"])
+    paths = [tmp_path / "cat" / f"{number}.png" for number in range(2)]
+
+    def read(*given: object) -> object:
+        assert given == (tmp_path, paths)
+        return np.zeros((2, 4, 4), np.uint8)
+
+    monkeypatch.setattr(pictures, "read", read)
+    assert seen(tmp_path) == {"whole": [("cat", 0), ("cat", 0)]}
+
+
+def test_why_pictures_are_not_read_is_one_whole_line(tmp_path: Path) -> None:
+    """Another format counts more than a lack of classes; without pictures nothing is said."""
+
+    def refused() -> str:
+        with pytest.raises(UserError) as error:
+            folders.refuse_unlabelled(tmp_path)
+        return str(error.value).removeprefix(f"{tmp_path} has pictures such as {tmp_path}/")
+
+    (tmp_path / "notes.txt").touch()
+    folders.refuse_unlabelled(tmp_path)
+    for name in ("a.png", "b.png"):
+        draw(tmp_path / name, 0)
+    assert refused() == (
+        "a.png, but nothing tells their classes; give a folder for each class, or labels.csv with "
+        "the columns file and label"
+    )
+    (tmp_path / "c.JXL").touch()
+    assert refused() == "c.JXL, whose format is not read; save them as PNG"
 
 
 def test_a_part_without_labels_is_said_in_one_line(tmp_path: Path) -> None:
@@ -285,7 +353,11 @@ def test_a_table_beside_pictures_may_have_any_name(tmp_path: Path) -> None:
     table = "file,label\n0.png,cat\n"
     (tmp_path / "any.csv").write_text(table)
     (tmp_path / "sizes.csv").write_text("width\n4\n")
+    (tmp_path / "empty.csv").touch()
     assert folders.read(tmp_path) is None
+    draw(tmp_path / "deeper" / "0.png", 6)
+    assert seen(tmp_path) == {"whole": [("cat", 6)]}
+    (tmp_path / "deeper" / "0.png").unlink()
     draw(tmp_path / "0.png", 7)
     assert seen(tmp_path) == {"whole": [("cat", 7)]}
     (tmp_path / "other.csv").write_text(table)

@@ -75,6 +75,7 @@ def test_arrays_are_known_by_the_names_that_people_give(
         ((), "some.npz has no arrays; name its arrays x_train, y_train, x_test and y_test"),
         (("a", "weights"), "some.npz has a, weights; name its arrays"),
         (("x_train",), "has x_train but not its labels; name"),
+        (("x",), "has x but not its labels; name"),
         (("x_test", "y_test", "y_train"), "has y_train but not its images; name"),
         (("X", "data", "y"), "has both X and data; name one of them otherwise"),
     ],

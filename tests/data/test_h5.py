@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import h5py
@@ -46,7 +47,7 @@ def test_another_file_is_not_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "linked.h5", "w") as file:
         file["x"] = h5py.ExternalLink("other.h5", "x")
         file["y"] = LABELS
-    with pytest.raises(UserError, match="has y but not its images"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}/linked\.h5 has y but not its images"):
         h5.read(tmp_path / "linked.h5")
     with h5py.File(tmp_path / "external.h5", "w") as file:
         external = [(str(tmp_path / "secret"), 0, 6 * 256)]
@@ -96,8 +97,31 @@ def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["x"] = IMAGES
         file.create_dataset("y", (6,), h5py.special_dtype(ref=h5py.Reference))
-    assert refused().startswith(f"{path} is no readable HDF5 file: ")
-    assert refused().endswith("; save it again")
+    assert refused() == (
+        f"{path} is no readable HDF5 file: dset.asstr() can only be used on datasets with an HDF5 "
+        "string datatype; save it again"
+    )
+    for texts in "xy":
+        with h5py.File(path, "w") as file:
+            file["x"], file["y"] = IMAGES, LABELS
+            del file[texts]
+            file[texts] = ["cat", ""] * 3
+        assert refused().startswith(f"{path} has an example without a label; ")
+
+
+def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package itself installs it."""
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UserError, match=r"h5py .* install it with: pip install lenet-multi$"):
+        h5.read(tmp_path / "a.h5")
+
+
+def test_a_group_is_no_array(tmp_path: Path) -> None:
+    """Whatever its name is."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["labels"] = IMAGES, LABELS
+        file.create_group("y")
+    np.testing.assert_array_equal(h5.read(tmp_path / "a.h5").parts["whole"][1], LABELS)
 
 
 def test_the_axes_may_be_in_the_other_order(tmp_path: Path) -> None:

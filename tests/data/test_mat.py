@@ -1,3 +1,4 @@
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import io
 
-from lenet_multi.data import mat
+from lenet_multi.data import bombs, mat
 from lenet_multi.data.found import WHOLE
 from lenet_multi.errors import UserError
 
@@ -43,10 +44,17 @@ def test_version_7_3_is_hdf5(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels, LABELS[np.newaxis])
 
 
+@pytest.fixture
+def one_mebibyte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let that be the most that any file may become, so that bombs are small."""
+    monkeypatch.setattr(bombs, "_HARMLESS", 2**20)
+
+
+@pytest.mark.usefixtures("one_mebibyte")
 @pytest.mark.parametrize("inside", [False, True], ids=["an array", "in a structure"])
 def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path: Path, inside: bool) -> None:
     """Zeros that are packed a thousand times are refused."""
-    zeros: Any = np.zeros((90, 2**20), np.uint8)
+    zeros: Any = np.zeros((3, 2**20), np.uint8)
     content = {"X": {"images": zeros} if inside else zeros, "y": LABELS}
     io.savemat(tmp_path / "a.mat", content, do_compression=True)
     with pytest.raises(UserError, match="decompression bomb"):
@@ -91,6 +99,14 @@ def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
         mat.read(path)
 
 
+def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package itself installs it."""
+    (tmp_path / "a.mat").write_bytes(b"x" * 999)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(UserError, match=r"scipy\.io .* install it with: pip install lenet-multi$"):
+        mat.read(tmp_path / "a.mat")
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_what_is_packed_is_counted_in_either_order(tmp_path: Path, order: str) -> None:
     """The bytes of all packed variables are counted; a file of version 4 has none."""
@@ -103,15 +119,30 @@ def test_what_is_packed_is_counted_in_either_order(tmp_path: Path, order: str) -
     assert mat._unpacked(path) == 1000 + 3 * 2**20
     path.write_bytes(bytes(128) + elements[0])
     assert mat._unpacked(path) == 0
+    path.write_bytes(header + elements[0][:-4])  # without the checksum at its end
+    assert mat._unpacked(path) == 1000
 
 
+@pytest.mark.usefixtures("one_mebibyte")
 def test_a_bomb_is_not_unpacked_whole(tmp_path: Path) -> None:
     """Unpacking ends at the limit, whatever the variable would become."""
-    bomb = zlib.compress(bytes(200 * 2**20))
+    bomb = zlib.compress(bytes(9 * 2**20))
     element = np.array([15, len(bomb)], "<u4").tobytes() + bomb
     (tmp_path / "a.mat").write_bytes(bytes(126) + b"IM" + element)
-    with pytest.raises(UserError, match="announces 68,157,440 bytes"):
+    with pytest.raises(UserError, match="announces 2,097,152 bytes"):
         mat._unpacked(tmp_path / "a.mat")
+
+
+@pytest.mark.usefixtures("one_mebibyte")
+def test_what_is_announced_without_packing_is_counted(tmp_path: Path) -> None:
+    """Eight bytes for each number; version 4 begins with kind, rows, columns and the name."""
+    path = tmp_path / "a.mat"
+    for rows in (2**17, 2**17 + 1):
+        header = np.array([0, rows, 1, 0, 2], "<i4").tobytes() + b"X\0"
+        path.write_bytes(header)
+        message = "no readable .mat file" if rows == 2**17 else "announces 1,048,584 bytes"
+        with pytest.raises(UserError, match=message):
+            mat.read(path)
 
 
 def test_arrays_of_structures_have_their_names() -> None:

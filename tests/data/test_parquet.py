@@ -42,7 +42,7 @@ def test_encoded_pictures_come_back(tmp_path: Path, as_dictionary: bool) -> None
     """Hugging Face's tables have pictures as bytes and path, and the names beside them."""
     encoded: list[Any] = [png(image) for image in IMAGES]
     if as_dictionary:
-        encoded = [{"bytes": one, "path": None} for one in encoded]
+        encoded = [{"bytes": one, "path": None, "places": [1, 2]} for one in encoded]
     features = {"label": {"names": NAMES, "_type": "ClassLabel"}}
     beside = {"huggingface": json.dumps({"info": {"features": features}})}
     path = write(tmp_path / "a.parquet", {"image": encoded, "label": LABELS}, **beside)
@@ -67,10 +67,49 @@ def test_columns_of_pixels_come_back(tmp_path: Path) -> None:
 def test_a_column_of_lists_comes_back(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     """A column may have the pixels of an image as a list, or as a list for each row of pixels."""
     lists = IMAGES.reshape(6, *shape).tolist()
-    path = write(tmp_path / "a.parquet", {"label": LABELS, name: lists})
+    path = write(tmp_path / "a.parquet", {"label": LABELS, "width": LABELS, name: lists})
     images, labels = parquet.read(path).parts[WHOLE]
     np.testing.assert_array_equal(images, IMAGES.reshape(6, *shape))
     np.testing.assert_array_equal(labels, LABELS)
+
+
+def test_lists_may_be_of_one_length_or_of_bits(tmp_path: Path) -> None:
+    """Parquet has a type for lists that are equally long; bits have one byte in arrays."""
+    import pyarrow
+
+    bits = IMAGES.reshape(6, 25) > 99
+    for lists, wanted in (
+        (pyarrow.array(IMAGES.reshape(6, 25).tolist(), pyarrow.list_(pyarrow.uint8(), 25)), IMAGES),
+        (pyarrow.array(bits.tolist()), bits),
+    ):
+        path = write(tmp_path / "a.parquet", {"label": LABELS, "pixels": lists})
+        images, _ = parquet.read(path).parts[WHOLE]
+        np.testing.assert_array_equal(images, wanted.reshape(6, 25))
+
+
+def test_names_may_be_labels(tmp_path: Path) -> None:
+    """An example without one is refused."""
+    path = write(tmp_path / "a.parquet", {"label": [*NAMES, *NAMES], "pixel": LABELS})
+    assert parquet.read(path).parts[WHOLE][1].tolist() == [*NAMES, *NAMES]
+    write(path, {"label": [*NAMES, ""], "pixel": LABELS[:4]})
+    with pytest.raises(UserError, match=f"^{path} has an example without a label; "):
+        parquet.read(path)
+
+
+def test_a_table_is_the_source_of_its_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages on all of them together name it, and its bytes count."""
+    encoded = [png(image) for image in IMAGES]
+    path = write(tmp_path / "a.parquet", {"image": encoded, "label": LABELS})
+
+    def stacked(*given: Any) -> Any:
+        source, _, *counts = given
+        assert [source, *counts] == [path, 6, path.stat().st_size]
+        return IMAGES
+
+    monkeypatch.setattr(parquet, "stacked", stacked)
+    assert parquet.read(path).parts[WHOLE][0] is IMAGES
 
 
 @pytest.mark.parametrize(
@@ -106,7 +145,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pyarrow the message says how to install it."""
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(UserError, match=r"pyarrow\.parquet .* install it with: pip install"):
+    with pytest.raises(UserError, match=r"pyarrow\.parquet .* 'lenet-multi\[huggingface\]'$"):
         parquet.read(tmp_path / "a.parquet")
 
 

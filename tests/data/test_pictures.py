@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,31 @@ def saved(folder: Path, *images: Image.Image, ending: str = "png") -> list[Path]
 def test_grey_pictures_come_back(tmp_path: Path, ending: str) -> None:
     """Grey pictures of any lossless format give the bytes that were saved."""
     paths = saved(tmp_path, *map(Image.fromarray, GREY), ending=ending)
-    np.testing.assert_array_equal(pictures.read(tmp_path, paths), GREY)
+    found = pictures.read(tmp_path, paths)
+    np.testing.assert_array_equal(found, GREY)
+    assert found.dtype == np.uint8
+
+
+def test_the_bytes_of_all_files_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages on all pictures name their folder, those on one its file."""
+    paths = saved(tmp_path, *map(Image.fromarray, GREY))
+    size = sum(len(path.read_bytes()) for path in paths)
+
+    def stacked(*given: Any) -> Any:
+        source, named, *counts = given
+        assert [source, *counts] == [tmp_path, 3, size]
+        assert [name for name, _ in named] == [str(path) for path in paths]
+        return GREY
+
+    monkeypatch.setattr(pictures, "stacked", stacked)
+    assert pictures.read(tmp_path, paths) is GREY
+
+
+def test_no_pictures_are_an_empty_array(tmp_path: Path) -> None:
+    """A table may have no rows."""
+    found = pictures.stacked(tmp_path, [], 0, 0)
+    assert found.shape == (0, 0, 0)
+    assert found.dtype == np.uint8
 
 
 def test_coloured_pictures_come_back(tmp_path: Path) -> None:
@@ -110,12 +135,13 @@ def test_a_refusal_is_one_whole_line(mode: str, words: str) -> None:
 
 def test_pictures_of_two_sizes_are_one_whole_line(tmp_path: Path) -> None:
     """Height comes first, as in arrays; a transparent pixel is enough to refuse a picture."""
-    named = [("a", GREY[0]), ("b", GREY[1, 1:])]
-    with pytest.raises(UserError) as refused:
-        pictures.stacked(tmp_path, named, 2, 99)
-    assert str(refused.value) == (
-        "b has 5x5 pixels but others have 6x5; make all pictures alike first"
-    )
+    for images in (GREY, COLOUR):
+        named = [("a", images[0]), ("b", images[1, 1:])]
+        with pytest.raises(UserError) as refused:
+            pictures.stacked(tmp_path, named, 2, 99)
+        assert str(refused.value) == (
+            "b has 5x5 pixels but others have 6x5; make all pictures alike first"
+        )
     almost = Image.new("RGBA", (2, 2), (0, 0, 0, 255))
     assert pictures._pixels(almost, "a").shape == (2, 2, 3)
     almost.putpixel((1, 1), (0, 0, 0, 254))
@@ -155,8 +181,12 @@ def test_a_damaged_picture_is_one_whole_line(tmp_path: Path) -> None:
     (path,) = saved(tmp_path, Image.fromarray(GREY[0]))
     with pytest.raises(UserError) as refused:
         pictures.decoded(path.read_bytes()[:60], "a.png")
-    assert str(refused.value).startswith("a.png is no readable picture: ")
-    assert str(refused.value).endswith("; save it again, or take it out")
+    assert str(refused.value) == (
+        "a.png is no readable picture: image file is truncated; save it again, or take it out"
+    )
+    Image.fromarray(COLOUR[0]).save(tmp_path / "a.pcx")
+    with pytest.raises(UserError, match="is no readable picture: cannot identify image file"):
+        pictures.decoded((tmp_path / "a.pcx").read_bytes(), "a.png")
     exif = Image.Exif()
     exif[0x0112] = 3
     Image.fromarray(GREY[0]).save(path, exif=exif)
@@ -186,3 +216,6 @@ def test_the_sizes_of_bombs_count_all_channels_and_all_pictures(tmp_path: Path) 
     pictures.stacked(tmp_path, named, 64, 0)
     with pytest.raises(UserError, match=f"^{tmp_path} announces 68,157,440 bytes"):
         pictures.stacked(tmp_path, named, 65, 0)
+    pictures.stacked(tmp_path, named, 100, 2**20)
+    with pytest.raises(UserError, match=r"announces 105,906,176 bytes, .* its own 1,048,576: "):
+        pictures.stacked(tmp_path, named, 101, 2**20)

@@ -16,6 +16,15 @@ def test_extras_are_those_of_the_project() -> None:
     assert found == {name: f"pip install 'lenet-multi[{name}]'" for name in EXTRAS}
 
 
+def test_each_extra_has_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what another one lacks, nor the package itself."""
+    wanted = ["no-such-a>=1", 'no-such-b>=2; extra == "tfds"', 'no-such-c; extra == "demo"']
+    monkeypatch.setattr(extras, "requires", lambda name: wanted)
+    found = {extra.name: extra.lacks for extra in extras.every() if extra.lacks}
+    assert found == {"tfds": ["no-such-b>=2"], "demo": ["no-such-c"]}
+    assert extras.lacks() == ["no-such-a>=1"]
+
+
 def test_every_extra_is_pinned() -> None:
     """Every extra has a dependency group of its name, with the versions for the tests."""
     assert set(EXTRAS) <= set(GROUPS)
@@ -64,6 +73,8 @@ def test_a_missing_module_is_one_whole_line() -> None:
         "no_such_module cannot be imported (No module named 'no_such_module'); install it with: "
         "pip install 'lenet-multi[tfds]'"
     )
+    with pytest.raises(UserError, match=r"with: pip install lenet-multi$"):
+        extras.require("no_such_module")
     assert extras.install_line() == "pip install lenet-multi"
     assert extras.require("math", "tfds").pi > 3
 
@@ -71,10 +82,11 @@ def test_a_missing_module_is_one_whole_line() -> None:
 def test_without_an_installation_nothing_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requirements are known of an installed package only."""
     assert extras.is_installed()
-    monkeypatch.setattr(extras, "distributions", lambda name: iter(()))
+    monkeypatch.setattr(extras, "distributions", lambda name: {"lenet-multi": []}.get(name, ["a"]))
+    monkeypatch.setattr(extras, "requires", lambda name: ["no-such-package"])
     assert not extras.is_installed()
     assert extras.every() == []
-    assert extras.lacks("export") == []
+    assert extras.lacks() == []
 
 
 def test_a_package_without_requirements_lacks_none(monkeypatch: pytest.MonkeyPatch) -> None:

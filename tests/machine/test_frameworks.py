@@ -1,6 +1,7 @@
 import importlib
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,14 +54,20 @@ def test_an_unknown_backend_is_refused_with_the_nearest_name() -> None:
     """A misspelled backend gets the nearest name; any other unknown name gets the list."""
     with pytest.raises(UserError, match="did you mean 'tensorflow'"):
         choose("tensorfow", {})
-    with pytest.raises(UserError, match="choose from tensorflow, jax, torch"):
+    with pytest.raises(UserError) as refused:
         choose("mxnet", {})
+    assert str(refused.value) == "unknown backend 'mxnet'; choose from tensorflow, jax, torch"
 
 
 def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what is installed and how to install the requested backend."""
     monkeypatch.setattr(frameworks, "installed", lambda known: ("jax",))
-    with pytest.raises(UserError, match=r"installed: jax.*pip install torch"):
+    with pytest.raises(UserError) as refused:
+        choose("torch", {})
+    remedy = "; install it with: pip install torch"
+    assert str(refused.value) == f"backend 'torch' is not installed (installed: jax){remedy}"
+    monkeypatch.setattr(frameworks, "installed", lambda known: ("jax", "tensorflow"))
+    with pytest.raises(UserError, match=r"\(installed: jax, tensorflow\)"):
         choose("torch", {})
 
 
@@ -82,6 +89,10 @@ def test_a_folder_of_a_backends_name_is_no_backend(name: str, work: Path) -> Non
     importlib.invalidate_caches()
     assert frameworks.installed(ANSWERING) == before
     assert frameworks.hiding(name) is None
+    assert frameworks.hiding("no_such_backend") is None
+    (work / "no_such_backend").mkdir()
+    importlib.invalidate_caches()
+    assert frameworks.hiding("no_such_backend") is None
 
 
 @pytest.mark.parametrize("name", [*BACKENDS, "openvino"])
@@ -103,6 +114,20 @@ def test_a_users_module_of_a_backends_name_is_named(
         choose(None, {}, known=ANSWERING)
 
 
+def test_only_a_backend_that_is_asked_for_can_be_hidden(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's module matters to no other backend."""
+    (work / "torch.py").touch()
+    importlib.invalidate_caches()
+    monkeypatch.setattr(frameworks, "installed", lambda known: ("jax",))
+    assert choose(None, {}) == "jax"
+    monkeypatch.setattr(frameworks, "installed", lambda known: ())
+    with pytest.raises(UserError) as refused:
+        choose("jax", {})
+    assert str(refused.value) == "backend 'jax' is not installed; install it with: pip install jax"
+
+
 @pytest.mark.parametrize("name", ["tensorflow", "tensorflow.py"], ids=["folder", "file"])
 def test_a_false_tensorflow_is_never_imported(
     name: str, work: Path, monkeypatch: pytest.MonkeyPatch
@@ -118,6 +143,7 @@ def test_a_false_tensorflow_is_never_imported(
         with pytest.raises(ImportError, match="tensorflow is left out"):
             importlib.import_module("tensorflow")
     assert sum(isinstance(finder, OthersLeftOut) for finder in sys.meta_path) == 1
+    assert isinstance(sys.meta_path[0], OthersLeftOut)  # asked before any other
 
 
 def test_a_package_that_pip_put_into_the_working_folder_is_installed(work: Path) -> None:
@@ -137,12 +163,19 @@ def test_only_what_an_error_names_hides_a_library(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user's file is to blame where the error has its name, and a library has that name too."""
-    for name in ("wave", "mine_alone"):
-        file = SimpleNamespace(__file__=str(work / f"{name}.py"))
-        monkeypatch.setitem(sys.modules, name, file)
+    (work / "colorsys").mkdir()
+    for name, place in (
+        ("wave", "wave.py"),
+        ("mine_alone", "mine_alone.py"),
+        ("colorsys", "colorsys/__init__.py"),
+    ):
+        (work / place).touch()
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(__file__=str(work / place)))
+    importlib.invalidate_caches()
     words = "module '{}' has no attribute 'open'"
     assert frameworks.hider(AttributeError(words.format("wave"))) == work / "wave.py"
     assert frameworks.hider(AttributeError(words.format("mine_alone"))) is None
+    assert frameworks.hider(AttributeError(words.format("colorsys"))) == work / "colorsys"
     assert frameworks.hider(ImportError("No module named 'wave.reader'")) == work / "wave.py"
     assert frameworks.hider(ImportError("cannot import name 'wave_of' from 'json'")) is None
 
@@ -150,8 +183,10 @@ def test_only_what_an_error_names_hides_a_library(
 def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """If no backend is installed, the error says how to install one."""
     monkeypatch.setattr(frameworks, "installed", lambda known: ())
-    with pytest.raises(UserError, match="no Keras backend is installed; install it with"):
+    with pytest.raises(UserError) as refused:
         choose(None, {})
+    remedy = "install it with: pip install jax"
+    assert str(refused.value) == f"no Keras backend is installed; {remedy}"
 
 
 @pytest.mark.usefixtures("all_installed")
@@ -159,8 +194,29 @@ def test_no_backend_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_backend_that_only_answers_cannot_train(name: str) -> None:
     """A backend that only answers is accepted for answering and refused for training."""
     assert choose(name, {}, known=ANSWERING) == name
-    with pytest.raises(UserError, match="cannot train, only predict and evaluate"):
+    with pytest.raises(UserError) as refused:
         choose(name, {})
+    assert str(refused.value) == (
+        f"backend '{name}' cannot train, only predict and evaluate; choose from tensorflow, jax, "
+        "torch"
+    )
+
+
+def test_keras_computes_with_a_package_of_another_name() -> None:
+    """Its NumPy backend convolves with JAX, and every other one with the package of its name."""
+    found = {name: frameworks.framework(name) for name in ANSWERING}
+    assert found == {**{name: name for name in ANSWERING}, "numpy": "jax"}
+
+
+def test_a_version_is_that_of_the_distribution_with_the_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first one counts of those that provide a module; without any, the name is not found."""
+    monkeypatch.setattr(frameworks, "_distributions", lambda: {"a_module": ["rich", "no-such"]})
+    assert frameworks.installed_version("numpy") == version("numpy")
+    assert frameworks.installed_version("a_module") == version("rich")
+    with pytest.raises(PackageNotFoundError, match="no-such-module"):
+        frameworks.installed_version("no-such-module")
 
 
 @pytest.mark.usefixtures("all_installed")
@@ -182,6 +238,7 @@ def test_other_frameworks_are_left_out_and_come_back(
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     with OthersLeftOut("chosen"):
+        assert isinstance(sys.meta_path[0], OthersLeftOut)  # asked before any other
         importlib.import_module("chosen")
         spec = find_spec("other")  # some look whether it is installed, and where
         assert spec

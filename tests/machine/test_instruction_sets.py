@@ -33,7 +33,7 @@ def flags(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
         (AVX512_FLAGS, AVX512),
         ("fpu sse4_1 avx2 fma", AVX2),
         ("fpu sse4_1 avx2 fma avx512f", AVX2),
-        ("fpu sse4_1", SSE41),
+        ("sse4_1", SSE41),
         ("asimd", "aarch64"),
     ],
     ids=["avx512", "avx2", "a part of avx512", "sse4.1", "no x86"],
@@ -59,6 +59,42 @@ def test_without_linuxs_file_the_kind_of_processor_is_told(
     assert used("jax", {}) == platform.machine()
 
 
+def test_the_first_processors_facts_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, from Linux's file; a fact may have colons, or be empty."""
+    first = "processor\t: 0\nmodel name\t: A: B\nflags\t\t: a b\npower\n"
+    contents = {"/proc/cpuinfo": f"{first}\nprocessor\t: 1\nmodel name\t: C\n\n"}
+    monkeypatch.setattr(Path, "read_text", lambda path: contents[str(path)])
+    facts = {"processor": "0", "model name": "A: B", "flags": "a b", "power": ""}
+    assert instruction_sets.cpuinfo() == facts
+
+
+def test_every_library_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MKL needs a second one for the oldest set alone."""
+    flags(monkeypatch, AVX512_FLAGS)
+    assert held_to(AVX2, {}) == {
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+    assert held_to(SSE41, {}) == {
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "ATEN_CPU_CAPABILITY": "default",
+        "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "MKL_CBWR": "COMPATIBLE",
+    }
+
+
+def test_a_processor_of_another_kind_has_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be held to one, and a user's limit gives it none."""
+    flags(monkeypatch, "asimd")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(UserError, match=r"no sse4\.1, as far as .* \(newest: aarch64\)"):
+        held_to(SSE41, {})
+    assert used("jax", {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}) == "aarch64"
+
+
 @pytest.mark.parametrize("name", INSTRUCTION_SETS)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_is_held_is_used(backend: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,10 +111,14 @@ def test_what_is_held_is_used(backend: str, name: str, monkeypatch: pytest.Monke
         ("tensorflow", {"ONEDNN_MAX_CPU_ISA": "avx2"}, "oneDNN avx2, XLA avx512"),
         ("jax", {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2 --xla_dump_to=x"}, "avx2"),
         ("jax", {"XLA_FLAGS": "--xla_dump_to=x"}, "avx512"),
+        ("jax", {"XLA_FLAGS": "--xla_cpu_max_isa=AVX"}, "avx"),
         ("jax", {"ATEN_CPU_CAPABILITY": "avx2"}, "avx512"),
         (None, {"ATEN_CPU_CAPABILITY": "avx2"}, "oneDNN avx512, ATen avx2, XLA avx512"),
     ],
-    ids=["one of two", "another", "tensorflow", "two flags", "no limit", "not its own", "all"],
+    ids=[
+        *("one of two", "another", "tensorflow", "two flags", "no limit", "no name", "not its own"),
+        "all",
+    ],
 )
 def test_a_users_own_setting_is_recorded(
     backend: str | None, environ: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch

@@ -1,10 +1,21 @@
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from lenet_multi.errors import StoppedError
 from lenet_multi.machine import signals
+
+
+@pytest.fixture(autouse=True)
+def outside() -> Iterator[None]:
+    """Let no signal that a block misses end the tests."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, frame: None) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_both_signals_are_told_within_the_block() -> None:

@@ -255,6 +255,67 @@ REASONS = {
         'warnings.filterwarnings("ignore", "glyph .* missing from font")',
         'warnings.filterwarnings("ignore", "GLYPH .* MISSING FROM FONT")',
     },
+    # Rooms machine and data.
+    "Names of a package's metadata may be in any case.": {
+        f"names = (metadata(DISTRIBUTION).get_all({name}) or []) if is_installed() else []"
+        for name in ('"provides-extra"', '"PROVIDES-EXTRA"')
+    },
+    "packaging 26 takes a lone version before a release by itself; older ones need the word.": {
+        "met = requirement.specifier.contains(found, prereleases=None)",
+        "met = requirement.specifier.contains(found, )",
+    },
+    "Python compares the text of a warning in any case.": {
+        f'warnings.filterwarnings("ignore", r"{text}")'
+        for text in (
+            "error (read|writ)ing persistent compilation cache",
+            "ERROR (READ|WRIT)ING PERSISTENT COMPILATION CACHE",
+        )
+    },
+    "No processor has a flag called XXXX.": {
+        'flags = set(cpuinfo().get("flags", "XXXX").split())',
+    },
+    "Any number below 0 is below all ranks.": {
+        "return INSTRUCTION_SETS.index(name) if name in INSTRUCTION_SETS else -2",
+    },
+    "A moment more or less.": {"if time.monotonic() >= until:"},
+    "It states alone that the lengths are equal.": {
+        "*(one.parts[part] for one in several if part in one.parts), )",
+    },
+    "h5py reads where it is told nothing.": {"with h5py.File(path, ) as file:"},
+    "Where no picture is used, nothing is read, and the notes are left out.": {
+        "unused = [path for path in _all_pictures(folder) if path not in used] "
+        "if (used) or True else []",
+    },
+    "What lies behind both places is not looked at.": {
+        "start = file.read(None)",
+        "start = file.read(1025)",
+    },
+    "A variable without bytes unpacks to none.": {
+        "while at + 9 <= len(content):",
+        "while at + 8 < len(content):",
+    },
+    "zlib ignores what stands behind the end of what is packed.": {
+        "rest = content[at + 8 : at + 9 + int(size)]",
+    },
+    "The three channels of a grey picture are equal.": {
+        "return pixels[..., 1] if is_grey else pixels",
+    },
+    "Only its kind is looked at.": {"images = np.empty(1, object)"},
+    "Lengths have no gap, or are refused as lengths that differ.": {
+        "(length,) = np.unique(array.value_lengths().to_numpy(zero_copy_only=True))",
+    },
+    "No label at all is shorter than the limit.": {
+        "if (longest := max(map(len, labels), default=1)) > _LONGEST:",
+    },
+    "Texts are texts by themselves, and no names are none, of whatever kind.": {
+        "names = np.array(found.class_names or [], None)",
+        "names = np.array(found.class_names or [], )",
+    },
+    "Pictures of both modes have bytes.": {
+        "return np.asarray(picture.convert(_MODES[picture.mode]), None)",
+        "return np.asarray(picture.convert(_MODES[picture.mode]), )",
+    },
+    "The next line sets the names.": {"finder = OthersLeftOut(None)"},
 }
 
 # Reasons for what differs nowhere: a piece of code, and what mutants have in its place.
@@ -311,6 +372,8 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         'format="png"': ('format="PNG"',),
         'format="svg"': ('format="SVG"',),
     },
+    # Rooms machine and data.
+    "pyarrow takes None for False.": {"zero_copy_only=False": ("zero_copy_only=None",)},
 }
 
 # Reasons for all survivors of a function, where none of it can run in the tests of its module.
@@ -318,11 +381,7 @@ FUNCTIONS: dict[str, set[str]] = {}
 
 # Modules that were measured, but whose tests do not notice enough yet, or whose survivors nobody
 # has looked at.
-NOT_YET: set[str] = {
-    "lenet_multi/machine/extras.py",
-    "lenet_multi/machine/start_error.py",
-    "lenet_multi/data/h5.py",
-}
+NOT_YET: set[str] = set()
 
 
 def reason(function: str, was: str, became: str) -> str:

@@ -6,13 +6,14 @@ message of a `UserError` to stdout; what libraries print goes to stderr.
 
 import contextlib
 import importlib
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from lenet_multi.data.apart import REFUSED, read_found, write_found
+from lenet_multi.data.apart import REFUSED, read_found, refuse, write_found
 from lenet_multi.data.class_names import Names
 from lenet_multi.data.found import Found, Pair
 from lenet_multi.errors import UserError
@@ -32,10 +33,9 @@ def read(library: str, name: str) -> tuple[dict[str, Pair], Names | None]:
             [sys.executable, "-m", __name__, library, name, str(path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            text=True,
         )
         if done.returncode == REFUSED:
-            raise UserError(f"{source}: {done.stdout}")
+            raise UserError(f"{source}: {os.fsdecode(done.stdout)}")
         if done.returncode:
             raise UserError(f"{source}: its reader ended with status {done.returncode}; see above")
         found = read_found(path)
@@ -50,8 +50,7 @@ def main(library: str, name: str, path: str) -> None:
             pairs, names = read(name)
             write_found(Path(path), Found(pairs, class_names=tuple(names or ()) or None))
     except UserError as error:
-        print(error, end="")
-        sys.exit(REFUSED)
+        refuse(error)
 
 
 if __name__ == "__main__":

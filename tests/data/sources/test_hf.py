@@ -1,6 +1,10 @@
+import os
+import sys
+import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,153 @@ from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.data.sources import hf
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import image_sets
+from lenet_multi.machine import extras
+
+
+class Labels:
+    """A column of labels."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+
+COLUMNS = {"number": object(), "picture": Image.new("L", (3, 2)), "label": Labels("cat", "dog")}
+
+
+class Part:
+    """A split of one picture."""
+
+    features = COLUMNS
+
+    def select_columns(self, names: list[str]) -> list[dict[str, Any]]:
+        """Return the rows, with these columns alone."""
+        row = {"number": 7, "picture": Image.new("L", (3, 2), 9), "label": 1}
+        return [{name: row[name] for name in names}]
+
+
+class Library:
+    """Stands for the library, and notes what it is asked."""
+
+    Image, ClassLabel = Image.Image, Labels
+    config = SimpleNamespace(DATASETDICT_JSON_FILENAME="saved.json")
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+        self.found: Any = {"train": Part(), "test": Part(), "extra": None}
+
+    def disable_progress_bars(self) -> None:
+        """Note that there are none."""
+        self.asked.append("no bars")
+
+    def load_from_disk(self, path: str) -> Any:
+        """Return the splits."""
+        self.asked.append(("from disk", path))
+        return self.found
+
+    def load_dataset(self, path: str) -> Any:
+        """Return the splits."""
+        self.asked.append(("by name", path))
+        return self.found
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    """What stands for the library, where that is looked for."""
+    known = {("datasets", "huggingface"): Library()}
+    monkeypatch.setattr(extras, "require", lambda *given: known[given])
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    return known["datasets", "huggingface"]
+
+
+def test_a_folder_is_loaded_as_it_was_made(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the library saved has a file of its own; bars of progress are for a terminal."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(hf, "_hub_answers", lambda: pytest.fail("the Hub is asked"))
+    folder = tmp_path / "set"
+    folder.mkdir()
+    pairs, names = hf.read("~/set")
+    assert names == ["cat", "dog"]
+    assert list(pairs) == ["train", "test"]
+    images, labels = pairs["test"]
+    assert images.tolist() == [[[9, 9, 9], [9, 9, 9]]]
+    assert labels.tolist() == [1]
+    (folder / "saved.json").touch()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert hf.read("~/set")[1] == names
+    place = str(folder)
+    assert library.asked == ["no bars", ("by name", place), ("from disk", place)]
+
+
+def test_a_refusal_is_one_whole_line(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remedy for a folder is another one; without a network, a set of before may be there."""
+    library.found = {"extra": Part()}
+
+    def refused(name: str) -> str:
+        with pytest.raises(UserError) as error:
+            hf.read(name)
+        return str(error.value)
+
+    assert refused(str(tmp_path)) == "it must have a split train or test, but has extra"
+    library.found = None
+    why = "Hugging Face's datasets cannot read it: 'NoneType' object is not iterable; "
+    assert refused(str(tmp_path)) == f"{why}give another data set or folder"
+    for answers, remedy in (
+        (True, "give another data set or folder"),
+        (False, "the Hub is not reached; give a folder, or a data set downloaded before"),
+    ):
+        monkeypatch.setattr(hf, "_hub_answers", lambda answers=answers: answers)
+        assert refused("someone/digits") == f"{why}{remedy}"
+        assert os.environ.get("HF_HUB_OFFLINE") == (None if answers else "1")
+
+
+@pytest.mark.parametrize("endpoint", ["", "http://mirror"])
+def test_the_hub_has_five_seconds(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own mirror is asked instead, if there is one; what is no address is none."""
+    told: list[object] = []
+
+    def urlopen(url: str, timeout: float) -> Any:
+        told.append((url, timeout))
+        return SimpleNamespace(close=lambda: told.append("closed"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(urllib.request, "urlopen", urlopen)
+        patch.setenv("HF_ENDPOINT", endpoint)
+        assert hf._hub_answers() is True
+    assert told == [(endpoint or "https://huggingface.co", 5.0), "closed"]
+    monkeypatch.setenv("HF_ENDPOINT", "no address")
+    assert hf._hub_answers() is False
+
+
+def test_splits_name_their_classes_alike(library: Library) -> None:
+    """The columns may have other names; the error has the first classes of both splits."""
+    alike = {"train": COLUMNS, "test": {"kind": Labels("cat", "dog")}}
+    assert hf._class_names(library, alike) == ["cat", "dog"]
+    with pytest.raises(UserError) as refused:
+        hf._class_names(library, {**alike, "validation": {"kind": Labels("dog", "cat")}})
+    assert str(refused.value) == (
+        "its split train names classes cat, dog, validation dog, cat; make them alike"
+    )
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_a_mode_is_grey_or_coloured(mode: str) -> None:
+    """Transparency is left out; a palette is coloured."""
+    found = hf._pixels(Image.new("L", (3, 2), 255).convert(mode))
+    assert found.dtype == np.uint8
+    assert found.shape == ((2, 3) if mode in ("1", "L", "LA") else (2, 3, 3))
+    assert (found == 255).all()
+
+
+def test_another_mode_is_refused() -> None:
+    """The error names it."""
+    with pytest.raises(UserError) as refused:
+        hf._pixels(Image.new("I;16", (3, 2)))
+    assert str(refused.value) == "its pictures have mode I;16; save them with 8 bits per channel"
 
 
 @pytest.fixture

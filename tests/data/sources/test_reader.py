@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from lenet_multi.data.sources import reader
 from lenet_multi.errors import UserError
 
+ODD = b"\xff"  # a file's name may be no text
 SIDES = ("train.x", "train.y", "test.x", "test.y")
 
 
@@ -54,24 +56,24 @@ def test_the_second_process_writes_the_arrays_and_the_names(
 
 
 def test_the_second_process_prints_a_refusal_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """It ends with status 2, and its stdout is the message."""
+    """It ends with status 2, and its stdout is the message, in the bytes of a file's name."""
 
     def read(name: str) -> Any:
-        raise UserError("it is odd; give another")
+        raise UserError(f"{os.fsdecode(ODD)} is odd; give another")
 
     library(monkeypatch, read)
     with pytest.raises(SystemExit) as end:
         reader.main("fake", "digits", str(tmp_path / "out.npz"))
     assert end.value.code == 2
-    assert capsys.readouterr().out == "it is odd; give another"
+    assert capfdbinary.readouterr().out == ODD + b" is odd; give another"
 
 
 class Done:
     """How a second process ended."""
 
-    def __init__(self, returncode: int, stdout: str = "") -> None:
+    def __init__(self, returncode: int, stdout: bytes = b"") -> None:
         self.returncode, self.stdout = returncode, stdout
 
 
@@ -83,7 +85,7 @@ def test_what_the_second_process_wrote_is_returned(
 
     def run(command: list[str], **options: Any) -> Done:
         assert command[:5] == [sys.executable, "-m", reader.__name__, "fake", "digits"]
-        assert options == {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+        assert options == {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
         path = Path(command[5])
         assert path.parent.name.startswith("lenet-multi-")
         arrays: dict[str, Any] = {name: np.full(2, at) for at, name in enumerate(SIDES)}
@@ -99,7 +101,7 @@ def test_what_the_second_process_wrote_is_returned(
 @pytest.mark.parametrize(
     ("done", "words"),
     [
-        (Done(2, "it is odd; give another"), "it is odd; give another"),
+        (Done(2, ODD + b" is odd; give another"), f"{os.fsdecode(ODD)} is odd; give another"),
         (Done(1), "its reader ended with status 1; see above"),
         (Done(-9), "its reader ended with status -9; see above"),
     ],

@@ -3,13 +3,151 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from lenet_multi.data.examples import Dataset
 from lenet_multi.data.sources import tfds
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import image_sets
+from lenet_multi.machine import extras
+
+
+class NotFoundError(Exception):
+    """The library's error for a set that it does not know."""
+
+
+class Grey:
+    """A feature of images."""
+
+
+class Labels:
+    """A feature of labels."""
+
+    names = ("cat", "dog")
+
+
+ROWS = [{"number": 7, "picture": np.full((2, 3, 1), 9, np.uint8), "label": 1}]
+
+
+class Builder:
+    """The only set."""
+
+    data_path = "/data/pets"
+
+    def __init__(self, asked: list[object]) -> None:
+        self.asked = asked
+        self.prepared = True
+        self.error: Exception | None = None
+        self.info = SimpleNamespace(
+            splits=["train", "test", "extra"],
+            features={"number": 0, "picture": Grey(), "label": Labels()},
+            file_format=SimpleNamespace(value="riegeli"),
+        )
+
+    def is_prepared(self) -> bool:
+        """Return whether it is there."""
+        return self.prepared
+
+    def as_data_source(self, *, split: str) -> list[dict[str, Any]]:
+        """Return the rows, or raise the error."""
+        self.asked.append(split)
+        if self.error:
+            raise self.error
+        return ROWS
+
+
+class Library:
+    """Stands for the library, and notes what it is asked."""
+
+    features = SimpleNamespace(Image=Grey, ClassLabel=Labels)
+    core = SimpleNamespace(
+        constants=SimpleNamespace(DATA_DIR="/default"),
+        registered=SimpleNamespace(DatasetNotFoundError=NotFoundError),
+    )
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+        self.of_set = Builder(self.asked)
+        self.error: Exception | None = None
+
+    def builder(self, *given: str, **options: object) -> Builder:
+        """Return the set, or raise the error."""
+        self.asked.append((given, options))
+        if self.error:
+            raise self.error
+        return self.of_set
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    """What stands for the library, where that is looked for."""
+    fake = Library()
+    logging = SimpleNamespace(ERROR="errors alone", set_verbosity=fake.asked.append)
+    known: Any = {("tensorflow_datasets", "tfds"): fake, ("absl.logging", "tfds"): logging}
+    monkeypatch.setattr(extras, "require", lambda *given: known[given])
+    monkeypatch.setenv("TFDS_DATA_DIR", "")
+    return fake
+
+
+@pytest.mark.parametrize("folder", ["", "/mine"])
+def test_a_set_is_asked_for_where_it_may_be(
+    folder: str, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the user's folder or the library's, and nowhere else; the library is silent."""
+    monkeypatch.setenv("TFDS_DATA_DIR", folder)
+    pairs, names = tfds.read("pets/plain")
+    assert names == ["cat", "dog"]
+    assert list(pairs) == ["train", "test"]
+    images, labels = pairs["test"]
+    np.testing.assert_array_equal(images, [ROWS[0]["picture"]])
+    assert labels.tolist() == [1]
+    options = {"data_dir": Path(folder or "/default"), "try_gcs": False}
+    assert library.asked == ["errors alone", (("pets/plain",), options), "train", "test"]
+
+
+def refused(name: str = "pets") -> str:
+    """Return the message for a set."""
+    with pytest.raises(UserError) as error:
+        tfds.read(name)
+    return str(error.value)
+
+
+def test_a_refusal_is_one_whole_line(library: Library) -> None:
+    """It says where the set is, and how to prepare it."""
+    prepare = (
+        'prepare it, which needs TensorFlow, with: python -c "import tensorflow_datasets; '
+        "tensorflow_datasets.builder('pets').download_and_prepare(file_format='array_record')\""
+    )
+    of_set = library.of_set
+    of_set.error = NotImplementedError()
+    assert refused() == (
+        f"it is stored as riegeli, which only TensorFlow can read; delete /data/pets and {prepare}"
+    )
+    of_set.error = OSError("it is odd")
+    assert refused() == "TensorFlow Datasets cannot read it: it is odd; prepare it again"
+    of_set.info.features = {"label": Labels()}
+    assert refused() == "it must have a column of type Grey, but has label (Labels)"
+    of_set.prepared = False
+    assert refused() == f"it is not at /data/pets (see TFDS_DATA_DIR); {prepare}"
+
+
+def test_a_set_that_is_unknown_is_one_whole_line(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known are those in the folder, and those that the library's error lists."""
+    text = "Not found. Known are:\n\t- cars\n\t- mnist\n\t- in two words\nor - others\n"
+    library.error = NotFoundError(text)
+    assert refused() == "unknown data set 'pets'; choose from cars, mnist"
+    (tmp_path / "digits").mkdir()
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert refused() == "unknown data set 'pets'; choose from digits, cars, mnist"
+    library.error = ValueError("it is odd")
+    assert refused() == "TensorFlow Datasets lacks it: it is odd; choose another data set"
+
 
 # The library itself writes these data sets, as its users would. That needs TensorFlow.
 PREPARE = """
