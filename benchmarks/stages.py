@@ -87,7 +87,7 @@ def _stage(model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
     weights = [w.numpy() for w in layers["conv" + stage[-1]].weights]
     if stage.startswith("conv"):
         return (lambda images, kernel, bias: ops.relu(ops.conv(images, kernel) + bias)), weights
-    return BLOCKS[choice.here().form], weights
+    return functools.partial(BLOCKS[choice.here().form], activation=ops.relu), weights
 
 
 def _optimizer(model: keras.Model) -> Callable[[], None]:

@@ -1,6 +1,7 @@
 """The forms of a convolution block: six ways to compute the same function.
 
-A block is a convolution, its bias, ReLU and 2x2 max pooling. A LeNet spends its time there. The
+A block is a convolution, perhaps a bias, ReLU or no activation, and 2x2 max pooling. A LeNet spends
+its time there. The
 forms differ only by the rounding of a sum. Like max pooling, each sends a window's gradient to the
 first of equal maxima. `backends.fast` makes a model compute its blocks in one form.
 """
@@ -15,13 +16,13 @@ from keras import layers, ops
 
 from lenet_multi.backends import choice
 from lenet_multi.backends.forms.convolutions import channels_first, pool_first, row_pairs
-from lenet_multi.backends.forms.pooling import POOL, compared, max_pooled
+from lenet_multi.backends.forms.pooling import POOL, Activation, compared, max_pooled
 from lenet_multi.backends.forms.tiles import tiles
 from lenet_multi.backends.forms.winograd import winograd
 from lenet_multi.backends.layers import layers as layers_of
 
 Tensor = Any  # the backend's own
-Block = Callable[[Tensor, Tensor, Tensor], Tensor]
+Block = Callable[[Tensor, Tensor, Tensor | None, Activation], Tensor]
 Step = Callable[[Tensor, bool | None], Tensor]  # inputs, whether the model trains
 
 BLOCKS: dict[str, Block] = {
@@ -79,12 +80,14 @@ def _call(layer: keras.layers.Layer) -> Step:
 
 def _compute(form: str, conv: keras.layers.Layer, images: Tensor, training: bool | None) -> Tensor:
     # Read the weights here, because JAX replaces them; cast them as the layer would.
-    tensors = [ops.cast(tensor, conv.compute_dtype) for tensor in (images, conv.kernel, conv.bias)]
+    tensors = [images, conv.kernel, *([conv.bias] if conv.use_bias else [])]
+    tensors = [ops.cast(tensor, conv.compute_dtype) for tensor in tensors]
     halves = ("bfloat16", "float16")
     if form not in {choice.POOL_FIRST, choice.CHANNELS_FIRST} and conv.compute_dtype in halves:
         # XLA multiplies such matrices slowly, and Winograd's sums would lose digits.
         tensors = [ops.cast(tensor, "float32") for tensor in tensors]
-    return ops.cast(BLOCKS[form](*tensors), conv.compute_dtype)
+    bias = tensors[2] if conv.use_bias else None
+    return ops.cast(BLOCKS[form](*tensors[:2], bias, conv.activation), conv.compute_dtype)
 
 
 def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:
@@ -93,8 +96,7 @@ def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:
         type(conv) is layers.Conv2D  # a subclass may compute something else
         and type(pool) is layers.MaxPooling2D
         and conv.activity_regularizer is None
-        and conv.activation is keras.activations.relu
-        and conv.use_bias
+        and conv.activation in (keras.activations.relu, keras.activations.linear)
         and (conv.padding, conv.strides, conv.dilation_rate, conv.groups)
         == ("valid", (1, 1), (1, 1), 1)
         and conv.kernel_size[0] == conv.kernel_size[1]
