@@ -87,7 +87,8 @@ def _stage(model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
     weights = [w.numpy() for w in layers["conv" + stage[-1]].weights]
     if stage.startswith("conv"):
         return (lambda images, kernel, bias: ops.relu(ops.conv(images, kernel) + bias)), weights
-    return functools.partial(BLOCKS[choice.here().form], activation=ops.relu), weights
+    block = BLOCKS[choice.here().form]
+    return (lambda images, kernel, bias: block(images, kernel, bias, ops.relu)), weights
 
 
 def _optimizer(model: keras.Model) -> Callable[[], None]:

@@ -186,6 +186,9 @@ def train(
         fitted = fit(model, task, training, validation, config, keeping=keeping, quiet=quiet)
     stopwatch.seconds["train"] += state.train_seconds if state else 0.0
     with stopwatch("evaluate"):
+        if (kept := task.trained(config, model)) is not model:
+            model = kept
+            compile_model(model, task, config, how, examples=len(training), begun=before)
         evaluation = evaluate(model, task, dataset.test)
     if folder and config.tensorboard and task.classifies and are_pictures(dataset.test.x):
         from lenet_multi.training.tensorboard import log_wrong_answers

@@ -86,8 +86,9 @@ def _compute(form: str, conv: keras.layers.Layer, images: Tensor, training: bool
     if form not in {choice.POOL_FIRST, choice.CHANNELS_FIRST} and conv.compute_dtype in halves:
         # XLA multiplies such matrices slowly, and Winograd's sums would lose digits.
         tensors = [ops.cast(tensor, "float32") for tensor in tensors]
-    bias = tensors[2] if conv.use_bias else None
-    return ops.cast(BLOCKS[form](*tensors[:2], bias, conv.activation), conv.compute_dtype)
+    images, kernel, *bias = tensors
+    found = BLOCKS[form](images, kernel, bias[0] if bias else None, conv.activation)
+    return ops.cast(found, conv.compute_dtype)
 
 
 def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:

@@ -90,7 +90,7 @@ def test_the_forms_are_one_function(
 ) -> None:
     """On images of any size, also odd sizes, each form gives the stock block's outputs."""
     side = (kernel + more[0], kernel + more[1], channels)
-    arguments = {"kernel": kernel, "activation": activation, "use_bias": use_bias}
+    arguments: dict[str, Any] = {"kernel": kernel, "activation": activation, "use_bias": use_bias}
     model = block(side, filters, **arguments)
     images = np.random.default_rng(2).normal(size=(2, *side)).astype("float32")
     wanted = np.asarray(model.predict_on_batch(images))

@@ -24,7 +24,8 @@ def computed(form: str, *tensors: Any) -> NDArray[np.float32]:
 
     from lenet_multi.backends.forms import BLOCKS
 
-    found = BLOCKS[form](*map(ops.convert_to_tensor, tensors), ops.relu)
+    images, kernel, bias = map(ops.convert_to_tensor, tensors)
+    found = BLOCKS[form](images, kernel, bias, ops.relu)
     return np.asarray(ops.convert_to_numpy(found))
 
 
