@@ -18,6 +18,7 @@ from benchmarks.record import Record
 from benchmarks.study import BATCH, PASSES, STAGES
 from lenet_multi.backends import choice
 from lenet_multi.backends.forms import BLOCKS
+from lenet_multi.backends.forms.after import activated
 from lenet_multi.config import TrainConfig
 from lenet_multi.lenet.image_sets import load
 from lenet_multi.lenet.networks import build
@@ -88,7 +89,7 @@ def _stage(model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
     if stage.startswith("conv"):
         return (lambda images, kernel, bias: ops.relu(ops.conv(images, kernel) + bias)), weights
     block = BLOCKS[choice.here().form]
-    return (lambda images, kernel, bias: block(images, kernel, bias, ops.relu)), weights
+    return (lambda images, kernel, bias: block(images, kernel, activated(bias, ops.relu))), weights
 
 
 def _optimizer(model: keras.Model) -> Callable[[], None]:

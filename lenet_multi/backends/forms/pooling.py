@@ -1,7 +1,4 @@
-"""The largest of each 2x2 window: by comparisons, which XLA fuses, or by a pooling kernel.
-
-What comes after it in a block, bias and activation, is here too.
-"""
+"""The largest of each 2x2 window: by comparisons, which XLA fuses, or by a pooling kernel."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +6,6 @@ from typing import Any
 from keras import ops
 
 Tensor = Any  # the backend's own
-Activation = Callable[[Tensor], Tensor]
 Pool = Callable[[Tensor], Tensor]
 """(A, 2, 2, B), a window's columns on axis 1 and its rows on axis 2, to (A, B)."""
 
@@ -36,16 +32,3 @@ def max_pooled(windows: Tensor) -> Tensor:
     pooled = ops.max_pool(images, POOL, POOL, data_format="channels_first")
     # Not squeezed: its gradient would get another layout, and PyTorch would copy it.
     return ops.reshape(ops.transpose(pooled, (0, 2, 3, 1)), (windows.shape[0], -1))
-
-
-def activated(
-    pooled: Tensor, bias: Tensor | None, activation: Activation, shape: tuple[int, ...] = ()
-) -> Tensor:
-    """Return the activation of `pooled` plus the bias (O,), if any, reshaped to `shape`, if given.
-
-    Pooling may come first: neither a constant nor an activation that never falls, such as ReLU,
-    changes which of four numbers is the largest.
-    """
-    if bias is not None:
-        pooled = pooled + (ops.reshape(bias, shape) if shape else bias)
-    return activation(pooled)

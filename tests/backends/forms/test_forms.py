@@ -33,23 +33,32 @@ def forms(backend: str) -> list[str]:
     return list(forms_of(backend)[1:])
 
 
+NO_BIAS: dict[str, Any] = {"activation": None, "use_bias": False}
+
+
 def block(side: tuple[int, int, int], filters: int, kernel: int = 5, **more: Any) -> Any:
     """Return a model of one block with a kernel of size `kernel`, its weights and bias random.
 
-    `more` are arguments of the convolution.
+    `more` are arguments of the convolution; `batch_norm` lets normalisation and ReLU follow.
     """
     import keras
 
+    norm = []
+    if more.pop("batch_norm", False):
+        norm = [keras.layers.BatchNormalization(scale=False), keras.layers.ReLU()]
     model = keras.Sequential(
         [
             keras.Input(side),
             keras.layers.Conv2D(filters, kernel, **{"activation": "relu", **more}),
             keras.layers.MaxPooling2D(2),
+            *norm,
             keras.layers.Flatten(),
         ]
     )
     draw = np.random.default_rng(0)
-    model.set_weights([draw.normal(size=weight.shape) for weight in model.get_weights()])
+    for weight in model.weights:
+        drawn = draw.normal(size=weight.shape)
+        weight.assign(np.abs(drawn) if weight.name == "moving_variance" else drawn)
     return model
 
 
@@ -78,6 +87,7 @@ def gradients(model: Any, images: NDArray[Any]) -> list[NDArray[Any]]:
     kernel=st.sampled_from([1, 3, 5, 7]),
     activation=st.sampled_from(["relu", None]),
     use_bias=st.booleans(),
+    batch_norm=st.booleans(),
 )
 def test_the_forms_are_one_function(
     forms: list[str],
@@ -87,10 +97,12 @@ def test_the_forms_are_one_function(
     kernel: int,
     activation: str | None,
     use_bias: bool,
+    batch_norm: bool,
 ) -> None:
     """On images of any size, also odd sizes, each form gives the stock block's outputs."""
     side = (kernel + more[0], kernel + more[1], channels)
     arguments: dict[str, Any] = {"kernel": kernel, "activation": activation, "use_bias": use_bias}
+    arguments["batch_norm"] = batch_norm
     model = block(side, filters, **arguments)
     images = np.random.default_rng(2).normal(size=(2, *side)).astype("float32")
     wanted = np.asarray(model.predict_on_batch(images))
@@ -103,20 +115,26 @@ def test_the_forms_are_one_function(
 
 @pytest.mark.parametrize("side", [(28, 28, 1), (12, 12, 20), (15, 18, 2)], ids=str)
 @pytest.mark.parametrize("ties", [False, True], ids=["drawn", "ties"])
-@pytest.mark.parametrize("plain", [False, True], ids=["with bias and ReLU", "plain"])
-def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool, plain: bool) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, NO_BIAS, {**NO_BIAS, "batch_norm": True}],
+    ids=["bias and ReLU", "neither", "batch normalisation"],
+)
+def test_the_forms_have_one_gradient(
+    forms: list[str], side: Any, ties: bool, arguments: dict[str, Any]
+) -> None:
     """Each form gives the stock block's gradients; among equal values, the first gets it.
 
     A kernel of zeros makes all four values under every pooling window equal for any image. The
     kernel's gradient then shows which of them was chosen.
     """
     images = np.random.default_rng(3).normal(size=(4, *side)).astype("float32")
-    arguments: dict[str, Any] = {"activation": None, "use_bias": False} if plain else {}
     model = block(side, 6, **arguments)
     if ties:
-        model.set_weights([np.zeros((5, 5, side[2], 6)), np.ones(6)][: len(model.weights)])
+        ones = [np.ones(weight.shape) for weight in model.weights[1:]]
+        model.set_weights([np.zeros((5, 5, side[2], 6)), *ones])
     wanted = gradients(model, images)
-    assert all(np.abs(gradient).max() > 1 for gradient in wanted)
+    assert all(np.abs(gradient).max() > 0.005 for gradient in wanted)  # moving means move by 0.01
     for form in forms:
         twin = block(side, 6, **arguments)
         twin.set_weights(model.get_weights())
