@@ -260,6 +260,11 @@ class TrainConfig:
         for name in OPTIONS:
             if getattr(self, name) and self.architecture == "softmax-regression":
                 raise UserError(f"{flag(name)} is an option of the LeNet; drop it")
+        if self.batch_norm and self.start_from != NOTHING:
+            raise UserError(
+                f"--start-from {self.start_from}: a run keeps its network without batch "
+                "normalisation, so --batch-norm cannot begin with it; drop one of the two"
+            )
         for known in dataclasses.fields(self):
             choices, value = known.metadata.get("choices"), getattr(self, known.name)
             is_others = known.metadata.get("others") and self.is_own

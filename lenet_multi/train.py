@@ -109,6 +109,11 @@ def train(
     is not finite.
     """
     assert folder or not (state or earlier), "checkpoints have no place to go"
+    if earlier and config.batch_norm:
+        raise UserError(
+            "--epochs: a finished run keeps its network without batch normalisation, so its "
+            "training cannot go on; give --start-from with the run instead"
+        )
     stopwatch = Stopwatch()
     start = start or (None if earlier else starting_model(config))
     run, finished = read_last(earlier) if earlier and not state else (None, None)

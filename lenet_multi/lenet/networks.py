@@ -160,8 +160,13 @@ def build(config: TrainConfig, dataset: Dataset) -> keras.Model:
     network = NETWORKS[config.architecture]
     options = {name: value for name in OPTIONS if (value := getattr(config, name))}
     model = network(dataset.train.x.shape[1:], config.classes, head=config.head, **options)
-    trained = model.trainable_variables
-    drawn = draw_initial_weights([weight.shape for weight in trained], seed=config.seed)
-    for weight, value in zip(trained, drawn, strict=True):
-        weight.assign(value)
+    draw(model, seed=config.seed)
     return model
+
+
+def draw(model: keras.Model, *, seed: int) -> None:
+    """Give the trained weights of a network the initial values of a seed."""
+    trained = model.trainable_variables
+    values = draw_initial_weights([weight.shape for weight in trained], seed=seed)
+    for weight, value in zip(trained, values, strict=True):
+        weight.assign(value)
