@@ -283,6 +283,14 @@ def bench(session: nox.Session, backend: str) -> None:
 
 
 @nox.session(default=False)
+def study(session: nox.Session) -> None:
+    """Study the recipes: `-- trials` tries settings, `-- robustness RUN` changes test images."""
+    install(session, *BACKENDS)
+    part, *rest = session.posargs or ["trials"]
+    session.run("python", "-m", f"benchmarks.{part}", *rest)
+
+
+@nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Kill, fill disks, flip bits and hang for real, and count what is lost; takes an hour."""
     install(session, *BACKENDS, "test")

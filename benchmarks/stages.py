@@ -18,6 +18,7 @@ from benchmarks.record import Record
 from benchmarks.study import BATCH, PASSES, STAGES
 from lenet_multi.backends import choice
 from lenet_multi.backends.forms import BLOCKS
+from lenet_multi.backends.forms.after import activated
 from lenet_multi.config import TrainConfig
 from lenet_multi.lenet.image_sets import load
 from lenet_multi.lenet.networks import build
@@ -87,7 +88,8 @@ def _stage(model: keras.Model, stage: str) -> tuple[Function, list[Any]]:
     weights = [w.numpy() for w in layers["conv" + stage[-1]].weights]
     if stage.startswith("conv"):
         return (lambda images, kernel, bias: ops.relu(ops.conv(images, kernel) + bias)), weights
-    return BLOCKS[choice.here().form], weights
+    block = BLOCKS[choice.here().form]
+    return (lambda images, kernel, bias: block(images, kernel, activated(bias, ops.relu))), weights
 
 
 def _optimizer(model: keras.Model) -> Callable[[], None]:

@@ -44,6 +44,12 @@ TASKS: Mapping[str, str] = {
 
 MOST_CLASSES = 256  # labels are uint8
 
+# Settings that change the LeNet.
+OPTIONS = ("batch_norm", "dropout", "inception")
+
+# Settings that distort the training images.
+DISTORTIONS = ("rotation", "shear", "zoom", "translation", "elastic")
+
 # What a model takes for a pixel: the numbers from black to white.
 INPUT_RANGES = ("0,1", "0,255", "-1,1")
 # How an image file becomes a model's input: the digit on it like MNIST's, or the whole image.
@@ -79,7 +85,11 @@ _LIMITS: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (("seed", "early_stopping"), "be 0 or more", lambda value: value >= 0),
     (_INTEGERS, "be below 2^63", lambda value: value < 2**63),
     (("learning_rate",), "be a finite number above 0", lambda value: 0 < value < math.inf),
-    (("beta_1", "beta_2"), "be 0 or more and below 1", lambda value: 0 <= value < 1),
+    (("beta_1", "beta_2", "dropout"), "be 0 or more and below 1", lambda value: 0 <= value < 1),
+    (DISTORTIONS, "be a finite number, 0 or more", lambda value: 0 <= value < math.inf),
+    (("rotation", "shear"), "be at most 45 degrees", lambda value: value <= 45),
+    (("zoom",), "be below 1", lambda value: value < 1),
+    (("undistorted",), "lie between 0 and 1", lambda value: 0 <= value <= 1),
     # Both excluded, so that training and validation images are left.
     (("validation_split",), "be above 0 and below 1", lambda value: 0 < value < 1),
 )
@@ -101,6 +111,18 @@ class TrainConfig:
         "outputs of the model: logits or their softmax",
         choices=("logits", "softmax"),
         own=True,
+    )
+    batch_norm: bool = setting(
+        False,
+        "normalise the numbers before each ReLU of the LeNet over the batch; the trained model has "
+        "it folded into its weights",
+        own=True,
+    )
+    dropout: float = setting(
+        0.0, "share of the LeNet's 500 units that each step leaves out", unit="fraction", own=True
+    )
+    inception: bool = setting(
+        False, "put an inception block in the place of the LeNet's second convolution", own=True
     )
     loss: str = setting(
         "sparse_categorical_crossentropy",
@@ -148,6 +170,33 @@ class TrainConfig:
         False,
         "exchange rows and columns of the images; EMNIST's files store them exchanged",
         own=True,
+    )
+    rotation: float = setting(
+        0.0,
+        "turn each training image by up to this angle, another one in each epoch",
+        unit="degrees",
+        own=True,
+    )
+    shear: float = setting(
+        0.0, "shear each training image by up to this angle", unit="degrees", own=True
+    )
+    zoom: float = setting(
+        0.0,
+        "stretch or shrink each training image by up to this share, down and across",
+        unit="fraction",
+        own=True,
+    )
+    translation: float = setting(
+        0.0, "move each training image by up to this, down and across", unit="pixels", own=True
+    )
+    elastic: float = setting(
+        0.0,
+        "bend each training image: standard deviation of the displacement of its pixels",
+        unit="pixels",
+        own=True,
+    )
+    undistorted: float = setting(
+        0.0, "share of the epochs, at the end, without distortions", unit="fraction", own=True
     )
     batch_size: int = setting(128, "size of a training batch", unit="images")
     epochs: int = setting(6, "passes over the training images", unit="epochs")
@@ -208,6 +257,14 @@ class TrainConfig:
             for name in names:
                 if not is_right(value := getattr(self, name)):
                     raise UserError(f"{flag(name)} must {words}, not {value}")
+        for name in OPTIONS:
+            if getattr(self, name) and self.architecture == "softmax-regression":
+                raise UserError(f"{flag(name)} is an option of the LeNet; drop it")
+        if self.batch_norm and self.start_from != NOTHING:
+            raise UserError(
+                f"--start-from {self.start_from}: a run keeps its network without batch "
+                "normalisation, so --batch-norm cannot begin with it; drop one of the two"
+            )
         for known in dataclasses.fields(self):
             choices, value = known.metadata.get("choices"), getattr(self, known.name)
             is_others = known.metadata.get("others") and self.is_own

@@ -109,6 +109,11 @@ def train(
     is not finite.
     """
     assert folder or not (state or earlier), "checkpoints have no place to go"
+    if earlier and config.batch_norm:
+        raise UserError(
+            "--epochs: a finished run keeps its network without batch normalisation, so its "
+            "training cannot go on; give --start-from with the run instead"
+        )
     stopwatch = Stopwatch()
     start = start or (None if earlier else starting_model(config))
     run, finished = read_last(earlier) if earlier and not state else (None, None)
@@ -186,6 +191,9 @@ def train(
         fitted = fit(model, task, training, validation, config, keeping=keeping, quiet=quiet)
     stopwatch.seconds["train"] += state.train_seconds if state else 0.0
     with stopwatch("evaluate"):
+        if (kept := task.trained(config, model)) is not model:
+            model = kept
+            compile_model(model, task, config, how, examples=len(training), begun=before)
         evaluation = evaluate(model, task, dataset.test)
     if folder and config.tensorboard and task.classifies and are_pictures(dataset.test.x):
         from lenet_multi.training.tensorboard import log_wrong_answers

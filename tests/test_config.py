@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -229,3 +230,29 @@ def test_flags_are_those_of_the_command_line() -> None:
     assert "--no-shuffle-split" in given
     assert given[given.index("--batch-size") + 1] == "128"
     assert "--recipe" not in given
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dropout": 1.0}, "--dropout must be 0 or more and below 1, not 1.0"),
+        ({"rotation": -1.0}, "--rotation must be a finite number, 0 or more, not -1.0"),
+        ({"shear": 46.0}, "--shear must be at most 45 degrees, not 46.0"),
+        ({"zoom": 1.0}, "--zoom must be below 1, not 1.0"),
+        ({"elastic": math.inf}, "--elastic must be a finite number, 0 or more, not inf"),
+        ({"undistorted": 1.5}, "--undistorted must lie between 0 and 1, not 1.5"),
+        (
+            {"batch_norm": True, "architecture": "softmax-regression"},
+            "--batch-norm is an option of the LeNet; drop it",
+        ),
+        (
+            {"batch_norm": True, "start_from": "runs/a"},
+            "--start-from runs/a: a run keeps its network without batch normalisation, so "
+            "--batch-norm cannot begin with it; drop one of the two",
+        ),
+    ],
+)
+def test_options_and_distortions_have_limits(settings: dict[str, Any], message: str) -> None:
+    """What no network and no image can do is refused by name."""
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
+        TrainConfig(**settings)

@@ -23,7 +23,8 @@ SCRIPTS = {"train", "compare"}
 # Only these may import Keras at their own import.
 KERAS_MODULES = {
     *("backends.adam", "backends.fast", "backends.jax", "backends.tensorflow", "backends.torch"),
-    *("backends.forms.__init__", "backends.forms.convolutions", "backends.forms.pooling"),
+    *("backends.forms.__init__", "backends.forms.after", "backends.forms.convolutions"),
+    *("backends.forms.pooling", "lenet.folding", "lenet.options"),
     *("backends.forms.tiles", "backends.forms.winograd", "backends.layers", "backends.portable"),
     *("backends.later", "backends.selfcheck", "backends.stored", "backends.variables"),
     *("data.batches", "training.beyond"),

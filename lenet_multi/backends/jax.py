@@ -159,12 +159,17 @@ class _OnGpu(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no t
 
         super().__init__()
         self.batches = batches
-        self.sides = jax.device_put(batches.examples.sides)  # sent once
+        self.sent, self.sides = batches.examples, jax.device_put(batches.examples.sides)
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        import jax
+
+        if self.sent is not self.batches.examples:  # another epoch may have other inputs
+            self.sent = self.batches.examples
+            self.sides = jax.device_put(self.sent.sides)
         return _taken(self.batches.prepare)(self.sides, self.batches.chosen(index))
 
 

@@ -353,9 +353,14 @@ def _on_gpu(batches: Batches) -> Callable[[int], tuple[Any, ...]]:
     def sent(array: Any) -> Tensor:
         return torch.tensor(array, device=place)
 
-    sides = [changed(sent, side) for side in batches.examples.sides]
+    held = batches.examples
+    sides = [changed(sent, side) for side in held.sides]
 
     def get(index: int) -> tuple[Any, ...]:
+        nonlocal held, sides
+        if held is not batches.examples:  # another epoch may have other inputs
+            held = batches.examples
+            sides = [changed(sent, side) for side in held.sides]
         chosen = torch.from_numpy(batches.chosen(index)).to(place, non_blocking=True)
         x, *rest = (changed(lambda tensor: tensor[chosen], side) for side in sides)
         return batches.prepare(x), *rest

@@ -51,6 +51,31 @@ def _are_probabilities(outputs: NDArray[np.float32]) -> bool:
     return outputs.min(initial=0) >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=_ROUNDING)
 
 
+def calibration(
+    outputs: NDArray[np.float32], labels: NDArray[np.integer], bins: int = 15
+) -> NDArray[np.float64]:
+    """Return the images, the mean confidence and the share of right answers of each bin: (bins, 3).
+
+    Confidence is the largest probability; the bins have equal widths. An empty bin has zeros.
+    """
+    probabilities = as_probabilities(outputs)
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    sums = [np.bincount(place, of, bins) for of in (np.ones(len(right)), confidence, right)]
+    counts = np.maximum(sums[0], 1)
+    return np.stack([sums[0], sums[1] / counts, sums[2] / counts], axis=1)
+
+
+def calibration_error(outputs: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
+    """Return the expected calibration error: the mean gap of confidence and accuracy by bin.
+
+    Source: Guo et al., 2017, "On Calibration of Modern Neural Networks", equation 3.
+    """
+    images, confidence, accuracy = calibration(outputs, labels).T
+    return float((images * np.abs(confidence - accuracy)).sum() / images.sum())
+
+
 def errors(outputs: Arrays, targets: Arrays) -> dict[str, float]:
     """Return mean errors (float64) by Keras's names, with an output's name in front of several.
 

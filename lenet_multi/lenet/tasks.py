@@ -25,6 +25,18 @@ def _build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
     return networks.build(config, dataset)
 
 
+def _in_epoch(config: TrainConfig, x: NDArray[np.uint8], epoch: int) -> NDArray[np.uint8]:
+    from lenet_multi.lenet import distortions
+
+    return distortions.distorted(x, config, epoch)
+
+
+def _trained(config: TrainConfig, model: "keras.Model") -> "keras.Model":
+    from lenet_multi.lenet import folding
+
+    return folding.folded(model, config) if config.batch_norm else model
+
+
 def _loss(config: TrainConfig) -> "keras.losses.Loss":
     import keras
 
@@ -87,6 +99,8 @@ LENET = Task(
         config.data, classes=config.classes, transpose=config.transpose
     ),
     build=_build,
+    in_epoch=_in_epoch,
+    trained=_trained,
     loss=_loss,
     metrics=("accuracy",),
     prepare=scaled,

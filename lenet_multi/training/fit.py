@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import keras
 
 from lenet_multi import backends
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import EVALUATION_BATCH_SIZE, Batches
-from lenet_multi.data.examples import Examples
+from lenet_multi.data.examples import Arrays, Examples
 from lenet_multi.errors import StoppedError
 from lenet_multi.machine import signals
 from lenet_multi.runs.record import Epoch
 from lenet_multi.task import Task
+from lenet_multi.training.ahead import Ahead
 from lenet_multi.training.callbacks import callbacks
 from lenet_multi.training.history import EpochHistory
 from lenet_multi.training.progress import ProgressBar
@@ -49,6 +51,13 @@ def fit(
         return Batches(wanted, batch_size=batch_size, prepare=task.prepare)
 
     batches = batched(training, config.batch_size)
+    ahead = Ahead(partial(_inputs, task, config, training), epochs=config.epochs)
+
+    def begin(epoch: int) -> None:
+        batches.set_epoch(epoch, seed=config.seed)
+        if (x := ahead[epoch]) is not batches.examples.x:
+            batches.examples = replace(batches.examples, x=x)
+
     validation_data = batched(validation, EVALUATION_BATCH_SIZE)
     backend = backends.module(keras.backend.backend())
     batches.set_epoch(0, seed=config.seed)
@@ -56,13 +65,12 @@ def fit(
     state = keeping.state if keeping else None
     first = state.epoch if state else 0
     steps = len(batches)
-    shuffle = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch, seed=config.seed)
-    )
+    shuffle = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begin(epoch))
     history = EpochHistory(keeping.folder if keeping else None, state)
     bar = ProgressBar(epochs=config.epochs, steps=steps, batch_size=config.batch_size, quiet=quiet)
     parts = [shuffle, history, bar]
     with ExitStack() as stack:
+        stack.enter_context(ahead)
         if keeping:
             asked = callbacks(
                 config, keeping.folder, validation_images=len(validation), first_epoch=first
@@ -95,6 +103,11 @@ def fit(
     if keeping and resumable.signal_number is not None:  # a signal after the last step
         raise StoppedError(resumable.signal_number)
     return Fit(history.epochs, first_epoch_order_sha256)
+
+
+def _inputs(task: Task, config: TrainConfig, training: Examples, epoch: int) -> Arrays:
+    """Return the stored training inputs of an epoch, from 0."""
+    return task.in_epoch(config, training.x, epoch) if task.in_epoch else training.x
 
 
 @contextmanager

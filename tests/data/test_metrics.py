@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from hypothesis.extra import numpy as hnp
 from lenet_multi.data.metrics import (
     as_logits,
     as_probabilities,
+    calibration,
+    calibration_error,
     confusion_matrix,
     count_correct,
     cross_entropies,
@@ -142,3 +145,27 @@ def test_equally_bad_answers_keep_their_order() -> None:
     badness = np.tile([2.0, 1.0], 50)
     found = worst_first(np.ones(100, bool), badness, 100)
     assert found.tolist() == [*range(0, 100, 2), *range(1, 100, 2)]
+
+
+def test_calibration_counts_by_confidence() -> None:
+    """Each image is in the bin of its largest probability, with whether its answer is right."""
+    outputs = np.array([[0.9, 0.1], [0.8, 0.2], [0.45, 0.55], [0, 1]], np.float32)
+    found = calibration(outputs, np.array([0, 1, 1, 1], np.uint8), bins=4)
+    wanted = np.array([[0, 0, 0], [0, 0, 0], [1, 0.55, 1], [3, 2.7 / 3, 2 / 3]])
+    np.testing.assert_allclose(found, wanted, atol=1e-6)  # outputs are float32
+
+
+def test_the_calibration_error_is_the_mean_gap() -> None:
+    """Guo's error weighs the gap of each bin by its images."""
+    outputs = np.array([[0.9, 0.1], [0.8, 0.2], [0.45, 0.55], [0, 1]], np.float32)
+    found = calibration_error(outputs, np.array([0, 1, 1, 1], np.uint8))
+    # In 15 bins each image is alone: gaps of 0.1, 0.8, 0.45 and 0.
+    assert found == pytest.approx((0.1 + 0.8 + 0.45 + 0) / 4, abs=1e-6)
+
+
+@given(logit_arrays)
+def test_confident_right_answers_are_calibrated(logits: Any) -> None:
+    """Answers that are always right have an error of one minus their mean confidence."""
+    probabilities = as_probabilities(logits)
+    labels, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    assert calibration_error(logits, labels) == pytest.approx(1 - confidence.mean(), abs=1e-9)

@@ -187,3 +187,52 @@ def test_the_loss_takes_what_the_head_gives(recipe: str) -> None:
     targets = LENET.targets(config, np.arange(3))
     loss = LENET.loss(config)(keras.ops.array(targets), keras.ops.array(outputs))
     np.testing.assert_allclose(float(loss), np.log(4), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters", "trained"),
+    [
+        ({"batch_norm": True}, 432_220, 431_080),
+        ({"dropout": 0.3}, 431_080, 431_080),
+        ({"inception": True}, 910_602, 910_602),
+        ({"batch_norm": True, "inception": True}, 911_642, 910_602),
+    ],
+    ids=["batch-norm", "dropout", "inception", "both"],
+)
+def test_each_option_has_its_parameters(
+    small: Dataset, options: dict[str, object], parameters: int, trained: int
+) -> None:
+    """Normalisation learns as many numbers as the biases that it replaces, and keeps statistics."""
+    from lenet_multi.lenet.networks import build
+
+    model = build(TrainConfig(**options), small)  # type: ignore[arg-type]
+    assert model.count_params() == parameters
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_variables) == trained
+
+
+def test_an_option_changes_no_initial_kernel(small: Dataset) -> None:
+    """With the same seed, kernels begin alike with and without batch normalisation and dropout."""
+    import keras
+
+    from lenet_multi.lenet.networks import build
+
+    plain, changed = (
+        list(map(keras.ops.convert_to_numpy, build(config, small).trainable_variables))
+        for config in (TrainConfig(seed=3), TrainConfig(seed=3, batch_norm=True, dropout=0.5))
+    )
+    for one, other in zip(plain, changed, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_dropout_leaves_out_units_in_training_alone(small: Dataset) -> None:
+    """In training a share of the 500 units is zero; an answer uses all of them."""
+    import keras
+
+    from lenet_multi.lenet.networks import build
+
+    model = build(TrainConfig(dropout=0.4), small)
+    layer = model.get_layer("dropout")
+    ones = keras.ops.ones((100, 500))
+    left = keras.ops.convert_to_numpy(layer(ones, training=True))
+    assert (left == 0).mean() == pytest.approx(0.4, abs=0.01)  # deviation 0.002
+    assert (keras.ops.convert_to_numpy(layer(ones, training=False)) == 1).all()

@@ -128,6 +128,14 @@ def test_a_run_goes_on_from_what_went_on(small: Dataset, backend: str, tmp_path:
 
 
 @pytest.mark.any_backend
+def test_a_run_with_normalisation_does_not_go_on(small: Dataset, backend: str) -> None:
+    """A run keeps its network folded; the refusal names the way to go on."""
+    config = TrainConfig(batch_norm=True)
+    with pytest.raises(UserError, match="cannot go on; give --start-from with the run instead"):
+        train(config, lambda: small, backend=backend, earlier=[{"epochs": 1}], folder=Path())
+
+
+@pytest.mark.any_backend
 def test_the_best_of_all_epochs_is_kept(small: Dataset, backend: str, tmp_path: Path) -> None:
     """If more training makes the loss worse, the finished run's weights and best model stay."""
     labels = np.random.default_rng(0).permutation(small.train.y)  # nothing to learn

@@ -33,7 +33,14 @@ def undisturbed(backend: str, small: Dataset) -> TrainedRun:
     return train_quietly(SMALL_BATCHES, small, backend)
 
 
-def stop(number: signal.Signals, batches: int, small: Dataset, backend: str, folder: Path) -> State:
+def stop(
+    number: signal.Signals,
+    batches: int,
+    small: Dataset,
+    backend: str,
+    folder: Path,
+    config: TrainConfig = SMALL_BATCHES,
+) -> State:
     """Train until a signal after `batches` batches; return the kept state."""
     from lenet_multi.training.resume import Resumable
 
@@ -54,7 +61,7 @@ def stop(number: signal.Signals, batches: int, small: Dataset, backend: str, fol
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError, match=number.name):
         patch.setattr(Resumable, "_pause", strike_and_pause)
         patch.setattr(Resumable, "on_epoch_end", strike_and_end)
-        train_quietly(SMALL_BATCHES, small, backend, folder)
+        train_quietly(config, small, backend, folder)
     state = checkpoint.read(folder / "resume", pytest.fail)
     assert state
     return state
@@ -97,6 +104,19 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
     assert (state.epoch, state.steps) == (1, 0)
     again = train_quietly(SMALL_BATCHES, small, backend, tmp_path, state)
     assert_same(again, undisturbed)
+
+
+def test_distortions_and_batch_normalisation_go_on_to_the_same_bits(
+    small: Dataset, backend: str, tmp_path: Path
+) -> None:
+    """A run with distorted images and normalisation, stopped within an epoch, ends alike too."""
+    config = dataclasses.replace(
+        SMALL_BATCHES, batch_norm=True, rotation=10.0, translation=2.0, elastic=0.8
+    )
+    state = stop(signal.SIGTERM, STEPS + 13, small, backend, tmp_path, config)
+    assert state.steps > 0
+    again = train_quietly(config, small, backend, tmp_path, state)
+    assert_same(again, train_quietly(config, small, backend))
 
 
 def assert_trained(

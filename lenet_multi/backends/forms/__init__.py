@@ -1,19 +1,22 @@
 """The forms of a convolution block: six ways to compute the same function.
 
-A block is a convolution, its bias, ReLU and 2x2 max pooling. A LeNet spends its time there. The
-forms differ only by the rounding of a sum. Like max pooling, each sends a window's gradient to the
-first of equal maxima. `backends.fast` makes a model compute its blocks in one form.
+A block is a convolution, perhaps its bias and ReLU, 2x2 max pooling, and perhaps batch
+normalisation and ReLU after it. A LeNet spends its time there. The forms differ only by the
+rounding of a sum. Like max pooling, each sends a window's gradient to the first of equal maxima.
+`backends.fast` makes a model compute its blocks in one form.
 """
 
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import keras
 from keras import layers, ops
 
 from lenet_multi.backends import choice
+from lenet_multi.backends.forms.after import After, after, is_known, is_monotone
 from lenet_multi.backends.forms.convolutions import channels_first, pool_first, row_pairs
 from lenet_multi.backends.forms.pooling import POOL, compared, max_pooled
 from lenet_multi.backends.forms.tiles import tiles
@@ -21,7 +24,7 @@ from lenet_multi.backends.forms.winograd import winograd
 from lenet_multi.backends.layers import layers as layers_of
 
 Tensor = Any  # the backend's own
-Block = Callable[[Tensor, Tensor, Tensor], Tensor]
+Block = Callable[[Tensor, Tensor, After], Tensor]
 Step = Callable[[Tensor, bool | None], Tensor]  # inputs, whether the model trains
 
 BLOCKS: dict[str, Block] = {
@@ -42,7 +45,7 @@ def holds_convolution(model: keras.Model, form: str) -> bool:
     """Return whether `model` has a convolution outside the blocks that `form` computes."""
     if form == choice.STOCK:  # the model may be no stack of layers
         return _convolves(model)
-    return any(_convolves(layer) for layer, is_block in _parts(model.layers, form) if not is_block)
+    return any(_convolves(layer) for layer, rest in _parts(model.layers, form) if rest is None)
 
 
 def _convolves(layer: keras.layers.Layer) -> bool:
@@ -52,22 +55,26 @@ def _convolves(layer: keras.layers.Layer) -> bool:
 
 def steps_of(stack: list[keras.layers.Layer], form: str) -> Iterator[Step]:
     """Yield what a model computes one after the other: blocks and single layers."""
-    for layer, is_block in _parts(stack, form):
-        if is_block:
-            yield partial(_compute, form, layer)
-        else:
-            yield _call(layer)
+    for layer, rest in _parts(stack, form):
+        yield _call(layer) if rest is None else partial(_compute, form, layer, rest)
 
 
-def _parts(stack: list[keras.layers.Layer], form: str) -> Iterator[tuple[keras.layers.Layer, bool]]:
-    """Yield each layer and whether it starts a block; a block's pooling is not yielded."""
+def _parts(
+    stack: list[keras.layers.Layer], form: str
+) -> Iterator[tuple[keras.layers.Layer, list[keras.layers.Layer] | None]]:
+    """Yield each layer outside blocks with None, and of a block its convolution and what follows.
+
+    What follows are the layers after the pooling that belong to the block.
+    """
     stack = list(stack)
     while stack:
         layer = stack.pop(0)
-        is_block = form != choice.STOCK and bool(stack) and _are_block(layer, stack[0])
-        if is_block:
-            stack.pop(0)
-        yield layer, is_block
+        if form == choice.STOCK or not stack or not _are_block(layer, stack[0]):
+            yield layer, None
+            continue
+        rest = list(takewhile(is_known, stack[1:]))
+        del stack[: 1 + len(rest)]
+        yield layer, rest
 
 
 def _call(layer: keras.layers.Layer) -> Step:
@@ -77,14 +84,23 @@ def _call(layer: keras.layers.Layer) -> Step:
     return lambda inputs, training: layer(inputs)
 
 
-def _compute(form: str, conv: keras.layers.Layer, images: Tensor, training: bool | None) -> Tensor:
+def _compute(
+    form: str,
+    conv: keras.layers.Conv2D,
+    rest: list[keras.layers.Layer],
+    images: Tensor,
+    training: bool | None,
+) -> Tensor:
+    dtype = conv.compute_dtype
     # Read the weights here, because JAX replaces them; cast them as the layer would.
-    tensors = [ops.cast(tensor, conv.compute_dtype) for tensor in (images, conv.kernel, conv.bias)]
-    halves = ("bfloat16", "float16")
-    if form not in {choice.POOL_FIRST, choice.CHANNELS_FIRST} and conv.compute_dtype in halves:
+    tensors = [ops.cast(tensor, dtype) for tensor in (images, conv.kernel)]
+    if form not in {choice.POOL_FIRST, choice.CHANNELS_FIRST} and dtype in ("bfloat16", "float16"):
         # XLA multiplies such matrices slowly, and Winograd's sums would lose digits.
-        tensors = [ops.cast(tensor, "float32") for tensor in tensors]
-    return ops.cast(BLOCKS[form](*tensors), conv.compute_dtype)
+        dtype = "float32"
+        tensors = [ops.cast(tensor, dtype) for tensor in tensors]
+    images, kernel = tensors
+    outputs = BLOCKS[form](images, kernel, after(conv, rest, dtype, training))
+    return ops.cast(outputs, (rest[-1] if rest else conv).compute_dtype)
 
 
 def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:
@@ -93,8 +109,7 @@ def _are_block(conv: keras.layers.Layer, pool: keras.layers.Layer) -> bool:
         type(conv) is layers.Conv2D  # a subclass may compute something else
         and type(pool) is layers.MaxPooling2D
         and conv.activity_regularizer is None
-        and conv.activation is keras.activations.relu
-        and conv.use_bias
+        and is_monotone(conv)
         and (conv.padding, conv.strides, conv.dilation_rate, conv.groups)
         == ("valid", (1, 1), (1, 1), 1)
         and conv.kernel_size[0] == conv.kernel_size[1]

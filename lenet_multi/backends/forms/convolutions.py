@@ -4,22 +4,23 @@ from typing import Any
 
 from keras import ops
 
+from lenet_multi.backends.forms.after import After
 from lenet_multi.backends.forms.pooling import POOL, max_pooled, pooled_sides
 
 Tensor = Any  # the backend's own
 
 
-def pool_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Pool, then add the bias and take ReLU: a quarter of the element-wise work.
+def pool_first(images: Tensor, kernel: Tensor, after: After) -> Tensor:
+    """Pool, then do all that follows: a quarter of the element-wise work.
 
     Adding a constant and ReLU keep the order of numbers, so the largest of four stays the
     largest: relu(max(a, b) + c) = max(relu(a + c), relu(b + c)), to the bit. Shapes: `images`
-    (N, H, W, C), `kernel` (K, K, C, O), `bias` (O,); the result is (N, (H-K+1)//2, (W-K+1)//2, O).
+    (N, H, W, C), `kernel` (K, K, C, O); the result is (N, (H-K+1)//2, (W-K+1)//2, O).
     """
-    return ops.relu(ops.max_pool(ops.conv(images, kernel), POOL, POOL) + bias)
+    return after(ops.max_pool(ops.conv(images, kernel), POOL, POOL), 3)
 
 
-def channels_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+def channels_first(images: Tensor, kernel: Tensor, after: After) -> Tensor:
     """Pool first, with channels-first axes, which saves copies on PyTorch.
 
     Before each operation of PyTorch, Keras copies channels-last images to another memory layout,
@@ -29,10 +30,10 @@ def channels_first(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """
     convolved = ops.conv(ops.transpose(images, (0, 3, 1, 2)), kernel, data_format="channels_first")
     pooled = ops.max_pool(convolved, POOL, POOL, data_format="channels_first")
-    return ops.relu(ops.transpose(pooled, (0, 2, 3, 1)) + bias)
+    return after(ops.transpose(pooled, (0, 2, 3, 1)), 3)
 
 
-def row_pairs(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+def row_pairs(images: Tensor, kernel: Tensor, after: After) -> Tensor:
     """Convolve two rows at once, so that the values of a pooling window are close in memory.
 
     The kernel gets one more row, moves down two rows at a time, and holds each filter twice, one
@@ -50,4 +51,4 @@ def row_pairs(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     convolved = ops.conv(images, kernel, strides=(POOL, 1), data_format="channels_first")
     windows = ops.reshape(ops.transpose(convolved, (0, 2, 3, 1)), (-1, POOL, POOL, filters))
     pooled = ops.reshape(max_pooled(windows), (-1, filters))
-    return ops.reshape(ops.relu(pooled + bias), (-1, rows, columns, filters))
+    return ops.reshape(after(pooled, 1), (-1, rows, columns, filters))

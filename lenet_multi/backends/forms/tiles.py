@@ -6,12 +6,13 @@ from typing import Any
 
 from keras import ops
 
+from lenet_multi.backends.forms.after import After
 from lenet_multi.backends.forms.pooling import POOL, compared, pooled_sides
 
 Tensor = Any  # the backend's own
 
 
-def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+def tiles(images: Tensor, kernel: Tensor, after: After) -> Tensor:
     """Compute the block as one matrix product, which XLA does several times faster.
 
     One pooled output is the largest of four convolutions. With a 5x5 kernel these read a 6x6 patch
@@ -24,7 +25,7 @@ def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     3. Put the kernel into a patch of zeros at each of its 4t places: a matrix
        (4t O, (2t + 4) 6 C). It is small and made once a step.
     4. Their product holds all convolutions, (4t O, patches). The four of a pooling window are t O
-       rows apart: take the largest, add the bias, take ReLU, put the batch first.
+       rows apart: take the largest, do what follows, put the batch first.
 
     The zeros are multiplied too: (2t + 4) 6 multiplications for each output instead of 25. This is
     1.44 times (t = 1) or 1.92 times (t = 2) as many, at several times the rate. The taller tile
@@ -41,7 +42,7 @@ def tiles(images: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     convolved = _matrix(kernel, tile, height, width) @ patches
     pooled = compared(ops.reshape(convolved, (1, POOL, POOL, -1)))
     pooled = ops.reshape(pooled, (tile, filters, down, columns, -1))
-    blocks = ops.relu(pooled + ops.reshape(bias, (-1, 1, 1, 1)))
+    blocks = after(pooled, 1)
     # The next block puts the batch last again; XLA cancels the two.
     return ops.reshape(ops.transpose(blocks, (4, 2, 0, 3, 1)), (-1, rows, columns, filters))
 

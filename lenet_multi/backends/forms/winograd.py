@@ -26,6 +26,7 @@ from keras import ops
 from ml_dtypes import finfo
 from numpy.typing import NDArray
 
+from lenet_multi.backends.forms.after import After
 from lenet_multi.backends.forms.pooling import POOL, Pool, pooled_sides
 
 Tensor = Any  # the backend's own
@@ -44,9 +45,9 @@ SIDES = (3, 5)  # of kernels; wider ones need more points
 def winograd(
     images: Tensor,
     kernel: Tensor,
-    bias: Tensor,
+    after: After,
     *,
-    otherwise: Callable[[Tensor, Tensor, Tensor], Tensor],
+    otherwise: Callable[..., Tensor],
     pool: Pool,
 ) -> Tensor:
     """Compute the block with 12 multiplications for each output of 25 taps.
@@ -60,7 +61,7 @@ def winograd(
     3. Make eight values t from the kernel's five columns; put each at two places in six rows of
        zeros, (2 O, 6 C).
     4. Make eight products, (2 O, 6 C) times (6 C, patches), and the outputs y with a small matrix.
-    5. Take each window's largest (`pool`), set noise to zero, add the bias, take ReLU.
+    5. Take each window's largest (`pool`), set noise to zero, do what follows.
 
     An output costs 8 * 6 / 4 = 12 multiplications; a convolution takes 25, `tiles` 36. It rounds no
     more than XLA's sum of 25 terms. Equal values may round differently, but their patches are
@@ -72,7 +73,7 @@ def winograd(
     side, channels, filters = kernel.shape[1:]
     rows, columns = pooled_sides(images, side)
     if channels == 1 or columns % POOL or side not in SIDES:
-        return otherwise(images, kernel, bias)
+        return otherwise(images, kernel, after)
     of_inputs, of_taps, of_products = _transforms(side)
     across = columns // POOL  # patches
     sums = _sums(images[:, : POOL * rows + side - 1], of_inputs, across, rows)
@@ -80,7 +81,7 @@ def winograd(
     outputs = _product(of_products, products)  # (4, 2 O rows across N)
     pooled = pool(ops.reshape(outputs, (OUTPUTS // POOL, POOL, POOL, -1)))
     pooled = ops.reshape(pooled, (OUTPUTS // POOL, filters, rows, across, -1))
-    blocks = ops.relu(_without_noise(pooled) + ops.reshape(bias, (-1, 1, 1, 1)))
+    blocks = after(_without_noise(pooled), 1)
     # In two steps: on PyTorch a dense layer then multiplies this memory, not a copy.
     blocks = ops.reshape(ops.transpose(blocks, (2, 3, 0, 1, 4)), (rows, columns, filters, -1))
     return ops.transpose(blocks, (3, 0, 1, 2))

@@ -33,20 +33,32 @@ def forms(backend: str) -> list[str]:
     return list(forms_of(backend)[1:])
 
 
-def block(side: tuple[int, int, int], filters: int, kernel: int = 5) -> Any:
-    """Return a model of one block with a kernel of size `kernel`, its weights and bias random."""
+NO_BIAS: dict[str, Any] = {"activation": None, "use_bias": False}
+
+
+def block(side: tuple[int, int, int], filters: int, kernel: int = 5, **more: Any) -> Any:
+    """Return a model of one block with a kernel of size `kernel`, its weights and bias random.
+
+    `more` are arguments of the convolution; `batch_norm` lets normalisation and ReLU follow.
+    """
     import keras
 
+    norm = []
+    if more.pop("batch_norm", False):
+        norm = [keras.layers.BatchNormalization(scale=False), keras.layers.ReLU()]
     model = keras.Sequential(
         [
             keras.Input(side),
-            keras.layers.Conv2D(filters, kernel, activation="relu"),
+            keras.layers.Conv2D(filters, kernel, **{"activation": "relu", **more}),
             keras.layers.MaxPooling2D(2),
+            *norm,
             keras.layers.Flatten(),
         ]
     )
     draw = np.random.default_rng(0)
-    model.set_weights([draw.normal(size=weight.shape) for weight in model.get_weights()])
+    for weight in model.weights:
+        drawn = draw.normal(size=weight.shape)
+        weight.assign(np.abs(drawn) if weight.name == "moving_variance" else drawn)
     return model
 
 
@@ -73,17 +85,29 @@ def gradients(model: Any, images: NDArray[Any]) -> list[NDArray[Any]]:
     channels=st.integers(1, 3),
     filters=st.integers(1, 7),
     kernel=st.sampled_from([1, 3, 5, 7]),
+    activation=st.sampled_from(["relu", None]),
+    use_bias=st.booleans(),
+    batch_norm=st.booleans(),
 )
 def test_the_forms_are_one_function(
-    forms: list[str], more: tuple[int, int], channels: int, filters: int, kernel: int
+    forms: list[str],
+    more: tuple[int, int],
+    channels: int,
+    filters: int,
+    kernel: int,
+    activation: str | None,
+    use_bias: bool,
+    batch_norm: bool,
 ) -> None:
     """On images of any size, also odd sizes, each form gives the stock block's outputs."""
     side = (kernel + more[0], kernel + more[1], channels)
-    model = block(side, filters, kernel)
+    arguments: dict[str, Any] = {"kernel": kernel, "activation": activation, "use_bias": use_bias}
+    arguments["batch_norm"] = batch_norm
+    model = block(side, filters, **arguments)
     images = np.random.default_rng(2).normal(size=(2, *side)).astype("float32")
     wanted = np.asarray(model.predict_on_batch(images))
     for form in forms:
-        twin = block(side, filters, kernel)
+        twin = block(side, filters, **arguments)
         in_form(twin, form)
         found = np.asarray(twin.predict_on_batch(images))
         np.testing.assert_allclose(found, wanted, rtol=0, atol=ROUNDING * np.abs(wanted).max())
@@ -91,20 +115,28 @@ def test_the_forms_are_one_function(
 
 @pytest.mark.parametrize("side", [(28, 28, 1), (12, 12, 20), (15, 18, 2)], ids=str)
 @pytest.mark.parametrize("ties", [False, True], ids=["drawn", "ties"])
-def test_the_forms_have_one_gradient(forms: list[str], side: Any, ties: bool) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, NO_BIAS, {**NO_BIAS, "batch_norm": True}],
+    ids=["bias and ReLU", "neither", "batch normalisation"],
+)
+def test_the_forms_have_one_gradient(
+    forms: list[str], side: Any, ties: bool, arguments: dict[str, Any]
+) -> None:
     """Each form gives the stock block's gradients; among equal values, the first gets it.
 
     A kernel of zeros makes all four values under every pooling window equal for any image. The
     kernel's gradient then shows which of them was chosen.
     """
     images = np.random.default_rng(3).normal(size=(4, *side)).astype("float32")
-    model = block(side, 6)
+    model = block(side, 6, **arguments)
     if ties:
-        model.set_weights([np.zeros((5, 5, side[2], 6)), np.ones(6)])
+        ones = [np.ones(weight.shape) for weight in model.weights[1:]]
+        model.set_weights([np.zeros((5, 5, side[2], 6)), *ones])
     wanted = gradients(model, images)
-    assert all(np.abs(gradient).max() > 1 for gradient in wanted)
+    assert all(np.abs(gradient).max() > 0.005 for gradient in wanted)  # moving means move by 0.01
     for form in forms:
-        twin = block(side, 6)
+        twin = block(side, 6, **arguments)
         twin.set_weights(model.get_weights())
         in_form(twin, form)
         for found, gradient in zip(gradients(twin, images), wanted, strict=True):
@@ -165,9 +197,9 @@ def test_each_form_is_really_computed(
     images = small.test.x[:2] / np.float32(255)
     seen = []
 
-    def spy(images: Any, kernel: Any, bias: Any) -> Any:
+    def spy(*given: Any) -> Any:
         seen.append(real)
-        return real(images, kernel, bias)
+        return real(*given)
 
     for form in forms:
         real = module.BLOCKS[form]

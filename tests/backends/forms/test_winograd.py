@@ -23,8 +23,10 @@ def computed(form: str, *tensors: Any) -> NDArray[np.float32]:
     from keras import ops
 
     from lenet_multi.backends.forms import BLOCKS
+    from lenet_multi.backends.forms.after import activated
 
-    found = BLOCKS[form](*map(ops.convert_to_tensor, tensors))
+    images, kernel, bias = map(ops.convert_to_tensor, tensors)
+    found = BLOCKS[form](images, kernel, activated(bias, ops.relu))
     return np.asarray(ops.convert_to_numpy(found))
 
 

@@ -1,0 +1,153 @@
+"""Evaluate trained runs on changed test images: `nox -s study -- robustness RUN ...`.
+
+Recipes are fixed before: nothing is chosen by these figures.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+import lenet_multi
+from benchmarks.report import RESULTS
+from lenet_multi.data.metrics import calibration, calibration_error
+from lenet_multi.lenet import image_sets
+from lenet_multi.machine import children, environment
+from lenet_multi.runs.durable import write_json
+from lenet_multi.runs.record import read_run
+
+Images = NDArray[np.uint8]
+Change = Callable[[Images], Images]
+
+SEED = 0  # of directions and of noise
+
+
+def _each(change: Callable[[NDArray[np.float64], int], Any]) -> Change:
+    """Return a change of images (N, H, W, 1) by one of each image (H, W) and its number."""
+
+    def changed(images: Images) -> Images:
+        found = [
+            change(one.astype(np.float64), number) for number, one in enumerate(images[..., 0])
+        ]
+        return np.clip(np.rint(found), 0, 255).astype(np.uint8)[..., np.newaxis]
+
+    return changed
+
+
+def _sign(number: int) -> int:
+    return -1 if number % 2 else 1
+
+
+def shifted(pixels: int) -> Change:
+    """Return a move by some pixels, down or up and left or right by turns."""
+    return _each(
+        lambda image, number: ndimage.shift(
+            image, (pixels * _sign(number), pixels * _sign(number // 2)), order=1
+        )
+    )
+
+
+def turned(degrees: float) -> Change:
+    """Return a turn, to the left and to the right by turns."""
+    return _each(
+        lambda image, number: ndimage.rotate(image, degrees * _sign(number), reshape=False, order=1)
+    )
+
+
+def zoomed(factor: float) -> Change:
+    """Return a change of size around the middle."""
+
+    def change(image: NDArray[np.float64], number: int) -> Any:
+        middle = (np.array(image.shape) - 1) / 2
+        return ndimage.affine_transform(
+            image, np.eye(2) / factor, middle - middle / factor, order=1
+        )
+
+    return _each(change)
+
+
+def noisy(deviation: float) -> Change:
+    """Return the addition of Gaussian noise, of so many grey levels of 255."""
+
+    def change(images: Images) -> Images:
+        noise = np.random.default_rng(SEED).normal(0, deviation, images.shape)
+        return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
+
+    return change
+
+
+def _thick(image: NDArray[np.float64], number: int) -> Any:
+    return ndimage.grey_dilation(image, (2, 2))
+
+
+def _thin(image: NDArray[np.float64], number: int) -> Any:
+    return ndimage.grey_erosion(image, (2, 2))
+
+
+CONDITIONS: Mapping[str, Change] = {
+    "as they are": lambda images: images,
+    "moved by 2 pixels": shifted(2),
+    "moved by 4 pixels": shifted(4),
+    "turned by 15 degrees": turned(15),
+    "turned by 30 degrees": turned(30),
+    "0.7 times as large": zoomed(0.7),
+    "1.2 times as large": zoomed(1.2),
+    "noise of 32 grey levels": noisy(32),
+    "noise of 64 grey levels": noisy(64),
+    "blurred, sigma 1 pixel": _each(lambda image, number: ndimage.gaussian_filter(image, 1.0)),
+    "blurred, sigma 1.5 pixels": _each(lambda image, number: ndimage.gaussian_filter(image, 1.5)),
+    "strokes one pixel thicker": _each(_thick),
+    "strokes one pixel thinner": _each(_thin),
+    "black on white": lambda images: 255 - images,
+}
+
+
+def measured(run: Path, folder: Path) -> dict[str, Any]:
+    """Return a run's accuracy under each condition, and its calibration on the test images."""
+    files = {name: folder / f"{place}.npz" for place, name in enumerate(CONDITIONS)}
+    accuracies = {
+        name: lenet_multi.evaluate(run, data=file).test_accuracy for name, file in files.items()
+    }
+    found = read_run(run)
+    return {
+        "recipe": found.result.config["recipe"],
+        "seed": found.result.config["seed"],
+        "backend": found.result.backend,
+        "accuracy": accuracies,
+        "calibration_error": calibration_error(found.outputs, found.targets),
+        "calibration": calibration(found.outputs, found.targets).tolist(),
+    }
+
+
+def write_images(folder: Path) -> None:
+    """Write an .npz of the test images under each condition."""
+    test = image_sets.load().test
+    for place, change in enumerate(CONDITIONS.values()):
+        np.savez(folder / f"{place}.npz", x_test=change(np.asarray(test.x)), y_test=test.y)
+
+
+def main() -> int:
+    """Write the figures of the named runs."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders")
+    parser.add_argument("--out", type=Path, default=RESULTS / "robustness.json")
+    asked = parser.parse_args()
+    with children.bars() as progress, TemporaryDirectory() as name:
+        folder = Path(name)
+        write_images(folder)
+        done = list(
+            progress.track(map(partial(measured, folder=folder), asked.runs), len(asked.runs))
+        )
+    write_json(asked.out, {"machine": environment.machine(), "runs": done})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

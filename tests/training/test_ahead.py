@@ -1,0 +1,59 @@
+import threading
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lenet_multi.training.ahead import Ahead
+
+
+def test_each_epoch_gets_its_own_inputs() -> None:
+    """Epochs get what is made for them, in order or after a resumption, each made once."""
+    made: list[int] = []
+
+    def make(epoch: int) -> NDArray[np.int64]:
+        made.append(epoch)
+        return np.array([epoch])
+
+    with Ahead(make, epochs=5) as ahead:
+        assert [int(ahead[epoch][0]) for epoch in (2, 2, 3, 4)] == [2, 2, 3, 4]
+    assert made == [2, 3, 4]
+
+
+def test_the_next_epoch_is_made_meanwhile() -> None:
+    """The next epoch's inputs are made in another thread, without waiting to be asked for."""
+    second = threading.Event()
+    names = []
+
+    def make(epoch: int) -> NDArray[np.int64]:
+        names.append(threading.current_thread().name)
+        if epoch == 1:
+            second.set()
+        return np.array([epoch])
+
+    with Ahead(make, epochs=2) as ahead:
+        assert ahead[0] == [0]
+        assert second.wait(10)
+    assert all(name.startswith("next-epoch") for name in names)
+
+
+def test_at_most_two_epochs_are_kept() -> None:
+    """What was used is forgotten."""
+    with Ahead(lambda epoch: np.array([epoch]), epochs=9) as ahead:
+        for epoch in range(9):
+            assert ahead[epoch] == [epoch]
+            assert len(ahead.made) <= 2
+
+
+def test_an_error_reaches_the_training() -> None:
+    """What making an epoch raises, the training raises when it needs that epoch."""
+
+    def make(epoch: int) -> NDArray[np.int64]:
+        if epoch == 1:
+            raise MemoryError("no room")
+        return np.array([epoch])
+
+    with Ahead(make, epochs=3) as ahead:
+        assert ahead[0] == [0]
+        with pytest.raises(MemoryError, match="no room"):
+            ahead[1]
