@@ -29,7 +29,7 @@ class Ahead:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.thread.shutdown(wait=False, cancel_futures=True)
+        self.thread.shutdown(wait=False)
 
     def __getitem__(self, epoch: int) -> Arrays:
         """Return the inputs of `epoch`, and begin to make those of the next one."""

@@ -364,6 +364,8 @@ PIECES: dict[str, dict[str, tuple[str, ...]]] = {
         },
         'style="bold"': ('style="BOLD"',),
     },
+    # training
+    "Python's thread pool takes None for False.": {"wait=False": ("wait=None",)},
     # bench, commands
     "click takes None for False.": {"nl=False": ("nl=None",)},
     "Rich folds where nothing else is said.": {'overflow="fold"': ("overflow=None",)},

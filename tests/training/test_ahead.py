@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -17,7 +18,44 @@ def test_each_epoch_gets_its_own_inputs() -> None:
 
     with Ahead(make, epochs=5) as ahead:
         assert [int(ahead[epoch][0]) for epoch in (2, 2, 3, 4)] == [2, 2, 3, 4]
+        ahead.thread.shutdown(wait=True)
     assert made == [2, 3, 4]
+
+
+def test_one_epoch_is_made_at_a_time() -> None:
+    """Two threads would take both processors from the training."""
+    at_once, most = 0, 0
+
+    def make(epoch: int) -> NDArray[np.int64]:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.02)
+        at_once -= 1
+        return np.array([epoch])
+
+    with Ahead(make, epochs=2) as ahead:
+        assert ahead[0] == [0]
+        assert ahead[1] == [1]
+    assert most == 1
+
+
+def test_the_end_does_not_wait_for_an_epoch() -> None:
+    """A training that stops does not wait for the images of an epoch that never comes."""
+    left = threading.Event()
+    finished = threading.Event()
+
+    def make(epoch: int) -> NDArray[np.int64]:
+        if epoch == 1:
+            assert left.wait(10)
+            finished.set()
+        return np.array([epoch])
+
+    with Ahead(make, epochs=2) as ahead:
+        assert ahead[0] == [0]
+    assert not finished.is_set()
+    left.set()
+    assert finished.wait(10)
 
 
 def test_the_next_epoch_is_made_meanwhile() -> None:
