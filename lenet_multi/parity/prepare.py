@@ -40,6 +40,7 @@ def prepare(plan: Plan, backends: Sequence[str], folder: Path) -> Start:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
+            errors="backslashreplace",  # the user's function may print any bytes
         )
     if done.returncode:
         said = done.stdout.strip().splitlines()

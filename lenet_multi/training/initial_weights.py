@@ -199,7 +199,9 @@ def _drawn_in_a_child(task: Task, config: TrainConfig, weight: str) -> list[Arra
         path = Path(folder, "weights.npz")
         command = [sys.executable, "-c", _WRITE, settings, str(path)]
         environ = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        done = subprocess.run(  # a library may print any bytes
+            command, env=environ, capture_output=True, text=True, errors="replace", check=False
+        )
         if done.returncode:
             why = reason_in(done.stderr) or "it said nothing"
             raise UserError(

@@ -66,7 +66,12 @@ def test_a_process_on_the_first_backend_makes_the_start(
     plan, place = process.command[4:]
     assert json.loads(plan) == json.loads(json.dumps(dataclasses.asdict(PLAN)))
     assert place == str(folder)
-    how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+    how = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "text": True,
+        "errors": "backslashreplace",
+    }
     assert {name: value for name, value in process.how.items() if name != "env"} == how
     assert "KERAS_BACKEND" not in process.how["env"]
 
