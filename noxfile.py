@@ -284,9 +284,9 @@ def bench(session: nox.Session, backend: str) -> None:
 
 @nox.session(default=False)
 def study(session: nox.Session) -> None:
-    """Study the recipes: `-- trials` tries settings, `-- robustness RUN` changes test images."""
+    """Study the recipes; `-- trials` tries settings, `-- robustness RUN` changes test images."""
     install(session, *BACKENDS)
-    part, *rest = session.posargs or ["trials"]
+    part, *rest = session.posargs or ["recipes"]
     session.run("python", "-m", f"benchmarks.{part}", *rest)
 
 

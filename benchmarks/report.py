@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from lenet_multi.config import PRECISIONS
@@ -120,6 +121,21 @@ def seeds_table(studies: Mapping[str, dict[str, Any]], seeds: int) -> str:
         rows.append([name, *(f"{sum(counts) / seeds / 100:.2f}%" for counts in right.values())])
     backends = list(dict.fromkeys(run["backend"] for run in study["runs"]))
     return markdown([f"mean of {seeds} seeds", *backends], rows)
+
+
+def recipes_table(studies: Mapping[str, dict[str, Any]]) -> str:
+    """Return seeds, mean test accuracy and its standard deviation, by recipe and backend."""
+    rows, backends = [], []
+    for name, study in studies.items():
+        right: dict[str, list[float]] = {}
+        for run in study["runs"]:
+            right.setdefault(run["backend"], []).append(run["test_correct"] / 100)
+        (seeds,) = {len(shares) for shares in right.values()}
+        cells = (f"{mean(shares):.2f} ± {stdev(shares):.2f}%" for shares in right.values())
+        largest = max(abs(outcome["accuracy"]["mean"]) for outcome in study["outcomes"])
+        rows.append([name, str(seeds), *cells, f"{largest:.3f}"])
+        backends = list(right)
+    return markdown(["recipe", "seeds", *backends, "largest mean gap, points"], rows)
 
 
 def exports_table(content: dict[str, Any]) -> str:

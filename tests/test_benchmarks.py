@@ -48,13 +48,13 @@ SCRIPTS = {
     for path in (PROJECT / "benchmarks").rglob("*.py")
     if path.stem != "__init__"
 }
-# `python -m benchmarks` runs `worker`, `startup`, `growth` and `target`; `test_trials` and
-# `test_robustness` run theirs; these run the rest.
+# `python -m benchmarks` runs `worker`, `startup`, `growth` and `target`; `test_recipes`,
+# `test_trials` and `test_robustness` run theirs; these run the rest.
 TRIED = {
     f"benchmarks.{name}"
     for name in (
         *("__main__", "worker", "startup", "growth", "target", "epoch", "inference", "matmul"),
-        *("stages", "coverage", "exports", "trials", "robustness"),
+        *("stages", "coverage", "exports", "recipes", "trials", "robustness"),
         *(
             "study",
             "record",

@@ -76,9 +76,9 @@ def _numbers(path: Path, table: Any, names: list[str]) -> NDArray[Any]:
     except Exception:  # of any class, on other columns than those of numbers
         images = np.empty(0, object)
     if images.dtype.kind not in "fiub":
+        others = f"columns {listed(names)}" if names else "no column but that of the labels"
         raise UserError(
-            f"{path} has columns {listed(names)}; name the one of the pictures image, or give "
-            "columns of pixels"
+            f"{path} has {others}; name the one of the pictures image, or give columns of pixels"
         )
     return images
 
