@@ -48,6 +48,49 @@ class TrainedRun:
     result: Result
 
 
+@dataclass(frozen=True)
+class _Data:
+    """The examples of a training, and what the record says of them."""
+
+    training: Examples  # with weights, if classes weigh
+    validation: Examples
+    test: Examples
+    kind: str  # what people call an example
+    inputs: dict[str, str]
+    class_names: class_names.Names | None
+    class_counts: dict[str, dict[str, int]]  # of training and validation
+    class_weights: dict[str, float]
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, task: Task, config: TrainConfig, warn: Callable[[str], None]
+    ) -> "_Data":
+        """Split the examples; `warn` gets what was converted, and which classes are left out."""
+        training, validation = split(dataset, config)
+        counts = _class_counts(
+            task, config, training=training, validation=validation, test=dataset.test
+        )
+        tested = counts.pop("test", {})
+        names = dataset.class_names if task.classifies else None
+        kind = "image" if are_pictures(dataset.train.x) else "example"
+        lacking = left_out(counts, names, remedy=_remedy(dataset, config), tested=tested, kind=kind)
+        for line in (*dataset.notes, *lacking):
+            warn(f"Data: {line}")
+        class_weights: dict[str, float] = {}
+        if config.class_weights == "balanced":
+            training, class_weights = balanced(training)
+        return cls(
+            training,
+            validation,
+            dataset.test,
+            kind,
+            task.inputs(config, dataset),
+            names,
+            counts,
+            class_weights,
+        )
+
+
 def _warn(line: str) -> None:
     print(line, file=sys.stderr)
 
@@ -142,20 +185,8 @@ def train(
         raise UserError(
             f"{config.data} is not the data that the run was trained on; put that data back"
         )
-    inputs = task.inputs(config, dataset)
-    training, validation = split(dataset, config)
-    counts = _class_counts(
-        task, config, training=training, validation=validation, test=dataset.test
-    )
-    tested = counts.pop("test", {})
-    names = dataset.class_names if task.classifies else None
-    kind = "image" if are_pictures(dataset.train.x) else "example"
-    lacking = left_out(counts, names, remedy=_remedy(dataset, config), tested=tested, kind=kind)
-    for line in (*dataset.notes, *lacking):
-        warn(f"Data: {line}")
-    class_weights: dict[str, float] = {}
-    if config.class_weights == "balanced":
-        training, class_weights = balanced(training)
+    data = _Data.of(dataset, task, config, warn)
+    training, names = data.training, data.class_names
     before = epochs_of(earlier)
     with stopwatch("build_and_compile"):
         model = build(task, config, dataset)
@@ -174,8 +205,8 @@ def train(
         start_from = earlier[0]["start_from"]
     announce(
         f"{task.name} ({model.count_params():,} parameters) on {backend} (form {how.form}): "
-        f"{len(training):,} training, {len(validation):,} validation, "
-        f"{len(dataset.test):,} test {kind}s"
+        f"{len(training):,} training, {len(data.validation):,} validation, "
+        f"{len(data.test):,} test {data.kind}s"
     )
     if names:
         announce(f"Classes: {class_names.few(names)}")
@@ -188,17 +219,17 @@ def train(
         state = state_after(run, finished, model, task, config, training, folder)
     with stopwatch("train"), _in_its_precision(config, backend, task):
         keeping = Keeping(folder, data_sha256, state) if folder else None
-        fitted = fit(model, task, training, validation, config, keeping=keeping, quiet=quiet)
+        fitted = fit(model, task, training, data.validation, config, keeping=keeping, quiet=quiet)
     stopwatch.seconds["train"] += state.train_seconds if state else 0.0
     with stopwatch("evaluate"):
         if (kept := task.trained(config, model)) is not model:
             model = kept
             compile_model(model, task, config, how, examples=len(training), begun=before)
-        evaluation = evaluate(model, task, dataset.test)
-    if folder and config.tensorboard and task.classifies and are_pictures(dataset.test.x):
+        evaluation = evaluate(model, task, data.test)
+    if folder and config.tensorboard and task.classifies and are_pictures(data.test.x):
         from lenet_multi.training.tensorboard import log_wrong_answers
 
-        log_wrong_answers(folder / TENSORBOARD, dataset.test, evaluation.outputs, names)
+        log_wrong_answers(folder / TENSORBOARD, data.test, evaluation.outputs, names)
 
     execution = dataclasses.asdict(how)
     result = Result(
@@ -217,9 +248,9 @@ def train(
         config=dataclasses.asdict(config),
         data_sha256=data_sha256,
         train_images=len(training),
-        validation_images=len(validation),
-        test_images=len(dataset.test),
-        class_counts=counts,
+        validation_images=len(data.validation),
+        test_images=len(data.test),
+        class_counts=data.class_counts,
         parameters=model.count_params(),
         weights=[
             {"path": path_of(weight), "shape": list(weight.shape), "dtype": weight.dtype}
@@ -233,13 +264,13 @@ def train(
         test_accuracy=evaluation.metrics["accuracy"] if task.classifies else None,
         test_loss=evaluation.loss,
         test_metrics={} if task.classifies else evaluation.metrics,
-        inputs=inputs,
+        inputs=data.inputs,
         class_names=list(names or ()),
         seconds=stopwatch.seconds,
         peak_memory_bytes=environment.peak_memory_bytes(),
         earlier=list(earlier),
         start_from=start_from,
-        class_weights=class_weights,
+        class_weights=data.class_weights,
     )
     return TrainedRun(model, evaluation, result)
 

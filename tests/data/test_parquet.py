@@ -233,9 +233,8 @@ def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
     remedy = "; name the one of the pictures image, or give columns of pixels"
     with pytest.raises(UserError, match=f"^{path} has no column but that of the labels{remedy}$"):
         parquet.read(write(path, {"label": LABELS, "id": LABELS}))  # id numbers the rows
-    words = ["x"] * len(LABELS)
     with pytest.raises(UserError, match=f"^{path} has columns '?word'?{remedy}$"):
-        parquet.read(write(path, {"label": LABELS, "word": words}))
+        parquet.read(write(path, {"label": LABELS, "word": ["x"] * len(LABELS)}))
     path.write_bytes(b"PAR1" + b"x" * 99)
     with pytest.raises(UserError) as refused:
         parquet.read(path)
