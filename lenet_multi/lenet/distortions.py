@@ -31,11 +31,11 @@ def distorted(images: Images, config: TrainConfig, epoch: int) -> Images:
         return images
     shape = images.shape[1:3]
     affine = _affine(len(images), config, epoch)
-    fields, choice = _elastic(len(images), shape, config, epoch)
+    bent = _elastic(len(images), shape, config, epoch) if config.elastic else None
     found = np.empty_like(images)
     for begin in range(0, len(images), _AT_A_TIME):
         some = slice(begin, begin + _AT_A_TIME)
-        moved = None if fields is None else fields[choice[some]]
+        moved = bent[0][bent[1][some]] if bent else None
         found[some] = _interpolated(images[some], _coordinates(shape, affine[some], moved))
     return found
 
@@ -61,14 +61,12 @@ def _affine(count: int, config: TrainConfig, epoch: int) -> Floats:
 
 def _elastic(
     count: int, shape: tuple[int, ...], config: TrainConfig, epoch: int
-) -> tuple[Floats | None, NDArray[np.int64]]:
+) -> tuple[Floats, NDArray[np.int64]]:
     """Return fields of displacements (FIELDS, 2, H, W) in pixels, and the field of each image.
 
     A field is noise, smoothed by a Gaussian; its displacements have the deviation `elastic`.
     """
     draw = np.random.default_rng((config.seed, epoch, _FIELDS))
-    if not config.elastic:
-        return None, np.zeros(count, np.int64)
     noise = draw.standard_normal((FIELDS, 2, *shape), np.float32)
     # Smoothing divides the deviation of noise by 2 sqrt(pi) sigma.
     scale = np.float32(config.elastic * 2 * np.sqrt(np.pi) * ELASTIC_SIGMA)
@@ -79,7 +77,7 @@ def _elastic(
 def _coordinates(shape: tuple[int, ...], affine: Floats, moved: Floats | None) -> Floats:
     """Return where the pixels of n images come from: (2, n, H W), row and column."""
     middle = (np.array(shape, np.float32) - 1) / 2
-    y, x = (axis.reshape(1, -1) for axis in np.indices(shape, np.float32) - middle[:, None, None])
+    y, x = (axis.ravel() for axis in np.indices(shape, np.float32) - middle[:, None, None])
     found = np.empty((2, len(affine), y.size), np.float32)
     for axis in range(2):
         of_y, of_x, shift = (affine[:, axis, term, None] for term in range(3))
@@ -87,7 +85,7 @@ def _coordinates(shape: tuple[int, ...], affine: Floats, moved: Floats | None) -
         found[axis] += of_x * x
         found[axis] += shift + middle[axis]
         if moved is not None:
-            found[axis] += moved[:, axis].reshape(len(affine), -1)
+            found[axis] += moved[:, axis].reshape(found[axis].shape)
     return found
 
 

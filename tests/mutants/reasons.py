@@ -220,6 +220,34 @@ REASONS = {
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },
+    # distortions
+    "Images are distorted one by one; how many at a time, or more than once, is for speed alone.": {
+        "for begin in range(0, len(images), ):",
+        "some = slice(None, begin + _AT_A_TIME)",
+        "some = slice(begin, None)",
+        "some = slice(begin + _AT_A_TIME)",
+    },
+    "What is drawn beyond the sixth row is used nowhere.": {
+        "drawn = draw.uniform(-1, 1, (7, count))",
+    },
+    "float64 gives the same bytes of an image, but takes twice as long.": {
+        *(f"return np.moveaxis(np.array(rows, {word}), -1, 0)" for word in ("None", "")),
+        *(f"middle = (np.array(shape, {word}) - 1) / 2" for word in ("None", "")),
+        *(
+            f"y, x = (axis.ravel() for axis in np.indices(shape, {word}) - middle[:, None, None])"
+            for word in ("None", "")
+        ),
+        *(f"found = np.empty((2, len(affine), y.size), {word})" for word in ("None", "")),
+        *(
+            f"framed = np.zeros((count, height + 2, width + 2, channels), {word})"
+            for word in ("None", "")
+        ),
+        "left, right = (pixels.take(at, axis=0).astype(None) for at in (place, place + 1))",
+    },
+    "The next number towards 1 is that towards 0.": {
+        f"np.clip({axis}, 0, np.nextafter(np.float32({side} + 1), np.float32(1)), out={axis})"
+        for axis, side in (("y", "height"), ("x", "width"))
+    },
     # bench, commands
     "None is as empty as a text.": {
         "self._lines.put(None)  # the end",
