@@ -256,3 +256,9 @@ def test_options_and_distortions_have_limits(settings: dict[str, Any], message: 
     """What no network and no image can do is refused by name."""
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         TrainConfig(**settings)
+
+
+def test_normalisation_and_a_start_are_each_allowed() -> None:
+    """Only both together are refused."""
+    assert TrainConfig(start_from="runs/a").start_from == "runs/a"
+    assert TrainConfig(batch_norm=True).batch_norm

@@ -161,6 +161,8 @@ def test_the_calibration_error_is_the_mean_gap() -> None:
     found = calibration_error(outputs, np.array([0, 1, 1, 1], np.uint8))
     # In 15 bins each image is alone: gaps of 0.1, 0.8, 0.45 and 0.
     assert found == pytest.approx((0.1 + 0.8 + 0.45 + 0) / 4, abs=1e-6)
+    assert calibration(outputs, np.zeros(4, np.uint8)).shape == (15, 3)
+    assert calibration(outputs[2:3], np.zeros(1, np.uint8), bins=4).tolist()[3] == [0, 0, 0]
 
 
 @given(logit_arrays)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lenet_multi.errors import UserError
-from lenet_multi.runs.earlier import epochs_of, is_sound, of_run, read_last
+from lenet_multi.runs.earlier import epochs_of, is_sound, of_run, read_last, refuse_other_split
 from lenet_multi.runs.record import read_run
 from tests.examples import example_epochs, example_run, keep
 
@@ -68,3 +68,20 @@ def test_a_record_with_earlier_runs_reads_back(tmp_path: Path) -> None:
     read = read_run(keep(run, tmp_path / "longer")).result
     assert dataclasses.replace(read, files_sha256={}) == run.result
     assert not {"earlier", "start_from", "class_weights"} & example_run().result.as_json().keys()
+
+
+def test_a_set_of_hf_that_was_split_otherwise_is_refused() -> None:
+    """Only a run on a set of `hf:` that does not know the setting was split otherwise."""
+    for config in (
+        {"data": "hf:digits", "shuffle_split": False},
+        {"data": "mnist"},
+        {"data": "hf", "shuffle_split": True},
+        {},
+    ):
+        refuse_other_split(config, "runs/a")
+    with pytest.raises(UserError) as refused:
+        refuse_other_split({"data": "hf:digits"}, "runs/a")
+    assert str(refused.value) == (
+        "runs/a is of an older program, which split hf:digits otherwise into training and "
+        "validation; train again"
+    )
