@@ -244,6 +244,8 @@ def test_a_class_with_a_name_is_left_out_by_name() -> None:
     counts = {"training": {"0": 3, "1": 1}, "validation": {"0": 1}}
     (found,) = left_out(counts, ("cat", "dog\x1b"), remedy="do this")
     assert found.startswith("no validation image is of class dog\\x1b: ")
+    (found,) = left_out({"training": {"1": 3}}, ("cat", "dog"), remedy="do this", tested=["0", "1"])
+    assert found.startswith("every image to learn from is of class dog: ")
 
 
 def test_a_split_is_refused_with_both_counts() -> None:

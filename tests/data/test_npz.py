@@ -185,6 +185,9 @@ def test_a_refusal_is_one_whole_line(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         npz.names_in(path)
     assert str(error.value) == missing
+    with pytest.raises(UserError) as error:
+        npz._of_npy(path)
+    assert str(error.value) == missing
 
 
 def test_a_damaged_member_is_named(tmp_path: Path) -> None:
