@@ -189,6 +189,8 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
             seeds = ["--seeds", "2", "--margin", "1", "--epochs", "1"]
             own = ["my_model.py:build", "--data", "my_model.py:data", *seeds]
             return [python, "-m", "lenet_multi", *two, *own], environ
+        case ["lenet-multi", "parity", "lenet_multi.lenet.options:batch_norm", *_]:
+            return [python, "-m", "lenet_multi", "parity", "--help"], environ  # test_options climbs
         case ["lenet-multi", "parity", "my_model.py:build", *_]:  # test_own climbs in other ways
             own = ["my_model.py:build", "--data", "my_model.py:data", "--precision", "float32"]
             return [python, "-m", "lenet_multi", *two, *own, "--quick"], environ

@@ -30,7 +30,7 @@ def test_batch_normalisation_trains_the_same(lenet: Lenet) -> None:
     place = "lenet_multi.lenet.options"
     done = lenet(
         *("parity", f"{place}:batch_norm", "--data", f"{place}:digits"),
-        *("--quick", "--steps", "5", "--precision", "float32"),
+        *("--quick", "--precision", "float32"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The same at every rung: tensorflow, jax, torch." in done.stdout
