@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lenet_multi.data.converted import converted
+from lenet_multi.data.converted import _refuse_two_scales, _scale, converted
 from lenet_multi.data.found import Found
 from lenet_multi.errors import UserError
 
@@ -434,3 +434,58 @@ def test_odd_floats_raise_no_warning() -> None:
     signalling = np.array([0x7F800001] * 6, np.uint32).view(np.float32)
     with pytest.raises(UserError, match="labels must be integers"):
         convert(IMAGES, signalling)
+
+
+def scaled_or_refused(*arrays: Any, dtype: Any = np.float32) -> str:
+    """Return what is said of the scale of training and test pixels, or the error."""
+    parts = zip(("train", "test"), (np.array(one, dtype) for one in arrays), strict=False)
+    images = dict(parts)
+    try:
+        _refuse_two_scales(images, "a.npz")
+        values = list(images.values())
+        ends = min(float(one.min()) for one in values), max(float(one.max()) for one in values)
+        return _scale(values, *ends, "a.npz")[2]
+    except UserError as error:
+        return str(error)
+
+
+def test_scales_differ_where_an_end_does() -> None:
+    """Parts are refused if one ends at 1 and another beyond, or begins at 0 and another below."""
+    refused = "give both on one scale"
+    for train, test, is_refused in (
+        ([0, 1], [0, 1.5], True),  # a part may end at 1 itself
+        ([0, 0.5], [0, 2], True),
+        ([0, 0], [0, 200], False),  # nothing but zeros tells nothing
+        ([0, 0], [-1, 1], False),
+        ([-1, 1], [0, 1], True),
+        ([-1, 1], [0.2, 0.2], False),  # a single value tells no range
+    ):
+        said = scaled_or_refused(train, test)
+        assert said.endswith(refused) is is_refused, said
+    said = scaled_or_refused([0, 1], [0, 2])
+    assert said == (
+        "a.npz: training pixels run from 0 to 1, but test pixels run from 0 to 2; "
+        "give both on one scale"
+    )
+
+
+def test_floats_near_both_ends_run_from_minus_one() -> None:
+    """Floats reach from -0.9 to 0.9 at least, and from -1 to 1 at most, or they are refused."""
+    whole = "pixels are floats in [-1, 1]; they were brought to 0 to 255 and kept as bytes"
+    for low, high, is_read in (
+        (-1, 1, True),
+        (-0.9, 0.95, True),
+        (-0.95, 0.9, True),
+        (-1.5, 1, False),
+        (-0.8, 1, False),
+        (-1, 0.8, False),
+    ):
+        assert (scaled_or_refused([low, high], dtype=np.float64) == whole) is is_read
+
+
+def test_dark_floats_are_told() -> None:
+    """Floats whose brightest pixel is 16 of 255 or less are read, and a note asks about them."""
+    kept = "pixels are floats in [0, 1]; they were multiplied by 255 and kept as bytes"
+    dark = "; the brightest pixel is 16 of 255; if that is white, divide the pixels by it"
+    assert scaled_or_refused([0, 16 / 255], dtype=np.float64) == kept + dark
+    assert scaled_or_refused([0, 17 / 255], dtype=np.float64) == kept

@@ -76,7 +76,7 @@ REASONS = {
         'if array.dtype.kind in "iub" and shift:',
     },
     "Names that are no numbers are told apart by the text alone.": {
-        "return (False, int(name), name) if _is_whole(name) else (True, 1, name)",
+        "return (False, int(name), name) if is_whole(name) else (True, 1, name)",
     },
     "No word of a part is in either text.": {
         'part = part_of(match["before"] or match["after"] or "XXXX") or WHOLE',
@@ -138,8 +138,8 @@ REASONS = {
         "return int(run.outputs.shape[-1]) if run.outputs.ndim == 2 else 1",
     },
     "NumPy 2.4 compares NaN without a warning; other versions may warn.": {
-        'with np.errstate(invalid=None, over="ignore"):  # over: of halves',
-        'with np.errstate(over="ignore"):  # over: of halves',
+        'with np.errstate(invalid=None, over="ignore"):  # 2**53 is no float16',
+        'with np.errstate(over="ignore"):  # 2**53 is no float16',
     },
     "The first image takes its place.": {"images, labels = np.empty(1), []"},
     "Next to a square number there is none.": {
