@@ -132,7 +132,7 @@ def recipes_table(studies: Mapping[str, dict[str, Any]]) -> str:
             right.setdefault(run["backend"], []).append(run["test_correct"] / 100)
         (seeds,) = {len(shares) for shares in right.values()}
         cells = (f"{mean(shares):.2f} ± {stdev(shares):.2f}%" for shares in right.values())
-        largest = max(abs(outcome["accuracy"]["mean"]) for outcome in study["outcomes"])
+        largest = max(abs(outcome["gap"]["mean"]) for outcome in study["outcomes"])
         rows.append([name, str(seeds), *cells, f"{largest:.3f}"])
         backends = list(right)
     return markdown(["recipe", "seeds", *backends, "largest mean gap, points"], rows)

@@ -24,6 +24,7 @@ from benchmarks.report import (
     parity_table,
     processors_table,
     read,
+    recipes_table,
     seeds_table,
 )
 from benchmarks.speed_report import (
@@ -495,6 +496,19 @@ def test_means_over_seeds_are_those_of_the_committed_runs() -> None:
     )
     assert all(abs(full[backend] - half[backend]) <= 0.05 for backend in BACKENDS)
     assert min(one_epoch.values()) >= 99
+
+
+def test_recipes_over_many_seeds_are_those_of_the_committed_study() -> None:
+    """The table follows from thirty seeds of each backend, whose pairs are all equivalent."""
+    study = read(RESULTS / "one-epoch-seeds.json")
+    assert recipes_table({"one-epoch": study}) in LENET
+    assert study["config"] == dataclasses.asdict(RECIPES["one-epoch"])
+    assert {(run["seed"], run["backend"]) for run in study["runs"]} == set(
+        product(range(30), BACKENDS)
+    )
+    assert len(study["outcomes"]) == 3
+    assert all(outcome["passed"] for outcome in study["outcomes"])
+    assert {outcome["gap"]["margin"] for outcome in study["outcomes"]} == {0.1}
 
 
 def test_the_exports_are_those_of_the_committed_record() -> None:
