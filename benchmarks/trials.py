@@ -24,13 +24,20 @@ SEEDS = range(3)
 
 Settings = Mapping[str, Any]
 
-ONE_CYCLE: Settings = {"epochs": 12, "lr_schedule": "one-cycle"}
 FAST: Settings = {"beta_1": 0.8, "beta_2": 0.95}
+ONE_CYCLE: Settings = {"epochs": 12, "lr_schedule": "one-cycle"}
+ONE_EPOCH: Settings = {**ONE_CYCLE, **FAST, "epochs": 1}
 NORM: Settings = {"batch_norm": True}
 AFFINE: Settings = {"rotation": 10.0, "shear": 8.0, "zoom": 0.1, "translation": 1.5}
 
 # The trials, by the recipe that they are for, in the order in which they were made.
 TRIALS: Mapping[str, list[Settings]] = {
+    "one-epoch": [
+        {**ONE_EPOCH, "learning_rate": 0.008},
+        {**ONE_EPOCH, **NORM, "learning_rate": 0.008},
+        {**ONE_EPOCH, **NORM, "learning_rate": 0.016},
+        {**ONE_EPOCH, **NORM, "learning_rate": 0.008, "batch_size": 64},
+    ],
     "one-cycle": [
         {**ONE_CYCLE, **FAST, "learning_rate": 0.004},
         {**ONE_CYCLE, **FAST, **NORM, "learning_rate": 0.004},
