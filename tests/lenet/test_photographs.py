@@ -1016,9 +1016,6 @@ def test_an_image_is_like_what_would_be_made_of_it() -> None:
     moved = np.roll(prepare(seven()), 4, axis=1)
     assert photographs._likeness(moved)[1] == pytest.approx(0.343, abs=0.001)
     assert photographs._likeness(prepare(seven()) // 4) == (0, 0)  # too faint to have a size
-    dot = np.zeros((28, 28), np.uint8)
-    dot[14, 14] = 255
-    assert photographs._likeness(dot)[0] == 1
 
 
 def test_mnists_own_images_are_prepared(small: Dataset) -> None:
