@@ -594,19 +594,20 @@ def test_a_ground_of_few_pixels_is_found_from_all_of_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "levels", "wanted"),
+    ("shape", "levels", "waves", "wanted"),
     [
-        ((72, 96), 6, [146.751, 154.059, 145.821, 149.72]),
-        ((17, 17), 60, [93.61, 151.321, 142.35, 146.471]),
+        ((20, 30), 2, 0, [148.19, 150.16, 149.634, 149.845]),
+        ((72, 96), 6, 2, [146.751, 154.059, 145.821, 149.72]),
+        ((17, 17), 60, 2, [93.61, 151.321, 142.35, 146.471]),
     ],
-    ids=["faint", "strong"],
+    ids=["faint", "less faint", "strong"],
 )
 def test_the_ground_under_much_ink_is_as_recorded(
-    shape: tuple[int, int], levels: int, wanted: list[float]
+    shape: tuple[int, int], levels: int, waves: int, wanted: list[float]
 ) -> None:
-    """With ink in the middle and at two edges, on wavy paper."""
+    """With ink in the middle and at two edges, on even or wavy paper."""
     y, x = np.mgrid[0 : 1 : 1j * shape[0], 0 : 1 : 1j * shape[1]]
-    page = 150 + 2 * np.sin(9 * x + 5 * y)
+    page = 150 + waves * np.sin(9 * x + 5 * y)
     page[(abs(x - 0.5) < 0.3) & (abs(y - 0.45) < 0.3)] -= levels
     page[(x < 0.4) & (y < 0.15)] -= levels
     page[(x > 0.92) & (y > 0.4)] += levels / 2
