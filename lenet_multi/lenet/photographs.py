@@ -357,7 +357,7 @@ def _quadratic(height: int, width: int) -> Array:
 def _strokes(ink: Array) -> NDArray[np.bool_]:
     """Return the mask of the digit's pixels, without specks and strokes that touch the edges."""
     parts, count = ndimage.label(ink > _THRESHOLD, np.ones((3, 3)))
-    areas = np.bincount(parts.ravel(), minlength=count + 1)
+    areas = np.bincount(parts.ravel())
     areas[0] = 0
     kept = areas >= max(1, _SPECK * areas.max())
     edges = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])

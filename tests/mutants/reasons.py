@@ -344,6 +344,70 @@ REASONS = {
         "return np.asarray(picture.convert(_MODES[picture.mode]), )",
     },
     "The next line sets the names.": {"finder = OthersLeftOut(None)"},
+    # lenet, photographs
+    "The levels are sorted bytes, so no difference is negative, and NumPy adds them in 64 bits.": {
+        'levels = np.sort(np.asarray(image.convert("L"), None).ravel())',
+        'levels = np.sort(np.asarray(image.convert("L"), ).ravel())',
+    },
+    "The limit is a rule of thumb, and no picture lies on it to the bit.": {
+        "return bool((below * above * apart**2).max() / len(levels) ** 2 "
+        "> _TWO_LEVELS * levels.var())",
+        "if level <= max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise):",
+        "if width <= _THINNEST:",
+        "digit = (outside < reach).astype(np.float32)",
+    },
+    "Pillow copies a picture that gets the size that it has.": {
+        "if larger >= 1:",
+        "if longest >= _WORKING_SIDE:",
+    },
+    "Pillow takes the bicubic filter by itself.": {
+        *(
+            f"image = image.resize((image.width * larger, image.height * larger), {word})"
+            for word in ("None", "")
+        ),
+        *(
+            f"scaled = Image.fromarray(digit).resize((width, height), {word})"
+            for word in ("None", "")
+        ),
+    },
+    "No byte lies between the two limits.": {
+        "rows, columns = np.nonzero(image >= 255 * _THRESHOLD)",
+        "rows, columns = np.nonzero(image > 256 * _THRESHOLD)",
+    },
+    "Sizes of 0 and 1 pixel are both too small for `are_prepared`, whose images have 16 or more.": {
+        "if not 1 < size < len(image):",
+    },
+    "Both are scaled by the same, and so their share stays.": {
+        "one, other = (ndimage.gaussian_filter(each / 256, len(image) / 14) "
+        "for each in (image, placed))",
+    },
+    "On a picture of one or two pixels, neither blur reaches another pixel.": {
+        "blur = max(pixels.shape[:3]) / _BLUR",
+    },
+    "To divide by a sign is to multiply by it.": {
+        "along /= np.sign(np.sum(along**3)) or 1  # ink is the far side",
+    },
+    "The sum is 0 where all is even, unless light and dark are alike to the bit.": {
+        "along *= np.sign(np.sum(along**3)) or 2  # ink is the far side",
+    },
+    "They have 32 bits already.": {
+        "return np.asarray(np.clip(along / level, 0, 1), None)",
+        "return np.asarray(np.clip(along / level, 0, 1), )",
+        "return np.clip(np.asarray(scaled, None), 0, 1)",
+        "return np.clip(np.asarray(scaled, ), 0, 1)",
+    },
+    "Pillow makes 32 bits of 64, and 0 and 1 stay as they are.": {
+        "digit = (outside <= reach).astype(None)",
+    },
+    "Three colours are fewer than 48.": {
+        "every = max(1, max(pixels.shape[:3]) // 48)  # a smooth surface needs no more pixels",
+    },
+    "No square of a place from -1 to 1 is larger than its size.": {
+        "border = np.abs(some[:, 1:4]).max(axis=1) > 1 - 2 * _BORDER",
+    },
+    "NumPy does so by itself.": {
+        "surface, *_ = np.linalg.lstsq(weighted.T @ some, weighted.T @ colours, )",
+    },
 }
 
 # Reasons for what differs nowhere: a piece of code, and what mutants have in its place.
