@@ -128,6 +128,7 @@ def test_a_signal_ends_the_command_after_its_figures(
     assert "Take torch (ours)" in capsys.readouterr().out
 
 
+@pytest.mark.study  # the example script and the README bench in the gate
 @pytest.mark.all_backends
 def test_a_quick_bench_of_all_backends(lenet: Lenet, tmp_path: Path) -> None:
     """It prints a table and a sentence, which names a backend, and keeps the figures."""
