@@ -23,6 +23,8 @@ def is_monotone(conv: layers.Conv2D) -> bool:
 
 def is_known(layer: layers.Layer) -> bool:
     """Return whether a layer after the pooling can be computed here."""
+    if layer.activity_regularizer is not None:  # it adds its outputs to the loss
+        return False
     if type(layer) is layers.BatchNormalization:
         return layer.axis in (-1, 3) and not (layer.renorm or layer.synchronized)
     if type(layer) is layers.ReLU:
@@ -66,23 +68,25 @@ def activated(bias: Tensor | None, activation: Callable[[Tensor], Tensor]) -> Af
 def _normalised(
     norm: layers.BatchNormalization, pooled: Tensor, axis: int, *, training: bool
 ) -> Tensor:
-    """Return what Keras's layer does, with its formula and its moving statistics."""
-    mean, variance = norm.moving_mean, norm.moving_variance
+    """Return what Keras's layer does, with its formula and its moving statistics.
+
+    Like the layer, it computes halves in float32; the result has the dtype of `pooled`.
+    """
+    outputs = pooled.dtype
+    dtype = keras.backend.result_type(outputs, "float32")
+    pooled = ops.cast(pooled, dtype)
+    weights = (norm.moving_mean, norm.moving_variance, norm.beta, norm.gamma)
+    # Read the weights here, because JAX replaces them.
+    mean, variance, offset, scale = (
+        weight if weight is None else ops.cast(weight, dtype) for weight in weights
+    )
     if training and norm.trainable:
+        of_before = mean, variance
         axes = [other for other in range(len(pooled.shape)) if other != axis]
         mean, variance = ops.moments(pooled, axes=axes)
-        for moving, value in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
-            new = ops.cast(value, moving.dtype) * (1.0 - norm.momentum)
-            moving.assign(moving * norm.momentum + new)
-    given = {"offset": norm.beta, "scale": norm.gamma}
-    given = {
-        name: ops.cast(value, pooled.dtype) for name, value in given.items() if value is not None
-    }
-    return ops.batch_normalization(
-        pooled,
-        ops.cast(mean, pooled.dtype),
-        ops.cast(variance, pooled.dtype),
-        axis,
-        epsilon=norm.epsilon,
-        **given,
+        for weight, old, new in zip(weights[:2], of_before, (mean, variance), strict=True):
+            weight.assign(old * norm.momentum + new * (1.0 - norm.momentum))
+    normalised = ops.batch_normalization(
+        pooled, mean, variance, axis, offset=offset, scale=scale, epsilon=norm.epsilon
     )
+    return ops.cast(normalised, outputs)

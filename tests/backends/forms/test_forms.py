@@ -145,6 +145,49 @@ def test_the_forms_have_one_gradient(
             )
 
 
+def test_a_regularizer_of_outputs_keeps_a_layer_out_of_the_block(forms: list[str]) -> None:
+    """Normalisation or ReLU whose outputs count in the loss count there in each form too."""
+    import keras
+
+    def model(*rest: Any) -> Any:
+        return keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                keras.layers.Conv2D(2, 3, kernel_initializer="ones", **NO_BIAS),
+                keras.layers.MaxPooling2D(2),
+                *rest,
+                keras.layers.Flatten(),
+            ]
+        )
+
+    images = np.ones((2, 8, 8, 1), np.float32)
+    for kind in (keras.layers.BatchNormalization, keras.layers.ReLU):
+        for form in forms:
+            one = model(kind(activity_regularizer=keras.regularizers.L2(0.1)))
+            in_form(one, form)
+            one(images)
+            assert len(one.losses) == 1, (kind, form)
+
+
+def test_halves_are_normalised_in_float32(backend: str, forms: list[str]) -> None:
+    """Like Keras's layer, each form takes means and variances of halves in float32."""
+    import keras
+
+    images = rounded(np.random.default_rng(3).normal(100, 1, size=(64, 12, 12, 1)))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    models = [block((12, 12, 1), 2, **NO_BIAS, batch_norm=True) for _ in range(1 + len(forms))]
+    keras.config.set_dtype_policy("float32")
+    for form, twin in zip(("stock", *forms), models, strict=True):
+        twin.layers[0].kernel.assign(np.full((5, 5, 1, 2), 2**-5))
+        if form != "stock":
+            in_form(twin, form)
+        twin(images, training=True)
+    wanted, *others = (twin.get_weights()[2:] for twin in models)  # moving means and variances
+    for form, found in zip(forms, others, strict=True):
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-2, err_msg=form)
+
+
 @pytest.mark.parametrize("form", [TILES, WINOGRAD, WINOGRAD_CHANNELS_FIRST])
 def test_products_of_bfloat16_numbers_are_made_in_float32(backend: str, form: str) -> None:
     """Numbers are rounded only on the way in and out.
