@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("recipes", nargs="*", help=f"of {', '.join(SEEDS)} (default: all)")
     asked = parser.parse_args()
     if unknown := {*asked.recipes} - {*SEEDS}:
-        parser.error(f"there is no study of {', '.join(sorted(unknown))}")
+        parser.error(f"there is no study of {', '.join(sorted(unknown))}; give {', '.join(SEEDS)}")
     failed = 0
     for recipe in asked.recipes or SEEDS:
         folder = RUNS / "study" / recipe

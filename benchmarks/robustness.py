@@ -6,7 +6,6 @@ Recipes are fixed before: nothing is chosen by these figures.
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,10 +17,11 @@ from scipy import ndimage
 import lenet_multi
 from benchmarks.report import RESULTS
 from lenet_multi.data.metrics import calibration, calibration_error
+from lenet_multi.errors import UserError
 from lenet_multi.lenet import image_sets
 from lenet_multi.machine import children, environment
 from lenet_multi.runs.durable import write_json
-from lenet_multi.runs.record import read_run
+from lenet_multi.runs.record import Run, read_run
 
 Images = NDArray[np.uint8]
 Change = Callable[[Images], Images]
@@ -109,20 +109,20 @@ CONDITIONS: Mapping[str, Change] = {
 }
 
 
-def measured(run: Path, folder: Path) -> dict[str, Any]:
+def measured(run: Run, folder: Path) -> dict[str, Any]:
     """Return a run's accuracy under each condition, and its calibration on the test images."""
     files = {name: folder / f"{place}.npz" for place, name in enumerate(CONDITIONS)}
     accuracies = {
-        name: lenet_multi.evaluate(run, data=file).test_accuracy for name, file in files.items()
+        name: lenet_multi.evaluate(run.folder, data=file).test_accuracy
+        for name, file in files.items()
     }
-    found = read_run(run)
     return {
-        "recipe": found.result.config["recipe"],
-        "seed": found.result.config["seed"],
-        "backend": found.result.backend,
+        "recipe": run.result.config["recipe"],
+        "seed": run.result.config["seed"],
+        "backend": run.result.backend,
         "accuracy": accuracies,
-        "calibration_error": calibration_error(found.outputs, found.targets),
-        "calibration": calibration(found.outputs, found.targets).tolist(),
+        "calibration_error": calibration_error(run.outputs, run.targets),
+        "calibration": calibration(run.outputs, run.targets).tolist(),
     }
 
 
@@ -139,12 +139,14 @@ def main() -> int:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("--out", type=Path, default=RESULTS / "robustness.json")
     asked = parser.parse_args()
+    try:
+        runs = list(map(read_run, asked.runs))
+    except UserError as error:
+        parser.error(str(error))
     with children.bars() as progress, TemporaryDirectory() as name:
         folder = Path(name)
         write_images(folder)
-        done = list(
-            progress.track(map(partial(measured, folder=folder), asked.runs), len(asked.runs))
-        )
+        done = [measured(run, folder) for run in progress.track(runs, description="runs")]
     write_json(asked.out, {"machine": environment.machine(), "runs": done})
     return 0
 

@@ -82,7 +82,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS / "trials.json", help="JSON to write")
     asked = parser.parse_args()
     if unknown := {*asked.recipes} - {*TRIALS}:
-        parser.error(f"no trials are for {', '.join(sorted(unknown))}")
+        parser.error(f"no trials are for {', '.join(sorted(unknown))}; give {', '.join(TRIALS)}")
     record = read(asked.out) if asked.out.exists() else {"trials": []}
     on_file = [(one["recipe"], one["settings"]) for one in record["trials"]]
     left = [one for one in wanted(asked.recipes or list(TRIALS)) if one not in on_file]

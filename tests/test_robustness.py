@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -57,3 +59,14 @@ def test_noise_has_its_deviation() -> None:
 def test_an_inversion_is_one() -> None:
     """Black on white is 255 minus the image."""
     assert (CONDITIONS["black on white"](DOT) == 255 - DOT.astype(int)).all()
+
+
+def test_a_wrong_run_is_refused_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A folder without a run gets one line and status 2, before any image is changed."""
+    monkeypatch.setattr("sys.argv", ["robustness", str(tmp_path), "--out", "never.json"])
+    monkeypatch.setattr(robustness, "write_images", pytest.fail)
+    with pytest.raises(SystemExit, match="2"):
+        robustness.main()
+    assert f"{tmp_path} is no run folder: " in capsys.readouterr().err
