@@ -1,6 +1,7 @@
 """Evaluate trained runs on changed test images: `nox -s study -- robustness RUN ...`.
 
-Recipes are fixed before: nothing is chosen by these figures.
+Recipes are fixed before: nothing is chosen by these figures. Other digits are those of
+scikit-learn, which are UCI's "Optical Recognition of Handwritten Digits".
 """
 
 import argparse
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import lenet_multi
+from benchmarks import recipe_figures
 from benchmarks.report import RESULTS
 from lenet_multi.data.metrics import calibration, calibration_error
 from lenet_multi.errors import UserError
@@ -27,6 +29,7 @@ Images = NDArray[np.uint8]
 Change = Callable[[Images], Images]
 
 SEED = 0  # of directions and of noise
+OTHERS = "scikit-learn's digits, enlarged"
 
 
 def _each(change: Callable[[NDArray[np.float64], int], Any]) -> Change:
@@ -109,9 +112,21 @@ CONDITIONS: Mapping[str, Change] = {
 }
 
 
-def measured(run: Run, folder: Path) -> dict[str, Any]:
-    """Return a run's accuracy under each condition, and its calibration on the test images."""
-    files = {name: folder / f"{place}.npz" for place, name in enumerate(CONDITIONS)}
+def enlarged(images: NDArray[np.floating]) -> Images:
+    """Return digits (N, 8, 8), from 0 to 16, in MNIST's size: 20x20 pixels in the middle of 28x28.
+
+    Pixels between others are interpolated linearly.
+    """
+    bright = ndimage.zoom(
+        images * (255 / 16), (1, 2.5, 2.5), order=1, grid_mode=True, mode="nearest"
+    )
+    framed = np.pad(np.rint(bright), ((0, 0), (4, 4), (4, 4)))
+    found: Images = np.clip(framed, 0, 255).astype(np.uint8)[..., np.newaxis]
+    return found
+
+
+def measured(run: Run, files: Mapping[str, Path]) -> dict[str, Any]:
+    """Return a run's accuracy on each file, and its calibration on the test images."""
     accuracies = {
         name: lenet_multi.evaluate(run.folder, data=file).test_accuracy
         for name, file in files.items()
@@ -126,11 +141,17 @@ def measured(run: Run, folder: Path) -> dict[str, Any]:
     }
 
 
-def write_images(folder: Path) -> None:
-    """Write an .npz of the test images under each condition."""
-    test = image_sets.load().test
-    for place, change in enumerate(CONDITIONS.values()):
-        np.savez(folder / f"{place}.npz", x_test=change(np.asarray(test.x)), y_test=test.y)
+def write_images(folder: Path) -> dict[str, Path]:
+    """Write an .npz of the test images under each condition, and of the other digits."""
+    from sklearn.datasets import load_digits
+
+    test, others = image_sets.load().test, load_digits()
+    sets = {name: (change(np.asarray(test.x)), test.y) for name, change in CONDITIONS.items()}
+    sets[OTHERS] = enlarged(others.images), others.target
+    files = {name: folder / f"{place}.npz" for place, name in enumerate(sets)}
+    for name, (x, y) in sets.items():
+        np.savez(files[name], x_test=x, y_test=y)
+    return files
 
 
 def main() -> int:
@@ -144,10 +165,10 @@ def main() -> int:
     except UserError as error:
         parser.error(str(error))
     with children.bars() as progress, TemporaryDirectory() as name:
-        folder = Path(name)
-        write_images(folder)
-        done = [measured(run, folder) for run in progress.track(runs, description="runs")]
+        files = write_images(Path(name))
+        done = [measured(run, files) for run in progress.track(runs, description="runs")]
     write_json(asked.out, {"machine": environment.machine(), "runs": done})
+    recipe_figures.draw_reliability(done, asked.out.with_suffix(".png"))
     return 0
 
 

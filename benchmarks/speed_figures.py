@@ -58,7 +58,7 @@ def draw_targets(results: Results, path: Path) -> None:
     """Draw seconds to 99 % test accuracy, with one mark per seed and way."""
     ways = {OURS: "one epoch of ours", OURS_AGAIN: "the second time", STOCK: "stock Keras fit"}
     places = {backend: place for place, backend in enumerate(results.backends)}
-    with _picture(path) as (axes,):
+    with picture(path) as (axes,):
         for (way, name), (color, _), marker in zip(ways.items(), _STYLES, "o^s", strict=True):
             found = [record for record in results.all("time to target") if record.way == way]
             seconds = [value for record in found for value in record.values]
@@ -88,14 +88,14 @@ def _longest(results: Results, backend: str, stage: str) -> float:
 
 def _draw(path: Path, groups: list[str], panels: dict[str, dict[str, list[float]]]) -> None:
     """Draw grouped bars, one panel per title, one below the other."""
-    with _picture(path, len(panels)) as every_axes:
+    with picture(path, len(panels)) as every_axes:
         for axes, (title, bars) in zip(every_axes, panels.items(), strict=True):
             _draw_bars(axes, groups, bars)
             axes.set_title(title, fontsize=11)
 
 
 @contextmanager
-def _picture(path: Path, panels: int = 1) -> Iterator[list[Axes]]:
+def picture(path: Path, panels: int = 1) -> Iterator[list[Axes]]:
     """Give the axes of `panels`, one below the other; then write the picture to `path`."""
     with mpl.rc_context({"font.size": 11}):
         width, height = _SIZE

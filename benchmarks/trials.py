@@ -9,6 +9,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,9 +19,9 @@ from benchmarks.report import RESULTS, read
 from lenet_multi.machine import children, environment
 from lenet_multi.runs.durable import write_json
 
+OPTIONS = "options"
 BACKEND = "jax"  # the fastest
 SPLIT = 1 / 6  # of the 60,000 training images: 10,000 validate
-SEEDS = range(3)
 
 Settings = Mapping[str, Any]
 
@@ -37,6 +38,10 @@ TRIALS: Mapping[str, list[Settings]] = {
         {**ONE_EPOCH, **NORM, "learning_rate": 0.008},
         {**ONE_EPOCH, **NORM, "learning_rate": 0.016},
         {**ONE_EPOCH, **NORM, "learning_rate": 0.008, "batch_size": 64},
+        {**ONE_EPOCH, "learning_rate": 0.004, "batch_size": 64},
+        {**ONE_EPOCH, "learning_rate": 0.006, "batch_size": 64},
+        {**ONE_EPOCH, **NORM, "learning_rate": 0.016, "batch_size": 64},
+        {**ONE_EPOCH, **NORM, "learning_rate": 0.008, "batch_size": 32},
     ],
     "one-cycle": [
         {**ONE_CYCLE, **FAST, "learning_rate": 0.004},
@@ -49,7 +54,10 @@ TRIALS: Mapping[str, list[Settings]] = {
     "best": [
         {**NORM, **AFFINE, "elastic": 0.8, "epochs": 24, "learning_rate": 0.003},
     ],
+    # Not for a recipe: the effect of each option on the recipe standard.
+    OPTIONS: [{}, NORM, {"dropout": 0.4}, {"inception": True}],
 }
+SEEDS: Mapping[str, int] = {"one-epoch": 3, "one-cycle": 2, "best": 1, OPTIONS: 5}
 
 
 def settings(trial: Settings, seed: int) -> Settings:
@@ -58,11 +66,10 @@ def settings(trial: Settings, seed: int) -> Settings:
 
 
 def wanted(recipes: list[str]) -> Iterator[tuple[str, Settings]]:
-    """Yield the trials of the recipes: all with the first seed, then all with the next one."""
-    for seed in SEEDS:
-        for recipe in recipes:
-            for trial in TRIALS[recipe]:
-                yield recipe, settings(trial, seed)
+    """Yield the trials of each recipe: all with the first seed, then all with the next one."""
+    for recipe in recipes:
+        for seed, trial in product(range(SEEDS[recipe]), TRIALS[recipe]):
+            yield recipe, settings(trial, seed)
 
 
 def done(trial: Settings, folder: Path) -> dict[str, Any]:

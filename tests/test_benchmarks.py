@@ -49,12 +49,13 @@ SCRIPTS = {
     if path.stem != "__init__"
 }
 # `python -m benchmarks` runs `worker`, `startup`, `growth` and `target`; `test_recipes`,
-# `test_trials` and `test_robustness` run theirs; these run the rest.
+# `test_recipe_figures`, `test_trials` and `test_robustness` run theirs; these run the rest.
 TRIED = {
     f"benchmarks.{name}"
     for name in (
         *("__main__", "worker", "startup", "growth", "target", "epoch", "inference", "matmul"),
         *("stages", "coverage", "exports", "recipes", "trials", "robustness"),
+        "recipe_figures",
         *(
             "study",
             "record",

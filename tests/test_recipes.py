@@ -1,11 +1,13 @@
+import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks import recipes
-from benchmarks.report import RESULTS
+from benchmarks.report import RESULTS, read
 from lenet_multi.lenet.recipes import RECIPES
 
 
@@ -18,13 +20,14 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
         commands.append(command[1:])
         folder = Path(command[-1])
         folder.mkdir(parents=True)
-        (folder / "seeds.json").write_text(f'"{folder.name}"')
+        (folder / "seeds.json").write_text(json.dumps({"of": folder.name}))
         return subprocess.CompletedProcess(command, 1)
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(recipes, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(recipes, "RESULTS", tmp_path)
     monkeypatch.setattr(recipes, "SEEDS", {"one": 3, "two": 5})
+    monkeypatch.setattr(recipes, "curves", lambda folder, seeds: {"jax": [0.9] * seeds})
     return commands
 
 
@@ -46,10 +49,12 @@ def test_each_recipe_is_trained_from_its_seeds(
             ("5", "two", str(tmp_path / "runs" / "study" / "two")),
         )
     ]
-    assert [(tmp_path / f"{name}-seeds.json").read_text() for name in ("one", "two")] == [
-        '"one"',
-        '"two"',
-    ]
+    for name, seeds in (("one", 3), ("two", 5)):
+        assert read(tmp_path / f"{name}-seeds.json") == {
+            "of": name,
+            "curves": {"jax": [0.9] * seeds},
+        }
+    assert (tmp_path / recipes.FIGURE).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_named_recipe_is_studied_alone(
@@ -61,6 +66,21 @@ def test_a_named_recipe_is_studied_alone(
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, "three")
     assert "there is no study of three" in capsys.readouterr().err
+
+
+def test_a_curve_is_the_mean_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend's curve has the mean validation accuracy after each epoch of its finished runs."""
+    accuracies = {"seed-0-jax": [0.5, 0.75], "seed-1-jax": [0.25, 1.0], "seed-1-torch": [0.5, 0.5]}
+    for name in accuracies:
+        (tmp_path / name).mkdir()
+
+    def run_of(place: Path) -> Any:
+        epochs = [{"val_accuracy": accuracy} for accuracy in accuracies[place.name]]
+        return SimpleNamespace(result=SimpleNamespace(epochs=epochs))
+
+    monkeypatch.setattr(recipes, "read_run", run_of)
+    found = recipes.curves(tmp_path, seeds=2)
+    assert found == {"jax": [0.375, 0.875], "torch": [0.5, 0.5]}
 
 
 def test_every_study_is_of_a_recipe() -> None:

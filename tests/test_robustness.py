@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from benchmarks import robustness
 from benchmarks.robustness import CONDITIONS
@@ -59,6 +60,19 @@ def test_noise_has_its_deviation() -> None:
 def test_an_inversion_is_one() -> None:
     """Black on white is 255 minus the image."""
     assert (CONDITIONS["black on white"](DOT) == 255 - DOT.astype(int)).all()
+
+
+def test_other_digits_get_mnists_size() -> None:
+    """An 8x8 square of full ink becomes a white one of 20x20 pixels in the middle of 28x28."""
+    found = robustness.enlarged(np.full((2, 8, 8), 16.0))
+    wanted = np.zeros((2, 28, 28, 1), np.uint8)
+    wanted[:, 4:24, 4:24] = 255
+    np.testing.assert_array_equal(found, wanted)
+    dot = np.zeros((1, 8, 8))
+    dot[0, 2, 5] = 16
+    middle = ndimage.center_of_mass(robustness.enlarged(dot)[0, ..., 0])
+    # A pixel takes 2.5; the third of a row begins after two, the sixth after five.
+    assert middle == pytest.approx((4 + 2.5 * 2.5 - 0.5, 4 + 2.5 * 5.5 - 0.5), abs=0.02)  # of bytes
 
 
 def test_a_wrong_run_is_refused_first(

@@ -12,6 +12,8 @@ from lenet_multi.errors import UserError, by
 from lenet_multi.lenet.initial_weights import draw_initial_weights
 
 _ACTIVATIONS = {"logits": None, "softmax": "softmax"}
+# Keras's 0.99 remembers a hundred batches; at the end of one epoch most of them are out of date.
+_MOMENTUM = 0.95
 _SMALLEST = 16  # pixels: two 5x5 convolutions and two 2x2 poolings leave one
 
 
@@ -75,7 +77,7 @@ def _after(name: str, *, batch_norm: bool) -> list[layers.Layer]:
     if not batch_norm:
         return []
     return [
-        layers.BatchNormalization(scale=False, name=f"{name}_norm"),
+        layers.BatchNormalization(momentum=_MOMENTUM, scale=False, name=f"{name}_norm"),
         layers.ReLU(name=f"{name}_relu"),
     ]
 

@@ -108,7 +108,7 @@ def test_parts_of_two_scales_are_refused(
 ) -> None:
     """Who divides one part by 255 and forgets the other gets no black images for the first."""
     found = Found({"train": (training, LABELS), "test": (test, LABELS)})
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=f"^some data: {message}"):
         converted(found, "some data", classes=10)
 
 

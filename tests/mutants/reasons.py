@@ -227,6 +227,9 @@ REASONS = {
         "some = slice(begin, None)",
         "some = slice(begin + _AT_A_TIME)",
     },
+    "Fields with the deviation 0 move nothing.": {
+        "bent = _elastic(len(images), shape, config, epoch) if (config.elastic) or True else None",
+    },
     "What is drawn beyond the sixth row is used nowhere.": {
         "drawn = draw.uniform(-1, 1, (7, count))",
     },

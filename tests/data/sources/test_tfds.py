@@ -249,6 +249,7 @@ def test_reading_imports_no_backend(folder: Path) -> None:
     assert done.stdout.strip() == done.stderr == ""
 
 
+@pytest.mark.threads
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("name", "message"),
@@ -271,6 +272,7 @@ def test_what_cannot_be_read_is_told(name: str, message: str) -> None:
         tfds.read(name)
 
 
+@pytest.mark.threads
 def test_a_damaged_data_set_is_told(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
