@@ -259,11 +259,11 @@ class TrainConfig:
                     raise UserError(f"{flag(name)} must {words}, not {value}")
         for name in OPTIONS:
             if getattr(self, name) and self.architecture == "softmax-regression":
-                raise UserError(f"{flag(name)} is an option of the LeNet; drop it")
+                raise UserError(f"{flag(name)} is an option of the LeNet; give {_without(name)}")
         if self.batch_norm and self.start_from != NOTHING:
             raise UserError(
                 f"--start-from {self.start_from}: a run keeps its network without batch "
-                "normalisation, so --batch-norm cannot begin with it; drop one of the two"
+                "normalisation, so --batch-norm cannot begin with it; give --no-batch-norm"
             )
         for known in dataclasses.fields(self):
             choices, value = known.metadata.get("choices"), getattr(self, known.name)
@@ -273,7 +273,8 @@ class TrainConfig:
             is_ignored = known.metadata.get("own") and self.is_own
             if is_ignored and value != known.default:
                 raise UserError(
-                    f"{flag(known.name)} {value} is for {', '.join(TASKS)} only; drop it"
+                    f"{flag(known.name)} {value} is for {', '.join(TASKS)} only; "
+                    f"give {_without(known.name)}"
                 )
 
     @property
@@ -315,10 +316,16 @@ def flag(name: str) -> str:
 
 def flags(config: TrainConfig) -> list[str]:
     """Return the command-line flags for every setting of `config` except its recipe."""
-    asked = []
-    for name, value in dataclasses.asdict(config).items():
-        if isinstance(value, bool):
-            asked.append(flag(name) if value else flag(f"no_{name}"))
-        elif name != "recipe":
-            asked += [flag(name), str(value)]
-    return asked
+    settings = dataclasses.asdict(config).items()
+    return [word for name, value in settings if name != "recipe" for word in _words(name, value)]
+
+
+def _words(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [flag(name) if value else flag(f"no_{name}")]
+    return [flag(name), str(value)]
+
+
+def _without(name: str) -> str:
+    """Return the words that give a setting its default, whether a flag or a recipe changed it."""
+    return " ".join(_words(name, getattr(TrainConfig, name)))

@@ -174,12 +174,17 @@ def test_each_recipe_splits_as_documented(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("classes", 5), ("head", "softmax"), ("transpose", True)],
+    ("name", "value", "remedy"),
+    [
+        ("classes", 5, "--classes 10"),
+        ("head", "softmax", "--head logits"),
+        ("transpose", True, "--no-transpose"),
+    ],
 )
-def test_a_setting_that_a_task_would_ignore_is_refused(name: str, value: Any) -> None:
+def test_a_setting_that_a_task_would_ignore_is_refused(name: str, value: Any, remedy: str) -> None:
     """A Task of one's own sets its outputs and its loss; a flag for them would do nothing."""
-    with pytest.raises(UserError, match=f"--{name} {value} is for lenet, .* only; drop it"):
+    message = f"^--{name} {value} is for lenet, .* only; give {remedy}$"
+    with pytest.raises(UserError, match=message):
         TrainConfig(architecture="package.module:NAME", **{name: value})
 
 
@@ -243,12 +248,12 @@ def test_flags_are_those_of_the_command_line() -> None:
         ({"undistorted": 1.5}, "--undistorted must lie between 0 and 1, not 1.5"),
         (
             {"batch_norm": True, "architecture": "softmax-regression"},
-            "--batch-norm is an option of the LeNet; drop it",
+            "--batch-norm is an option of the LeNet; give --no-batch-norm",
         ),
         (
             {"batch_norm": True, "start_from": "runs/a"},
             "--start-from runs/a: a run keeps its network without batch normalisation, so "
-            "--batch-norm cannot begin with it; drop one of the two",
+            "--batch-norm cannot begin with it; give --no-batch-norm",
         ),
     ],
 )

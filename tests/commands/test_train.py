@@ -159,11 +159,13 @@ def test_a_headline_that_is_the_loss_is_printed_once(stage: Stage) -> None:
 
 def test_without_out_the_folder_has_the_recipe_and_the_time(stage: Stage, tmp_path: Path) -> None:
     """The recipe's settings are those that no flag changes; MODEL is the architecture."""
-    stage.ask("softmax-regression", "--recipe", "one-epoch", "--backend", "torch")
+    recipe = ("--recipe", "one-epoch", "--no-batch-norm")
+    stage.ask("softmax-regression", *recipe, "--backend", "torch")
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"one-epoch-torch-\d{8}-\d{6}", folder.name)
     config, _ = stage.calls[-1]
-    assert config == dataclasses.replace(RECIPES["one-epoch"], architecture="softmax-regression")
+    plain = dataclasses.replace(RECIPES["one-epoch"], batch_norm=False)
+    assert config == dataclasses.replace(plain, architecture="softmax-regression")
 
 
 def test_names_of_classes_are_kept_not_their_file(stage: Stage, tmp_path: Path) -> None:

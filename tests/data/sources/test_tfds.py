@@ -41,6 +41,7 @@ class Builder:
     def __init__(self, asked: list[object]) -> None:
         self.asked = asked
         self.prepared = True
+        self.rows = ROWS
         self.error: Exception | None = None
         self.info = SimpleNamespace(
             splits=["train", "test", "extra"],
@@ -57,7 +58,7 @@ class Builder:
         self.asked.append(split)
         if self.error:
             raise self.error
-        return ROWS
+        return self.rows
 
 
 class Library:
@@ -129,6 +130,11 @@ def test_a_refusal_is_one_whole_line(library: Library) -> None:
     )
     of_set.error = OSError("it is odd")
     assert refused() == "TensorFlow Datasets cannot read it: it is odd; prepare it again"
+    of_set.error, of_set.rows = None, [*ROWS, {**ROWS[0], "picture": np.zeros((4, 5, 1))}]
+    assert refused() == (
+        "the images of its split train differ in shape: number 1 is 4x5x1, the first 2x3x1; make "
+        "them alike first"
+    )
     of_set.info.features = {"label": Labels()}
     assert refused() == "it must have a column of type Grey, but has label (Labels)"
     of_set.prepared = False
