@@ -300,7 +300,7 @@ def revision() -> str:
 
 
 def default_out(scale: str) -> Path:
-    """Return benchmarks/results/MACHINE-DATE.json or -seeds.json; other scales go to runs/."""
+    """Return the file of the full scale and of its parts in benchmarks/results/; others: runs/."""
     machine = environment.machine()
     held = "" if machine["instruction_set"] == of_processor() else machine["instruction_set"]
     words = f"{machine['processor']} {machine['cores']} {machine.get('gpu', '')} {held}"
@@ -310,6 +310,8 @@ def default_out(scale: str) -> Path:
             return RESULTS / f"{name}.json"
         case "targets":
             return RESULTS / f"{name}-seeds.json"
+        case "distorted":
+            return RESULTS / f"{name}-distorted.json"
         case _:
             return Path("runs", f"bench-{scale}", f"{name}.json")
 
@@ -334,6 +336,13 @@ def main() -> int:
         action="store_const",
         const="targets",
         help="measure only the time to 99 %%, from five seeds",
+    )
+    scale.add_argument(
+        "--distorted",
+        dest="scale",
+        action="store_const",
+        const="distorted",
+        help="measure only what distorted images cost",
     )
     scale.add_argument("--tiny", dest="scale", action="store_const", const="tiny")
     parser.add_argument("--out", type=Path, help="JSON file to write")

@@ -350,6 +350,16 @@ def checkpoint_table(results: Results) -> str:
     return markdown(header, rows)
 
 
+def distorted_table(results: Results) -> str:
+    """Return by backend how long an epoch of distorted images takes, as a share of a plain one."""
+    records = results.all("distorted epoch")
+    rows = [
+        [one.backend, f"{one.median:.2f}", f"{min(one.values):.2f} to {max(one.values):.2f}"]
+        for one in records
+    ]
+    return markdown(["backend", "median", "range"], rows) if rows else ""
+
+
 TABLES_OF_A_BATCH = {
     f"Seconds per {EPOCH:,} images, float32, batch": headline_table,
     "Every way of training, batch": epoch_table,
@@ -362,6 +372,7 @@ TABLES = {
     "Evaluation, prediction, one image": inference_table,
     "Each stage alone, ms: forward / forward and backward": stage_table,
     "How time and memory grow": growth_table,
+    "An epoch of distorted images, of a plain one": distorted_table,
     "From the typed command to 99 % test accuracy": target_table,
 }
 

@@ -52,7 +52,8 @@ class Scale:
     inference sample. `rounds`: of a worker's measures. `pairs`: of ours and the best loop by hand
     in each round, because these two are closest. `starts`: fresh processes with `start_images`
     (only one for stock). `targets`: seeds for the time to 99 %. `batch_sizes`, `set_sizes`: sizes
-    for the growth tables. `one_processor`: measure on one core too. `beside`: measure bfloat16 and
+    for the growth tables. `distorted`: rounds of an epoch of `distorted_images` beside a plain one.
+    `one_processor`: measure on one core too. `beside`: measure bfloat16 and
     the slower loops too. `everything`: also measure the cost of checkpoints and, once, the slow
     ways.
     """
@@ -68,6 +69,8 @@ class Scale:
     targets: int = 0
     batch_sizes: tuple[int, ...] = ()
     set_sizes: tuple[int, ...] = ()
+    distorted: int = 0
+    distorted_images: int = 60_000
     one_processor: bool = False
     beside: bool = True
     everything: bool = False
@@ -83,9 +86,11 @@ SCALES = {
         targets=1,
         batch_sizes=(32, 1024),
         set_sizes=(46 * BATCH, 468 * BATCH, 4_687 * BATCH),  # whole batches: 6,000 to 600,000
+        distorted=1,
         one_processor=True,
         everything=True,
     ),
+    "distorted": Scale(images=12_800, rounds=0, distorted=3),
     "targets": Scale(images=12_800, rounds=0, targets=5),
     "quick": Scale(images=12_800, rounds=2, beside=False),
     "tiny": Scale(  # for the tests
@@ -96,6 +101,8 @@ SCALES = {
         start_images=256,  # whole batches, because XLA compiles for each batch size
         targets=1,
         set_sizes=(256,),
+        distorted=1,
+        distorted_images=256,
     ),
 }
 
@@ -125,6 +132,9 @@ def requests(backends: tuple[str, ...], scale: Scale) -> Iterator[Request]:
             arguments = {"way": way, "images": scale.start_images}
             yield Request("startup", backend, arguments, round=start)
     yield from _growth(backends, scale.set_sizes)
+    for number, backend in product(range(scale.distorted), backends):
+        arguments = {"measure": "distorted epoch", "images": scale.distorted_images}
+        yield Request("worker", backend, arguments, round=number)
     for number in range(min(scale.rounds, FEW_ROUNDS)):
         for size, backend in product(scale.batch_sizes, backends):
             arguments = _epoch(OURS, max(scale.images, FEW_BATCHES * size), size)

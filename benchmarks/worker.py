@@ -32,7 +32,7 @@ def serve(backend: str, *, stock: bool) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to stderr
     start(backend, stock=stock)
-    from benchmarks import epoch, inference, matmul, stages
+    from benchmarks import distorted, epoch, inference, matmul, stages
     from benchmarks.record import Record
 
     measures: dict[str, Callable[..., Record]] = {
@@ -40,6 +40,7 @@ def serve(backend: str, *, stock: bool) -> None:
         "matrix product": matmul.measure,
         "inference": inference.measure,
         "stage": stages.measure,
+        "distorted epoch": distorted.measure,
     }
 
     def answer(content: dict[str, Any]) -> None:

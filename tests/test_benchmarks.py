@@ -56,6 +56,7 @@ TRIED = {
         *("__main__", "worker", "startup", "growth", "target", "epoch", "inference", "matmul"),
         *("stages", "coverage", "exports", "recipes", "trials", "robustness"),
         "recipe_figures",
+        "distorted",
         *(
             "study",
             "record",
@@ -113,7 +114,16 @@ def test_a_tiny_benchmark_measures_everything(backend: str, tmp_path: Path) -> N
     assert {record.way for record in results.all("epoch")} >= {OURS, OURS_BFLOAT16, STOCK}
     stages = {(record.way, record.context["stage"]) for record in results.all("stage")}
     assert stages == {(way, stage) for way, of_way in STAGES.items() for stage in of_way}
-    for title in ("Every way", "bfloat16", "Before", "one image", "stage", "grow", "typed command"):
+    for title in (
+        "Every way",
+        "bfloat16",
+        "Before",
+        "one image",
+        "stage",
+        "grow",
+        "typed command",
+        "distorted",
+    ):
         assert title in done.stdout
     assert done.stdout.startswith(bench_report(content))
     for figure in FIGURES:

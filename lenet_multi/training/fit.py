@@ -68,7 +68,7 @@ def fit(
     shuffle = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begin(epoch))
     history = EpochHistory(keeping.folder if keeping else None, state)
     bar = ProgressBar(epochs=config.epochs, steps=steps, batch_size=config.batch_size, quiet=quiet)
-    parts = [shuffle, history, bar]
+    parts = [history, shuffle, bar]  # whoever waits for an epoch's images sees it in its seconds
     with ExitStack() as stack:
         stack.enter_context(ahead)
         if keeping:
