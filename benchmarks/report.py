@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from lenet_multi.config import PRECISIONS
+from lenet_multi.config import OPTIONS, PRECISIONS
 from lenet_multi.parity.ladder import RUNGS, Finding
 from lenet_multi.parity.report import worst
 
@@ -136,6 +136,36 @@ def recipes_table(studies: Mapping[str, dict[str, Any]]) -> str:
         rows.append([name, str(seeds), *cells, f"{largest:.3f}"])
         backends = list(right)
     return markdown(["recipe", "seeds", *backends, "largest mean gap, points"], rows)
+
+
+def options_table(trials: Sequence[Mapping[str, Any]]) -> str:
+    """Return the effect of each option of the network on the validation images, over seeds."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for trial in trials:
+        settings = {n: v for n, v in trial["settings"].items() if n in OPTIONS}
+        name = ", ".join(n if v is True else f"{n} {v}" for n, v in settings.items())
+        found.setdefault(name.replace("_", " ") or "none", []).append(trial)
+    rows = []
+    for name, alike in found.items():
+        accuracies = [100 * trial["val_accuracy"] for trial in alike]
+        row = [f"{mean(accuracies):.2f} ± {stdev(accuracies):.2f}%"]
+        row += [f"{mean(trial[what] for trial in alike):.4f}" for what in ("val_loss", "loss")]
+        rows.append([name, str(len(alike)), *row])
+    return markdown(["option", "seeds", "accuracy", "loss", "training loss"], rows)
+
+
+def robustness_table(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return each recipe's accuracy under each condition and its calibration error, of all runs."""
+    recipes = {
+        run["recipe"]: [one for one in runs if one["recipe"] == run["recipe"]] for run in runs
+    }
+    rows = [
+        [name, *(f"{mean(run['accuracy'][name] for run in of):.2%}" for of in recipes.values())]
+        for name in runs[0]["accuracy"]
+    ]
+    errors = (f"{mean(run['calibration_error'] for run in of):.2%}" for of in recipes.values())
+    rows.append(["expected calibration error", *errors])
+    return markdown(["test images", *recipes], rows)
 
 
 def exports_table(content: dict[str, Any]) -> str:

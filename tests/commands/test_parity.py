@@ -280,11 +280,11 @@ def test_flags_of_a_study_reach_it(ask: Ask) -> None:
     """A model of one's own has a folder that its name can be read from, and its own settings."""
     _, calls = ask(
         *("a/my model.py:build", "--seeds", "3", "--margin", "0.5", "--epochs", "2"),
-        *("--batch-size", "8", "--loss", "mse", "--recipe", "baseline", "--timeout", "9"),
-        *("--backend", "torch"),
+        *("--batch-size", "8", "--loss", "mse", "--recipe", "one-epoch", "--timeout", "9"),
+        *("--backend", "torch", "--no-batch-norm"),
     )
     given = {"architecture": "a/my model.py:build", "epochs": 2, "batch_size": 8, "loss": "mse"}
-    config = with_settings(RECIPES["baseline"], given)
+    config = with_settings(RECIPES["one-epoch"], {**given, "batch_norm": False})
     folder = Path("runs/parity-seeds-my-model.py-build")
     named = {"timeout": 9.0, "margin": 0.5}
     assert calls[0] == ("study", ["torch"], 3, config, folder, named)
