@@ -304,9 +304,19 @@ TEACHING = frozenset(
 
 
 def with_settings(config: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
-    """Return `config` with the settings that a user gave; a model of one's own has defaults too."""
+    """Return the recipe `config` with the settings that a user gave.
+
+    Another model than the LeNet leaves out what a recipe says of the LeNet's network; a model of
+    one's own also has defaults of its own.
+    """
     wanted = TrainConfig(architecture=given.get("architecture", config.architecture))
-    return dataclasses.replace(config, **{**(OWN_DEFAULTS if wanted.is_own else {}), **given})
+    others: dict[str, Any] = {}
+    if wanted.is_own:
+        ours = (known for known in dataclasses.fields(TrainConfig) if known.metadata.get("own"))
+        others = {**{known.name: known.default for known in ours}, **OWN_DEFAULTS}
+    elif wanted.architecture != TrainConfig.architecture:
+        others = {name: getattr(TrainConfig, name) for name in OPTIONS}
+    return dataclasses.replace(config, **{**others, **given})
 
 
 def flag(name: str) -> str:

@@ -218,6 +218,20 @@ def test_a_model_of_ones_own_has_defaults_of_its_own() -> None:
     assert with_settings(TrainConfig(), {"epochs": 2}) == TrainConfig(epochs=2)
 
 
+def test_a_recipe_keeps_what_is_the_lenets_for_the_lenet() -> None:
+    """Another model takes the rest of a recipe; what the user gives is refused as ever."""
+    recipe = TrainConfig(batch_norm=True, dropout=0.4, head="softmax", rotation=9.0, epochs=3)
+    own = with_settings(recipe, {"architecture": "my_model.py:build"})
+    assert own == with_settings(TrainConfig(epochs=3), {"architecture": "my_model.py:build"})
+    other = with_settings(recipe, {"architecture": "softmax-regression"})
+    assert other == TrainConfig(
+        architecture="softmax-regression", head="softmax", rotation=9.0, epochs=3
+    )
+    assert with_settings(recipe, {}) == recipe
+    with pytest.raises(UserError, match="--batch-norm is an option of the LeNet"):
+        with_settings(recipe, {"architecture": "softmax-regression", "batch_norm": True})
+
+
 @pytest.mark.parametrize(
     ("architecture", "is_own"),
     [("lenet", False), ("my_model.py:build", True), ("package:TASK", True), ("m.keras", True)],

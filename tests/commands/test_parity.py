@@ -281,10 +281,10 @@ def test_flags_of_a_study_reach_it(ask: Ask) -> None:
     _, calls = ask(
         *("a/my model.py:build", "--seeds", "3", "--margin", "0.5", "--epochs", "2"),
         *("--batch-size", "8", "--loss", "mse", "--recipe", "one-epoch", "--timeout", "9"),
-        *("--backend", "torch", "--no-batch-norm"),
+        *("--backend", "torch"),
     )
     given = {"architecture": "a/my model.py:build", "epochs": 2, "batch_size": 8, "loss": "mse"}
-    config = with_settings(RECIPES["one-epoch"], {**given, "batch_norm": False})
+    config = with_settings(RECIPES["one-epoch"], given)
     folder = Path("runs/parity-seeds-my-model.py-build")
     named = {"timeout": 9.0, "margin": 0.5}
     assert calls[0] == ("study", ["torch"], 3, config, folder, named)

@@ -159,8 +159,7 @@ def test_a_headline_that_is_the_loss_is_printed_once(stage: Stage) -> None:
 
 def test_without_out_the_folder_has_the_recipe_and_the_time(stage: Stage, tmp_path: Path) -> None:
     """The recipe's settings are those that no flag changes; MODEL is the architecture."""
-    recipe = ("--recipe", "one-epoch", "--no-batch-norm")
-    stage.ask("softmax-regression", *recipe, "--backend", "torch")
+    stage.ask("softmax-regression", "--recipe", "one-epoch", "--backend", "torch")
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"one-epoch-torch-\d{8}-\d{6}", folder.name)
     config, _ = stage.calls[-1]
