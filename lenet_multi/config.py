@@ -84,7 +84,11 @@ _LIMITS: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (("classes",), f"lie between 2 and {MOST_CLASSES}", lambda value: 2 <= value <= MOST_CLASSES),
     (("seed", "early_stopping"), "be 0 or more", lambda value: value >= 0),
     (_INTEGERS, "be below 2^63", lambda value: value < 2**63),
-    (("learning_rate",), "be a finite number above 0", lambda value: 0 < value < math.inf),
+    (
+        ("learning_rate", "temperature"),
+        "be a finite number above 0",
+        lambda value: 0 < value < math.inf,
+    ),
     (("beta_1", "beta_2", "dropout"), "be 0 or more and below 1", lambda value: 0 <= value < 1),
     (DISTORTIONS, "be a finite number, 0 or more", lambda value: 0 <= value < math.inf),
     (("rotation", "shear"), "be at most 45 degrees", lambda value: value <= 45),
@@ -198,6 +202,18 @@ class TrainConfig:
     undistorted: float = setting(
         0.0, "share of the epochs, at the end, without distortions", unit="fraction", own=True
     )
+    teacher: str = setting(
+        NOTHING,
+        "folder that `lenet-multi teach` wrote: its answers to the distorted images are the "
+        "targets of training",
+        own=True,
+    )
+    temperature: float = setting(
+        1.0,
+        "with --teacher: training sees each answer p as p^(1/TEMPERATURE), so that small ones "
+        "count; the trained model undoes it",
+        own=True,
+    )
     batch_size: int = setting(128, "size of a training batch", unit="images")
     epochs: int = setting(6, "passes over the training images", unit="epochs")
     learning_rate: float = setting(0.001, "Adam's largest learning rate", unit="per step")
@@ -260,6 +276,13 @@ class TrainConfig:
         for name in OPTIONS:
             if getattr(self, name) and self.architecture == "softmax-regression":
                 raise UserError(f"{flag(name)} is an option of the LeNet; give {_without(name)}")
+        if self.teacher != NOTHING and self.loss != "categorical_crossentropy":
+            raise UserError(
+                f"--teacher {self.teacher} gives a share to each class; give "
+                "--loss categorical_crossentropy"
+            )
+        if self.teacher == NOTHING and self.temperature != 1:
+            raise UserError("--temperature is of a teacher's answers; give --teacher, or drop it")
         if self.batch_norm and self.start_from != NOTHING:
             raise UserError(
                 f"--start-from {self.start_from}: a run keeps its network without batch "

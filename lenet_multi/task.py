@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.config import RESIZE, TrainConfig
-from lenet_multi.data.examples import Arrays, Dataset, Prepare, as_stored
+from lenet_multi.data.examples import Arrays, Dataset, Examples, Prepare, as_stored
 
 if TYPE_CHECKING:
     import keras
@@ -52,7 +52,7 @@ class Task:
     the input shape of a model without a record. `input_words` describes a model's input to users of
     its export, given `prepared`, if it is recorded, and `range`. `misfit` says why a saved model is
     none of this task.
-    `in_epoch` returns the stored training inputs of an epoch, from 0, where it distorts them.
+    `in_epoch` returns the stored training examples of an epoch, from 0, where it changes them.
     `trained` returns the model that a run keeps and evaluates for the model that was trained
     (default: the same), with the same answers.
     `compile_arguments` returns what Keras's `compile` takes (default: our Adam, `loss`, `metrics`);
@@ -76,7 +76,7 @@ class Task:
     prepared_for: Callable[[Sequence[int | None] | None], str] = lambda shape: RESIZE
     input_words: Callable[[str | None, str], str] = lambda prepared, range_: ""
     misfit: Callable[["keras.Model"], str | None] = lambda model: None
-    in_epoch: Callable[[TrainConfig, Arrays, int], Arrays] | None = None
+    in_epoch: Callable[[TrainConfig, Examples, int], Examples] | None = None
     trained: Callable[[TrainConfig, "keras.Model"], "keras.Model"] = lambda config, model: model
     compile_arguments: Callable[[TrainConfig], dict[str, Any]] | None = None
     reads_settings: bool = False

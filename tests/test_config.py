@@ -265,6 +265,16 @@ def test_flags_are_those_of_the_command_line() -> None:
             "--batch-norm is an option of the LeNet; give --no-batch-norm",
         ),
         (
+            {"teacher": "runs/teacher"},
+            "--teacher runs/teacher gives a share to each class; give "
+            "--loss categorical_crossentropy",
+        ),
+        (
+            {"temperature": 2.0},
+            "--temperature is of a teacher's answers; give --teacher, or drop it",
+        ),
+        ({"temperature": 0.0}, "--temperature must be a finite number above 0, not 0.0"),
+        (
             {"batch_norm": True, "start_from": "runs/a"},
             "--start-from runs/a: a run keeps its network without batch normalisation, so "
             "--batch-norm cannot begin with it; give --no-batch-norm",

@@ -28,7 +28,7 @@ KERAS_MODULES = {
     *("backends.forms.tiles", "backends.forms.winograd", "backends.layers", "backends.portable"),
     *("backends.later", "backends.selfcheck", "backends.stored", "backends.variables"),
     *("data.batches", "training.beyond"),
-    *("inference.heads", "lenet.networks"),
+    *("inference.ensemble", "inference.heads", "lenet.networks"),
     *("own.builder", "own.data", "own.drawn", "own.task", "own.examples.my_model"),
     *("bench.measures", "bench.stages"),
     *("inference.export", "parity.climb", "training.initial_weights"),

@@ -91,10 +91,14 @@ model_argument = click.argument("model", required=False)
 
 
 def given_settings(model: str | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that a user gave, MODEL as `architecture`."""
+    """Return the settings that a user gave, MODEL as `architecture`, a teacher with its hash."""
     given = {name: v for name, v in settings.items() if v is not None and v != ()}
     if model is not None and given.setdefault("architecture", model) != model:
         raise UserError(f"--architecture conflicts with the MODEL {model}; drop one of them")
+    if "teacher" in given:
+        from lenet_multi.lenet import teacher
+
+        given["teacher"] = teacher.as_setting(given["teacher"])
     return given
 
 

@@ -98,7 +98,7 @@ def evaluate_saved(
     test, names, notes = _matched(model, network.output_shape[1] or 0, dataset, source)
     _refuse_other_labels(network, test, source)
     network = with_logits(network)
-    _quicken(network)
+    quicken(network)
     with computing(model.path):
         found = evaluate(network, model.task, test)
         hint = transposed.hint(network, model.task, found, transpose=transpose)
@@ -180,7 +180,7 @@ def _refuse_other_labels(model: "keras.Model", test: Examples, source: str) -> N
         )
 
 
-def _quicken(model: "keras.Model") -> None:
+def quicken(model: "keras.Model") -> None:
     """Make `model` predict in its backend's fastest form; outputs change only by rounding."""
     import keras
 

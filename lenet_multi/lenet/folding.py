@@ -1,4 +1,4 @@
-"""Fold batch normalisation into the weights before it: the same network without its layers."""
+"""Fold batch normalisation and a temperature into the weights: the same network without them."""
 
 from typing import Any
 
@@ -30,6 +30,15 @@ def folded(model: keras.Model, config: TrainConfig) -> keras.Model:
         if layer.weights:
             layer.set_weights(_weights(model, layer.name))
     return stock
+
+
+def sharpen(model: keras.Model, temperature: float) -> None:
+    """Multiply the logits of the LeNet by `temperature`: change its last kernel and bias.
+
+    A student's logits are those of its teacher, divided by the temperature.
+    """
+    last = model.layers[-1]
+    last.set_weights([weight * np.float32(temperature) for weight in last.get_weights()])
 
 
 def _weights(model: keras.Model, name: str) -> list[NDArray[Any]]:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_multi.config import DIGIT, INPUT_RANGES, RESIZE, TrainConfig
-from lenet_multi.data.examples import Dataset
-from lenet_multi.lenet import image_sets, reference
+from lenet_multi.data.examples import Dataset, Examples, split
+from lenet_multi.lenet import image_sets, reference, teacher
 from lenet_multi.lenet.pixels import RANGES, scaled
 from lenet_multi.task import Task
 
@@ -25,16 +25,26 @@ def _build(config: TrainConfig, dataset: Dataset) -> "keras.Model":
     return networks.build(config, dataset)
 
 
-def _in_epoch(config: TrainConfig, x: NDArray[np.uint8], epoch: int) -> NDArray[np.uint8]:
+def in_epoch(config: TrainConfig, examples: Examples, epoch: int) -> Examples:
+    """Return the training examples of `epoch`, from 0: distorted, with a teacher's answers."""
     from lenet_multi.lenet import distortions
 
-    return distortions.distorted(x, config, epoch)
+    taught_by = teacher.of(config)
+    seed = taught_by.settings["seed"] if taught_by else config.seed
+    x = distortions.distorted(examples.x, dataclasses.replace(config, seed=seed), epoch)
+    if taught_by:
+        return dataclasses.replace(examples, x=x, y=teacher.answers(config, epoch))
+    return examples if x is examples.x else dataclasses.replace(examples, x=x)
 
 
 def _trained(config: TrainConfig, model: "keras.Model") -> "keras.Model":
     from lenet_multi.lenet import folding
 
-    return folding.folded(model, config) if config.batch_norm else model
+    if config.batch_norm:
+        model = folding.folded(model, config)
+    if config.temperature != 1:
+        folding.sharpen(model, config.temperature)
+    return model
 
 
 def _loss(config: TrainConfig) -> "keras.losses.Loss":
@@ -48,8 +58,11 @@ def _loss(config: TrainConfig) -> "keras.losses.Loss":
 
 
 def _targets(config: TrainConfig, labels: NDArray[np.uint8]) -> NDArray[Any]:
-    """Return labels (N,) unchanged, or one-hot (N, classes) float32 if the loss needs that."""
-    if config.loss == "categorical_crossentropy":
+    """Return labels (N,) unchanged, or one-hot (N, classes) float32 if the loss needs that.
+
+    A teacher's answers (N, classes) are targets already.
+    """
+    if labels.ndim == 1 and config.loss == "categorical_crossentropy":
         return np.eye(config.classes, dtype=np.float32)[labels]
     return labels
 
@@ -90,16 +103,22 @@ def _misfit(model: "keras.Model") -> str | None:
     return f"must {wanted}, but takes {taken} and gives {given}"
 
 
+def _load(config: TrainConfig) -> Dataset:
+    taught_by = teacher.of(config)
+    dataset = image_sets.load(config.data, classes=config.classes, transpose=config.transpose)
+    if taught_by:
+        taught_by.refuse_others(split(dataset, config)[0], config)
+    return dataset
+
+
 LENET = Task(
     name="lenet",
-    load=lambda config: image_sets.load(
-        config.data, classes=config.classes, transpose=config.transpose
-    ),
+    load=_load,
     load_test=lambda config: image_sets.load_test(
         config.data, classes=config.classes, transpose=config.transpose
     ),
     build=_build,
-    in_epoch=_in_epoch,
+    in_epoch=in_epoch,
     trained=_trained,
     loss=_loss,
     metrics=("accuracy",),

@@ -1,24 +1,24 @@
-"""Make the inputs of the next epoch in a thread, while this one trains."""
+"""Make the examples of the next epoch in a thread, while this one trains."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
-from lenet_multi.data.examples import Arrays
+Made = TypeVar("Made")
 
 
-class Ahead:
-    """The inputs of each epoch, from 0; `make` makes them for one epoch, in a thread.
+class Ahead(Generic[Made]):
+    """The examples of each epoch, from 0; `make` makes them for one epoch, in a thread.
 
     Whatever order they are asked for in, they are those that `make` returns. At most two epochs are
     in memory. What `make` raises, the caller gets.
     """
 
-    def __init__(self, make: Callable[[int], Arrays], *, epochs: int) -> None:
+    def __init__(self, make: Callable[[int], Made], *, epochs: int) -> None:
         self.make, self.epochs = make, epochs
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="next-epoch")
-        self.made: dict[int, Future[Arrays]] = {}
+        self.made: dict[int, Future[Made]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -31,8 +31,8 @@ class Ahead:
     ) -> None:
         self.thread.shutdown(wait=False)
 
-    def __getitem__(self, epoch: int) -> Arrays:
-        """Return the inputs of `epoch`, and begin to make those of the next one."""
+    def __getitem__(self, epoch: int) -> Made:
+        """Return the examples of `epoch`, and begin to make those of the next one."""
         for wanted in (epoch, epoch + 1):
             if wanted not in self.made and wanted < self.epochs:
                 self.made[wanted] = self.thread.submit(self.make, wanted)

@@ -10,7 +10,7 @@ import keras
 from lenet_multi import backends
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import EVALUATION_BATCH_SIZE, Batches
-from lenet_multi.data.examples import Arrays, Examples
+from lenet_multi.data.examples import Examples
 from lenet_multi.errors import StoppedError
 from lenet_multi.machine import signals
 from lenet_multi.runs.record import Epoch
@@ -51,12 +51,15 @@ def fit(
         return Batches(wanted, batch_size=batch_size, prepare=task.prepare)
 
     batches = batched(training, config.batch_size)
-    ahead = Ahead(partial(_inputs, task, config, training), epochs=config.epochs)
+    ahead = Ahead(partial(_examples, task, config, training), epochs=config.epochs)
+    seen = training  # the stored examples that the batches hold
 
     def begin(epoch: int) -> None:
+        nonlocal seen
         batches.set_epoch(epoch, seed=config.seed)
-        if (x := ahead[epoch]) is not batches.examples.x:
-            batches.examples = replace(batches.examples, x=x)
+        if (wanted := ahead[epoch]) is not seen:
+            seen = wanted
+            batches.examples = replace(wanted, y=task.targets(config, wanted.y))
 
     validation_data = batched(validation, EVALUATION_BATCH_SIZE)
     backend = backends.module(keras.backend.backend())
@@ -105,9 +108,9 @@ def fit(
     return Fit(history.epochs, first_epoch_order_sha256)
 
 
-def _inputs(task: Task, config: TrainConfig, training: Examples, epoch: int) -> Arrays:
-    """Return the stored training inputs of an epoch, from 0."""
-    return task.in_epoch(config, training.x, epoch) if task.in_epoch else training.x
+def _examples(task: Task, config: TrainConfig, training: Examples, epoch: int) -> Examples:
+    """Return the stored training examples of an epoch, from 0."""
+    return task.in_epoch(config, training, epoch) if task.in_epoch else training
 
 
 @contextmanager

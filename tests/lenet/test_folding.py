@@ -47,3 +47,15 @@ def test_a_run_keeps_the_stock_network(small: Dataset, backend: str) -> None:
     assert right == round(50 * run.result.epochs[-1]["val_accuracy"])
     assert run.result.test_accuracy is not None
     assert run.result.test_accuracy > 0.5
+
+
+def test_a_sharpened_network_has_larger_logits() -> None:
+    """Logits are multiplied by the temperature; the answers stay the same."""
+    from lenet_multi.lenet import folding, networks
+
+    model = networks.lenet()
+    networks.draw(model, seed=0)
+    images = np.random.default_rng(0).uniform(size=(4, 28, 28, 1)).astype(np.float32)
+    before = model.predict(images, verbose=0)
+    folding.sharpen(model, 3.0)
+    np.testing.assert_allclose(model.predict(images, verbose=0), 3 * before, rtol=1e-5)
