@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from lenet_multi.runs.schema import wrong_fields
 
 FACTS, ANSWERS = "teacher.json", "answers.npy"
 OF_IMAGES = ("epochs", *DISTORTIONS, "undistorted")  # settings that an epoch's images follow from
-_HASH, _DIGITS = "#", 16  # in the setting: FOLDER#DIGITS
+_DIGITS = 16  # of the hash in the setting
+_SETTING = re.compile(rf"(.*)#([0-9a-f]{{{_DIGITS}}})", re.DOTALL)  # FOLDER#HASH
 _SMALLEST = np.finfo(np.float16).smallest_subnormal  # of an answer; 0 has no logarithm
 
 
@@ -95,7 +97,7 @@ def as_setting(text: str) -> str:
     if text == NOTHING:
         return text
     folder, found = _read(text)
-    return f"{folder}{_HASH}{found.answers_sha256[:_DIGITS]}"
+    return f"{folder}#{found.answers_sha256[:_DIGITS]}"
 
 
 def of(config: TrainConfig) -> Teacher | None:
@@ -125,7 +127,8 @@ def answers(config: TrainConfig, epoch: int) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=1)  # hashes all answers
 def _read(setting: str) -> tuple[Path, Teacher]:
-    name, _, digits = setting.rpartition(_HASH) if _HASH in setting else (setting, "", "")
+    hashed = _SETTING.fullmatch(setting)
+    name, digits = hashed.groups() if hashed else (setting, "")
     folder = Path(name)
     path = folder / FACTS
     try:

@@ -29,7 +29,7 @@ def _forgotten() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder of a teacher."""
-    place = tmp_path / "teacher"
+    place = tmp_path / "teacher #1"
     teacher.write(place, CONFIG, TRAINING, MODELS, iter(EPOCHS))
     return place
 
