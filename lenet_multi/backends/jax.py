@@ -17,7 +17,7 @@ from lenet_multi.backends.variables import State, state_groups
 from lenet_multi.backends.variables import set_state as set_state
 from lenet_multi.backends.variables import state_of as state_of
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import Prepare, changed
+from lenet_multi.data.examples import Examples, Prepare, changed
 from lenet_multi.machine.keras_start import GPU, device
 
 Tensor = Any  # JAX's
@@ -155,11 +155,10 @@ def _grouped(model: keras.Model, state: State) -> Values:
 
 class _OnGpu(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no types
     def __init__(self, batches: Batches) -> None:
-        import jax
-
         super().__init__()
         self.batches = batches
-        self.sent, self.sides = batches.examples, jax.device_put(batches.examples.sides)
+        self.sent: Examples | None = None
+        self.sides: tuple[Tensor, ...] = ()
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -167,7 +166,7 @@ class _OnGpu(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no t
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         import jax
 
-        if self.sent is not self.batches.examples:  # another epoch may have other inputs
+        if self.sent is not self.batches.examples:  # another epoch may have others
             self.sent = self.batches.examples
             self.sides = jax.device_put(self.sent.sides)
         return _taken(self.batches.prepare)(self.sides, self.batches.chosen(index))

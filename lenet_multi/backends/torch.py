@@ -19,7 +19,7 @@ from lenet_multi.backends.stored import Feed
 from lenet_multi.backends.unfit import UnfitError
 from lenet_multi.backends.variables import State, variables
 from lenet_multi.data.batches import Batches
-from lenet_multi.data.examples import changed
+from lenet_multi.data.examples import Examples, changed
 from lenet_multi.machine.keras_start import GPU, device
 
 Tensor = Any  # PyTorch's
@@ -353,12 +353,12 @@ def _on_gpu(batches: Batches) -> Callable[[int], tuple[Any, ...]]:
     def sent(array: Any) -> Tensor:
         return torch.tensor(array, device=place)
 
-    held = batches.examples
-    sides = [changed(sent, side) for side in held.sides]
+    held: Examples | None = None
+    sides: list[Any] = []
 
     def get(index: int) -> tuple[Any, ...]:
         nonlocal held, sides
-        if held is not batches.examples:  # another epoch may have other inputs
+        if held is not batches.examples:  # another epoch may have others
             held = batches.examples
             sides = [changed(sent, side) for side in held.sides]
         chosen = torch.from_numpy(batches.chosen(index)).to(place, non_blocking=True)

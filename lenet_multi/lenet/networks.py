@@ -91,15 +91,15 @@ class Inception:
 
     def __init__(self) -> None:
         self.branches = [
-            [self._conv("1x1", 12)],
-            [self._conv("3x3_reduce", 12), self._conv("3x3", 18, 3)],
-            [self._conv("5x5_reduce", 6), self._conv("5x5", 12, 5)],
-            [layers.MaxPooling2D(3, 1, "same", name="inception_pool"), self._conv("pool_1x1", 8)],
+            [self._branch("1x1", 12)],
+            [self._branch("3x3_reduce", 12), self._branch("3x3", 18, 3)],
+            [self._branch("5x5_reduce", 6), self._branch("5x5", 12, 5)],
+            [layers.MaxPooling2D(3, 1, "same", name="inception_pool"), self._branch("pool_1x1", 8)],
         ]
         self.joined = layers.Concatenate(name="inception")
 
     @staticmethod
-    def _conv(name: str, filters: int, side: int = 1) -> layers.Layer:
+    def _branch(name: str, filters: int, side: int = 1) -> layers.Layer:
         how = {"padding": "same", "activation": "relu", "name": f"inception_{name}"}
         return layers.Conv2D(filters, side, **how)
 

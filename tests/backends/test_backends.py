@@ -35,7 +35,7 @@ def test_a_backend_is_fed_the_batches_bit_for_bit(
     device: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The backend gets NumPy's batches to the bit, in each epoch's order.
+    """The backend gets NumPy's batches to the bit, in each epoch's order, of its examples.
 
     For a GPU the backend makes the batches. Here it makes them on the device it has.
     """
@@ -53,6 +53,7 @@ def test_a_backend_is_fed_the_batches_bit_for_bit(
     fed = module.feed(batches)
     for epoch in (0, 3):
         batches.set_epoch(epoch, seed=1)
+        batches.examples = Examples(255 - small.train.x, targets) if epoch else examples
         pairs = list(fed)
         assert len(pairs) == len(batches) == -(-1000 // batch_size) - skipped
         for index, pair in enumerate(pairs):
