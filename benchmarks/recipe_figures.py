@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from benchmarks.speed_figures import picture
@@ -28,10 +29,12 @@ def draw_curves(curves: Mapping[str, Mapping[str, Sequence[float]]], path: Path)
         axes.set_xscale("log")
         axes.set_yscale("log")
         for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            axis.set_minor_locator(NullLocator())
             axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter("{x:g}")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axes.set_xlabel("epochs")
-        axes.grid(axis="y", alpha=0.3, which="both")
+        axes.grid(axis="y", alpha=0.3)
         axes.set_title(
             "Wrong validation images, %, the mean over seeds: less is better", fontsize=11
         )
