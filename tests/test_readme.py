@@ -201,6 +201,8 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
         case ["lenet-multi", "bench", model, *rest]:
             quick = ["--quick", "--backend", "torch", "--rounds", "2"]
             return [python, "-m", "lenet_multi", "bench", model, *rest, *quick], environ
+        case ["lenet-multi", "teach" | "train" as verb, *rest] if "runs/teacher" in rest:
+            return [python, "-m", "lenet_multi", verb, "--help"], environ  # test_teach teaches
         case ["lenet-multi", "train", "my_model.py:build", *rest]:
             return [python, "-m", "lenet_multi", *words[1:], "--epochs", "1"], environ
         case ["lenet-multi", "train", *rest]:
