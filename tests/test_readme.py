@@ -535,7 +535,7 @@ def test_recipes_over_many_seeds_are_those_of_the_committed_studies() -> None:
         )
         for b in BACKENDS
     )
-    assert f"`one-cycle` {np.floor(10 * best) / 10:.1f} %" in README
+    assert f"`one-cycle` {np.floor(10 * best) / 10:.1f} %, in twelve epochs" in README
 
 
 def test_effects_and_robustness_are_those_of_the_committed_records() -> None:
