@@ -25,6 +25,7 @@ from lenet_multi.runs.schema import wrong_fields
 
 FACTS, ANSWERS = "teacher.json", "answers.npy"
 OF_IMAGES = ("epochs", *DISTORTIONS, "undistorted")  # settings that an epoch's images follow from
+_AGAIN = "make it again with: lenet-multi teach"
 _DIGITS = 16  # of the hash in the setting
 _SETTING = re.compile(rf"(.*)#([0-9a-f]{{{_DIGITS}}})", re.DOTALL)  # FOLDER#HASH
 _SMALLEST = np.finfo(np.float16).smallest_subnormal  # of an answer; 0 has no logarithm
@@ -132,7 +133,7 @@ def _read(setting: str) -> tuple[Path, Teacher]:
     folder = Path(name)
     path = folder / FACTS
     try:
-        content = check_record(path, json.loads(path.read_bytes()))
+        content = check_record(path, json.loads(path.read_bytes()), remedy=_AGAIN)
         found_sha256 = _file_sha256(folder / ANSWERS)
     except FileNotFoundError as error:
         raise UserError(
@@ -141,15 +142,15 @@ def _read(setting: str) -> tuple[Path, Teacher]:
     except OSError as error:
         raise UserError(cannot_read(error.filename, error)) from error
     except (ValueError, AttributeError) as error:
-        raise UserError(f"{path} is damaged; make it again with: lenet-multi teach") from error
+        raise UserError(f"{path} is damaged; {_AGAIN}") from error
     hints = {field.name: field.type for field in dataclasses.fields(Teacher)}
     if wrong_fields(content, hints) or {*content["settings"]} != {*OF_IMAGES, "seed"}:
-        raise UserError(f"{path} is of another version; make it again with: lenet-multi teach")
+        raise UserError(f"{path} is of another version; {_AGAIN}")
     found = Teacher(**content)
     if found_sha256 != found.answers_sha256:
         raise UserError(
             f"{folder / ANSWERS} has another hash than {FACTS} records: it is damaged or of "
-            "another teacher; make it again with: lenet-multi teach"
+            f"another teacher; {_AGAIN}"
         )
     if not found_sha256.startswith(digits):
         raise UserError(

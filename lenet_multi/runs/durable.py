@@ -95,11 +95,13 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
     write_json(path, {**content, SHA256: _digest(content)})
 
 
-def check_record(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+def check_record(
+    path: Path, content: dict[str, Any], *, remedy: str = "train again"
+) -> dict[str, Any]:
     """Return the `content` of `path` without its SHA-256; raise `UserError` if that is wrong."""
     rest = {name: value for name, value in content.items() if name != SHA256}
     if content.get(SHA256) != _digest(rest):
-        raise UserError(f"{path} is damaged: its SHA-256 is not that of its content; train again")
+        raise UserError(f"{path} is damaged: its SHA-256 is not that of its content; {remedy}")
     return rest
 
 

@@ -1,6 +1,7 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from lenet_multi.data.examples import Dataset, Examples
 from lenet_multi.errors import UserError
 from lenet_multi.inference import saved
 from lenet_multi.lenet import distortions, image_sets, teacher
-from lenet_multi.machine import frameworks, keras_start
+from lenet_multi.machine import children, frameworks, keras_start
 from lenet_multi.runs.record import read_run
 from tests.conftest import Lenet
 
@@ -48,6 +49,11 @@ class Stage:
         self.asked.append(([model.path.parent.name for model in models], shape, classes))
         return self
 
+    def track(self, numbers: range, *, description: str) -> range:
+        """Show nothing."""
+        self.asked.append((description, numbers))
+        return numbers
+
     def answers(self, examples: Examples) -> Any:
         """Return the class of the epoch's number."""
         self.seen.append(examples)
@@ -64,6 +70,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
     monkeypatch.setattr(saved, "find", stage.find)
     monkeypatch.setattr(image_sets, "load", stage.load)
     monkeypatch.setattr(keras_start, "start_and_load", stage.start_and_load)
+    monkeypatch.setattr(children, "bars", lambda: nullcontext(stage))
     ensemble = SimpleNamespace(Ensemble=stage.ensemble)
     monkeypatch.setitem(sys.modules, "lenet_multi.inference.ensemble", ensemble)
     teacher._read.cache_clear()
@@ -102,6 +109,7 @@ def test_each_epochs_images_are_answered(stage: Stage, capsys: pytest.CaptureFix
         "torch",
         ("my.npz", {"classes": 4, "transpose": False}),
         (["a", "b"], (16, 16, 1), 4),
+        ("epochs", range(3)),
     ]
     for epoch, examples in enumerate(stage.seen):
         wanted = distortions.distorted(IMAGES[:18], config, epoch)
@@ -141,15 +149,18 @@ def test_what_a_teacher_cannot_do_is_refused(stage: Stage, tmp_path: Path) -> No
 
 def test_a_full_disk_is_one_line(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line names the folder; nothing half-written is left."""
+    errors: list[Exception] = [OSError(28, "No space left on device"), RuntimeError("a bug")]
 
     def fail(*given: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise errors.pop(0)
 
     monkeypatch.setattr(teacher, "write", fail)
     assert refused("a", *SMALL, "--out", "t") == (
         "cannot write t: No space left on device; choose another --out"
     )
     assert list(Path().iterdir()) == []
+    with pytest.raises(RuntimeError, match="a bug"):  # not the disk's
+        ask("a", *SMALL, "--out", "t")
 
 
 @pytest.mark.backend

@@ -50,6 +50,7 @@ def refused(ask: Any, *given: Any) -> str:
 
 def test_a_student_gets_what_the_teacher_answered(folder: Path) -> None:
     """Answers come back for each epoch, to the precision of float16, as probabilities."""
+    assert np.load(folder / "answers.npy").dtype == np.float16
     for epoch in range(2):
         found = teacher.answers(taught(folder), epoch)
         assert found.shape == (5, 3)
@@ -145,12 +146,19 @@ def test_what_is_no_teacher_is_refused(folder: Path, tmp_path: Path) -> None:
     again = "make it again with: lenet-multi teach"
     lacks = f"--teacher {tmp_path} lacks teacher.json; make one with: lenet-multi teach"
     assert refused(teacher.as_setting, str(tmp_path)) == lacks
+    file = tmp_path / "file"
+    file.touch()
+    assert refused(teacher.as_setting, str(file)) == (
+        f"cannot read {file / 'teacher.json'}: Not a directory; give a readable file"
+    )
     path = folder / "teacher.json"
     content = json.loads(path.read_text())
     path.write_text("[1")
     assert refused(teacher.as_setting, str(folder)) == f"{path} is damaged; {again}"
     path.write_text(json.dumps({**content, "models": []}))
-    assert "SHA-256" in refused(teacher.as_setting, str(folder))
+    assert refused(teacher.as_setting, str(folder)) == (
+        f"{path} is damaged: its SHA-256 is not that of its content; {again}"
+    )
     rest = {name: value for name, value in content.items() if name != "sha256"}
     others: list[dict[str, Any]] = [{"settings": {}}, {"answers_sha256": 3}]
     for wrong in others:

@@ -220,6 +220,11 @@ REASONS = {
     "It differs for infinity alone, which no run that is compared has.": {
         'form = "+.3F" if classifies else "+.3g"',
     },
+    # teacher
+    "Without it NumPy reads the answers to all epochs, which takes memory.": {
+        f"stored = np.load(folder / ANSWERS, {mode})[epoch].astype(np.float32)"
+        for mode in ("mmap_mode=None", "")
+    },
     # distortions
     "Images are distorted one by one; how many at a time, or more than once, is for speed alone.": {
         "for begin in range(0, len(images), ):",
