@@ -218,6 +218,12 @@ def test_a_model_of_ones_own_has_defaults_of_its_own() -> None:
     assert with_settings(TrainConfig(), {"epochs": 2}) == TrainConfig(epochs=2)
 
 
+def test_a_teacher_needs_the_loss_on_shares() -> None:
+    """With that loss, a teacher and a temperature are taken."""
+    config = TrainConfig(teacher="runs/t", temperature=2.0, loss="categorical_crossentropy")
+    assert (config.teacher, config.temperature) == ("runs/t", 2.0)
+
+
 def test_a_recipe_keeps_what_is_the_lenets_for_the_lenet() -> None:
     """Another model takes the rest of a recipe; what the user gives is refused as ever."""
     recipe = TrainConfig(batch_norm=True, dropout=0.4, head="softmax", rotation=9.0, epochs=3)
