@@ -14,6 +14,7 @@ from lenet_multi.commands import _options
 from lenet_multi.commands._options import Name
 from lenet_multi.config import TrainConfig, flag, setting
 from lenet_multi.errors import UserError
+from lenet_multi.lenet import teacher
 
 
 def command(*options: Any) -> click.Command:
@@ -167,3 +168,11 @@ def test_tables_are_as_wide_as_the_terminal(
     assert console.width == width
     console.print("[bold]a[/bold]", highlight=False)
     assert text.getvalue() == "[bold]a[/bold]\n"
+
+
+def test_a_teacher_gets_its_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setting that a run keeps names the answers, not the folder alone."""
+    monkeypatch.setattr(teacher, "as_setting", lambda text: f"{text}#hash")
+    settings = {"teacher": "runs/t", "epochs": 2, "seed": None}
+    assert _options.given_settings(None, settings) == {"teacher": "runs/t#hash", "epochs": 2}
+    assert _options.given_settings(None, {"epochs": 2}) == {"epochs": 2}

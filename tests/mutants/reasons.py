@@ -483,10 +483,7 @@ FUNCTIONS: dict[str, set[str]] = {}
 
 # Modules that were measured, but whose tests do not notice enough yet, or whose survivors nobody
 # has looked at.
-NOT_YET: set[str] = {
-    "lenet_multi/data/converted.py",
-    "lenet_multi/lenet/distortions.py",
-}
+NOT_YET: set[str] = set()
 
 
 def reason(function: str, was: str, became: str) -> str:
