@@ -58,4 +58,5 @@ def test_a_sharpened_network_has_larger_logits() -> None:
     images = np.random.default_rng(0).uniform(size=(4, 28, 28, 1)).astype(np.float32)
     before = model.predict(images, verbose=0)
     folding.sharpen(model, 3.0)
-    np.testing.assert_allclose(model.predict(images, verbose=0), 3 * before, rtol=1e-5)
+    gap = np.abs(model.predict(images, verbose=0) - 3 * before).max()
+    assert gap < ROUNDING * np.abs(3 * before).max()
