@@ -25,7 +25,6 @@ from lenet_multi.runs.schema import wrong_fields
 
 FACTS, ANSWERS = "teacher.json", "answers.npy"
 OF_IMAGES = ("epochs", *DISTORTIONS, "undistorted")  # settings that an epoch's images follow from
-_AGAIN = "make it again with: lenet-multi teach"
 _DIGITS = 16  # of the hash in the setting
 _SETTING = re.compile(rf"(.*)#([0-9a-f]{{{_DIGITS}}})", re.DOTALL)  # FOLDER#HASH
 _SMALLEST = np.finfo(np.float16).smallest_subnormal  # of an answer; 0 has no logarithm
@@ -133,7 +132,9 @@ def _read(setting: str) -> tuple[Path, Teacher]:
     folder = Path(name)
     path = folder / FACTS
     try:
-        content = check_record(path, json.loads(path.read_bytes()), remedy=_AGAIN)
+        content = check_record(
+            path, json.loads(path.read_bytes()), remedy="make it again with: lenet-multi teach"
+        )
         found_sha256 = _file_sha256(folder / ANSWERS)
     except FileNotFoundError as error:
         raise UserError(
@@ -142,15 +143,15 @@ def _read(setting: str) -> tuple[Path, Teacher]:
     except OSError as error:
         raise UserError(cannot_read(error.filename, error)) from error
     except (ValueError, AttributeError) as error:
-        raise UserError(f"{path} is damaged; {_AGAIN}") from error
+        raise UserError(f"{path} is damaged; make it again with: lenet-multi teach") from error
     hints = {field.name: field.type for field in dataclasses.fields(Teacher)}
     if wrong_fields(content, hints) or {*content["settings"]} != {*OF_IMAGES, "seed"}:
-        raise UserError(f"{path} is of another version; {_AGAIN}")
+        raise UserError(f"{path} is of another version; make it again with: lenet-multi teach")
     found = Teacher(**content)
     if found_sha256 != found.answers_sha256:
         raise UserError(
             f"{folder / ANSWERS} has another hash than {FACTS} records: it is damaged or of "
-            f"another teacher; {_AGAIN}"
+            "another teacher; make it again with: lenet-multi teach"
         )
     if not found_sha256.startswith(digits):
         raise UserError(
