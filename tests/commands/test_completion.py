@@ -27,7 +27,7 @@ def complete(lenet: Lenet, line: str) -> list[str]:
     [
         ("lenet-multi tra", ["train"]),
         ("lenet-multi train --rec", ["--recipe"]),
-        ("lenet-multi train --recipe one", ["one-epoch"]),
+        ("lenet-multi train --recipe one", ["one-epoch", "one-cycle"]),
         ("lenet-multi completion z", ["zsh"]),
     ],
     ids=["verb", "flag", "name", "argument"],
