@@ -21,6 +21,7 @@ from lenet_multi.config import DISTORTIONS, NOTHING, TrainConfig, flag
 from lenet_multi.data.examples import Examples
 from lenet_multi.errors import UserError, cannot_read
 from lenet_multi.runs.durable import check_record, write_record
+from lenet_multi.runs.record import file_sha256
 from lenet_multi.runs.schema import wrong_fields
 
 FACTS, ANSWERS = "teacher.json", "answers.npy"
@@ -83,7 +84,7 @@ def write(
         settings={name: getattr(config, name) for name in (*OF_IMAGES, "seed")},
         images_sha256=_images_sha256(training),
         models=list(models),
-        answers_sha256=_file_sha256(folder / ANSWERS),
+        answers_sha256=file_sha256(folder / ANSWERS),
     )
     write_record(folder / FACTS, dataclasses.asdict(facts))
 
@@ -135,7 +136,7 @@ def _read(setting: str) -> tuple[Path, Teacher]:
         content = check_record(
             path, json.loads(path.read_bytes()), remedy="make it again with: lenet-multi teach"
         )
-        found_sha256 = _file_sha256(folder / ANSWERS)
+        (folder / ANSWERS).stat()  # raises where it is missing
     except FileNotFoundError as error:
         raise UserError(
             f"--teacher {name} lacks {Path(error.filename).name}; make one with: lenet-multi teach"
@@ -148,6 +149,7 @@ def _read(setting: str) -> tuple[Path, Teacher]:
     if wrong_fields(content, hints) or {*content["settings"]} != {*OF_IMAGES, "seed"}:
         raise UserError(f"{path} is of another version; make it again with: lenet-multi teach")
     found = Teacher(**content)
+    found_sha256 = file_sha256(folder / ANSWERS)
     if found_sha256 != found.answers_sha256:
         raise UserError(
             f"{folder / ANSWERS} has another hash than {FACTS} records: it is damaged or of "
@@ -163,8 +165,3 @@ def _read(setting: str) -> tuple[Path, Teacher]:
 
 def _images_sha256(training: Examples) -> str:
     return hashlib.sha256(np.ascontiguousarray(training.x).data).hexdigest()
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
