@@ -244,7 +244,9 @@ class TrainConfig:
         "model whose weights training begins with: a run folder or .keras file of the same "
         "architecture, from any backend; the optimizer begins anew",
     )
-    seed: int = setting(0, "seed of the initial weights and of the batch order")
+    seed: int = setting(
+        0, "seed of the initial weights, of the batch order, and of what the layers draw"
+    )
     early_stopping: int = setting(
         0,
         "patience: stop when the validation loss has not improved for this long, and take the best "

@@ -138,21 +138,35 @@ def is_dense(leaf: Any) -> bool:
 
 def state_of(model: keras.Model) -> State:
     """Return copies of the values that a step changes, and of PyTorch's generators."""
-    import torch
-
-    generators = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
-    return [*variables_of.state_of(model), *(state.numpy().copy() for state in generators)]
+    return [*variables_of.state_of(model), *generators()]
 
 
 def set_state(model: keras.Model, state: State) -> None:
     """Set the values that a step changes, and PyTorch's generators."""
-    import torch
-
     count = len(variables_of.changed_by_steps(model))
     variables_of.set_state(model, state[:count])
-    generator, *on_gpus = (torch.from_numpy(value.copy()) for value in state[count:])
+    set_generators(state[count:])
+
+
+def generators() -> State:
+    """Return the states of PyTorch's generators, bytes: of the processor, then of each GPU.
+
+    Dropout without a seed draws from them.
+    """
+    import torch
+
+    states = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    return [state.numpy().copy() for state in states]
+
+
+def set_generators(states: State) -> None:
+    """Set PyTorch's generators; of GPUs, those that are here."""
+    import torch
+
+    generator, *on_gpus = (torch.from_numpy(state.copy()) for state in states)
     torch.set_rng_state(generator)
-    torch.cuda.set_rng_state_all(on_gpus)
+    for number, state in enumerate(on_gpus[: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, number)
 
 
 def trained(

@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -23,6 +23,7 @@ from lenet_multi.runs.schema import wrong_fields
 
 _KEPT = 2  # the last one, and the one before in case the last is damaged
 _DIGITS = 16  # of the SHA-256 in a file's name
+_MOST_GENERATORS = 1_000  # one for the processor, and one for each GPU
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class State:
     callbacks: dict[str, dict[str, Any]]  # saved state per callback
     variables: list[NDArray[Any]]  # of weights, optimizer and metrics
     best_weights: list[NDArray[Any]]  # of early stopping
+    generators: list[NDArray[Any]] = field(default_factory=list)  # PyTorch's own, bytes
 
 
-_ARRAYS = ("variables", "best_weights")
+_ARRAYS = ("variables", "best_weights", "generators")
 
 
 def write(folder: Path, state: State) -> None:
@@ -98,6 +100,8 @@ def _read(path: Path) -> State:
         facts = json.loads(encoded.tobytes())
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {reason(error)}") from error
+    if isinstance(facts, dict):
+        facts.setdefault("generators", 0)  # an older program kept none
     if wrong := _wrong(facts):
         raise UserError(f"{path} is damaged at {', '.join(wrong)}")
     for name in _ARRAYS:
@@ -120,6 +124,7 @@ def _wrong(facts: Any) -> list[str]:
         "epochs": all(OF_EACH_EPOCH <= epoch.keys() == epochs[0].keys() for epoch in epochs),
         "variables": facts["variables"] == len(facts["names"]),
         "best_weights": 0 <= facts["best_weights"] <= facts["variables"],
+        "generators": 0 <= facts["generators"] <= _MOST_GENERATORS,
         "callbacks": all(isinstance(value, int | float | None) for value in remembered),
     }
     return [name for name, is_right in right.items() if not is_right]

@@ -52,7 +52,7 @@ def drawn(task: Task, config: TrainConfig, dataset: Dataset) -> tuple[keras.Mode
     if task.draws:
         model = task.build(config, dataset)
         return model, model.get_weights()
-    model, other = (_built(task, config, dataset, seed) for seed in (config.seed, config.seed + 1))
+    model, other = (built(task, config, dataset, seed) for seed in (config.seed, config.seed + 1))
     _refuse_another(task, model, other)
     initializers = _initializers(model)
     generator = np.random.default_rng(config.seed)
@@ -93,9 +93,10 @@ def _was_drawn(initializer: Any, value: Array) -> bool:
     return np.array_equal(keras.ops.convert_to_numpy(initializer(value.shape, value.dtype)), value)
 
 
-def _built(task: Task, config: TrainConfig, dataset: Dataset, seed: int) -> keras.Model:
+def built(task: Task, config: TrainConfig, dataset: Dataset, seed: int) -> keras.Model:
+    """Return a model of `task`; layers without a seed of their own draw from `seed`."""
     with tensorflow_left_out():  # else Keras imports it to seed it
-        keras.utils.set_random_seed(seed)
+        keras.utils.set_random_seed(seed % 2**32)  # NumPy's generator takes no larger one
     return task.build(config, dataset)
 
 
@@ -222,5 +223,5 @@ def write(settings: str, path: str) -> None:
     """Write the initial weights of a task to `path`; `settings` is its config as JSON."""
     config = TrainConfig(**json.loads(settings))
     task = find_task(config)
-    model = _built(task, config, task.load(config), config.seed)
+    model = built(task, config, task.load(config), config.seed)
     np.savez(path, *model.get_weights())

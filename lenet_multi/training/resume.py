@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_multi import backends
 from lenet_multi.backends.variables import make_variables, path_of, unnumbered, variables
 from lenet_multi.errors import DivergedError, StoppedError, UserError
 from lenet_multi.runs import checkpoint
@@ -143,6 +144,8 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
             raise UserError(f"{self.folder} is of another model; train again with --overwrite")
         for variable, array in zip(changed, state.variables, strict=True):
             variable.assign(array)
+        if keras.backend.backend() == "torch" and state.generators:
+            backends.module("torch").set_generators(state.generators)
         if not state.steps:  # the means are those of the epoch before
             self.model.reset_metrics()
         _restore(self.others, state)
@@ -172,12 +175,21 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
             callbacks=_remembered(self.others),
             variables=arrays,
             best_weights=_best_weights(self.others),
+            generators=_generators(),
         )
 
 
 def name_of(variable: keras.Variable) -> str:
     """Return a variable's path without the model's or the optimizer's name."""
     return path_of(variable).partition("/")[2]
+
+
+def _generators() -> list[NDArray[Any]]:
+    """Return the random generators that are no variables: PyTorch has some."""
+    if keras.backend.backend() != "torch":
+        return []
+    found: list[NDArray[Any]] = backends.module("torch").generators()
+    return found
 
 
 def _remembered(callbacks: list[keras.callbacks.Callback]) -> dict[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ from lenet_multi.training import initial_weights
 def build(task: Task, config: TrainConfig, dataset: Dataset) -> keras.Model:
     """Return the model of `task` with the seed's initial weights, alike on each backend."""
     if task.draws:
-        return task.build(config, dataset)
+        return initial_weights.built(task, config, dataset, config.seed)
     return initial_weights.build(task, config, dataset)
 
 

@@ -103,7 +103,10 @@ def test_every_setting_has_a_flag_in_its_order() -> None:
     ("name", "words"),
     [
         ("epochs", "passes over the training images [epochs]  (default: 6)"),
-        ("seed", "seed of the initial weights and of the batch order  (default: 0)"),
+        (
+            "seed",
+            "seed of the initial weights, of the batch order, and of what the layers draw  (default: 0)",
+        ),
         (
             "tensorboard",
             "write a log for TensorBoard to tensorboard/ of the run folder  (default: no)",

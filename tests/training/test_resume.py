@@ -106,12 +106,12 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(
     assert_same(again, undisturbed)
 
 
-def test_distortions_and_batch_normalisation_go_on_to_the_same_bits(
+def test_distortions_normalisation_and_dropout_go_on_to_the_same_bits(
     small: Dataset, backend: str, tmp_path: Path
 ) -> None:
-    """A run with distorted images and normalisation, stopped within an epoch, ends alike too."""
+    """A run with all three, stopped within an epoch, ends alike too."""
     config = dataclasses.replace(
-        SMALL_BATCHES, batch_norm=True, rotation=10.0, translation=2.0, elastic=0.8
+        SMALL_BATCHES, batch_norm=True, dropout=0.4, rotation=10.0, translation=2.0, elastic=0.8
     )
     state = stop(signal.SIGTERM, STEPS + 13, small, backend, tmp_path, config)
     assert state.steps > 0
