@@ -105,7 +105,8 @@ def test_every_setting_has_a_flag_in_its_order() -> None:
         ("epochs", "passes over the training images [epochs]  (default: 6)"),
         (
             "seed",
-            "seed of the initial weights, of the batch order, and of what the layers draw  (default: 0)",
+            "seed of the initial weights, of the batch order, and of what the layers draw  "
+            "(default: 0)",
         ),
         (
             "tensorboard",
