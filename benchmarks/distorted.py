@@ -9,6 +9,7 @@ from statistics import median
 
 from benchmarks.epoch import FEW, OURS
 from benchmarks.record import Record
+from benchmarks.trials import MILD
 from lenet_multi.backends import choice
 from lenet_multi.config import TrainConfig
 from lenet_multi.lenet.image_sets import load
@@ -33,9 +34,7 @@ def measure(backend: str, *, images: int) -> Record:
         epochs = fit(model, LENET, training, validation, config).epochs[1:]
         return median(epoch["train_seconds"] for epoch in epochs)
 
-    distorted = dataclasses.replace(
-        plain, rotation=10.0, shear=8.0, zoom=0.1, translation=1.5, elastic=0.8
-    )
+    distorted = dataclasses.replace(plain, **MILD)
     seconds(plain)  # compiles
     ratio = seconds(distorted) / seconds(plain)
     return Record("distorted epoch", backend, OURS, "of a plain one", [ratio], {"images": images})

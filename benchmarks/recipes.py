@@ -21,7 +21,7 @@ from lenet_multi.runs.durable import write_json
 from lenet_multi.runs.folder import RUNS
 from lenet_multi.runs.record import read_run
 
-SEEDS: Mapping[str, int] = {"one-epoch": 30, "one-cycle": 10}
+SEEDS: Mapping[str, int] = {"one-epoch": 30, "one-cycle": 10, "best": 5}
 FIGURE = "learning-curves.png"
 
 

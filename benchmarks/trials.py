@@ -29,7 +29,15 @@ FAST: Settings = {"beta_1": 0.8, "beta_2": 0.95}
 ONE_CYCLE: Settings = {"epochs": 12, "lr_schedule": "one-cycle"}
 ONE_EPOCH: Settings = {**ONE_CYCLE, **FAST, "epochs": 1}
 NORM: Settings = {"batch_norm": True}
-AFFINE: Settings = {"rotation": 10.0, "shear": 8.0, "zoom": 0.1, "translation": 1.5}
+BEST: Settings = {**NORM, **FAST, "lr_schedule": "one-cycle", "learning_rate": 0.004}
+MILD: Settings = {"rotation": 10.0, "shear": 8.0, "zoom": 0.1, "translation": 1.5, "elastic": 0.8}
+STRONG: Settings = {
+    "rotation": 12.0,
+    "shear": 10.0,
+    "zoom": 0.12,
+    "translation": 2.0,
+    "elastic": 1.2,
+}
 
 SINGLE: list[Settings] = [{}, NORM, {"dropout": 0.4}, {"inception": True}]
 
@@ -51,8 +59,15 @@ TRIALS: Mapping[str, list[Settings]] = {
         {**ONE_CYCLE, **FAST, **NORM, "learning_rate": 0.004, "dropout": 0.4},
         {**ONE_CYCLE, **FAST, **NORM, "learning_rate": 0.008, "dropout": 0.4},
     ],
+    # The record also holds a student of the first two, as their teacher.
     "best": [
-        {**NORM, **AFFINE, "elastic": 0.8, "epochs": 24, "learning_rate": 0.003},
+        {**BEST, **MILD, "epochs": 30, "undistorted": 0.1, "dropout": 0.3},
+        {**BEST, **MILD, "epochs": 30, "undistorted": 0.1},
+        {**BEST, **MILD, "epochs": 60, "undistorted": 0.1},
+        {**BEST, **STRONG, "epochs": 30, "undistorted": 0.1},
+        {**BEST, **MILD, "epochs": 30, "undistorted": 0.0},
+        {**BEST, **MILD, "epochs": 30, "undistorted": 0.2},
+        {**BEST, **STRONG, "epochs": 30, "undistorted": 0.2},
     ],
     # Not for a recipe: the effect of each option on three epochs of the recipe standard.
     OPTIONS: [{"epochs": 3, **option} for option in SINGLE],
