@@ -18,7 +18,7 @@ _FEWEST = 20  # images in a bin that is drawn; of fewer, a share says little
 
 def draw_curves(curves: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
     """Draw the share of wrong validation images after each epoch, by recipe and backend."""
-    with picture(path) as (axes,):
+    with picture(path, loc="lower left", ncols=3) as (axes,):  # where no curve is
         for (recipe, of_backends), line in zip(curves.items(), _LINES, strict=False):
             for backend, accuracies in of_backends.items():
                 wrong = 100 * (1 - np.array(accuracies))

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 import lenet_multi
 from benchmarks import recipe_figures
-from benchmarks.report import RESULTS
+from benchmarks.report import RESULTS, read
 from lenet_multi.data.metrics import calibration, calibration_error
 from lenet_multi.errors import UserError
 from lenet_multi.lenet import image_sets
@@ -29,6 +29,7 @@ Images = NDArray[np.uint8]
 Change = Callable[[Images], Images]
 
 SEED = 0  # of directions and of noise
+NAMES = ("recipe", "seed", "backend")  # of a run
 OTHERS = "scikit-learn's digits, enlarged"
 
 
@@ -138,6 +139,7 @@ def measured(run: Run, files: Mapping[str, Path]) -> dict[str, Any]:
         "accuracy": accuracies,
         "calibration_error": calibration_error(run.outputs, run.targets),
         "calibration": calibration(run.outputs, run.targets).tolist(),
+        "machine": environment.machine(),
     }
 
 
@@ -155,7 +157,7 @@ def write_images(folder: Path) -> dict[str, Path]:
 
 
 def main() -> int:
-    """Write the figures of the named runs."""
+    """Write the figures of the named runs beside those of other runs on file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("--out", type=Path, default=RESULTS / "robustness.json")
@@ -167,8 +169,10 @@ def main() -> int:
     with children.bars() as progress, TemporaryDirectory() as name:
         files = write_images(Path(name))
         done = [measured(run, files) for run in progress.track(runs, description="runs")]
-    write_json(asked.out, {"machine": environment.machine(), "runs": done})
-    recipe_figures.draw_reliability(done, asked.out.with_suffix(".png"))
+    on_file = read(asked.out)["runs"] if asked.out.exists() else []
+    each = {tuple(run[name] for name in NAMES): run for run in (*on_file, *done)}
+    write_json(asked.out, {"runs": [*each.values()]})
+    recipe_figures.draw_reliability([*each.values()], asked.out.with_suffix(".png"))
     return 0
 
 

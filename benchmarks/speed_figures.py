@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -95,8 +96,11 @@ def _draw(path: Path, groups: list[str], panels: dict[str, dict[str, list[float]
 
 
 @contextmanager
-def picture(path: Path, panels: int = 1) -> Iterator[list[Axes]]:
-    """Give the axes of `panels`, one below the other; then write the picture to `path`."""
+def picture(path: Path, panels: int = 1, **legend: Any) -> Iterator[list[Axes]]:
+    """Give the axes of `panels`, one below the other; then write the picture to `path`.
+
+    `legend` is how Matplotlib lays out the legend.
+    """
     with mpl.rc_context({"font.size": 11}):
         width, height = _SIZE
         figure = Figure(figsize=(width, height * panels), layout="constrained")
@@ -104,7 +108,7 @@ def picture(path: Path, panels: int = 1) -> Iterator[list[Axes]]:
         yield every_axes
         for axes in every_axes:
             axes.spines[["top", "right"]].set_visible(False)
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, **legend)
         with replacing(path) as file:
             figure.savefig(file, dpi=130)
 

@@ -68,7 +68,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["trian"], "Did you mean 'train'"),
         (["train", "--epoch", "1"], "'--epochs'"),
         (["train", "--recipe", "standrad"], "did you mean 'standard'?"),
-        (["train", "--recipe", "xyz"], "choose from standard, one-epoch, one-cycle, notebook"),
+        (["train", "--recipe", "xyz"], "choose from standard, one-epoch, one-cycle, best"),
         (["train", "--epochs", "0"], "--epochs must be at least 1, not 0"),
         (["train", "--epochs", "many"], "'many' is not a valid integer"),
         (["train", "--seed", f"{2**63}"], "--seed must be below 2^63"),
