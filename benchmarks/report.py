@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from lenet_multi.config import OPTIONS, PRECISIONS
+from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity.ladder import RUNGS, Finding
 from lenet_multi.parity.report import worst
 
@@ -166,6 +167,29 @@ def robustness_table(runs: Sequence[Mapping[str, Any]]) -> str:
     errors = (f"{mean(run['calibration_error'] for run in of):.2%}" for of in recipes.values())
     rows.append(["expected calibration error", *errors])
     return markdown(["test images", *recipes], rows)
+
+
+def devices_table(models: Sequence[Mapping[str, Any]]) -> str:
+    """Return for each model L7's largest gap in float64 by backend, and float32's of its limit."""
+
+    def largest(model: Mapping[str, Any], backend: str, precision: str) -> float:
+        """Return the largest gap, in float32 as a share of its limit."""
+        found = [
+            one["gap"] / (one["allowed"] if precision == "float32" else 1)
+            for one in model["findings"]
+            if (one["pair"][1], one["precision"]) == (f"{backend} on 1", precision)
+        ]
+        return max(map(float, found))
+
+    rows = [
+        [
+            model["model"],
+            *(f"{largest(model, backend, 'float64'):.0e}" for backend in BACKENDS),
+            f"{max(largest(model, backend, 'float32') for backend in BACKENDS):.0%}",
+        ]
+        for model in models
+    ]
+    return markdown(["model", *BACKENDS, "float32, of its limit"], rows)
 
 
 def exports_table(content: dict[str, Any]) -> str:

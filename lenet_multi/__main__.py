@@ -12,8 +12,8 @@ from typing import NoReturn
 import click
 
 from lenet_multi import __version__, commands
-from lenet_multi.errors import StoppedError, UserError, printable, reason
-from lenet_multi.machine import frameworks
+from lenet_multi.errors import LostError, StoppedError, UserError, printable, reason
+from lenet_multi.machine import frameworks, ranks
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,6 +62,8 @@ def main(*verb: str) -> NoReturn:
         if error.filename is None:
             raise
         fail(f"cannot use {error.filename}: {error.strerror}")
+    except LostError:
+        leave(ranks.LOST)
     except StoppedError as stopped:
         click.echo(f"lenet-multi: {stopped}", err=True)
         leave(128 + stopped.signal_number)
@@ -99,6 +101,8 @@ def fail(message: str) -> NoReturn:
     # From Python 3.13 on, a file that a full disk refused reports it again when it is closed.
     sys.unraisablehook = lambda dropped: None
     click.echo(f"lenet-multi: {printable(' '.join(message.split()))}", err=True)
+    if ranks.count() > 1:
+        leave(2)  # an ordinary exit would wait for the other ranks
     sys.exit(2)
 
 

@@ -67,6 +67,9 @@ OWN_DEFAULTS: Mapping[str, Any] = {
     "batch_size": 32,  # that of Keras's `fit`
 }
 
+# What batch normalisation takes its statistics over, on several devices.
+WHOLE, PER_DEVICE, SYNCHRONISED = "whole", "per-device", "synchronised"
+
 # The climb of a model of your own.
 PRECISIONS = ("float32", "float64")
 CLIMB_STEPS, QUICK_STEPS = 50, 20  # of training
@@ -215,6 +218,13 @@ class TrainConfig:
         own=True,
     )
     batch_size: int = setting(128, "size of a training batch", unit="images")
+    batch_statistics: str = setting(
+        WHOLE,
+        "what batch normalisation takes its statistics over, on several devices. whole: the batch, "
+        f"which JAX can; {PER_DEVICE}: each device takes its part, another function; "
+        f"{SYNCHRONISED}: TensorFlow adds up over the devices",
+        choices=(WHOLE, PER_DEVICE, SYNCHRONISED),
+    )
     epochs: int = setting(6, "passes over the training images", unit="epochs")
     learning_rate: float = setting(0.001, "Adam's largest learning rate", unit="per step")
     lr_schedule: str = setting(

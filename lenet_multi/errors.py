@@ -29,6 +29,10 @@ class DivergedError(UserError):
     """The training diverged: its loss or its weights are NaN or infinite."""
 
 
+class LostError(Exception):
+    """Another process of the same training is gone, which a line has said already."""
+
+
 class StoppedError(BaseException):
     """A signal asked the command to stop; no `Exception`, so other code does not handle it."""
 

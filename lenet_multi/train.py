@@ -24,7 +24,7 @@ from lenet_multi.data.examples import (
 from lenet_multi.errors import UserError, printable, reason
 from lenet_multi.inference import saved
 from lenet_multi.inference.saved import SavedModel
-from lenet_multi.machine import environment, keras_start, threads
+from lenet_multi.machine import environment, keras_start, ranks, threads
 from lenet_multi.machine.stopwatch import Stopwatch
 from lenet_multi.own import keras_file
 from lenet_multi.own.find import KERAS_FILE, find_task
@@ -125,6 +125,7 @@ def train(
     task: Task | None = None,
     form: str | None = None,
     answer_form: str | None = None,
+    devices: int = 1,
     computed_in: Callable[[str, str], None] = lambda form, answer_form: None,
     folder: Path | None = None,
     state: State | None = None,
@@ -151,7 +152,7 @@ def train(
     `StoppedError` when a signal ended training, which can be resumed; `DivergedError` when the loss
     is not finite.
     """
-    assert folder or not (state or earlier), "checkpoints have no place to go"
+    assert folder or devices > 1 or not (state or earlier), "checkpoints have no place to go"
     if earlier and config.batch_norm:
         raise UserError(
             "--epochs: a finished run keeps its network without batch normalisation, so its "
@@ -159,120 +160,144 @@ def train(
         )
     stopwatch = Stopwatch()
     start = start or (None if earlier else starting_model(config))
-    run, finished = read_last(earlier) if earlier and not state else (None, None)
+    leads = ranks.rank() == 0
+    run, finished = read_last(earlier) if earlier and leads and not state else (None, None)
     with stopwatch("import"):
         if config.is_own:  # a user's file imports Keras
-            keras_start.start(backend, dtype_policy=config.dtype_policy)
+            keras_start.start(backend, dtype_policy=config.dtype_policy, devices=devices)
         task = task or find_task(config)
         load = load or partial(task.load, config)
-        dataset = keras_start.start_and_load(backend, load, dtype_policy=config.dtype_policy)
+        dataset = keras_start.start_and_load(
+            backend, load, dtype_policy=config.dtype_policy, devices=devices
+        )
         dataset = class_names.named(dataset, config.class_names, config.data)
         how = choice.here(
             form, answer_form, batch_size=config.batch_size, dtype_policy=config.dtype_policy
         )
+        how = dataclasses.replace(how, devices=devices)
         versions = environment.versions(backend)
         import keras
 
+        from lenet_multi.backends.devices import refuse_unfit, set_batch_statistics, shared
         from lenet_multi.backends.variables import path_of
         from lenet_multi.inference.evaluate import evaluate
         from lenet_multi.training.beyond import state_after
         from lenet_multi.training.fit import fit
         from lenet_multi.training.resume import Keeping
-        from lenet_multi.training.setup import build, checked, compile_model, weights_sha256
-
-    data_sha256 = dataset.sha256()
-    if (begun := state or finished) and begun.data_sha256 != data_sha256:
-        raise UserError(
-            f"{config.data} is not the data that the run was trained on; put that data back"
+        from lenet_multi.training.setup import (
+            build,
+            checked,
+            compile_model,
+            make_all_variables,
+            weights_sha256,
         )
-    data = _Data.of(dataset, task, config, warn)
-    training, names = data.training, data.class_names
-    before = epochs_of(earlier)
-    with stopwatch("build_and_compile"):
-        model = build(task, config, dataset)
+
+    with shared(backend, devices):
+        data_sha256 = dataset.sha256()
+        if (begun := state or finished) and begun.data_sha256 != data_sha256:
+            raise UserError(
+                f"{config.data} is not the data that the run was trained on; put that data back"
+            )
+        ranks.refuse_others({"data_sha256": data_sha256, **versions})
+        data = _Data.of(dataset, task, config, warn)
+        training, names = data.training, data.class_names
+        before = epochs_of(earlier)
+        with stopwatch("build_and_compile"):
+            model = build(task, config, dataset)
+            if names:
+                _refuse_misfit(names, model.output_shape[-1], config)
+            set_batch_statistics(model, config.batch_statistics, backend, devices)
+            if start:
+                keras_file.fill(model, start.path, task.name)
+                for line in _other_classes(start, names, config):
+                    warn(line)
+            how = compile_model(model, task, config, how, examples=len(training), begun=before)
+            if devices > 1 and ranks.count() > 1:
+                model.set_weights(ranks.led(model.get_weights()))
+            refuse_unfit(model, backend, devices)
+            computed_in(how.form, how.answer_form)
+            initial_weights_sha256 = weights_sha256(model)
+        start_from = {"path": str(start.path), "sha256": start.sha256} if start else {}
+        if earlier:  # what the first of the finished runs began with
+            initial_weights_sha256 = earlier[0]["initial_weights_sha256"]
+            start_from = earlier[0]["start_from"]
+        announce(
+            f"{task.name} ({model.count_params():,} parameters) on {backend} (form {how.form}): "
+            f"{len(training):,} training, {len(data.validation):,} validation, "
+            f"{len(data.test):,} test {data.kind}s"
+        )
         if names:
-            _refuse_misfit(names, model.output_shape[-1], config)
-        if start:
-            keras_file.fill(model, start.path, task.name)
-            for line in _other_classes(start, names, config):
-                warn(line)
-        how = compile_model(model, task, config, how, examples=len(training), begun=before)
-        computed_in(how.form, how.answer_form)
-        initial_weights_sha256 = weights_sha256(model)
-    start_from = {"path": str(start.path), "sha256": start.sha256} if start else {}
-    if earlier:  # what the first of the finished runs began with
-        initial_weights_sha256 = earlier[0]["initial_weights_sha256"]
-        start_from = earlier[0]["start_from"]
-    announce(
-        f"{task.name} ({model.count_params():,} parameters) on {backend} (form {how.form}): "
-        f"{len(training):,} training, {len(data.validation):,} validation, "
-        f"{len(data.test):,} test {data.kind}s"
-    )
-    if names:
-        announce(f"Classes: {class_names.few(names)}")
-    with stopwatch("build_and_compile"), _in_its_precision(config, backend, task):
-        form_is_asked = bool(form and not answer_form)
-        how = checked(model, task, config, how, training, form_is_asked=form_is_asked, begun=before)
-    if how.why_stock:
-        announce(f"{backend} trains through stock Keras: {how.why_stock}")
-    if folder and run and finished:
-        state = state_after(run, finished, model, task, config, training, folder)
-    with stopwatch("train"), _in_its_precision(config, backend, task):
-        keeping = Keeping(folder, data_sha256, state) if folder else None
-        fitted = fit(model, task, training, data.validation, config, keeping=keeping, quiet=quiet)
-    stopwatch.seconds["train"] += state.train_seconds if state else 0.0
-    with stopwatch("evaluate"):
-        if (kept := task.trained(config, model)) is not model:
-            model = kept
-            compile_model(model, task, config, how, examples=len(training), begun=before)
-        evaluation = evaluate(model, task, data.test)
-    if folder and config.tensorboard and task.classifies and are_pictures(data.test.x):
-        from lenet_multi.training.tensorboard import log_wrong_answers
+            announce(f"Classes: {class_names.few(names)}")
+        with stopwatch("build_and_compile"), _in_its_precision(config, backend, task):
+            form_is_asked = bool(form and not answer_form)
+            how = checked(
+                model, task, config, how, training, form_is_asked=form_is_asked, begun=before
+            )
+        if devices > 1:  # later ones would be on one device
+            make_all_variables(model, task, config, training)
+        if how.why_stock:
+            announce(f"{backend} trains through stock Keras: {how.why_stock}")
+        if folder and run and finished:
+            state = state_after(run, finished, model, task, config, training, folder)
+        state = ranks.led(state)
+        with stopwatch("train"), _in_its_precision(config, backend, task):
+            keeping = Keeping(folder, data_sha256, state) if folder or devices > 1 else None
+            fitted = fit(
+                model, task, training, data.validation, config, keeping=keeping, quiet=quiet
+            )
+        stopwatch.seconds["train"] += state.train_seconds if state else 0.0
+        with stopwatch("evaluate"):
+            if (kept := task.trained(config, model)) is not model:
+                model = kept
+                compile_model(model, task, config, how, examples=len(training), begun=before)
+            evaluation = evaluate(model, task, data.test)
+        if folder and config.tensorboard and task.classifies and are_pictures(data.test.x):
+            from lenet_multi.training.tensorboard import log_wrong_answers
 
-        log_wrong_answers(folder / TENSORBOARD, data.test, evaluation.outputs, names)
+            log_wrong_answers(folder / TENSORBOARD, data.test, evaluation.outputs, names)
 
-    execution = dataclasses.asdict(how)
-    result = Result(
-        schema_version=SCHEMA_VERSION,
-        backend=backend,
-        versions=versions,
-        machine=environment.machine(backend),
-        device=str(keras.ops.zeros(()).device),
-        threads=threads.used(backend),
-        keras_config={
-            "floatx": keras.config.floatx(),
-            "epsilon": keras.config.epsilon(),
-            "image_data_format": keras.config.image_data_format(),
-        },
-        execution={name: value for name, value in execution.items() if value is not None},
-        config=dataclasses.asdict(config),
-        data_sha256=data_sha256,
-        train_images=len(training),
-        validation_images=len(data.validation),
-        test_images=len(data.test),
-        class_counts=data.class_counts,
-        parameters=model.count_params(),
-        weights=[
-            {"path": path_of(weight), "shape": list(weight.shape), "dtype": weight.dtype}
-            for weight in model.weights
-        ],
-        initial_weights_sha256=initial_weights_sha256,
-        first_epoch_order_sha256=fitted.first_epoch_order_sha256,
-        final_weights_sha256=weights_sha256(model),
-        epochs=fitted.epochs,
-        test_correct=evaluation.correct if task.classifies else None,
-        test_accuracy=evaluation.metrics["accuracy"] if task.classifies else None,
-        test_loss=evaluation.loss,
-        test_metrics={} if task.classifies else evaluation.metrics,
-        inputs=data.inputs,
-        class_names=list(names or ()),
-        seconds=stopwatch.seconds,
-        peak_memory_bytes=environment.peak_memory_bytes(),
-        earlier=list(earlier),
-        start_from=start_from,
-        class_weights=data.class_weights,
-    )
-    return TrainedRun(model, evaluation, result)
+        execution = dataclasses.asdict(how)
+        result = Result(
+            schema_version=SCHEMA_VERSION,
+            backend=backend,
+            versions=versions,
+            machine=environment.machine(backend),
+            device=str(keras.ops.zeros(()).device),
+            threads=threads.used(backend),
+            keras_config={
+                "floatx": keras.config.floatx(),
+                "epsilon": keras.config.epsilon(),
+                "image_data_format": keras.config.image_data_format(),
+            },
+            execution={name: value for name, value in execution.items() if value is not None},
+            config=dataclasses.asdict(config),
+            data_sha256=data_sha256,
+            train_images=len(training),
+            validation_images=len(data.validation),
+            test_images=len(data.test),
+            class_counts=data.class_counts,
+            parameters=model.count_params(),
+            weights=[
+                {"path": path_of(weight), "shape": list(weight.shape), "dtype": weight.dtype}
+                for weight in model.weights
+            ],
+            initial_weights_sha256=initial_weights_sha256,
+            first_epoch_order_sha256=fitted.first_epoch_order_sha256,
+            final_weights_sha256=weights_sha256(model),
+            epochs=fitted.epochs,
+            test_correct=evaluation.correct if task.classifies else None,
+            test_accuracy=evaluation.metrics["accuracy"] if task.classifies else None,
+            test_loss=evaluation.loss,
+            test_metrics={} if task.classifies else evaluation.metrics,
+            inputs=data.inputs,
+            class_names=list(names or ()),
+            seconds=stopwatch.seconds,
+            peak_memory_bytes=environment.peak_memory_bytes(),
+            earlier=list(earlier),
+            start_from=start_from,
+            class_weights=data.class_weights,
+        )
+        return TrainedRun(model, evaluation, result)
 
 
 def _other_classes(

@@ -27,7 +27,9 @@ KERAS_MODULES = {
     *("backends.forms.pooling", "lenet.folding", "lenet.options"),
     *("backends.forms.tiles", "backends.forms.winograd", "backends.layers", "backends.portable"),
     *("backends.later", "backends.selfcheck", "backends.stored", "backends.variables"),
-    *("data.batches", "training.beyond"),
+    *("data.batches", "training.beyond", "parity.sharing"),
+    *("backends.devices.draws", "backends.devices.jax", "backends.devices.tensorflow"),
+    "backends.devices.torch",
     *("inference.ensemble", "inference.heads", "lenet.networks"),
     *("own.builder", "own.data", "own.drawn", "own.task", "own.examples.my_model"),
     *("bench.measures", "bench.stages"),
@@ -42,6 +44,11 @@ SPEAKS_TO = {
     "machine.keras_start": {"tensorflow", "jax", "torch"},  # for full-precision products on a GPU
     "machine.start_error": {"jax"},  # whether its settings forbid what Keras computes
     "machine.threads": {"tensorflow", "torch"},  # tell how many they use
+    "machine.devices": {"tensorflow"},  # makes its logical devices
+    "machine.ranks": {"tensorflow", "jax", "torch"},  # their processes
+    "backends.devices.tensorflow": {"tensorflow"},
+    "backends.devices.jax": {"jax"},
+    "backends.devices.torch": {"torch"},
     "backends.tensorflow": {"tensorflow"},
     "backends.jax": {"jax"},
     "backends.torch": {"torch"},

@@ -12,11 +12,12 @@ from statistics import median
 import numpy as np
 import pytest
 
-from benchmarks import recipes, trials
+from benchmarks import devices, recipes, trials
 from benchmarks.epoch import OURS, STOCK
 from benchmarks.report import (
     RESULTS,
     accuracy_table,
+    devices_table,
     exports_table,
     faults_table,
     fuzz_table,
@@ -39,6 +40,7 @@ from benchmarks.speed_report import (
     target_table,
 )
 from lenet_multi.backends.choice import forms_of
+from lenet_multi.config import PRECISIONS
 from lenet_multi.data.examples import Dataset
 from lenet_multi.inference.formats import FORMATS
 from lenet_multi.lenet.recipes import RECIPES
@@ -66,6 +68,7 @@ README = (PROJECT / "README.md").read_text()
 CHINESE = (PROJECT / "README.zh-CN.md").read_text()
 LADDER = (ROOMS / "parity" / "README.md").read_text()
 LENET = (ROOMS / "lenet" / "README.md").read_text()
+DEVICES = (ROOMS / "backends" / "devices" / "README.md").read_text()
 RUNS = (ROOMS / "runs" / "README.md").read_text()
 DATA = (ROOMS / "data" / "README.md").read_text()
 INFERENCE = (ROOMS / "inference" / "README.md").read_text()
@@ -444,7 +447,7 @@ def test_the_committed_ladder_is_todays() -> None:
     comparison = read(RESULTS / "parity.json")
     plan, today = comparison["plan"], json.loads(json.dumps(dataclasses.asdict(Plan())))
     assert plan["config"].items() <= today["config"].items()  # settings came since
-    assert {**plan, "config": today["config"]} == today
+    assert {"devices": [], **plan, "config": today["config"]} == today  # and L7
     assert {tuple(pair) for pair in combinations(BACKENDS, 2)} <= {
         tuple(finding["pair"]) for finding in comparison["findings"]
     }
@@ -453,6 +456,22 @@ def test_the_committed_ladder_is_todays() -> None:
     assert f"agree to {int(-np.log10(weights))} digits" in README
     limits = {f.allowed for f in trained if f.precision == "float64" and f.what not in EXACT}
     assert limits == {tolerances.TRAINED_FLOAT64.value}
+
+
+def test_several_devices_train_the_same_as_the_committed_climbs_show() -> None:
+    """The LeNet and three models climbed L7 on two and four devices, and every finding passed."""
+    models = read(RESULTS / "devices.json")["models"]
+    assert [one["model"] for one in models] == [devices.LENET, *devices.MODELS]
+    assert devices_table(models) in DEVICES
+    for one in models:
+        assert one["failures"] == []
+        found = [Finding.of(finding) for finding in one["findings"]]
+        assert all(finding.passed for finding in found)
+        wanted = product(BACKENDS, devices.COUNTS, PRECISIONS)
+        pairs = {(f"{b} on {count} devices", f"{b} on 1", p) for b, count, p in wanted}
+        assert {(*finding.pair, finding.precision) for finding in found} == pairs
+        limits = {f.allowed for f in found if f.precision == "float64"}
+        assert limits == {tolerances.DEVICES_FLOAT64.value}
 
 
 def test_the_outcome_is_that_of_the_committed_runs() -> None:

@@ -42,7 +42,8 @@ def tiny(**settings: object) -> TrainConfig:
     return dataclasses.replace(TrainConfig(), **{"epochs": 1, **settings})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+# `test_on_mnist.py` trains one epoch; `best` has all of `one-cycle` but dropout.
+@pytest.mark.parametrize("recipe", sorted({*RECIPES} - {"one-epoch", "one-cycle"}))
 def test_a_tiny_run_learns(backend: str, small: Dataset, recipe: str) -> None:
     """In each recipe, a thousand images are enough to beat guessing (10 %) by far.
 

@@ -60,6 +60,7 @@ class Execution:
     xla_loops: bool  # XLA compiles these steps as one loop (see `backends.jax`)
     keep_freed_memory: bool  # malloc keeps what a step frees (see `machine.allocator`)
     why_stock: str | None = None  # the reason, where stock Keras has to train
+    devices: int = 1  # that share each batch (see `backends.devices`)
 
 
 def forms_of(backend: str) -> tuple[str, ...]:

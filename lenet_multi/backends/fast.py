@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from lenet_multi import backends
-from lenet_multi.backends import choice, selfcheck
+from lenet_multi.backends import choice, devices, selfcheck
 from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.backends.forms import Step, are_plain_layers, holds_convolution, steps_of
 from lenet_multi.backends.mixin import Mixin
@@ -20,6 +20,7 @@ from lenet_multi.backends.unfit import LOOPS_OVER_A_CONVOLUTION
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Prepare, as_stored
 from lenet_multi.errors import UserError
+from lenet_multi.machine import ranks
 from lenet_multi.machine.keras_start import CPU, device
 
 
@@ -31,6 +32,7 @@ class Fast:
     steps: list[Step]  # in training
     answer_steps: list[Step]  # otherwise
     prepare: Prepare  # makes inputs from stored ones
+    devices: int  # that share the training
     batch_size: int | None  # in training; None: that of the first batch
     is_watched: bool = False  # whether its program is searched for convolutions
     is_recorded: bool = False  # whether recording a step was tried
@@ -67,6 +69,8 @@ def make_fast(
     stock = model.fast.stock if isinstance(model, Portable) else type(model)
     model.__class__ = stock
     kinds: list[type] = [Checked, Portable] if fit else [Portable]
+    if how.devices > 1:
+        kinds.append(devices.engine(keras.backend.backend()).Shared)
     steps: list[list[Step]] = [[], []]
     if are_plain_layers(model) and (how.form, how.answer_form) != (STOCK, STOCK):
         kinds.append(InForm)
@@ -74,7 +78,7 @@ def make_fast(
     records = keras.backend.backend() == "torch" and not how.why_stock
     if how.xla_loops or (records and (InForm in kinds or not are_plain_layers(model))):
         kinds.append(backends.module(keras.backend.backend()).Training)
-    model.fast = Fast(stock, steps[0], steps[1], prepare, batch_size, fit=fit)
+    model.fast = Fast(stock, steps[0], steps[1], prepare, how.devices, batch_size, fit=fit)
     model.__class__ = type(stock.__name__, (*kinds, stock), {"__module__": stock.__module__})
 
 
@@ -88,6 +92,10 @@ def fitting(model: keras.Model, how: Execution) -> Execution:
     if not are_plain_layers(model):
         how = dataclasses.replace(how, form=STOCK, answer_form=STOCK)
     loops = how.xla_loops and not (device() == CPU and holds_convolution(model, how.form))
+    if keras.backend.backend() == "tensorflow" and how.devices > 1:
+        loops = False  # the sums over devices do not fit into XLA's loop
+        if ranks.count() > 1:  # those over processes do not fit into any loop
+            how = dataclasses.replace(how, steps_per_execution=1)
     if keras.backend.backend() == "tensorflow" and how.xla_loops and not loops:
         how = dataclasses.replace(how, form=STOCK)
     return dataclasses.replace(how, xla_loops=loops)
@@ -118,7 +126,9 @@ def _why_never(model: keras.Model) -> str | None:
     if any(optimizer is not model.optimizer for optimizer in optimizers):
         return "it has more than one optimizer"
     strategy = getattr(model, "distribute_strategy", None)  # on TensorFlow
-    if keras.distribution.distribution() or (strategy and strategy.num_replicas_in_sync > 1):
+    if strategy and strategy.num_replicas_in_sync > 1:
+        return "it is distributed over devices, and XLA's loop cannot add up over them"
+    if keras.distribution.distribution() and model.fast.devices == 1:  # a user's
         return "it is distributed over devices"
     return None
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from lenet_multi.backends import devices
 from lenet_multi.backends.mixin import Mixin
 from lenet_multi.backends.selfcheck import SelfCheck
 from lenet_multi.backends.stored import Feed, alike, first_of, laid, one_of, padded, stored_feed
@@ -80,7 +81,13 @@ class Training(Mixin):  # type: ignore[misc]  # for mypy it is Any
             )
             return looped
 
-        compiled = jax.jit(train_steps, donate_argnums=0, static_argnums=(3, 4))
+        shared = devices.engine("jax") if fast.devices > 1 else None
+        compiled = jax.jit(
+            train_steps,
+            donate_argnums=0,
+            static_argnums=(3, 4),
+            out_shardings=shared.everywhere() if shared else None,
+        )
         under_way: deque[Logs] = deque()
 
         def train_function(values: Values, iterator: Iterator[Any]) -> tuple[Logs, Values]:
@@ -90,6 +97,8 @@ class Training(Mixin):  # type: ignore[misc]  # for mypy it is Any
                 given: Any = padded(batches, steps)
                 if stacked := isinstance(first_of(batches[0]), np.ndarray):
                     given = laid(given, np.stack)
+                    if shared:
+                        given = shared.placed(given, axis=1)
                 arguments = (values, given, len(batches), prepares, stacked)
                 if fast.is_watched:
                     fast.is_watched = False  # later batches differ only in shapes

@@ -35,6 +35,15 @@ DRAW_SEED = "keras.src.random.seed_generator:draw_seed"
 MASK_OF = "keras.src.backend.common.masking:get_keras_mask"
 SET_MASK = "keras.src.backend.common.masking:set_keras_mask"
 
+# For several devices.
+SYMBOLIC_BUILD = "keras:Model._maybe_symbolic_build"
+REDUCE = "keras.src.backend.tensorflow.trainer:reduce_per_replica"
+OF_DEVICES = {
+    "tensorflow": (*RANDOM.values(), SYMBOLIC_BUILD, DATA_ADAPTER, REDUCE),
+    "jax": (),
+    "torch": tuple(RANDOM.values()),
+}
+
 NAMES = {
     "tensorflow": (DATA_ADAPTER, VARIABLE_INDEX, SCHEDULE),
     "jax": (DATA_ADAPTER, VARIABLE_INDEX, SCHEDULE),
@@ -42,9 +51,12 @@ NAMES = {
 }
 
 
-def why_not(backend: str) -> str | None:
-    """Return why `backend` cannot train in a fast way, the first missing name; else None."""
-    for name in NAMES[backend]:
+def why_not(backend: str, *, devices: bool = False) -> str | None:
+    """Return why `backend` cannot train in a fast way, the first missing name; else None.
+
+    With `devices`, why it cannot train on several.
+    """
+    for name in (OF_DEVICES if devices else NAMES)[backend]:
         try:
             if name == SCHEDULE:
                 schedule(find("keras.optimizers:SGD")())

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from lenet_multi.backends import devices
 from lenet_multi.backends.mixin import Mixin
 from lenet_multi.backends.selfcheck import SelfCheck
 from lenet_multi.backends.stored import (
@@ -40,6 +41,9 @@ def feed(batches: Batches) -> Feed:
     copies only these, so no example is held twice.
     """
     import tensorflow as tf
+
+    if tf.distribute.has_strategy():  # several devices
+        return devices.engine("tensorflow").feed(batches)
 
     def signature(array: Any) -> Any:
         return tf.TensorSpec((None, None, *array.shape[1:]), array.dtype)

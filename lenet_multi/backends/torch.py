@@ -20,6 +20,7 @@ from lenet_multi.backends.unfit import UnfitError
 from lenet_multi.backends.variables import State, variables
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import Examples, changed
+from lenet_multi.machine import ranks
 from lenet_multi.machine.keras_start import GPU, device
 
 Tensor = Any  # PyTorch's
@@ -50,7 +51,9 @@ def feed(batches: Batches) -> Feed:
 
 
 def training_feed(batches: Batches, model: keras.Model) -> Feed:
-    """Return the feed that `model` trains on."""
+    """Return the feed that `model` trains on: in each of several processes, its parts."""
+    if model.fast.devices > 1:
+        batches.rank, batches.ranks = ranks.rank(), ranks.count()
     return feed(batches)
 
 
@@ -247,7 +250,9 @@ def _recording(model: keras.Model, like: Any) -> Play:
     every = [*variables(model), *_loss_tracker(model).variables]
     held = list({id(variable): variable for variable in every}.values())
     known = _Known()
-    records_update = _is_plain_adam(model.optimizer, model.trainable_weights)
+    # Several devices add up their gradients before the update.
+    alone = model.fast.devices == 1
+    records_update = alone and _is_plain_adam(model.optimizer, model.trainable_weights)
     compute = _computation(model, like, held, known, update=records_update)
     # Keras updates these tensors in place and never replaces them.
     replay = recorded(compute, *(variable.value for variable in held))

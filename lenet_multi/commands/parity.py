@@ -74,6 +74,12 @@ _OF_OWN = _OF_CLIMB | {"batch_size", "loss", "optimizer", "metrics"}
 @click.option("--loss", help="for MODEL, as in train")
 @click.option("--optimizer", help="for MODEL, as in train")
 @click.option("--metrics", help="for MODEL, as in train; the first one is that of --seeds")
+@click.option(
+    "--devices",
+    type=click.IntRange(min=2),
+    multiple=True,
+    help="also train on so many devices, as train --devices does, and compare with one: L7",
+)
 @click.option("--images", type=int, help="training images of float32's epoch  (default: all)")
 @click.option(
     "--seeds",
@@ -154,7 +160,9 @@ def command(
         kind = "a setting of a climb of your own MODEL alone" if name in _OF_OWN else "for ours"
         raise UserError(f"{flag(name)} is {kind}; drop it")
     of_seeds = {"recipe", "epochs", "dtype_policy", "class_weights", "margin"}
-    for name in given.keys() & (of_seeds if seeds is None else {"seed", "images", "threads"}):
+    for name in given.keys() & (
+        of_seeds if seeds is None else {"seed", "images", "threads", "devices"}
+    ):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"{flag(name)} is {without}; drop it")
     if seeds is None:
@@ -184,14 +192,17 @@ def climb_ladder(
     images, threads = given.pop("images", None), given.pop("threads", 1)
     shape = {name: given.pop(name) for name in ("steps", "quick") if name in given}
     precisions = given.pop("precision", PRECISIONS)
+    devices = given.pop("devices", ())
     dropout = not given.pop("no_dropout", False)
     config = with_settings(ONE_EPOCH, given)
     if config.is_own:
         if "batch_size" not in given:
             config = dataclasses.replace(config, batch_size=CLIMB_BATCH_SIZE)
-        plan = Plan.for_own(config, precisions=precisions, dropout=dropout, **shape)
+        plan = Plan.for_own(
+            config, precisions=precisions, dropout=dropout, devices=devices, **shape
+        )
     else:
-        plan = Plan(config=config, float32_images=images)
+        plan = Plan(config=config, float32_images=images, devices=devices)
     found = ascent.ascend(
         chosen,
         plan,

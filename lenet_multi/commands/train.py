@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,14 @@ if TYPE_CHECKING:
     help="way to compute convolution and pooling: the same function in different time  "
     "(default: the backend's fastest)",
 )
+@click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="devices that share each batch: GPUs, or logical devices of the processor; PyTorch starts "
+    "a process for each",
+)
 @click.option("--quiet", is_flag=True, help="show no progress on stderr")
 @as_json
 @setting_options
@@ -65,6 +74,7 @@ def command(
     overwrite: bool,
     resume: Path | None,
     form: str | None,
+    devices: int,
     quiet: bool,
     as_json: bool,
     **settings: Any,
@@ -88,17 +98,28 @@ def command(
       lenet-multi train --tensorboard --checkpoint best --early-stopping 3 --epochs 30
       lenet-multi train --resume runs/seed-1
       lenet-multi train --resume runs/seed-1 --epochs 9
+      lenet-multi train --backend jax --devices 2
       lenet-multi train --start-from runs/seed-1 --learning-rate 0.0001
       lenet-multi train my_model.py:build --data my_model.py:data
     """
+    from lenet_multi.backends.devices import refuse_small_batch
     from lenet_multi.commands._beyond import beyond
+    from lenet_multi.commands._ranks import follow
     from lenet_multi.data import class_names
-    from lenet_multi.machine import frameworks, signals
+    from lenet_multi.machine import frameworks, keras_start, ranks, signals
     from lenet_multi.runs import folder
     from lenet_multi.runs.journal import Journal
     from lenet_multi.runs.record import RESULT, RESUME, Run, write_run
     from lenet_multi.train import starting_model
 
+    if (processes := ranks.told(chosen := frameworks.choose(backend)).count) > 1:
+        if chosen == "torch":
+            ranks.refuse_devices(devices)
+        devices = processes * (1 if chosen == "torch" else devices)
+        keras_start.start(chosen, devices=devices)
+        if ranks.rank():
+            follow(devices)
+            return
     given = given_settings(model, settings)
     goes_on = bool(resume and "epochs" in given and folder.is_finished(resume))
     start = None
@@ -134,6 +155,9 @@ def command(
         start = starting_model(config)
         of_start = {"path": str(start.path), "sha256": start.sha256} if start else {}
         journal = Journal(folder.unfinished(out), config, start_from=of_start)
+    refuse_small_batch(devices, journal.config.batch_size)
+    if chosen == "torch" and devices > 1 and ranks.count() == 1:
+        ranks.launch(devices, ["train", *sys.argv[1 + (sys.argv[1:2] == ["train"]) :]])
     execution(chosen, form)  # fails early, before any folder exists, if the backend lacks the form
     say = (lambda line: None) if as_json else click.echo
     result = draft = None
@@ -145,7 +169,9 @@ def command(
             ) as draft,
         ):
             if not (result := folder.whole_result(draft)):
-                trained = _train(draft, journal, chosen, form, say, start, quiet=quiet)
+                trained = _train(
+                    draft, journal, chosen, form, say, start, devices=devices, quiet=quiet
+                )
                 result = dataclasses.replace(trained.result, starts=journal.starts)
                 seen = trained.evaluation
                 run = Run(draft, result, seen.outputs, seen.test.y)
@@ -174,9 +200,11 @@ def _train(
     say: Callable[[str], None],
     start: "SavedModel | None",
     *,
+    devices: int,
     quiet: bool,
 ) -> "TrainedRun":
     """Train by `journal`'s settings, from the newest checkpoint in `draft` or from the start."""
+    from lenet_multi.machine import ranks
     from lenet_multi.runs import checkpoint
     from lenet_multi.runs.durable import writing
     from lenet_multi.runs.earlier import epochs_of
@@ -196,16 +224,25 @@ def _train(
         run = journal.earlier[-1]["run"]
         say(f"Going on from {run}: epochs {before + 1} to {config.epochs}")
     # A checkpoint may not fit on the disk: `OSError`. A `RuntimeError` comes from a backend.
-    with writing(draft, refusals=(OSError,)), journal.started(backend=backend, at=at):
+    asked: dict[str, Any] = {
+        "config": config,
+        "backend": backend,
+        "form": forms[0],
+        "answer_form": forms[1],
+        "earlier": journal.earlier,
+    }
+    ranks.led(asked)  # to those that follow
+    with (
+        ranks.ending_together(),
+        writing(draft, refusals=(OSError,)),
+        journal.started(backend=backend, at=at, devices=devices),
+    ):
         return train(
-            config,
-            backend=backend,
-            form=forms[0],
-            answer_form=forms[1],
+            **asked,
+            devices=devices,
             computed_in=journal.computed_in,
             folder=draft,
             state=state,
-            earlier=journal.earlier,
             start=start,
             announce=say,
             warn=partial(click.echo, err=True),

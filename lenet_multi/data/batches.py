@@ -39,6 +39,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
         self.examples, self.batch_size, self.prepare = examples, batch_size, prepare
         self.order = np.arange(len(examples))
         self.skipped = 0  # batches of this epoch that the model was trained on before
+        self.rank, self.ranks = 0, 1  # of the processes that each get a part of each batch
 
     def set_epoch(self, epoch: int, *, seed: int) -> None:
         """Set the order of the examples for epoch number `epoch`, from 0."""
@@ -57,8 +58,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras carries no 
         return -(-len(self.remaining) // self.batch_size)
 
     def chosen(self, index: int) -> NDArray[np.int64]:
-        """Return the indices of the examples in batch number `index`, from 0."""
-        return self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
+        """Return the indices of the examples in this process's part of batch `index`, from 0."""
+        batch = self.remaining[index * self.batch_size : (index + 1) * self.batch_size]
+        return np.array_split(batch, self.ranks)[self.rank] if self.ranks > 1 else batch
 
     def stored(self) -> Iterator[StoredBatch]:
         """Yield all batches as stored: several at once, (batches, N, ...); a smaller last alone."""

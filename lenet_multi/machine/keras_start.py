@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from lenet_multi.errors import UserError
 from lenet_multi.machine import cache, frameworks, start_error
+from lenet_multi.machine import devices as machine_devices
 from lenet_multi.machine.keras_home import settings_left_out
 
 # Keras reads these at import, and then ends every `fit` early without a message.
@@ -38,14 +39,17 @@ def start(
     floatx: str = "float32",
     dtype_policy: str | None = None,
     stock: bool = False,
+    devices: int = 1,
 ) -> None:
     """Import Keras on `backend`, with Keras's defaults; it never reads ~/.keras/keras.json.
 
     `floatx`: precision of weights and sums, "float32" or "float64". `dtype_policy`: that of layers
     (default: `floatx`). On a GPU, float32 products are computed in full, not from numbers of ten
     bits (TF32). On PyTorch, subnormal numbers become zero in all that this thread computes on a CPU
-    from now on; with `stock` they stay, as in plain Keras. Raises `UserError` when the environment
-    would make Keras end training early, and `StartError` when Keras or the backend do not start.
+    from now on; with `stock` they stay, as in plain Keras. With more `devices` than one, the
+    backend gets ready to train on so many (see `backends.devices`). Raises `UserError` when the
+    environment would make Keras end training early, and `StartError` when Keras or the backend do
+    not start.
     """
     for variable in CUTTING_VARIABLES:
         if variable in os.environ:
@@ -55,6 +59,8 @@ def start(
     start_error.refuse_deadly_flags(backend)
     os.environ["KERAS_BACKEND"] = backend
     os.environ["JAX_ENABLE_X64"] = str(int(floatx == "float64"))  # else JAX computes in float32
+    if devices > 1:
+        machine_devices.announce(backend, devices)
     cache.keep_compiled(os.environ)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no warnings about the build
     for variable, value in FOR_A_GPU.items():
@@ -69,6 +75,8 @@ def start(
             import keras
 
         start_error.refuse_strict_jax(backend)
+        if devices > 1:
+            machine_devices.get_ready(backend, devices)
         # The first tensor prints the other messages of the start. A device may not give its value.
         keras.ops.convert_to_numpy(keras.ops.zeros(()))
         if device() == GPU:
@@ -108,7 +116,11 @@ def _device_name() -> str:
 
 
 def start_and_load(
-    backend: str, load: Callable[[], Loaded], *, dtype_policy: str | None = None
+    backend: str,
+    load: Callable[[], Loaded],
+    *,
+    dtype_policy: str | None = None,
+    devices: int = 1,
 ) -> Loaded:
     """Start Keras on `backend` while a thread calls `load`, and return what `load` returns."""
     pool = ThreadPoolExecutor(1)
@@ -116,7 +128,7 @@ def start_and_load(
         loading = pool.submit(load)
         with suppress(TimeoutError):  # unreadable data usually fails at once
             loading.result(timeout=_HEAD_START)
-        start(backend, dtype_policy=dtype_policy)
+        start(backend, dtype_policy=dtype_policy, devices=devices)
         return loading.result()
     finally:
         pool.shutdown(wait=False)  # so that a signal does not wait for a download

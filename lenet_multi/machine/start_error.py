@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from textwrap import shorten
 
-from lenet_multi.errors import StartError, reason, reason_in
+from lenet_multi.errors import StartError, UserError, reason, reason_in
 from lenet_multi.machine import instruction_sets
 from lenet_multi.machine.frameworks import RENAME_IT, framework, hider
 
@@ -60,7 +60,7 @@ def explained(backend: str) -> Iterator[None]:
     """Turn an error in the block, the start of `backend`, into a `StartError`."""
     try:
         yield
-    except StartError:
+    except UserError:
         raise
     except Exception as error:  # Keras and each backend raise their own classes
         why = reason(error) if str(error) else f"{type(error).__name__} without a word"

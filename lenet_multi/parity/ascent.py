@@ -14,8 +14,8 @@ from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.machine import children, environment
 from lenet_multi.machine.children import Failure
 from lenet_multi.own.find import find_task
-from lenet_multi.parity import estimate, figure, ladder
-from lenet_multi.parity.climber import CLIMB, GO_ON, Climber, Job
+from lenet_multi.parity import devices, estimate, figure, ladder
+from lenet_multi.parity.climber import CLIMB, GO_ON, SHARE, Climber, Job
 from lenet_multi.parity.evidence import FACTS, Evidence, read
 from lenet_multi.parity.known import Known
 from lenet_multi.parity.ladder import Finding, Ladder
@@ -110,7 +110,8 @@ def ascend(
         stopped = signalled
     found = _compared(jobs, failures, backends, plan, is_stopped=bool(stopped))
     seconds = time.perf_counter() - began
-    return Ascent(found, ladder.compare(found), failures, seconds, known, stopped)
+    findings = [*ladder.compare(found), *devices.compare(found)]
+    return Ascent(found, findings, failures, seconds, known, stopped)
 
 
 def _run(jobs: Sequence[Job], timeout: float, threads: int) -> list[Failure]:
@@ -128,12 +129,17 @@ def _compared(
     """Return the evidence of the jobs that did not fail; a stopped one may have left a part."""
     failed = {failure.child for failure in failures}
     seen: dict[str, dict[tuple[str, str], Evidence]] = {CLIMB: {}, GO_ON: {}}
+    shared: dict[tuple[str, str, int], Evidence] = {}
     for job in jobs:
         if job.name not in failed and (job.folder / FACTS).exists():
             # A stopped climber may have written half of a file.
             with suppress(UserError) if is_stopped else nullcontext():
-                seen[job.task][job.climber, job.precision] = read(job.folder, climb=job.climb)
-    return Ladder(tuple(backends), seen[CLIMB], seen[GO_ON], plan)
+                evidence = read(job.folder, climb=job.climb)
+                if job.task == SHARE:
+                    shared[job.climber, job.precision, job.devices] = evidence
+                else:
+                    seen[job.task][job.climber, job.precision] = evidence
+    return Ladder(tuple(backends), seen[CLIMB], seen[GO_ON], plan, shared)
 
 
 def _by_layer(jobs: Sequence[Job], found: Ladder) -> list[Job]:
@@ -157,7 +163,9 @@ def _jobs(
     jobs = [job(CLIMB, *place) for place in places]
     if with_oracle and "float64" in plan.precisions:
         jobs.insert(len(backends), job(CLIMB, "float64", ORACLE))
-    return jobs + [job(GO_ON, *place, saved_by=backends) for place in places if plan.saved_after]
+    jobs += [job(GO_ON, *place, saved_by=backends) for place in places if plan.saved_after]
+    counts = (1, *plan.devices) if plan.devices else ()
+    return jobs + [job(SHARE, *place, devices=count) for place in places for count in counts]
 
 
 def write_json(ascent: Ascent, path: Path) -> None:

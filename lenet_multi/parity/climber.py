@@ -16,17 +16,19 @@ from typing import Any
 from lenet_multi.backends import choice
 from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.config import TrainConfig
+from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import UserError
-from lenet_multi.machine import keras_start
+from lenet_multi.machine import keras_start, ranks
 from lenet_multi.machine.children import Child
 from lenet_multi.machine.instruction_sets import held_to
 from lenet_multi.own.find import find_task
 from lenet_multi.parity import oracle
-from lenet_multi.parity.evidence import FACTS, Evidence
+from lenet_multi.parity.evidence import FACTS, Array, Evidence
 from lenet_multi.parity.plan import ORACLE, Plan
 from lenet_multi.parity.start import FOLDER, Start
+from lenet_multi.task import Task
 
-CLIMB, GO_ON = "climb", "go-on"
+CLIMB, GO_ON, SHARE = "climb", "go-on", "share"
 SAVED_MODEL = "model.keras"
 
 _TELL_EVERY = 0.2  # seconds
@@ -86,16 +88,19 @@ class Job:
     climb: str  # the name of the climb that the evidence belongs to
     plan: dict[str, Any]
     saved_by: Sequence[str] = ()  # for "go-on": the climbers whose models it continues to train
+    devices: int = 1  # for "share": that share each batch
 
     @property
     def name(self) -> str:
         """The name that people read."""
-        return f"{self.climber} {self.precision}{' goes on' if self.task == GO_ON else ''}"
+        doing = {GO_ON: " goes on", SHARE: f" on {in_devices(self.devices)}"}.get(self.task, "")
+        return f"{self.climber} {self.precision}{doing}"
 
     @property
     def folder(self) -> Path:
         """The folder of its evidence."""
-        return Path(self.out, f"{re.sub('[:@]', '-', self.climber)}-{self.precision}-{self.task}")
+        task = f"{self.devices}-devices" if self.task == SHARE else self.task
+        return Path(self.out, f"{re.sub('[:@]', '-', self.climber)}-{self.precision}-{task}")
 
     def writers(self) -> list["Job"]:
         """Return the jobs that save the models which this job loads."""
@@ -105,11 +110,14 @@ class Job:
     def child(self) -> Child:
         """Return its process, which starts after its writers have ended."""
         content = json.dumps(dataclasses.asdict(self))
+        climber = Climber.of(self.climber)
+        shares = climber.backend == "torch" and self.devices > 1
+        start = ranks.torchrun(self.devices) if shares else (sys.executable,)
         return Child(
             name=self.name,
-            command=(sys.executable, "-m", "lenet_multi.parity.climber", content),
+            command=(*start, "-m", "lenet_multi.parity.climber", content),
             log=self.folder / "log.txt",
-            environ=Climber.of(self.climber).environment(),
+            environ=climber.environment(),
             after=tuple(writer.name for writer in self.writers()),
         )
 
@@ -125,18 +133,21 @@ def run(job: Job) -> None:
     start = Start.read(Path(job.out, FOLDER)) if own else None
     if start:  # a user's file imports Keras
         backend = start.facts["backend"] if job.climber == ORACLE else climber.backend
-        keras_start.start(backend, floatx=job.precision)
+        keras_start.start(backend, floatx=job.precision, devices=job.devices)
     task = find_task(plan.config)
     dataset = start.dataset if start else task.load(plan.config)
     if job.climber == ORACLE:
         oracle.climb(evidence, plan, task, dataset, _tell)
     else:
         if not own:
-            keras_start.start(climber.backend, floatx=job.precision)
+            keras_start.start(climber.backend, floatx=job.precision, devices=job.devices)
+        weights = start.weights if start else None
+        if job.task == SHARE:
+            _share(job, evidence, plan, task, dataset, weights)
+            return
         from lenet_multi.parity.climb import Climb
 
         how = climber.here(own=own)
-        weights = start.weights if start else None
         climb = Climb(evidence, plan, task, dataset, how, _tell, weights, keep=job.folder)
         if job.task == CLIMB:
             climb.climb(save_to=job.folder / SAVED_MODEL)
@@ -149,6 +160,29 @@ def run(job: Job) -> None:
             )
     evidence.record["seconds"] = time.perf_counter() - began
     evidence.write(job.folder)
+
+
+def _share(
+    job: Job,
+    evidence: Evidence,
+    plan: Plan,
+    task: Task,
+    dataset: Dataset,
+    weights: Sequence[Array] | None,
+) -> None:
+    """Train on the job's devices; of several processes, the first writes the evidence."""
+    from lenet_multi.parity.sharing import Sharing
+
+    leads = ranks.rank() == 0
+    tell = _tell if leads else (lambda *told: None)
+    Sharing(evidence, plan, task, dataset, job.devices, tell, weights).train()
+    if leads:
+        evidence.write(job.folder)
+
+
+def in_devices(count: int) -> str:
+    """Return "1 device" or "2 devices"."""
+    return f"{count} device{'s' if count > 1 else ''}"
 
 
 _told = 0.0

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, product
 from typing import Any
@@ -30,6 +30,7 @@ RUNGS = STRUCTURE, FORWARD, GRADIENT, OPTIMIZER, TRAJECTORY, PORTABILITY = (
     *("L0 structure", "L1 forward", "L2 gradient"),
     *("L3 optimizer", "L4 trajectory", "L6 portability"),
 )
+DEVICES = "L7 devices"  # climbed where asked for (see `devices`)
 
 LAYERS, DIFFERENCES, LOADED = "layers", "differences", "loaded"  # in names of filed arrays
 
@@ -86,6 +87,8 @@ class Ladder:
     climbed: Mapping[tuple[str, str], Evidence]  # by (backend, precision), without failures
     gone_on: Mapping[tuple[str, str], Evidence]  # the same for L6
     plan: Plan
+    # By (backend, precision, number of devices), for L7.
+    shared: Mapping[tuple[str, str, int], Evidence] = field(default_factory=dict)
 
     def climbers(self, precision: str) -> list[str]:
         """Return the backends that finished in a precision."""
@@ -136,6 +139,22 @@ def compare(ladder: Ladder) -> list[Finding]:
         for precision in PRECISIONS
         for finding in rung(ladder, precision)
     ]
+
+
+def nearest(
+    rung: str,
+    what: str,
+    precision: str,
+    pair: Pair,
+    gaps: Mapping[str, float],
+    limits: Mapping[str, float],
+) -> Finding:
+    """Return the finding at the first place over its limit, or else nearest to it."""
+    found = [
+        Finding(rung, what, precision, pair, gap, limits[place], in_words(place))
+        for place, gap in gaps.items()
+    ]
+    return first_failure(found) or max(found, key=lambda finding: finding.share)
 
 
 def first_failure(findings: Iterable[Finding]) -> Finding | None:
@@ -302,11 +321,7 @@ class _Two:
         """Return the finding at the first place over its limit, or else nearest to it."""
         if not isinstance(limits, Mapping):
             limits = dict.fromkeys(gaps, limits)
-        found = [
-            Finding(rung, what, self.precision, self.pair, gap, limits[place], in_words(place))
-            for place, gap in gaps.items()
-        ]
-        return first_failure(found) or max(found, key=lambda finding: finding.share)
+        return nearest(rung, what, self.precision, self.pair, gaps, limits)
 
     def judge_weights(self, rung: str, what: str, place: str) -> Finding:
         """Return the finding on weights: their distance over how far they moved from the start."""

@@ -29,6 +29,8 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
 INITIAL = "initial"
 CONFIDENCE = {INITIAL: 1.0, "confident": 256.0}
 
+DEVICES_STEPS = 100  # of L7, at most
+
 ONE_EPOCH = TrainConfig(epochs=1)
 
 
@@ -56,6 +58,7 @@ class Plan:
     float64_images: int = 100 * 32 - 7  # a hundred steps, the last batch smaller
     precisions: Sequence[str] = PRECISIONS
     dropout: bool = True  # hashed masks; without it Dropout does nothing
+    devices: Sequence[int] = ()  # L7: numbers of devices that train L4's steps too
 
     @classmethod
     def for_own(
@@ -66,6 +69,7 @@ class Plan:
         quick: bool = False,
         precisions: Sequence[str] = PRECISIONS,
         dropout: bool = True,
+        devices: Sequence[int] = (),
     ) -> "Plan":
         """Return the plan for a model of one's own: the same steps in both precisions.
 
@@ -85,6 +89,7 @@ class Plan:
             float64_images=examples,
             precisions=tuple(precisions),
             dropout=dropout,
+            devices=tuple(devices),
         )
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ OF_OPTIONS = 5  # with `earlier` or `start_from`: an older program would pass ov
 class Journal:
     """The settings of a run and its starts so far, kept in its `folder`.
 
-    A start is a dictionary: backend, form and answer form (once known), versions, `began` and
+    A start is a dictionary: backend, devices, form and answer form (once known), versions, `began`,
     `ended` (local time, ISO 8601), the epoch (from 0) and the step at which it began, and the
     reason for its end. A start without an end was killed. `earlier` are the finished runs that it
     goes on from (see `earlier`), and `start_from` is the model that its weights came from.
@@ -60,10 +60,11 @@ class Journal:
         return cls(folder, TrainConfig(**content["config"]), content["starts"], **more)
 
     @contextmanager
-    def started(self, *, backend: str, at: tuple[int, int]) -> Iterator[None]:
+    def started(self, *, backend: str, at: tuple[int, int], devices: int = 1) -> Iterator[None]:
         """Record that the block trains from the epoch and step `at`, and the reason for its end."""
         start: dict[str, Any] = {
             "backend": backend,
+            "devices": devices,
             "form": None,
             "answer_form": None,
             "versions": environment.versions(backend),

@@ -5,16 +5,14 @@ keeps no random generators, so Dropout draws from its seed again. Early stopping
 Early stopping and the best checkpoint go on to compare with the best loss so far.
 """
 
-import dataclasses
 import shutil
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from lenet_multi.backends.variables import make_variables, variables
+from lenet_multi.backends.variables import variables
 from lenet_multi.config import TrainConfig
-from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import Examples
 from lenet_multi.own import keras_file
 from lenet_multi.runs import checkpoint
@@ -22,6 +20,7 @@ from lenet_multi.runs.checkpoint import State
 from lenet_multi.runs.record import KEPT, MODEL, RESUME, Result
 from lenet_multi.task import Task
 from lenet_multi.training.resume import name_of
+from lenet_multi.training.setup import make_all_variables
 
 
 def state_after(
@@ -38,9 +37,7 @@ def state_after(
     `folder` gets copies of what the run kept, and the state as its first checkpoint. Raises
     `UserError` when the run is of another model, or the disk refuses.
     """
-    some = training[:1]
-    wanted = dataclasses.replace(some, y=task.targets(config, some.y))
-    make_variables(model, *Batches(wanted, batch_size=1, prepare=task.prepare)[0][:2])
+    make_all_variables(model, task, config, training)
     keras_file.fill(model, run / MODEL, task.name, optimizer=True)
     losses = [epoch["val_loss"] for epoch in result.epochs]
     best = {"best": min(losses)}

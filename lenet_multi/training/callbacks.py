@@ -12,11 +12,11 @@ _WATCHED = "val_loss"  # by early stopping and for the best checkpoint
 
 
 def callbacks(
-    config: TrainConfig, folder: Path, *, validation_images: int, first_epoch: int = 0
+    config: TrainConfig, folder: Path | None, *, validation_images: int, first_epoch: int = 0
 ) -> list[keras.callbacks.Callback]:
-    """Return callbacks that write to `folder`; training starts at `first_epoch` (from 0)."""
+    """Return callbacks that write to `folder`, if any; training starts at `first_epoch`, from 0."""
     asked: list[keras.callbacks.Callback] = []
-    if config.checkpoint != "none":
+    if folder and config.checkpoint != "none":
         best = config.checkpoint == "best"
         path = folder / CHECKPOINTS / ("best.keras" if best else "epoch-{epoch:03d}.keras")
         asked.append(
@@ -28,7 +28,7 @@ def callbacks(
                 monitor=_WATCHED, patience=config.early_stopping, restore_best_weights=True
             )
         )
-    if config.tensorboard:
+    if folder and config.tensorboard:
         with OthersLeftOut(keras.backend.backend()):
             from lenet_multi.training.tensorboard import TensorBoard
 

@@ -12,7 +12,7 @@ from lenet_multi.config import TrainConfig
 from lenet_multi.data.batches import EVALUATION_BATCH_SIZE, Batches
 from lenet_multi.data.examples import Examples
 from lenet_multi.errors import StoppedError
-from lenet_multi.machine import signals
+from lenet_multi.machine import ranks, signals
 from lenet_multi.runs.record import Epoch
 from lenet_multi.task import Task
 from lenet_multi.training.ahead import Ahead
@@ -103,8 +103,8 @@ def fit(
             first += 1
         if first < config.epochs and not model.stop_training:
             train(config.epochs)
-    if keeping and resumable.signal_number is not None:  # a signal after the last step
-        raise StoppedError(resumable.signal_number)
+    if keeping and (number := ranks.agreed(resumable.signal_number or 0)[0]):  # after the last step
+        raise StoppedError(number)
     return Fit(history.epochs, first_epoch_order_sha256)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lenet_multi import backends
 from lenet_multi.backends.variables import make_variables, path_of, unnumbered, variables
 from lenet_multi.errors import DivergedError, StoppedError, UserError
+from lenet_multi.machine import ranks
 from lenet_multi.runs import checkpoint
 from lenet_multi.runs.checkpoint import State
 from lenet_multi.runs.record import RESUME
@@ -27,9 +28,12 @@ _REMEMBERED = {
 
 @dataclass(frozen=True)
 class Keeping:
-    """The run folder, the data's SHA-256, and the state to continue from."""
+    """The run folder, the data's SHA-256, and the state to continue from.
 
-    folder: Path
+    A process that follows rank 0 (see `machine.ranks`) has no folder.
+    """
+
+    folder: Path | None
     data_sha256: str
     state: State | None = None
 
@@ -56,7 +60,8 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
     ) -> None:
         super().__init__()
         self.interval, self.history, self.others, self.sample = interval, history, others, sample
-        self.folder, self.data_sha256 = keeping.folder / RESUME, keeping.data_sha256
+        self.folder = keeping.folder / RESUME if keeping.folder else None
+        self.data_sha256 = keeping.data_sha256
         self.state = state = keeping.state
         self.epoch = state.epoch if state else 0
         self.skipped = state.steps if state else 0  # of the first epoch
@@ -102,7 +107,7 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         if self.saved_step < epochs * self.params["steps"]:
             state = self._state(epochs, 0)
             try:
-                checkpoint.write(self.folder, state)
+                self._write(state)
             except UserError:
                 if self.signal_number is not None:
                     raise
@@ -126,11 +131,12 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         most_steps, most_seconds = self.interval
         seconds = time.monotonic() - self.saved_at
         due = step - self.saved_step >= most_steps or seconds >= most_seconds
-        if due or self.signal_number is not None:
-            checkpoint.write(self.folder, self._state(epoch, steps))
+        stopped_by, due = ranks.agreed(self.signal_number or 0, due=due)
+        if due or stopped_by:
+            self._write(self._state(epoch, steps))
             self.saved_at, self.saved_step = time.monotonic(), step
-        if self.signal_number is not None:
-            raise StoppedError(self.signal_number)
+        if stopped_by:
+            raise StoppedError(stopped_by)
 
     def _take_up(self) -> None:
         if not (state := self.state):
@@ -151,6 +157,11 @@ class Resumable(keras.callbacks.Callback):  # type: ignore[misc]  # Keras carrie
         _restore(self.others, state)
         self.saved_step = self.epoch * self.params["steps"] + self.skipped
         self.state = None
+
+    def _write(self, state: State) -> None:
+        """Write a checkpoint, if this process leads; all make one, as TensorFlow adds up in it."""
+        if self.folder:
+            checkpoint.write(self.folder, state)
 
     def _state(self, epoch: int, steps: int) -> State:
         if keras.backend.backend() == "jax":

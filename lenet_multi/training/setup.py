@@ -15,7 +15,7 @@ from lenet_multi.backends.choice import STOCK, Execution
 from lenet_multi.backends.fast import fitting, make_fast, why_not
 from lenet_multi.backends.later import Later
 from lenet_multi.backends.layers import layers
-from lenet_multi.backends.variables import path_of
+from lenet_multi.backends.variables import make_variables, path_of
 from lenet_multi.config import STEP_FACTOR, STEPS_DOWN, WARM_UP, TrainConfig
 from lenet_multi.data.batches import Batches
 from lenet_multi.data.examples import Dataset, Examples, epoch_order
@@ -66,6 +66,15 @@ def compile_model(
         # Where a step builds it, its variables get other names, which a checkpoint keeps.
         model.optimizer.build(model.trainable_variables)
     return how
+
+
+def make_all_variables(
+    model: keras.Model, task: Task, config: TrainConfig, training: Examples
+) -> None:
+    """Create the variables of the compiled `model` that its first step on `training` would."""
+    some = training[:1]
+    wanted = replace(some, y=task.targets(config, some.y))
+    make_variables(model, *Batches(wanted, batch_size=1, prepare=task.prepare)[0][:2])
 
 
 def _refuse_other_precision(model: keras.Model, task: Task, config: TrainConfig) -> None:
@@ -120,7 +129,10 @@ def checked(
     reason = how.why_stock or (None if form_is_asked else why_not(model))
     if reason or not config.is_own:
         return replace(how, why_stock=reason)
-    reason = _why_unequal(model, task, config, training)
+    if how.devices > 1:
+        reason = "on several devices nothing faster is tried for a model of your own"
+    else:
+        reason = _why_unequal(model, task, config, training)
     if reason is None:
         return how
     how = replace(how, form=STOCK, answer_form=STOCK, xla_loops=False, why_stock=reason)

@@ -122,6 +122,7 @@ def test_a_run_is_trained_and_kept(stage: Stage, tmp_path: Path) -> None:
     assert computed_in.__name__ == "computed_in"
     assert given == {
         "backend": "jax",
+        "devices": 1,
         "form": None,
         "answer_form": None,
         "folder": tmp_path.resolve() / "a.unfinished",

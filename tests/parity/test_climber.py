@@ -149,8 +149,9 @@ class Process:
         let_compute(patch)
         self.task = SimpleNamespace(load=lambda config: ("the data of", config))
 
-    def start(self, backend: str, *, floatx: str) -> None:
+    def start(self, backend: str, *, floatx: str, devices: int) -> None:
         """Start Keras."""
+        assert devices == 1
         self.asked.append(("start", backend, floatx))
 
     def find_task(self, config: TrainConfig) -> Any:
@@ -171,7 +172,7 @@ class Process:
         )
 
 
-LENET_PLAN = Plan(float32_images=640, precisions=["float32"])
+LENET_PLAN = Plan(float32_images=640, precisions=["float32"], devices=[])
 
 
 def job_of(folder: Path, task: str, who: str, plan: Plan, **more: Any) -> Job:

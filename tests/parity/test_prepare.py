@@ -210,7 +210,7 @@ def test_the_process_writes_the_start(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(prepare, "make", make)
     content = json.dumps(dataclasses.asdict(PLAN))
     prepare.main("jax,torch", content, str(tmp_path))
-    plan = dataclasses.replace(PLAN, precisions=[*PLAN.precisions])  # as JSON has it
+    plan = dataclasses.replace(PLAN, precisions=[*PLAN.precisions], devices=[])  # as JSON has it
     assert asked == ["jax", (plan, NAMES)]
     assert Start.read(tmp_path).facts["backend"] == "jax"
 

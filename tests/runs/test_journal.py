@@ -206,6 +206,7 @@ def test_a_start_has_all_that_is_known_of_it(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", time) for time in times)
     assert start == {
         "backend": "jax",
+        "devices": 1,
         "form": None,
         "answer_form": None,
         "versions": {"jax": "1"},

@@ -1,0 +1,102 @@
+"""Ranks: who leads, and what is said of one that ended early."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from lenet_multi.errors import UserError
+from lenet_multi.machine import ranks
+from lenet_multi.machine.frameworks import BACKENDS
+
+
+def failed(**codes: int) -> dict[int, SimpleNamespace]:
+    """Return failures as PyTorch reports them, `rank_1=-9`, in the order of their ends."""
+    return {
+        int(name.removeprefix("rank_")): SimpleNamespace(exitcode=code, timestamp=100 + index)
+        for index, (name, code) in enumerate(codes.items())
+    }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_process_that_nobody_started_is_alone(backend: str) -> None:
+    """Without an engine's variables there is one process, which leads and agrees with itself."""
+    assert ranks.told(backend) == ranks.ALONE
+    assert (ranks.rank(), ranks.count()) == (0, 1)
+    assert ranks.led("state") == "state"
+    assert ranks.agreed(15, due=True) == (15, True)
+
+
+VARIABLES = {
+    "torch": {"RANK": "1", "WORLD_SIZE": "3", "MASTER_ADDR": "localhost"},
+    "jax": {
+        "KERAS_DISTRIBUTION_PROCESS_ID": "1",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "3",
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": "localhost:1",
+    },
+    "tensorflow": {
+        "TF_CONFIG": json.dumps(
+            {
+                "cluster": {"worker": ["one:1", "two:1", "three:1"]},
+                "task": {"type": "worker", "index": 1},
+            }
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_variables_of_each_engine_tell_the_place(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each engine's own variables tell rank and number; other engines do not heed them."""
+    for name, value in VARIABLES[backend].items():
+        monkeypatch.setenv(name, value)
+    assert ranks.told(backend) == ranks.Place(1, 3)
+    assert all(ranks.told(other) == ranks.ALONE for other in BACKENDS if other != backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_damaged_variables_are_refused(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that are no numbers, or no JSON, give one line with the backend and the remedy."""
+    for name in VARIABLES[backend]:
+        monkeypatch.setenv(name, "{one")
+    with pytest.raises(UserError, match=f"tell {backend} its processes are damaged .*; give them"):
+        ranks.told(backend)
+
+
+def test_torchruns_processes_are_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `torchrun`, another number of devices than that of its processes is refused."""
+    for name, value in VARIABLES["torch"].items():
+        monkeypatch.setenv(name, value)
+    ranks.refuse_devices(1)
+    ranks.refuse_devices(3)
+    with pytest.raises(UserError, match=r"torchrun started 3 processes, .* drop --devices"):
+        ranks.refuse_devices(2)
+
+
+@pytest.mark.parametrize(
+    ("error", "gone"),
+    [
+        ("UNAVAILABLE: ... Heartbeat from /job:jax_worker/replica:0/task:2", "2"),
+        ("Connection closed by peer [10.0.0.2]:4321", "10.0.0.2"),
+        ("collective failed", "another"),
+    ],
+    ids=["a task", "an address", "nothing"],
+)
+def test_the_rank_that_an_error_names_is_said(error: str, gone: str) -> None:
+    """TensorFlow's and JAX's errors name a task or an address."""
+    assert ranks._gone(error) == gone
+
+
+def test_the_first_rank_that_was_killed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of ranks that ended, the line names the first; those that only lost it are not at fault."""
+    assert ranks._status(failed(rank_0=ranks.LOST, rank_2=-9, rank_1=-15)) == 1
+    assert "rank 2 was ended by SIGKILL" in capsys.readouterr().err
+
+
+def test_a_rank_that_said_why_needs_no_other_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A rank that refused its input has printed its line; its exit status is the training's."""
+    assert ranks._status(failed(rank_1=2, rank_0=-15)) == 2
+    assert capsys.readouterr().err == ""
+    assert ranks._status(failed(rank_0=ranks.LOST)) == ranks.LOST
