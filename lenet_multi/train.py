@@ -188,6 +188,7 @@ def train(
             build,
             checked,
             compile_model,
+            first_batch,
             make_all_variables,
             weights_sha256,
         )
@@ -214,7 +215,6 @@ def train(
             how = compile_model(model, task, config, how, examples=len(training), begun=before)
             if devices > 1 and ranks.count() > 1:
                 model.set_weights(ranks.led(model.get_weights()))
-            refuse_unfit(model, backend, devices)
             computed_in(how.form, how.answer_form)
             initial_weights_sha256 = weights_sha256(model)
         start_from = {"path": str(start.path), "sha256": start.sha256} if start else {}
@@ -233,8 +233,9 @@ def train(
             how = checked(
                 model, task, config, how, training, form_is_asked=form_is_asked, begun=before
             )
-        if devices > 1:  # later ones would be on one device
+        if devices > 1:  # variables made later would be on one device
             make_all_variables(model, task, config, training)
+            refuse_unfit(model, first_batch(task, config, training), backend, devices)
         if how.why_stock:
             announce(f"{backend} trains through stock Keras: {how.why_stock}")
         if folder and run and finished:

@@ -54,7 +54,7 @@ TRIED = {
     f"benchmarks.{name}"
     for name in (
         *("__main__", "worker", "startup", "growth", "target", "epoch", "inference", "matmul"),
-        *("stages", "coverage", "exports", "recipes", "trials", "robustness", "devices"),
+        *("stages", "coverage", "exports", "recipes", "trials", "robustness", "climbs", "scaling"),
         "recipe_figures",
         "distorted",
         *(

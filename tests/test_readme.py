@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from benchmarks import devices, recipes, trials
+from benchmarks import climbs, recipes, scaling, trials
 from benchmarks.epoch import OURS, STOCK
 from benchmarks.report import (
     RESULTS,
@@ -47,7 +47,7 @@ from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.instruction_sets import AVX2, INSTRUCTION_SETS, SSE41
 from lenet_multi.parity.equivalence import two_one_sided_tests
-from lenet_multi.parity.ladder import Finding
+from lenet_multi.parity.ladder import RUNGS, Finding
 from lenet_multi.parity.plan import Plan
 from lenet_multi.runs import tolerances
 from tests import drawings
@@ -461,17 +461,41 @@ def test_the_committed_ladder_is_todays() -> None:
 def test_several_devices_train_the_same_as_the_committed_climbs_show() -> None:
     """The LeNet and three models climbed L7 on two and four devices, and every finding passed."""
     models = read(RESULTS / "devices.json")["models"]
-    assert [one["model"] for one in models] == [devices.LENET, *devices.MODELS]
+    assert [one["model"] for one in models] == [*climbs.STUDIES["devices"]]
     assert devices_table(models) in DEVICES
     for one in models:
         assert one["failures"] == []
         found = [Finding.of(finding) for finding in one["findings"]]
         assert all(finding.passed for finding in found)
-        wanted = product(BACKENDS, devices.COUNTS, PRECISIONS)
+        wanted = product(BACKENDS, climbs.COUNTS, PRECISIONS)
         pairs = {(f"{b} on {count} devices", f"{b} on 1", p) for b, count, p in wanted}
         assert {(*finding.pair, finding.precision) for finding in found} == pairs
         limits = {f.allowed for f in found if f.precision == "float64"}
         assert limits == {tolerances.DEVICES_FLOAT64.value}
+
+
+def test_how_far_several_devices_pay_follows_from_the_benchmarks() -> None:
+    """The table is computed from the committed times of a step; half of n times is its bound."""
+    processor, gpu = (Results.of(read(RESULTS / name)) for name in (BENCHMARK, f"{ON_A_GPU}.json"))
+    found = scaling.trainings(processor, gpu)
+    assert scaling.scaling_table(found) in DEVICES
+    for one in found:
+        assert one.speedup(1, 1.0) == 1
+        assert one.speedup(2, 1e30) == pytest.approx(2)
+        most = one.most(scaling.LINKS["NVLink"])
+        assert one.speedup(most, scaling.LINKS["NVLink"]) >= most / 2
+
+
+def test_each_option_of_the_lenet_climbed_the_ladder() -> None:
+    """With each option all backends passed every rung of the quick climb, in both precisions."""
+    models = read(RESULTS / "options.json")["models"]
+    assert [one["model"] for one in models] == [*climbs.STUDIES["options"]]
+    for one in models:
+        assert one["failures"] == []
+        found = [Finding.of(finding) for finding in one["findings"]]
+        assert [str(finding) for finding in found if not finding.passed] == []
+        wanted = product(RUNGS[:-1], PRECISIONS)  # a quick climb leaves L6 out
+        assert {(finding.rung, finding.precision) for finding in found} == {*wanted}
 
 
 def test_the_outcome_is_that_of_the_committed_runs() -> None:

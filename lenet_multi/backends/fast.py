@@ -82,6 +82,17 @@ def make_fast(
     model.__class__ = type(stock.__name__, (*kinds, stock), {"__module__": stock.__module__})
 
 
+def shared_by(model: keras.Model) -> int:
+    """Return the number of devices that `model` was made for."""
+    return model.fast.devices if isinstance(model, Portable) else 1
+
+
+def share(model: keras.Model, count: int) -> None:
+    """Make a stock `model`, which shares the weights of one on `count` devices, predict there."""
+    how = dataclasses.replace(choice.here(STOCK), xla_loops=False, devices=count)
+    make_fast(model, how)
+
+
 def fitting(model: keras.Model, how: Execution) -> Execution:
     """Return `how`, adapted to what `model` computes.
 
@@ -126,9 +137,8 @@ def _why_never(model: keras.Model) -> str | None:
     if any(optimizer is not model.optimizer for optimizer in optimizers):
         return "it has more than one optimizer"
     strategy = getattr(model, "distribute_strategy", None)  # on TensorFlow
-    if strategy and strategy.num_replicas_in_sync > 1:
-        return "it is distributed over devices, and XLA's loop cannot add up over them"
-    if keras.distribution.distribution() and model.fast.devices == 1:  # a user's
+    by_user = keras.distribution.distribution() and model.fast.devices == 1
+    if by_user or (strategy and strategy.num_replicas_in_sync > 1):
         return "it is distributed over devices"
     return None
 

@@ -7,6 +7,7 @@ import keras
 
 from lenet_multi.backends import private
 from lenet_multi.backends.later import Later
+from lenet_multi.backends.layers import layers
 from lenet_multi.backends.mixin import Mixin
 
 
@@ -18,12 +19,19 @@ class Portable(Mixin):  # type: ignore[misc]  # for mypy it is Any
     def save(self, filepath: Any, *given: Any, **named: Any) -> None:
         """Write the file of the stock model, with compile settings that suit each backend."""
         fast, settings = type(self), self.get_compile_config
+        # Of TensorFlow's several devices; other backends refuse it in a file.
+        norms = [one for one in layers(self) if getattr(one, "synchronized", False)]
+        norms = norms if self.fast.devices > 1 else []
+        for norm in norms:
+            norm.synchronized = False
         self.__class__ = self.fast.stock
         self.get_compile_config = lambda: portable(settings())
         try:
             with private.tensorflow_left_out():
                 keras.Model.save(self, filepath, *given, **named)
         finally:
+            for norm in norms:
+                norm.synchronized = True
             del self.get_compile_config
             self.__class__ = fast
 

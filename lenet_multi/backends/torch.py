@@ -52,8 +52,7 @@ def feed(batches: Batches) -> Feed:
 
 def training_feed(batches: Batches, model: keras.Model) -> Feed:
     """Return the feed that `model` trains on: in each of several processes, its parts."""
-    if model.fast.devices > 1:
-        batches.rank, batches.ranks = ranks.rank(), ranks.count()
+    batches.rank, batches.ranks = ranks.rank(), ranks.count()
     return feed(batches)
 
 

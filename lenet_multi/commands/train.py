@@ -112,9 +112,16 @@ def command(
     from lenet_multi.runs.record import RESULT, RESUME, Run, write_run
     from lenet_multi.train import starting_model
 
+    if ranks.launched():
+        backend = "torch"  # a resumed run's may be known to rank 0 alone
     if (processes := ranks.told(chosen := frameworks.choose(backend)).count) > 1:
         if chosen == "torch":
             ranks.refuse_devices(devices)
+        elif resume and settings["epochs"] is not None:
+            raise UserError(
+                f"--resume with --epochs: several processes of {chosen} cannot go on beyond a "
+                "run's end; give it to one process"
+            )
         devices = processes * (1 if chosen == "torch" else devices)
         keras_start.start(chosen, devices=devices)
         if ranks.rank():
@@ -157,6 +164,7 @@ def command(
         journal = Journal(folder.unfinished(out), config, start_from=of_start)
     refuse_small_batch(devices, journal.config.batch_size)
     if chosen == "torch" and devices > 1 and ranks.count() == 1:
+        assert not ranks.launched(), "a rank would start ranks"
         ranks.launch(devices, ["train", *sys.argv[1 + (sys.argv[1:2] == ["train"]) :]])
     execution(chosen, form)  # fails early, before any folder exists, if the backend lacks the form
     say = (lambda line: None) if as_json else click.echo
@@ -231,12 +239,12 @@ def _train(
         "answer_form": forms[1],
         "earlier": journal.earlier,
     }
-    ranks.led(asked)  # to those that follow
     with (
         ranks.ending_together(),
         writing(draft, refusals=(OSError,)),
         journal.started(backend=backend, at=at, devices=devices),
     ):
+        ranks.led(asked)  # to those that follow
         return train(
             **asked,
             devices=devices,

@@ -214,6 +214,7 @@ def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
     """
     import keras
 
+    from lenet_multi.backends.fast import share, shared_by
     from lenet_multi.data.batches import EVALUATION_BATCH_SIZE, Batches
     from lenet_multi.inference.heads import with_logits
 
@@ -221,7 +222,10 @@ def evaluate(model: "keras.Model", task: Task, test: Examples) -> Evaluation:
     feed = backends.module(backend).feed if backend in BACKENDS else (lambda batches: batches)
     batches = Batches(test, batch_size=EVALUATION_BATCH_SIZE, prepare=task.prepare)
     if task.classifies:
-        outputs = with_logits(model).predict(feed(batches), verbose=0)
+        network = with_logits(model)
+        if network is not model and shared_by(model) > 1:
+            share(network, shared_by(model))
+        outputs = network.predict(feed(batches), verbose=0)
         logits = metrics.as_logits(np.asarray(outputs, np.float32))  # a policy may give bfloat16
         accuracy = metrics.count_correct(logits, test.y) / len(test)
         loss = metrics.cross_entropy(logits, test.y)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LOST = 3  # exit status of a rank that lost another one
 _LAUNCHED = "LENET_MULTI_LAUNCHED"  # variable of ranks whose end `launch` reports
 _WATCH_EVERY = 0.5  # seconds
-_PATIENCE = 5  # seconds for the other ranks to end
+_PATIENCE = 8  # seconds for the other ranks to end
 _COMES_WITHIN = 120  # seconds for all ranks to join
 _SIGNALS = 65  # numbers of signals are smaller
 _KERAS = "KERAS_DISTRIBUTION_"  # begins the variables that `keras.distribution` reads
@@ -63,6 +63,8 @@ def told(backend: str) -> Place:
                 return _of_variables(*(_KERAS + name for name in names))
             case _:
                 content = json.loads(os.environ.get("TF_CONFIG") or "{}")
+                if "chief" in content.get("cluster", {}):
+                    raise ValueError("a chief is no worker; name it as the first worker")
                 workers = len(content.get("cluster", {}).get("worker", []))
                 return Place(int(content["task"]["index"]), workers) if workers > 1 else ALONE
     except (ValueError, KeyError, AttributeError, TypeError) as error:
@@ -76,6 +78,11 @@ def _of_variables(rank: str, count: str, address: str) -> Place:
     if not all(name in os.environ for name in (rank, count, address)):
         return ALONE
     return Place(int(os.environ[rank]), int(os.environ[count]))
+
+
+def launched() -> bool:
+    """Return whether `launch` started this process, on PyTorch."""
+    return _LAUNCHED in os.environ
 
 
 def rank() -> int:
@@ -143,8 +150,10 @@ def _connect(backend: str) -> None:
         case "torch":
             import torch
 
-            # torchrun's processes should end with it.
-            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+            if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's processes should end with it
+                threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         case "jax":
             import jax
@@ -239,12 +248,14 @@ def ending_together() -> Iterator[None]:
     """
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:  # each engine has its own
         if count() == 1 or not any(word in str(error).lower() for word in _OF_A_LOSS):
             raise
-        if _LAUNCHED not in os.environ:
+        if not launched():
             print(
-                f"lenet-multi: rank {rank()} ends: rank {_gone(str(error))} is gone; start all "
+                f"lenet-multi: rank {rank()} ends: {_gone(str(error))} is gone; start all ranks "
                 "again, with --resume",
                 file=sys.stderr,
             )
@@ -252,16 +263,20 @@ def ending_together() -> Iterator[None]:
 
 
 # In the errors of engines whose processes lost each other.
-_OF_A_LOSS = ("gloo", "nccl", "collective", "coordination service", "unavailable", "connection")
+_OF_A_LOSS = (
+    *("gloo", "nccl", "connection closed by peer", "connection reset by peer", "socket closed"),
+    *("collective ops", "coordination service", "coordinationservice"),
+)
 
 
 def _gone(error: str) -> str:
     """Return the ranks that are gone, as words: PyTorch's are asked, others' `error` names them."""
     if _backend != "torch":
         named = re.findall(r"task:(\d+)", error) or re.findall(r"peer \[([^]]+)\]", error)
-        others = (one for one in dict.fromkeys(named) if one != str(rank()))
-        return ", ".join(others) or "another"
-    return ", ".join(map(str, _silent())) or "another"
+        others = [one for one in dict.fromkeys(named) if one != str(rank())]
+    else:
+        others = list(map(str, _silent()))
+    return f"rank {', '.join(others)}" if others else "another rank"
 
 
 def _silent() -> list[int]:
@@ -273,7 +288,7 @@ def _silent() -> list[int]:
     try:
         store = torch.distributed.TCPStore(address, port, timeout=patience, wait_for_workers=False)
         store.set(f"lenet-multi/{rank()}", "here")
-        time.sleep(_PATIENCE / 2)
+        time.sleep(_PATIENCE / 4)
         return [number for number in range(count()) if not store.check([f"lenet-multi/{number}"])]
     except (RuntimeError, torch.distributed.DistStoreError):
         return [0]
@@ -320,7 +335,7 @@ def _status(failures: Mapping[int, Any]) -> int:
     """Return the exit status of a training whose ranks failed; name the first one, if killed."""
     at_fault = {number: one for number, one in failures.items() if one.exitcode != LOST}
     if not at_fault:
-        return LOST
+        return LOST if 0 in failures else 0  # else rank 0 had no more to do
     first = min(at_fault, key=lambda number: at_fault[number].timestamp)
     status = int(at_fault[first].exitcode)
     if status > 0:  # it said why

@@ -63,7 +63,7 @@ class Sharing:
             self._file(model, courses)
 
     def _how(self, backend: str) -> Execution:
-        """Return how one device computes, and several too: TensorFlow shares no loop of XLA's."""
+        """Return how the model is computed: on TensorFlow without XLA's loop."""
         return choice.here(choice.STOCK if backend == "tensorflow" else None)
 
     def _batches(self, examples: Examples, size: int, seed: int) -> Batches:

@@ -68,13 +68,22 @@ def compile_model(
     return how
 
 
+def first_batch(task: Task, config: TrainConfig, training: Examples) -> tuple[Any, Any]:
+    """Return the first examples of `training`, a few, as the model gets them: x and y."""
+    some = training[:_FEW]
+    wanted = replace(some, y=task.targets(config, some.y))
+    x, y, *_ = Batches(wanted, batch_size=_FEW, prepare=task.prepare)[0]
+    return x, y
+
+
+_FEW = 12
+
+
 def make_all_variables(
     model: keras.Model, task: Task, config: TrainConfig, training: Examples
 ) -> None:
     """Create the variables of the compiled `model` that its first step on `training` would."""
-    some = training[:1]
-    wanted = replace(some, y=task.targets(config, some.y))
-    make_variables(model, *Batches(wanted, batch_size=1, prepare=task.prepare)[0][:2])
+    make_variables(model, *first_batch(task, config, training[:1]))
 
 
 def _refuse_other_precision(model: keras.Model, task: Task, config: TrainConfig) -> None:

@@ -58,7 +58,7 @@ def test_no_batch_ends_the_epoch(backend: str) -> None:
             return {"sum": batch[0].sum()}, state + batch[0].sum()
 
     model = Sum()
-    model.fast = SimpleNamespace(prepare=as_stored, is_watched=False)
+    model.fast = SimpleNamespace(prepare=as_stored, is_watched=False, devices=1)
     model.steps_per_execution, model.train_function = 3, None
     model.make_train_function()
     train = model.train_function

@@ -78,9 +78,9 @@ def test_torchruns_processes_are_the_devices(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("error", "gone"),
     [
-        ("UNAVAILABLE: ... Heartbeat from /job:jax_worker/replica:0/task:2", "2"),
-        ("Connection closed by peer [10.0.0.2]:4321", "10.0.0.2"),
-        ("collective failed", "another"),
+        ("UNAVAILABLE: ... Heartbeat from /job:jax_worker/replica:0/task:2", "rank 2"),
+        ("Connection closed by peer [10.0.0.2]:4321", "rank 10.0.0.2"),
+        ("collective failed", "another rank"),
     ],
     ids=["a task", "an address", "nothing"],
 )
@@ -100,3 +100,4 @@ def test_a_rank_that_said_why_needs_no_other_line(capsys: pytest.CaptureFixture[
     assert ranks._status(failed(rank_1=2, rank_0=-15)) == 2
     assert capsys.readouterr().err == ""
     assert ranks._status(failed(rank_0=ranks.LOST)) == ranks.LOST
+    assert ranks._status(failed(rank_1=ranks.LOST)) == 0  # rank 0 had ended well

@@ -63,11 +63,16 @@ def set_batch_statistics(model: Any, over: str, backend: str, count: int) -> Non
         norm.synchronized = over == SYNCHRONISED
 
 
-def refuse_unfit(model: Any, backend: str, count: int) -> None:
-    """Raise `UserError` if parts of a batch do not make the step of the compiled fast `model`."""
+def refuse_unfit(model: Any, batch: Any, backend: str, count: int) -> None:
+    """Raise `UserError` if parts of a batch do not make the step of the compiled fast `model`.
+
+    `batch` is x, y of some examples, prepared; the loss of the whole is compared with those of two
+    parts.
+    """
     if count == 1 or backend == "jax":  # XLA computes the step of the whole batch
         return
-    if why := _why_unfit(model):
+    why = _why_unfit(model) or (_why_unfit_optimizer(model) if backend == "tensorflow" else None)
+    if why := why or _why_unfit_loss(model, *batch, devices=count):
         raise UserError(
             f"{FLAG} {count}: {backend} computes a part of each batch on each device, but {why}; "
             "give --backend jax, or one device"
@@ -79,19 +84,55 @@ def _why_unfit(model: Any) -> str | None:
 
     from lenet_multi.backends.layers import layers
 
-    for name in ("train_step", "compute_loss"):
+    for name in ("train_step", "compute_loss", "make_train_function"):
         if getattr(model.fast.stock, name) is not getattr(keras.Model, name):
             return f"its class has a {name} of its own"
     for layer in layers(model):
         if isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False):
             return f"its loss weighs the batch by the mask of {layer.name}"
-    for loss in keras.tree.flatten(model.loss):
-        if getattr(loss, "reduction", _MEANS[0]) not in _MEANS:
-            return f"its loss {loss.name} is no mean over the examples"
     return None
 
 
-_MEANS = ("sum_over_batch_size", "mean")  # of Keras's reductions, those over the examples
+def _why_unfit_optimizer(model: Any) -> str | None:
+    """Return what TensorFlow's optimizer would do with the gradient of a part, before their sum."""
+    import keras
+
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        return "mixed_float16 looks for infinite gradients on the first device alone"
+    asked = ("clipnorm", "global_clipnorm", "clipvalue", "gradient_accumulation_steps", "use_ema")
+    named = [name for name in asked if getattr(model.optimizer, name, None)]
+    return f"its optimizer has {named[0]}, which would see one part alone" if named else None
+
+
+def _why_unfit_loss(model: Any, x: Any, y: Any, *, devices: int) -> str | None:
+    """Compare the loss of examples with the mean of those of two parts, by their numbers."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import keras
+    import numpy as np
+
+    def loss(first: int, last: int) -> float:
+        some = keras.tree.map_structure(lambda side: side[first:last], (x, y))
+        outputs = model(some[0], training=False)
+        found = model.compute_loss(*some, outputs, None, training=False)
+        return float(np.asarray(keras.ops.convert_to_numpy(found)))
+
+    count = len(keras.tree.flatten(x)[0])
+    cut = count - count // 3
+    parts = (cut * loss(0, cut) + (count - cut) * loss(cut, count)) / count
+    whole = loss(0, count)
+    if not np.isclose(parts, whole, rtol=_ROUNDED):
+        return "its loss of a batch is not the mean of those of the batch's parts"
+    # TensorFlow's strategy divides a mean by the number of devices; a thread is outside of it.
+    divided_by = devices if keras.backend.backend() == "tensorflow" else 1
+    with ThreadPoolExecutor(1) as outside:
+        alone = outside.submit(loss, 0, count).result()
+    if not np.isclose(whole * divided_by, alone, rtol=_ROUNDED):
+        return "its loss function returns one number for all examples; return one for each"
+    return None
+
+
+_ROUNDED = 1e-4  # relative; sums of a few examples' losses in float32 round by 1e-6
 
 _OVER = {
     WHOLE: "the whole batch",

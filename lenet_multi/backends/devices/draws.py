@@ -24,7 +24,7 @@ Rows = Any  # a number of rows: an integer, or a tensor of TensorFlow's
 class Part:
     """The rows of a batch that one of `count` devices computes: `size` from `first`, of `total`.
 
-    Of these rows `counted` count: all, or of a single one perhaps none.
+    `counted` rows count: all of them, or none where a single row only fills an empty part.
     """
 
     first: Rows
@@ -71,7 +71,7 @@ def _dropout(
     seed: Any = None,
 ) -> Tensor:
     part = current()
-    if part is None or not 0 < rate < 1:
+    if part is None or not 0 < rate < 1 or not _is_of_rows(inputs.shape[0], part):
         return stock(inputs, rate, noise_shape, seed)
     if noise_shape is not None and noise_shape[0] is not None:
         if not _is_of_rows(noise_shape[0], part):

@@ -130,15 +130,14 @@ class Shared(Mixin):  # type: ignore[misc]  # for mypy it is Any
 def _reducing(strategy: Any) -> Any:
     """Return Keras's function that reduces values of replicas, mended for several processes.
 
-    Keras's takes the mean over an axis that a number does not have (keras#20585).
+    Keras's takes the mean over an axis that a number does not have (keras#20585), and puts the
+    parts of processes with several devices in another order.
     """
     import tensorflow as tf
 
-    stock = private.find(private.REDUCE)
-
     def reduced(values: Any, of: Any, reduction: str) -> Any:
         if reduction == "concat":
-            return stock(values, of, reduction)
+            return tf.nest.map_structure(lambda one: strategy.gather(one, axis=0), values)
         return tf.nest.map_structure(lambda one: strategy.reduce("MEAN", one, axis=None), values)
 
     return reduced

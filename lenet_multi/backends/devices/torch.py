@@ -10,6 +10,7 @@ from lenet_multi.backends.devices import draws
 from lenet_multi.backends.mixin import Mixin
 from lenet_multi.backends.stored import first_of
 from lenet_multi.backends.torch import generators, set_generators
+from lenet_multi.errors import UserError
 from lenet_multi.machine import ranks
 
 Tensor = Any  # PyTorch's
@@ -21,6 +22,11 @@ def scope(count: int) -> Iterator[None]:
     """Train in the block what all `count` processes train."""
     import torch
 
+    if ranks.count() != count:
+        raise UserError(
+            f"--devices {count}: torch has {ranks.count()} processes; start one for each "
+            "device with lenet-multi train, or with torchrun"
+        )
     try:
         with draws.shared():
             yield
@@ -45,7 +51,7 @@ class Shared(Mixin):  # type: ignore[misc]  # for mypy it is Any
         import torch
 
         rank, count, size = ranks.rank(), ranks.count(), len(first_of(data))
-        total = int(_summed([torch.tensor(size)])[0])
+        total = int(_summed([torch.tensor(size, device=self.weights[0].value.device)])[0])
         first = rank * (total // count) + min(rank, total % count)
         with (
             _counting_all(self, size / total),
@@ -55,7 +61,9 @@ class Shared(Mixin):  # type: ignore[misc]  # for mypy it is Any
                 super().train_step(data)
             else:  # this process has no row of a small last batch
                 weights = self.trainable_weights
-                self.optimizer.apply([ops.zeros_like(weight) for weight in weights], weights)
+                lacking = self.optimizer.without_gradient
+                nothing = [None if w.path in lacking else ops.zeros_like(w) for w in weights]
+                self.optimizer.apply(nothing, weights)
         if total < count:
             _draw_as_rank_0(self)
         return self.get_metrics_result()  # type: ignore[no-any-return]
@@ -98,11 +106,13 @@ def _add_up(optimizer: Any) -> None:
         part = draws.current()
         assert part
         with torch.no_grad():
+            pairs = zip(gradients, weights or [], strict=False)
+            optimizer.without_gradient = {one.path for gradient, one in pairs if gradient is None}
             own = [one * (part.size / part.total) for one in gradients if one is not None]
             summed = iter(_summed(own))
             apply([None if one is None else next(summed) for one in gradients], weights)
 
-    optimizer.apply = of_all
+    optimizer.apply, optimizer.without_gradient = of_all, set()
 
 
 def _summed(tensors: Sequence[Tensor]) -> list[Tensor]:

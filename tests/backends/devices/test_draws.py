@@ -35,6 +35,13 @@ def dropped_columns(x: Any, generator: Any) -> Any:
     return random.dropout(x, 0.5, noise_shape=(1, x.shape[1]), seed=generator)
 
 
+def beside(x: Any, generator: Any) -> Any:
+    """Return `x` and the same dropped numbers for each row, as of an embedding of positions."""
+    from keras import ops, random
+
+    return x + random.dropout(ops.ones((1, 4)), 0.5, seed=generator)
+
+
 def noisy(x: Any, generator: Any) -> Any:
     """Return `x` with normal noise."""
     from keras import ops, random
@@ -50,7 +57,9 @@ def scaled(x: Any, generator: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "draw", [dropped, dropped_alike, dropped_columns, noisy, scaled], ids=lambda draw: draw.__name__
+    "draw",
+    [dropped, dropped_alike, dropped_columns, beside, noisy, scaled],
+    ids=lambda draw: draw.__name__,
 )
 def test_parts_draw_what_one_device_draws(backend: str, draw: Draw) -> None:
     """The parts of a batch, one after the other, are what one device draws for the whole."""
