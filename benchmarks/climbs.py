@@ -11,6 +11,7 @@ from typing import Any
 
 import lenet_multi
 from benchmarks.report import RESULTS, read
+from lenet_multi.config import OPTIONS
 from lenet_multi.machine import children
 from lenet_multi.parity.ascent import COMPARISON
 from lenet_multi.parity.ladder import DEVICES
@@ -19,7 +20,6 @@ from lenet_multi.runs.durable import write_json
 COUNTS = (2, 4)  # of devices
 LENET = "lenet"
 MODELS = ("convnet", "transformer", "regression")  # dropout; attention; a regulariser
-OPTIONS = ("batch_norm", "dropout", "inception")
 
 Arguments = Mapping[str, Any]  # of `lenet_multi.parity`
 

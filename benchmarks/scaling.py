@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 from benchmarks.epoch import OURS
 from benchmarks.report import markdown
-from benchmarks.speed_report import Results, seconds_per_epoch
+from benchmarks.speed_report import EPOCH, Results, seconds_per_epoch
 from benchmarks.study import BATCH
 
 BYTES = 4  # of a gradient's number, float32
-LENET, LARGE = 431_080, 100_000_000  # parameters
-IMAGES = 60_000  # of an epoch
+LARGE = 100_000_000  # parameters
 
 # A transformer computes 6 operations for each parameter and token (Kaplan and others, 2020).
 TOKENS = 16_384  # in a batch
@@ -50,17 +49,20 @@ class Training:
         return most
 
 
-def trainings(processor: Results, gpu: Results) -> list[Training]:
-    """Return the LeNet on both machines, from their benchmarks, and a large model on the GPU."""
+def trainings(lenet: int, processor: Results, gpu: Results) -> list[Training]:
+    """Return the LeNet, of so many parameters, on two machines, and a large model on the GPU.
+
+    The LeNet's steps are those of the machines' benchmarks.
+    """
 
     def step(results: Results) -> float:
         records = [results.epoch(backend, OURS) for backend in results.backends]
         seconds = [seconds_per_epoch(record) for record in records if record]
-        return min(seconds) * BATCH / IMAGES
+        return min(seconds) * BATCH / EPOCH
 
     return [
-        Training("LeNet, two cores", LENET, step(processor)),
-        Training("LeNet, H200", LENET, step(gpu)),
+        Training("LeNet, two cores", lenet, step(processor)),
+        Training("LeNet, H200", lenet, step(gpu)),
         Training("100 million parameters, H200", LARGE, 6 * LARGE * TOKENS / FLOPS),
     ]
 

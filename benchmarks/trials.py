@@ -59,7 +59,7 @@ TRIALS: Mapping[str, list[Settings]] = {
         {**ONE_CYCLE, **FAST, **NORM, "learning_rate": 0.004, "dropout": 0.4},
         {**ONE_CYCLE, **FAST, **NORM, "learning_rate": 0.008, "dropout": 0.4},
     ],
-    # The record also holds a student of the first two, as their teacher.
+    # The record also holds a student that the first two taught.
     "best": [
         {**BEST, **MILD, "epochs": 30, "undistorted": 0.1, "dropout": 0.3},
         {**BEST, **MILD, "epochs": 30, "undistorted": 0.1},

@@ -213,7 +213,7 @@ def train(
                 for line in _other_classes(start, names, config):
                     warn(line)
             how = compile_model(model, task, config, how, examples=len(training), begun=before)
-            if devices > 1 and ranks.count() > 1:
+            if ranks.count() > 1:
                 model.set_weights(ranks.led(model.get_weights()))
             computed_in(how.form, how.answer_form)
             initial_weights_sha256 = weights_sha256(model)

@@ -42,8 +42,7 @@ def tiny(**settings: object) -> TrainConfig:
     return dataclasses.replace(TrainConfig(), **{"epochs": 1, **settings})  # type: ignore[arg-type]
 
 
-# `test_on_mnist.py` trains one epoch; `best` has all of `one-cycle` but dropout.
-@pytest.mark.parametrize("recipe", sorted({*RECIPES} - {"one-epoch", "one-cycle"}))
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_tiny_run_learns(backend: str, small: Dataset, recipe: str) -> None:
     """In each recipe, a thousand images are enough to beat guessing (10 %) by far.
 

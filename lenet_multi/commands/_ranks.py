@@ -1,4 +1,4 @@
-"""What a process of `train` does that follows rank 0, on PyTorch with several devices."""
+"""What a process of `train` does that follows rank 0."""
 
 import time
 

@@ -165,6 +165,7 @@ def command(
     refuse_small_batch(devices, journal.config.batch_size)
     if chosen == "torch" and devices > 1 and ranks.count() == 1:
         assert not ranks.launched(), "a rank would start ranks"
+        # `python -m lenet_multi.train` has no verb.
         ranks.launch(devices, ["train", *sys.argv[1 + (sys.argv[1:2] == ["train"]) :]])
     execution(chosen, form)  # fails early, before any folder exists, if the backend lacks the form
     say = (lambda line: None) if as_json else click.echo

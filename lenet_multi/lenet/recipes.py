@@ -1,43 +1,33 @@
 """Recipes: named settings for training."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from lenet_multi.config import TrainConfig
+
+# What the most accurate recipes share; images that validate chose it (benchmarks/trials.py).
+_IN_ONE_CYCLE: Mapping[str, Any] = {
+    "batch_norm": True,
+    "lr_schedule": "one-cycle",
+    "beta_1": 0.8,
+    "beta_2": 0.95,
+}
 
 RECIPES: Mapping[str, TrainConfig] = {
     recipe.recipe: recipe
     for recipe in (
         # The notebook's intention: 5 % of the training images validate. The default recipe.
         TrainConfig(recipe="standard"),
-        # The best of one pass, of twelve, and of thirty with distorted images; images that validate
-        # chose them (benchmarks/trials.py).
+        # The best of one pass, of twelve, and of thirty with distorted images.
+        TrainConfig(recipe="one-epoch", **_IN_ONE_CYCLE, epochs=1, learning_rate=0.008),
         TrainConfig(
-            recipe="one-epoch",
-            batch_norm=True,
-            epochs=1,
-            learning_rate=0.008,
-            lr_schedule="one-cycle",
-            beta_1=0.8,
-            beta_2=0.95,
-        ),
-        TrainConfig(
-            recipe="one-cycle",
-            batch_norm=True,
-            dropout=0.4,
-            epochs=12,
-            learning_rate=0.004,
-            lr_schedule="one-cycle",
-            beta_1=0.8,
-            beta_2=0.95,
+            recipe="one-cycle", **_IN_ONE_CYCLE, dropout=0.4, epochs=12, learning_rate=0.004
         ),
         TrainConfig(
             recipe="best",
-            batch_norm=True,
+            **_IN_ONE_CYCLE,
             epochs=30,
             learning_rate=0.004,
-            lr_schedule="one-cycle",
-            beta_1=0.8,
-            beta_2=0.95,
             rotation=10.0,
             shear=8.0,
             zoom=0.1,

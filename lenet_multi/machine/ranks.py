@@ -5,13 +5,9 @@ machine. The variables of each engine tell a process its rank. Rank 0 reads and 
 folder and prints; it sends the others what only the folder says.
 """
 
-import datetime
 import json
-import logging
 import os
-import pickle
 import re
-import secrets
 import signal
 import sys
 import threading
@@ -177,6 +173,8 @@ def led(value: Any) -> Any:
     """Return rank 0's `value` on every rank."""
     if count() == 1:
         return value
+    import pickle
+
     import numpy as np
 
     content = pickle.dumps(value) if rank() == 0 else b""
@@ -281,6 +279,8 @@ def _gone(error: str) -> str:
 
 def _silent() -> list[int]:
     """Return the ranks that do not answer within seconds; rank 0 is where they would answer."""
+    import datetime
+
     import torch
 
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -305,6 +305,8 @@ def launch(processes: int, arguments: Sequence[str]) -> NoReturn:
 
     When one ends early, the others end within seconds, and one line names it.
     """
+    import logging
+
     os.environ[_LAUNCHED] = "1"
     logging.disable()  # PyTorch reports an end in twenty lines
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
@@ -317,7 +319,7 @@ def launch(processes: int, arguments: Sequence[str]) -> NoReturn:
         nproc_per_node=processes,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
-        run_id=secrets.token_hex(8),
+        run_id=str(os.getpid()),
         logs_specs=DefaultLogsSpecs(os.devnull),
         max_restarts=0,
         shutdown_timeout=_PATIENCE,

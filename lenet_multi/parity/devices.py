@@ -8,7 +8,7 @@ import numpy as np
 
 from lenet_multi.config import PRECISIONS
 from lenet_multi.parity.evidence import Array, Evidence
-from lenet_multi.parity.ladder import DEVICES, Finding, Ladder, nearest
+from lenet_multi.parity.ladder import DEVICES, Finding, Ladder, by_step, nearest
 from lenet_multi.parity.plan import DEVICES_STEPS
 from lenet_multi.parity.twins import UNIT_ROUNDOFF, Band, over, relative
 from lenet_multi.runs import tolerances
@@ -47,11 +47,10 @@ def _findings(
         if what != "losses" and not exact:
             continue  # one example may change sides by rounding
         place = f"{PLACE}/{what}"
-        gaps = _by_step(one.arrays[place], several.arrays.get(place))
+        gaps = by_step(_gaps(one.arrays[place], several.arrays.get(place)))
         limits = dict.fromkeys(gaps, tolerances.DEVICES_FLOAT64.value)
         if not exact:
-            allowed = band.limits_of_losses(place, len(one.arrays[place]))
-            limits = dict(zip(gaps, map(float, allowed), strict=True))
+            limits = by_step(band.limits_of_losses(place, len(gaps)))
         yield finding(what.rpartition("/")[2], gaps, limits)
     moved, rounding = {}, {}
     for name, first in one.under(f"{PLACE}/weights").items():
@@ -71,10 +70,10 @@ def _findings(
     yield finding("weights", moved, limits)
 
 
-def _by_step(one: Array, several: Array | None) -> dict[str, float]:
-    """Return the relative gap of each step, infinite where one training lacks it."""
+def _gaps(one: Array, several: Array | None) -> Array:
+    """Return the relative gap of each step (steps,), infinite where one training lacks it."""
     gaps = np.full(len(one), math.inf)
     if several is not None:
         steps = min(len(one), len(several))
         gaps[:steps] = relative(several[:steps], one[:steps])
-    return {f"{step}": float(gap) for step, gap in enumerate(gaps, 1)}
+    return gaps

@@ -258,7 +258,7 @@ def _trajectory(ladder: Ladder, precision: str) -> Iterator[Finding]:
         limits: float | dict[str, float] = tolerances.TRAINED_FLOAT64.value
         if precision == "float32":
             limits = two.of_losses(ladder.band(*two.pair), "L4/losses", len(losses))
-        yield two.judge(TRAJECTORY, "losses", _by_step(losses), limits)
+        yield two.judge(TRAJECTORY, "losses", by_step(losses), limits)
         yield two.judge_weights(TRAJECTORY, "weights", "L4/weights")
 
 
@@ -276,7 +276,7 @@ def _portability(ladder: Ladder, precision: str) -> Iterator[Finding]:
             limits = dict.fromkeys(gaps, 0.0)
             moved = evidence.arrays[place]
             stayed = ladder.seen(writer, precision).arrays["L4/losses"]
-            losses = _by_step(relative(moved, stayed[begin : begin + len(moved)]), first=begin + 1)
+            losses = by_step(relative(moved, stayed[begin : begin + len(moved)]), first=begin + 1)
             allowed = dict.fromkeys(losses, tolerances.PORTABILITY_FLOAT64.value)
             if precision == "float32":
                 went_on = (ladder.gone_on.get((who, precision)) for who in {writer, reader})
@@ -296,7 +296,8 @@ def _loaded(writer: Evidence, reader: Evidence, step: int) -> dict[str, float]:
     return {f"loaded {name}": of_entries(one, first) for (name, first), one in both if one.size}
 
 
-def _by_step(gaps: Array, *, first: int = 1) -> dict[str, float]:
+def by_step(gaps: Array, *, first: int = 1) -> dict[str, float]:
+    """Return numbers (steps,) by their step, as places are named; `first` is the first step."""
     return {f"{step}": float(gap) for step, gap in enumerate(gaps, first)}
 
 
@@ -354,7 +355,7 @@ class _Two:
     def of_losses(self, band: Band, place: str, steps: int, *, first: int = 1) -> dict[str, float]:
         """Return the limit of the losses at each step: what twins show, or a user's loss rounds."""
         least = self.rounding("L1") if self.ladder.plan.config.is_own else 0.0
-        return _by_step(np.maximum(band.limits_of_losses(place, steps), least), first=first)
+        return by_step(np.maximum(band.limits_of_losses(place, steps), least), first=first)
 
     def entrywise(self, place: str) -> dict[str, float]:
         """Return, for each tensor, the largest difference of entries over the largest entry."""

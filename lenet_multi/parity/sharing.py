@@ -1,7 +1,7 @@
 """L7: train on one or several devices, and file each step's loss, metrics and weights.
 
-A process trains as the product does: through Keras's `fit`, with the feed that cuts batches for
-devices. The same process with one device files what several must come to.
+A process trains through Keras's `fit`, with the feed that cuts batches for devices. With one device
+it files what several must come to.
 """
 
 from collections.abc import Iterator, Sequence

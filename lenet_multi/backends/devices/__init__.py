@@ -123,11 +123,12 @@ def _why_unfit_loss(model: Any, x: Any, y: Any, *, devices: int) -> str | None:
     whole = loss(0, count)
     if not np.isclose(parts, whole, rtol=_ROUNDED):
         return "its loss of a batch is not the mean of those of the batch's parts"
+    if keras.backend.backend() != "tensorflow":
+        return None
     # TensorFlow's strategy divides a mean by the number of devices; a thread is outside of it.
-    divided_by = devices if keras.backend.backend() == "tensorflow" else 1
     with ThreadPoolExecutor(1) as outside:
         alone = outside.submit(loss, 0, count).result()
-    if not np.isclose(whole * divided_by, alone, rtol=_ROUNDED):
+    if not np.isclose(whole * devices, alone, rtol=_ROUNDED):
         return "its loss function returns one number for all examples; return one for each"
     return None
 

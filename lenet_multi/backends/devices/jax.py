@@ -103,9 +103,8 @@ class Shared(Mixin):  # type: ignore[misc]  # for mypy it is Any
         if self.train_function is None or force:
             with _laid_out():
                 super().make_train_function(force)
-            if not isinstance(
-                self, Training
-            ):  # XLA's loop takes several batches, and cuts them itself
+            # XLA's loop takes several batches, and cuts them itself.
+            if not isinstance(self, Training):
                 self.train_function = _fed(self.train_function)
 
     def make_test_function(self, force: bool = False) -> None:
