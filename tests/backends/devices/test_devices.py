@@ -154,12 +154,13 @@ def test_a_run_on_two_devices_goes_on_with_one(backend: str, odd_npz: Path, tmp_
     words = ["--backend", backend, "--data", str(odd_npz), "--save-every", "2", "--quiet"]
     begun = [*words, *SETTINGS, "--epochs", "400", "--devices", "2", "--out", str(out)]
     with started(begun) as process:
-        killed_at = beyond(process, out, (0, 0))
+        beyond(process, out, (0, 0))
         killed = process.pid if backend != "torch" else children_of(process.pid)[1]
         os.kill(killed, signal.SIGKILL)
         began = time.monotonic()
         said = process.communicate(timeout=60)[1]
     assert time.monotonic() - began < 10
+    killed_at = newest(out)  # it trained on until the signal came
     if backend == "torch":
         assert process.returncode == 1
         assert "lenet-multi: rank 1 was ended by SIGKILL" in said
@@ -190,17 +191,19 @@ def started(words: list[str]) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-def beyond(process: "subprocess.Popen[str]", out: Path, place: tuple[int, int]) -> tuple[int, int]:
-    """Wait for a checkpoint beyond `place`, epoch and steps, and return its own."""
+def beyond(process: "subprocess.Popen[str]", out: Path, place: tuple[int, int]) -> None:
+    """Wait for a checkpoint beyond `place`, epoch and steps."""
     until = time.monotonic() + 120
-    while True:
-        names = [path.stem.split("-") for path in (unfinished(out) / "resume").glob("[0-9]*.npz")]
-        newest = max(((int(epoch), int(steps)) for epoch, steps, _ in names), default=(0, 0))
-        if newest > place:
-            return newest
+    while newest(out) <= place:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def newest(out: Path) -> tuple[int, int]:
+    """Return the epoch and the steps of a run's newest checkpoint; zeros without any."""
+    names = [path.stem.split("-") for path in (unfinished(out) / "resume").glob("[0-9]*.npz")]
+    return max(((int(epoch), int(steps)) for epoch, steps, _ in names), default=(0, 0))
 
 
 def children_of(parent: int) -> list[int]:
