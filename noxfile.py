@@ -43,7 +43,7 @@ UNTRACED = (
 ACROSS = "across"
 NEEDS = {  # groups for the tests of each backend alone, and for the tests that need none or all
     **{backend: (backend, "export", "test") for backend in BACKENDS},
-    ACROSS: (*BACKENDS, "test", "browser", "export", "huggingface", "tfds"),
+    ACROSS: (*BACKENDS, "test", "browser", "cluster", "export", "huggingface", "tfds"),
 }
 
 QUICKEST = "jax"  # to import; it runs the tests that need a backend, but check nothing of it
@@ -225,7 +225,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(default=False)
 def parity(session: nox.Session) -> None:
     """Climb the parity ladder with all three backends; accepts the flags of `parity`."""
-    install(session, *BACKENDS)
+    install(session, *BACKENDS, "cluster")
     wanted = [flag for backend in BACKENDS for flag in ("--backend", backend)]
     session.run("lenet-multi", "parity", *wanted, *session.posargs)
 
@@ -285,7 +285,7 @@ def bench(session: nox.Session, backend: str) -> None:
 @nox.session(default=False)
 def study(session: nox.Session) -> None:
     """Study the recipes; `-- trials`, `-- robustness RUN` and `-- climbs STUDY` do others."""
-    install(session, *BACKENDS, "study")
+    install(session, *BACKENDS, "study", "cluster")
     part, *rest = session.posargs or ["recipes"]
     session.run("python", "-m", f"benchmarks.{part}", *rest)
 
@@ -293,7 +293,7 @@ def study(session: nox.Session) -> None:
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Kill, fill disks, flip bits and hang for real, and count what is lost; takes an hour."""
-    install(session, *BACKENDS, "test")
+    install(session, *BACKENDS, "test", "cluster")
     session.run("python", "-m", "tests.faults", *session.posargs)
 
 

@@ -13,7 +13,7 @@ import click
 
 from lenet_multi import __version__, commands
 from lenet_multi.errors import LostError, StoppedError, UserError, printable, reason
-from lenet_multi.machine import frameworks, ranks
+from lenet_multi.machine import frameworks, parent, ranks
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -44,6 +44,7 @@ def main(*verb: str) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: a path may be no text
     sys.unraisablehook = come_again
+    parent.end_with_it()
     os.environ["MPLBACKEND"] = "agg"  # figures are files here; Matplotlib fails at another's name
     try:
         cli.main([*verb, *sys.argv[1:]], prog_name="lenet-multi", standalone_mode=False)

@@ -87,6 +87,14 @@ def setting_options(command: Any) -> Any:
     return command
 
 
+cluster_option = click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="share the work among the workers of this Dask scheduler, such as tcp://one:8786; they "
+    "need the same versions, and files of yours at the same place  (default: this machine alone)",
+)
+
+
 model_argument = click.argument("model", required=False)
 
 

@@ -1,7 +1,6 @@
 """`lenet-multi parity`."""
 
 import dataclasses
-import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +11,7 @@ from lenet_multi.backends.choice import forms_of
 from lenet_multi.commands._options import (
     Name,
     as_json,
+    cluster_option,
     console,
     given_settings,
     model_argument,
@@ -99,6 +99,7 @@ _OF_OWN = _OF_CLIMB | {"batch_size", "loss", "optimizer", "metrics"}
 @click.option("--epochs", type=int, help="for --seeds  (default: the recipe's)")
 @click.option("--dtype-policy", help="for --seeds, as in train  (default: the recipe's)")
 @click.option("--class-weights", help="for --seeds, as in train  (default: the recipe's)")
+@cluster_option
 @timeout_option(1800.0, "seconds after which a backend's process is killed, which is a failure")
 @path_option(
     "--out",
@@ -110,6 +111,7 @@ def command(
     wanted: tuple[str, ...],
     every_form: bool,
     seeds: int | None,
+    cluster: str | None,
     timeout: float,
     out: Path | None,
     as_json: bool,
@@ -131,6 +133,7 @@ def command(
       lenet-multi parity my_model.py:build --data my_model.py:data --quick
       lenet-multi parity --seeds 10
       lenet-multi parity --seeds 5 --recipe one-epoch --out runs/one-epoch
+      lenet-multi parity --seeds 30 --cluster tcp://one:8786
       lenet-multi parity my_model.py:build --data my_model.py:data --seeds 5 --margin 0.02
     """
     from lenet_multi.machine import frameworks
@@ -165,21 +168,24 @@ def command(
     ):
         without = "a setting of --seeds alone" if seeds is None else "no setting of --seeds"
         raise UserError(f"{flag(name)} is {without}; drop it")
+    if seeds is None and cluster is not None:
+        raise UserError("--cluster is a setting of --seeds alone; drop it")
     if seeds is None:
         climb_ladder(chosen, given, timeout, out or default_folder("parity"), as_json)
     else:
         margin = given.pop("margin", None)
         config = with_settings(RECIPES[given.pop("recipe", DEFAULT_RECIPE)], given)
         folder = out or _folder_of_seeds(config.architecture)
-        compare_seeds(chosen, seeds, config, timeout, folder, as_json, margin=margin)
+        compare_seeds(
+            chosen, seeds, config, timeout, folder, as_json, margin=margin, scheduler=cluster
+        )
 
 
 def _folder_of_seeds(architecture: str) -> Path:
     """Return the folder in which the same command goes on, one for each model."""
-    from lenet_multi.runs.folder import RUNS
+    from lenet_multi.runs.folder import RUNS, named_after
 
-    model = re.sub(r"[^\w.-]", "-", architecture.rpartition("/")[2])
-    return RUNS / f"parity-seeds-{model}"
+    return RUNS / f"parity-seeds-{named_after(architecture)}"
 
 
 def climb_ladder(
@@ -233,12 +239,15 @@ def compare_seeds(
     as_json: bool,
     *,
     margin: float | None = None,
+    scheduler: str | None = None,
 ) -> NoReturn:
     """Climb rung L5, record and show the outcomes, and exit."""
     from lenet_multi.parity import report, seeds
 
     try:
-        found = seeds.study(chosen, count, config, folder, timeout=timeout, margin=margin)
+        found = seeds.study(
+            chosen, count, config, folder, timeout=timeout, margin=margin, scheduler=scheduler
+        )
     except StoppedError:
         click.echo(f"Run the same command again to continue with the runs in {folder}", err=True)
         raise

@@ -5,8 +5,9 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,10 +22,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lenet_multi.machine import signals
+from lenet_multi.machine import parent, signals
 
 _LINES_SHOWN = 5
 _WATCH_EVERY = 0.2  # seconds
+_REFUSED = "ended with status 2"  # bad input, as the commands of this package say it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class Child:
     log: Path
     after: tuple[str, ...] = ()  # names of the children that end before it starts
     environ: Mapping[str, str] = field(default_factory=dict)  # besides that of this process
+    folders: tuple[Path, ...] = ()  # that it goes on with or leaves; its command names them
+    beside: Path | None = None  # the folder for its relative paths, if not that of this process
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,16 @@ class Failure:
     child: str
     reason: str
     last_lines: list[str]
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the child refused its input, which its last line says."""
+        return self.reason == _REFUSED
+
+    @property
+    def words(self) -> str:
+        """Why it failed, in a line."""
+        return self.last_lines[-1] if self.is_refusal and self.last_lines else self.reason
 
 
 def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[Failure]:
@@ -69,7 +83,7 @@ def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[
 
     def run_in_turn(child: Child, before: list[Future[Failure | None]]) -> Failure | None:
         wait(before)
-        failure = None if stopped.is_set() else _run(child, timeout, progress, stopped)
+        failure = None if stopped.is_set() else run_one(child, timeout, progress, stopped)
         progress.advance(overall)
         return failure
 
@@ -109,9 +123,31 @@ def _places(threads: int) -> list[Sequence[int]]:
     return [processors[first : first + threads] for first in firsts]
 
 
-def _run(
+@contextmanager
+def bound(number: int, threads: int) -> Iterator[None]:
+    """Bind this thread, and the processes that it starts, to `threads` processors.
+
+    Equal numbers give the same processors, and numbers that follow each other give others, while
+    there are some.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before, places = os.sched_getaffinity(0), _places(threads)
+    os.sched_setaffinity(0, places[number % len(places)])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def run_one(
     child: Child, timeout: float, progress: Progress, stopped: threading.Event
 ) -> Failure | None:
+    """Run one child on the processors of this thread; end it once `stopped` is set.
+
+    See `run`.
+    """
     bar = progress.add_task(child.name, total=None)
     child.log.parent.mkdir(parents=True, exist_ok=True)
     late = threading.Event()
@@ -128,7 +164,8 @@ def _run(
         child.log.open("w") as log,
         subprocess.Popen(
             child.command,
-            env={**environment(), **child.environ},
+            cwd=child.beside,
+            env={**environment(), **parent.of_this(), **child.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lenet_multi.errors import LostError, UserError, reason
+from lenet_multi.machine import parent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 LOST = 3  # exit status of a rank that lost another one
 _LAUNCHED = "LENET_MULTI_LAUNCHED"  # variable of ranks whose end `launch` reports
-_WATCH_EVERY = 0.5  # seconds
 _PATIENCE = 8  # seconds for the other ranks to end
 _COMES_WITHIN = 120  # seconds for all ranks to join
 _SIGNALS = 65  # numbers of signals are smaller
@@ -147,7 +147,7 @@ def _connect(backend: str) -> None:
             import torch
 
             if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's processes should end with it
-                threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+                parent.end_with(os.getppid(), status=LOST)
             if torch.cuda.is_available():
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -161,12 +161,6 @@ def _connect(backend: str) -> None:
             import tensorflow as tf
 
             _strategy = tf.distribute.MultiWorkerMirroredStrategy()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_WATCH_EVERY)
-    os._exit(LOST)
 
 
 def led(value: Any) -> Any:

@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from lenet_multi.config import MODELS_OWN, TrainConfig, flags
 from lenet_multi.errors import UserError
-from lenet_multi.machine import children, environment
+from lenet_multi.machine import children, cluster, environment
 from lenet_multi.machine.children import Child, Failure
 from lenet_multi.parity.equivalence import Equivalence, two_one_sided_tests
 from lenet_multi.parity.plan import require_two
@@ -31,8 +32,7 @@ STUDY = "seeds.json"
 MOST_SEEDS = 10_000  # a month of training
 
 _METRICS_UNIT = "the metric's own"
-# A child whose input was bad, and what its log then has.
-_REFUSED = "ended with status 2"
+# In the log of a child whose input was bad.
 _TRACE, _MESSAGE = "Traceback (most recent call last):", "lenet-multi: "
 
 
@@ -79,15 +79,17 @@ def study(
     *,
     timeout: float,
     margin: float | None = None,
+    scheduler: str | None = None,
 ) -> Study:
     """Train `backends` on seeds 0 to `seeds` - 1 where `folder` lacks the run, then compare.
 
     `margin` is the largest gap that is no difference, in the unit of `Study` (default: that of
-    `EQUIVALENCE`, for a model of this package). Finished runs are read, stopped ones continue. A
-    failed run does not stop the others, but what refuses a user's model at the first seed stops
-    all. Raises `UserError` then, for a margin that is missing or not above 0, for fewer than two
-    seeds or backends, more than `MOST_SEEDS` seeds, or a run in `folder` with other settings, data,
-    versions or another model.
+    `EQUIVALENCE`, for a model of this package). Workers of the Dask cluster whose `scheduler` has
+    this address train; without one, the processors of this machine do. Finished runs are read,
+    stopped ones continue. A failed run does not stop the others, but what refuses a user's model at
+    the first seed stops all. Raises `UserError` then, for a margin that is missing or not above 0,
+    for fewer than two seeds or backends, more than `MOST_SEEDS` seeds, or a run in `folder` with
+    other settings, data, versions or another model.
     """
     margin = _margin(margin, config)
     if seeds < 2:
@@ -104,10 +106,14 @@ def study(
     # A user's code that fails would fail again at every seed.
     first = [who for who in missing if who[0] == 0 and config.is_own]
     probes = [_child(folder, who, config) for who in first]
-    failures = children.run(probes, timeout=timeout)
+    if scheduler is None:
+        run = partial(children.run, timeout=timeout)
+    else:
+        run = partial(cluster.run, address=scheduler, backends=backends, timeout=timeout)
+    failures = run(probes)
     _refuse(probes, failures)
     rest = [_child(folder, who, config) for who in missing if who not in first]
-    failures += children.run(rest, timeout=timeout)
+    failures += run(rest)
     failed = {failure.child for failure in failures}
     found |= {who: _read(folder, who, config) for who in missing if _name(who) not in failed}
     runs = {who: run for who, run in found.items() if isinstance(run, Run)}
@@ -142,7 +148,7 @@ def _margin(given: float | None, config: TrainConfig) -> float:
 
 def _refuse(run: Sequence[Child], failures: Sequence[Failure]) -> None:
     """Raise the `UserError` of the first child that had one, below its traceback if any."""
-    refused = {failure.child for failure in failures if failure.reason == _REFUSED}
+    refused = {failure.child for failure in failures if failure.is_refusal}
     for child in run:
         if child.name not in refused:
             continue
@@ -190,6 +196,7 @@ def _child(folder: Path, who: tuple[int, str], config: TrainConfig) -> Child:
         name=_name(who),
         command=(sys.executable, "-m", "lenet_multi.train", "--backend", who[1], *how),
         log=folder / "logs" / f"{_name(who)}.txt",
+        folders=(place, unfinished(place)),
     )
 
 

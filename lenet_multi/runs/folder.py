@@ -5,6 +5,7 @@ A run fills NAME.unfinished and renames it when it is complete. Until then the f
 """
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -33,6 +34,11 @@ NEEDED_BYTES = 16 * 2**20
 def default_folder(name: str) -> Path:
     """Return runs/`name`-TIME, the folder of a run without --out."""
     return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def named_after(model: str) -> str:
+    """Return the part of a MODEL's place that names it, as a folder may be called."""
+    return re.sub(r"[^\w.-]", "-", model.rpartition("/")[2])
 
 
 def refuse_used(folder: Path) -> None:
