@@ -44,6 +44,7 @@ def main() -> int:
     """Study the named recipes one after the other; return 1 if backends are not equivalent."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=__doc__)
     parser.add_argument("recipes", nargs="*", help=f"of {', '.join(SEEDS)} (default: all)")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers train")
     asked = parser.parse_args()
     if unknown := {*asked.recipes} - {*SEEDS}:
         parser.error(f"there is no study of {', '.join(sorted(unknown))}; give {', '.join(SEEDS)}")
@@ -51,6 +52,7 @@ def main() -> int:
     for recipe in asked.recipes or SEEDS:
         folder = RUNS / "study" / recipe
         command = ["parity", "--seeds", str(SEEDS[recipe]), "--recipe", recipe, "--out", folder]
+        command += ["--cluster", asked.cluster] if asked.cluster else []
         done = subprocess.run([sys.executable, "-m", "lenet_multi", *map(str, command)])
         if done.returncode not in (0, 1):
             return done.returncode

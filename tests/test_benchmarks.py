@@ -180,6 +180,7 @@ def test_each_peer_does_the_same_work(backend: str, mnist: Dataset) -> None:
 
 
 @pytest.mark.all_backends
+@pytest.mark.study
 def test_a_peer_that_fails_is_named(tmp_path: Path) -> None:
     """The report names a failed measurement, and the following measurements still run."""
     backend = ANY
@@ -249,6 +250,7 @@ def test_a_backend_that_nobody_knows_is_refused(arguments: tuple[str, ...]) -> N
 
 
 @pytest.mark.all_backends
+@pytest.mark.study
 def test_a_worker_that_retires_is_followed_by_another(tmp_path: Path) -> None:
     """After a worker retires, the next sample comes from a new process into the same record."""
     product = Request("worker", ANY, {"measure": "matrix product", "precision": "float32"})

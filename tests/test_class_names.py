@@ -209,6 +209,7 @@ def test_exports_name_classes(run: Path, backend: str) -> None:
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(
     ("flags", "message"),

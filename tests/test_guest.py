@@ -108,6 +108,7 @@ def test_a_guest_is_compared_and_shown(lenet: Lenet, tmp_path: Path) -> None:
 
 
 @pytest.mark.all_backends
+@pytest.mark.study
 def test_a_guest_that_classifies_is_compared_and_shown(lenet: Lenet, tmp_path: Path) -> None:
     """Three classes and int64 labels are compared and shown like the LeNet's ten."""
     for backend in ("jax", "torch"):

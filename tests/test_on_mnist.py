@@ -42,6 +42,7 @@ def test_one_epoch_reaches_its_floor(one_epoch: Path) -> None:
     assert ONE_EPOCH_FLOOR <= result.headline[1] < 1
 
 
+@pytest.mark.any_backend
 def test_photographed_digits_are_read(
     backend: str, one_epoch: Path, mnist: Dataset, tmp_path: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_photographed_digits_are_read(
     assert np.mean(answers == digits.y) >= PHOTOGRAPHS_FLOOR
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("backend")
 def test_the_baseline_reaches_its_floor(tmp_path: Path, lenet: Lenet) -> None:
     """Softmax regression reaches the baseline's lowest accuracy."""

@@ -214,10 +214,9 @@ def tiny(command: str, small_npz: Path) -> tuple[list[str], dict[str, str]]:
             return [python, "-m", "lenet_multi", *two, "--seeds", "2", *data], environ
         case ["lenet-multi", "parity", *rest]:
             climbers = ["parity"] if "--backend" in rest else two
-            # An older processor takes twice as long; test_controls holds the LeNet to one.
-            network = ["--architecture", "softmax-regression"] if "torch@avx2" in rest else []
-            few = [*network, "--images", "2560"]
-            return [python, "-m", "lenet_multi", *climbers, *few, *rest], environ
+            network = ["--architecture", "softmax-regression"]  # test_controls climbs the LeNet
+            few = [*network, "--images", "2560", *(word for word in rest if word not in network)]
+            return [python, "-m", "lenet_multi", *climbers, *few], environ
         case ["lenet-multi", "predict", "cat.png", *_]:  # test_class_names names a file's classes
             return [python, "-m", "lenet_multi", "predict", "--help"], environ
         case ["lenet-multi", "demo", *_]:

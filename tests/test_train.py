@@ -18,7 +18,7 @@ from lenet_multi.backends.choice import STOCK, execution
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset
 from lenet_multi.errors import StoppedError, UserError
-from lenet_multi.lenet.recipes import RECIPES
+from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 from lenet_multi.machine import keras_start
 from lenet_multi.machine.keras_start import start_and_load
 from lenet_multi.runs import checkpoint
@@ -42,7 +42,13 @@ def tiny(**settings: object) -> TrainConfig:
     return dataclasses.replace(TrainConfig(), **{"epochs": 1, **settings})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(name, marks=[] if name == DEFAULT_RECIPE else pytest.mark.any_backend)
+        for name in RECIPES
+    ],
+)
 def test_a_tiny_run_learns(backend: str, small: Dataset, recipe: str) -> None:
     """In each recipe, a thousand images are enough to beat guessing (10 %) by far.
 
@@ -327,6 +333,7 @@ def test_a_signal_does_not_wait_for_a_download(monkeypatch: pytest.MonkeyPatch) 
     there.set()
 
 
+@pytest.mark.any_backend
 def test_ctrl_c_leaves_what_it_takes_to_go_on(
     backend: str, tmp_path: Path, small_npz: Path
 ) -> None:

@@ -262,7 +262,12 @@ _OF_A_LOSS = (
 
 
 def _gone(error: str) -> str:
-    """Return the ranks that are gone, as words: PyTorch's are asked, others' `error` names them."""
+    """Return the ranks that are gone, as words: PyTorch's are asked, others' `error` names them.
+
+    Of two ranks it is the other one.
+    """
+    if count() == 2:
+        return f"rank {1 - rank()}"
     if _backend != "torch":
         named = re.findall(r"task:(\d+)", error) or re.findall(r"peer \[([^]]+)\]", error)
         others = [one for one in dict.fromkeys(named) if one != str(rank())]

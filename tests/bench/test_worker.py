@@ -150,6 +150,7 @@ def test_a_process_builds_trains_and_times(backend: str, tmp_path: Path) -> None
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("name", "settings", "fault", "words"),
     [

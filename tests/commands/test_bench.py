@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lenet_multi.bench import session
+from lenet_multi.bench import session, several
 from lenet_multi.bench.result import FILE, SCHEMA_VERSION, Bench
+from lenet_multi.bench.several import Several
 from lenet_multi.bench.ways import OURS, STOCK
 from lenet_multi.commands.bench import command
 from lenet_multi.config import TrainConfig
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.lenet.recipes import RECIPES
+from lenet_multi.machine.children import Failure
 from lenet_multi.machine.frameworks import BACKENDS
 from tests.bench.material import THREE, bench, row, write_model
 from tests.conftest import CHOSEN, Lenet, child_environment
@@ -95,6 +97,38 @@ def test_a_model_of_ones_own_has_its_own_defaults(ask: Ask, tmp_path: Path) -> N
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"bench-\d{8}-\d{6}", folder.name)
     assert done.stdout.startswith(f"Figures: runs/{folder.name}\n")
+
+
+def test_several_models_are_benched_apart(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each gets the flags that were given; tables or files are printed, then what failed."""
+    given: list[Any] = []
+
+    def run(*positional: Any, **named: Any) -> Several:
+        given.append((*positional, named))
+        bench(THREE).write(tmp_path / "figures")
+        folders = [tmp_path / "figures", tmp_path / "none"]
+        failure = Failure("two.py:build", "ended with status 2", ["it has no build"])
+        return Several(folders, ["a table"], [failure])
+
+    monkeypatch.setattr(several, "run", run)
+    flags = ("--backend", "jax", "--quick", "--batch-size", "64")
+    models = ("one.py:build", "two.py:build")
+    done, asked = ask(*models, *flags, "--out", "kept")
+    words = ["--backend", "jax", "--quick", "--timeout", "180.0", "--batch-size", "64"]
+    options = {"scheduler": None, "backends": ("jax",)}
+    assert given == [(models, words, Path("kept"), options)]
+    assert asked == []
+    assert (done.exit_code, done.stdout) == (1, "Figures: kept\na table\n")
+    assert done.stderr == "two.py:build: it has no build\n"
+    done, _ = ask("one.py:build", "--cluster", "tcp://one:8786", *flags, "--json", "--out", "again")
+    assert given[1][0] == ("one.py:build",)
+    assert given[1][-1]["scheduler"] == "tcp://one:8786"
+    assert [one["model"] for one in json.loads(done.stdout)] == [bench(THREE).model]
+    done, _ = ask("one.py:build", "one.py:build", "--out", "third")
+    assert isinstance(done.exception, UserError)
+    assert "a MODEL is given twice" in str(done.exception)
 
 
 def test_a_used_folder_is_kept(ask: Ask, tmp_path: Path) -> None:

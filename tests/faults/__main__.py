@@ -20,12 +20,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -33,7 +31,6 @@ from rich.table import Table
 from benchmarks.__main__ import revision
 from benchmarks.report import read
 from lenet_multi.errors import UserError
-from lenet_multi.lenet import image_sets
 from lenet_multi.machine import environment
 from lenet_multi.machine.frameworks import installed
 from lenet_multi.runs import checkpoint
@@ -41,13 +38,10 @@ from lenet_multi.runs.durable import write_json
 from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
 from lenet_multi.runs.record import HISTORY, JOURNAL, MODEL, PREDICTIONS, RESULT, RESUME, read_run
+from tests.faults.devices import device_kills
+from tests.faults.trial import Fault, Trial, outcome, prepare, run
+from tests.faults.workers import workers
 
-IMAGES = 3000  # few, so a run is short and most kills hit it while it writes
-EPOCHS = 4
-SETTINGS = (
-    *("--epochs", str(EPOCHS), "--batch-size", "32"),  # several executions per epoch
-    *("--save-every", "2", "--tensorboard", "--quiet"),
-)
 PATIENCE = 15  # seconds to wait for a backend that hangs
 CLOCK = """
 import itertools, time
@@ -64,75 +58,6 @@ sys.addaudithook(refuse)
 """
 WRITTEN = (JOURNAL, "00000-", "events.out", HISTORY, MODEL, PREDICTIONS, RESULT)
 FILE_SIZES = (0, 500, 5_000, 100_000, 2_000_000, 4_000_000)  # bytes that the disk accepts per file
-
-
-@dataclass
-class Fault:
-    """A kind of harm: how often it was done, and what was lost."""
-
-    name: str
-    injected: int = 0
-    lost: list[str] = field(default_factory=list)
-
-    def note(self, lost: str | None) -> None:
-        """Count one more harm, and what it lost, if anything."""
-        self.injected += 1
-        self.lost += [lost] if lost else []
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A folder to run in, the data, and the results of an undisturbed run on each backend."""
-
-    folder: Path
-    data: Path
-    undisturbed: dict[str, dict[str, Any]]
-    seconds: dict[str, float]
-
-    def train(self, backend: str, out: Path, *flags: str) -> list[str]:
-        """Return the command that trains into `out`."""
-        return [
-            *(sys.executable, "-m", "lenet_multi", "train", "--backend", backend),
-            *("--data", str(self.data), "--out", str(out), *SETTINGS, *flags),
-        ]
-
-
-def outcome(out: Path) -> dict[str, Any]:
-    """Return everything in a run that must be equal between runs: all except times."""
-    run = read_run(out)
-    timed = {"train_seconds", "validation_seconds"}
-    return {
-        "weights": run.result.final_weights_sha256,
-        "epochs": [{k: v for k, v in dict(e).items() if k not in timed} for e in run.result.epochs],
-        "logits": run.outputs.tobytes(),
-    }
-
-
-def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end, for at most five minutes."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
-
-
-def prepare(folder: Path, backends: tuple[str, ...]) -> Trial:
-    """Train an undisturbed run on each backend."""
-    mnist = image_sets.load()
-    npz = folder / "small.npz"
-    np.savez(
-        npz,
-        x_train=mnist.train.x[:IMAGES],
-        y_train=mnist.train.y[:IMAGES],
-        x_test=mnist.test.x[:500],
-        y_test=mnist.test.y[:500],
-    )
-    trial = Trial(folder, npz, {}, {})
-    for backend in track(backends, "undisturbed runs", console=Console(stderr=True)):
-        out = folder / backend
-        began = time.monotonic()
-        done = run(trial.train(backend, out))
-        assert done.returncode == 0, done.stderr
-        trial.seconds[backend] = time.monotonic() - began
-        trial.undisturbed[backend] = outcome(out)
-    return trial
 
 
 def stopped_and_resumed(
@@ -430,6 +355,8 @@ KINDS: dict[str, Callable[[Trial, argparse.Namespace, random.Random], Fault]] = 
     "hang": lambda trial, wanted, chance: hanging_import(trial),
     "requests": lambda trial, wanted, chance: requests(trial, wanted.requests, chance),
     "kills": lambda trial, wanted, chance: kills(trial, wanted.kills, chance),
+    "device-kills": lambda trial, wanted, chance: device_kills(trial, wanted.device_kills, chance),
+    "workers": lambda trial, wanted, chance: workers(trial, chance),
 }
 
 
@@ -458,6 +385,7 @@ def main() -> int:
     """Do what the command line says; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--device-kills", type=int, default=50)
     parser.add_argument("--requests", type=int, default=12)
     parser.add_argument("--flips", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="seed of the random moments and places")

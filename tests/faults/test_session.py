@@ -11,7 +11,8 @@ from rich.console import Console
 from lenet_multi.runs.record import Run
 from tests.examples import example_run, keep
 from tests.faults import __main__ as session
-from tests.faults.__main__ import Fault, Trial, flips, kills, outcome, show, stopped_and_resumed
+from tests.faults.__main__ import flips, kills, show, stopped_and_resumed
+from tests.faults.trial import Fault, Trial, outcome
 
 SECONDS = 0.4  # a run's duration
 

@@ -236,6 +236,7 @@ def test_outputs_in_bfloat16_are_kept_in_float32(small: Dataset) -> None:
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("backend")
 def test_the_command_gives_the_runs_own_figures(
     tmp_path: Path, lenet: Lenet, small_run: Path, small_npz: Path

@@ -186,6 +186,7 @@ def test_captions_are_short() -> None:
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_the_command_answers(tmp_path: Path, lenet: Lenet, small_run: Path, backend: str) -> None:
     """By default the newest run answers, in a table on stdout; `--show` writes a picture."""
     (tmp_path / "runs").mkdir()
@@ -199,6 +200,7 @@ def test_the_command_answers(tmp_path: Path, lenet: Lenet, small_run: Path, back
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("backend")
 def test_the_command_goes_on_after_a_bad_one(tmp_path: Path, lenet: Lenet, small_run: Path) -> None:
     """The good images are answered, the bad ones named, and the status is 2."""
@@ -216,6 +218,7 @@ def test_the_command_goes_on_after_a_bad_one(tmp_path: Path, lenet: Lenet, small
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("backend")
 def test_standard_input_is_read(tmp_path: Path, small_run: Path) -> None:
     """`-` reads one image from a pipe."""

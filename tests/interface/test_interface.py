@@ -54,6 +54,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_a_function_and_arrays_train(backend: str) -> None:
     """A run comes back with its record, and its folder is still there."""
     run = lm.train(build, (X, Y), backend=backend, epochs=2, batch_size=16, metrics="mae")
@@ -97,6 +98,7 @@ def test_what_cannot_be_resumed_is_refused(backend: str, tmp_path: Path) -> None
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_a_users_error_is_shown_once(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The traceback of the user's code is on stderr, and the error says which code failed where."""
     before = temporary()

@@ -25,6 +25,7 @@ def test_each_option_is_a_model_to_climb_with(name: str) -> None:
 
 
 @pytest.mark.all_backends
+@pytest.mark.study
 def test_batch_normalisation_trains_the_same(lenet: Lenet) -> None:
     """The LeNet with batch normalisation passes the quick climb in float32 on all backends."""
     place = "lenet_multi.lenet.options"

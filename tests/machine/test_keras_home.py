@@ -19,6 +19,7 @@ DOWNLOAD = (
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 @pytest.mark.parametrize("named", [True, False], ids=["KERAS_HOME", "home"])
 def test_downloads_keep_their_folder(backend: str, named: bool, tmp_path: Path) -> None:
     """Keras downloads to the user's folder, and neither reads nor writes settings there."""

@@ -110,6 +110,7 @@ def findings(folder: Path) -> list[Finding]:
 
 
 @pytest.mark.all_backends
+@pytest.mark.study
 def test_a_model_with_dropout_and_batch_normalisation_trains_the_same(
     mine: str, lenet: Lenet, tmp_path: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_model_with_dropout_and_batch_normalisation_trains_the_same(
 
 
 @pytest.mark.all_backends
+@pytest.mark.study
 def test_a_saved_model_climbs_in_float64(mine: str, lenet: Lenet, tmp_path: Path) -> None:
     """A .keras file of float32 begins with its weights, and computes in float64 when asked."""
     code = "import mine; mine.wide().save('saved.keras')"
@@ -176,6 +178,7 @@ def test_a_layer_that_a_backend_lacks_is_named_and_the_others_go_on(
 
 
 @pytest.mark.all_backends
+@pytest.mark.study
 def test_another_model_on_one_backend_differs_at_the_lowest_rung(
     mine: str, lenet: Lenet, tmp_path: Path
 ) -> None:
@@ -191,10 +194,15 @@ def test_another_model_on_one_backend_differs_at_the_lowest_rung(
 @pytest.mark.parametrize(
     ("flags", "message", "lines"),
     [
-        (("mine.py:bild",), "mine.py has no bild; give one of build", 1),
-        (("nowhere.py:build",), "cannot read", 1),
+        pytest.param(
+            *(("mine.py:bild",), "mine.py has no bild; give one of build", 1),
+            marks=pytest.mark.study,
+        ),
+        pytest.param(("nowhere.py:build",), "cannot read", 1, marks=pytest.mark.study),
         (("mine.py:raising",), "mine.py:raising failed on jax: ValueError: no such size", 5),
-        (("mine.py:third",), "the loss does not fit outputs", 1),
+        pytest.param(
+            ("mine.py:third",), "the loss does not fit outputs", 1, marks=pytest.mark.study
+        ),
         (("mine.py:misfit", "--data", "mine.py:data"), "the loss does not fit outputs", 1),
         (("mine.py:build", "--steps", "3"), "--steps must be at least 20, not 3", 1),
         (("mine.py:build", "--loss", "mees"), "--loss mees: Keras has no such one", 1),

@@ -15,7 +15,7 @@ from lenet_multi.commands.parity import _folder_of_seeds, compare_seeds
 from lenet_multi.commands.train import command
 from lenet_multi.config import TrainConfig, flags, with_settings
 from lenet_multi.errors import StoppedError, UserError
-from lenet_multi.machine import children, environment
+from lenet_multi.machine import children, cluster, environment
 from lenet_multi.machine.children import Child, Failure
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity import seeds
@@ -62,6 +62,28 @@ def test_runs_that_are_there_are_not_repeated(tmp_path: Path, trained: list[str]
     study = seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1)
     assert trained == []
     assert sorted(study.runs) == [(0, "jax"), (0, "torch"), (1, "jax"), (1, "torch")]
+
+
+def test_a_cluster_trains_the_same_children(
+    tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers get the missing runs, each with the folders that it goes on with and fills."""
+    asked: list[Any] = []
+
+    def run(wanted: Sequence[Child], **named: Any) -> list[Failure]:
+        asked.extend(wanted)
+        assert wanted == [] or named == {"address": "tcp://a", "backends": PAIR, "timeout": 1}
+        return children.run(wanted, timeout=1)
+
+    monkeypatch.setattr(cluster, "run", run)
+    keep(example_run("jax", seed=1), tmp_path / "seed-1-jax")
+    found = seeds.study(PAIR, 2, TrainConfig(), tmp_path, timeout=1, scheduler="tcp://a")
+    assert len(found.runs) == 4
+    assert (
+        trained == [child.name for child in asked] == ["seed-0-jax", "seed-0-torch", "seed-1-torch"]
+    )
+    place = tmp_path / "seed-0-jax"
+    assert asked[0].folders == (place, unfinished(place))
 
 
 def test_a_study_that_is_stopped_says_how_to_go_on(

@@ -104,6 +104,7 @@ def test_a_resumed_run_weighs_too(uneven: Dataset, backend: str, tmp_path: Path)
     assert again.result.class_weights == whole.result.class_weights
 
 
+@pytest.mark.any_backend
 def test_the_command_records_the_weights(
     uneven: Dataset, backend: str, lenet: Lenet, tmp_path: Path
 ) -> None:
@@ -142,6 +143,7 @@ def values():
 """
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("backend")
 def test_a_users_model_weighs_its_labels(lenet: Lenet, tmp_path: Path) -> None:
     """Labels 0.0 and 1.0 of a user's model weigh in a fast way; values are refused in one line."""

@@ -152,6 +152,7 @@ def test_a_signal_after_the_last_step_is_obeyed(
     assert len(state.epochs) == 2
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_a_signal_while_the_run_is_saved_loses_nothing(
     number: signal.Signals, undisturbed: TrainedRun, small_npz: Path, lenet: Lenet, tmp_path: Path
@@ -184,6 +185,7 @@ def test_a_signal_while_the_run_is_saved_loses_nothing(
     assert result.final_weights_sha256 == undisturbed.result.final_weights_sha256
 
 
+@pytest.mark.any_backend
 def test_the_command_goes_on(
     undisturbed: TrainedRun, small: Dataset, small_npz: Path, backend: str, tmp_path: Path
 ) -> None:
@@ -209,6 +211,7 @@ def test_the_command_goes_on(
     assert result.final_weights_sha256 == undisturbed.result.final_weights_sha256
 
 
+@pytest.mark.any_backend
 def test_patience_goes_on_where_it_was(small: Dataset, backend: str, tmp_path: Path) -> None:
     """A resumed run with early stopping ends at the same epoch, with the best epoch's model."""
     labels = np.random.default_rng(0).permutation(small.train.y)  # nothing to learn

@@ -142,6 +142,7 @@ def test_what_was_logged_before_a_kill_is_shown_once(tmp_path: Path) -> None:
     assert [(point.step, point.value) for point in shown] == [(0, 1), (1, 1), (2, 2), (3, 2)]
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("backend")
 def test_a_full_disk_ends_training_and_does_not_hang(
     tmp_path: Path, lenet: Lenet, small_npz: Path

@@ -1,9 +1,7 @@
 """Several devices train what one device trains, by the command, on each backend's own engine."""
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +28,7 @@ from lenet_multi.errors import UserError
 from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
 from lenet_multi.runs.record import Run, read_run
+from tests.backends.devices.machines import children_of, newest, two_machines
 from tests.conftest import child_environment
 
 # Relative, for the losses of two epochs. Measured: 2e-6; with another seed's masks 2e-2.
@@ -94,14 +93,14 @@ def test_two_processes_train_what_one_trains(
     words = ["--backend", backend, "--data", str(odd_npz), *SETTINGS, "--out", "run"]
     processes = [
         subprocess.Popen(
-            [*start, "-m", "lenet_multi", "train", *words],
-            cwd=folder,
-            env=child_environment(OMP_NUM_THREADS="1", **environ),
+            [*machine.python, "-m", "lenet_multi", "train", *words],
+            cwd=machine.folder,
+            env=child_environment(OMP_NUM_THREADS="1", **machine.variables),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for folder, start, environ in machines(backend, tmp_path)
+        for machine in two_machines(backend, tmp_path)
     ]
     said = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
@@ -111,37 +110,6 @@ def test_two_processes_train_what_one_trains(
         assert two["loss"] == pytest.approx(one["loss"], rel=ROUNDED)
         assert two["val_loss"] == pytest.approx(one["val_loss"], rel=ROUNDED)
     assert of_two.result.test_loss == pytest.approx(of_one.result.test_loss, rel=ROUNDED)
-
-
-def machines(backend: str, folder: Path) -> Iterator[tuple[Path, list[str], dict[str, str]]]:
-    """Yield for each of two machines its folder, how it starts Python, and its variables."""
-    first, second = free_port(), free_port()
-    for number in range(2):
-        own = folder / str(number)
-        own.mkdir()
-        python, rank = [sys.executable], str(number)
-        variables: dict[str, str] = {}
-        if backend == "torch":
-            of_two = ("--nnodes=2", "--nproc-per-node=1", f"--node-rank={rank}")
-            place = ("--master-addr=127.0.0.1", f"--master-port={first}")
-            python += ["-m", "torch.distributed.run", *of_two, *place]
-        elif backend == "jax":
-            names = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
-            values = (f"127.0.0.1:{first}", "2", rank)
-            named = zip(names, values, strict=True)
-            variables = {f"KERAS_DISTRIBUTION_{name}": value for name, value in named}
-        else:
-            workers = [f"127.0.0.1:{port}" for port in (first, second)]
-            task = {"type": "worker", "index": number}
-            variables["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
-        yield own, python, variables
-
-
-def free_port() -> int:
-    """Return a port of this machine that nothing uses."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.backend
@@ -198,18 +166,6 @@ def beyond(process: "subprocess.Popen[str]", out: Path, place: tuple[int, int]) 
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until
         time.sleep(0.05)
-
-
-def newest(out: Path) -> tuple[int, int]:
-    """Return the epoch and the steps of a run's newest checkpoint; zeros without any."""
-    names = [path.stem.split("-") for path in (unfinished(out) / "resume").glob("[0-9]*.npz")]
-    return max(((int(epoch), int(steps)) for epoch, steps, _ in names), default=(0, 0))
-
-
-def children_of(parent: int) -> list[int]:
-    """Return the processes that `parent` started, the oldest first (Linux)."""
-    words = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return sorted(map(int, words))
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,7 @@ def test_a_worker_answers_as_the_run_did(backend: str, small_run: Path, small: D
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_a_worker_ends_when_it_is_asked_no_more(
     backend: str, small_run: Path, small: Dataset
 ) -> None:

@@ -223,6 +223,7 @@ def test_sources_that_are_not_installed_are_noted(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_the_command_tells_what_is_here(lenet: Lenet, tmp_path: Path) -> None:
     """Every installed backend works, no other is reported as installed, and the exit status is 0.
 

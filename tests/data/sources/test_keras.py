@@ -45,6 +45,7 @@ def fashion(small: Dataset, tmp_path: Path) -> Path:
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_training_reads_the_files_at_hand(lenet: Lenet, fashion: Path) -> None:
     """Keras finds its local files, and the run trains on them, on the chosen backend."""
     arguments = ["--recipe", "baseline", "--epochs", "1", "--data", "keras:fashion_mnist"]
@@ -56,6 +57,7 @@ def test_training_reads_the_files_at_hand(lenet: Lenet, fashion: Path) -> None:
 
 
 @pytest.mark.backend
+@pytest.mark.any_backend
 def test_without_a_network_the_wanted_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
