@@ -56,7 +56,7 @@ TRIED = {
         *("__main__", "worker", "startup", "growth", "target", "epoch", "inference", "matmul"),
         *("stages", "coverage", "exports", "recipes", "trials", "robustness", "climbs", "scaling"),
         "recipe_figures",
-        "distorted",
+        *("distorted", "overhead"),
         *(
             "study",
             "record",

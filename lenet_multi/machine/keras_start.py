@@ -6,11 +6,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TypeVar
 
 from lenet_multi.errors import UserError
-from lenet_multi.machine import cache, frameworks, start_error
+from lenet_multi.machine import cache, frameworks, ranks, start_error
 from lenet_multi.machine import devices as machine_devices
 from lenet_multi.machine.keras_home import settings_left_out
 
@@ -66,6 +66,7 @@ def start(
     for variable, value in FOR_A_GPU.items():
         os.environ.setdefault(variable, value)
     with (
+        ranks.awaited(backend) if devices > 1 else nullcontext(),
         stderr_held_back(),
         start_error.explained(backend),
         _garbage_left_alone(),

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lenet_multi.errors import LostError, UserError, reason
-from lenet_multi.machine import parent
+from lenet_multi.machine import deadline, parent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,18 +105,33 @@ def refuse_devices(devices: int) -> None:
         )
 
 
+@contextmanager
+def awaited(backend: str) -> Iterator[None]:
+    """End this process when the block, in which it joins the others, takes too long.
+
+    TensorFlow waits for ever, and holds Python's lock meanwhile.
+    """
+    place = told(backend)
+    if place.count == 1 or count() > 1:
+        yield
+        return
+    line = (
+        f"lenet-multi: rank {place.rank} waited {_COMES_WITHIN} seconds for all {place.count} "
+        "ranks; start each of them, with the same addresses"
+    )
+    with deadline.ended_after(_COMES_WITHIN, line):
+        yield
+
+
 def join(backend: str) -> None:
     """Join the other processes that variables tell of; `backend` and Keras are imported.
 
-    Raises `UserError` when the engine cannot, and ends this process when the others do not come.
+    Raises `UserError` when the engine cannot.
     """
     global _joined, _backend
     place = told(backend)
     if place.count == 1 or count() > 1:
         return
-    waited = threading.Timer(_COMES_WITHIN, _end_unjoined, (place,))
-    waited.daemon = True
-    waited.start()
     try:
         _connect(backend)
     except Exception as error:  # each engine has its own
@@ -125,19 +139,7 @@ def join(backend: str) -> None:
             f"rank {place.rank} of {place.count} cannot join the others: {reason(error)}; check "
             "the addresses, take a free port, and start all ranks again"
         ) from error
-    finally:
-        waited.cancel()
     _joined, _backend = place, backend
-
-
-def _end_unjoined(place: Place) -> None:
-    print(
-        f"lenet-multi: rank {place.rank} waited {_COMES_WITHIN} seconds for all {place.count} "
-        "ranks; start each of them, with the same addresses",
-        file=sys.stderr,
-        flush=True,
-    )
-    os._exit(2)
 
 
 def _connect(backend: str) -> None:

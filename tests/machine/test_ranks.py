@@ -1,6 +1,10 @@
 """Ranks: who leads, and what is said of one that ended early."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +12,8 @@ import pytest
 from lenet_multi.errors import UserError
 from lenet_multi.machine import ranks
 from lenet_multi.machine.frameworks import BACKENDS
+from tests.backends.devices.machines import two_machines
+from tests.conftest import child_environment
 
 
 def failed(**codes: int) -> dict[int, SimpleNamespace]:
@@ -87,6 +93,40 @@ def test_torchruns_processes_are_the_devices(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_rank_that_an_error_names_is_said(error: str, gone: str) -> None:
     """TensorFlow's and JAX's errors name a task or an address."""
     assert ranks._gone(error) == gone
+
+
+def test_of_two_ranks_the_other_one_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that names nobody, between two ranks, can only mean the other one."""
+    for rank in range(2):
+        monkeypatch.setattr(ranks, "_joined", ranks.Place(rank, 2))
+        assert ranks._gone("collective failed") == f"rank {1 - rank}"
+
+
+@pytest.mark.backend
+def test_a_rank_does_not_wait_for_ever(backend: str, tmp_path: Path) -> None:
+    """A rank whose companion does not come ends after a stated time, with one line."""
+    machine = next(two_machines(backend, tmp_path))
+    own = machine.variables
+    if backend == "torch":
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(machine.ports[0])}
+        own = {"RANK": "0", "WORLD_SIZE": "2", **place}
+    code = (
+        "from lenet_multi.machine import ranks; ranks._COMES_WITHIN = 9\n"
+        "from lenet_multi.__main__ import main; main('train')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--backend", backend],
+        cwd=tmp_path,
+        env=child_environment(**own),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    said = "lenet-multi: rank 0 waited 9 seconds for all 2 ranks; start each of them"
+    assert done.stderr.startswith(said), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_first_rank_that_was_killed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
