@@ -403,16 +403,17 @@ def main() -> int:
             show(done, Console())
     if wanted.out:
         earlier = read(wanted.out)["faults"] if wanted.out.exists() else []
-        now = {fault.name: {"revision": revision(), **dataclasses.asdict(fault)} for fault in done}
-        record = {
+        here = {
+            "revision": revision(),
             "machine": environment.machine(),
             "versions": {
                 k: v for b in trial.undisturbed for k, v in environment.versions(b).items()
             },
             "seed": wanted.seed,
-            "faults": list(({fault["name"]: fault for fault in earlier} | now).values()),
         }
-        write_json(wanted.out, record)
+        now = {fault.name: {**here, **dataclasses.asdict(fault)} for fault in done}
+        kept = list(({fault["name"]: fault for fault in earlier} | now).values())
+        write_json(wanted.out, {"faults": kept})
     return int(any(fault.lost for fault in done))
 
 
