@@ -12,6 +12,7 @@ def follow(devices: int) -> None:
     """Train along with rank 0, which says what; write and print nothing, unless it fails."""
     from lenet_multi.machine import signals
 
+    ranks.name_rank_0_in_an_abort()
     with ranks.ending_together(), signals.obeying(signals.stop):
         try:
             _train(devices)

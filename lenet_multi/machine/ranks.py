@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lenet_multi.errors import LostError, UserError, reason
-from lenet_multi.machine import deadline, parent
+from lenet_multi.machine import aborts, deadline, parent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -248,12 +248,18 @@ def ending_together() -> Iterator[None]:
         if count() == 1 or not any(word in str(error).lower() for word in _OF_A_LOSS):
             raise
         if not launched():
-            print(
-                f"lenet-multi: rank {rank()} ends: {_gone(str(error))} is gone; start all ranks "
-                "again, with --resume",
-                file=sys.stderr,
-            )
+            print(_loss(_gone(str(error))), file=sys.stderr)
         raise LostError from error
+
+
+def _loss(gone: str) -> str:
+    return f"lenet-multi: rank {rank()} ends: {gone} is gone; start all ranks again, with --resume"
+
+
+def name_rank_0_in_an_abort() -> None:
+    """Let an abort by JAX, which a rank suffers when rank 0 is gone, give the line of a loss."""
+    if _backend == "jax":
+        aborts.replace_the_page(_loss("rank 0"))
 
 
 # In the errors of engines whose processes lost each other.

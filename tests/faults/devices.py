@@ -46,7 +46,7 @@ class Plan:
 
 def device_kills(trial: Trial, count: int, chance: random.Random) -> Fault:
     """Kill one rank, or all, at random moments; go on with one device or two, on any backend."""
-    fault = Fault("SIGKILL of one rank or all at a random moment")
+    fault = Fault("SIGKILL of one rank or of all")
     backends = list(trial.undisturbed)
     whole = {backend: _undisturbed(trial, backend) for backend in backends}
     limit = _limit(trial, [one for one, _ in whole.values()])
@@ -112,12 +112,15 @@ def _killed(
             _wait(ranks)
             shutil.rmtree(folder)
             return _killed(trial, later, whole, limit, folder)
+        kept = newest(out)
         for number in plan.killed:
             os.kill(_process_of_rank(ranks[number], plan.backend), signal.SIGKILL)
-        lost = _ended(ranks, plan.killed) or _left_open(both)
-        return lost or (
-            None if out.exists() else _gone_on(plan, out, whole[plan.then_on][0], limit)
-        )
+        lost = _ended(ranks, plan.killed, out) or _left_open(both)
+        if lost or out.exists():
+            return lost
+        if not (unfinished(out) / JOURNAL).exists():  # there was nothing to go on from
+            return None if kept == (0, 0) else f"the checkpoint {kept} is gone"
+        return _gone_on(plan, out, whole[plan.then_on][0], limit)
     finally:
         for rank in ranks:
             rank.kill()
@@ -139,8 +142,14 @@ def _begun(ranks: Sequence["subprocess.Popen[str]"], out: Path) -> str | None:
     return None
 
 
-def _ended(ranks: Sequence["subprocess.Popen[str]"], killed: Sequence[int]) -> str | None:
+def _ended(
+    ranks: Sequence["subprocess.Popen[str]"], killed: Sequence[int], out: Path
+) -> str | None:
     """Wait for all to end; return what a rank that was not killed did wrong."""
+    time.sleep(1)
+    if out.exists():  # the run was finished; `torchrun` waits on, for minutes
+        for rank in ranks:
+            rank.kill()
     began = time.monotonic()
     said = _wait(ranks)
     if (seconds := time.monotonic() - began) > ENDS_WITHIN:

@@ -27,20 +27,20 @@ def said(words: str) -> str:
     return f"import sys; print({words!r}, file=sys.stderr); sys.exit(3)"
 
 
-def test_a_rank_that_names_the_killed_one_is_right() -> None:
+def test_a_rank_that_names_the_killed_one_is_right(tmp_path: Path) -> None:
     """A line that names another rank, or none, is a loss."""
     for words, lost in [("rank 0 ends: rank 1 is gone", False), ("rank 0 ends", True)]:
         killed = rank("import time; time.sleep(60)")
         killed.kill()
-        assert bool(_ended([rank(said(words)), killed], [1])) == lost
+        assert bool(_ended([rank(said(words)), killed], [1], tmp_path / "none")) == lost
 
 
-def test_a_rank_that_goes_on_alone_is_a_loss() -> None:
+def test_a_rank_that_goes_on_alone_is_a_loss(tmp_path: Path) -> None:
     """Others that do not end within seconds are a loss, and are ended."""
     before, devices.ENDS_WITHIN = devices.ENDS_WITHIN, 1
     try:
         killed = rank("")
-        lost = _ended([rank("import time; time.sleep(60)"), killed], [1])
+        lost = _ended([rank("import time; time.sleep(60)"), killed], [1], tmp_path / "none")
     finally:
         devices.ENDS_WITHIN = before
     assert lost

@@ -19,7 +19,7 @@ STARTS_WITHIN = 60  # seconds
 
 def workers(trial: Trial, chance: random.Random) -> Fault:
     """Train a study on ten workers of this machine and kill three of them at random moments."""
-    fault = Fault("a worker of a cluster killed in a study")
+    fault = Fault("a worker of a cluster killed")
     backends = list(trial.undisturbed)
     command = [
         *(sys.executable, "-m", "lenet_multi", "parity", "--seeds", str(SEEDS), "--epochs", "1"),
