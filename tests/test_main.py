@@ -95,6 +95,7 @@ def test_help_tells_unit_type_and_default(lenet: Lenet) -> None:
         (["train", "--start-from", "a-run"], "is no .keras file"),
         (["train", "--class-weights", "even"], "choose from none, balanced"),
         (["parity", "--class-weights", "balanced"], "is a setting of --seeds alone; drop it"),
+        (["parity", "--cluster", "tcp://one:8786"], "is a setting of --seeds alone; drop it"),
         (["compare", "a-run"], "two or more different run folders"),
         (["compare", "a-run", "nowhere"], "nowhere is no run folder"),
         (["report", "a-run", "./a-run"], "a-run is given twice"),

@@ -266,7 +266,7 @@ def test_a_study_of_seeds_is_recorded_and_printed(ask: Ask) -> None:
     assert calls == [
         (
             *("study", ["jax", "torch"], 5, standard, folder),
-            {"timeout": 1800.0, "margin": None},
+            {"timeout": 1800.0, "margin": None, "scheduler": None},
         ),
         ("write", outcome, standard, folder / "seeds.json"),
         ("print", outcome, 140, {}),
@@ -281,12 +281,12 @@ def test_flags_of_a_study_reach_it(ask: Ask) -> None:
     _, calls = ask(
         *("a/my model.py:build", "--seeds", "3", "--margin", "0.5", "--epochs", "2"),
         *("--batch-size", "8", "--loss", "mse", "--recipe", "one-epoch", "--timeout", "9"),
-        *("--backend", "torch"),
+        *("--backend", "torch", "--cluster", "tcp://one:8786"),
     )
     given = {"architecture": "a/my model.py:build", "epochs": 2, "batch_size": 8, "loss": "mse"}
     config = with_settings(RECIPES["one-epoch"], given)
     folder = Path("runs/parity-seeds-my-model.py-build")
-    named = {"timeout": 9.0, "margin": 0.5}
+    named = {"timeout": 9.0, "margin": 0.5, "scheduler": "tcp://one:8786"}
     assert calls[0] == ("study", ["torch"], 3, config, folder, named)
 
 
