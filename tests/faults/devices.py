@@ -23,7 +23,7 @@ from lenet_multi.runs.record import JOURNAL, Run, read_run
 from tests.backends.devices.machines import Machine, children_of, newest, two_machines
 from tests.faults.trial import Fault, Trial, run
 
-SETTINGS = ("--epochs", "3", "--batch-size", "60", "--save-every", "2", "--quiet")
+SETTINGS = ("--epochs", "2", "--batch-size", "60", "--save-every", "2", "--quiet")
 DEVICES = 2
 ENDS_WITHIN = 10  # seconds, after another rank is gone
 BEGINS_WITHIN = 120  # seconds
@@ -50,16 +50,26 @@ def device_kills(trial: Trial, count: int, chance: random.Random) -> Fault:
     backends = list(trial.undisturbed)
     whole = {backend: _undisturbed(trial, backend) for backend in backends}
     limit = _limit(trial, [one for one, _ in whole.values()])
-    for number in track(range(count), fault.name, console=Console(stderr=True)):
-        plan = Plan(
+    plans = [
+        Plan(
             backend=backends[number % len(backends)],
             killed=chance.choice([[0], [1], [0, 1]]),
             share=chance.random(),
             then_on=chance.choice(backends),
             devices=chance.choice([1, DEVICES]),
         )
+        for number in range(count)
+    ]
+
+    def kill(number: int) -> str | None:
+        plan = plans[number]
         lost = _killed(trial, plan, whole, limit, trial.folder / f"devices-{number}")
-        fault.note(f"{plan}: {lost}" if lost else None)
+        return f"{plan}: {lost}" if lost else None
+
+    with ThreadPoolExecutor(2) as pool:
+        killed = pool.map(kill, range(count))
+        for lost in track(killed, fault.name, total=count, console=Console(stderr=True)):
+            fault.note(lost)
     return fault
 
 

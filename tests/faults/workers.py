@@ -29,25 +29,17 @@ def workers(trial: Trial, chance: random.Random) -> Fault:
     quiet, out = trial.folder / "quiet-study", trial.folder / "cluster-study"
     run([*command, str(quiet)])
     with cluster(trial.folder / "cluster") as (address, processes):
-        began = time.monotonic()
         with subprocess.Popen(
             [*command, str(out), "--cluster", address],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as study:
-            while study.poll() is None and not any(map(_has_child, processes)):
-                time.sleep(0.1)
-            for process in chance.sample(processes, LOST):
+            while study.poll() is None and fault.injected < LOST:
                 time.sleep(chance.uniform(0, 5))
-                busy = _has_child(process)
-                process.kill()
-                print(
-                    f"killed {'a busy' if busy else 'an idle'} worker after "
-                    f"{time.monotonic() - began:.0f} s",
-                    file=sys.stderr,
-                )
-                fault.note(None)
+                if training := [one for one in processes if _has_child(one)]:
+                    chance.choice(training).kill()
+                    fault.note(None)
             said = study.communicate()[1]
         if study.returncode not in (0, 1):
             fault.lost.append(f"the study ended with {study.returncode}: {said[-300:]}")
