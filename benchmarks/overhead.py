@@ -23,7 +23,7 @@ from lenet_multi.runs.durable import write_json
 from lenet_multi.runs.record import read_run
 
 RECORD = RESULTS / "overhead.json"
-ROUNDS = 5
+ROUNDS = 3
 EPOCHS = 3
 ALONE, STARTED, TWO = "alone", "one process of the engine", "two devices"
 

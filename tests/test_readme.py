@@ -615,12 +615,14 @@ def test_the_exports_are_those_of_the_committed_record() -> None:
 
 
 def test_nothing_was_lost() -> None:
-    """Two hundred kills and a hundred flipped bits of each sort are among the harm done."""
+    """Two hundred kills, fifty of ranks, and a hundred flipped bits are among the harm done."""
     content = read(RESULTS / "faults.json")
     assert faults_table(content) in RUNS
     assert not any(fault["lost"] for fault in content["faults"])
     done = {fault["name"]: fault["injected"] for fault in content["faults"]}
     assert done["SIGKILL at a random moment"] >= 200
+    assert done["SIGKILL of one rank or of all"] >= 50
+    assert done["a worker of a cluster killed"] >= 3
     assert min(times for name, times in done.items() if "bit" in name) >= 100
     assert min(done.values()) > 0
 
