@@ -51,12 +51,12 @@ def ways(backend: str) -> dict[str, Way]:
     return {ALONE: Way(), STARTED: started[backend], TWO: Way(flags=("--devices", "2"))}
 
 
-def seconds(backend: str, way: Way, folder: Path, *more: str) -> float:
+def seconds(backend: str, way: Way, folder: Path) -> float:
     """Train the LeNet in `folder`, and return the median seconds of an epoch."""
     out = folder / "run"
     words = ["train", "--backend", backend, "--epochs", str(EPOCHS), "--quiet", "--out", str(out)]
     subprocess.run(
-        [*way.python, "-m", "lenet_multi", *words, "--overwrite", *way.flags, *more],
+        [*way.python, "-m", "lenet_multi", *words, "--overwrite", *way.flags],
         env={**os.environ, **way.variables},
         check=True,
         capture_output=True,

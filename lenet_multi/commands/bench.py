@@ -16,7 +16,7 @@ from lenet_multi.commands._options import (
     path_option,
     timeout_option,
 )
-from lenet_multi.config import TrainConfig, flag, with_settings
+from lenet_multi.config import TrainConfig, with_settings
 from lenet_multi.errors import StoppedError, UserError
 from lenet_multi.lenet.recipes import DEFAULT_RECIPE, RECIPES
 
@@ -114,13 +114,14 @@ def _bench_several(
     """Bench each model with a command of its own, show what each printed, and exit."""
     from lenet_multi.bench import several
     from lenet_multi.bench.result import FILE
+    from lenet_multi.commands import _arguments as arguments
     from lenet_multi.machine import frameworks
 
     if len(models) > len(set(models)):
         raise UserError("a MODEL is given twice; drop one of them")
     backends = given["backend"] or frameworks.installed()
-    words = _words({**given, "backend": backends})
-    found = several.run(models, words, out, scheduler=scheduler, backends=backends)
+    flags = arguments.flags(command, {**given, "backend": backends})
+    found = several.run(models, flags, out, scheduler=scheduler, backends=backends)
     if as_json:
         files = [folder / FILE for folder in found.folders]
         kept = [json.loads(file.read_text()) for file in files if file.exists()]
@@ -131,15 +132,3 @@ def _bench_several(
     for failure in found.failures:
         click.echo(f"{failure.child}: {failure.words}", err=True)
     sys.exit(1 if found.failures else 0)
-
-
-def _words(given: dict[str, Any]) -> list[str]:
-    """Return the flags that give these settings again; None, False and () are not given."""
-    words = []
-    for name, value in given.items():
-        if value is True:
-            words.append(flag(name))
-        elif value not in (None, False, ()):
-            values = value if isinstance(value, tuple) else (value,)
-            words += [word for one in values for word in (flag(name), str(one))]
-    return words

@@ -17,9 +17,9 @@ from typing import Any
 
 import click
 
+from lenet_multi.commands._arguments import flags
 from lenet_multi.errors import UserError
 from lenet_multi.interface import child
-from lenet_multi.interface.arguments import flags
 from lenet_multi.interface.parcel import Parcel
 from lenet_multi.interface.results import BenchResult, EvaluationResult, ParityResult
 from lenet_multi.own import sent

@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rich.progress import Progress
+
 from lenet_multi.errors import UserError, named_reason
 from lenet_multi.machine import children, environment, extras, signals
 from lenet_multi.machine.children import Child, Failure
@@ -82,10 +84,11 @@ def run(
         first = _places_of(client.nthreads())
         bar = progress.add_task("processes finished on the cluster", total=len(wanted))
 
+        alone = {"workers": _one_of_each_machine(first), "allow_other_workers": True}
+        where = {} if threads else alone
+
         def submit(child: Child) -> Any:
             errand = _errand(child, first, timeout, threads)
-            place = _one_of_each_machine(first)
-            where = {} if threads else {"workers": place, "allow_other_workers": True}
             return client.submit(carry_out, errand, pure=False, **where)
 
         running = {submit(child): (child, 1) for child in wanted}
@@ -268,8 +271,7 @@ def carry_out(errand: Errand) -> Delivery:
         watcher.start()
         try:
             with _bound(errand.first.get(worker.address, os.getpid()), errand.threads):
-                silent = children.bars()
-                silent.disable = True
+                silent = Progress(disable=True)
                 failure = children.run_one(child, errand.timeout, silent, stopped)
         finally:
             ended.set()

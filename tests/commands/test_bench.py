@@ -116,7 +116,7 @@ def test_several_models_are_benched_apart(
     flags = ("--backend", "jax", "--quick", "--batch-size", "64")
     models = ("one.py:build", "two.py:build")
     done, asked = ask(*models, *flags, "--out", "kept")
-    words = ["--backend", "jax", "--quick", "--timeout", "180.0", "--batch-size", "64"]
+    words = ["--backend=jax", "--quick", "--timeout=180.0", "--batch-size=64"]
     options = {"scheduler": None, "backends": ("jax",)}
     assert given == [(models, words, Path("kept"), options)]
     assert asked == []
@@ -126,6 +126,8 @@ def test_several_models_are_benched_apart(
     assert given[1][0] == ("one.py:build",)
     assert given[1][-1]["scheduler"] == "tcp://one:8786"
     assert [one["model"] for one in json.loads(done.stdout)] == [bench(THREE).model]
+    ask(*models, "--rounds", "0", "--out", "refused")  # each command refuses it
+    assert "--rounds=0" in given[2][1]
     done, _ = ask("one.py:build", "one.py:build", "--out", "third")
     assert isinstance(done.exception, UserError)
     assert "a MODEL is given twice" in str(done.exception)

@@ -38,6 +38,7 @@ from lenet_multi.runs.durable import write_json
 from lenet_multi.runs.folder import unfinished
 from lenet_multi.runs.journal import Journal
 from lenet_multi.runs.record import HISTORY, JOURNAL, MODEL, PREDICTIONS, RESULT, RESUME, read_run
+from tests.backends.devices.machines import children_of
 from tests.faults.devices import device_kills
 from tests.faults.trial import Fault, Trial, outcome, prepare, run
 from tests.faults.workers import workers
@@ -297,8 +298,7 @@ def _child_of(parent: int, word: str) -> int:
     """Return the child process whose command contains `word`."""
     (child,) = (
         number
-        for children in Path(f"/proc/{parent}/task").glob("*/children")
-        for number in map(int, children.read_text().split())
+        for number in children_of(parent)
         if word in Path(f"/proc/{number}/cmdline").read_text()
     )
     return child

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 
+from tests.backends.devices.machines import children_of
 from tests.faults.trial import Fault, Trial, outcome, run
 
 WORKERS, LOST = 10, 3
@@ -37,7 +38,7 @@ def workers(trial: Trial, chance: random.Random) -> Fault:
         ) as study:
             while study.poll() is None and fault.injected < LOST:
                 time.sleep(chance.uniform(0, 5))
-                if training := [one for one in processes if _has_child(one)]:
+                if training := [one for one in processes if children_of(one.pid)]:
                     chance.choice(training).kill()
                     fault.note(None)
             said = study.communicate()[1]
@@ -75,8 +76,3 @@ def cluster(folder: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]
         one = ("worker", "--nthreads", "1", "--no-nanny", "--local-directory", str(folder))
         processes = [start(*one) for _ in range(WORKERS)]
         yield json.loads(told.read_text())["address"], processes
-
-
-def _has_child(process: "subprocess.Popen[bytes]") -> bool:
-    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return any(task.read_text().strip() for task in tasks)

@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,22 @@ def test_without_a_scheduler_a_line_says_so(address: str, monkeypatch: pytest.Mo
         cluster.run([child("one", "")], address, BACKENDS, timeout=60)
 
 
+@contextmanager
+def once_begun(leave: Callable[[], object]) -> Iterator[Child]:
+    """Yield a child that waits for a minute; once it has begun, call `leave`."""
+    code = f"import time; open({str(Path('began').resolve())!r}, 'w'); time.sleep(60)"
+
+    def watch() -> None:
+        while not Path("began").exists():
+            time.sleep(0.05)
+        leave()
+
+    leaver = threading.Thread(target=watch)
+    leaver.start()
+    yield child("one", code)
+    leaver.join()
+
+
 def test_without_workers_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler alone is named, at the start and when its last worker is gone."""
     with scheduler(0) as empty:
@@ -174,35 +191,21 @@ def test_without_workers_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(cluster, "ANSWERS_WITHIN", 10)
         monkeypatch.setattr(cluster, "COMES_BACK_WITHIN", 2)
         empty.scale(1)
-        code = f"import time; open({str(Path('began').resolve())!r}, 'w'); time.sleep(60)"
-
-        def leave() -> None:
-            while not Path("began").exists():
-                time.sleep(0.05)
-            empty.scale(0)
-
-        leaver = threading.Thread(target=leave)
-        leaver.start()
-        with pytest.raises(UserError, match="no worker is left for 2 seconds"):
-            run(empty, child("one", code))
-        leaver.join()
+        with (
+            once_begun(lambda: empty.scale(0)) as waiting,
+            pytest.raises(UserError, match="no worker is left for 2 seconds"),
+        ):
+            run(empty, waiting)
 
 
 def test_a_scheduler_that_goes_is_named() -> None:
     """One line says that it is gone, and how to go on."""
     found = scheduler(1)
-    code = f"import time; open({str(Path('began').resolve())!r}, 'w'); time.sleep(60)"
-
-    def leave() -> None:
-        while not Path("began").exists():
-            time.sleep(0.05)
-        found.close()
-
-    leaver = threading.Thread(target=leave)
-    leaver.start()
-    with pytest.raises(UserError, match="the scheduler is gone; start it and its workers"):
-        run(found, child("one", code))
-    leaver.join()
+    with (
+        once_begun(found.close) as waiting,
+        pytest.raises(UserError, match="the scheduler is gone; start it and its workers"),
+    ):
+        run(found, waiting)
 
 
 def test_workers_of_one_machine_take_different_processors() -> None:

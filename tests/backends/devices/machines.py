@@ -59,5 +59,5 @@ def newest(out: Path) -> tuple[int, int]:
 
 def children_of(parent: int) -> list[int]:
     """Return the processes that `parent` started, the oldest first (Linux)."""
-    words = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return sorted(map(int, words))
+    tasks = Path(f"/proc/{parent}/task").glob("*/children")
+    return sorted(int(word) for task in tasks for word in task.read_text().split())

@@ -1,9 +1,9 @@
 import click
 import pytest
 
+from lenet_multi.commands._arguments import flags
 from lenet_multi.commands.parity import command as parity
 from lenet_multi.commands.train import command as train
-from lenet_multi.interface.arguments import flags
 
 ODD = click.Command(
     "odd", params=[click.Option(["-s", "--seed-of"]), click.Option(["--loud/--quiet", " /-q"])]
