@@ -128,7 +128,8 @@ def _bench_several(
         click.echo(json.dumps(kept, indent=2))
     else:
         click.echo(f"Figures: {out}")
-        click.echo("\n\n".join(found.printed))
+        for tables in found.printed:
+            click.echo(f"{tables}\n")
     for failure in found.failures:
         click.echo(f"{failure.child}: {failure.words}", err=True)
     sys.exit(1 if found.failures else 0)

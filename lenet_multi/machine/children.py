@@ -58,7 +58,9 @@ class Failure:
     @property
     def words(self) -> str:
         """Why it failed, in a line."""
-        return self.last_lines[-1] if self.is_refusal and self.last_lines else self.reason
+        if not (self.is_refusal and self.last_lines):
+            return self.reason
+        return self.last_lines[-1].removeprefix("lenet-multi: ")
 
 
 def run(children: Sequence[Child], *, timeout: float, threads: int = 1) -> list[Failure]:

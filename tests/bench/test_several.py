@@ -21,7 +21,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
             child.log.parent.mkdir(parents=True, exist_ok=True)
             child.log.write_text(f"Figures: /a/worker's/place\nthe table of {child.name}\n")
             seen.append(child.command[1:])
-        return [Failure(wanted[-1].name, "ended with status 2", ["no such file"])]
+        return [Failure(wanted[-1].name, "ended with status 2", ["lenet-multi: no such file"])]
 
     def here(wanted: Sequence[Child], *, timeout: float, threads: int) -> list[Failure]:
         seen.append(("here", str(threads)))

@@ -120,7 +120,7 @@ def test_several_models_are_benched_apart(
     options = {"scheduler": None, "backends": ("jax",)}
     assert given == [(models, words, Path("kept"), options)]
     assert asked == []
-    assert (done.exit_code, done.stdout) == (1, "Figures: kept\na table\n")
+    assert (done.exit_code, done.stdout) == (1, "Figures: kept\na table\n\n")
     assert done.stderr == "two.py:build: it has no build\n"
     done, _ = ask("one.py:build", "--cluster", "tcp://one:8786", *flags, "--json", "--out", "again")
     assert given[1][0] == ("one.py:build",)
