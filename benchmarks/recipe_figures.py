@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from benchmarks.speed_figures import picture
-from lenet_multi.commands._palette import LIGHT
+from lenet_multi.runs.palette import LIGHT
 
 _LINES = ("-", "--", ":", "-.")
 _COLORS = ("quiet", "jax", "tensorflow", "other")

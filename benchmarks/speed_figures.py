@@ -15,8 +15,8 @@ from benchmarks.epoch import OURS, OURS_AGAIN, STOCK
 from benchmarks.record import Record
 from benchmarks.speed_report import EPOCH, Results, seconds_per_epoch
 from benchmarks.study import BATCH, PASSES
-from lenet_multi.commands._palette import LIGHT
 from lenet_multi.runs.durable import replacing
+from lenet_multi.runs.palette import LIGHT
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish; hatches help too.
 _STYLES = ((LIGHT["jax"], ""), (LIGHT["tensorflow"], "//"), (LIGHT["torch"], ".."))

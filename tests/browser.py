@@ -21,7 +21,8 @@ _FLAGS = (
     "--disable-sync",
 )
 
-PHONE, DESKTOP = (360, 740), (1280, 900)  # width and height, in CSS pixels
+# Width and height, in CSS pixels.
+PHONE, SIDEWAYS, DESKTOP = (360, 740), (740, 360), (1280, 900)
 
 
 @dataclass(frozen=True)

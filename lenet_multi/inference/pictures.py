@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -12,6 +13,7 @@ from lenet_multi.data.class_names import Names, shortened, shown
 from lenet_multi.data.metrics import as_probabilities, worst_first
 from lenet_multi.inference.evaluate import Evaluation
 from lenet_multi.runs.durable import replacing
+from lenet_multi.runs.palette import LIGHT
 
 CONFUSION, MISTAKES = "confusion.png", "mistakes.png"
 
@@ -21,6 +23,7 @@ _MOST_MISTAKES = 50
 _MOST_NUMBERS = 20  # classes; a larger matrix is drawn without numbers
 _NAME, _TICK = 8, 24  # letters of a class's name under an image, and beside the matrix
 _DPI = 110
+_SHADES = LinearSegmentedColormap.from_list("wrong", [LIGHT["ground"], LIGHT["jax"]])
 
 
 def draw_evaluation(found: Evaluation, folder: Path) -> None:
@@ -52,7 +55,7 @@ def draw_confusion(matrix: NDArray[np.int64], path: Path, names: Names | None = 
     axes = figure.add_subplot()
     wrong = np.where(np.eye(classes), 0, matrix)
     # Lightness alone distinguishes the values.
-    axes.imshow(wrong, "Blues", vmin=0, vmax=max(1, wrong.max()))
+    axes.imshow(wrong, _SHADES, vmin=0, vmax=max(1, wrong.max()))
     if classes <= _MOST_NUMBERS:
         axes.set(xticks=range(classes), yticks=range(classes))
         for (label, answer), count in np.ndenumerate(matrix):

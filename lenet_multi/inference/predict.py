@@ -18,6 +18,7 @@ from lenet_multi.config import DIGIT
 from lenet_multi.data.class_names import Names, shortened, shown
 from lenet_multi.data.metrics import as_probabilities
 from lenet_multi.errors import UserError, printable, reason
+from lenet_multi.inference.doubts import SURE
 from lenet_multi.inference.saved import SavedModel
 from lenet_multi.machine.environment import threads
 from lenet_multi.machine.keras_start import start_and_load
@@ -44,6 +45,12 @@ class Prediction:
     refused: list[str]  # messages about the images that could not be used
     probabilities: NDArray[np.float64]
     class_names: Names | None = None  # without them labels are the names
+    of_digits: bool = False
+
+    @property
+    def unsure(self) -> list[bool]:
+        """Whether each answer is to be doubted; known of digits alone, whose classes are alike."""
+        return [self.of_digits and row.max() <= SURE for row in self.probabilities]
 
     def ranked(self) -> Iterator[tuple[str, list[tuple[int, float]]]]:
         """Yield each image's name, and its labels with their probabilities, likeliest first."""
@@ -66,7 +73,8 @@ def predict(paths: Sequence[Path], model: SavedModel, *, backend: str) -> Predic
     network = model.load()
     with computing(model.path):
         found = probabilities(network, model.task, pixels)
-    return Prediction(names, pixels, refused, found, model.class_names)
+    is_digit = model.inputs.prepared == DIGIT
+    return Prediction(names, pixels, refused, found, model.class_names, of_digits=is_digit)
 
 
 def _image_shape(model: SavedModel) -> tuple[int, int, int]:
@@ -163,9 +171,10 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
                 "class": ranked[0][0],
                 **({"name": names[ranked[0][0]]} if names else {}),
                 "probability": ranked[0][1],
+                **({"unsure": unsure} if prediction.of_digits else {}),
                 "probabilities": [probability for _, probability in sorted(ranked)],
             }
-            for name, ranked in prediction.ranked()
+            for (name, ranked), unsure in zip(prediction.ranked(), prediction.unsure, strict=True)
         ],
         "refused": prediction.refused,
     }

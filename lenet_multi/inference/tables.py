@@ -47,11 +47,19 @@ def _confusion_table(found: Evaluation) -> Table:
 
 
 def print_prediction(prediction: Prediction, console: Console) -> None:
-    """Print a row for each image: its two likeliest classes with their probabilities."""
+    """Print a row for each image: its two likeliest classes with their probabilities.
+
+    A last column says "unsure" of the answers to doubt, if there are any.
+    """
     table = Table("image", title="What the images show", title_justify="left")
     for column in ("class", "probability", "second class", "probability"):
         table.add_column(column, justify="right")
-    for name, [(first, likely), (second, less), *_] in prediction.ranked():
+    if any(prediction.unsure):
+        table.add_column()
+    for (name, [(first, likely), (second, less), *_]), unsure in zip(
+        prediction.ranked(), prediction.unsure, strict=True
+    ):
         said = (shown(prediction.class_names, label) for label in (first, second))
-        table.add_row(printable(name), next(said), f"{likely:.1%}", next(said), f"{less:.1%}")
+        row = (printable(name), next(said), f"{likely:.1%}", next(said), f"{less:.1%}")
+        table.add_row(*row, *(["unsure"] if unsure else []))
     console.print(table)

@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lenet_multi.lenet import photographs
+from lenet_multi.lenet.photographs import files
 
 
 def read_input(source: Path | BinaryIO, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the whole image in a file as uint8 of `shape`, stretched if its sides differ.
 
-    An image of that size keeps its pixels. Raises `UserError` like `photographs.read`.
+    An image of that size keeps its pixels. Raises `UserError` like `files.read`.
     """
     height, width, channels = shape
-    image = photographs.read(source, name=name, draft=(2 * width, 2 * height))
+    image = files.read(source, name=name, draft=(2 * width, 2 * height))
     if channels == 1:
         image = image.convert("L")
     if image.size != (width, height):

@@ -71,17 +71,18 @@ def _read_input(
     source: Any, name: str, shape: tuple[int, ...], prepared: str = DIGIT
 ) -> NDArray[np.uint8]:
     # Imported here, so that SciPy is imported while Keras is.
-    from lenet_multi.lenet import photographs, resized
+    from lenet_multi.lenet import resized
+    from lenet_multi.lenet.photographs import digit
 
-    read = photographs.read_input if prepared == DIGIT else resized.read_input
+    read = digit.read_input if prepared == DIGIT else resized.read_input
     return read(source, name, shape)
 
 
 def _inputs(config: TrainConfig, dataset: Dataset) -> dict[str, str]:
     """Return how the model's inputs are made, for the record; its training images decide."""
-    from lenet_multi.lenet import photographs
+    from lenet_multi.lenet.photographs.likeness import are_prepared
 
-    of_digits = config.data == "mnist" or photographs.are_prepared(dataset.train.x)
+    of_digits = config.data == "mnist" or are_prepared(dataset.train.x)
     return {"prepared": DIGIT if of_digits else RESIZE, "range": INPUT_RANGES[0]}
 
 

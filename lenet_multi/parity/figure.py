@@ -15,9 +15,9 @@ from lenet_multi.parity.evidence import Array
 from lenet_multi.parity.ladder import Ladder, loss_gaps
 from lenet_multi.runs import tolerances
 from lenet_multi.runs.durable import replacing
+from lenet_multi.runs.palette import LIGHT
 
-# Okabe and Ito's colours for the colour-blind; line styles differ, too.
-_STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", ":"))
+_STYLES = ((LIGHT["jax"], "-"), (LIGHT["tensorflow"], "--"), (LIGHT["torch"], ":"))  # of pairs
 _WIDTHS = {"float32": 2.2, "float64": 1.1}
 _SMALLEST = 1e-17  # drawn for 0, which has no place on a logarithmic axis
 _POINTS = 100  # in a line, evenly spaced on a logarithmic axis

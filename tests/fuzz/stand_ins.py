@@ -28,7 +28,7 @@ import lenet_multi.inference.pictures
 import lenet_multi.inference.predict
 import lenet_multi.inference.tables
 import lenet_multi.lenet.image_sets
-import lenet_multi.lenet.photographs
+import lenet_multi.lenet.photographs.digit
 import lenet_multi.lenet.tasks
 import lenet_multi.machine.children
 import lenet_multi.machine.environment

@@ -47,7 +47,7 @@ def test_a_matrix_is_drawn_so(drawn: list[Figure]) -> None:
     assert type(figure.get_layout_engine()).__name__ == "ConstrainedLayoutEngine"
     (image,) = axes.images
     assert np.asarray(image.get_array()).tolist() == [[0, 2, 0], [4, 0, 1], [3, 0, 0]]
-    assert (image.get_cmap().name, image.get_clim()) == ("Blues", (0, 4))
+    assert (image.get_cmap().name, image.get_clim()) == ("wrong", (0, 4))
     numbers = {text.get_position(): text for text in axes.texts}
     assert [[numbers[x, y].get_text() for x in range(3)] for y in range(3)] == [
         ["900", "2", ""],

@@ -26,7 +26,7 @@ from lenet_multi.lenet.tasks import LENET
 from lenet_multi.runs.folder import new_run_folder
 from lenet_multi.runs.record import Run, write_run
 from tests.conftest import Lenet, train_quietly
-from tests.lenet.test_photographs import seven
+from tests.lenet.photographs.material import seven
 
 SHAPE = (28, 28, 1)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lenet_multi.errors import UserError
-from lenet_multi.lenet import photographs, resized
+from lenet_multi.lenet import resized
+from lenet_multi.lenet.photographs import files
 
 LOSSLESS = ("BMP", "PNG", "PPM", "TIFF")
 
@@ -50,7 +51,7 @@ def test_a_large_jpeg_is_read_at_twice_the_models_size(monkeypatch: pytest.Monke
         asked.append(how)
         return Image.new("RGB", (30, 20))
 
-    monkeypatch.setattr(photographs, "read", read)
+    monkeypatch.setattr(files, "read", read)
     assert resized.read_input(Path(), "a photograph", (20, 30, 3)).shape == (20, 30, 3)
     assert asked == [{"name": "a photograph", "draft": (60, 40)}]
 

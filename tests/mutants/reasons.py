@@ -204,8 +204,8 @@ REASONS = {
     },
     "No layer has this name.": {'*_, parent, last = ("XXXX", *place.split("/"))'},
     "Right answers are zeros among the wrong ones, so the least number is 0.": {
-        'axes.imshow(wrong, "Blues", vmin=None, vmax=max(1, wrong.max()))',
-        'axes.imshow(wrong, "Blues", vmax=max(1, wrong.max()))',
+        "axes.imshow(wrong, _SHADES, vmin=None, vmax=max(1, wrong.max()))",
+        "axes.imshow(wrong, _SHADES, vmax=max(1, wrong.max()))",
     },
     "Runs of a study share the kind of their model.": {
         "if both[1][0].result.classifies:",

@@ -161,11 +161,11 @@ def test_a_line_is_drawn_as_its_kind() -> None:
     ]
     assert shown == [
         ("a", "0.45", "-", 1),
-        ("a, float32", "#0072B2", "-", 2.2),
-        ("a, float64", "#0072B2", "-", 1.1),
-        ("b, float32", "#D55E00", "--", 2.2),
-        ("c, float32", "#009E73", ":", 2.2),
-        ("d, float32", "#0072B2", "-", 2.2),
+        ("a, float32", "#0072b2", "-", 2.2),
+        ("a, float64", "#0072b2", "-", 1.1),
+        ("b, float32", "#d55e00", "--", 2.2),
+        ("c, float32", "#009e73", ":", 2.2),
+        ("d, float32", "#0072b2", "-", 2.2),
     ]
     for one in axes.lines:
         assert np.asarray(one.get_data()).tolist() == [[1, 10], [1e-9, 1e-3]]

@@ -23,17 +23,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from lenet_multi.commands._palette import style
 from lenet_multi.commands.demo.process import BackendProcess
 from lenet_multi.data.class_names import shown
 from lenet_multi.errors import UserError
-from lenet_multi.lenet import photographs
+from lenet_multi.inference.doubts import SURE
+from lenet_multi.lenet.photographs import digit, files
+from lenet_multi.runs.palette import style
 
 MOST_CONNECTIONS = 64  # a browser opens six
 _LAST_SECONDS = 1  # for unfinished answers, after Ctrl-C
 
-MOST_BYTES = 2**20  # of a drawing; the page sends 2,000
-MOST_PIXELS = 2**22  # of a drawing, 12 MB when decoded; the page sends 19,600
+MOST_BYTES = 2**20  # of a picture; the page sends 2,000 of a drawing, up to 800,000 of a photograph
+MOST_PIXELS = 2**22  # of a picture, 12 MB when decoded; the page sends at most 262,144
 
 PAGE = Path(__file__).parent / "page"
 
@@ -93,8 +94,8 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
 
     - GET /: the page's files
     - GET /backends: the state of each
-    - POST /predict, a PNG: the image as the networks saw it, each backend's answer, and whether
-      they agree
+    - POST /predict, a PNG: the image as the networks saw it, each backend's answer, the verdict
+      ("agree", "unsure", "disagree" or "alone") and its words
 
     Other requests get status 4xx and the JSON {"error": WORDS}, wrong host names plain text.
     """
@@ -118,9 +119,10 @@ def make_app(backends: Sequence[BackendProcess], hosts: Sequence[str]) -> Starle
             for each in answers
             if "probabilities" in each
         }
-        words = agreement(found, backends[0].class_names)
-        content = {"seen": image.tolist(), "backends": answers, "agreement": words}
-        return JSONResponse(content)
+        verdict, words = agreement(found, backends[0].class_names)
+        return JSONResponse(
+            {"seen": image.tolist(), "backends": answers, "verdict": verdict, "agreement": words}
+        )
 
     return Starlette(
         routes=[
@@ -144,19 +146,24 @@ _ALL = {2: "Both agree", 3: "All three agree"}
 
 def agreement(
     answers: Mapping[str, NDArray[np.float64]], names: Sequence[str] | None = None
-) -> str:
-    """Say whether all probabilities (10,) give one class, and the largest gap of a probability."""
+) -> tuple[str, str]:
+    """Say whether all probabilities (10,) give one class, and the largest gap of a probability.
+
+    First the verdict: "agree", "unsure" (the lowest probability is at most `SURE`), "disagree",
+    or "alone" for fewer than two answers.
+    """
     digits = {backend: shown(names, int(each.argmax())) for backend, each in answers.items()}
+    sure = min((float(each.max()) for each in answers.values()), default=1.0)
+    doubt = "" if sure > SURE else f"; unsure, at {sure:.0%}"
     if len(answers) < 2:
-        answered = (f"{backend} answers {digit}" for backend, digit in digits.items())
-        return next(answered, "No backend answers")
+        answered = (f"{backend} answers {digit}{doubt}" for backend, digit in digits.items())
+        return "unsure" if doubt else "alone", next(answered, "No backend answers")
     gap = float(np.ptp(list(answers.values()), axis=0).max())
-    if len(set(digits.values())) == 1:
-        verdict = f"{_ALL[len(answers)]}: {digits.popitem()[1]}"
-    else:
+    if len(set(digits.values())) > 1:
         each = ", ".join(f"{backend} {digit}" for backend, digit in digits.items())
-        verdict = f"They disagree: {each}"
-    return f"{verdict}; largest difference {gap:.2g}"
+        return "disagree", f"They disagree: {each}; largest difference {gap:.2g}"
+    words = f"{_ALL[len(answers)]}: {digits.popitem()[1]}{doubt}; largest difference {gap:.2g}"
+    return "unsure" if doubt else "agree", words
 
 
 async def _body(request: Request) -> bytes:
@@ -164,16 +171,16 @@ async def _body(request: Request) -> bytes:
     async for part in request.stream():
         body += part
         if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"the drawing is larger than {MOST_BYTES} bytes")
+            raise HTTPException(413, f"the picture is larger than {MOST_BYTES} bytes")
     return body
 
 
-def _prepare(drawing: bytes) -> NDArray[np.uint8]:
+def _prepare(picture: bytes) -> NDArray[np.uint8]:
     try:
-        picture = photographs.read(
-            io.BytesIO(drawing), name="the drawing", formats=("PNG",), most_pixels=MOST_PIXELS
+        image = files.read(
+            io.BytesIO(picture), name="the picture", formats=("PNG",), most_pixels=MOST_PIXELS
         )
-        return photographs.prepare(picture)
+        return digit.prepare(image)
     except UserError as error:
         raise HTTPException(422, str(error)) from error
 

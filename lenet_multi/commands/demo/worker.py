@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lenet_multi.errors import UserError
 from lenet_multi.inference import saved
-from lenet_multi.lenet.photographs import SIDE
+from lenet_multi.lenet.photographs.placing import SIDE
 from lenet_multi.machine import frameworks, keras_start
 
 DIGITS = 10

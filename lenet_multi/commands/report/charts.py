@@ -5,16 +5,18 @@ from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
-from lenet_multi.commands._palette import LIGHT, MARKS
 from lenet_multi.commands.report.groups import Group, Shown
 from lenet_multi.commands.report.svg import LOOK, to_svg
 from lenet_multi.parity.figure import Line, draw_lines
+from lenet_multi.runs.palette import LIGHT, MARKS
 
 _WIDTH = 4.3  # inches, 310 CSS pixels: a phone's width, which keeps the text's size there
 
@@ -22,12 +24,23 @@ _WIDTH = 4.3  # inches, 310 CSS pixels: a phone's width, which keeps the text's 
 _CURVES = {"": ((0, (3, 2)), "none"), "val_": ("-", None)}
 
 
+_COINCIDE = 0.05  # of the height of a chart: curves that are nearer look like one
+
+
 def curves(group: Group, metric: str, name: str) -> str:
-    """Return the chart of a metric by epoch, in training and validation."""
+    """Return the chart of a metric by epoch, in training and validation.
+
+    Where the runs' curves coincide, a chart below shows what each differs from their mean.
+    """
     called = metric.replace("_", " ")
+    apart = _differences(group, metric)
     with mpl.rc_context(LOOK):
-        figure = Figure(figsize=(_WIDTH, 3), layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=(_WIDTH, 3 if apart is None else 4.4), layout="constrained")
+        axes, *below = figure.subplots(
+            1 if apart is None else 2,
+            height_ratios=None if apart is None else (2, 1),
+            squeeze=False,
+        )[:, 0]
         single = all(len(shown.result.epochs) == 1 for shown in group.runs)
         ends = []
         for place, shown in enumerate(group.runs):
@@ -47,13 +60,45 @@ def curves(group: Group, metric: str, name: str) -> str:
             first, last = (group.written(metric, epochs[at][f"val_{metric}"]) for at in (0, -1))
             ends.append(f"{shown.label} from {first} to {last}")
         _scale(axes, metric, called, classifies=group.classifies)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set_xlabel("epoch")
+        for under in below:
+            _draw_differences(under, group, metric, apart)
+        for each in (axes, *below):
+            each.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        (axes, *below)[-1].set_xlabel("epoch")
         if single:
             axes.set(xlim=(0, 2), xticks=[1])
     title = f"{called.capitalize()} of {group.title} by epoch"
     words = f"Validation {called}: {'; '.join(ends)}."
     return to_svg(figure, name=name, title=title, description=words)
+
+
+def _differences(group: Group, metric: str) -> NDArray[np.float64] | None:
+    """Return each run's validation value less the runs' mean (runs, epochs), if curves coincide."""
+    values = [[epoch[f"val_{metric}"] for epoch in run.result.epochs] for run in group.runs]
+    if len(values) < 2 or len({len(each) for each in values}) > 1 or len(values[0]) < 2:
+        return None
+    found = np.array(values, np.float64)
+    if not np.isfinite(found).all() or np.ptp(found, axis=0).max() > _COINCIDE * np.ptp(found):
+        return None
+    return np.asarray(found - found.mean(axis=0))
+
+
+def _draw_differences(
+    axes: Axes, group: Group, metric: str, differences: NDArray[np.float64] | None
+) -> None:
+    assert differences is not None
+    in_points = metric != "loss" and group.classifies
+    for shown, row in zip(group.runs, differences, strict=True):
+        axes.plot(
+            [epoch["epoch"] for epoch in shown.result.epochs],
+            100 * row if in_points else row,
+            color=LIGHT[shown.accent],
+            marker=MARKS[shown.mark],
+            markersize=5,
+        )
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    unit = ", in points" if in_points else ""
+    axes.set_title(f"validation, less the runs' mean{unit}")
 
 
 def _scale(axes: Axes, metric: str, title: str, *, classifies: bool) -> None:
@@ -83,15 +128,27 @@ def parts_of(runs: Sequence[Shown]) -> list[str]:
     return list(dict.fromkeys(part for shown in runs for part in shown.result.seconds))
 
 
+_VISIBLE = 0.01  # of the longest bar; a shorter part is written beside the bar
+
+
 def time_bars(runs: Sequence[Shown], name: str) -> str:
-    """Return the chart of seconds: one bar for each run, one piece for each part."""
-    fills = dict(zip(parts_of(runs), cycle(_FILLS), strict=False))
+    """Return the chart of seconds: one bar for each run, one piece for each part.
+
+    Parts that are too short to see are written below the bar.
+    """
+    least = _VISIBLE * max(sum(shown.result.seconds.values()) for shown in runs)
+    visible = [
+        part
+        for part in parts_of(runs)
+        if any(shown.result.seconds.get(part, 0) >= least for shown in runs)
+    ]
+    fills = dict(zip(visible, cycle(_FILLS), strict=False))
     with mpl.rc_context(LOOK | {"axes.grid.axis": "x", "axes.spines.bottom": False}):
-        height = 0.7 + 0.55 * len(runs) + 0.1 * len(fills)  # inches: axis, bars, legend
+        height = 0.7 + 0.7 * len(runs) + 0.1 * len(fills)  # inches: axis, bars, legend
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
         for row, shown in enumerate(runs):
-            _bar(axes, row, shown, fills)
+            _bar(axes, row, shown, fills, least)
         axes.set(ylim=(len(runs) - 0.5, -0.7), yticks=[], axisbelow=True, xlabel="seconds")
         axes.margins(x=0.12)
         axes.set_xlim(left=0)
@@ -115,18 +172,29 @@ def _fill(color: str, hatch: str) -> dict[str, Any]:
     return {"facecolor": face, "edgecolor": color, "hatch": hatch}
 
 
-def _bar(axes: Axes, row: int, shown: Shown, fills: Mapping[str, str]) -> None:
+def _bar(axes: Axes, row: int, shown: Shown, fills: Mapping[str, str], least: float) -> None:
     color, left = LIGHT[shown.accent], 0.0
-    for part, hatch in fills.items():
-        seconds = shown.result.seconds.get(part, 0.0)
-        axes.barh(row, seconds, 0.42, left, linewidth=1, **_fill(color, hatch))
-        left += seconds
+    short = []
+    for part, seconds in shown.result.seconds.items():
+        if seconds < least:
+            short.append(f"{part.replace('_', ' ')} {seconds:.2g}")
+        else:
+            axes.barh(row, seconds, 0.36, left, linewidth=1, **_fill(color, fills[part]))
+            left += seconds
+    if short:
+        words = f"and {', '.join(short)}"
+        axes.text(0, row + 0.22, words, va="top", fontsize=8, color=LIGHT["quiet"])
     label = shown.label
     if len(label) > _LABEL:
         label = f"\u2026{label[-_LABEL:]}"  # the end of a path identifies it best
-    axes.text(0, row - 0.29, label, va="bottom", fontsize=9)
+    axes.text(0, row - 0.22, label, va="bottom", fontsize=9)
     axes.annotate(
-        f"{left:.1f}", (left, row), (4, 0), textcoords="offset points", va="center", fontsize=9
+        f"{sum(shown.result.seconds.values()):.1f}",
+        (left, row),
+        (4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
     )
 
 

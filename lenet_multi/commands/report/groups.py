@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lenet_multi.commands._palette import MARKS, OTHER
 from lenet_multi.config import TEACHING
 from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.runs.comparison import premises
+from lenet_multi.runs.palette import MARKS, OTHER
 from lenet_multi.runs.record import Result, Run
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import jinja2
 
 from lenet_multi import __version__
-from lenet_multi.commands._palette import style
 from lenet_multi.commands.report import charts, pictures
 from lenet_multi.commands.report.answers import often_confused, worst_mistakes
 from lenet_multi.commands.report.climb import Climb
@@ -20,6 +19,7 @@ from lenet_multi.parity.figure import Line
 from lenet_multi.parity.ladder import RUNGS
 from lenet_multi.runs.comparison import put_to_the_checks, seconds_per_epoch, shown_headline
 from lenet_multi.runs.durable import write_bytes, writing
+from lenet_multi.runs.palette import style
 from lenet_multi.runs.record import Result, Run, read_run
 from lenet_multi.runs.schema import escaped
 
@@ -171,8 +171,11 @@ def _facts(
 
 
 def _environment(result: Result) -> dict[str, Any]:
+    versions = dict(result.versions)
+    backend = versions.pop(result.backend, "")
     return {
-        **result.versions,
+        **versions,
+        "backend and its version": f"{result.backend} {backend}".strip(),
         **result.machine,
         "device": result.device,
         "threads": result.threads,

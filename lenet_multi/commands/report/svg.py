@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from lenet_multi.commands._palette import LIGHT
+from lenet_multi.runs.palette import LIGHT
 
 _REFERENCE = re.compile(r"(?:^|url\()#([\w-]+)")
 _FAMILY = re.compile(r"font-family: [^;]*;? ?")

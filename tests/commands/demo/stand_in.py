@@ -30,6 +30,11 @@ while len(sys.stdin.buffer.read(784)) == 784:
 while len(sys.stdin.buffer.read(784)) == 784:
     print(json.dumps({{**{SEVEN!r}, "answer": 1, "probabilities": [0, 1] + [0] * 8}}), flush=True)
 """,
+    "is unsure": f"""
+{_READY}
+while len(sys.stdin.buffer.read(784)) == 784:
+    print(json.dumps({{**{SEVEN!r}, "probabilities": [0.06] * 7 + [0.46, 0.06, 0.06]}}), flush=True)
+""",
     "never starts": "raise RuntimeError('out of luck')",
     "starts for ever": "import time; time.sleep(60)",
     "dies when asked": f"{_READY}; sys.stdin.buffer.read(784); os.kill(os.getpid(), 9)",

@@ -19,7 +19,6 @@ import pytest
 import uvicorn
 from PIL import Image, ImageDraw
 
-from lenet_multi.commands._palette import LIGHT, style
 from lenet_multi.commands.demo import app
 from lenet_multi.commands.demo.app import (
     HEADERS,
@@ -31,12 +30,14 @@ from lenet_multi.commands.demo.app import (
     serve,
 )
 from lenet_multi.errors import UserError
-from lenet_multi.lenet.photographs import prepare
+from lenet_multi.lenet.photographs.digit import prepare
+from lenet_multi.runs.palette import LIGHT, style
 from tests.commands.demo.stand_in import SEVEN, served
 from tests.stand_ins import Calls
 
 BACKENDS = ("tensorflow", "jax", "torch")
 SURE, ALMOST, ONE = np.eye(10)[7], np.eye(10)[7] + 3e-7, np.eye(10)[1]  # probabilities
+DOUBT = 0.6 * SURE + 0.4 * ONE
 
 
 def seven() -> Image.Image:
@@ -168,14 +169,14 @@ def test_what_is_not_of_the_page_is_not_there(demo: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("drawing", "status", "words"),
     [
-        (b"", 422, "the drawing is empty"),
-        (b"<svg/>", 422, "the drawing is in the format SVG"),
-        (encoded(seven(), "GIF"), 422, "the drawing is no image; give one of PNG"),
-        (encoded(seven())[:200], 422, "the drawing is a damaged or truncated image"),
+        (b"", 422, "the picture is empty"),
+        (b"<svg/>", 422, "the picture is in the format SVG"),
+        (encoded(seven(), "GIF"), 422, "the picture is no image; give one of PNG"),
+        (encoded(seven())[:200], 422, "the picture is a damaged or truncated image"),
         (encoded(Image.new("L", (280, 280))), 422, "nothing is drawn on it"),
-        (bomb(), 422, "the drawing has more than 4 megapixels"),
-        (bytes(MOST_BYTES + 1), 413, f"the drawing is larger than {MOST_BYTES} bytes"),
-        ([bytes(2**16)] * 64, 413, f"the drawing is larger than {MOST_BYTES} bytes"),
+        (bomb(), 422, "the picture has more than 4 megapixels"),
+        (bytes(MOST_BYTES + 1), 413, f"the picture is larger than {MOST_BYTES} bytes"),
+        ([bytes(2**16)] * 64, 413, f"the picture is larger than {MOST_BYTES} bytes"),
     ],
     ids=["empty", "SVG", "GIF", "truncated", "blank", "bomb", "large", "large in parts"],
 )
@@ -421,6 +422,7 @@ def test_each_backend_is_asked_for_the_prepared_image() -> None:
     assert json.loads(content) == {
         "seen": prepare(seven()).tolist(),
         "backends": [{**one.state, **one.found} for one in backends],
+        "verdict": "disagree",
         "agreement": "They disagree: jax class-7, torch class-1; largest difference 1",
     }
     assert [one.asked for one in backends] == [[prepare(seven()).tobytes()]] * 3
@@ -429,11 +431,11 @@ def test_each_backend_is_asked_for_the_prepared_image() -> None:
 @pytest.mark.parametrize(
     ("parts", "status", "words"),
     [
-        ([b"<svg/>"], 422, "the drawing is in the format SVG"),
-        ([encoded(seven(), "GIF")], 422, "the drawing is no image; give one of PNG"),
-        ([bomb()], 422, "the drawing has more than 4 megapixels"),
-        ([bytes(MOST_BYTES)], 422, "the drawing is no image; give one of PNG"),
-        ([bytes(MOST_BYTES), b"0"], 413, f"the drawing is larger than {MOST_BYTES} bytes"),
+        ([b"<svg/>"], 422, "the picture is in the format SVG"),
+        ([encoded(seven(), "GIF")], 422, "the picture is no image; give one of PNG"),
+        ([bomb()], 422, "the picture has more than 4 megapixels"),
+        ([bytes(MOST_BYTES)], 422, "the picture is no image; give one of PNG"),
+        ([bytes(MOST_BYTES), b"0"], 413, f"the picture is larger than {MOST_BYTES} bytes"),
     ],
     ids=["SVG", "GIF", "bomb", "most", "more"],
 )
@@ -504,29 +506,39 @@ def test_a_host_that_is_not_here_is_told(host: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "words"),
+    ("answers", "verdict", "words"),
     [
-        ({}, "No backend answers"),
-        ({"jax": SURE}, "jax answers 7"),
-        ({"jax": SURE, "torch": SURE}, "Both agree: 7; largest difference 0"),
+        ({}, "alone", "No backend answers"),
+        ({"jax": SURE}, "alone", "jax answers 7"),
+        ({"jax": DOUBT}, "unsure", "jax answers 7; unsure, at 60%"),
+        ({"jax": SURE, "torch": SURE}, "agree", "Both agree: 7; largest difference 0"),
+        (
+            {"jax": DOUBT, "torch": SURE},
+            "unsure",
+            "Both agree: 7; unsure, at 60%; largest difference 0.4",
+        ),
         (
             {"tensorflow": SURE, "jax": ALMOST, "torch": SURE},
+            "agree",
             "All three agree: 7; largest difference 3e-07",
         ),
         (
             {"tensorflow": SURE, "jax": SURE, "torch": ONE},
+            "disagree",
             "They disagree: tensorflow 7, jax 7, torch 1; largest difference 1",
         ),
     ],
-    ids=["none", "one", "two", "three", "disagreement"],
+    ids=["none", "one", "one unsure", "two", "two unsure", "three", "disagreement"],
 )
-def test_agreement_is_told_in_words(answers: dict[str, np.ndarray], words: str) -> None:
+def test_agreement_is_told_in_words(
+    answers: dict[str, np.ndarray], verdict: str, words: str
+) -> None:
     """The line counts the backends, names the answer and the largest gap of a probability."""
-    assert agreement(answers) == words
+    assert agreement(answers) == (verdict, words)
 
 
 def test_agreement_has_the_names_of_classes() -> None:
     """The line has the names of the classes instead of their numbers."""
     names = [f"class-{label}" for label in range(10)]
-    assert agreement({"jax": SURE, "torch": SURE}, names).startswith("Both agree: class-7;")
-    assert "jax class-7, torch class-1" in agreement({"jax": SURE, "torch": ONE}, names)
+    assert agreement({"jax": SURE, "torch": SURE}, names)[1].startswith("Both agree: class-7;")
+    assert "jax class-7, torch class-1" in agreement({"jax": SURE, "torch": ONE}, names)[1]

@@ -1,10 +1,13 @@
+import base64
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from PIL import Image, ImageDraw
 
-from tests.browser import PHONE, Open, Visit
+from tests.browser import DESKTOP, PHONE, SIDEWAYS, Open, Visit
 from tests.commands.demo.stand_in import served
 from tests.commands.demo.test_app import wait_for_backends
 
@@ -99,7 +102,7 @@ def test_answers_follow_the_mouse(address: str, open_page: Open) -> None:
 
 
 def test_answers_follow_the_keyboard(address: str, open_page: Open) -> None:
-    """Tab reaches the board, then Clear; Space and arrows draw, Escape clears."""
+    """Tab reaches the board, then Undo; Space and arrows draw, Escape clears."""
     visit = open_page(address)
     page = visit.page
     page.keyboard.press("Tab")
@@ -109,7 +112,7 @@ def test_answers_follow_the_keyboard(address: str, open_page: Open) -> None:
     page.keyboard.press("Escape")
     assert answers(page) == ["", "", ""]
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "clear"
+    assert page.evaluate("document.activeElement.id") == "undo"
     assert_quiet(visit, address)
 
 
@@ -140,6 +143,142 @@ def test_answers_follow_a_finger(address: str, browser: "Browser") -> None:
     assert page.evaluate("scrollY") == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     context.close()
+
+
+def test_undo_takes_the_last_step_back(address: str, open_page: Open) -> None:
+    """Each stroke, and Clear, goes by itself; Ctrl+Z does the same; then there is nothing left."""
+    page = open_page(address).page
+    undo = page.get_by_role("button", name="Undo")
+    assert undo.is_disabled()
+    draw(page, [(0.2, 0.2), (0.4, 0.2)])
+    draw(page, [(0.2, 0.8), (0.4, 0.8)])
+    undo.click()
+    assert (inked(page, 0.3, 0.2), inked(page, 0.3, 0.8)) == (True, False)
+    page.get_by_role("button", name="Clear").click()
+    assert not inked(page, 0.3, 0.2)
+    undo.click()
+    assert inked(page, 0.3, 0.2)
+    page.keyboard.press("Control+z")
+    assert brightest(page, "#board") == 0
+    assert undo.is_disabled()
+
+
+def photograph(folder: Path) -> Path:
+    """Write a grey page with a dark bar on it, wider than high."""
+    image = Image.new("RGB", (1600, 1200), (200, 190, 180))
+    ImageDraw.Draw(image).rectangle((780, 300, 860, 900), (40, 60, 90))
+    image.save(folder / "bar.jpg")
+    return folder / "bar.jpg"
+
+
+GIVE = """async ([kind, name, content]) => {
+  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name));
+  document.dispatchEvent(kind === "drop"
+    ? new DragEvent(kind, { dataTransfer: data, cancelable: true })
+    : new ClipboardEvent(kind, { clipboardData: data }));
+}"""
+
+
+@pytest.mark.parametrize("how", ["choose", "drop", "paste"])
+def test_a_photograph_is_answered(address: str, open_page: Open, tmp_path: Path, how: str) -> None:
+    """It is shown on the board, and Undo and a new stroke take it away."""
+    visit = open_page(address)
+    page, file = visit.page, photograph(tmp_path)
+    if how == "choose":
+        page.locator("#photo").set_input_files(file)
+    else:
+        page.evaluate(GIVE, [how, file.name, base64.b64encode(file.read_bytes()).decode()])
+    wait_for(page, "#agreement", AGREED)
+    assert brightest(page, "#seen") == 255
+    assert inked(page, 0.3, 0.5)  # paper
+    assert not inked(page, 0.3, 0.05)  # above the photograph
+    draw(page, [(0.8, 0.2), (0.8, 0.4)])
+    assert not inked(page, 0.3, 0.5)
+    for _ in range(2):  # the stroke, and the board that it began
+        page.get_by_role("button", name="Undo").click()
+    assert inked(page, 0.3, 0.5)
+    assert_quiet(visit, address)
+
+
+def test_a_file_that_is_no_picture_is_refused(address: str, open_page: Open) -> None:
+    """The page names it, and says what to choose; the board stays as it is."""
+    page = open_page(address).page
+    draw(page)
+    wait_for(page, "#agreement", AGREED)
+    page.evaluate(GIVE, ["drop", "notes.txt", base64.b64encode(b"words").decode()])
+    words = "This browser cannot read notes.txt; choose a JPEG or PNG."
+    wait_for(page, "#agreement", words)
+    assert inked(page, 0.5, 0.22)
+
+
+def test_an_unsure_answer_has_no_green_headline(open_page: Open) -> None:
+    """The page says "unsure", in another colour than that of agreement."""
+    with served(jax="is unsure", torch="is unsure") as demo:
+        wait_for_backends(demo.address)
+        page = open_page(demo.address).page
+        draw(page)
+        wait_for(page, "#agreement", "Both agree: 7; unsure, at 46%; largest difference 0")
+        assert page.locator("#agreement").get_attribute("class") == "unsure"
+
+
+@pytest.mark.parametrize("size", [PHONE, SIDEWAYS, DESKTOP], ids=["phone", "sideways", "desktop"])
+def test_each_number_is_on_one_line(address: str, open_page: Open, size: tuple[int, int]) -> None:
+    """Runners-up have their shares; no share is broken, nor cut by its card."""
+    page = open_page(address, size=size).page
+    draw(page)
+    wait_for(page, "#agreement", AGREED)
+    assert page.locator(".percent").all_text_contents() == ([*["1%"] * 7, "91%", "1%", "1%"] * 3)
+    whole = """() => [...document.querySelectorAll(".percent, .share")].every((one) => {
+      const words = document.createRange();
+      words.selectNodeContents(one);
+      const [box, card] = [words.getBoundingClientRect(), one.closest("article")];
+      return words.getClientRects().length === 1 && box.width > 0
+        && box.right <= card.getBoundingClientRect().right;
+    })"""
+    assert page.evaluate(whole)
+
+
+def test_board_and_answers_share_the_screen_of_a_phone_held_sideways(
+    address: str, open_page: Open
+) -> None:
+    """The board and each answer are in view at once; there is room to scroll beside the board."""
+    page = open_page(address, size=SIDEWAYS).page
+    draw(page)
+    wait_for(page, "#agreement", AGREED)
+    width, height = SIDEWAYS
+    for selector in ("#board", "#agreement", ".verdict"):
+        for found in page.locator(selector).all():
+            box = found.bounding_box()
+            assert box
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= height
+            assert box["x"] + box["width"] <= width
+    board = page.locator("#board").bounding_box()
+    assert board
+    assert board["width"] <= width / 2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_boards_edge_is_seen(
+    address: str, open_page: Open, scheme: Literal["light", "dark"]
+) -> None:
+    """Its colour has three times the light of the ground, or a third (WCAG 2.2, 1.4.11)."""
+    page = open_page(address, scheme=scheme).page
+    edge, ground = (
+        page.evaluate(f"getComputedStyle(document.querySelector('{one}')).{name}")
+        for one, name in (("#board", "borderTopColor"), ("body", "backgroundColor"))
+    )
+    light = sorted(luminance(color) + 0.05 for color in (edge, ground))
+    assert light[1] / light[0] >= 3
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of a CSS colour rgb(R, G, B), as WCAG 2 defines it."""
+    levels = [int(level) / 255 for level in re.findall(r"\d+", color)]
+    linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
+    return sum(weight * v for weight, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_how_backends_fare_is_shown(open_page: Open) -> None:

@@ -4,10 +4,10 @@ import matplotlib as mpl
 import pytest
 from matplotlib.colors import to_hex
 
-from lenet_multi.commands._palette import LIGHT
 from lenet_multi.commands.report import charts
 from lenet_multi.commands.report.groups import Group, Shown, group
 from lenet_multi.parity.figure import Line
+from lenet_multi.runs.palette import LIGHT
 from lenet_multi.runs.record import Run
 from tests.examples import example_epochs, example_run, example_values_run
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from lenet_multi import __version__
-from lenet_multi.commands._palette import style
 from lenet_multi.commands.report import charts, command, page, pictures
 from lenet_multi.commands.report.climb import read_climb
 from lenet_multi.commands.report.groups import group
@@ -20,6 +19,7 @@ from lenet_multi.lenet.recipes import RECIPES
 from lenet_multi.parity.figure import Line
 from lenet_multi.parity.ladder import RUNGS
 from lenet_multi.runs.comparison import seconds_per_epoch, shown_headline
+from lenet_multi.runs.palette import style
 from lenet_multi.runs.record import Run, read_run
 from tests.commands.report.material import (
     HOSTILE,

@@ -6,12 +6,12 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
-from lenet_multi.commands._palette import DARK, LIGHT
 from lenet_multi.commands.report import svg
 from lenet_multi.commands.report.charts import gap_chart
 from lenet_multi.commands.report.svg import to_svg
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.parity.figure import Line
+from lenet_multi.runs.palette import DARK, LIGHT
 
 
 def drawn(name: str = "chart", text: str = "words") -> str:

@@ -1,41 +1,108 @@
-// Draw; ask while drawing, one question at a time; show each backend's answer.
+// Draw, or take a photograph; ask, one question at a time; show each backend's answer.
 
 const find = (id) => document.getElementById(id);
 const board = find("board");
 const ink = board.getContext("2d", { willReadFrequently: true });
 const SIDE = board.width; // pixels
 const STROKE = SIDE / 12; // as thick as in MNIST when the digit is scaled to 20 of 28 pixels
-const SENT = SIDE / 4; // pixels per side of the picture sent: five for each that the network sees
+const SENT = SIDE / 4; // pixels per side of the drawing sent: five for each that the network sees
+const PHOTO = 512; // pixels on the longer side of the photograph sent
 const STEP = SIDE / 40; // of the pen for each arrow key
 const POLL = 500; // milliseconds between checks while backends start
 const DIGITS = [..."0123456789"]; // the classes of a model that does not name them
 const PAUSE = 600; // milliseconds without change before the answer is read aloud
 
 let drawing = 0; // counts changes, to recognise an answer to an older drawing
-let empty = true;
 let asking = false;
 
-function draw(from, to) {
-  ink.beginPath();
-  ink.moveTo(from.x, from.y);
-  ink.lineTo(to.x + 0.1, to.y); // a line of length 0 would draw no dot
-  ink.stroke();
-  drawing += 1;
-  empty = false;
-  ask();
+// The board shows its steps from the last photograph or Clear on; Undo takes the last one back.
+const steps = []; // each a stroke { points }, a photograph { photo }, or Clear { }
+
+const isStart = ({ points }) => !points;
+const photo = () => steps.findLast(isStart)?.photo;
+const isEmpty = () => !steps.length || !(steps.at(-1).points || steps.at(-1).photo);
+
+function beginStroke(at) {
+  if (photo()) clear();
+  steps.push({ points: [at] });
+  paintLine(at, at);
+  changed();
+}
+
+function draw(to) {
+  const { points } = steps.at(-1);
+  paintLine(points.at(-1), to);
+  points.push(to);
+  changed();
 }
 
 function clear() {
+  if (!isEmpty()) steps.push({});
+  redraw();
+}
+
+function undo() {
+  steps.pop();
+  redraw();
+}
+
+function redraw() {
+  last = null;
   ink.fillStyle = "#000";
   ink.fillRect(0, 0, SIDE, SIDE);
   ink.strokeStyle = "#fff";
   ink.lineWidth = STROKE;
   ink.lineCap = ink.lineJoin = "round";
+  steps.slice(Math.max(0, steps.findLastIndex(isStart))).forEach(paint);
+  changed();
+}
+
+function paint({ points, photo }) {
+  points?.forEach((to, at) => paintLine(points[Math.max(0, at - 1)], to));
+  if (!photo) return;
+  const scale = SIDE / Math.max(photo.width, photo.height);
+  const [width, height] = [photo.width * scale, photo.height * scale];
+  ink.drawImage(photo, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
+}
+
+function paintLine(from, to) {
+  ink.beginPath();
+  ink.moveTo(from.x, from.y);
+  ink.lineTo(to.x + 0.1, to.y); // a line of length 0 would draw no dot
+  ink.stroke();
+}
+
+function changed() {
   drawing += 1;
-  empty = true;
+  find("undo").disabled = !steps.length;
+  if (!isEmpty()) return ask();
   show(known.map(({ answer, probabilities, milliseconds, ...state }) => state));
   showSeen(null);
 }
+
+// A photograph that is chosen, dropped or pasted
+
+async function take(file) {
+  if (!file) return;
+  try {
+    steps.push({ photo: await createImageBitmap(file) });
+    redraw();
+  } catch {
+    showAgreement(`This browser cannot read ${file.name}; choose a JPEG or PNG.`);
+  }
+}
+
+find("choose").addEventListener("click", () => find("photo").click());
+find("photo").addEventListener("change", ({ target }) => {
+  take(target.files[0]);
+  target.value = ""; // so that the same file can be chosen again
+});
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  take(event.dataTransfer.files[0]);
+});
+document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
 
 // Mouse, finger and pen
 
@@ -52,17 +119,17 @@ function place(event) {
 board.addEventListener("pointerdown", (event) => {
   if (!event.isPrimary || event.button !== 0) return;
   board.setPointerCapture(event.pointerId);
-  last = place(event);
-  draw(last, last);
+  const at = place(event);
+  beginStroke(at);
+  last = at;
 });
 
 board.addEventListener("pointermove", (event) => {
   if (!last || !event.isPrimary) return;
   const between = event.getCoalescedEvents?.() ?? [];
   for (const each of between.length ? between : [event]) {
-    const next = place(each);
-    draw(last, next);
-    last = next;
+    last = place(each);
+    draw(last);
   }
 });
 
@@ -80,7 +147,6 @@ let pen = { x: SIDE / 2, y: SIDE / 4 };
 function movePen(x, y) {
   const within = (value) => Math.min(Math.max(value, STROKE), SIDE - STROKE);
   const next = { x: within(x), y: within(y) };
-  if (find("pen").classList.contains("down")) draw(pen, next);
   pen = next;
   find("pen").style.left = `${(100 * pen.x) / SIDE}%`;
   find("pen").style.top = `${(100 * pen.y) / SIDE}%`;
@@ -88,17 +154,30 @@ function movePen(x, y) {
 
 board.addEventListener("keydown", (event) => {
   const arrow = ARROWS[event.key];
+  const isDown = find("pen").classList;
   if (event.key === " ") {
-    find("pen").classList.toggle("down");
-    movePen(pen.x, pen.y);
+    if (isDown.toggle("down")) beginStroke({ ...pen });
   } else if (event.key === "Escape") {
+    lift();
     clear();
   } else if (arrow) {
     movePen(pen.x + arrow[0] * STEP, pen.y + arrow[1] * STEP);
+    if (isDown.contains("down")) draw({ ...pen });
   } else {
     return;
   }
   event.preventDefault();
+});
+
+function lift() {
+  find("pen").classList.remove("down");
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey) return;
+  event.preventDefault();
+  lift();
+  undo();
 });
 
 // Questions and answers
@@ -110,19 +189,25 @@ async function ask() {
   do {
     asked = drawing;
     const found = await fetched("predict", { method: "POST", body: await picture() });
-    if (found && !empty) {
+    if (found && !isEmpty()) {
       show(found.backends);
       showSeen(found.seen);
-      showAgreement(found.agreement);
+      showAgreement(found.agreement, found.verdict);
     }
-  } while (asked !== drawing && !empty);
+  } while (asked !== drawing && !isEmpty());
   asking = false;
 }
 
 function picture() {
+  const from = photo() ?? board;
+  const longest = Math.max(from.width, from.height);
+  const scale = Math.min(1, (photo() ? PHOTO : SENT) / longest);
   const small = document.createElement("canvas");
-  small.width = small.height = SENT;
-  small.getContext("2d").drawImage(board, 0, 0, SENT, SENT);
+  small.width = Math.max(1, Math.round(from.width * scale));
+  small.height = Math.max(1, Math.round(from.height * scale));
+  const pencil = small.getContext("2d");
+  pencil.imageSmoothingQuality = "high";
+  pencil.drawImage(from, 0, 0, small.width, small.height);
   return new Promise((done) => small.toBlob(done, "image/png"));
 }
 
@@ -131,7 +216,7 @@ async function follow() {
   const states = await fetched("backends");
   if (!states) return;
   const news = ready(states) - ready(known);
-  if (empty) show(states);
+  if (isEmpty()) show(states);
   else if (news) ask();
   if (states.some(({ version, failure }) => !version && !failure)) setTimeout(follow, POLL);
 }
@@ -157,7 +242,7 @@ function show(states) {
   const models = new Set(states.map(({ model }) => model));
   find("model").textContent = models.size ? `Model: ${[...models].join(", ")}` : "";
   states.forEach((state, index) => showBackend(find("backends").children[index] ?? card(), state));
-  if (empty) invite(states[0]?.class_names ?? DIGITS);
+  if (isEmpty()) invite(states[0]?.class_names ?? DIGITS);
 }
 
 function invite(names) {
@@ -216,14 +301,15 @@ function showSeen(rows) {
 
 let rest;
 
-function showAgreement(words) {
+function showAgreement(words, verdict = "") {
   find("agreement").textContent = words;
-  find("agreement").className = / agree: /.test(words) ? "good" : /disagree/.test(words) ? "bad" : "";
+  find("agreement").className = verdict;
   clearTimeout(rest);
   rest = setTimeout(() => (find("spoken").textContent = words), PAUSE);
 }
 
-find("clear").addEventListener("click", clear);
-clear();
+find("undo").addEventListener("click", () => (lift(), undo()));
+find("clear").addEventListener("click", () => (lift(), clear()));
+redraw();
 movePen(pen.x, pen.y);
 follow();

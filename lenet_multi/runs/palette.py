@@ -1,4 +1,4 @@
-"""The page's colours by name, on light and dark ground, and the runs' marks."""
+"""The colours of all pages and figures by name, on light and dark ground, and the runs' marks."""
 
 # Backends have Okabe and Ito's colours for the colour-blind, lighter on dark ground.
 _COLORS = {  # on light ground, on dark ground
@@ -9,6 +9,7 @@ _COLORS = {  # on light ground, on dark ground
     "quiet": ("#5a6472", "#a3adba"),
     "ink": ("#161b22", "#e8ebef"),
     "good": ("#1d6b3a", "#7fd39c"),
+    "unsure": ("#8a5a00", "#e8b44c"),
     "bad": ("#b3261e", "#ff9a90"),
     "tensorflow": ("#d55e00", "#ff8b3d"),
     "jax": ("#0072b2", "#56b4e9"),
