@@ -284,7 +284,7 @@ def bench(session: nox.Session, backend: str) -> None:
 
 @nox.session(default=False)
 def study(session: nox.Session) -> None:
-    """Study the recipes; `-- trials`, `-- robustness RUN` and `-- climbs STUDY` do others."""
+    """Study the recipes; `-- trials`, `-- photographs RUN` and the like do others."""
     install(session, *BACKENDS, "study", "cluster")
     part, *rest = session.posargs or ["recipes"]
     session.run("python", "-m", f"benchmarks.{part}", *rest)

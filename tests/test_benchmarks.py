@@ -49,7 +49,8 @@ SCRIPTS = {
     if path.stem != "__init__"
 }
 # `python -m benchmarks` runs `worker`, `startup`, `growth` and `target`; `test_recipes`,
-# `test_recipe_figures`, `test_trials` and `test_robustness` run theirs; these run the rest.
+# `test_recipe_figures`, `test_trials`, `test_photographs` and `test_robustness` run theirs; these
+# run the rest.
 TRIED = {
     f"benchmarks.{name}"
     for name in (
@@ -57,6 +58,7 @@ TRIED = {
         *("stages", "coverage", "exports", "recipes", "trials", "robustness", "climbs", "scaling"),
         "recipe_figures",
         *("distorted", "overhead"),
+        *(f"photographs.{name}" for name in ("__main__", "conditions", "paper", "recipes")),
         *(
             "study",
             "record",

@@ -183,7 +183,7 @@ def _bar(axes: Axes, row: int, shown: Shown, fills: Mapping[str, str], least: fl
             left += seconds
     if short:
         words = f"and {', '.join(short)}"
-        axes.text(0, row + 0.22, words, va="top", fontsize=8, color=LIGHT["quiet"])
+        axes.text(0, row + 0.22, words, va="top", fontsize=9, color=LIGHT["quiet"])
     label = shown.label
     if len(label) > _LABEL:
         label = f"\u2026{label[-_LABEL:]}"  # the end of a path identifies it best

@@ -21,11 +21,11 @@ _FLAT = 3  # times as wide as high: a line below the digit
 _MOSTLY_FLAT = 0.4  # of the line's width: the least height of the digit above it
 
 
-def without_ruled_lines(ink: Array) -> Array:
-    """Return `ink` (H, W) without straight lines across the whole picture."""
+def without_ruled_lines(ink: Array, level: float = THRESHOLD) -> Array:
+    """Return `ink` (H, W) without straight lines above `level` across the whole picture."""
     if min(ink.shape) < PHOTOGRAPH:
         return ink
-    strokes = ink > THRESHOLD
+    strokes = ink > level
     across = _ruled(strokes)
     lines = across | _ruled((strokes & ~across).T).T
     return np.where(lines, 0, ink) if lines.any() else ink

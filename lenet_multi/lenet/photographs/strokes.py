@@ -6,7 +6,12 @@ from scipy import ndimage
 
 from lenet_multi.errors import UserError
 from lenet_multi.lenet.photographs.ink import PHOTOGRAPH, THRESHOLD, TOUCHING, Array, Mask, frame
-from lenet_multi.lenet.photographs.lines import Box, is_box_around, is_line_below
+from lenet_multi.lenet.photographs.lines import (
+    Box,
+    is_box_around,
+    is_line_below,
+    without_ruled_lines,
+)
 
 _SPECK = 0.05  # of the largest stroke's area: smaller strokes are dirt
 _FAINTEST = 0.1  # of the ink's level: the soft edge of a stroke
@@ -69,7 +74,7 @@ def _with_faint_strokes(strokes: Mask, ink: Array) -> Mask:
         slice(max(0, rows.start - near), rows.stop + near),
         slice(max(0, columns.start - near), columns.stop + near),
     )
-    faint[box] = ink[box] > _FAINT
+    faint[box] = without_ruled_lines(ink, _FAINT)[box] > _FAINT
     grown = ndimage.binary_propagation(strokes, TOUCHING, mask=faint | strokes)
     return grown if grown.sum() <= (1 + _MOST_FAINT) * strokes.sum() else strokes
 

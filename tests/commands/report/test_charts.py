@@ -163,18 +163,18 @@ def test_each_run_has_a_bar_of_its_parts(drawn: Drawn) -> None:
         charts.time_bars(runs, "time")
     ((figure, words),) = drawn
     (axes,) = figure.axes
-    assert size(figure) == [4.3, 2.1]
+    assert size(figure) == [4.3, 2.4]
     places = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
-    assert places == [(0, 1), (1, 2.5), (3.5, 0), (0, 0), (0, 4), (4, 0.25)]
+    assert places == [(0, 1), (1, 2.5), (0, 4), (4, 0.25)]
     rows = [round(bar.get_y() + bar.get_height() / 2, 6) for bar in axes.patches]
-    assert rows == [0, 0, 0, 1, 1, 1]
-    assert {round(bar.get_height(), 6) for bar in axes.patches} == {0.42}
+    assert rows == [0, 0, 1, 1]
+    assert {round(bar.get_height(), 6) for bar in axes.patches} == {0.36}
     assert {bar.get_linewidth() for bar in axes.patches} == {1}
-    assert [bar.get_hatch() or "" for bar in axes.patches] == ["////", "xxxx", ""] * 2
-    colors = [LIGHT["jax"]] * 3 + [LIGHT["torch"]] * 3
+    assert [bar.get_hatch() or "" for bar in axes.patches] == ["////", "xxxx", "xxxx", ""]
+    colors = [LIGHT["jax"]] * 2 + [LIGHT["torch"]] * 2
     assert [to_hex(bar.get_edgecolor()) for bar in axes.patches] == colors
     ground = LIGHT["ground"]
-    faces = [ground, ground, LIGHT["jax"], ground, ground, LIGHT["torch"]]
+    faces = [ground, ground, ground, LIGHT["torch"]]
     assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == faces
     assert words == {
         "name": "time",
@@ -190,13 +190,65 @@ def test_a_bar_has_its_runs_name_above_and_its_sum_behind(drawn: Drawn) -> None:
     charts.time_bars(bars(), "time")
     (axes,) = drawn[0][0].axes
     name, total, long, other = axes.texts
-    assert (name.get_text(), name.get_position()) == ("jax", (0, -0.29))
-    assert (long.get_text(), long.get_position()) == ("…" + "x" * 44, (0, 0.71))
+    assert (name.get_text(), name.get_position()) == ("jax", (0, -0.22))
+    assert (long.get_text(), long.get_position()) == ("…" + "x" * 44, (0, 0.78))
     assert (total.get_text(), total.xy, total.get_position()) == ("3.5", (3.5, 0), (4, 0))
     assert (other.get_text(), other.xy) == ("4.2", (4.25, 1))
     assert total.anncoords == "offset points"
     assert [text.get_va() for text in axes.texts] == ["bottom", "center"] * 2
     assert {text.get_fontsize() for text in axes.texts} == {9}
+
+
+def test_a_part_too_short_to_see_is_written(drawn: Drawn) -> None:
+    """It stands below its run's bar, is no piece of it, and the sum has it."""
+    seconds = {"train": 9.0, "save_model": 0.04, "evaluate": 0.5}
+    (run,) = group_of(example_run(seconds=seconds)).runs
+    charts.time_bars([run], "time")
+    figure, words = drawn[0]
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [9, 0.5]
+    short, _, total = axes.texts
+    assert (short.get_text(), short.get_position()) == ("and save model 0.04", (0, 0.22))
+    assert short.get_color() == LIGHT["quiet"]
+    assert total.get_text() == "9.5"
+    assert legend(figure)["texts"] == ["train", "evaluate"]
+    assert "save model 0.0" in words["description"]
+
+
+def alike(*apart: float) -> Group:
+    """Return runs whose losses fall from 2 to 1, apart from each other at the second epoch."""
+    runs = []
+    for backend, more in zip(("tensorflow", "jax", "torch"), apart, strict=False):
+        epochs = example_epochs(3)
+        for epoch, loss in zip(epochs, (2.0, 1.5 + more, 1.0), strict=True):
+            epoch["loss"] = epoch["val_loss"] = loss
+            epoch["val_accuracy"] = 1 - loss / 4
+        runs.append(example_run(backend, epochs=epochs))
+    return group_of(*runs)
+
+
+def test_where_curves_coincide_their_difference_is_drawn(drawn: Drawn) -> None:
+    """Below them: each run's validation value less the runs' mean."""
+    charts.curves(alike(0, 0.02, 0.04), "loss", "one")
+    charts.curves(alike(0, 0.02, 0.04), "accuracy", "two")
+    for (figure, _), unit, factor in zip(drawn, ("", ", in points"), (1, -25), strict=True):
+        above, below = figure.axes
+        assert size(figure) == [4.3, 4.4]
+        assert len(above.get_lines()) == 6
+        found = [line.get_ydata()[1] for line in below.get_lines()]
+        assert found == pytest.approx([-0.02 * factor, 0, 0.02 * factor])
+        assert [line.get_color() for line in below.get_lines()] == [
+            LIGHT[name] for name in ("tensorflow", "jax", "torch")
+        ]
+        assert below.get_title(loc="left") == f"validation, less the runs' mean{unit}"
+        assert (above.get_xlabel(), below.get_xlabel()) == ("", "epoch")
+
+
+@pytest.mark.parametrize("apart", [(0.0,), (0.0, 0.06)], ids=["one run", "seen apart"])
+def test_other_curves_have_no_difference_below(drawn: Drawn, apart: tuple[float, ...]) -> None:
+    """There is nothing to compare, or the curves show it."""
+    charts.curves(alike(*apart), "loss", "one")
+    assert len(drawn[0][0].axes) == 1
 
 
 def test_bars_stand_on_seconds_alone(drawn: Drawn) -> None:

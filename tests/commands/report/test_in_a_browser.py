@@ -155,3 +155,36 @@ def test_a_hostile_run_runs_nothing(tmp_path: Path, open_page: Open) -> None:
     assert visit.complaints == []
     assert visit.page.title().startswith("lenet-multi: One run. <script>")
     assert visit.page.locator("script").count() == 0
+
+
+def test_two_runs_stand_side_by_side_on_a_phone(address: str, open_page: Open) -> None:
+    """Each has a card of half the width, with all of its results."""
+    page = open_page(address, size=PHONE).page
+    cards = [row.bounding_box() for row in page.locator("#results tbody tr").all()]
+    assert len(cards) == 3
+    first, second, third = (card for card in cards if card)
+    assert first["y"] == second["y"] < third["y"]
+    assert first["x"] + first["width"] <= second["x"]
+    assert second["x"] + second["width"] <= PHONE[0]
+
+
+def test_each_section_leads_back_to_the_top(address: str, open_page: Open) -> None:
+    """The last section's link scrolls there."""
+    page = open_page(address, size=PHONE).page
+    assert page.locator("section .top").count() == page.locator("section h2").count()
+    page.locator("#environment .top").click()
+    for _ in range(100):  # the page scrolls smoothly
+        if page.evaluate("scrollY") == 0:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("the page is not at its top")
+
+
+def test_finding_and_limit_have_columns_of_their_own(address: str, open_page: Open) -> None:
+    """Both precisions have both; a rung that asks for equality has a limit of 0."""
+    page = open_page(address).page
+    heads = page.locator("#ladder .ladder thead th").all_text_contents()
+    assert heads == ["float32", "float64", "rung", *["found", "limit"] * 2]
+    row = page.locator("#ladder .ladder tbody tr").first
+    cells = [" ".join(words.split()) for words in row.locator("td").all_text_contents()]
+    assert cells == ["✓ 0", "0"] * 2

@@ -52,7 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
         "the runs agree",
         "the same at every rung",
         "L6 portability",
-        "equal to the bit",
+        "↑ top",
         "build and compile",
         "most often 0 as 1",
         "3.15.1",
@@ -113,7 +113,10 @@ def test_the_template_gets_all_that_was_found(
     assert same[:2] == [("keras", "3.15.1"), ("cores", "2")]
     assert ("Keras floatx", "float32") in same
     assert {("threads", "2"), ("form", "stock"), ("jit compile", "False")} <= {*same}
-    assert different == [("device", ["cpu", "gpu", "cpu"])]
+    assert different == [
+        ("backend and its version", ["jax", "torch", "jax"]),
+        ("device", ["cpu", "gpu", "cpu"]),
+    ]
     same, different = content["settings"]
     assert {
         ("class names", "numbers"),
