@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from benchmarks import climbs, recipes, scaling, trials
+from benchmarks import climbs, overhead, recipes, scaling, trials
 from benchmarks.epoch import OURS, STOCK
 from benchmarks.report import (
     RESULTS,
@@ -484,6 +484,14 @@ def test_how_far_several_devices_pay_follows_from_the_benchmarks() -> None:
         assert one.speedup(2, 1e30) == pytest.approx(2)
         most = one.most(scaling.LINKS["NVLink"])
         assert one.speedup(most, scaling.LINKS["NVLink"]) >= most / 2
+
+
+def test_an_engine_that_starts_one_process_costs_at_most_5_percent() -> None:
+    """On each backend, in the committed record; the page shows its table."""
+    record = read(RESULTS / "overhead.json")
+    assert overhead.overhead_table(record) in DEVICES
+    for backend in BACKENDS:
+        assert overhead.ratio(record["trainings"], backend, overhead.STARTED) <= 1.05
 
 
 def test_each_option_of_the_lenet_climbed_the_ladder() -> None:

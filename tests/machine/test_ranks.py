@@ -1,7 +1,6 @@
 """Ranks: who leads, and what is said of one that ended early."""
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +124,7 @@ def test_a_rank_does_not_wait_for_ever(backend: str, tmp_path: Path) -> None:
     said = "lenet-multi: rank 0 waited 9 seconds for all 2 ranks; start each of them"
     assert done.stderr.startswith(said), done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert done.returncode == -signal.SIGKILL
+    assert done.returncode == 2
     assert not (tmp_path / "runs").exists()
 
 
