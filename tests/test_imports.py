@@ -173,7 +173,7 @@ def test_private_names_have_one_room(path: Path) -> None:
     """Only backends.private uses private names of Keras or of a framework, but for one."""
     if name(path) != "backends.private":
         allowed = KERAS_HOME if name(path) == "machine.keras_home" else set()
-        assert private_names(path.read_text()) <= {"os._exit", *allowed}
+        assert private_names(path.read_text()) <= {"os._exit", "libc._exit", *allowed}
 
 
 @pytest.mark.parametrize(

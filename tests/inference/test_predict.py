@@ -319,3 +319,15 @@ def test_what_a_backend_cannot_compute_is_told(name: str, monkeypatch: pytest.Mo
     message = f"{name} cannot compute m.keras: no `qr`; choose another --backend"
     with pytest.raises(UserError, match=message), computing(Path("m.keras")):
         raise NotImplementedError("no `qr`\nand more")
+
+
+def test_an_answer_about_a_digit_is_sure_or_not() -> None:
+    """At most 90 % is unsure; of other pictures nothing is said, in JSON neither."""
+    likely = np.array([[0.09, 0.91], [0.1, 0.9]])
+    pixels = np.zeros((2, 8, 8, 1), np.uint8)
+    digits = Prediction(["a", "b"], pixels, [], likely, of_digits=True)
+    assert digits.unsure == [False, True]
+    assert json.loads(json.dumps(as_json(digits)))["images"][1]["unsure"] is True
+    others = dataclasses.replace(digits, of_digits=False)
+    assert others.unsure == [False, False]
+    assert "unsure" not in as_json(others)["images"][1]

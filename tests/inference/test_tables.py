@@ -121,3 +121,15 @@ def test_counts_stand_on_the_right() -> None:
     print_evaluation(Evaluation(Examples(images, labels), logits, 0.0, {}), Console(file=output))
     assert "│ 0 │ 12 │   │" in output.getvalue()
     assert "│ 1 │  3 │   │" in output.getvalue()
+
+
+def test_the_table_says_what_is_unsure() -> None:
+    """In a last column, which it has only if there is such an answer."""
+    output = io.StringIO()
+    found = dataclasses.replace(example(), of_digits=True)
+    print_prediction(found, Console(file=output, width=100))
+    assert output.getvalue().count("unsure") == sum(found.unsure) > 0
+    sure = dataclasses.replace(found, probabilities=np.array([[0.95, 0.05]] * len(found.names)))
+    output = io.StringIO()
+    print_prediction(sure, Console(file=output, width=100))
+    assert "unsure" not in output.getvalue()

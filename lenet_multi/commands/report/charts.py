@@ -30,7 +30,7 @@ _COINCIDE = 0.05  # of the height of a chart: curves that are nearer look like o
 def curves(group: Group, metric: str, name: str) -> str:
     """Return the chart of a metric by epoch, in training and validation.
 
-    Where the runs' curves coincide, a chart below shows what each differs from their mean.
+    Where the runs' validation curves coincide, a chart below shows their differences.
     """
     called = metric.replace("_", " ")
     apart = _differences(group, metric)
@@ -62,6 +62,7 @@ def curves(group: Group, metric: str, name: str) -> str:
         _scale(axes, metric, called, classifies=group.classifies)
         for under in below:
             _draw_differences(under, group, metric, apart)
+            under.set_xlim(axes.get_xlim())
         for each in (axes, *below):
             each.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         (axes, *below)[-1].set_xlabel("epoch")
@@ -73,14 +74,24 @@ def curves(group: Group, metric: str, name: str) -> str:
 
 
 def _differences(group: Group, metric: str) -> NDArray[np.float64] | None:
-    """Return each run's validation value less the runs' mean (runs, epochs), if curves coincide."""
-    values = [[epoch[f"val_{metric}"] for epoch in run.result.epochs] for run in group.runs]
+    """Return each run's validation value less the runs' mean (runs, epochs), NaN where far apart.
+
+    None if the runs have other epochs, or coincide in less than half of them.
+    """
+    values = [
+        [[epoch[prefix + metric] for prefix in ("val_", "")] for epoch in run.result.epochs]
+        for run in group.runs
+    ]
     if len(values) < 2 or len({len(each) for each in values}) > 1 or len(values[0]) < 2:
         return None
-    found = np.array(values, np.float64)
-    if not np.isfinite(found).all() or np.ptp(found, axis=0).max() > _COINCIDE * np.ptp(found):
+    found = np.array(values, np.float64)  # (runs, epochs, validation and training)
+    heights = np.log(found) if metric == "loss" and found.min() > 0 else found
+    if not np.isfinite(heights).all():
         return None
-    return np.asarray(found - found.mean(axis=0))
+    coincide = np.ptp(heights[..., 0], axis=0) <= _COINCIDE * np.ptp(heights)
+    if 2 * coincide.sum() < len(coincide):
+        return None
+    return np.where(coincide, found[..., 0] - found[..., 0].mean(axis=0), np.nan)
 
 
 def _draw_differences(

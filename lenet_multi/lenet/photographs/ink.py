@@ -30,8 +30,10 @@ _BORDER = 1 / 8  # of the side: the border, expected to be ground
 _INSIDE_WEIGHT = 0.2  # weight of pixels inside the border in the fit of the ground
 _ROUNDS = 10  # of the robust fit
 _LEAST_SIGNAL = 5  # standard deviations of the ground's noise: the least level of ink
-_SHADOWED = 0.02  # of the frame: more of it under ink tells that the ground may not fit
+_MISFIT = 0.02  # of the frame under ink, or of the pixels in a gleam: the ground may not fit
+_GLEAM = 0.15  # of the ink's level: a gleam is lighter than the ground by so much
 _REACH = 0.18  # of the side: no stroke is as wide
+_WEAKEST = 0.3  # of the ink's level: ink under a gleam
 _DARKEST = 0.02  # of the pixels may be darker than the darkest ground
 _LEVELS = 32  # of light, to tell the ground from ink in a shadow
 _LEAST_SHARE = 0.15  # of the ground's light: ink in a shadow takes more
@@ -58,9 +60,10 @@ def at_the_frame(ink: Array) -> float:
 
 def over_ground(pixels: Array) -> Array:
     """Return the ink (H, W) from 0 (ground) to 1; raise `UserError` if there is none."""
-    ink = _over_smooth_ground(pixels)
-    touching = at_the_frame(ink)
-    if touching < _SHADOWED or min(ink.shape) < PHOTOGRAPH:
+    levels = _over_smooth_ground(pixels)
+    ink = np.clip(levels, 0, 1)
+    touching, lighter = at_the_frame(ink), float((levels < -_GLEAM).mean())
+    if max(touching, lighter) < _MISFIT or min(ink.shape) < PHOTOGRAPH:
         return ink
     under_shadow = over_shadowed_ground(pixels)
     if under_shadow is None or 2 * at_the_frame(under_shadow) > touching:
@@ -77,9 +80,13 @@ def over_shadowed_ground(pixels: Array) -> Array | None:
     light = ndimage.gaussian_filter(pixels.mean(axis=2), max(pixels.shape[:2]) / _BLUR)
     ground = _shadowed_ground(light)
     try:
-        ink = _of_departure((ground - light) / np.maximum(ground, 1), least=_LEAST_SHARE)
+        levels = _levels((ground - light) / np.maximum(ground, 1), least=_LEAST_SHARE)
     except UserError:
         return None
+    # Under a gleam all ink is weaker: compare it with the strongest around.
+    reach = int(_REACH * max(light.shape)) | 1
+    strongest = ndimage.uniform_filter(ndimage.maximum_filter(levels, reach), reach)
+    ink = np.clip(levels / np.clip(strongest, _WEAKEST, 1), 0, 1)
     darkest = np.quantile(ground, _DARKEST)
     return ink if np.median(light[ink > THRESHOLD]) < (1 - _LEAST_SHARE) * darkest else None
 
@@ -108,11 +115,11 @@ def _over_smooth_ground(pixels: Array) -> Array:
     _, directions = np.linalg.eigh(flat.T @ flat)
     along = departure @ directions[:, -1]  # the colour in which the image varies most
     along *= np.sign(np.sum(along**3)) or 1  # ink is the far side
-    return _of_departure(along, least=LEAST_CONTRAST)
+    return _levels(along, least=LEAST_CONTRAST)
 
 
-def _of_departure(along: Array, *, least: float) -> Array:
-    """Return the ink (H, W) in [0, 1]; raise `UserError` if its level is not above noise."""
+def _levels(along: Array, *, least: float) -> Array:
+    """Return departures (H, W) as shares of the ink's; raise `UserError` if that is mere noise."""
     # Roughness is noise, except at edges, so take its lower quartile; a quarter of a Gaussian lies
     # within 0.32 standard deviations. Ink and light are smooth.
     rough = np.abs(along - ndimage.gaussian_filter(along, 2))
@@ -120,7 +127,7 @@ def _of_departure(along: Array, *, least: float) -> Array:
     level = np.median(along[along >= along.max() / 2])
     if level < max(least, _LEAST_SIGNAL * noise):
         raise UserError("nothing is drawn on it, or too faintly; give a clearer image")
-    return np.asarray(np.clip(along / level, 0, 1), np.float32)
+    return np.asarray(along / level, np.float32)
 
 
 def _ground(pixels: Array) -> Array:

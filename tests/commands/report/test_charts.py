@@ -1,6 +1,7 @@
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
@@ -237,6 +238,7 @@ def test_where_curves_coincide_their_difference_is_drawn(drawn: Drawn) -> None:
         assert len(above.get_lines()) == 6
         found = [line.get_ydata()[1] for line in below.get_lines()]
         assert found == pytest.approx([-0.02 * factor, 0, 0.02 * factor])
+        assert below.get_xlim() == above.get_xlim()
         assert [line.get_color() for line in below.get_lines()] == [
             LIGHT[name] for name in ("tensorflow", "jax", "torch")
         ]
@@ -244,11 +246,29 @@ def test_where_curves_coincide_their_difference_is_drawn(drawn: Drawn) -> None:
         assert (above.get_xlabel(), below.get_xlabel()) == ("", "epoch")
 
 
-@pytest.mark.parametrize("apart", [(0.0,), (0.0, 0.06)], ids=["one run", "seen apart"])
-def test_other_curves_have_no_difference_below(drawn: Drawn, apart: tuple[float, ...]) -> None:
-    """There is nothing to compare, or the curves show it."""
-    charts.curves(alike(*apart), "loss", "one")
-    assert len(drawn[0][0].axes) == 1
+def test_only_where_curves_coincide_their_difference_is_drawn(drawn: Drawn) -> None:
+    """Another epoch has none; if most have none, there is no chart of it."""
+    charts.curves(alike(0, 0.3), "loss", "one")
+    _, below = drawn[0][0].axes
+    assert [np.isnan(line.get_ydata()).tolist() for line in below.get_lines()] == [
+        [False, True, False]
+    ] * 2
+    far = alike(0, 0.3)
+    for epoch in far.runs[0].result.epochs:
+        epoch["val_loss"] *= 2
+    charts.curves(far, "loss", "two")
+    assert len(drawn[1][0].axes) == 1
+
+
+def test_one_run_has_no_difference(drawn: Drawn) -> None:
+    """Nor have runs of other lengths, or a loss that is no number."""
+    charts.curves(alike(0), "loss", "one")
+    other = group_of(example_run("jax", epochs=example_epochs(2)), example_run("torch"))
+    charts.curves(other, "loss", "two")
+    infinite = alike(0, 0)
+    infinite.runs[0].result.epochs[1]["val_loss"] = float("inf")
+    charts.curves(infinite, "loss", "three")
+    assert [len(figure.axes) for figure, _ in drawn] == [1, 1, 1]
 
 
 def test_bars_stand_on_seconds_alone(drawn: Drawn) -> None:
