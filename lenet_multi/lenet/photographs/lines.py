@@ -18,6 +18,7 @@ _SLACK = 0.1  # of a box's side: how far its edge wanders
 _OPEN = 0.1  # of a box's ink, at most, is inside it
 _CLOSED = 0.75  # of each side of a box is drawn
 _FLAT = 3  # times as wide as high: a line below the digit
+_WIDER = 1.1  # times as wide as the digit: the lower stroke of a broken 5 is not
 _MOSTLY_FLAT = 0.4  # of the line's width: the least height of the digit above it
 
 
@@ -78,9 +79,14 @@ def _is_inside(one: Box, other: Box) -> bool:
 
 
 def is_line_below(box: Box, others: list[Box]) -> bool:
-    """Return whether what lies in `box` is flat, and below the digit in `others`."""
+    """Return whether what lies in `box` is flat, below the digit in `others`, and wider than it."""
+    if not others:
+        return False
     height, width = (int(side.stop - side.start) for side in box)
-    top = min((rows.start for rows, _ in others), default=0)
-    bottom = max((rows.stop for rows, _ in others), default=0)
-    tall = max(2 * height, _MOSTLY_FLAT * width)
-    return bool(width >= _FLAT * height and box[0].start > bottom and bottom - top > tall)
+    top, left = (min(other[axis].start for other in others) for axis in range(2))
+    bottom, right = (max(other[axis].stop for other in others) for axis in range(2))
+    return bool(
+        width >= max(_FLAT * height, _WIDER * (right - left))
+        and box[0].start > bottom
+        and bottom - top > max(2 * height, _MOSTLY_FLAT * width)
+    )

@@ -202,6 +202,19 @@ def test_a_photograph_is_answered(address: str, open_page: Open, tmp_path: Path,
     assert_quiet(visit, address)
 
 
+def test_what_cannot_be_read_has_no_answers(address: str, open_page: Open) -> None:
+    """After a picture of two digits, the page says why, and the answers before are gone."""
+    page = open_page(address).page
+    draw(page)
+    wait_for(page, "#agreement", AGREED)
+    page.get_by_role("button", name="Clear").click()
+    draw(page, [(0.2, 0.3), (0.2, 0.6)])
+    draw(page, [(0.8, 0.3), (0.8, 0.6)])
+    wait_for(page, "#agreement", "2 digits are drawn on it; give an image of each digit")
+    assert answers(page) == ["", "", ""]
+    assert brightest(page, "#seen") == 0
+
+
 def test_a_file_that_is_no_picture_is_refused(address: str, open_page: Open) -> None:
     """The page names it, and says what to choose; the board stays as it is."""
     page = open_page(address).page

@@ -86,9 +86,18 @@ def test_a_box_with_nothing_in_it_is_none() -> None:
         ((slice(58, 63), slice(10, 60)), [INSIDE], False),
         ((slice(5, 10), slice(10, 60)), [INSIDE], False),
         ((slice(80, 85), slice(10, 60)), [(slice(50, 69), slice(35, 55))], False),
+        ((slice(80, 85), slice(10, 60)), [(slice(20, 60), slice(15, 61))], False),
         ((slice(80, 85), slice(10, 60)), [], False),
     ],
-    ids=["below", "too high", "through its foot", "above", "below a flat stroke", "alone"],
+    ids=[
+        "below",
+        "too high",
+        "through its foot",
+        "above",
+        "below a flat stroke",
+        "no wider",
+        "alone",
+    ],
 )
 def test_a_line_below_the_digit_is_known(box: Box, others: list[Box], *, is_below: bool) -> None:
     """It is three times as wide as high, and the digit above it is tall."""

@@ -76,8 +76,7 @@ function changed() {
   drawing += 1;
   find("undo").disabled = !steps.length;
   if (!isEmpty()) return ask();
-  show(known.map(({ answer, probabilities, milliseconds, ...state }) => state));
-  showSeen(null);
+  forget();
 }
 
 // A photograph that is chosen, dropped or pasted
@@ -189,12 +188,15 @@ async function ask() {
   do {
     asked = drawing;
     const found = await fetched("predict", { method: "POST", body: await picture() });
-    if (found && !isEmpty()) {
+    if (isEmpty()) break;
+    if (found) {
       show(found.backends);
       showSeen(found.seen);
       showAgreement(found.agreement, found.verdict);
+    } else {
+      forget();
     }
-  } while (asked !== drawing && !isEmpty());
+  } while (asked !== drawing);
   asking = false;
 }
 
@@ -243,6 +245,11 @@ function show(states) {
   find("model").textContent = models.size ? `Model: ${[...models].join(", ")}` : "";
   states.forEach((state, index) => showBackend(find("backends").children[index] ?? card(), state));
   if (isEmpty()) invite(states[0]?.class_names ?? DIGITS);
+}
+
+function forget() {
+  show(known.map(({ answer, probabilities, milliseconds, ...state }) => state));
+  showSeen(null);
 }
 
 function invite(names) {
