@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import coverage, epoch, exports
+import lenet_multi
+from benchmarks import coverage, epoch, exports, models
 from benchmarks.__main__ import Bench
 from benchmarks.epoch import (
     BY_HAND,
@@ -34,6 +36,7 @@ from benchmarks.report import RESULTS, exports_table, read
 from benchmarks.speed_figures import FIGURES
 from benchmarks.speed_report import MARK, Results, bench_report, checkpoint_table, headline_table
 from benchmarks.study import BATCH, SCALES, STAGES, Request, Scale, on_gpu, requests
+from lenet_multi.bench import ways
 from lenet_multi.config import TrainConfig
 from lenet_multi.data.examples import Dataset, epoch_order
 from lenet_multi.lenet.initial_weights import draw_initial_weights
@@ -41,6 +44,7 @@ from lenet_multi.lenet.tasks import LENET
 from lenet_multi.machine.frameworks import BACKENDS
 from lenet_multi.machine.keras_start import GPU
 from lenet_multi.runs.tolerances import EXPORTED
+from tests import models as tests_models
 from tests.conftest import COUNT_SUBNORMALS, PROJECT, Lenet
 
 SCRIPTS = {
@@ -57,7 +61,7 @@ TRIED = {
         *("__main__", "worker", "startup", "growth", "target", "epoch", "inference", "matmul"),
         *("stages", "coverage", "exports", "recipes", "trials", "robustness", "climbs", "scaling"),
         "recipe_figures",
-        *("distorted", "overhead"),
+        *("distorted", "overhead", "models"),
         *(f"photographs.{name}" for name in ("__main__", "conditions", "paper", "recipes")),
         *(
             "study",
@@ -493,3 +497,60 @@ def test_coverage_is_recorded_and_judged(tmp_path: Path, lines: float, status: i
 def test_the_recorded_coverage_is_enough() -> None:
     """The committed coverage record shows at least 95 % of the lines."""
     assert read(RESULTS / "coverage.json")["percent"]["lines"] >= coverage.LEAST
+
+
+def test_the_study_of_models_has_the_twelve_models() -> None:
+    """All that climb, in their order."""
+    assert models.MODELS == tests_models.NAMES
+
+
+def rows_of(stock: float, ours: float, why_stock: str | None = None) -> list[dict[str, Any]]:
+    """Return a bench's rows with these milliseconds on each backend, the same in three rounds."""
+    rows: list[dict[str, Any]] = []
+    for backend in BACKENDS:
+        rows.append({"backend": backend, "way": ways.STOCK, "step_ms": [stock] * 3})
+        rows.append(
+            {"backend": backend, "way": ways.OURS, "step_ms": [ours] * 3, "why_stock": why_stock}
+        )
+    return rows
+
+
+def test_the_table_of_models_has_factors_and_their_mean() -> None:
+    """The mean is geometric; a model that stock Keras trains is marked, a failed one is named."""
+    of = [
+        {"model": "a", "rows": rows_of(8, 1)},
+        {"model": "b", "rows": rows_of(2, 1, "it cannot be")},
+        {"model": "c", "rows": rows_of(2, 1)[1:]},
+    ]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in models.models_table(of).splitlines()[2:]
+    ]
+    assert lines == [
+        ["a", "8.00", "8.00", "8.00"],
+        ["b", "2.00=", "2.00=", "2.00="],
+        ["c", "failed", "2.00", "2.00"],
+        ["geometric mean", "**4.00**", "**3.17**", "**3.17**"],
+    ]
+
+
+def test_a_model_is_benched_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is on file is left out; the rest is written after each model."""
+    asked = []
+
+    def bench(model: str, **given: Any) -> SimpleNamespace:
+        asked.append((model, given))
+        return SimpleNamespace(rows=[{**row, "peak_mib": 7} for row in rows_of(4, 2)])
+
+    monkeypatch.setattr(lenet_multi, "bench", bench)
+    out = tmp_path / "speed.json"
+    words = ["models", "--model", "bilstm", "--model", "unet", "--out", str(out)]
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", words)
+        assert models.main() == 0
+    data = [f"tests/models/{name}.py:data" for name in ("bilstm", "unet")]
+    assert [given["data"] for _, given in asked] == data
+    found = read(out)["models"]
+    assert [one["model"] for one in found] == ["bilstm", "unet"]
+    assert "peak_mib" not in found[0]["rows"][0]
+    assert models.factor(found[0]["rows"], "jax") == 2

@@ -168,8 +168,13 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=CONDITIONS, help="a condition")
     parser.add_argument("--recipe", action="append", choices=RECIPES, help="a recipe")
     parser.add_argument("--training", action="store_true", help="draw training images")
-    parser.add_argument("--out", type=Path, default=RECORD, help="JSON to write")
-    parser.add_argument("--misses", type=Path, help="picture of our misses to write")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=RECORD,
+        help="JSON to write, and beside it a picture of one miss for each condition",
+    )
+    parser.add_argument("--misses", type=Path, help="picture of all our misses to write")
     asked = parser.parse_args()
     study, misses = Study(asked.run, training=asked.training), list[Miss]()
     counts = [asdict(one) for one in _counted(study, asked, misses)]
@@ -181,6 +186,8 @@ def main() -> int:
     }
     write_json(asked.out, record)
     print(table(counts))
+    one_each = {miss.condition: miss for miss in reversed(misses)}
+    sheet([*reversed(one_each.values())]).save(asked.out.with_suffix(".png"), optimize=True)
     if asked.misses:
         sheet(misses).save(asked.misses)
     return 0

@@ -112,6 +112,7 @@ def test_the_test_asks_for_two_backends(monkeypatch: pytest.MonkeyPatch) -> None
     assert asked == [("assert_same_training", places, {"backends": ["jax", "torch"]})]
 
 
+@pytest.mark.study  # the script runs in the gate
 @pytest.mark.all_backends
 def test_the_notebook_runs(mine: Path) -> None:
     """Its cells run in their order, and show tables, the figure and the verdict."""
@@ -153,6 +154,7 @@ def test_the_workflow_is_one() -> None:
     assert wanted.extras <= extras["optional-dependencies"].keys()
 
 
+@pytest.mark.study
 @pytest.mark.all_backends
 @pytest.mark.parametrize("words", steps()[1:], ids=lambda words: words[0])
 def test_the_workflows_commands_run(mine: Path, words: list[str]) -> None:

@@ -40,6 +40,7 @@ def test_the_unharmed_climb_passes(ascent: Ascent) -> None:
     assert {finding.precision for finding in ascent.findings} == set(PRECISIONS)
 
 
+@pytest.mark.study
 def test_climbing_again_unharmed_passes(
     torch: Modules, ascent: Ascent, mnist: Dataset, tmp_path: Path
 ) -> None:

@@ -137,6 +137,7 @@ def test_a_saved_model_climbs_in_float64(mine: str, lenet: Lenet, tmp_path: Path
     assert "The same at every rung: jax, torch." in done.stdout
 
 
+@pytest.mark.study  # `tests/interface` does the same in the gate
 @pytest.mark.all_backends
 def test_the_layer_that_differs_is_named(mine: str, lenet: Lenet, tmp_path: Path) -> None:
     """A layer of the user's that is off by a thousandth on PyTorch is named, with its entries."""
