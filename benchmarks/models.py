@@ -44,7 +44,8 @@ def factor(rows: Rows, backend: str) -> float | None:
     step = {row["way"]: row["step_ms"] for row in rows if row["backend"] == backend}
     if not step.get(STOCK) or not step.get(OURS):
         return None
-    return median(stock / ours for stock, ours in zip(step[STOCK], step[OURS], strict=False))
+    pairs = zip(step[STOCK], step[OURS], strict=False)
+    return median(float(stock) / float(ours) for stock, ours in pairs)
 
 
 def is_stock(rows: Rows, backend: str) -> bool:
