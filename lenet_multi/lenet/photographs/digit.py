@@ -35,12 +35,12 @@ def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
     """
     if not all(image.size):
         raise UserError("it has no pixels; give another image")
-    is_tiny = max(image.size) < ink.LEAST_SIDE
+    size, is_tiny = image.size, max(image.size) < ink.LEAST_SIDE
     image = cut.with_margin(paper.alone(files.plain(image)))
     try:
         digit = find(image)
     except UserError as error:
-        digit = _in_few_pixels(image, error)
+        digit = _in_few_pixels(image, size, error)
     strokes.refuse_several(digit)
     return placed(digit, side, blurred=is_tiny)
 
@@ -69,8 +69,11 @@ def _look(image: Image.Image) -> tuple[Array, tuple[int, int, int, int]]:
     return np.where(chosen, found, 0)[rows, columns], box
 
 
-def _in_few_pixels(image: Image.Image, error: UserError) -> Array:
-    """Return the ink in an image that is tiny or inked up to its edges; else raise `error`."""
+def _in_few_pixels(image: Image.Image, size: tuple[int, int], error: UserError) -> Array:
+    """Return the ink in an image that is tiny or inked up to its edges; else raise `error`.
+
+    The user's image had the `size`.
+    """
     light = ink.reduced(image).mean(axis=2)
     is_tiny = max(image.size) < ink.LEAST_SIDE and np.ptp(light) >= ink.LEAST_CONTRAST
     if not is_tiny and not levels.has_two(light):
@@ -79,6 +82,6 @@ def _in_few_pixels(image: Image.Image, error: UserError) -> Array:
         return find(cut.enlarged(image, np.ones(light.shape, bool)))
     except UserError:
         raise UserError(
-            f"no digit stands out in its {by(image.size)} pixels; give a larger image, with a "
+            f"no digit stands out in its {by(size)} pixels; give a larger image, with a "
             "margin around the digit"
         ) from error

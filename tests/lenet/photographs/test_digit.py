@@ -1,4 +1,5 @@
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +143,10 @@ def test_a_tiny_image_needs_no_two_levels(
     monkeypatch.setattr(digit, "find", lambda image: seen)
     image = Image.fromarray(pixels)
     if is_read:
-        assert digit._in_few_pixels(image, first) is seen
+        assert digit._in_few_pixels(image, size, first) is seen
         return
     with pytest.raises(UserError) as caught:
-        digit._in_few_pixels(image, first)
+        digit._in_few_pixels(image, size, first)
     assert caught.value is first
 
 
@@ -158,7 +159,7 @@ def test_a_tiny_image_without_a_digit_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(digit, "find", nothing)
     image = Image.linear_gradient("L").resize((15, 9)).convert("RGB")
     with pytest.raises(UserError) as caught:
-        digit._in_few_pixels(image, UserError(""))
+        digit._in_few_pixels(image, (15, 9), UserError(""))
     assert str(caught.value) == (
         "no digit stands out in its 15x9 pixels; give a larger image, with a margin around the "
         "digit"
@@ -316,3 +317,27 @@ def test_where_the_digit_stands_changes_nothing(
     moved = np.zeros_like(page)
     moved[at[0] : at[0] + 112, at[1] : at[1] + 112] = digit
     assert gap(prepare(Image.fromarray(page)), prepare(Image.fromarray(moved))) <= ROUNDING
+
+
+def test_an_image_without_a_digit_is_named_by_its_own_size() -> None:
+    """The error has the size of the file, not that of the image with a margin."""
+    ribbon = Image.new("L", (2000, 49), 200)
+    ImageDraw.Draw(ribbon).line([(0, 0), (2000, 49)], 0, 2)
+    with pytest.raises(UserError, match="stands out in its 2000x49 pixels"):
+        prepare(ribbon)
+
+
+SIDES = st.one_of(st.integers(1, 18), st.integers(46, 50), st.integers(250, 260))
+
+
+@settings(deadline=None, max_examples=60)
+@given(size=st.tuples(SIDES, SIDES), seed=st.integers(0, 99), levels=st.integers(1, 256))
+def test_any_pixels_are_read_or_refused(size: tuple[int, int], seed: int, levels: int) -> None:
+    """Noise of any size gives an image of MNIST's size or an error of ours, and no warning."""
+    noise = np.random.default_rng(seed).integers(0, levels, (*size, 3), np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            assert prepare(Image.fromarray(noise)).shape == (28, 28)
+        except UserError as error:
+            assert "; give " in str(error)
