@@ -16,6 +16,10 @@ from lenet_multi.lenet.photographs.placing import SIDE, placed
 _MARGIN = 0.4  # of the strokes' longer side: the margin of the crop for the second search
 
 
+class OnlyLinesError(UserError):
+    """A picture shows ruled lines and nothing else."""
+
+
 def read_input(source: Path | BinaryIO, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the digit in an image file as uint8 of `shape`, square; raise `UserError`."""
     height, _, channels = shape
@@ -39,6 +43,8 @@ def prepare(image: Image.Image, side: int = SIDE) -> NDArray[np.uint8]:
     image = cut.with_margin(paper.alone(files.plain(image)))
     try:
         digit = find(image)
+    except OnlyLinesError:
+        raise
     except UserError as error:
         digit = _in_few_pixels(image, size, error)
     strokes.refuse_several(digit)
@@ -56,6 +62,8 @@ def find(image: Image.Image) -> Array:
 def _look(image: Image.Image) -> tuple[Array, tuple[int, int, int, int]]:
     """Return the strokes' ink (H, W), and the box around them: left, top, right, bottom."""
     found = lines.without_ruled_lines(ink.over_ground(ink.reduced(image)))
+    if found.max() <= ink.THRESHOLD:
+        raise OnlyLinesError("only ruled lines are drawn on it; give an image of a digit")
     chosen = strokes.of_digit(found)
     ((rows, columns),) = ndimage.find_objects(chosen.astype(np.uint8))
     unit = max(image.size) / max(found.shape)

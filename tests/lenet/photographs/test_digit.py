@@ -328,6 +328,18 @@ def test_an_image_without_a_digit_is_named_by_its_own_size() -> None:
         prepare(ribbon)
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["ruled", "squared"])
+def test_lines_without_a_digit_are_refused(*, both: bool) -> None:
+    """They are no strokes, nor are they with a margin around."""
+    page = Image.new("L", (400, 400), 230)
+    for at in range(20, 400, 60):
+        ImageDraw.Draw(page).rectangle((0, at, 399, at + 3), 40)
+        if both:
+            ImageDraw.Draw(page).rectangle((at, 0, at + 3, 399), 40)
+    with pytest.raises(UserError, match=r"^only ruled lines are drawn on it; give an image of a"):
+        prepare(page)
+
+
 SIDES = st.one_of(st.integers(1, 18), st.integers(46, 50), st.integers(250, 260))
 
 
