@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from benchmarks import climbs, overhead, recipes, scaling, trials
+from benchmarks import climbs, models, overhead, recipes, scaling, trials
 from benchmarks.epoch import OURS, STOCK
 from benchmarks.report import (
     RESULTS,
@@ -471,6 +471,13 @@ def test_several_devices_train_the_same_as_the_committed_climbs_show() -> None:
         assert {(*finding.pair, finding.precision) for finding in found} == pairs
         limits = {f.allowed for f in found if f.precision == "float64"}
         assert limits == {tolerances.DEVICES_FLOAT64.value}
+
+
+def test_the_page_of_speed_has_the_table_of_twelve_models() -> None:
+    """It is made from the committed record, which has all of them."""
+    record = read(RESULTS / "models-speed.json")["models"]
+    assert [one["model"] for one in record] == [*models.MODELS]
+    assert models.models_table(record) in SPEED
 
 
 def test_how_far_several_devices_pay_follows_from_the_benchmarks() -> None:

@@ -18,7 +18,7 @@ _FAINTEST = 0.1  # of the ink's level: the soft edge of a stroke
 _FAINT = 0.17  # of the ink's level: a stroke under a gleam of light
 _MOST_FAINT = 0.35  # of the strokes' area: more that is faint is no stroke
 _NEAR = 0.05  # of the side: faint strokes are as near to the others
-_WIDE, _TALL = 1.25, 0.6  # of the height: ink that is wider, and its parts, are several digits
+_WIDE, _TALL = 1.25, 0.5  # of the height: ink that is wider, and its parts, are several digits
 _COMMON = 0.5  # of the narrower part's width: parts that share more are of one digit
 
 

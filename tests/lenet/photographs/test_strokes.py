@@ -62,14 +62,14 @@ def blocks(*heights: int, gap: int = 6, width: int = 8) -> NDArray[np.float32]:
 @pytest.mark.parametrize(
     ("digit", "count"),
     [
-        (blocks(17, 10, 17), 2),
+        (blocks(17, 8, 17), 2),
         (0.35 * blocks(20, 20, gap=10), None),
         (blocks(20, 20), None),  # 22 wide
         (blocks(20, 20, gap=9), None),  # as wide as one may be
         (blocks(20, 20, gap=10), 2),
-        (blocks(20, 12, 20), 3),
-        (blocks(20, 11, 20), 2),
-        (blocks(20, 11, 11), None),
+        (blocks(20, 10, 20), 3),
+        (blocks(20, 9, 20), 2),
+        (blocks(20, 9, 9), None),
         (blocks(20, width=60), None),
         (0.36 * blocks(20, 20, gap=10), 2),
         (0.34 * blocks(20, 20, gap=10), None),
@@ -82,7 +82,7 @@ def blocks(*heights: int, gap: int = 6, width: int = 8) -> NDArray[np.float32]:
 def test_wide_ink_with_gaps_is_several_digits(
     digit: NDArray[np.float32], count: int | None
 ) -> None:
-    """Parts that are at least 60 % as high as the highest one are digits."""
+    """Parts that are at least half as high as the highest one are digits."""
     if count is None:
         strokes.refuse_several(digit)
         return
