@@ -50,7 +50,7 @@ class Prediction:
     @property
     def unsure(self) -> list[bool]:
         """Whether each answer is to be doubted; known of digits alone, whose classes are alike."""
-        return [self.of_digits and bool(row.max() <= SURE) for row in self.probabilities]
+        return [self.of_digits and not row.max() > SURE for row in self.probabilities]
 
     def ranked(self) -> Iterator[tuple[str, list[tuple[int, float]]]]:
         """Yield each image's name, and its labels with their probabilities, likeliest first."""

@@ -52,7 +52,7 @@ def _ink(bright: Mask) -> Mask:
     Most corners are ground. If two of them are, ink is the level that the frame has less of.
     """
     bright = ~_without_ruled_lines(~_without_ruled_lines(bright))
-    corners = int(bright[:: len(bright) - 1, :: bright.shape[1] - 1].sum())
+    corners = int(bright[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
     if corners == 2:
         return bright if bright.mean() > frame(bright).mean() else ~bright
     return bright if corners < 2 else ~bright
