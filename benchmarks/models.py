@@ -8,11 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from math import exp, log
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import lenet_multi
 from benchmarks.report import RESULTS, markdown, read
+from lenet_multi.bench.result import Row, ratio
 from lenet_multi.bench.ways import OURS, STOCK
 from lenet_multi.machine import children, environment
 from lenet_multi.machine.frameworks import BACKENDS
@@ -41,11 +42,8 @@ def factor(rows: Rows, backend: str) -> float | None:
 
     None if a way failed.
     """
-    step = {row["way"]: row["step_ms"] for row in rows if row["backend"] == backend}
-    if not step.get(STOCK) or not step.get(OURS):
-        return None
-    pairs = zip(step[STOCK], step[OURS], strict=False)
-    return median(float(stock) / float(ours) for stock, ours in pairs)
+    timed = {row["way"]: Row(**row) for row in rows if row["backend"] == backend and row["step_ms"]}
+    return ratio(timed[STOCK], timed[OURS]) if timed.keys() >= {STOCK, OURS} else None
 
 
 def is_stock(rows: Rows, backend: str) -> bool:

@@ -80,12 +80,10 @@ class Study:
         """Return the pictures of a condition, and their labels; -1 where there are two."""
         generator = np.random.default_rng([*CONDITIONS].index(name))
         chosen = generator.choice(self.known, (condition.pictures, condition.digits), replace=False)
-        if condition.digits > 1:
-            return [condition.draw(self.digits[some], generator) for some in chosen], [-1] * len(
-                chosen
-            )
-        pictures = [condition.draw(self.digits[one], generator) for (one,) in chosen]
-        return pictures, self.labels[chosen[:, 0]].tolist()
+        is_one = condition.digits == 1
+        digits = self.digits[chosen[:, 0] if is_one else chosen]
+        pictures = [condition.draw(some, generator) for some in digits]
+        return pictures, self.labels[chosen[:, 0]].tolist() if is_one else [-1] * len(chosen)
 
     def counts(self, name: str, recipe: str, misses: list[Miss]) -> Count:
         """Return how many pictures of condition `name` a recipe reads; add ours to `misses`."""
@@ -100,7 +98,7 @@ class Study:
             count["refused"] += int(one is None)
             is_sure = one is not None and answer.max() > SURE
             count["sure_and_wrong"] += int(is_sure and not is_right)
-            if not is_right:
+            if recipe == "ours" and not is_right:
                 said = "refused" if one is None else f"{answer.argmax()} {answer.max():.2f}"
                 misses.append(Miss(name, picture, one, f"{name}: {label} -> {said}"))
         return Count(name, recipe, len(pictures), **count)
@@ -156,9 +154,7 @@ def _counted(study: Study, asked: argparse.Namespace, misses: list[Miss]) -> Ite
     ]
     with children.bars() as progress:
         for name, recipe in progress.track(wanted, description="pictures"):
-            ours: list[Miss] = []
-            yield study.counts(name, recipe, ours)
-            misses += ours if recipe == "ours" else []
+            yield study.counts(name, recipe, misses)
 
 
 def main() -> int:

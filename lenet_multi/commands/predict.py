@@ -55,9 +55,9 @@ def command(
       lenet-multi predict --json --backend torch - < seven.jpg
 
     For a model of digits, each image is a photograph or drawing of one digit: dark on light or
-    light on dark, in colour, off-centre or unevenly lit. An answer below 90 % is called unsure. For
-    other models the image is resized. If an image cannot be used, this command names it, answers
-    the others and exits with status 2.
+    light on dark, in colour, off-centre or unevenly lit. This command calls an answer of
+    at most 90 % unsure. For other models the image is resized. If an image cannot be used, this
+    command names it, answers the others and exits with status 2.
     """
     from lenet_multi.inference import predict, saved, tables
     from lenet_multi.machine import keras_start

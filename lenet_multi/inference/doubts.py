@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lenet_multi.inference.inputs import Inputs, in_brackets
 
 _DEVIATIONS = 3  # standard deviations: a model that guesses exceeds them once in 700 evaluations
-SURE = 0.9  # probability of an answer; of less, an answer to a digit is called unsure
+SURE = 0.9  # probability of an answer; an answer to a digit that is no higher is called unsure
 TRIED = 1000  # images: enough to tell two ranges apart
 
 

@@ -33,7 +33,7 @@ from lenet_multi.runs.palette import style
 MOST_CONNECTIONS = 64  # a browser opens six
 _LAST_SECONDS = 1  # for unfinished answers, after Ctrl-C
 
-MOST_BYTES = 2**20  # of a picture; the page sends 2,000 of a drawing, up to 800,000 of a photograph
+MOST_BYTES = 2**20  # of a picture; the page sends 2,000 of a drawing, up to 920,000 of a photograph
 MOST_PIXELS = 2**22  # of a picture, 12 MB when decoded; the page sends at most 262,144
 
 PAGE = Path(__file__).parent / "page"
@@ -149,8 +149,8 @@ def agreement(
 ) -> tuple[str, str]:
     """Say whether all probabilities (10,) give one class, and the largest gap of a probability.
 
-    First the verdict: "agree", "unsure" (the lowest probability is at most `SURE`), "disagree",
-    or "alone" for fewer than two answers.
+    First the verdict: "disagree"; "unsure" if a backend's highest probability is at most `SURE`;
+    "alone" for fewer than two answers; or "agree".
     """
     digits = {backend: shown(names, int(each.argmax())) for backend, each in answers.items()}
     sure = min((float(each.max()) for each in answers.values()), default=1.0)

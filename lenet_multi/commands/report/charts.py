@@ -36,11 +36,9 @@ def curves(group: Group, metric: str, name: str) -> str:
     apart = _differences(group, metric)
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(_WIDTH, 3 if apart is None else 4.4), layout="constrained")
-        axes, *below = figure.subplots(
-            1 if apart is None else 2,
-            height_ratios=None if apart is None else (2, 1),
-            squeeze=False,
-        )[:, 0]
+        heights = (1,) if apart is None else (2, 1)
+        stack = figure.subplots(len(heights), height_ratios=heights, squeeze=False)[:, 0]
+        axes, lowest = stack[0], stack[-1]
         single = all(len(shown.result.epochs) == 1 for shown in group.runs)
         ends = []
         for place, shown in enumerate(group.runs):
@@ -60,12 +58,12 @@ def curves(group: Group, metric: str, name: str) -> str:
             first, last = (group.written(metric, epochs[at][f"val_{metric}"]) for at in (0, -1))
             ends.append(f"{shown.label} from {first} to {last}")
         _scale(axes, metric, called, classifies=group.classifies)
-        for under in below:
-            _draw_differences(under, group, metric, apart)
-            under.set_xlim(axes.get_xlim())
-        for each in (axes, *below):
+        if apart is not None:
+            _draw_differences(lowest, group, metric, apart)
+            lowest.set_xlim(axes.get_xlim())
+        for each in stack:
             each.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        (axes, *below)[-1].set_xlabel("epoch")
+        lowest.set_xlabel("epoch")
         if single:
             axes.set(xlim=(0, 2), xticks=[1])
     title = f"{called.capitalize()} of {group.title} by epoch"
@@ -76,7 +74,8 @@ def curves(group: Group, metric: str, name: str) -> str:
 def _differences(group: Group, metric: str) -> NDArray[np.float64] | None:
     """Return each run's validation value less the runs' mean (runs, epochs), NaN where far apart.
 
-    None if the runs have other epochs, or coincide in less than half of them.
+    None if the runs have not as many epochs, or coincide in less than half of them, or a value is
+    not finite.
     """
     values = [
         [[epoch[prefix + metric] for prefix in ("val_", "")] for epoch in run.result.epochs]
@@ -95,9 +94,8 @@ def _differences(group: Group, metric: str) -> NDArray[np.float64] | None:
 
 
 def _draw_differences(
-    axes: Axes, group: Group, metric: str, differences: NDArray[np.float64] | None
+    axes: Axes, group: Group, metric: str, differences: NDArray[np.float64]
 ) -> None:
-    assert differences is not None
     in_points = metric != "loss" and group.classifies
     for shown, row in zip(group.runs, differences, strict=True):
         axes.plot(
@@ -139,7 +137,7 @@ def parts_of(runs: Sequence[Shown]) -> list[str]:
     return list(dict.fromkeys(part for shown in runs for part in shown.result.seconds))
 
 
-_VISIBLE = 0.01  # of the longest bar; a shorter part is written beside the bar
+_VISIBLE = 0.01  # of the longest bar; a shorter part is written below the bar
 
 
 def time_bars(runs: Sequence[Shown], name: str) -> str:

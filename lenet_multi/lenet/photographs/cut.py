@@ -9,6 +9,7 @@ from lenet_multi.lenet.photographs.ink import (
     PHOTOGRAPH,
     TOUCHING,
     WORKING_SIDE,
+    Array,
     Mask,
     at_the_frame,
     frame,
@@ -27,18 +28,20 @@ def with_margin(image: Image.Image) -> Image.Image:
     """Return an RGB image with a margin of its ground if its ink reaches the frame; else itself."""
     if min(image.size) < _LEAST_SIDE:
         return image
-    light = reduced(image).mean(axis=2)
-    if not levels.has_two(light):
+    pixels = reduced(image)
+    light = pixels.mean(axis=2)
+    threshold = levels.between_two(light)
+    if threshold is None:
         return image
-    inked = _ink(light > levels.threshold(light)[0])
-    if not _fills_the_frame(inked) or _lies_in_a_shadow(image, inked):
+    inked = _ink(light > threshold)
+    if not _fills_the_frame(inked) or _lies_in_a_shadow(image, pixels, inked):
         return image
-    return enlarged(image, ~inked)
+    return enlarged(image, pixels[~inked])
 
 
-def enlarged(image: Image.Image, ground: Mask) -> Image.Image:
-    """Return the image, enlarged if tiny, with a margin in the median colour of its `ground`."""
-    colour = np.median(reduced(image)[ground], axis=0)
+def enlarged(image: Image.Image, ground: Array) -> Image.Image:
+    """Return the image, enlarged if tiny, with a margin in the median of its `ground` (..., 3)."""
+    colour = np.median(ground.reshape(-1, 3), axis=0)
     larger = -(-WORKING_SIDE // (4 * max(image.size)))
     if larger > 1:
         size = image.width * larger, image.height * larger
@@ -49,7 +52,7 @@ def enlarged(image: Image.Image, ground: Mask) -> Image.Image:
 def _ink(bright: Mask) -> Mask:
     """Return the ink (H, W), which is either `bright` or all the rest; ruled lines are none.
 
-    Most corners are ground. If two of them are, ink is the level that the frame has less of.
+    Most corners are ground. If two of them are, ink has a smaller share of the frame than of all.
     """
     bright = ~_without_ruled_lines(~_without_ruled_lines(bright))
     corners = int(bright[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
@@ -74,9 +77,9 @@ def _fills_the_frame(inked: Mask) -> bool:
     return bool((reaches or inked.mean() >= _MUCH) and thickest < _THICKEST)
 
 
-def _lies_in_a_shadow(image: Image.Image, inked: Mask) -> bool:
+def _lies_in_a_shadow(image: Image.Image, pixels: Array, inked: Mask) -> bool:
     """Return whether most of `inked` at the frame is a shadow, so that the digit is whole."""
     if min(image.size) < PHOTOGRAPH:
         return False
-    ink = over_shadowed_ground(reduced(image))
+    ink = over_shadowed_ground(pixels)
     return ink is not None and 2 * at_the_frame(ink) < frame(inked).mean()

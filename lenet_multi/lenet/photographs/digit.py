@@ -82,12 +82,13 @@ def _in_few_pixels(image: Image.Image, size: tuple[int, int], error: UserError) 
 
     The user's image had the `size`.
     """
-    light = ink.reduced(image).mean(axis=2)
+    pixels = ink.reduced(image)
+    light = pixels.mean(axis=2)
     is_tiny = max(image.size) < ink.LEAST_SIDE and np.ptp(light) >= ink.LEAST_CONTRAST
     if not is_tiny and not levels.has_two(light):
         raise error
     try:
-        return find(cut.enlarged(image, np.ones(light.shape, bool)))
+        return find(cut.enlarged(image, pixels))
     except UserError:
         raise UserError(
             f"no digit stands out in its {by(size)} pixels; give a larger image, with a "

@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 TOUCHING = np.ones((3, 3))  # pixels touch at sides and corners
 
 WORKING_SIDE = 256  # pixels: a digit a tenth as large still has MNIST's 20 pixels
-THRESHOLD = 0.35  # of the ink's level: brighter pixels belong to strokes
+THRESHOLD = 0.35  # of the ink's level: stronger ink belongs to strokes
 LEAST_CONTRAST = 12  # of 255 levels: between ink and ground
 LEAST_SIDE = 16  # pixels: on smaller images, strokes have no width
 PHOTOGRAPH = 48  # pixels: smaller images show no shadow, ruled line or sheet beside a digit
@@ -78,26 +78,25 @@ def over_shadowed_ground(pixels: Array) -> Array | None:
     ground is anywhere; gaps between light strokes are not.
     """
     light = ndimage.gaussian_filter(pixels.mean(axis=2), max(pixels.shape[:2]) / _BLUR)
-    ground = _shadowed_ground(light)
+    reach = int(_REACH * max(light.shape)) | 1
+    ground = _shadowed_ground(light, reach)
     try:
         levels = _levels((ground - light) / np.maximum(ground, 1), least=_LEAST_SHARE)
     except UserError:
         return None
     # Under a gleam all ink is weaker: compare it with the strongest around.
-    reach = int(_REACH * max(light.shape)) | 1
     strongest = ndimage.uniform_filter(ndimage.maximum_filter(levels, reach), reach)
     ink = np.clip(levels / np.clip(strongest, _WEAKEST, 1), 0, 1)
     darkest = np.quantile(ground, _DARKEST)
     return ink if np.median(light[ink > THRESHOLD]) < (1 - _LEAST_SHARE) * darkest else None
 
 
-def _shadowed_ground(light: Array) -> Array:
+def _shadowed_ground(light: Array, reach: int) -> Array:
     """Return the light (H, W) of the ground: `light` with its narrow dark places filled.
 
-    At each level, the dark places that hold no square are filled; the others keep their shape
+    At each level, dark places that hold no square of `reach` are filled; others keep their shape
     ("closing by reconstruction": Vincent, 1993, "Morphological grayscale reconstruction").
     """
-    reach = int(_REACH * max(light.shape)) | 1
     closed = ndimage.grey_closing(light, (reach, reach))
     ground = np.full_like(light, light.max())
     for level in np.linspace(light.max(), light.min(), _LEVELS)[1:]:

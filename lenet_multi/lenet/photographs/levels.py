@@ -24,8 +24,17 @@ def threshold(levels: NDArray[np.floating]) -> tuple[float, float]:
     return float(ordered[best]), float(between[best] / max(ordered.var(), 1e-12))
 
 
-def has_two(levels: NDArray[np.floating]) -> bool:
-    """Return whether pixels are either ground or ink; light and noise alone have levels between."""
+def between_two(levels: NDArray[np.floating]) -> float | None:
+    """Return the threshold if pixels are either ground or ink, else None.
+
+    Light and noise alone have levels between.
+    """
     if levels.size < 2 or np.ptp(levels) < LEAST_CONTRAST:
-        return False
-    return threshold(levels)[1] >= _TWO_LEVELS
+        return None
+    best, share = threshold(levels)
+    return best if share >= _TWO_LEVELS else None
+
+
+def has_two(levels: NDArray[np.floating]) -> bool:
+    """Return whether pixels are either ground or ink."""
+    return between_two(levels) is not None

@@ -19,8 +19,7 @@ def test_a_margin_has_the_colour_of_the_ground(
     """A tiny image is enlarged by a whole number first, to a quarter of the working size."""
     image = Image.new("RGB", size, (9, 80, 200))
     image.putpixel((1, 1), (255, 255, 255))
-    ground = np.ones(size[::-1], bool)
-    ground[1, 1] = False
+    ground = np.delete(np.asarray(image, np.float32).reshape(-1, 3), size[0] + 1, axis=0)
     found = cut.enlarged(image, ground)
     assert found.size == tuple(length + 2 * margin for length in larger)
     border = np.asarray(found)

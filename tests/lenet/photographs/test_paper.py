@@ -5,8 +5,6 @@ from PIL import Image, ImageDraw
 from lenet_multi.lenet.photographs import paper
 from tests.lenet.photographs.material import seven
 
-WIDE = 40  # of 255 levels: a sheet cut out of a photograph shifts the digit by part of a pixel
-
 
 def desk(sheet: Image.Image, angle: float = 0, level: int = 50) -> Image.Image:
     """Return a sheet that lies on a desk of this level, turned by some degrees."""

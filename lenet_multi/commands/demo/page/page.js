@@ -145,8 +145,7 @@ let pen = { x: SIDE / 2, y: SIDE / 4 };
 
 function movePen(x, y) {
   const within = (value) => Math.min(Math.max(value, STROKE), SIDE - STROKE);
-  const next = { x: within(x), y: within(y) };
-  pen = next;
+  pen = { x: within(x), y: within(y) };
   find("pen").style.left = `${(100 * pen.x) / SIDE}%`;
   find("pen").style.top = `${(100 * pen.y) / SIDE}%`;
 }
