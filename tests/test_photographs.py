@@ -119,6 +119,18 @@ def test_misses_are_shown_beside_what_the_network_saw() -> None:
     assert found[100, [50, 200, 350, 500], 0].tolist() == [200, 90, 200, 255]
 
 
+def test_a_run_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The study ends with status 2 and one line, as `robustness` does."""
+    monkeypatch.setattr(sys, "argv", ["photographs", "nowhere"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err.endswith(
+        "error: no model at nowhere: give a run folder or a .keras file\n"
+    )
+
+
 @pytest.mark.backend
 @pytest.mark.any_backend
 def test_the_study_counts_what_a_run_reads(

@@ -172,7 +172,11 @@ def main() -> int:
     )
     parser.add_argument("--misses", type=Path, help="picture of all our misses to write")
     asked = parser.parse_args()
-    study, misses = Study(asked.run, training=asked.training), list[Miss]()
+    try:
+        study = Study(asked.run, training=asked.training)
+    except UserError as error:
+        parser.error(str(error))
+    misses: list[Miss] = []
     counts = [asdict(one) for one in _counted(study, asked, misses)]
     record = {
         "machine": environment.machine(),
